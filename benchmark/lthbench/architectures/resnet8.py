@@ -1,0 +1,32 @@
+"""ResNet-8 for images of 8 pixels and more: the smallest member of the same family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lthbench.kinds import Architecture
+from lthbench.spec import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(network: Network) -> nn.Module:
+    """The network with He-normal weights from the global generator."""
+    from lthbench.networks.resnet_cifar import ResNet
+
+    return ResNet(1, network.classes, network.channels, network.mean, network.std)
+
+
+ARCHITECTURE = Architecture(
+    name="resnet8",
+    version=1,
+    title="ResNet-8, widths 16-32-64, parameter-free shortcuts (option A)",
+    source="He et al. 2016, Deep Residual Learning, section 4.2, with n = 1",
+    parameters=75_002,
+    prunable=73_872,
+    macs=747_136,
+    size=8,
+    layer="layer3",
+    build=build,
+)

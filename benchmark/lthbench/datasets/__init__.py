@@ -1,0 +1,1 @@
+"""One file per plug-in, found by its name."""

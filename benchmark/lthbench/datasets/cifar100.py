@@ -1,0 +1,71 @@
+"""CIFAR-100: as CIFAR-10, with a hundred classes. Out of distribution for CIFAR-10.
+
+Read from ``cifar100/test.webp`` with ``labels.npz`` (test only), from torchvision's download
+``cifar-100-python``, or from a tree ``cifar100/{train,test}/class/image``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from lthbench.datasets._cifar import SPLITS, fetch, from_torchvision, from_tree
+from lthbench.errors import BadInput
+from lthbench.imagefiles import arrays, class_folders, expect, planes, tiles
+from lthbench.kinds import Dataset, Images, Source
+
+CLASSES = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel
+    can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
+    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree
+    pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea
+    seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank
+    telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
+    worm""".split()
+)
+
+
+def locate(folders: tuple[Path, ...]) -> Source | None:
+    """The first layout that is there. Raises BadInput for one that is there in part."""
+    for folder in folders:
+        root = folder / "cifar100"
+        found = expect("mosaics", root, ("test.webp", "labels.npz"))
+        found = found or class_folders(root, ("train", "test"), CLASSES)
+        found = found or expect("torchvision", folder / "cifar-100-python", ("train", "test", "meta"))
+        if found:
+            return found
+    return None
+
+
+def load(source: Source, split: str) -> Images:
+    """One split: train (45,000), val (5,000) or test (10,000)."""
+    import numpy as np
+
+    if source.layout == "mosaics":
+        if split != "test":
+            raise BadInput(f"{source.root}: holds the test images only; training needs the whole data set.")
+        (labels,) = arrays(source.root / "labels.npz", ["labels"])
+        return Images(planes(tiles(source.root / "test.webp", 10_000)), labels.astype(np.int64))
+    if source.layout == "folder of images":
+        return from_tree(source, split, CLASSES)
+    return from_torchvision("CIFAR100", source, split)
+
+
+DATASET = Dataset(
+    name="cifar100",
+    version=1,
+    title="CIFAR-100, 32 x 32 pixels, colour",
+    source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    licence="none stated",
+    classes=CLASSES,
+    channels=3,
+    size=32,
+    mean=(0.5071, 0.4866, 0.4409),
+    std=(0.2673, 0.2564, 0.2762),
+    splits=SPLITS,
+    locate=locate,
+    load=load,
+    obtain="Fetch it with --download (161 MB, through torchvision), or name a folder that has it with --data DIR.",
+    download=partial(fetch, "CIFAR100"),
+)

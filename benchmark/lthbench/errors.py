@@ -1,0 +1,43 @@
+"""What goes wrong because of what the user gave, as opposed to a fault of ours.
+
+    LthbenchError          a message for the user; no traceback is shown
+    ├── BadInput           exit code 2: a name, value, file or folder that cannot be used
+    ├── Damaged            an artefact whose content does not match its hashes
+    └── StepFailed         exit code 1: a step could not be done; the reason is the message
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LthbenchError(Exception):
+    """Base of every error whose text is meant for the user."""
+
+
+class BadInput(LthbenchError):
+    """The command cannot be carried out as given. Says what would be valid."""
+
+
+class Damaged(LthbenchError):
+    """An artefact of the store is not what its manifest says it is."""
+
+
+class StepFailed(LthbenchError):
+    """A step could not be completed."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadInput:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    ``kind`` is the singular noun ("method"); ``where`` says how to list the valid names.
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    suggestion = next((n for n in names if near and n.lower() == near[0]), None)
+    text = f'no {kind} "{name}".'
+    if suggestion:
+        text += f" Did you mean {suggestion}?"
+    text += f" Valid: {', '.join(names)}" if len(names) <= 30 else f" There are {len(names)}."
+    return BadInput(text + (f" ({where})" if where else ""))

@@ -1,0 +1,253 @@
+"""The records that a plug-in fills in: facts, and plain functions.
+
+A plug-in is a file that defines one of these under the name of its kind in capitals (``METHOD``,
+``METRIC``, ``DATASET``, ``ARCHITECTURE``). The file must import without torch or NumPy, so that listing
+and planning answer at once: import them inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lthbench.spec import Data, Init, Inputs, Network, Prune, Recipe, Rewind, Train, Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Scores = dict[str, torch.Tensor]
+    Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+# ------------------------------------------------------------------------------------------------ methods
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a pruning method thinks of each prunable weight.
+
+    ``score(model, batches, generator)`` returns ``{parameter name: float tensor of the weight's shape}``;
+    the highest are kept. ``model`` is a copy that it may use up, in training mode, on the device;
+    ``batches`` yields at most one (images in [0, 1], labels) batch of ``per_class`` fixed training images
+    of each class (none where ``per_class`` is 0); ``generator`` is a seeded CPU generator.
+    """
+
+    name: str
+    version: int
+    score: Callable[[torch.nn.Module, Batches, torch.Generator], Scores]
+    per_class: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the grid, handed to a method: the density and seed asked for, and what to build on.
+
+    ``dense`` is the trained parent, ``rewound`` its weights at the budget's rewind epoch, ``init`` its
+    initialisation; ``levels`` are the densities that iterative pruning passes through, ``density`` last.
+    """
+
+    density: float
+    levels: tuple[float, ...]
+    seed: int
+    recipe: Recipe
+    data: Data
+    init: Init
+    dense: Train
+    rewound: Rewind
+    versions: Mapping[str, str] = field(repr=False)
+
+    def train(self, start: Weights, mask: Prune | None = None) -> Train:
+        """Training from ``start`` with this cell's recipe, data and seed."""
+        return Train(start, self.recipe, self.data, self.seed, mask)
+
+    def prune(self, given: Weights, criterion: Criterion, density: float | None = None) -> Prune:
+        """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``."""
+        data = self.data if criterion.per_class else None
+        version = self.versions.get(criterion.name, str(criterion.version))
+        density = self.density if density is None else density
+        return Prune(given, criterion.name, version, density, self.seed, data)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to get a sparse network: ``ticket(cell)`` is the expression of the trained network.
+
+    ``criterion`` is what it prunes by (None for the dense parent itself).
+    """
+
+    name: str
+    title: str
+    formula: str
+    source: str
+    cost: str
+    ticket: Callable[[Cell], Train]
+    criterion: Criterion | None = None
+    aliases: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------ metrics
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that a metric yields, and how to read it.
+
+    ``group`` is generalization, uncertainty, interpretability, geometry or efficiency. ``verdict`` says
+    whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule ``paper`` lets it be.
+    ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
+    one is relative to the dense parent and so has no spread of its own.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    low: float
+    high: float
+    group: str
+    verdict: bool = False
+    slack: float = 0.0
+    spread_of: str = ""
+
+
+class Value(NamedTuple):
+    """A measured score: its value, standard error over the images, and their number.
+
+    ``variant`` tells apart several values of one score (a corruption's name, say); "" is the headline.
+    """
+
+    score: str
+    value: float
+    se: float
+    n: int
+    variant: str = ""
+    reason: str = ""
+
+
+class Logits(NamedTuple):
+    """The logits of a network on a set of images.
+
+    ``values`` is float32 ``[images, classes]``, or ``[strengths, images, classes]`` for a view with
+    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    notes: Mapping[str, float]
+
+
+class Context(Protocol):
+    """What a metric can ask for."""
+
+    @property
+    def reference(self) -> Context:
+        """The same for the dense parent; only for a metric with ``relative``."""
+        ...
+
+    def sets(self, prefix: str) -> dict[str, Logits]:
+        """The logits of the sets of images called ``prefix`` or ``prefix/...``, by their last name."""
+        ...
+
+    def logits(self, name: str) -> Logits:
+        """The logits of one set of images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measurement of a network. ``needs`` are sets of images: test, train, ood, fgsm, corrupted."""
+
+    name: str
+    version: int
+    title: str
+    formula: str
+    source: str
+    scores: tuple[Score, ...]
+    needs: tuple[str, ...]
+    measure: Callable[[Context], list[Value]]
+    relative: bool = False
+
+
+# ---------------------------------------------------------------------------- data sets and architectures
+
+
+class Images(NamedTuple):
+    """Images as uint8 ``[images, channels, height, width]`` and labels as int64 ``[images]``."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set was found: ``layout`` says in which form, ``files`` hold the images."""
+
+    layout: str
+    root: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set. ``locate`` finds it or returns None; ``load`` reads one split, raising BadInput by file.
+
+    ``locate(folders)`` looks through the given folders in order; ``splits`` maps each split to its number
+    of images where that is fixed; ``obtain`` says how to get the data, ``download(folder)`` does so.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    licence: str
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    splits: Mapping[str, int]
+    locate: Callable[[tuple[Path, ...]], Source | None]
+    load: Callable[[Source, str], Images]
+    obtain: str = ""
+    download: Callable[[Path], None] | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network. ``build(network)`` makes it with freshly drawn weights from the global generator.
+
+    ``parameters`` and ``prunable`` are counts at 10 classes; ``macs`` are multiply-adds of one forward
+    pass at ``size`` pixels; ``layer`` is the one that concept and CAM metrics look at.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    parameters: int
+    prunable: int
+    macs: int
+    size: int
+    layer: str
+    build: Callable[[Network], torch.nn.Module]
+
+
+__all__ = [
+    "Architecture",
+    "Cell",
+    "Context",
+    "Criterion",
+    "Dataset",
+    "Images",
+    "Inputs",
+    "Logits",
+    "Method",
+    "Metric",
+    "Score",
+    "Source",
+    "Value",
+]

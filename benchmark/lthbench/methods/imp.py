@@ -1,0 +1,31 @@
+"""Iterative magnitude pruning with rewinding (IMP): the lottery ticket procedure."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Cell, Method
+from lthbench.methods.omp import MAGNITUDE
+from lthbench.spec import Train
+
+
+def ticket(cell: Cell) -> Train:
+    """Train, prune a share of what remains, rewind, and again, until the density is reached.
+
+    Every round hangs from the one before, so a chain of n rounds costs n trainings, whichever of its
+    sparsities are asked for.
+    """
+    network = cell.dense
+    for density in cell.levels:
+        network = cell.train(cell.rewound, cell.prune(network, MAGNITUDE, density))
+    return network
+
+
+METHOD = Method(
+    name="imp",
+    title="iterative magnitude pruning (lottery ticket)",
+    formula="repeat: keep the largest |w| of what remains, all layers together; rewind to epoch k; train",
+    source="Frankle & Carbin 2019; rewinding: Frankle et al. 2020; as LTH in Chen et al. 2022",
+    cost="one training for each round down to the largest sparsity, and seed, beside the dense one",
+    ticket=ticket,
+    criterion=MAGNITUDE,
+    aliases=("lth",),
+)

@@ -1,0 +1,51 @@
+"""SNIP: pruning at initialisation by connection sensitivity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lthbench.kinds import Cell, Criterion, Method
+from lthbench.spec import Train
+
+if TYPE_CHECKING:
+    import torch
+
+    from lthbench.kinds import Batches, Scores
+
+
+def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score |g * w|, g the gradient of the mean cross-entropy: the effect of removing each connection.
+
+    Lee et al. 2019, SNIP, equations 3 to 6. One batch; batch normalisation uses the batch's statistics,
+    as at the start of training. Dividing by the sum, as the paper does, leaves the order as it is.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from lthbench.masks import prunable
+
+    del generator
+    images, labels = next(batches)
+    weights = prunable(model)
+    loss = F.cross_entropy(model(images), labels)
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    return {name: (g * w.detach()).abs() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+
+
+SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10)
+
+
+def ticket(cell: Cell) -> Train:
+    """Score at initialisation on ten training images of each class, prune once, train."""
+    return cell.train(cell.init, cell.prune(cell.init, SENSITIVITY))
+
+
+METHOD = Method(
+    name="snip",
+    title="SNIP (connection sensitivity at initialisation)",
+    formula="keep the largest |dL/dw * w| at initialisation, all layers together; train from initialisation",
+    source="Lee et al. 2019, SNIP: Single-shot Network Pruning based on Connection Sensitivity",
+    cost="one forward and backward pass for each mask; one training for each sparsity and seed",
+    ticket=ticket,
+    criterion=SENSITIVITY,
+)

@@ -1,0 +1,30 @@
+"""Accuracy under the fast gradient sign attack."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+
+def measure(context: Context) -> list[Value]:
+    """Accuracy on attacked test images. Counts those that could not be attacked (zero gradient)."""
+    from lthbench.scoring import hits, mean_and_error
+
+    logits = context.logits("fgsm")
+    zeros = int(logits.notes.get("zero_gradients", 0))
+    reason = f"{zeros} images have a zero gradient and stand unattacked" if zeros else ""
+    correct = hits(logits.values[0], logits.labels)
+    return [Value("fgsm_accuracy", *mean_and_error(correct), len(correct), reason=reason)]
+
+
+METRIC = Metric(
+    name="fgsm",
+    version=1,
+    title="accuracy under FGSM",
+    formula="accuracy on clip(x + eps * sign(grad_x CE), 0, 1), eps = 8/255 in pixel units, no random start",
+    source="Goodfellow et al. 2015; Chen et al. 2022, section 3.1",
+    scores=(
+        Score("fgsm_accuracy", "FGSM accuracy", "fraction", True, 0.0, 1.0, "generalization", verdict=True),
+    ),
+    needs=("fgsm",),
+    measure=measure,
+)

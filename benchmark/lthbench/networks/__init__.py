@@ -1,0 +1,1 @@
+"""Network modules in plain PyTorch; the records in ``architectures/`` build them."""

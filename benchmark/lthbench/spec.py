@@ -1,0 +1,268 @@
+"""A result is an expression: the steps that every network and every number is built from.
+
+A step is a frozen record that holds the steps it needs, so it is its own recipe and its own provenance.
+``step.key`` is the sha256 of its canonical JSON: two steps with the same key are the same computation.
+Nothing here imports more than the standard library, so that planning answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+#: Raise when a change to ``train.py`` changes the weights that the same step yields.
+TRAIN_VERSION = 1
+#: Raise when a change to ``predict.py`` changes the logits that the same step yields.
+PREDICT_VERSION = 1
+#: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
+MASK_VERSION = 1
+
+
+# ----------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as found on this machine: ``digest`` is a hash of the files that hold its images."""
+
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """Everything an architecture needs to be built.
+
+    ``mean`` and ``std`` are per channel, for pixels in [0, 1]; they become part of the network, so that
+    every perturbation is in pixel units.
+    """
+
+    architecture: str
+    version: int
+    classes: int
+    channels: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: SGD with momentum on random crops and flips.
+
+    ``images`` limits training to the first so many images of the training split (0: all of them).
+    ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``cosine`` or ``linear``
+    (both fall to zero at the last step); each starts with ``warmup_epochs`` of linear rise from zero.
+    ``crop_padding`` is in pixels on each side (0: no random crop).
+    """
+
+    epochs: int
+    images: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: str
+    warmup_epochs: float
+    milestones: tuple[int, ...]
+    gamma: float
+    crop_padding: int
+    flip: bool
+    precision: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A fixed set of images that a network is shown: which images, and what is done to them.
+
+    ``images`` limits the set to the first so many of the split's fixed random order (0: all, file order).
+    ``view`` names what is done: ``clean``, ``fgsm``, or a corruption; ``strengths`` are its settings
+    (severities for a corruption, epsilon in 1/255 for FGSM), and the logits get one leading axis for them.
+    """
+
+    data: Data
+    split: str
+    images: int
+    view: str
+    version: int
+    strengths: tuple[int, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------- steps
+
+
+class Step:
+    """Base of the steps. Equality and hash are those of the key."""
+
+    @cached_property
+    def key(self) -> str:
+        """Sha256 (hex) of the canonical JSON, in which the steps needed stand as their keys."""
+        return hashlib.sha256(canonical(self).encode()).hexdigest()
+
+    def needs(self) -> tuple[Step, ...]:
+        """The steps whose results this one reads, in a fixed order."""
+        return tuple(v for v in _values(self) if isinstance(v, Step))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, eq=False)
+class Init(Step):
+    """The weights of a network at initialisation."""
+
+    network: Network
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Train(Step):
+    """The weights after training from ``start``, with ``mask`` held throughout.
+
+    Training that starts from a ``Rewind`` to epoch k runs epochs k .. ``recipe.epochs`` - 1, with the
+    learning rates and the data order that those epochs have, and with fresh momentum.
+    """
+
+    start: Weights
+    recipe: Recipe
+    data: Data
+    seed: int
+    mask: Prune | None = None
+    version: int = TRAIN_VERSION
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch this training starts at."""
+        return self.start.epoch if isinstance(self.start, Rewind) else 0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it runs."""
+        return self.recipe.epochs - self.first_epoch
+
+
+@dataclass(frozen=True, eq=False)
+class Rewind(Step):
+    """The weights that a training had after ``epoch`` epochs (counted from the recipe's first)."""
+
+    train: Train
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prune(Step):
+    """A mask that keeps ``density`` of the prunable weights of ``given``, the best by ``criterion``.
+
+    Where ``given`` was itself trained under a mask, only that mask's weights can be kept (nesting).
+    ``data`` is there only for a criterion that looks at images.
+    """
+
+    given: Weights
+    criterion: str
+    criterion_version: str
+    density: float
+    seed: int
+    data: Data | None = None
+    version: int = MASK_VERSION
+
+
+@dataclass(frozen=True, eq=False)
+class Predict(Step):
+    """The float32 logits of a network on a set of images, with the labels."""
+
+    subject: Weights
+    inputs: Inputs
+    version: int = PREDICT_VERSION
+
+
+@dataclass(frozen=True, eq=False)
+class Measure(Step):
+    """The scores that a metric gives a network, by its logits on named sets of images.
+
+    ``reference`` is the dense parent of the same seed, for a metric that is relative to it.
+    """
+
+    metric: str
+    metric_version: str
+    subject: Weights
+    inputs: tuple[tuple[str, Inputs], ...]
+    reference: Weights | None = None
+
+    def needs(self) -> tuple[Step, ...]:
+        """The network, its predictions, and those of the dense parent."""
+        networks = [n for n in (self.subject, self.reference) if n is not None]
+        return (*networks, *(Predict(n, i) for n in networks for _, i in self.inputs))
+
+
+Weights = Init | Train | Rewind
+
+STEPS: tuple[type[Step], ...] = (Init, Train, Rewind, Prune, Predict, Measure)
+
+
+# ---------------------------------------------------------------------------------------------- identity
+
+
+def _values(record: Any) -> list[Any]:
+    return [getattr(record, f.name) for f in dataclasses.fields(record)]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON data: records become tables, steps become their keys.
+
+    A field whose value is None is left out, so that a field added later with the default None leaves the
+    keys of all that does not use it as they were.
+    """
+    if isinstance(value, Step):
+        return value.key
+    if dataclasses.is_dataclass(value):
+        named = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: plain(v) for name, v in named if v is not None}
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in value]
+    return value
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """One step as JSON data: its verb and its fields, with needed steps as keys."""
+    fields = ((f.name, getattr(step, f.name)) for f in dataclasses.fields(step))  # type: ignore[arg-type]
+    return {"step": type(step).__name__, **{name: plain(v) for name, v in fields if v is not None}}
+
+
+def canonical(step: Step) -> str:
+    """The text that is hashed: sorted keys, no spaces, shortest exact floats, no NaN."""
+    return json.dumps(describe(step), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def history(*steps: Step) -> Iterator[Step]:
+    """The steps and all that they need, each once, needs before needers."""
+    done: set[str] = set()
+    stack: list[tuple[Step, bool]] = [(s, False) for s in reversed(steps)]
+    while stack:
+        step, expanded = stack.pop()
+        if expanded:
+            yield step
+        elif step.key not in done:
+            done.add(step.key)
+            stack.append((step, True))
+            stack.extend((n, False) for n in reversed(step.needs()) if n.key not in done)
+
+
+def round_density(density: float) -> float:
+    """A density as it stands in a key: twelve decimals, so that 0.8**3 and 0.512 are one value."""
+    return round(density, 12)
+
+
+def sparsity_of(step: Weights) -> float:
+    """The share of prunable weights that the network's mask removes; 0 without a mask."""
+    mask = step.mask if isinstance(step, Train) else None
+    return 0.0 if mask is None else round_density(1.0 - mask.density)

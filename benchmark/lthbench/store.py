@@ -1,0 +1,215 @@
+"""Content-addressed artefacts: one folder per step, named by its key; there whole or not at all.
+
+    store.json                 schema of the store
+    steps/ab/abcdef.../        step.json (the step and all before it), meta.json, the step's files,
+                               manifest.json (sha256 of each file; written last)
+    tmp/                       folders being written; one is renamed into place when it is complete
+    damaged/                   what did not match its manifest, kept for a look
+    events.jsonl               one line per step done: what, when, how long, by which process
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lthbench import spec
+from lthbench.errors import BadInput, Damaged
+from lthbench.spec import Step
+
+SCHEMA = 1
+
+
+class Store:
+    """A folder of artefacts. Any number of processes may read and write it at once."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def open(self) -> None:
+        """Make the store if it is not there; refuse one that this version cannot read or write."""
+        self.check()
+        for folder in ("steps", "tmp"):
+            try:
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadInput(f"store {self.root}: cannot be written: {error.strerror}") from error
+        if not (self.root / "store.json").exists():
+            text = json.dumps({"schema": SCHEMA, "what": "lthbench store"}) + "\n"
+            scratch = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
+            scratch.write_text(text)
+            scratch.replace(self.root / "store.json")
+        self._sweep()
+
+    def check(self) -> None:
+        """Raise BadInput if the folder holds something else, or a store of another schema. Writes nothing."""
+        if not self.root.exists():
+            return
+        if not self.root.is_dir():
+            raise BadInput(f"store {self.root}: is a file; give a folder.")
+        marker = self.root / "store.json"
+        if not marker.exists():
+            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in ("steps", "tmp"))
+            if strangers:
+                raise BadInput(f"store {self.root}: holds other things ({strangers[0]}); give an empty folder.")
+            return
+        try:
+            schema = json.loads(marker.read_text())["schema"]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.") from error
+        if schema != SCHEMA:
+            raise BadInput(
+                f"store {self.root}: has schema {schema}, this version reads schema {SCHEMA}. "
+                "Give another folder, or use the version of lthbench that made it."
+            )
+
+    def folder(self, step: Step) -> Path:
+        """Where the step's artefact is, or would be."""
+        return self.root / "steps" / step.key[:2] / step.key
+
+    def has(self, step: Step) -> bool:
+        """Whether the artefact is there (its content is checked when it is read)."""
+        return (self.folder(step) / "manifest.json").is_file()
+
+    def intact(self, step: Step) -> bool:
+        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
+        if not self.has(step):
+            return False
+        try:
+            self._verified(step)
+        except Damaged:
+            self.put_aside(step)
+            return False
+        return True
+
+    def read(self, step: Step, name: str) -> bytes:
+        """The bytes of one file of the step's artefact. Raises Damaged if they are not what was written."""
+        folder = self.folder(step)
+        manifest = self._manifest(step)
+        if name not in manifest["files"]:
+            raise Damaged(f"{folder}: has no {name}")
+        return self._checked(folder / name, manifest["files"][name])
+
+    def meta(self, step: Step) -> dict[str, Any]:
+        """The facts recorded with the artefact: seconds, device, versions, and what the step counted."""
+        found: dict[str, Any] = json.loads(self.read(step, "meta.json"))
+        return found
+
+    def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
+        """Publish an artefact whole. False if another process published the same step first."""
+        scratch = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        scratch.mkdir(parents=True)
+        try:
+            content = {
+                **files,
+                "step.json": _json({s.key: spec.describe(s) for s in spec.history(step)}),
+                "meta.json": _json(meta),
+            }
+            for name, data in content.items():
+                (scratch / name).write_bytes(data)
+            hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+            manifest = {"schema": SCHEMA, "key": step.key, "files": hashes}
+            (scratch / "manifest.json").write_bytes(_json(manifest))
+            target = self.folder(step)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                scratch.rename(target)
+            except OSError:
+                if not self.has(step):
+                    raise
+                return False
+            return True
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def put_aside(self, step: Step) -> None:
+        """Move a damaged artefact out of the way, so that the step is done again."""
+        aside = self.root / "damaged" / f"{step.key}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder(step).rename(aside)
+        except FileNotFoundError:
+            return
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append a line to the event log."""
+        with (self.root / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, sort_keys=True) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the event log; one cut short by a kill is passed over."""
+        try:
+            lines = (self.root / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
+        return [e for e in (_parsed(line) for line in lines) if e is not None]
+
+    def _manifest(self, step: Step) -> dict[str, Any]:
+        path = self.folder(step) / "manifest.json"
+        try:
+            manifest = json.loads(path.read_bytes())
+            good = manifest["schema"] == SCHEMA and manifest["key"] == step.key
+            good = good and isinstance(manifest["files"], dict)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise Damaged(f"{path}: cannot be read") from error
+        if not good:
+            raise Damaged(f"{path}: is of another step or schema")
+        return manifest  # type: ignore[no-any-return]
+
+    def _verified(self, step: Step) -> None:
+        folder = self.folder(step)
+        for name, digest in self._manifest(step)["files"].items():
+            self._checked(folder / name, digest)
+        described = _parsed((folder / "step.json").read_text(encoding="utf-8"))
+        if described is None or described.get(step.key) != spec.describe(step):
+            raise Damaged(f"{folder}: step.json is of another step")
+
+    @staticmethod
+    def _checked(path: Path, digest: str) -> bytes:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise Damaged(f"{path}: cannot be read") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise Damaged(f"{path}: does not match its hash")
+        return data
+
+    def _sweep(self, older_than: float = 86400.0, now: Callable[[], float] = time.time) -> None:
+        """Remove what killed processes left half-written: of dead processes here, or a day old."""
+        for path in (self.root / "tmp").iterdir():
+            pid = path.name.split("-")[0]
+            try:
+                stale = now() - path.stat().st_mtime > older_than
+            except FileNotFoundError:
+                continue
+            if stale or (pid.isdigit() and not _alive(int(pid)) and now() - path.stat().st_mtime > 60.0):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

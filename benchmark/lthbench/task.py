@@ -1,0 +1,216 @@
+"""Task files: every value of a task written out in one TOML file, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lthbench import places
+from lthbench.errors import BadInput, unknown
+from lthbench.spec import Recipe, round_density
+
+T = TypeVar("T")
+BUDGETS = ("quick", "standard", "paper")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it."""
+
+    dataset: str
+    ood: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The default networks: ``rounds`` n means density (1 - rate)**n; ``max_rounds`` ends the grid."""
+
+    rate: float
+    max_rounds: int
+    rounds: tuple[int, ...]
+    seeds: int
+    methods: tuple[str, ...]
+    budget: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How many images of each set are looked at (0: all), and the perturbations."""
+
+    test_images: int
+    train_images: int
+    ood_images: int
+    attacked_images: int
+    corrupted_images: int
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    fgsm_epsilon_255: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One price class of a task: how networks are trained and how many images they are scored on."""
+
+    about: str
+    source: str
+    rewind_epoch: int
+    train: Recipe
+    evaluate: Evaluation
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: data, network, grid, and a recipe for each budget."""
+
+    schema: int
+    name: str
+    title: str
+    about: str
+    source: str
+    architecture: str
+    data: TaskData
+    grid: Grid
+    budget: dict[str, Budget]
+
+    def density(self, n: int) -> float:
+        """The density after ``n`` rounds."""
+        return round_density((1.0 - self.grid.rate) ** n)
+
+    def levels(self, density: float) -> tuple[float, ...]:
+        """The densities that iterative pruning passes through, from the first round down to ``density``."""
+        levels = []
+        for n in range(1, 200):
+            level = self.density(n)
+            if level <= density + 1e-9:
+                break
+            levels.append(level)
+        return (*levels, density)
+
+    def on_grid(self, sparsity: float) -> float:
+        """The density for a sparsity that a user typed: 0.79 means the round at 79.03 % sparsity."""
+        for n in range(1, self.grid.max_rounds + 1):
+            if abs(1.0 - self.density(n) - sparsity) <= 0.0005:
+                return self.density(n)
+        return round_density(1.0 - sparsity)
+
+
+def names() -> list[str]:
+    """The shipped tasks."""
+    return sorted(p.stem for p in places.tasks().glob("*.toml"))
+
+
+def load(name: str) -> Task:
+    """A shipped task by name, or a task file by path (a name with a slash, or one that ends in .toml).
+
+    Raises BadInput, naming the key, for whatever is unknown, missing, of the wrong type or out of range.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise BadInput(f"no task file {path}.")
+    else:
+        shipped = {n.lower(): n for n in names()}
+        if name.lower() not in shipped:
+            raise unknown("task", name, names(), "a path to a .toml file works too")
+        path = places.tasks() / f"{shipped[name.lower()]}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from error
+    task = read(Task, table, str(path))
+    _check(task, str(path))
+    return task
+
+
+def read(kind: type[T], table: dict[str, Any], where: str) -> T:
+    """A record of type ``kind`` from a TOML table, with every key present and none unknown."""
+    hints = typing.get_type_hints(kind)
+    fields = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            raise BadInput(f"{where}: {unknown('key', key, fields)}")
+    missing = [f for f in fields if f not in table]
+    if missing:
+        raise BadInput(f"{where}: missing {', '.join(missing)}")
+    return kind(**{f: _convert(hints[f], table[f], f"{where}: {f}") for f in fields})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise BadInput(f"{where}: expected a table, got {value!r}")
+        return read(typing.cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise BadInput(f"{where}: expected a list, got {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise BadInput(f"{where}: expected a table, got {value!r}")
+        return {k: _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise BadInput(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _check(task: Task, where: str) -> None:
+    def demand(good: bool, key: str, text: str) -> None:
+        if not good:
+            raise BadInput(f"{where}: {key}: {text}")
+
+    demand(task.schema == 1, "schema", f"this version reads schema 1, not {task.schema}")
+    safe = task.name.replace("-", "").replace("_", "").replace(".", "").isalnum() and task.name[0] != "."
+    demand(safe and task.name.isascii(), "name", f"letters, digits, '-', '_' and '.' only, got {task.name!r}")
+    grid = task.grid
+    demand(0.0 < grid.rate < 1.0, "grid.rate", f"must lie between 0 and 1, got {grid.rate}")
+    demand(1 <= grid.max_rounds <= 100, "grid.max_rounds", f"must be 1..100, got {grid.max_rounds}")
+    demand(grid.seeds >= 1, "grid.seeds", f"must be at least 1, got {grid.seeds}")
+    for n in grid.rounds:
+        demand(1 <= n <= grid.max_rounds, "grid.rounds", f"must be 1..{grid.max_rounds}, got {n}")
+    demand(bool(task.budget), "budget", "at least one budget is needed")
+    demand(grid.budget in task.budget, "grid.budget", f"{grid.budget!r} is not among {', '.join(task.budget)}")
+    for name, budget in task.budget.items():
+        demand(name in BUDGETS, f"budget.{name}", f"budgets are called {', '.join(BUDGETS)}")
+        _check_recipe(budget, f"{where}: budget.{name}")
+
+
+def _check_recipe(budget: Budget, where: str) -> None:
+    train, evaluate = budget.train, budget.evaluate
+    positive = {"epochs": train.epochs, "batch_size": train.batch_size, "lr": train.lr}
+    for key, value in positive.items():
+        if value <= 0:
+            raise BadInput(f"{where}.train.{key}: must be positive, got {value}")
+    amounts = {
+        "train.images": train.images,
+        "train.weight_decay": train.weight_decay,
+        "train.warmup_epochs": train.warmup_epochs,
+        "train.crop_padding": train.crop_padding,
+        "train.gamma": train.gamma,
+        **{f"evaluate.{f}": getattr(evaluate, f) for f in dataclasses.asdict(evaluate) if f.endswith("_images")},
+    }
+    for key, value in amounts.items():
+        if value < 0:
+            raise BadInput(f"{where}.{key}: must not be negative, got {value}")
+    if not 0 <= train.momentum < 1:
+        raise BadInput(f"{where}.train.momentum: must lie in [0, 1), got {train.momentum}")
+    for key, value, valid in (
+        ("train.schedule", train.schedule, ("step", "cosine", "linear")),
+        ("train.precision", train.precision, ("float32", "bfloat16")),
+    ):
+        if value not in valid:
+            raise BadInput(f"{where}.{key}: {unknown('value', value, valid)}")
+    if not 0 <= budget.rewind_epoch < train.epochs:
+        raise BadInput(f"{where}.rewind_epoch: must be 0..{train.epochs - 1}, got {budget.rewind_epoch}")
+    if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
+        raise BadInput(f"{where}.evaluate.severities: whole numbers 1..5, got {list(evaluate.severities)}")
+    if not 0 < evaluate.fgsm_epsilon_255 <= 255:
+        raise BadInput(f"{where}.evaluate.fgsm_epsilon_255: must be 1..255, got {evaluate.fgsm_epsilon_255}")

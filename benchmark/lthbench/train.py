@@ -1,0 +1,149 @@
+"""The training loop: data resident on the device, augmentation vectorised, the mask held throughout.
+
+Every random draw comes from a generator seeded by the training's seed and the epoch, so a training that
+starts at epoch k sees the same batches as one that came from epoch 0. Whatever changes the weights that a
+step yields must raise ``spec.TRAIN_VERSION``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lthbench import masks
+from lthbench.errors import StepFailed
+from lthbench.kinds import Images
+from lthbench.masks import Mask
+from lthbench.spec import Recipe
+
+
+class Trained(NamedTuple):
+    """What a training leaves: its mean training loss in each epoch it ran, and the momentum at the end."""
+
+    losses: list[float]
+    momentum: dict[str, torch.Tensor]
+
+
+def generator(*purpose: object) -> torch.Generator:
+    """A CPU generator seeded by a hash of what it is for."""
+    text = "/".join(str(p) for p in purpose)
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return torch.Generator().manual_seed(seed)
+
+
+def train(
+    model: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    seed: int,
+    mask: Mask | None = None,
+    first_epoch: int = 0,
+    last_epoch: int | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
+) -> Trained:
+    """Train ``model`` in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
+
+    Pruned weights are zero from the start, and since their gradients are cleared before each step, weight
+    and momentum stay exactly zero. ``after_epoch(epochs done, model)`` is called after each epoch.
+    Raises StepFailed when the loss is no longer finite.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    held = _hold(model, mask)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+    pixels, labels = padded(images, recipe.crop_padding, device)
+    steps = math.ceil(len(labels) / recipe.batch_size)
+    losses = []
+    for epoch in range(first_epoch, recipe.epochs if last_epoch is None else last_epoch):
+        total = torch.zeros((), device=device)
+        for step, (batch, target) in enumerate(epoch_of(pixels, labels, recipe, seed, epoch)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, epoch + step / steps, 1 / steps)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                loss = F.cross_entropy(model(batch), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            for weight, keep in held:
+                if weight.grad is not None:
+                    weight.grad.mul_(keep)
+            optimizer.step()
+            total += loss.detach() * len(target)
+        losses.append(float(total) / len(labels))
+        if not math.isfinite(losses[-1]):
+            raise StepFailed(f"training diverged: the loss is {losses[-1]} in epoch {epoch + 1}")
+        if after_epoch is not None:
+            after_epoch(epoch + 1, model)
+    named = {id(p): name for name, p in model.named_parameters()}
+    momentum = {
+        named[id(p)]: state["momentum_buffer"]
+        for p, state in optimizer.state.items()
+        if state.get("momentum_buffer") is not None
+    }
+    return Trained(losses, momentum)
+
+
+def _hold(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    if mask is None:
+        return []
+    masks.apply(model, mask)
+    return [(w, mask[name].to(w.device, w.dtype)) for name, w in masks.prunable(model).items() if name in mask]
+
+
+def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:
+    """The learning rate at a moment, in epochs since the recipe's start; ``step`` is one step's length.
+
+    Rises linearly from zero over ``warmup_epochs`` (the first step already has one step's share). Then
+    ``step``: times gamma at each milestone passed; ``linear`` and ``cosine``: down to zero at the end.
+    """
+    if epoch < recipe.warmup_epochs:
+        return recipe.lr * min(1.0, (epoch + step) / recipe.warmup_epochs)
+    if recipe.schedule == "step":
+        return recipe.lr * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
+    done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-12)
+    return recipe.lr * (1.0 - done if recipe.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+def padded(images: Images, padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images on the device as uint8 ``[N, H, W, C]`` with a black border, and the labels."""
+    pixels = torch.from_numpy(images.pixels).to(device).permute(0, 2, 3, 1)
+    pixels = F.pad(pixels, (0, 0, padding, padding, padding, padding)).contiguous()
+    return pixels, torch.from_numpy(images.labels).to(device)
+
+
+def epoch_of(
+    pixels: torch.Tensor, labels: torch.Tensor, recipe: Recipe, seed: int, epoch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """One epoch of shuffled, randomly cropped and flipped batches: float ``[B, C, H, W]`` in [0, 1], labels.
+
+    ``pixels`` are as from ``padded``. Order, crops and flips of a batch are drawn on the CPU, so they are
+    the same whatever the device. Batches come out in channels_last layout; the last one may be shorter.
+    """
+    draw = generator("epoch", seed, epoch)
+    count, size = len(labels), pixels.shape[1] - 2 * recipe.crop_padding
+    order = torch.randperm(count, generator=draw)
+    corners = torch.randint(0, 2 * recipe.crop_padding + 1, (2, count), generator=draw)
+    flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
+    across = torch.arange(size)
+    device = pixels.device
+    for start in range(0, count, recipe.batch_size):
+        chosen = order[start : start + recipe.batch_size]
+        top, left = corners[:, start : start + recipe.batch_size]
+        flip = flips[start : start + recipe.batch_size, None]
+        rows = (top[:, None] + across)[:, :, None].to(device)
+        columns = (left[:, None] + torch.where(flip, across.flip(0), across))[:, None, :].to(device)
+        chosen = chosen.to(device)
+        batch = pixels[chosen[:, None, None], rows, columns]
+        yield batch.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), labels[chosen]
