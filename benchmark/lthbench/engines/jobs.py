@@ -1,0 +1,62 @@
+"""Steps grouped into jobs, and in which order jobs are started. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lthbench import plan
+from lthbench.spec import Measure, Predict, Rewind, Step
+
+
+@dataclass
+class Job:
+    """Steps that one worker does in a row: a training with its rewind points, or a network's whole scoring.
+
+    ``needs`` are the jobs that must be done first; ``height`` is the work in FLOPs on the longest way from
+    here to the end, by which jobs that are ready are ordered.
+    """
+
+    name: str
+    steps: list[Step] = field(default_factory=list)
+    needs: set[str] = field(default_factory=set)
+    flops: float = 0.0
+    height: float = 0.0
+
+
+def group(steps: Sequence[Step]) -> dict[str, Job]:
+    """The jobs for steps that are to be done; steps must come after what they need."""
+    todo = {s.key for s in steps}
+    owner: dict[str, str] = {}
+    jobs: dict[str, Job] = {}
+    for step in steps:
+        if isinstance(step, Predict | Measure):
+            name = f"score {step.subject.key}"
+        elif isinstance(step, Rewind) and step.train.key in todo:
+            name = step.train.key
+        else:
+            name = step.key
+        job = jobs.setdefault(name, Job(name))
+        job.steps.append(step)
+        job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else plan.flops(step)
+        owner[step.key] = name
+        job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}
+    _measure_heights(jobs)
+    return jobs
+
+
+def _measure_heights(jobs: dict[str, Job]) -> None:
+    users: dict[str, list[str]] = {name: [] for name in jobs}
+    waiting = {name: 0 for name in jobs}
+    for job in jobs.values():
+        for need in job.needs:
+            users[need].append(job.name)
+            waiting[need] += 1
+    ready = [name for name, count in waiting.items() if count == 0]
+    while ready:
+        job = jobs[ready.pop()]
+        job.height = job.flops + max((jobs[u].height for u in users[job.name]), default=0.0)
+        for need in job.needs:
+            waiting[need] -= 1
+            if waiting[need] == 0:
+                ready.append(need)

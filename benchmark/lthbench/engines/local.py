@@ -1,0 +1,254 @@
+"""The local engine: jobs in worker processes on this machine, one thread each on a CPU.
+
+One thread per process is faster for small networks than one process with all threads, and it makes
+results independent of how many cores there are. Only keys and steps travel; the store holds the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from lthbench import registry
+from lthbench.engines.jobs import Job, group
+from lthbench.errors import Damaged, LthbenchError
+from lthbench.spec import Step
+from lthbench.store import Store
+
+#: How often a job is given to a new worker after its worker died.
+RETRIES = 2
+
+Done = Callable[[Job, dict[str, str]], None]
+
+
+class Interrupted(LthbenchError):
+    """The user asked to stop; all steps that were finished are stored."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """``workers`` processes on ``device`` (0: in this process, which is what tests and notebooks use)."""
+
+    workers: int
+    device: str = "cpu"
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        store: Store,
+        places: tuple[Path, ...],
+        done: Done = lambda job, failed: None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> dict[str, str]:
+        """Do the steps, needs first. Returns why some failed, by key. ``done`` is called after each job.
+
+        On the first interrupt no more jobs are started, ``stopping`` is called, and those running are
+        finished; on the second they are dropped. Either way Interrupted is raised.
+        """
+        jobs = group(steps)
+        if self.workers == 0:
+            return _in_process(jobs, store, places, self.device, done)
+        return _in_workers(jobs, store, places, self, done, stopping)
+
+
+def _in_process(
+    jobs: dict[str, Job], store: Store, places: tuple[Path, ...], device: str, done: Done
+) -> dict[str, str]:
+    from lthbench.run import Runner
+
+    failed: dict[str, str] = {}
+    with one_thread(device):
+        runner = Runner(store, places, device)
+        queue = _Queue(jobs)
+        while (job := queue.next()) is not None:
+            result = _skipped(job, failed) or runner.do(job.steps)
+            failed |= result
+            queue.finish(job)
+            done(job, result)
+    return failed
+
+
+def _in_workers(
+    jobs: dict[str, Job],
+    store: Store,
+    places: tuple[Path, ...],
+    engine: Local,
+    done: Done,
+    stopping: Callable[[], None],
+) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    queue = _Queue(jobs)
+    tries: dict[str, int] = {}
+    running: dict[Future[dict[str, str]], Job] = {}
+    pool = _pool(store, places, engine)
+    stop = False
+    try:
+        while True:
+            try:
+                while not stop and len(running) < engine.workers and (job := queue.next()) is not None:
+                    skipped = _skipped(job, failed)
+                    if skipped:
+                        failed |= skipped
+                        queue.finish(job)
+                        done(job, skipped)
+                        continue
+                    with _deaf_to_interrupts():
+                        running[pool.submit(_work, job.steps)] = job
+                if not running:
+                    break
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                broken = [f for f in finished if isinstance(f.exception(), BrokenProcessPool)]
+                for future in finished:
+                    if future in broken:
+                        continue
+                    job = running.pop(future)
+                    result = future.result()
+                    failed |= result
+                    queue.finish(job)
+                    done(job, result)
+                if broken:
+                    for job in running.values():
+                        tries[job.name] = tries.get(job.name, 0) + 1
+                        if tries[job.name] > RETRIES:
+                            raise LthbenchError(
+                                f"a worker process died {tries[job.name]} times at the same work (out of memory?). "
+                                "What was finished is stored."
+                            )
+                        queue.give_back(job)
+                    running.clear()
+                    pool.shutdown(wait=True)
+                    pool = _pool(store, places, engine)
+            except KeyboardInterrupt:
+                if stop or not running:
+                    raise
+                stop = True
+                stopping()
+    except BaseException as error:
+        for child in multiprocessing.active_children():
+            child.kill()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted from None
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    if stop:
+        raise Interrupted
+    return failed
+
+
+class _Queue:
+    """Jobs whose needs are done, those with the most work hanging from them first."""
+
+    def __init__(self, jobs: dict[str, Job]):
+        self._jobs = jobs
+        self._waiting = {name: len(job.needs) for name, job in jobs.items()}
+        self._users: dict[str, list[str]] = {name: [] for name in jobs}
+        for job in jobs.values():
+            for need in job.needs:
+                self._users[need].append(job.name)
+        self._ready = [job for job in jobs.values() if not job.needs]
+
+    def next(self) -> Job | None:
+        """Take the ready job with the greatest height (the earliest of equals)."""
+        if not self._ready:
+            return None
+        best = max(range(len(self._ready)), key=lambda i: (self._ready[i].height, -i))
+        return self._ready.pop(best)
+
+    def give_back(self, job: Job) -> None:
+        """Put back a job that was taken and not done."""
+        self._ready.append(job)
+
+    def finish(self, job: Job) -> None:
+        """Free the jobs that waited for this one."""
+        for user in self._users[job.name]:
+            self._waiting[user] -= 1
+            if self._waiting[user] == 0:
+                self._ready.append(self._jobs[user])
+
+
+def _skipped(job: Job, failed: dict[str, str]) -> dict[str, str]:
+    """Why a job cannot be started: what its first step needs has failed."""
+    own = {s.key for s in job.steps}
+    for need in job.steps[0].needs():
+        if need.key in failed and need.key not in own:
+            return {s.key: failed[need.key] for s in job.steps}
+    return {}
+
+
+def _pool(store: Store, places: tuple[Path, ...], engine: Local) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        engine.workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(str(store.root), places, engine.device, registry.user_files()),
+    )
+
+
+def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]]) -> None:
+    """Set up a worker: it ends with its parent, and leaves interrupts to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    from lthbench.run import Runner
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    registry.use_files(files)
+    global _runner
+    _runner = Runner(Store(root), places, device)
+
+
+_runner = None  # the worker's own; set by _begin
+
+
+def _work(steps: Sequence[Step]) -> dict[str, str]:
+    assert _runner is not None
+    return _runner.do(steps)  # type: ignore[no-any-return]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """One torch thread on a CPU, as in the workers, so that results do not depend on where they are made."""
+    import torch
+
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """While a worker process is started, so that it is born ignoring the terminal's interrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+__all__ = ["Damaged", "Interrupted", "Local"]

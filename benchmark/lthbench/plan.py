@@ -1,0 +1,252 @@
+"""A request becomes steps: pure, without torch, so that it can be printed and costed before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lthbench import corruptions, data, registry
+from lthbench.errors import BadInput, unknown
+from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
+from lthbench.spec import (
+    Data,
+    Init,
+    Inputs,
+    Measure,
+    Network,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    history,
+)
+from lthbench.task import Budget, Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, checked: every name exists and every value can be used."""
+
+    task: Task
+    methods: tuple[str, ...]
+    densities: tuple[float, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    budget: str
+
+    @property
+    def spec(self) -> Budget:
+        """The budget's recipe and evaluation."""
+        return self.task.budget[self.budget]
+
+    def command(self) -> str:
+        """The command line that asks for just this."""
+        sparsity = ",".join(f"{round(1 - d, 6):g}" for d in self.densities)
+        return (
+            f"lthbench run --task {self.task.name} --methods {','.join(self.methods)} --sparsity {sparsity} "
+            f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
+            f"--metrics {','.join(self.metrics)} --budget {self.budget}"
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of the grid and what is measured of it."""
+
+    method: str
+    sparsity: float
+    seed: int
+    network: Train
+    dense: Train
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid of networks, and all steps behind them in an order in which they can be done."""
+
+    request: Request
+    entries: tuple[Entry, ...]
+    steps: tuple[Step, ...]
+    sources: tuple[Data, ...]
+
+    def labels(self) -> dict[str, str]:
+        """What each network and mask is called: "imp 79.0 % seed 0", by key."""
+        found: dict[str, str] = {}
+        for entry in self.entries:
+            for step in history(entry.network):
+                if isinstance(step, Train | Prune) and step.key not in found:
+                    mask = step.mask if isinstance(step, Train) else step
+                    name = f"{entry.method} {100 * (1 - mask.density):.1f} %" if mask else "dense"
+                    found[step.key] = f"{name} seed {entry.seed}"
+        return found
+
+
+def request(
+    task: Task,
+    methods: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    rounds: Sequence[int] | None = None,
+    seeds: Sequence[int] | int | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+) -> Request:
+    """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault at once."""
+    faults: list[str] = []
+
+    def attempt(kind: type[Any], name: str) -> Any:
+        try:
+            return registry.get(kind, name)
+        except BadInput as error:
+            faults.append(str(error))
+            return None
+
+    found = [attempt(Method, m) for m in (task.grid.methods if methods is None else methods)]
+    chosen = [attempt(Metric, m) for m in (registry.names(Metric) if metrics is None else metrics)]
+    for name in (task.data.dataset, *task.data.ood):
+        attempt(Dataset, name)
+    attempt(Architecture, task.architecture)
+    budget = task.grid.budget if budget is None else budget
+    if budget not in task.budget:
+        faults.append(f"task {task.name}: {unknown('budget', budget, task.budget)}")
+    else:
+        for kind in task.budget[budget].evaluate.corruptions:
+            if kind not in corruptions.every():
+                faults.append(f"task {task.name}: {unknown('corruption', kind, corruptions.every())}")
+    densities: list[float] = []
+    if sparsities is not None and rounds is not None:
+        faults.append("give --sparsity or --rounds, not both.")
+    for sparsity in sparsities or ():
+        if 0.0 < sparsity < 1.0:
+            densities.append(task.on_grid(sparsity))
+        else:
+            faults.append(f"sparsity {sparsity:g} must lie between 0 and 1 (the share of weights removed).")
+    for n in (task.grid.rounds if rounds is None and sparsities is None else rounds or ()):
+        if 1 <= n <= task.grid.max_rounds:
+            densities.append(task.density(n))
+        else:
+            faults.append(f"round {n} must be 1..{task.grid.max_rounds} for task {task.name}.")
+    seeds = task.grid.seeds if seeds is None else seeds
+    seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
+    if not seeds or min(seeds) < 0:
+        faults.append("at least one seed is needed, and none below 0.")
+    if faults:
+        raise BadInput("\n".join(faults))
+    return Request(
+        task,
+        tuple(dict.fromkeys(m.name for m in found if m.name != "dense")),
+        tuple(sorted(set(densities), reverse=True)),
+        tuple(seeds),
+        tuple(dict.fromkeys(m.name for m in chosen)),
+        budget,
+    )
+
+
+def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True) -> Plan:
+    """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed."""
+    task = request.task
+    trained_on = data.identify(task.data.dataset, places, needed=data_needed)
+    strangers = tuple(data.identify(name, places, needed=data_needed) for name in task.data.ood)
+    metrics = [registry.get(Metric, name) for name in request.metrics]
+    sets = {need: _inputs(need, request, trained_on, strangers) for m in metrics for need in m.needs}
+    network = _network(task)
+    methods = [registry.get(Method, "dense")] + [registry.get(Method, m) for m in request.methods]
+    versions = {
+        m.criterion.name: registry.version(Method, m.criterion.name) for m in methods if m.criterion is not None
+    }
+    entries = []
+    for seed in request.seeds:
+        init = Init(network, seed)
+        dense = Train(init, request.spec.train, trained_on, seed)
+        rewound = Rewind(dense, request.spec.rewind_epoch)
+        for method in methods:
+            for density in (1.0,) if method.name == "dense" else request.densities:
+                cell = Cell(
+                    density, task.levels(density), seed, request.spec.train, trained_on, init, dense, rewound, versions
+                )
+                ticket = method.ticket(cell)
+                measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
+                sparsity = 0.0 if method.name == "dense" else round(1.0 - density, 12)
+                entries.append(Entry(method.name, sparsity, seed, ticket, dense, measures))
+    steps = tuple(history(*(m for e in entries for m in e.measures), *(e.network for e in entries)))
+    return Plan(request, tuple(entries), steps, (trained_on, *strangers))
+
+
+def _network(task: Task) -> Network:
+    dataset = registry.get(Dataset, task.data.dataset)
+    return Network(
+        task.architecture,
+        registry.get(Architecture, task.architecture).version,
+        len(dataset.classes),
+        dataset.channels,
+        dataset.size,
+        dataset.mean,
+        dataset.std,
+    )
+
+
+def _measure(metric: Metric, network: Train, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]) -> Measure:
+    inputs = tuple(pair for need in metric.needs for pair in sets[need])
+    version = registry.version(Metric, metric.name)
+    return Measure(metric.name, version, network, inputs, dense if metric.relative else None)
+
+
+def _inputs(need: str, request: Request, trained_on: Data, strangers: Iterable[Data]) -> list[tuple[str, Inputs]]:
+    """The sets of images behind one need, by name."""
+    looked = request.spec.evaluate
+    if need == "test":
+        return [("test", Inputs(trained_on, "test", looked.test_images, "clean", 1))]
+    if need == "train":
+        return [("train", Inputs(trained_on, "train", looked.train_images, "clean", 1))]
+    if need == "ood":
+        return [(f"ood/{d.name}", Inputs(d, "test", looked.ood_images, "clean", 1)) for d in strangers]
+    if need == "fgsm":
+        epsilon = (looked.fgsm_epsilon_255,)
+        return [("fgsm", Inputs(trained_on, "test", looked.attacked_images, "fgsm", 1, epsilon))]
+    if need == "corrupted":
+        kinds = [corruptions.get(name) for name in looked.corruptions]
+        images, severities = looked.corrupted_images, looked.severities
+        return [
+            (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities)) for k in kinds
+        ]
+    raise BadInput(f"a metric asks for the images {need!r}; there are test, train, ood, fgsm and corrupted.")
+
+
+def flops(step: Step) -> float:
+    """The floating-point operations of a step (two for a multiply-add), for estimates of its time."""
+    if isinstance(step, Train):
+        images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
+        return 3.0 * images * step.epochs * forward_flops(step)
+    if isinstance(step, Rewind):
+        return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+    if isinstance(step, Predict):
+        inputs = step.inputs
+        size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
+        images = min(inputs.images or size, size)
+        passes = 4 if inputs.view == "fgsm" else 1
+        return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    return 0.0
+
+
+def forward_flops(step: Step) -> float:
+    """The operations of one forward pass of a network on one image."""
+    network = network_of(step)
+    architecture = registry.get(Architecture, network.architecture)
+    return 2.0 * architecture.macs * (network.size / architecture.size) ** 2
+
+
+def network_of(step: Step) -> Network:
+    """The network that a step's weights belong to."""
+    while not isinstance(step, Init):
+        if isinstance(step, Train):
+            step = step.start
+        elif isinstance(step, Rewind):
+            step = step.train
+        elif isinstance(step, Prune):
+            step = step.given
+        elif isinstance(step, Predict | Measure):
+            step = step.subject
+    return step.network

@@ -1,0 +1,302 @@
+"""Doing steps: one small function per verb. Each reads what it needs from the store and publishes its result."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+import lthbench
+from lthbench import data, masks, plan, registry
+from lthbench.errors import Damaged, LthbenchError, StepFailed
+from lthbench.kinds import Architecture, Images, Logits, Metric
+from lthbench.masks import Mask
+from lthbench.predict import predict, ready
+from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights
+from lthbench.store import Store
+from lthbench.train import generator, train
+
+
+class Runner:
+    """Does steps on one device, reading and publishing through a store."""
+
+    def __init__(self, store: Store, places: tuple[Path, ...], device: str = "cpu"):
+        self.store = store
+        self.places = places
+        self.device = torch.device(device)
+
+    def do(self, steps: Sequence[Step]) -> dict[str, str]:
+        """Do steps in order, needs before needers. Returns why some failed, by key; the others are stored.
+
+        A ``Rewind`` whose training is among the steps is taken from it on the way.
+        """
+        failed: dict[str, str] = {}
+        for step in steps:
+            if any(n.key in failed for n in step.needs()):
+                failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
+            elif not self.store.has(step):
+                passing = [r for r in steps if isinstance(r, Rewind) and r.train.key == step.key]
+                started = time.time()
+                try:
+                    self._do(step, passing)
+                except Damaged:
+                    raise
+                except LthbenchError as error:
+                    failed[step.key] = str(error)
+                except torch.cuda.OutOfMemoryError:
+                    failed[step.key] = "the device ran out of memory"
+                except Exception as error:
+                    if not isinstance(step, Measure):
+                        raise
+                    failed[step.key] = f"{type(error).__name__}: {error}"
+                self._log(step, started, failed.get(step.key, ""))
+        return failed
+
+    def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
+        if isinstance(step, Init):
+            self._publish_weights(step, self._built(step), time.time())
+        elif isinstance(step, Train):
+            self._train(step, passing)
+        elif isinstance(step, Rewind):
+            self._rewind(step)
+        elif isinstance(step, Prune):
+            self._prune(step)
+        elif isinstance(step, Predict):
+            self._predict(step)
+        elif isinstance(step, Measure):
+            self._measure(step)
+
+    # ------------------------------------------------------------------------------------------- verbs
+
+    def _built(self, step: Init) -> nn.Module:
+        """The network with its weights as drawn from the step's seed."""
+        architecture = registry.get(Architecture, step.network.architecture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator("init", step.seed).initial_seed())
+            return architecture.build(step.network)
+
+    def _train(self, step: Train, passing: Sequence[Rewind]) -> None:
+        started = time.time()
+        model = self.network(step.start)
+        wanted = {r.epoch: r for r in passing}
+        if step.first_epoch in wanted:
+            self._publish_weights(wanted[step.first_epoch], model, started)
+
+        def after(epoch: int, model: nn.Module) -> None:
+            if epoch in wanted:
+                self._publish_weights(wanted[epoch], model, started)
+
+        mask = self.mask(step.mask) if step.mask else None
+        images = self._training_images(step)
+        trained = train(model, images, step.recipe, step.seed, mask, step.first_epoch, after_epoch=after)
+        self._publish_weights(step, model, started, losses=trained.losses)
+
+    def _rewind(self, step: Rewind) -> None:
+        """The same training again, stopped at the epoch: the weights are those it passed through."""
+        started = time.time()
+        whole = step.train
+        model = self.network(whole.start)
+        if step.epoch > whole.first_epoch:
+            mask = self.mask(whole.mask) if whole.mask else None
+            images = self._training_images(whole)
+            train(model, images, whole.recipe, whole.seed, mask, whole.first_epoch, step.epoch)
+        self._publish_weights(step, model, started)
+
+    def _prune(self, step: Prune) -> None:
+        started = time.time()
+        criterion = registry.criterion(step.criterion)
+        model = self.network(step.given).train()
+        scores = criterion.score(model, self._batches(step, criterion.per_class), generator("prune", step.seed))
+        within = step.given.mask if isinstance(step.given, Train) else None
+        mask = masks.top(scores, step.density, self.mask(within) if within else None)
+        files = {"mask.safetensors": _packed(mask)}
+        counted = masks.count(mask)
+        meta = {
+            "kept": sum(k for k, _ in counted.values()),
+            "total": sum(n for _, n in counted.values()),
+            "layers": {name: [k, n] for name, (k, n) in counted.items()},
+            "collapsed": masks.collapsed(mask),
+        }
+        self.store.put(step, files, self._meta(started, **meta))
+
+    def _predict(self, step: Predict) -> None:
+        started = time.time()
+        model = ready(self.network(step.subject), self.device)
+        logits = predict(model, step.inputs, self.places)
+        tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
+        files = {"logits.safetensors": safetensors.torch.save(tensors)}
+        flat = logits.values.reshape(-1, logits.values.shape[-1])
+        notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
+        self.store.put(step, files, self._meta(started, notes=notes))
+
+    def _measure(self, step: Measure) -> None:
+        started = time.time()
+        metric = registry.get(Metric, step.metric)
+        context = StoredContext(self.store, step, step.subject)
+        values = metric.measure(context)
+        declared = {s.name for s in metric.scores}
+        stray = {v.score for v in values} - declared
+        if stray:
+            raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")
+        listed = [
+            {**v._asdict(), "value": _number(v.value), "se": _number(v.se), "reason": v.reason} for v in values
+        ]
+        result = {"values": listed, "degenerate": self._degenerate(step, context), "forwards": context.forwards()}
+        content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+        self.store.put(step, {"scores.json": content}, self._meta(started))
+
+    def _degenerate(self, step: Measure, context: StoredContext) -> list[str]:
+        """Why the network can pass nothing: a layer with no weight left, or the same output for all images."""
+        reasons = []
+        mask = step.subject.mask if isinstance(step.subject, Train) else None
+        if mask is not None:
+            empty = self.store.meta(mask)["collapsed"]
+            reasons += [f"layer {name.removesuffix('.weight')} is empty" for name in empty]
+        if context.constant():
+            reasons.append("the output is the same for all images")
+        return reasons
+
+    # ----------------------------------------------------------------------------------------- reading
+
+    def network(self, step: Weights) -> nn.Module:
+        """A network with the weights of a step, on the device."""
+        model = self._built(Init(plan.network_of(step), 0))
+        model.load_state_dict(safetensors.torch.load(self.store.read(step, "weights.safetensors")))
+        return model.to(self.device)
+
+    def mask(self, step: Prune) -> Mask:
+        """The mask of a step."""
+        return _unpacked(self.store.read(step, "mask.safetensors"))
+
+    def _training_images(self, step: Train) -> Images:
+        images = data.load(step.data.name, "train", self.places)
+        return data.subset(images, step.recipe.images)
+
+    def _batches(self, step: Prune, per_class: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        if step.data is None:
+            return
+        images = data.per_class(data.load(step.data.name, "train", self.places), per_class)
+        pixels = torch.from_numpy(images.pixels).to(self.device, torch.float32).div_(255.0)
+        yield pixels, torch.from_numpy(images.labels).to(self.device)
+
+    # -------------------------------------------------------------------------------------- publishing
+
+    def _publish_weights(self, step: Weights, model: nn.Module, started: float, **facts: Any) -> None:
+        tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        self.store.put(step, {"weights.safetensors": safetensors.torch.save(tensors)}, self._meta(started, **facts))
+
+    def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
+        return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
+
+    def _log(self, step: Step, started: float, failure: str) -> None:
+        event = {
+            "key": step.key,
+            "step": type(step).__name__,
+            "start": started,
+            "seconds": time.time() - started,
+            "flops": plan.flops(step),
+            "device": self.device.type,
+            "pid": os.getpid(),
+            "status": "failed" if failure else "ok",
+            "reason": failure,
+        }
+        if isinstance(step, Train | Predict):
+            event["architecture"] = plan.network_of(step).architecture
+        self.store.log(event)
+
+
+class StoredContext:
+    """What a metric sees: the stored logits of a network and of its dense parent."""
+
+    def __init__(self, store: Store, step: Measure, subject: Weights):
+        self._store, self._step, self._subject = store, step, subject
+        self._read: dict[str, Logits] = {}
+
+    @property
+    def reference(self) -> StoredContext:
+        """The context of the dense parent."""
+        if self._step.reference is None:
+            raise StepFailed(f"metric {self._step.metric} asks for the dense parent but is not declared relative")
+        return StoredContext(self._store, self._step, self._step.reference)
+
+    def logits(self, name: str) -> Logits:
+        """The logits of one set of images."""
+        if name not in self._read:
+            inputs = dict(self._step.inputs)
+            if name not in inputs:
+                raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
+            step = Predict(self._subject, inputs[name])
+            tensors = safetensors.torch.load(self._store.read(step, "logits.safetensors"))
+            values = tensors["logits"].numpy()
+            if not np.isfinite(values).all():
+                raise StepFailed(f"the network's logits on {name} are not finite")
+            self._read[name] = Logits(values, tensors["labels"].numpy(), self._store.meta(step)["notes"])
+        return self._read[name]
+
+    def sets(self, prefix: str) -> dict[str, Logits]:
+        """The logits of ``prefix/...`` by their last name, in the task's order."""
+        names = [name for name, _ in self._step.inputs if name == prefix or name.startswith(f"{prefix}/")]
+        return {name.rpartition("/")[2]: self.logits(name) for name in names}
+
+    def constant(self) -> bool:
+        """Whether the network gave the same output for all images of some set that was read."""
+        return any(logits.notes.get("constant") for logits in self._read.values())
+
+    def forwards(self) -> int:
+        """The images (with strengths) whose logits were read."""
+        return sum(math.prod(logits.values.shape[:-1]) for logits in self._read.values())
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result may depend on beside its step: versions and the kind of device."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "lthbench": lthbench.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "device": f"{device.type}: {kind}",
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _packed(mask: Mapping[str, torch.Tensor]) -> bytes:
+    bits = {name: torch.from_numpy(np.packbits(m.numpy().reshape(-1))) for name, m in mask.items()}
+    shapes = json.dumps({name: list(m.shape) for name, m in mask.items()})
+    return safetensors.torch.save(bits, metadata={"shapes": shapes})
+
+
+def _unpacked(content: bytes) -> Mask:
+    bits = safetensors.torch.load(content)
+    size = int.from_bytes(content[:8], "little")
+    shapes = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["shapes"])
+    mask = {}
+    for name, shape in shapes.items():
+        flat = np.unpackbits(bits[name].numpy(), count=math.prod(shape)).astype(bool)
+        mask[name] = torch.from_numpy(flat).reshape(shape)
+    return mask

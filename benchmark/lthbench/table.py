@@ -1,0 +1,239 @@
+"""The long table of scores: one row for each score of each network. Reading, writing, and its facts."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lthbench import registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Dataset, Metric, Score
+from lthbench.verdict import Aspect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.plan import Entry, Plan
+    from lthbench.store import Store
+
+SCHEMA = 1
+COLUMNS = {
+    "task": "str",
+    "method": "str",
+    "sparsity": "float64",
+    "seed": "int64",
+    "budget": "str",
+    "metric": "str",
+    "score": "str",
+    "variant": "str",
+    "value": "float64",
+    "se": "float64",
+    "n": "int64",
+    "unit": "str",
+    "direction": "str",
+    "group": "str",
+    "status": "str",
+    "reason": "str",
+    "step": "str",
+    "parent": "str",
+    "forwards": "int64",
+}
+
+
+def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
+    """The table of a plan's networks, from what the store holds; what failed has a row that says why."""
+    import pandas as pd
+
+    rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for measure in entry.measures:
+        metric = registry.get(Metric, measure.metric)
+        facts = {s.name: s for s in metric.scores}
+        shared = {
+            "task": plan.request.task.name,
+            "method": entry.method,
+            "sparsity": entry.sparsity,
+            "seed": entry.seed,
+            "budget": plan.request.budget,
+            "metric": metric.name,
+            "step": measure.key,
+            "parent": entry.dense.key,
+        }
+        if measure.key in failures or not store.has(measure):
+            reason = failures.get(measure.key, "not run")
+            status = "failed" if measure.key in failures else "missing"
+            empty = {"variant": "", "value": math.nan, "se": math.nan, "n": 0, "forwards": 0}
+            for score in metric.scores:
+                rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
+            continue
+        result = json.loads(store.read(measure, "scores.json"))
+        notes += result["degenerate"]
+        for value in result["values"]:
+            known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
+            status = "failed" if math.isnan(known["value"]) else "ok"
+            plain = {k: value[k] for k in ("variant", "n", "reason")}
+            known["forwards"] = result["forwards"]
+            rows.append({**shared, **_facts(facts[value["score"]]), **plain, **known, "status": status})
+    notes += _at_chance(plan, rows)
+    if notes and entry.method != "dense":
+        why = "; ".join(dict.fromkeys(notes))
+        rows = [{**r, "status": "degenerate", "reason": why} if r["status"] == "ok" else r for r in rows]
+    return rows
+
+
+def _facts(score: Score) -> dict[str, str]:
+    direction = "higher" if score.higher_is_better else "lower"
+    return {"score": score.name, "unit": score.unit, "direction": direction, "group": score.group}
+
+
+def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
+    classes = len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+    for row in rows:
+        if row["score"] == "accuracy" and row["status"] == "ok":
+            bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row["n"])
+            if row["value"] <= bar:
+                return [f"accuracy {row['value']:.3f} is not above chance ({bar:.3f})"]
+    return []
+
+
+def aspects(metrics: tuple[str, ...]) -> list[Aspect]:
+    """The scores that LTH-PASS asks for, among those of these metrics."""
+    records = [registry.get(Metric, name) for name in metrics]
+    return [
+        Aspect(s.name, s.title, s.higher_is_better, s.slack, s.spread_of)
+        for record in sorted(records, key=_place)
+        for s in record.scores
+        if s.verdict
+    ]
+
+
+def scores(metrics: tuple[str, ...]) -> list[Score]:
+    """All scores of these metrics, in the order in which they are shown."""
+    records = sorted((registry.get(Metric, name) for name in metrics), key=_place)
+    found = [s for record in records for s in record.scores]
+    return sorted(found, key=lambda s: not s.verdict)
+
+
+#: The order of groups, and of metrics first in their group, on pages and in tables.
+_GROUPS = ("generalization", "uncertainty", "interpretability", "geometry", "efficiency")
+_FIRST = ("accuracy", "mce", "fgsm", "ood", "ece", "nll")
+
+
+def _place(metric: Metric) -> tuple[int, int, str]:
+    group = metric.scores[0].group
+    first = _FIRST.index(metric.name) if metric.name in _FIRST else len(_FIRST)
+    return (_GROUPS.index(group) if group in _GROUPS else len(_GROUPS), first, metric.name)
+
+
+def facts(plan: Plan, store: Store) -> dict[str, Any]:
+    """What stands beside the table in ``run.json``: request, data, versions, devices, how scores are read."""
+    import dataclasses
+
+    request = plan.request
+    environments: list[dict[str, Any]] = []
+    seconds: dict[str, float] = {}
+    layers: dict[str, dict[str, Any]] = {}
+    for step in plan.steps:
+        if not store.has(step):
+            continue
+        meta = store.meta(step)
+        verb = type(step).__name__.lower()
+        seconds[verb] = seconds.get(verb, 0.0) + meta["seconds"]
+        if meta["environment"] not in environments:
+            environments.append(meta["environment"])
+        if "kept" in meta:
+            layers[step.key] = {k: meta[k] for k in ("kept", "total", "collapsed")}
+    return {
+        "schema": SCHEMA,
+        "command": request.command(),
+        "task": {k: v for k, v in dataclasses.asdict(request.task).items() if k != "budget"},
+        "budget": {"name": request.budget, **dataclasses.asdict(request.spec)},
+        "methods": list(request.methods),
+        "sparsities": [round(1 - d, 12) for d in request.densities],
+        "seeds": list(request.seeds),
+        "data": [dataclasses.asdict(d) for d in plan.sources],
+        "environments": sorted(environments, key=lambda e: json.dumps(e, sort_keys=True)),
+        "seconds": {verb: round(total, 3) for verb, total in sorted(seconds.items())},
+        "aspects": [dataclasses.asdict(a) for a in aspects(request.metrics)],
+        "scores": [_finite(dataclasses.asdict(s)) for s in scores(request.metrics)],
+        "masks": layers,
+        "networks": {
+            f"{e.method} {e.sparsity!r} {e.seed}": {
+                "network": e.network.key,
+                "mask": e.network.mask.key if e.network.mask else None,
+            }
+            for e in plan.entries
+        },
+    }
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in record.items()}
+
+
+def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``scores.csv`` (canonical), ``run.json``, and ``scores.parquet`` where pyarrow is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "scores.csv", folder / "run.json"]
+    publish(written[0], table.to_csv(index=False, lineterminator="\n").encode())
+    publish(written[1], (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+    parquet = to_parquet(table)
+    if parquet is not None:
+        written.append(folder / "scores.parquet")
+        publish(written[2], parquet)
+    return written
+
+
+def to_parquet(table: pd.DataFrame) -> bytes | None:
+    """The table as Parquet, or None where the extra ``parquet`` is not installed."""
+    import io
+
+    buffer = io.BytesIO()
+    try:
+        table.to_parquet(buffer, engine="pyarrow", index=False)
+    except ImportError:
+        return None
+    return buffer.getvalue()
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
+    import pandas as pd
+
+    csv, run = folder / "scores.csv", folder / "run.json"
+    for path in (csv, run):
+        if not path.is_file():
+            raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")
+    try:
+        facts = json.loads(run.read_text(encoding="utf-8"))
+        schema = facts["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{run}: cannot be read as facts of a run.") from error
+    if schema != SCHEMA:
+        raise BadInput(f"{run}: has schema {schema}, this version reads schema {SCHEMA}.")
+    try:
+        table = pd.read_csv(csv, dtype={c: t for c, t in COLUMNS.items()}, keep_default_na=False, na_values={
+            "value": [""], "se": [""]
+        })
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{csv}: not a table of scores: {error}") from error
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
+    return table, facts
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_bytes(content)
+    scratch.replace(path)
+
+
