@@ -1,3 +1,20 @@
 """lthbench: is a pruned network still as good as the dense one it came from, on everything that matters?"""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "run"]
+
+if TYPE_CHECKING:
+    from lthbench.api import run
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up late, so that importing the package costs nothing.
+    if name == "run":
+        from lthbench.api import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

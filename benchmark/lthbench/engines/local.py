@@ -63,7 +63,7 @@ class Local:
 def _in_process(
     jobs: dict[str, Job], store: Store, places: tuple[Path, ...], device: str, done: Done
 ) -> dict[str, str]:
-    from lthbench.run import Runner
+    from lthbench.runner import Runner
 
     failed: dict[str, str] = {}
     with one_thread(device):
@@ -200,7 +200,7 @@ def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, li
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    from lthbench.run import Runner
+    from lthbench.runner import Runner
 
     if device == "cpu":
         torch.set_num_threads(1)

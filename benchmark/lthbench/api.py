@@ -1,0 +1,209 @@
+"""The verbs of the command line as functions: ``run`` and ``report``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lthbench import data, registry, table, task
+from lthbench.engines.local import Local
+from lthbench.errors import BadInput
+from lthbench.estimate import Estimate, estimate, learned_rates
+from lthbench.kinds import Dataset
+from lthbench.plan import Plan, Request, plan, request
+from lthbench.progress import Course, listen
+from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train
+from lthbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_STORE = "lthbench-store"
+DEFAULT_REPORT = "lthbench-report"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's results: the score table, the facts beside it, and why what failed did."""
+
+    table: pd.DataFrame
+    facts: dict[str, Any]
+    failures: dict[str, str]
+
+
+def run(
+    task: str = "digits-r8",
+    methods: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    rounds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    *,
+    data: str | Path | None = None,
+    store: str | Path = DEFAULT_STORE,
+    device: str = "auto",
+    report: str | Path | None = None,
+    workers: int = 0,
+    progress: str = "none",
+) -> pd.DataFrame:
+    """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
+
+    What the store already holds is not done again. ``workers`` 0 works in this process; more need a
+    script that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written
+    there. Raises BadInput for what cannot be used, before anything is written.
+    """
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget)
+    outcome = execute(asked, data, store, device, workers, progress)
+    if report is not None:
+        from lthbench.report import write
+
+        write(outcome.table, outcome.facts, Path(report))
+    return outcome.table
+
+
+def ask(
+    name: str,
+    methods: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    rounds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+) -> Request:
+    """The checked request for a task by name or path."""
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget)
+
+
+def execute(
+    asked: Request,
+    folder: str | Path | None,
+    store_folder: str | Path,
+    device: str,
+    workers: int,
+    progress: str,
+    announce: Callable[[Plan, list[Step], Estimate], None] = lambda plan, todo, estimate: None,
+) -> Outcome:
+    """Do what of a request the store does not hold. Data is read and checked before anything is written."""
+    check_device(device)
+    places = checked_folders(folder)
+    store = Store(store_folder)
+    store.check()
+    made = plan(asked, places)
+    todo = missing(made, store)
+    failures: dict[str, str] = {}
+    if todo:
+        check_data(todo, places)
+        store.open()
+        device = resolve(device)
+        workers = 1 if device != "cpu" and workers else workers
+        events = store.events()
+        rates = learned_rates(events, device)
+        announce(made, todo, estimate(todo, events, workers, device))
+        course = Course(todo, made.labels(), rates, device, workers)
+        with listen(course, progress) as listener:
+            failures = Local(workers, device).run(todo, store, places, listener.done, listener.stopping)
+    else:
+        announce(made, todo, estimate(todo, (), workers, "cpu"))
+    return Outcome(table.build(made, store, failures), table.facts(made, store), failures)
+
+
+def missing(made: Plan, store: Store) -> list[Step]:
+    """The steps to do, in order: measures that the store does not hold whole, and what they need.
+
+    What is read is compared with its hashes; a damaged artefact is put aside and its step done again.
+    """
+    wanted: dict[str, bool] = {}
+    stack: list[Step] = [m for e in made.entries for m in e.measures]
+    while stack:
+        step = stack.pop()
+        if step.key not in wanted:
+            wanted[step.key] = not store.intact(step)
+            if wanted[step.key]:
+                stack.extend(step.needs())
+    return [s for s in made.steps if wanted.get(s.key)]
+
+
+def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
+    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one."""
+    splits = set()
+    for step in todo:
+        if isinstance(step, Train):
+            splits.add((step.data.name, "train"))
+        elif isinstance(step, Rewind):
+            splits.add((step.train.data.name, "train"))
+        elif isinstance(step, Prune) and step.data is not None:
+            splits.add((step.data.name, "train"))
+        elif isinstance(step, Predict):
+            splits.add((step.inputs.data.name, step.inputs.split))
+        elif isinstance(step, Measure):
+            splits.update((i.data.name, i.split) for _, i in step.inputs)
+    try:
+        for name, split in sorted(splits):
+            data.load(name, split, places)
+    finally:
+        data.load.cache_clear()
+
+
+def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
+    """Where data is looked for. Raises BadInput for a folder given by the user that is not there."""
+    for given, said in ((folder, "--data"), (os.environ.get("LTHBENCH_DATA"), "LTHBENCH_DATA")):
+        if given and not Path(given).is_dir():
+            raise BadInput(f"{said} {given}: no such folder.")
+    return data.folders(folder)
+
+
+def download(asked: Request, places: tuple[Path, ...]) -> list[str]:
+    """Fetch the data sets of a request that are not there into the user's cache. Returns their names."""
+    fetched = []
+    for name in (asked.task.data.dataset, *asked.task.data.ood):
+        dataset = registry.get(Dataset, name)
+        if dataset.locate(places) is None:
+            if dataset.download is None:
+                raise BadInput(f"data set {name} cannot be downloaded. {dataset.obtain}")
+            folder = data.default_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            dataset.download(folder)
+            fetched.append(name)
+    return fetched
+
+
+def check_device(device: str) -> None:
+    """Raise BadInput for what is not the name of a device. Does not import torch."""
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise BadInput(f'no device "{device}". Valid: auto, cpu, cuda, cuda:N')
+
+
+def resolve(device: str) -> str:
+    """The device to use: ``auto`` is a CUDA device where one is, else the CPU."""
+    if device == "cpu" or (device == "auto" and not _nvidia_driver()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda" if device == "auto" else device
+    if device == "auto":
+        return "cpu"
+    raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
+
+
+def _nvidia_driver() -> bool:
+    """Whether an NVIDIA driver can be loaded: a cheap question that spares most machines the import of torch."""
+    import ctypes
+
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def default_workers() -> int:
+    """As many worker processes as there are cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,321 @@
+"""The command line: thin. Nothing here imports torch, NumPy or pandas before a command needs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench import __version__
+from lthbench.errors import BadInput, LthbenchError
+
+if TYPE_CHECKING:
+    from lthbench.plan import Request
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Words(click.ParamType):
+    """Names separated by commas; spaces around them do not matter."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """A list of names."""
+        words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
+        if not words:
+            self.fail("give at least one.", param, ctx)
+        return words
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
+
+    def __init__(self, whole: bool):
+        self.whole = whole
+        self.name = "n,..." if whole else "x,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """A list of numbers."""
+        if isinstance(value, list):
+            return value
+        numbers: list[Any] = []
+        for word in filter(None, (w.strip() for w in value.split(","))):
+            try:
+                low, dash, high = word.partition("-")
+                if self.whole and dash and low:
+                    if not 0 <= int(high) - int(low) <= 10_000:
+                        raise ValueError
+                    numbers += range(int(low), int(high) + 1)
+                else:
+                    numbers.append(int(word) if self.whole else float(word))
+            except ValueError:
+                kind = "a whole number or a range such as 1-12" if self.whole else "a number"
+                self.fail(f"{word!r} is not {kind}.", param, ctx)
+        if not numbers:
+            self.fail("give at least one.", param, ctx)
+        return numbers
+
+
+class Seeds(Numbers):
+    """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(whole=True)
+        self.name = "n|a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A count or a list."""
+        numbers = super().convert(value, param, ctx)
+        return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
+
+
+def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is asked for; the same for ``run`` and ``plan``."""
+    options = [
+        click.option("--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."),
+        click.option("--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."),
+        click.option("--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."),
+        click.option("--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."),
+        click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
+        click.option("--metrics", type=Words(), help="Metrics; all by default."),
+        click.option("--budget", help="quick, standard or paper, as far as the task has them."),
+        click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
+        click.option(
+            "--store",
+            type=click.Path(path_type=Path),
+            default="lthbench-store",
+            show_default=True,
+            help="Where everything computed is kept.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="lthbench")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def cli(debug: bool) -> None:
+    """Is a pruned network still as good as the dense one it came from, on everything that matters?
+
+    Start with:  lthbench run
+    """
+    del debug
+
+
+@cli.command(context_settings=_CONTEXT)
+@grid_options
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="lthbench-report",
+    show_default=True,
+    help="Where the page and the table go.",
+)
+@click.option("--no-report", is_flag=True, help="Write no page and no table.")
+@click.option("--rule", help="The verdict's rule: paper or std. Default: std, or paper where there is one seed.")
+@click.option("--download", is_flag=True, help="Fetch data sets that are missing.")
+@click.option(
+    "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True, help="On stderr."
+)
+def run(
+    folder: Path, no_report: bool, rule: str | None, download: bool, progress: str, **options: Any
+) -> None:
+    """Prune, train and score what is asked for, and say which networks match their dense parent.
+
+    What the store holds is not done again: the same command continues a run that was stopped.
+
+    \b
+    Example: lthbench run --task c10-r20s --methods imp,omp --sparsity 0.5,0.9 --seeds 2
+    """
+    from lthbench import api
+    from lthbench.engines.local import Interrupted
+    from lthbench.progress import header
+
+    asked = _ask(options)
+    _check_rule(rule)
+    if not no_report and folder.exists() and not folder.is_dir():
+        raise BadInput(f"--report {folder}: is a file; give a folder.")
+    if download:
+        for name in api.download(asked, api.checked_folders(options["data"])):
+            click.echo(f"fetched {name}", err=True)
+    workers = api.default_workers() if options["workers"] is None else options["workers"]
+    quiet = progress == "none"
+    announce = (lambda *facts: None) if quiet else (lambda *facts: click.echo(header(*facts, workers), err=True))
+    try:
+        outcome = api.execute(asked, options["data"], options["store"], options["device"], workers, progress, announce)
+    except Interrupted:
+        click.echo(f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True)
+        sys.exit(130)
+    _show(outcome, None if no_report else folder, rule)
+    if outcome.failures:
+        for reason in dict.fromkeys(outcome.failures.values()):
+            click.echo(f"failed: {reason}", err=True)
+        sys.exit(1)
+
+
+def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
+    """Print the verdict on stdout, write the report, and say where it is."""
+    from tabulate import tabulate
+
+    from lthbench.report import write
+    from lthbench.report.summary import RULE_TEXT, dense_sentence, sentence, summarise, verdict_rows
+
+    summary = summarise(outcome.table, outcome.facts, rule)
+    click.echo(dense_sentence(summary))
+    rows = verdict_rows(summary)
+    if rows:
+        click.echo(f"\n{tabulate(rows, headers='keys', tablefmt='simple', disable_numparse=True)}\n")
+    for result in summary.headline:
+        click.echo(sentence(summary, result))
+    click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
+    if folder is not None:
+        written = write(outcome.table, outcome.facts, folder, rule)
+        if not any(p.suffix == ".parquet" for p in written):
+            click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
+        click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
+
+
+@cli.command("plan", context_settings=_CONTEXT)
+@grid_options
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def show_plan(as_json: bool, **options: Any) -> None:
+    """Say what would run, what is already there, and about how long it takes. Runs nothing.
+
+    \b
+    Example: lthbench plan --task c10-r20s --rounds 1-12
+    """
+    from lthbench import api
+    from lthbench.plan import plan
+    from lthbench.progress import costed
+
+    asked = _ask(options)
+    api.check_device(options["device"])
+    places = api.checked_folders(options["data"])
+    workers = api.default_workers() if options["workers"] is None else options["workers"]
+    account = costed(plan(asked, places, data_needed=False), options["store"], places, workers, options["device"])
+    click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+
+
+def _plan_text(account: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        (verb, f"{n['all']:,}", f"{n['stored']:,}", f"{n['all'] - n['stored']:,}") for verb, n in account["steps"].items()
+    ]
+    lines = [
+        f"task {account['task']} · budget {account['budget']} · methods {' '.join(account['methods']) or 'dense only'}",
+        f"sparsities {' '.join(f'{100 * s:.1f} %' for s in account['sparsities']) or '–'} · "
+        f"seeds {' '.join(map(str, account['seeds']))}",
+        "",
+        tabulate(rows, headers=("step", "all", "stored", "to do"), tablefmt="simple", disable_numparse=True),
+        "",
+        f"time    {account['time']} on {account['device']} with {account['workers']} workers"
+        + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
+        f"longest chain of trainings that must follow one another: {account['chain']}",
+    ]
+    lines += [f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()]
+    lines += ["", f"Run it: {account['command'].replace('lthbench plan', 'lthbench run')}"]
+    return "\n".join(lines)
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; the same folder by default.")
+@click.option("--format", "formats", type=Words(), help="html, md, csv; all by default.")
+@click.option("--rule", help="The verdict's rule: paper or std.")
+def report(source: Path, out: Path | None, formats: list[str] | None, rule: str | None) -> None:
+    """Write the pages again from the table of a run (the folder that holds scores.csv and run.json).
+
+    \b
+    Example: lthbench report lthbench-report --rule paper --out site
+    """
+    from lthbench import table
+    from lthbench.errors import unknown
+    from lthbench.report import FORMATS, write
+
+    _check_rule(rule)
+    for name in formats or ():
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    scores, facts = table.read(source if source.is_dir() else source.parent)
+    for path in write(scores, facts, out or source, rule, tuple(formats or FORMATS)):
+        click.echo(path)
+
+
+def _listing(plural: str, kind: str, summary: str) -> None:
+    """Add the command that lists a kind of plug-in, or describes one."""
+
+    @cli.command(plural, context_settings=_CONTEXT, help=f"{summary}\n\nNAME describes one.")
+    @click.argument("name", required=False)
+    @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+    @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+    def listing(name: str | None, as_json: bool, data: Path | None) -> None:
+        from lthbench import listings
+
+        found = listings.describe(kind, name, data) if name else listings.every(kind, data)
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listings.text(found, plural))
+
+
+for _plural, _kind, _summary in (
+    ("tasks", "task", "List the tasks: data, network, and whether the data is there."),
+    ("methods", "method", "List the pruning methods."),
+    ("metrics", "metric", "List the metrics and the scores they yield."),
+    ("datasets", "dataset", "List the data sets, and whether they are there."),
+    ("architectures", "architecture", "List the networks, with their counts of parameters."),
+):
+    _listing(_plural, _kind, _summary)
+
+
+def _ask(options: dict[str, Any]) -> Request:
+    from lthbench import api
+
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget")
+    return api.ask(options["task"], *(options[n] for n in names))
+
+
+def _check_rule(rule: str | None) -> None:
+    from lthbench.errors import unknown
+    from lthbench.verdict import RULES
+
+    if rule is not None and rule not in RULES:
+        raise unknown("rule", rule, RULES)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit codes: 0 fine, 1 something failed, 2 bad input, 130 interrupted."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        cli.main(arguments, prog_name="lthbench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. Continue with the same command.", err=True)
+        sys.exit(130)
+    except LthbenchError as error:
+        if debug:
+            raise
+        for line in str(error).splitlines():
+            click.echo(f"Error: {line}", err=True)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error.filename or ''}: {error.strerror}", err=True)
+        sys.exit(1)
+
+

@@ -1,0 +1,88 @@
+"""How long a plan will take: its operations over a rate, learned from the store's log where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lthbench import plan
+from lthbench.engines.jobs import group
+from lthbench.spec import Predict, Step, Train
+
+#: FLOP/s of one worker, where nothing was measured yet: small networks, one core; one recent GPU.
+DEFAULT_RATE = {"cpu": 60e9, "cuda": 2e12}
+#: Seconds to start the workers and to do what is not counted in operations, for each step.
+START_SECONDS, STEP_SECONDS = 6.0, 0.03
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds, low and high; ``chain`` is the longest run of steps that must follow one another."""
+
+    low: float
+    high: float
+    chain: float
+    learned: bool
+
+    def text(self) -> str:
+        """A range that reads well: "2-4 min"."""
+        return span(self.low, self.high)
+
+
+def estimate(steps: Sequence[Step], events: Iterable[dict[str, Any]], workers: int, device: str) -> Estimate:
+    """The time for these steps on so many workers."""
+    if not steps:
+        return Estimate(0.0, 0.0, 0.0, True)
+    rates = learned_rates(events, device)
+    known = rates.keys() >= {_kind(s) for s in steps if isinstance(s, Train | Predict)}
+    total = sum(seconds(s, rates, device) for s in steps)
+    jobs = group(steps)
+    longest = max(job.height for job in jobs.values())
+    slowest = min(rates.values(), default=DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
+    chain = longest / slowest
+    wall = START_SECONDS + max(total / max(workers, 1), chain)
+    spread = 1.3 if known else 2.5
+    return Estimate(wall / spread, wall * spread, chain, known)
+
+
+def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, float]:
+    """FLOP/s by kind of step and architecture, over the last 200 of each in the log."""
+    seen: dict[str, list[tuple[float, float]]] = {}
+    for event in events:
+        if event.get("status") == "ok" and event.get("device") == device and event.get("flops", 0) > 0:
+            kind = f"{event['step']} {event.get('architecture', '')}"
+            seen.setdefault(kind, []).append((event["flops"], event["seconds"]))
+    sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in seen.items()}
+    return {kind: flops / spent for kind, (flops, spent) in sums.items() if spent > 0}
+
+
+def seconds(step: Step, rates: dict[str, float], device: str) -> float:
+    """The time of one step on one worker."""
+    rate = rates.get(_kind(step), DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
+    return STEP_SECONDS + plan.flops(step) / rate
+
+
+def _kind(step: Step) -> str:
+    if isinstance(step, Train | Predict):
+        return f"{type(step).__name__} {plan.network_of(step).architecture}"
+    return type(step).__name__
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def span(low: float, high: float) -> str:
+    """A range with one unit where that is possible."""
+    a, b = duration(low), duration(high)
+    if a == b:
+        return f"about {a}"
+    if a.split()[1] == b.split()[1]:
+        return f"{a.split()[0]}-{b}"
+    return f"{a} to {b}"

@@ -1,0 +1,41 @@
+"""Numbers and names as people read them; shared by the shell, Markdown and pages."""
+
+from __future__ import annotations
+
+import math
+
+#: Units that are shown in per cent.
+PERCENT = ("fraction",)
+
+
+def sparsity(value: float | None) -> str:
+    """A sparsity as "79.0 %"; a dash for none."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def number(value: float, unit: str) -> str:
+    """A score in its unit: fractions in per cent without the sign, others with three figures after 0."""
+    if math.isnan(value):
+        return "–"
+    if unit in PERCENT:
+        return f"{100 * value:.1f}"
+    if math.isinf(value) or abs(value) >= 1000:
+        return f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def measured(mean: float, spread: float, unit: str) -> str:
+    """A mean with its standard deviation over seeds, where there is one."""
+    if math.isnan(spread):
+        return number(mean, unit)
+    return f"{number(mean, unit)} ± {number(spread, unit)}"
+
+
+def unit(name: str) -> str:
+    """A unit as it stands in a header."""
+    return "%" if name in PERCENT else name
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,0 +1,200 @@
+"""Progress on stderr: a live bar on a terminal, a plain line for each finished job in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import lthbench
+from lthbench import data
+from lthbench.engines.jobs import Job
+from lthbench.estimate import Estimate, duration, estimate, seconds
+from lthbench.plan import Plan
+from lthbench.spec import Predict, Prune, Step, Train
+from lthbench.store import Store
+
+
+class Listener(Protocol):
+    """What is told of a run's course."""
+
+    def done(self, job: Job, failed: dict[str, str]) -> None:
+        """A job is finished; some of its steps may have failed."""
+
+    def stopping(self) -> None:
+        """The user asked to stop."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def done(self, job: Job, failed: dict[str, str]) -> None:
+        """Nothing."""
+
+    def stopping(self) -> None:
+        """Nothing."""
+
+
+class Course:
+    """Counts work done against work planned, and from both the time left."""
+
+    def __init__(self, steps: Sequence[Step], labels: dict[str, str], rates: dict[str, float], device: str, workers: int):
+        self.labels, self._rates, self._device, self._workers = labels, rates, device, max(workers, 1)
+        self.total = sum(seconds(s, rates, device) for s in steps)
+        self.spent = 0.0
+        self.started = time.monotonic()
+
+    def advance(self, job: Job) -> None:
+        """A job is done."""
+        self.spent += sum(seconds(s, self._rates, self._device) for s in job.steps)
+
+    def left(self) -> str:
+        """The time left, by the pace so far once there is one."""
+        elapsed = time.monotonic() - self.started
+        pace = elapsed / self.spent if self.spent > 0.05 * self.total else 1.0 / self._workers
+        return f"{duration(max(self.total - self.spent, 0.0) * pace)} left"
+
+    def name(self, job: Job) -> str:
+        """What the job did: "train imp 79.0 % seed 0"."""
+        last = job.steps[-1]
+        for step in job.steps:
+            if isinstance(step, Train):
+                return f"train {self.labels.get(step.key, '')}"
+        if isinstance(last, Prune):
+            return f"prune {self.labels.get(last.key, '')}"
+        if job.name.startswith("score "):
+            return f"score {self.labels.get(job.name.removeprefix('score '), '')}"
+        return type(last).__name__.lower()
+
+
+class Lines:
+    """One line with a timestamp for each job of some length; no cursor codes."""
+
+    def __init__(self, course: Course):
+        self._course = course
+
+    def done(self, job: Job, failed: dict[str, str]) -> None:
+        """Print the line, and what failed."""
+        self._course.advance(job)
+        if failed or any(isinstance(s, Train | Predict) for s in job.steps):
+            share = 100 * self._course.spent / max(self._course.total, 1e-9)
+            stamp = time.strftime("%H:%M:%S")
+            print(f"{stamp} {share:3.0f} %  {self._course.name(job)} · {self._course.left()}", file=sys.stderr)
+        for reason in dict.fromkeys(failed.values()):
+            print(f"         failed: {reason}", file=sys.stderr)
+        sys.stderr.flush()
+
+    def stopping(self) -> None:
+        """Say that running steps are being finished."""
+        print(_STOPPING, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A live bar with what was done last and the time left."""
+
+    def __init__(self, course: Course, bar: Any):
+        self._course, self._bar = course, bar
+        self._task = bar.add_task("start", total=max(course.total, 1e-9), left="")
+
+    def done(self, job: Job, failed: dict[str, str]) -> None:
+        """Advance, and print what failed."""
+        self._course.advance(job)
+        self._bar.update(
+            self._task, completed=self._course.spent, description=self._course.name(job), left=self._course.left()
+        )
+        for reason in dict.fromkeys(failed.values()):
+            self._bar.console.print(f"failed: {self._course.name(job)}: {reason}", markup=False)
+
+    def stopping(self) -> None:
+        """Say that running steps are being finished."""
+        self._bar.console.print(_STOPPING, markup=False)
+
+
+_STOPPING = "finishing the steps in progress (Ctrl-C again drops them) ..."
+
+
+@contextmanager
+def listen(course: Course, style: str) -> Iterator[Listener]:
+    """Show the course: ``style`` is auto, plain or none."""
+    if style == "none":
+        yield Silent()
+    elif style == "plain" or not sys.stderr.isatty():
+        yield Lines(course)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        console = Console(stderr=True)
+        columns = (BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[left]} ·"), TextColumn("{task.description}"))
+        with Progress(*columns, console=console, transient=True) as bar:
+            yield Bar(course, bar)
+
+
+def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
+    """How many steps of each verb there are, and how many of them are stored."""
+    verbs: dict[str, dict[str, int]] = {}
+    for step in steps:
+        count = verbs.setdefault(type(step).__name__.lower(), {"all": 0, "stored": 0})
+        count["all"] += 1
+        count["stored"] += step.key in stored
+    return verbs
+
+
+def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> str:
+    """What a run says before it starts."""
+    request = plan.request
+    verbs = counted(todo, set())
+    said = f"lthbench {lthbench.__version__} · task {request.task.name} · budget {request.budget} · "
+    said += f"{' '.join(request.methods) or 'dense only'} · {len(request.densities)} sparsities · {len(request.seeds)} seeds"
+    if not todo:
+        return f"{said}\nplan   everything is stored; nothing to do"
+    trainings = verbs.get("train", {"all": 0})["all"]
+    scores = verbs.get("measure", {"all": 0})["all"]
+    guess = "" if estimate.learned else " (a guess)"
+    return (
+        f"{said}\nplan   {trainings} trainings, {scores} measures, {len(todo):,} steps in all; "
+        f"{len(plan.steps) - len(todo):,} stored or not needed · {estimate.text()}{guess} with {workers} workers"
+    )
+
+
+def costed(
+    plan: Plan, store_folder: Path | str, places: tuple[Path, ...], workers: int, device: str
+) -> dict[str, Any]:
+    """A plan's account: steps, what is stored, time, data. Reads no artefact."""
+    store = Store(store_folder)
+    store.check()
+    request = plan.request
+    stored = {s.key for s in plan.steps if store.has(s)}
+    todo = [s for s in plan.steps if s.key not in stored]
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    guess = estimate(todo, store.events(), workers, kind)
+    names = (request.task.data.dataset, *request.task.data.ood)
+    return {
+        "task": request.task.name,
+        "budget": request.budget,
+        "methods": list(request.methods),
+        "sparsities": [round(1 - d, 12) for d in request.densities],
+        "seeds": list(request.seeds),
+        "metrics": list(request.metrics),
+        "steps": counted(plan.steps, stored),
+        "seconds": [round(guess.low), round(guess.high)],
+        "time": guess.text() if todo else "nothing to do",
+        "chain": f"{_chain(plan)}",
+        "learned": guess.learned,
+        "workers": workers,
+        "device": device,
+        "data": {name: dict(data.describe(name, places)) for name in names},
+        "command": request.command(),
+    }
+
+
+def _chain(plan: Plan) -> int:
+    """The longest run of trainings that follow one another."""
+    depth: dict[str, int] = {}
+    for step in plan.steps:
+        before = max((depth[n.key] for n in step.needs()), default=0)
+        depth[step.key] = before + isinstance(step, Train)
+    return max(depth.values(), default=0)

@@ -1,0 +1,140 @@
+"""Curves of each score over sparsity, as SVG that takes its text and line colours from the page."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from dataclasses import dataclass
+
+from lthbench import present
+from lthbench.report.summary import Shown, Summary
+
+#: Okabe & Ito's colours, which colour-blind people can tell apart, and a marker for each as well.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+# Stand-ins that become the page's own colours, so that a figure fits light and dark.
+_INK, _FAINT, _DENSE = "#010203", "#040506", "#070809"
+_PAGE_COLOURS = {_INK: "currentColor", _FAINT: "var(--line)", _DENSE: "var(--dense)"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing and its words: what it shows, for those who cannot see it."""
+
+    title: str
+    note: str
+    svg: str
+    text: str
+
+
+def style(summary: Summary, method: str) -> tuple[str, str]:
+    """The colour and marker of a method: the same in all figures of a report."""
+    place = summary.methods.index(method)
+    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+
+
+def curves(summary: Summary) -> list[Figure]:
+    """One figure for each score: every method's mean and spread over sparsity, and the dense line."""
+    return [_curve(summary, score) for score in summary.scores]
+
+
+def marker(summary: Summary, method: str) -> str:
+    """A method's sample of line and marker, for the legend."""
+    from matplotlib.figure import Figure as Canvas
+
+    colour, shape = style(summary, method)
+    canvas = Canvas(figsize=(0.45, 0.2))
+    axes = canvas.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.plot([0, 1, 2], [0, 0, 0], color=colour, lw=1.8)
+    axes.plot([1], [0], color=colour, marker=shape, ms=6)
+    axes.set_axis_off()
+    return _svg(canvas, f"legend {method}", hidden=True)
+
+
+def _curve(summary: Summary, score: Shown) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    scale = 100.0 if score.unit in present.PERCENT else 1.0
+    canvas = Canvas(figsize=(3.7, 2.45))
+    axes = canvas.add_axes((0.125, 0.15, 0.855, 0.81))
+    words = []
+    dense = summary.cell("dense", 0.0, score.name)
+    if dense is not None and not math.isnan(dense.mean):
+        spread = 0.0 if math.isnan(dense.spread) else dense.spread
+        axes.axhspan((dense.mean - spread) * scale, (dense.mean + spread) * scale, color=_DENSE, alpha=0.18, lw=0)
+        axes.axhline(dense.mean * scale, color=_DENSE, lw=1.4, ls=(0, (5, 3)))
+        words.append(f"dense {dense.text}")
+    for method in summary.methods:
+        found = [(s, summary.cell(method, s, score.name)) for s in summary.sparsities]
+        points = [(s, c) for s, c in found if c is not None and not math.isnan(c.mean)]
+        if not points:
+            continue
+        colour, shape = style(summary, method)
+        x = [_place(s) for s, _ in points]
+        mean = [c.mean * scale for _, c in points]
+        spread = [0.0 if math.isnan(c.spread) else c.spread * scale for _, c in points]
+        low, high = [m - s for m, s in zip(mean, spread, strict=True)], [m + s for m, s in zip(mean, spread, strict=True)]
+        if len(points) > 1:
+            axes.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
+        else:
+            axes.vlines(x, low, high, color=colour, lw=1.2)
+        axes.plot(x, mean, color=colour, lw=1.8, marker=shape, ms=5)
+        words.append(f"{method} " + ", ".join(f"{c.text} at {present.sparsity(s)}" for s, c in points))
+    _axes(axes, summary)
+    return Figure(
+        score.title,
+        f"{score.better}{', ' + score.unit_shown if score.unit_shown else ''}",
+        _svg(canvas, score.name),
+        f"{score.header} over sparsity: {'; '.join(words)}.",
+    )
+
+
+def _place(sparsity: float) -> float:
+    """Where a sparsity stands: even steps for even shares removed, as the rounds of the grid."""
+    return -math.log(1.0 - sparsity)
+
+
+def _axes(axes: object, summary: Summary) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    sparsities = summary.sparsities
+    shown = sparsities if len(sparsities) <= 8 else sparsities[:: math.ceil(len(sparsities) / 8)]
+    if shown:
+        axes.set_xticks([_place(s) for s in shown], [f"{100 * s:.1f}" for s in shown])
+        margin = 0.06 * max(_place(sparsities[-1]) - _place(sparsities[0]), 0.5)
+        axes.set_xlim(_place(sparsities[0]) - margin, _place(sparsities[-1]) + margin)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.grid(axis="y", color=_FAINT, lw=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_INK, labelsize=8.5, length=0, pad=4)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.locator_params(axis="y", nbins=5)
+
+
+def _svg(canvas: object, name: str, hidden: bool = False) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    assert isinstance(canvas, Canvas)
+    buffer = io.StringIO()
+    # Text stays text, in the page's font; the salt makes the same figure the same bytes.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+    # Several figures share one page: their ids must not meet.
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{slug}-", svg)
+    for stand_in, colour in _PAGE_COLOURS.items():
+        svg = svg.replace(stand_in, colour)
+    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else svg

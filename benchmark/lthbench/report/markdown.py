@@ -1,0 +1,83 @@
+"""The report as Markdown: for a README, a pull request, a paper's appendix."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from lthbench import present
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
+
+
+def render(summary: Summary) -> str:
+    """The whole report."""
+    facts = summary.facts
+    lines = [
+        f"# {escape(facts['task']['title'])}",
+        "",
+        f"Task `{facts['task']['name']}`, budget `{facts['budget']['name']}`. {dense_sentence(summary)}",
+        "",
+        "## Verdict",
+        "",
+        *(f"- {escape(sentence(summary, result))}" for result in summary.headline),
+        "",
+        f"By the rule `{summary.rule}`: {RULE_TEXT[summary.rule]}.",
+        "",
+        _table(verdict_rows(summary)),
+        "",
+        "## Scores",
+        "",
+        "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that does not match dense.",
+        "",
+        _table(score_rows(summary)),
+        "",
+        "## How it was made",
+        "",
+        f"`{facts['command']}`",
+        "",
+        *(f"- {escape(line)}" for line in provenance(facts)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def score_rows(summary: Summary) -> list[dict[str, str]]:
+    """One row for each method and sparsity, dense first."""
+    matches = {(m.method, m.sparsity, m.score): m.matches for v in summary.headline for m in v.matches}
+    rows = []
+    for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+        row = {"method": method, "sparsity": present.sparsity(sparsity)}
+        for score in summary.scores:
+            cell = summary.cell(method, sparsity, score.name)
+            mark = " ✗" if matches.get((method, sparsity, score.name)) is False else ""
+            row[score.header] = (cell.text if cell else "–") + mark
+        rows.append(row)
+    return rows
+
+
+def provenance(facts: dict[str, object]) -> list[str]:
+    """Where the numbers come from, a line each."""
+    environments: list[dict[str, str]] = facts["environments"]  # type: ignore[assignment]
+    data: list[dict[str, str]] = facts["data"]  # type: ignore[assignment]
+    seconds: dict[str, float] = facts["seconds"]  # type: ignore[assignment]
+    lines = [
+        f"{e['device']}, {e['threads'] or 'no'} thread a worker, torch {e['torch']}, numpy {e['numpy']}, "
+        f"Python {e['python']}, lthbench {e['lthbench']}"
+        for e in environments
+    ]
+    lines.append(f"seeds {', '.join(map(str, facts['seeds']))}")  # type: ignore[call-overload]
+    lines += [f"data {d['name']} version {d['version']}, files {d['digest'][:12]}" for d in data]
+    spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in seconds.items() if total >= 0.5)
+    lines.append(f"worker time: {spent or 'under a second'}")
+    return lines
+
+
+def escape(text: str) -> str:
+    """Text in which Markdown and HTML have no meaning."""
+    for character in "\\`*_[]<>|":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    safe = [{escape(k): escape(v) for k, v in row.items()} for row in rows]
+    return tabulate(safe, headers="keys", tablefmt="github", disable_numparse=True) if safe else "No rows."

@@ -1,0 +1,126 @@
+"""The report as one HTML file that needs nothing else: styles, figures and data are inside it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from lthbench import places, present
+from lthbench.report import figures
+from lthbench.report.markdown import provenance
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
+
+
+def render(summary: Summary) -> str:
+    """The page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(places.templates()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    facts = summary.facts
+    drawn = figures.curves(summary)
+    wanted = {s.title for s in summary.scores if s.verdict}
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        facts=facts,
+        style=Markup((places.templates() / "style.css").read_text(encoding="utf-8")),
+        cards=[_card(summary, v) for v in summary.headline],
+        dense_sentence=dense_sentence(summary),
+        asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
+        rule_text=RULE_TEXT[summary.rule],
+        other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
+        verdict_rows=verdict_rows(summary),
+        main_figures=[f for f in drawn if f.title in wanted],
+        more_figures=[f for f in drawn if f.title not in wanted],
+        legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
+        rows=_rows(summary),
+        kinds=_kinds(summary),
+        provenance=provenance(facts),
+        empty_layers=_empty_layers(facts),
+        csv=base64.b64encode(summary.table.to_csv(index=False, lineterminator="\n").encode()).decode(),
+        sparsity=present.sparsity,
+        markup=Markup,
+    )
+
+
+def _card(summary: Summary, result: Any) -> dict[str, Any]:
+    colour, _ = figures.style(summary, result.method)
+    cell = summary.cell(result.method, result.joint, "accuracy")
+    return {
+        "method": result.method,
+        "colour": colour,
+        "big": "?" if result.undecided else present.sparsity(result.joint) if result.joint is not None else "none",
+        "sentence": sentence(summary, result),
+        "accuracy": cell.text if cell else "",
+    }
+
+
+def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
+    return [
+        {
+            "method": v.method,
+            "joint": "undecided" if v.undecided else present.sparsity(v.joint),
+            "extreme": "undecided" if v.undecided else present.sparsity(v.paper_pass),
+            "held back by": summary.titles(v.held_back) or "–",
+        }
+        for v in summary.verdicts[rule]
+    ]
+
+
+def _rows(summary: Summary) -> list[dict[str, Any]]:
+    """The table of scores: a row for each method and sparsity, a cell for each score."""
+    matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
+    rows = []
+    for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+        cells = []
+        for score in summary.scores:
+            cell = summary.cell(method, sparsity, score.name)
+            match = matches.get((method, sparsity, score.name))
+            verdict = None if match is None else match.matches
+            reason = (match.reason if match else "") or (cell.reason if cell else "")
+            cells.append({"text": cell.text if cell else "–", "matches": verdict, "reason": reason})
+        first = method == "dense" or sparsity == summary.sparsities[0]
+        passed = method != "dense" and all(c["matches"] is not False for c in cells)
+        rows.append({"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed})
+    return rows
+
+
+def _kinds(summary: Summary) -> dict[str, Any]:
+    """Error under each corruption, mean over seeds: rows as in the table of scores."""
+    table = summary.table
+    rows = table[(table["score"] == "corruption_error") & (table["variant"] != "")]
+    if not len(rows):
+        return {"kinds": [], "rows": []}
+    means = rows.groupby(["method", "sparsity", "variant"], sort=False)["value"].mean()
+    kinds = list(dict.fromkeys(rows["variant"]))
+    pairs = list(dict.fromkeys(zip(rows["method"], rows["sparsity"], strict=True)))
+    return {
+        "kinds": [k.replace("_", " ") for k in kinds],
+        "rows": [
+            (m, s, [(present.number(means.get((m, s, k), float("nan")), "fraction"), _heat(means, m, s, k)) for k in kinds])
+            for m, s in pairs
+        ],
+    }
+
+
+def _heat(means: Any, method: str, sparsity: float, kind: str) -> str:
+    """How strongly a cell is tinted: its error above the dense one's, full at 20 points."""
+    above = means.get((method, sparsity, kind), float("nan")) - means.get(("dense", 0.0, kind), float("nan"))
+    return f"{min(max(above / 0.2, 0.0), 1.0):.2f}" if above == above else "0"
+
+
+def _empty_layers(facts: dict[str, Any]) -> list[str]:
+    found = []
+    for name, entry in facts["networks"].items():
+        empty = facts["masks"].get(entry["mask"], {}).get("collapsed", [])
+        if empty:
+            method, sparsity, seed = name.split()
+            layers = present.listed([layer.removesuffix(".weight") for layer in empty])
+            found.append(f"{method} at {present.sparsity(float(sparsity))}, seed {seed}: nothing is left of {layers}")
+    return found

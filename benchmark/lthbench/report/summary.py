@@ -1,0 +1,197 @@
+"""What every form of a report says: means over seeds, the verdict, and the verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lthbench import present, verdict
+from lthbench.errors import BadInput, unknown
+from lthbench.verdict import Aspect, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A score as it is shown."""
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    group: str
+    verdict: bool
+
+    @property
+    def header(self) -> str:
+        """Title, unit, and which way is better."""
+        return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}"
+
+    @property
+    def arrow(self) -> str:
+        """Up where higher is better."""
+        return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def better(self) -> str:
+        """The arrow in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit, unless the title says it."""
+        return "" if self.unit == "ratio" else present.unit(self.unit)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score of a method at a sparsity: mean and sample standard deviation over seeds."""
+
+    mean: float
+    spread: float
+    seeds: int
+    status: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table, summarised. ``cells`` are by (method, sparsity, score)."""
+
+    facts: dict[str, Any]
+    table: pd.DataFrame
+    scores: tuple[Shown, ...]
+    methods: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    cells: dict[tuple[str, float, str], Cell]
+    rule: str
+    verdicts: dict[str, tuple[Verdict, ...]]
+
+    @property
+    def headline(self) -> tuple[Verdict, ...]:
+        """The verdicts by the rule that heads the report."""
+        return self.verdicts[self.rule]
+
+    def title_of(self, score: str) -> str:
+        """How a score is called in a sentence."""
+        return next((s.title.replace(" (dense = 1)", "") for s in self.scores if s.name == score), score)
+
+    def titles(self, scores: tuple[str, ...]) -> str:
+        """Several scores in a sentence."""
+        return present.listed([self.title_of(s) for s in scores])
+
+    def cell(self, method: str, sparsity: float | None, score: str) -> Cell | None:
+        """One cell, or None."""
+        return None if sparsity is None else self.cells.get((method, sparsity, score))
+
+
+def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = None) -> Summary:
+    """The summary of a table. Raises BadInput for one of several tasks or budgets, or an unknown rule."""
+    for column in ("task", "budget"):
+        if table[column].nunique() != 1:
+            found = ", ".join(map(str, sorted(table[column].unique())))
+            raise BadInput(f"a report is of one {column}; the table holds {found or 'none'}.")
+    if rule is None:
+        rule = "std" if len(facts["seeds"]) > 1 else "paper"
+    if rule not in verdict.RULES:
+        raise unknown("rule", rule, verdict.RULES)
+    aspects = [Aspect(**a) for a in facts["aspects"]]
+    main = table[table["variant"] == ""]
+    present_scores = set(main["score"])
+    scores = tuple(
+        Shown(s["name"], s["title"], s["unit"], s["higher_is_better"], s["group"], s["verdict"])
+        for s in facts["scores"]
+        if s["name"] in present_scores
+    )
+    units = {s.name: s.unit for s in scores}
+    cells = {
+        (str(method), float(sparsity), str(score)): _cell(rows, units.get(str(score), ""))
+        for (method, sparsity, score), rows in main.groupby(["method", "sparsity", "score"], sort=False)
+    }
+    return Summary(
+        facts,
+        table,
+        scores,
+        tuple(m for m in dict.fromkeys(table["method"]) if m != "dense"),
+        tuple(sorted({float(s) for s in table["sparsity"]} - {0.0})),
+        cells,
+        rule,
+        {r: tuple(verdict.verdicts(table, aspects, r)) for r in verdict.RULES},
+    )
+
+
+def _cell(rows: pd.DataFrame, unit: str) -> Cell:
+    values = rows["value"].dropna()
+    status = next((s for s in ("failed", "missing", "degenerate") if (rows["status"] == s).any()), "ok")
+    reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
+    mean = float(values.mean()) if len(values) else float("nan")
+    spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    return Cell(mean, spread, len(values), status, reason, present.measured(mean, spread, unit))
+
+
+def sentence(summary: Summary, result: Verdict) -> str:
+    """The verdict on one method, in one sentence."""
+    method = result.method
+    if result.undecided:
+        return f"{method}: no verdict: {result.undecided}."
+    if result.joint is None:
+        lowest = result.sparsities[0] if result.sparsities else None
+        failing = summary.titles(result.held_back) or "the scores"
+        return (
+            f"{method} matches its dense parent on everything at no sparsity measured: already at "
+            f"{present.sparsity(lowest)} it falls short on {failing}."
+        )
+    text = f"{method} is as good as its dense parent on everything up to {present.sparsity(result.joint)} sparsity"
+    if not result.held_back:
+        return f"{text}, the highest measured."
+    beyond = min(s for s in result.sparsities if s > result.joint)
+    text += f"; at {present.sparsity(beyond)} it falls short on {summary.titles(result.held_back)}"
+    if not result.monotone:
+        gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
+        text += f" (not so at {present.listed([present.sparsity(s) for s in gaps])})"
+    return f"{text}."
+
+
+def _all_match(result: Verdict, sparsity: float) -> bool:
+    return all(m.matches for m in result.matches if m.sparsity == sparsity)
+
+
+def verdict_rows(summary: Summary) -> list[dict[str, str]]:
+    """The verdict as a table: one row for each method."""
+    rows = []
+    for result in summary.headline:
+        cell = summary.cell(result.method, result.joint, "accuracy")
+        rows.append(
+            {
+                "method": result.method,
+                "accuracy holds up to": present.sparsity(result.region),
+                "LTH-PASS (all scores at once)": present.sparsity(result.joint),
+                "smallest extreme": present.sparsity(result.paper_pass),
+                "held back by": summary.titles(result.held_back) or "–",
+                "accuracy there, %": cell.text if cell else "–",
+            }
+        )
+    return rows
+
+
+RULE_TEXT = {
+    "paper": (
+        "a score matches when its mean over seeds is at least as good as that of the dense networks; accuracy "
+        "may be one percentage point lower (Chen et al., TMLR 2022)"
+    ),
+    "std": (
+        "a score matches when its mean over seeds is worse than that of the dense networks by at most one "
+        "standard deviation of the dense seeds"
+    ),
+}
+
+
+def dense_sentence(summary: Summary) -> str:
+    """How good the dense parents are."""
+    cell = summary.cell("dense", 0.0, "accuracy")
+    seeds = len(summary.facts["seeds"])
+    number = "one seed" if seeds == 1 else f"{seeds} seeds"
+    return f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."
