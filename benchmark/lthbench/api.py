@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import data, registry, table, task
 from lthbench.engines.local import Local
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Damaged
 from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
@@ -97,8 +97,8 @@ def execute(
     failures: dict[str, str] = {}
     if todo:
         check_data(todo, places)
-        store.open()
         device = resolve(device)
+        store.open()
         workers = 1 if device != "cpu" and workers else workers
         events = store.events()
         rates = learned_rates(events, device)
@@ -117,14 +117,27 @@ def missing(made: Plan, store: Store) -> list[Step]:
     What is read is compared with its hashes; a damaged artefact is put aside and its step done again.
     """
     wanted: dict[str, bool] = {}
-    stack: list[Step] = [m for e in made.entries for m in e.measures]
-    while stack:
-        step = stack.pop()
-        if step.key not in wanted:
-            wanted[step.key] = not store.intact(step)
-            if wanted[step.key]:
-                stack.extend(step.needs())
+
+    def ask(steps: Iterable[Step]) -> None:
+        stack = list(steps)
+        while stack:
+            step = stack.pop()
+            if step.key not in wanted:
+                wanted[step.key] = not store.intact(step)
+                if wanted[step.key]:
+                    stack.extend(step.needs())
+
+    ask(m for e in made.entries for m in e.measures)
+    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]
+
+
+def _facts_readable(store: Store, step: Step) -> bool:
+    """False where a step is stored and its facts, which reports tell, are damaged."""
+    try:
+        return not store.has(step) or bool(store.meta(step))
+    except Damaged:
+        return False
 
 
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
@@ -174,7 +187,7 @@ def download(asked: Request, places: tuple[Path, ...]) -> list[str]:
 def check_device(device: str) -> None:
     """Raise BadInput for what is not the name of a device. Does not import torch."""
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+    if kind not in ("auto", "cpu", "cuda") or (":" in device and not (kind == "cuda" and index.isdigit())):
         raise BadInput(f'no device "{device}". Valid: auto, cpu, cuda, cuda:N')
 
 
@@ -192,7 +205,7 @@ def resolve(device: str) -> str:
 
 
 def _nvidia_driver() -> bool:
-    """Whether an NVIDIA driver can be loaded: a cheap question that spares most machines the import of torch."""
+    """Whether an NVIDIA driver can be loaded: cheap to ask, and spares most the import of torch."""
     import ctypes
 
     for name in ("libcuda.so.1", "nvcuda.dll"):

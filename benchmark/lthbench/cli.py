@@ -15,12 +15,18 @@ from lthbench import __version__
 from lthbench.errors import BadInput, LthbenchError
 
 if TYPE_CHECKING:
-    from lthbench.plan import Request
+    from lthbench.estimate import Estimate
+    from lthbench.plan import Plan, Request
+    from lthbench.spec import Step
+
+    ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
+else:
+    ParamType = click.ParamType
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Words(click.ParamType):
+class Words(ParamType):
     """Names separated by commas; spaces around them do not matter."""
 
     name = "a,b,..."
@@ -33,7 +39,7 @@ class Words(click.ParamType):
         return words
 
 
-class Numbers(click.ParamType):
+class Numbers(ParamType):
     """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
 
     def __init__(self, whole: bool):
@@ -78,10 +84,18 @@ class Seeds(Numbers):
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is asked for; the same for ``run`` and ``plan``."""
     options = [
-        click.option("--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."),
-        click.option("--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."),
-        click.option("--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."),
-        click.option("--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."),
+        click.option(
+            "--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."
+        ),
+        click.option(
+            "--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."
+        ),
+        click.option(
+            "--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."
+        ),
+        click.option(
+            "--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."
+        ),
         click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
         click.option("--metrics", type=Words(), help="Metrics; all by default."),
         click.option("--budget", help="quick, standard or paper, as far as the task has them."),
@@ -94,7 +108,9 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Where everything computed is kept.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        click.option("--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."),
+        click.option(
+            "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -123,10 +139,16 @@ def cli(debug: bool) -> None:
     help="Where the page and the table go.",
 )
 @click.option("--no-report", is_flag=True, help="Write no page and no table.")
-@click.option("--rule", help="The verdict's rule: paper or std. Default: std, or paper where there is one seed.")
+@click.option(
+    "--rule", help="The verdict's rule: paper or std. Default: std, or paper where there is one seed."
+)
 @click.option("--download", is_flag=True, help="Fetch data sets that are missing.")
 @click.option(
-    "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True, help="On stderr."
+    "--progress",
+    type=click.Choice(["auto", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="On stderr.",
 )
 def run(
     folder: Path, no_report: bool, rule: str | None, download: bool, progress: str, **options: Any
@@ -150,12 +172,19 @@ def run(
         for name in api.download(asked, api.checked_folders(options["data"])):
             click.echo(f"fetched {name}", err=True)
     workers = api.default_workers() if options["workers"] is None else options["workers"]
-    quiet = progress == "none"
-    announce = (lambda *facts: None) if quiet else (lambda *facts: click.echo(header(*facts, workers), err=True))
+
+    def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:
+        if progress != "none":
+            click.echo(header(made, todo, estimate, workers), err=True)
+
     try:
-        outcome = api.execute(asked, options["data"], options["store"], options["device"], workers, progress, announce)
+        outcome = api.execute(
+            asked, options["data"], options["store"], options["device"], workers, progress, announce
+        )
     except Interrupted:
-        click.echo(f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True)
+        click.echo(
+            f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True
+        )
         sys.exit(130)
     _show(outcome, None if no_report else folder, rule)
     if outcome.failures:
@@ -203,7 +232,9 @@ def show_plan(as_json: bool, **options: Any) -> None:
     api.check_device(options["device"])
     places = api.checked_folders(options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
-    account = costed(plan(asked, places, data_needed=False), options["store"], places, workers, options["device"])
+    account = costed(
+        plan(asked, places, data_needed=False), options["store"], places, workers, options["device"]
+    )
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
 
 
@@ -211,10 +242,12 @@ def _plan_text(account: dict[str, Any]) -> str:
     from tabulate import tabulate
 
     rows = [
-        (verb, f"{n['all']:,}", f"{n['stored']:,}", f"{n['all'] - n['stored']:,}") for verb, n in account["steps"].items()
+        (verb, f"{n['all']:,}", f"{n['stored']:,}", f"{n['all'] - n['stored']:,}")
+        for verb, n in account["steps"].items()
     ]
     lines = [
-        f"task {account['task']} · budget {account['budget']} · methods {' '.join(account['methods']) or 'dense only'}",
+        f"task {account['task']} · budget {account['budget']} · "
+        f"methods {' '.join(account['methods']) or 'dense only'}",
         f"sparsities {' '.join(f'{100 * s:.1f} %' for s in account['sparsities']) or '–'} · "
         f"seeds {' '.join(map(str, account['seeds']))}",
         "",
@@ -224,7 +257,9 @@ def _plan_text(account: dict[str, Any]) -> str:
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]
-    lines += [f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()]
+    lines += [
+        f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()
+    ]
     lines += ["", f"Run it: {account['command'].replace('lthbench plan', 'lthbench run')}"]
     return "\n".join(lines)
 
@@ -248,8 +283,9 @@ def report(source: Path, out: Path | None, formats: list[str] | None, rule: str 
     for name in formats or ():
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
-    scores, facts = table.read(source if source.is_dir() else source.parent)
-    for path in write(scores, facts, out or source, rule, tuple(formats or FORMATS)):
+    folder = source.parent if source.is_file() else source
+    scores, facts = table.read(folder)
+    for path in write(scores, facts, out or folder, rule, tuple(formats or FORMATS)):
         click.echo(path)
 
 
@@ -264,7 +300,9 @@ def _listing(plural: str, kind: str, summary: str) -> None:
         from lthbench import listings
 
         found = listings.describe(kind, name, data) if name else listings.every(kind, data)
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listings.text(found, plural))
+        click.echo(
+            json.dumps(found, indent=1, ensure_ascii=False) if as_json else listings.text(found, plural)
+        )
 
 
 for _plural, _kind, _summary in (
@@ -317,5 +355,3 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error.filename or ''}: {error.strerror}", err=True)
         sys.exit(1)
-
-

@@ -1,9 +1,9 @@
 """What goes wrong because of what the user gave, as opposed to a fault of ours.
 
-    LthbenchError          a message for the user; no traceback is shown
-    ├── BadInput           exit code 2: a name, value, file or folder that cannot be used
-    ├── Damaged            an artefact whose content does not match its hashes
-    └── StepFailed         exit code 1: a step could not be done; the reason is the message
+LthbenchError          a message for the user; no traceback is shown
+├── BadInput           exit code 2: a name, value, file or folder that cannot be used
+├── Damaged            an artefact whose content does not match its hashes
+└── StepFailed         exit code 1: a step could not be done; the reason is the message
 """
 
 from __future__ import annotations

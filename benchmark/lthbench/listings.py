@@ -33,7 +33,7 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
         found = task.load(name)
         return {**_plain(found), "data found": _found(found, places)}
     record = registry.get(KINDS[kind], name)
-    described = _plain(record)
+    described: dict[str, Any] = _plain(record)
     if isinstance(record, Method) and record.criterion is not None:
         described["criterion"] = {
             "name": record.criterion.name,
@@ -79,10 +79,20 @@ def _row(record: Any, places: tuple[Path, ...]) -> dict[str, Any]:
     if isinstance(record, Metric):
         scores = ", ".join(f"{s.name} {'↑' if s.higher_is_better else '↓'}" for s in record.scores)
         verdict = "yes" if any(s.verdict for s in record.scores) else "no"
-        return {"metric": record.name, "scores": scores, "group": record.scores[0].group, "in the verdict": verdict}
+        return {
+            "metric": record.name,
+            "scores": scores,
+            "group": record.scores[0].group,
+            "in the verdict": verdict,
+        }
     if isinstance(record, Dataset):
         state = data.describe(record.name, places)
-        return {"data set": record.name, "what": record.title, "state": state["state"], "where": state["detail"]}
+        return {
+            "data set": record.name,
+            "what": record.title,
+            "state": state["state"],
+            "where": state["detail"],
+        }
     return {
         "architecture": record.name,
         "what": record.title,

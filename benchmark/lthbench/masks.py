@@ -17,13 +17,15 @@ Mask = dict[str, torch.Tensor]
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights that can be pruned: those of all convolutions, the first one included (not BN, not the head)."""
-    return {
-        f"{name}.weight": module.weight for name, module in model.named_modules() if isinstance(module, nn.Conv2d)
-    }
+    """The weights that can be pruned: of all convolutions, the first one included; not BN, not the head."""
+    convolutions = [f"{n}.weight" for n, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    named = dict(model.named_parameters())
+    return {name: named[name] for name in convolutions}
 
 
-def top(scores: Mapping[str, torch.Tensor], density: float, within: Mapping[str, torch.Tensor] | None = None) -> Mask:
+def top(
+    scores: Mapping[str, torch.Tensor], density: float, within: Mapping[str, torch.Tensor] | None = None
+) -> Mask:
     """Keep the round(density * N) highest of all N scores together.
 
     Ties go to the earlier weight (parameters in the order given, row-major within one), so the count is
@@ -43,7 +45,7 @@ def top(scores: Mapping[str, torch.Tensor], density: float, within: Mapping[str,
         flat = flat.masked_fill(~allowed, -math.inf)
     kept = torch.zeros(total, dtype=torch.bool)
     kept[torch.sort(flat, descending=True, stable=True).indices[:keep]] = True
-    parts = kept.split([s.numel() for s in scores.values()])
+    parts = torch.split(kept, [s.numel() for s in scores.values()])
     return {name: part.reshape(s.shape) for (name, s), part in zip(scores.items(), parts, strict=True)}
 
 

@@ -94,7 +94,7 @@ def request(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
 ) -> Request:
-    """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault at once."""
+    """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
     faults: list[str] = []
 
     def attempt(kind: type[Any], name: str) -> Any:
@@ -124,7 +124,7 @@ def request(
             densities.append(task.on_grid(sparsity))
         else:
             faults.append(f"sparsity {sparsity:g} must lie between 0 and 1 (the share of weights removed).")
-    for n in (task.grid.rounds if rounds is None and sparsities is None else rounds or ()):
+    for n in task.grid.rounds if rounds is None and sparsities is None else rounds or ():
         if 1 <= n <= task.grid.max_rounds:
             densities.append(task.density(n))
         else:
@@ -155,7 +155,9 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
     network = _network(task)
     methods = [registry.get(Method, "dense")] + [registry.get(Method, m) for m in request.methods]
     versions = {
-        m.criterion.name: registry.version(Method, m.criterion.name) for m in methods if m.criterion is not None
+        m.criterion.name: registry.version(Method, m.criterion.name)
+        for m in methods
+        if m.criterion is not None
     }
     entries = []
     for seed in request.seeds:
@@ -165,7 +167,15 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
         for method in methods:
             for density in (1.0,) if method.name == "dense" else request.densities:
                 cell = Cell(
-                    density, task.levels(density), seed, request.spec.train, trained_on, init, dense, rewound, versions
+                    density,
+                    task.levels(density),
+                    seed,
+                    request.spec.train,
+                    trained_on,
+                    init,
+                    dense,
+                    rewound,
+                    versions,
                 )
                 ticket = method.ticket(cell)
                 measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
@@ -188,13 +198,17 @@ def _network(task: Task) -> Network:
     )
 
 
-def _measure(metric: Metric, network: Train, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]) -> Measure:
+def _measure(
+    metric: Metric, network: Train, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]
+) -> Measure:
     inputs = tuple(pair for need in metric.needs for pair in sets[need])
     version = registry.version(Metric, metric.name)
     return Measure(metric.name, version, network, inputs, dense if metric.relative else None)
 
 
-def _inputs(need: str, request: Request, trained_on: Data, strangers: Iterable[Data]) -> list[tuple[str, Inputs]]:
+def _inputs(
+    need: str, request: Request, trained_on: Data, strangers: Iterable[Data]
+) -> list[tuple[str, Inputs]]:
     """The sets of images behind one need, by name."""
     looked = request.spec.evaluate
     if need == "test":
@@ -210,7 +224,8 @@ def _inputs(need: str, request: Request, trained_on: Data, strangers: Iterable[D
         kinds = [corruptions.get(name) for name in looked.corruptions]
         images, severities = looked.corrupted_images, looked.severities
         return [
-            (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities)) for k in kinds
+            (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
+            for k in kinds
         ]
     raise BadInput(f"a metric asks for the images {need!r}; there are test, train, ood, fgsm and corrupted.")
 

@@ -47,7 +47,7 @@ def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...]) -> Logit
 
 def ready(model: nn.Module, device: torch.device) -> nn.Module:
     """The network as it is scored: on the device, in evaluation mode, weights without gradients."""
-    model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device).to(memory_format=torch.channels_last)
     return model.eval().requires_grad_(False)
 
 
@@ -96,8 +96,7 @@ def _attacked(
     """Logits on ``clip(x + epsilon * sign(gradient of the cross-entropy))``: Goodfellow et al. 2015, FGSM.
 
     The sign does not change with the gradient's length, so the gradient at the logits is taken in float64
-    and scaled to length one: a confident network cannot hide behind underflow. Where even that is zero,
-    the gradient of the margin to the best wrong class is used.
+    and scaled to a largest entry of one: a confident network cannot hide behind underflow.
     """
     outputs, zeros = [], 0
     for start in _starts(images):
@@ -113,11 +112,11 @@ def _attacked(
 
 
 def loss_direction(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The direction, at the logits ``[N, K]``, in which each image's cross-entropy grows; float64, max 1."""
+    """The direction, at the logits ``[N, K]``, in which each image's cross-entropy grows; float64, max 1.
+
+    With q the softmax over the wrong classes alone, the gradient is (1 - p of the label) * (q - label): the
+    factor, which underflows or is lost in rounding where the network is sure, is left out.
+    """
     wide = logits.double()
     truth = torch.nn.functional.one_hot(labels, wide.shape[1]).to(wide)
-    direction = wide.softmax(1) - truth
-    length = direction.abs().amax(1, keepdim=True)
-    rival = wide.masked_fill(truth.bool(), -torch.inf).argmax(1)
-    margin = torch.nn.functional.one_hot(rival, wide.shape[1]).to(wide) - truth
-    return torch.where(length > 0, direction / length.clamp(min=1e-300), margin)
+    return wide.masked_fill(truth.bool(), -torch.inf).softmax(1) - truth

@@ -39,3 +39,8 @@ def unit(name: str) -> str:
 def listed(names: list[str]) -> str:
     """Names in a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number of things: "1 seed", "3 seeds"."""
+    return f"{count:,} {one if count == 1 else many}"

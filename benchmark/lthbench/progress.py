@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import lthbench
-from lthbench import data
+from lthbench import data, present
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
 from lthbench.plan import Plan
@@ -41,7 +41,14 @@ class Silent:
 class Course:
     """Counts work done against work planned, and from both the time left."""
 
-    def __init__(self, steps: Sequence[Step], labels: dict[str, str], rates: dict[str, float], device: str, workers: int):
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        labels: dict[str, str],
+        rates: dict[str, float],
+        device: str,
+        workers: int,
+    ):
         self.labels, self._rates, self._device, self._workers = labels, rates, device, max(workers, 1)
         self.total = sum(seconds(s, rates, device) for s in steps)
         self.spent = 0.0
@@ -82,7 +89,9 @@ class Lines:
         if failed or any(isinstance(s, Train | Predict) for s in job.steps):
             share = 100 * self._course.spent / max(self._course.total, 1e-9)
             stamp = time.strftime("%H:%M:%S")
-            print(f"{stamp} {share:3.0f} %  {self._course.name(job)} · {self._course.left()}", file=sys.stderr)
+            print(
+                f"{stamp} {share:3.0f} %  {self._course.name(job)} · {self._course.left()}", file=sys.stderr
+            )
         for reason in dict.fromkeys(failed.values()):
             print(f"         failed: {reason}", file=sys.stderr)
         sys.stderr.flush()
@@ -103,7 +112,10 @@ class Bar:
         """Advance, and print what failed."""
         self._course.advance(job)
         self._bar.update(
-            self._task, completed=self._course.spent, description=self._course.name(job), left=self._course.left()
+            self._task,
+            completed=self._course.spent,
+            description=self._course.name(job),
+            left=self._course.left(),
         )
         for reason in dict.fromkeys(failed.values()):
             self._bar.console.print(f"failed: {self._course.name(job)}: {reason}", markup=False)
@@ -128,7 +140,12 @@ def listen(course: Course, style: str) -> Iterator[Listener]:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         console = Console(stderr=True)
-        columns = (BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[left]} ·"), TextColumn("{task.description}"))
+        columns = (
+            BarColumn(30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]} ·"),
+            TextColumn("{task.description}"),
+        )
         with Progress(*columns, console=console, transient=True) as bar:
             yield Bar(course, bar)
 
@@ -148,7 +165,9 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
     request = plan.request
     verbs = counted(todo, set())
     said = f"lthbench {lthbench.__version__} · task {request.task.name} · budget {request.budget} · "
-    said += f"{' '.join(request.methods) or 'dense only'} · {len(request.densities)} sparsities · {len(request.seeds)} seeds"
+    said += f"{' '.join(request.methods) or 'dense only'} · "
+    said += f"{present.counted(len(request.densities), 'sparsity', 'sparsities')} · "
+    said += present.counted(len(request.seeds), "seed", "seeds")
     if not todo:
         return f"{said}\nplan   everything is stored; nothing to do"
     trainings = verbs.get("train", {"all": 0})["all"]
@@ -156,7 +175,8 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
     guess = "" if estimate.learned else " (a guess)"
     return (
         f"{said}\nplan   {trainings} trainings, {scores} measures, {len(todo):,} steps in all; "
-        f"{len(plan.steps) - len(todo):,} stored or not needed · {estimate.text()}{guess} with {workers} workers"
+        f"{len(plan.steps) - len(todo):,} stored or not needed · "
+        f"{estimate.text()}{guess} with {present.counted(workers, 'worker', 'workers')}"
     )
 
 

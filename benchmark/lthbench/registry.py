@@ -43,7 +43,8 @@ def get(kind: type[K], name: str) -> K:
     if "/" in name or name.endswith(".py"):
         return _from_path(kind, noun, attribute, Path(name))
     folded = {_fold(n): n for n in names(kind)}
-    folded |= {_fold(a): n for a, n in _aliases(kind).items()}
+    if attribute == "METHOD":
+        folded |= {_fold(a): n for a, n in _aliases().items()}
     found = folded.get(_fold(name))
     if found is None:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
@@ -108,9 +109,7 @@ def _fold(name: str) -> str:
 
 
 @cache
-def _aliases(kind: type[Any]) -> dict[str, str]:
-    if kind is not Method:
-        return {}
+def _aliases() -> dict[str, str]:
     shipped = [p.stem for p in (Path(__file__).parent / "methods").glob("[!_]*.py")]
     modules = [importlib.import_module(f"lthbench.methods.{s}") for s in shipped]
     return {alias: m.METHOD.name for m in modules for alias in m.METHOD.aliases}

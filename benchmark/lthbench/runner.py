@@ -1,4 +1,4 @@
-"""Doing steps: one small function per verb. Each reads what it needs from the store and publishes its result."""
+"""Doing steps: a small function per verb. Each reads what it needs from the store and publishes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ class Runner:
         self.places = places
         self.device = torch.device(device)
 
-    def do(self, steps: Sequence[Step]) -> dict[str, str]:
+    def do(self, steps: Sequence[Step], known: Mapping[str, str] | None = None) -> dict[str, str]:
         """Do steps in order, needs before needers. Returns why some failed, by key; the others are stored.
 
-        A ``Rewind`` whose training is among the steps is taken from it on the way.
+        ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps
+        is taken from it on the way.
         """
-        failed: dict[str, str] = {}
+        failed: dict[str, str] = dict(known or {})
         for step in steps:
             if any(n.key in failed for n in step.needs()):
                 failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
@@ -57,11 +58,11 @@ class Runner:
                 except torch.cuda.OutOfMemoryError:
                     failed[step.key] = "the device ran out of memory"
                 except Exception as error:
-                    if not isinstance(step, Measure):
+                    if not isinstance(step, Prune | Measure):  # those two run the code of plug-ins
                         raise
                     failed[step.key] = f"{type(error).__name__}: {error}"
                 self._log(step, started, failed.get(step.key, ""))
-        return failed
+        return {step.key: failed[step.key] for step in steps if step.key in failed}
 
     def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
         if isinstance(step, Init):
@@ -117,7 +118,9 @@ class Runner:
         started = time.time()
         criterion = registry.criterion(step.criterion)
         model = self.network(step.given).train()
-        scores = criterion.score(model, self._batches(step, criterion.per_class), generator("prune", step.seed))
+        scores = criterion.score(
+            model, self._batches(step, criterion.per_class), generator("prune", step.seed)
+        )
         within = step.given.mask if isinstance(step.given, Train) else None
         mask = masks.top(scores, step.density, self.mask(within) if within else None)
         files = {"mask.safetensors": _packed(mask)}
@@ -148,16 +151,23 @@ class Runner:
         declared = {s.name for s in metric.scores}
         stray = {v.score for v in values} - declared
         if stray:
-            raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")
+            raise StepFailed(
+                f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare"
+            )
         listed = [
-            {**v._asdict(), "value": _number(v.value), "se": _number(v.se), "reason": v.reason} for v in values
+            {**v._asdict(), "value": _number(v.value), "se": _number(v.se), "reason": v.reason}
+            for v in values
         ]
-        result = {"values": listed, "degenerate": self._degenerate(step, context), "forwards": context.forwards()}
+        result = {
+            "values": listed,
+            "degenerate": self._degenerate(step, context),
+            "forwards": context.forwards(),
+        }
         content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
         self.store.put(step, {"scores.json": content}, self._meta(started))
 
     def _degenerate(self, step: Measure, context: StoredContext) -> list[str]:
-        """Why the network can pass nothing: a layer with no weight left, or the same output for all images."""
+        """Why the network can pass nothing: an empty layer, or the same output for all images."""
         reasons = []
         mask = step.subject.mask if isinstance(step.subject, Train) else None
         if mask is not None:
@@ -194,7 +204,9 @@ class Runner:
 
     def _publish_weights(self, step: Weights, model: nn.Module, started: float, **facts: Any) -> None:
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        self.store.put(step, {"weights.safetensors": safetensors.torch.save(tensors)}, self._meta(started, **facts))
+        self.store.put(
+            step, {"weights.safetensors": safetensors.torch.save(tensors)}, self._meta(started, **facts)
+        )
 
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
         return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
@@ -227,7 +239,9 @@ class StoredContext:
     def reference(self) -> StoredContext:
         """The context of the dense parent."""
         if self._step.reference is None:
-            raise StepFailed(f"metric {self._step.metric} asks for the dense parent but is not declared relative")
+            raise StepFailed(
+                f"metric {self._step.metric} asks for the dense parent but is not declared relative"
+            )
         return StoredContext(self._store, self._step, self._step.reference)
 
     def logits(self, name: str) -> Logits:

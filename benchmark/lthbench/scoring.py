@@ -31,7 +31,8 @@ def log_confidence(logits: NDArray[np.floating]) -> Floats:
 
 def hits(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Floats:
     """1 where the largest logit is the label's, else 0; the first of equal logits counts."""
-    return (logits.argmax(-1) == labels).astype(np.float64)
+    correct: Floats = (logits.argmax(-1) == labels).astype(np.float64)
+    return correct
 
 
 def mean_and_error(values: Floats) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def resamples(n: int) -> Floats:
 
 
 def calibration_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
-    """The bin of each confidence in [0, 1]: ``bins`` equal ones, each without its lower edge (0 in the first)."""
+    """The bin of each confidence in [0, 1]: equal ones without their lower edges (0 is in the first)."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
@@ -81,4 +82,4 @@ def _midranks(values: Floats) -> Floats:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     middle = last - (counts - 1) / 2.0
-    return middle[place]  # type: ignore[no-any-return]
+    return middle[place]

@@ -158,6 +158,10 @@ class Rewind(Step):
     train: Train
     epoch: int
 
+    def needs(self) -> tuple[Step, ...]:
+        """The training, and what it starts from: a stored one is run again up to the epoch."""
+        return (self.train, *self.train.needs())
+
 
 @dataclass(frozen=True, eq=False)
 class Prune(Step):
@@ -174,6 +178,10 @@ class Prune(Step):
     seed: int
     data: Data | None = None
     version: int = MASK_VERSION
+
+    def needs(self) -> tuple[Step, ...]:
+        """The network, and the mask that it was trained under."""
+        return (self.given, *_mask_of(self.given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +207,10 @@ class Measure(Step):
     reference: Weights | None = None
 
     def needs(self) -> tuple[Step, ...]:
-        """The network, its predictions, and those of the dense parent."""
+        """The network, its mask, its predictions, and the dense parent with its predictions."""
         networks = [n for n in (self.subject, self.reference) if n is not None]
-        return (*networks, *(Predict(n, i) for n in networks for _, i in self.inputs))
+        predictions = (Predict(n, i) for n in networks for _, i in self.inputs)
+        return (*networks, *_mask_of(self.subject), *predictions)
 
 
 Weights = Init | Train | Rewind
@@ -210,6 +219,10 @@ STEPS: tuple[type[Step], ...] = (Init, Train, Rewind, Prune, Predict, Measure)
 
 
 # ---------------------------------------------------------------------------------------------- identity
+
+
+def _mask_of(step: Weights) -> tuple[Step, ...]:
+    return (step.mask,) if isinstance(step, Train) and step.mask is not None else ()
 
 
 def _values(record: Any) -> list[Any]:

@@ -1,11 +1,11 @@
 """Content-addressed artefacts: one folder per step, named by its key; there whole or not at all.
 
-    store.json                 schema of the store
-    steps/ab/abcdef.../        step.json (the step and all before it), meta.json, the step's files,
-                               manifest.json (sha256 of each file; written last)
-    tmp/                       folders being written; one is renamed into place when it is complete
-    damaged/                   what did not match its manifest, kept for a look
-    events.jsonl               one line per step done: what, when, how long, by which process
+store.json                 schema of the store
+steps/ab/abcdef.../        step.json (the step and all before it), meta.json, the step's files,
+                           manifest.json (sha256 of each file; written last)
+tmp/                       folders being written; one is renamed into place when it is complete
+damaged/                   what did not match its manifest, kept for a look
+events.jsonl               one line per step done: what, when, how long, by which process
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class Store:
         marker = self.root / "store.json"
         if not marker.exists():
             strangers = sorted(p.name for p in self.root.iterdir() if p.name not in ("steps", "tmp"))
-            if strangers:
-                raise BadInput(f"store {self.root}: holds other things ({strangers[0]}); give an empty folder.")
-            return
+            if strangers and not marker.exists():  # another process may just have made the store
+                raise BadInput(
+                    f"store {self.root}: holds other things ({strangers[0]}); give an empty folder."
+                )
+            if not strangers:
+                return
         try:
             schema = json.loads(marker.read_text())["schema"]
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -122,9 +125,10 @@ class Store:
             try:
                 scratch.rename(target)
             except OSError:
-                if not self.has(step):
-                    raise
-                return False
+                if self.has(step):
+                    return False
+                self.put_aside(step)  # what is in the way has no manifest
+                scratch.rename(target)
             return True
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -146,7 +150,7 @@ class Store:
     def events(self) -> list[dict[str, Any]]:
         """The lines of the event log; one cut short by a kill is passed over."""
         try:
-            lines = (self.root / "events.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.root / "events.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
         return [e for e in (_parsed(line) for line in lines) if e is not None]
@@ -167,7 +171,7 @@ class Store:
         folder = self.folder(step)
         for name, digest in self._manifest(step)["files"].items():
             self._checked(folder / name, digest)
-        described = _parsed((folder / "step.json").read_text(encoding="utf-8"))
+        described = _parsed(self.read(step, "step.json").decode())
         if described is None or described.get(step.key) != spec.describe(step):
             raise Damaged(f"{folder}: step.json is of another step")
 
@@ -186,11 +190,11 @@ class Store:
         for path in (self.root / "tmp").iterdir():
             pid = path.name.split("-")[0]
             try:
-                stale = now() - path.stat().st_mtime > older_than
-            except FileNotFoundError:
+                age = now() - path.stat().st_mtime
+                if age > older_than or (age > 60.0 and pid.isdigit() and not _alive(int(pid))):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except OSError:
                 continue
-            if stale or (pid.isdigit() and not _alive(int(pid)) and now() - path.stat().st_mtime > 60.0):
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def _json(value: Any) -> bytes:

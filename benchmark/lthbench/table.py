@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,9 +220,12 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if schema != SCHEMA:
         raise BadInput(f"{run}: has schema {schema}, this version reads schema {SCHEMA}.")
     try:
-        table = pd.read_csv(csv, dtype={c: t for c, t in COLUMNS.items()}, keep_default_na=False, na_values={
-            "value": [""], "se": [""]
-        })
+        table = pd.read_csv(
+            csv,
+            dtype=dict(COLUMNS),
+            keep_default_na=False,
+            na_values={"value": [""], "se": [""]},
+        )
     except (ValueError, TypeError) as error:
         raise BadInput(f"{csv}: not a table of scores: {error}") from error
     missing = [c for c in COLUMNS if c not in table.columns]
@@ -232,8 +236,6 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def publish(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     scratch.write_bytes(content)
     scratch.replace(path)
-
-

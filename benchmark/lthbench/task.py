@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import typing
 from dataclasses import dataclass
@@ -156,9 +157,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise BadInput(f"{where}: expected a table, got {value!r}")
         return {k: _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
     if hint is float and type(value) is int:
-        return float(value)
+        value = float(value)
     if type(value) is not hint:
         raise BadInput(f"{where}: expected {hint.__name__}, got {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise BadInput(f"{where}: must be finite, got {value!r}")
     return value
 
 
@@ -177,7 +180,9 @@ def _check(task: Task, where: str) -> None:
     for n in grid.rounds:
         demand(1 <= n <= grid.max_rounds, "grid.rounds", f"must be 1..{grid.max_rounds}, got {n}")
     demand(bool(task.budget), "budget", "at least one budget is needed")
-    demand(grid.budget in task.budget, "grid.budget", f"{grid.budget!r} is not among {', '.join(task.budget)}")
+    demand(
+        grid.budget in task.budget, "grid.budget", f"{grid.budget!r} is not among {', '.join(task.budget)}"
+    )
     for name, budget in task.budget.items():
         demand(name in BUDGETS, f"budget.{name}", f"budgets are called {', '.join(BUDGETS)}")
         _check_recipe(budget, f"{where}: budget.{name}")
@@ -195,19 +200,23 @@ def _check_recipe(budget: Budget, where: str) -> None:
         "train.warmup_epochs": train.warmup_epochs,
         "train.crop_padding": train.crop_padding,
         "train.gamma": train.gamma,
-        **{f"evaluate.{f}": getattr(evaluate, f) for f in dataclasses.asdict(evaluate) if f.endswith("_images")},
+        **{
+            f"evaluate.{f}": getattr(evaluate, f)
+            for f in dataclasses.asdict(evaluate)
+            if f.endswith("_images")
+        },
     }
     for key, value in amounts.items():
         if value < 0:
             raise BadInput(f"{where}.{key}: must not be negative, got {value}")
     if not 0 <= train.momentum < 1:
         raise BadInput(f"{where}.train.momentum: must lie in [0, 1), got {train.momentum}")
-    for key, value, valid in (
+    for key, word, valid in (
         ("train.schedule", train.schedule, ("step", "cosine", "linear")),
         ("train.precision", train.precision, ("float32", "bfloat16")),
     ):
-        if value not in valid:
-            raise BadInput(f"{where}.{key}: {unknown('value', value, valid)}")
+        if word not in valid:
+            raise BadInput(f"{where}.{key}: {unknown('value', word, valid)}")
     if not 0 <= budget.rewind_epoch < train.epochs:
         raise BadInput(f"{where}.rewind_epoch: must be 0..{train.epochs - 1}, got {budget.rewind_epoch}")
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):

@@ -54,7 +54,7 @@ def train(
     Raises StepFailed when the loss is no longer finite.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     model.train()
     held = _hold(model, mask)
     optimizer = torch.optim.SGD(
@@ -75,7 +75,7 @@ def train(
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = F.cross_entropy(model(batch), target)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             for weight, keep in held:
                 if weight.grad is not None:
                     weight.grad.mul_(keep)
@@ -99,7 +99,9 @@ def _hold(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, torch
     if mask is None:
         return []
     masks.apply(model, mask)
-    return [(w, mask[name].to(w.device, w.dtype)) for name, w in masks.prunable(model).items() if name in mask]
+    return [
+        (w, mask[name].to(w.device, w.dtype)) for name, w in masks.prunable(model).items() if name in mask
+    ]
 
 
 def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:

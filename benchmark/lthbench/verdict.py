@@ -128,7 +128,8 @@ def _verdict(table: pd.DataFrame, method: str, aspects: Sequence[Aspect], rule: 
         held_back,
         monotone=all(s in passing for s in below),
         region=max(
-            (m.sparsity for m in _region(table, rows, method, sparsities, measured) if m.matches), default=None
+            (m.sparsity for m in _region(table, rows, method, sparsities, measured) if m.matches),
+            default=None,
         ),
         undecided=undecided,
         matches=matches,
@@ -136,7 +137,11 @@ def _verdict(table: pd.DataFrame, method: str, aspects: Sequence[Aspect], rule: 
 
 
 def _region(
-    table: pd.DataFrame, rows: pd.DataFrame, method: str, sparsities: tuple[float, ...], aspects: Sequence[Aspect]
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    method: str,
+    sparsities: tuple[float, ...],
+    aspects: Sequence[Aspect],
 ) -> list[Match]:
     """Region I: accuracy by the rule ``paper``, whatever rule the verdict uses."""
     accuracy = [a for a in aspects if a.score == "accuracy"]

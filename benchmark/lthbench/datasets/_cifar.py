@@ -19,14 +19,16 @@ def fetch(name: str, folder: Path) -> None:
 
 
 def from_torchvision(name: str, source: Source, split: str) -> Images:
-    """One split of torchvision's copy. It compares files with their published MD5 before it unpickles them."""
+    """One split of torchvision's copy. Files are compared with their published MD5 before unpickling."""
     import numpy as np
     import torchvision.datasets
 
     try:
         loaded = getattr(torchvision.datasets, name)(str(source.root.parent), train=split != "test")
     except RuntimeError as error:
-        raise BadInput(f"{source.root}: a file does not match its published MD5; download it again.") from error
+        raise BadInput(
+            f"{source.root}: a file does not match its published MD5; download it again."
+        ) from error
     return by_order(Images(planes(loaded.data), np.array(loaded.targets, dtype=np.int64)), split)
 
 

@@ -65,6 +65,6 @@ DATASET = Dataset(
     splits=SPLITS,
     locate=locate,
     load=load,
-    obtain="Fetch it with --download (163 MB, through torchvision), or name a folder that has it with --data DIR.",
+    obtain="Fetch it with --download (163 MB, by torchvision), or name a folder that has it with --data DIR.",
     download=partial(fetch, "CIFAR10"),
 )

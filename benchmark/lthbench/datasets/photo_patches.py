@@ -20,7 +20,7 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
 
 
 def load(source: Source, split: str) -> Images:
-    """All patches of both photographs at half size, side by side, 1,040 of each. Labels are the photograph."""
+    """All patches of both photographs at half size, 1,040 of each. Labels are the photograph."""
     import numpy as np
 
     del split

@@ -47,7 +47,7 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
 
 def _measure_heights(jobs: dict[str, Job]) -> None:
     users: dict[str, list[str]] = {name: [] for name in jobs}
-    waiting = {name: 0 for name in jobs}
+    waiting = dict.fromkeys(jobs, 0)
     for job in jobs.values():
         for need in job.needs:
             users[need].append(job.name)

@@ -17,12 +17,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lthbench import registry
 from lthbench.engines.jobs import Job, group
 from lthbench.errors import Damaged, LthbenchError
 from lthbench.spec import Step
 from lthbench.store import Store
+
+if TYPE_CHECKING:
+    from lthbench.runner import Runner
 
 #: How often a job is given to a new worker after its worker died.
 RETRIES = 2
@@ -70,7 +74,7 @@ def _in_process(
         runner = Runner(store, places, device)
         queue = _Queue(jobs)
         while (job := queue.next()) is not None:
-            result = _skipped(job, failed) or runner.do(job.steps)
+            result = _skipped(job, failed) or runner.do(job.steps, _known(job, failed))
             failed |= result
             queue.finish(job)
             done(job, result)
@@ -94,6 +98,7 @@ def _in_workers(
     try:
         while True:
             try:
+                died = False
                 while not stop and len(running) < engine.workers and (job := queue.next()) is not None:
                     skipped = _skipped(job, failed)
                     if skipped:
@@ -101,9 +106,14 @@ def _in_workers(
                         queue.finish(job)
                         done(job, skipped)
                         continue
-                    with _deaf_to_interrupts():
-                        running[pool.submit(_work, job.steps)] = job
-                if not running:
+                    try:
+                        with _deaf_to_interrupts():
+                            running[pool.submit(_work, job.steps, _known(job, failed))] = job
+                    except BrokenProcessPool:
+                        queue.give_back(job)
+                        died = True
+                        break
+                if not running and not died:
                     break
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 broken = [f for f in finished if isinstance(f.exception(), BrokenProcessPool)]
@@ -115,12 +125,12 @@ def _in_workers(
                     failed |= result
                     queue.finish(job)
                     done(job, result)
-                if broken:
+                if broken or died:
                     for job in running.values():
                         tries[job.name] = tries.get(job.name, 0) + 1
                         if tries[job.name] > RETRIES:
                             raise LthbenchError(
-                                f"a worker process died {tries[job.name]} times at the same work (out of memory?). "
+                                f"a worker died {tries[job.name]} times at the same work (out of memory?). "
                                 "What was finished is stored."
                             )
                         queue.give_back(job)
@@ -185,6 +195,11 @@ def _skipped(job: Job, failed: dict[str, str]) -> dict[str, str]:
     return {}
 
 
+def _known(job: Job, failed: dict[str, str]) -> dict[str, str]:
+    """The failures among what a job's steps need."""
+    return {n.key: failed[n.key] for step in job.steps for n in step.needs() if n.key in failed}
+
+
 def _pool(store: Store, places: tuple[Path, ...], engine: Local) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         engine.workers,
@@ -209,12 +224,12 @@ def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, li
     _runner = Runner(Store(root), places, device)
 
 
-_runner = None  # the worker's own; set by _begin
+_runner: Runner | None = None  # the worker's own; set by _begin
 
 
-def _work(steps: Sequence[Step]) -> dict[str, str]:
+def _work(steps: Sequence[Step], known: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    return _runner.do(steps)  # type: ignore[no-any-return]
+    return _runner.do(steps, known)
 
 
 def _end_with_parent() -> None:

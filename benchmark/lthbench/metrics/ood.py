@@ -22,7 +22,7 @@ METRIC = Metric(
     name="ood",
     version=1,
     title="out-of-distribution detection",
-    formula="P(max softmax of a test image > max softmax of an image of another data set), ties half; float64",
+    formula="P(max softmax of a test image > that of an image of another data set), ties half; float64",
     source="Hendrycks & Gimpel 2017; Chen et al. 2022, section 3.1; standard error: DeLong et al. 1988",
     scores=(Score("ood_auroc", "OoD ROC-AUC", "fraction", True, 0.0, 1.0, "generalization", verdict=True),),
     needs=("test", "ood"),

@@ -63,7 +63,9 @@ def _curve(summary: Summary, score: Shown) -> Figure:
     dense = summary.cell("dense", 0.0, score.name)
     if dense is not None and not math.isnan(dense.mean):
         spread = 0.0 if math.isnan(dense.spread) else dense.spread
-        axes.axhspan((dense.mean - spread) * scale, (dense.mean + spread) * scale, color=_DENSE, alpha=0.18, lw=0)
+        axes.axhspan(
+            (dense.mean - spread) * scale, (dense.mean + spread) * scale, color=_DENSE, alpha=0.18, lw=0
+        )
         axes.axhline(dense.mean * scale, color=_DENSE, lw=1.4, ls=(0, (5, 3)))
         words.append(f"dense {dense.text}")
     for method in summary.methods:
@@ -74,8 +76,9 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         colour, shape = style(summary, method)
         x = [_place(s) for s, _ in points]
         mean = [c.mean * scale for _, c in points]
-        spread = [0.0 if math.isnan(c.spread) else c.spread * scale for _, c in points]
-        low, high = [m - s for m, s in zip(mean, spread, strict=True)], [m + s for m, s in zip(mean, spread, strict=True)]
+        spreads = [0.0 if math.isnan(c.spread) else c.spread * scale for _, c in points]
+        low = [m - e for m, e in zip(mean, spreads, strict=True)]
+        high = [m + e for m, e in zip(mean, spreads, strict=True)]
         if len(points) > 1:
             axes.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
         else:

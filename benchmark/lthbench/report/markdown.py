@@ -73,7 +73,7 @@ def provenance(facts: dict[str, object]) -> list[str]:
 
 def escape(text: str) -> str:
     """Text in which Markdown and HTML have no meaning."""
-    for character in "\\`*_[]<>|":
+    for character in "\\`*_[]<>|&":
         text = text.replace(character, f"\\{character}")
     return text
 

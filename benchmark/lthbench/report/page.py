@@ -55,7 +55,11 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
     return {
         "method": result.method,
         "colour": colour,
-        "big": "?" if result.undecided else present.sparsity(result.joint) if result.joint is not None else "none",
+        "big": "?"
+        if result.undecided
+        else present.sparsity(result.joint)
+        if result.joint is not None
+        else "none",
         "sentence": sentence(summary, result),
         "accuracy": cell.text if cell else "",
     }
@@ -86,8 +90,11 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             cells.append({"text": cell.text if cell else "–", "matches": verdict, "reason": reason})
         first = method == "dense" or sparsity == summary.sparsities[0]
-        passed = method != "dense" and all(c["matches"] is not False for c in cells)
-        rows.append({"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed})
+        judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
+        passed = bool(judged) and all(judged)
+        rows.append(
+            {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
+        )
     return rows
 
 
@@ -103,7 +110,14 @@ def _kinds(summary: Summary) -> dict[str, Any]:
     return {
         "kinds": [k.replace("_", " ") for k in kinds],
         "rows": [
-            (m, s, [(present.number(means.get((m, s, k), float("nan")), "fraction"), _heat(means, m, s, k)) for k in kinds])
+            (
+                m,
+                s,
+                [
+                    (present.number(means.get((m, s, k), float("nan")), "fraction"), _heat(means, m, s, k))
+                    for k in kinds
+                ],
+            )
             for m, s in pairs
         ],
     }
@@ -120,7 +134,9 @@ def _empty_layers(facts: dict[str, Any]) -> list[str]:
     for name, entry in facts["networks"].items():
         empty = facts["masks"].get(entry["mask"], {}).get("collapsed", [])
         if empty:
-            method, sparsity, seed = name.split()
+            method, sparsity, seed = name.rsplit(maxsplit=2)
             layers = present.listed([layer.removesuffix(".weight") for layer in empty])
-            found.append(f"{method} at {present.sparsity(float(sparsity))}, seed {seed}: nothing is left of {layers}")
+            found.append(
+                f"{method} at {present.sparsity(float(sparsity))}, seed {seed}: nothing is left of {layers}"
+            )
     return found

@@ -144,11 +144,12 @@ def sentence(summary: Summary, result: Verdict) -> str:
             f"{method} matches its dense parent on everything at no sparsity measured: already at "
             f"{present.sparsity(lowest)} it falls short on {failing}."
         )
-    text = f"{method} is as good as its dense parent on everything up to {present.sparsity(result.joint)} sparsity"
-    if not result.held_back:
-        return f"{text}, the highest measured."
-    beyond = min(s for s in result.sparsities if s > result.joint)
-    text += f"; at {present.sparsity(beyond)} it falls short on {summary.titles(result.held_back)}"
+    text = f"{method} is as good as its dense parent on everything up to {present.sparsity(result.joint)}"
+    if result.held_back:
+        beyond = min(s for s in result.sparsities if s > result.joint)
+        text += f"; at {present.sparsity(beyond)} it falls short on {summary.titles(result.held_back)}"
+    else:
+        text += ", the highest measured"
     if not result.monotone:
         gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
         text += f" (not so at {present.listed([present.sparsity(s) for s in gaps])})"
@@ -179,8 +180,8 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
 
 RULE_TEXT = {
     "paper": (
-        "a score matches when its mean over seeds is at least as good as that of the dense networks; accuracy "
-        "may be one percentage point lower (Chen et al., TMLR 2022)"
+        "a score matches when its mean over seeds is at least as good as that of the dense networks; "
+        "accuracy may be one percentage point lower (Chen et al., TMLR 2022)"
     ),
     "std": (
         "a score matches when its mean over seeds is worse than that of the dense networks by at most one "
@@ -194,4 +195,6 @@ def dense_sentence(summary: Summary) -> str:
     cell = summary.cell("dense", 0.0, "accuracy")
     seeds = len(summary.facts["seeds"])
     number = "one seed" if seeds == 1 else f"{seeds} seeds"
-    return f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."
+    return (
+        f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."
+    )

@@ -1,0 +1,66 @@
+"""What all tests share: one torch thread, small networks, and the small task."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lthbench.spec import Data, Init, Network, Recipe
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test looks at the user's cache of data sets."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def tiny_task():
+    """A task file that runs in seconds: digits, ResNet-8, two epochs."""
+    return str(TESTS / "tiny.toml")
+
+
+@pytest.fixture
+def recipe():
+    """A short recipe with everything switched on."""
+    return Recipe(
+        epochs=3,
+        images=0,
+        batch_size=32,
+        lr=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="linear",
+        warmup_epochs=0.5,
+        milestones=(),
+        gamma=1.0,
+        crop_padding=1,
+        flip=False,
+        precision="float32",
+    )
+
+
+@pytest.fixture
+def network():
+    """ResNet-8 for the digits."""
+    return Network("resnet8", 1, 10, 1, 8, (0.3057,), (0.3764,))
+
+
+@pytest.fixture
+def digits():
+    """The digits as they stand in a key."""
+    return Data("digits", 1, "0" * 64)
+
+
+@pytest.fixture
+def init(network):
+    """The initialisation of seed 0."""
+    return Init(network, 0)

@@ -1,0 +1,70 @@
+"""What is damaged in the store between two runs, the second repairs, with the same table as before."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lthbench import api, table
+
+NAMES = (
+    "weights.safetensors",
+    "mask.safetensors",
+    "logits.safetensors",
+    "scores.json",
+    "meta.json",
+    "step.json",
+    "manifest.json",
+)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def run(task: str, store: Path) -> str:
+    """The table of a small run, as text."""
+    outcome = api.execute(
+        api.ask(task, ["omp"], rounds=[1], metrics=["accuracy"]), None, store, "cpu", 0, "none"
+    )
+    assert not outcome.failures
+    assert table.COLUMNS.keys() == set(outcome.table.columns)
+    return outcome.table.to_csv()
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_task, tmp_path_factory) -> tuple[Path, str]:
+    """A store with a finished run, and its table."""
+    folder = tmp_path_factory.mktemp("scored") / "store"
+    return folder, run(tiny_task, folder)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "removed"])
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_damaged_between_runs_the_next_one_repairs_it(scored, tiny_task, tmp_path, name, damage):
+    folder = tmp_path / "store"
+    shutil.copytree(scored[0], folder)
+    if name != "scores.json":
+        for scores in list((folder / "steps").rglob("scores.json")):
+            shutil.rmtree(scores.parent)
+    victims = list((folder / "steps").rglob(name))
+    assert victims
+    for path in victims:
+        flip(path) if damage == "flipped" else path.unlink()
+    assert run(tiny_task, folder) == scored[1]
+    again = (folder / "events.jsonl").read_bytes()
+    assert run(tiny_task, folder) == scored[1]
+    assert (folder / "events.jsonl").read_bytes() == again
+
+
+def test_facts_damaged_before_a_finished_measure_are_repaired(scored, tiny_task, tmp_path):
+    """The run's measures are whole; what came before them is still told of in reports."""
+    folder = tmp_path / "store"
+    shutil.copytree(scored[0], folder)
+    victims = [p for p in (folder / "steps").rglob("meta.json") if not (p.parent / "scores.json").exists()]
+    for path in victims:
+        flip(path)
+    assert run(tiny_task, folder) == scored[1]
+    assert len(list((folder / "damaged").iterdir())) == len(victims)

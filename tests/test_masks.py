@@ -1,0 +1,62 @@
+"""Masks: exact counts, stable ties, nesting, empty layers."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthbench import masks
+from lthbench.errors import StepFailed
+
+
+def scores(*values):
+    return {f"layer{i}.weight": torch.tensor(v, dtype=torch.float32) for i, v in enumerate(values)}
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.floats(0.0, 1.0))
+def test_the_count_is_exact_and_ties_go_to_the_earlier_weight(values, density):
+    half = len(values) // 2
+    given_scores = scores(values[:half], values[half:])
+    mask = masks.top(given_scores, density)
+    kept = torch.cat([m.reshape(-1) for m in mask.values()]).tolist()
+    order = sorted(range(len(values)), key=lambda i: (-values[i], i))
+    wanted = set(order[: round(density * len(values))])
+    assert [i in wanted for i in range(len(values))] == kept
+
+
+def test_small_differences_decide_over_all_layers_together():
+    mask = masks.top(scores([[1.0, 1.0 + 1e-6]], [[1.0 - 1e-6, 0.0]]), 0.25)
+    assert mask["layer0.weight"].tolist() == [[False, True]]
+    assert not mask["layer1.weight"].any()
+
+
+def test_within_a_mask_only_its_weights_are_kept():
+    outer = {"layer0.weight": torch.tensor([True, False, True, False])}
+    inner = masks.top(scores([0.1, 9.0, 0.2, 8.0]), 0.5, outer)
+    assert inner["layer0.weight"].tolist() == [True, False, True, False]
+    with pytest.raises(StepFailed, match="cannot keep 3 weights"):
+        masks.top(scores([0.1, 9.0, 0.2, 8.0]), 0.75, outer)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_refused_by_layer(bad):
+    with pytest.raises(StepFailed, match=r"not finite in layer1\.weight"):
+        masks.top(scores([1.0], [bad]), 0.5)
+
+
+def test_empty_layers_are_named():
+    mask = masks.top(scores([3.0, 2.0], [1.0, 0.0]), 0.5)
+    assert masks.collapsed(mask) == ["layer1.weight"]
+    assert masks.count(mask) == {"layer0.weight": (2, 2), "layer1.weight": (0, 2)}
+
+
+def test_prunable_are_the_convolutions_and_apply_zeroes_them():
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Linear(2, 2))
+    weights = masks.prunable(model)
+    assert list(weights) == ["0.weight"]
+    mask = {"0.weight": torch.zeros(2, 1, 3, 3, dtype=torch.bool)}
+    mask["0.weight"][1] = True
+    before = model[0].weight.detach().clone()
+    masks.apply(model, mask)
+    assert not model[0].weight[0].any()
+    assert torch.equal(model[0].weight[1], before[1])

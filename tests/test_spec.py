@@ -1,0 +1,85 @@
+"""Steps: keys that never move by accident, and what they contain."""
+
+import dataclasses
+
+import pytest
+
+from lthbench import api, plan, spec
+from lthbench.spec import Inputs, Measure, Predict, Prune, Rewind, Train
+
+# A key is a promise: results computed under it are found again by any later version. When one of these
+# changes, every user's store is lost; change it only together with a version that says why.
+GOLDEN = {
+    "init": "bd058148b287895f",
+    "train": "0724346fe0731255",
+    "rewind": "39a039a8abc54df7",
+    "prune": "c8c6a4c7fead0ea3",
+    "ticket": "a49435a57684ed3c",
+    "predict": "54c639d0a0479888",
+    "measure": "c81cf2b321e745b4",
+}
+
+
+@pytest.fixture
+def steps(init, recipe, digits):
+    """One step of each kind, hung from each other."""
+    train = Train(init, recipe, digits, 0)
+    rewind = Rewind(train, 1)
+    prune = Prune(train, "magnitude", "1", 0.512, 0)
+    ticket = Train(rewind, recipe, digits, 0, prune)
+    inputs = Inputs(digits, "test", 0, "clean", 1)
+    return {
+        "init": init,
+        "train": train,
+        "rewind": rewind,
+        "prune": prune,
+        "ticket": ticket,
+        "predict": Predict(ticket, inputs),
+        "measure": Measure("accuracy", "1", ticket, (("test", inputs),), train),
+    }
+
+
+def test_keys_are_what_they_were(steps):
+    assert {name: step.key[:16] for name, step in steps.items()} == GOLDEN
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(spec.Recipe)])
+def test_every_field_of_a_recipe_changes_the_key(steps, field):
+    recipe = steps["train"].recipe
+    value = getattr(recipe, field)
+    other = {bool: not value, int: 7, float: 0.123, str: "other", tuple: (2,)}[type(value)]
+    changed = dataclasses.replace(steps["train"], recipe=dataclasses.replace(recipe, **{field: other}))
+    assert changed.key != steps["train"].key
+    assert dataclasses.replace(steps["ticket"], start=Rewind(changed, 1)).key != steps["ticket"].key
+
+
+def test_a_field_that_is_none_leaves_the_key_alone(steps):
+    assert "mask" not in spec.describe(steps["train"])
+    assert "mask" in spec.describe(steps["ticket"])
+
+
+def test_history_puts_needs_first_and_each_step_once(steps):
+    listed = list(spec.history(steps["measure"], steps["ticket"]))
+    place = {s.key: i for i, s in enumerate(listed)}
+    assert len(place) == len(listed)
+    assert all(place[n.key] < place[s.key] for s in listed for n in s.needs())
+    assert {type(s).__name__ for s in listed} == {s.__name__ for s in spec.STEPS}
+
+
+def test_one_round_of_imp_is_omp(tiny_task):
+    """At the first sparsity of the grid, both prune the dense network once and rewind: one network."""
+    asked = api.ask(tiny_task, ["imp", "omp"], rounds=[1], seeds=1)
+    entries = plan.plan(asked, ()).entries
+    imp, omp = (next(e for e in entries if e.method == m) for m in ("imp", "omp"))
+    assert imp.network.key == omp.network.key
+
+
+def test_imp_shares_its_chain_over_sparsities(tiny_task):
+    asked = api.ask(tiny_task, ["imp"], rounds=[1, 2, 3], seeds=1, metrics=["accuracy"])
+    steps = plan.plan(asked, ()).steps
+    assert sum(isinstance(s, Train) for s in steps) == 4
+
+
+def test_equal_densities_reached_by_different_sums_are_one_value():
+    assert spec.round_density(0.8**3) == spec.round_density(0.512)
+    assert spec.round_density(0.8 * 0.8 * 0.8) == 0.512

@@ -1,0 +1,86 @@
+"""The table of scores on disk: nothing is lost, and what is not one is refused by name."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lthbench import table
+from lthbench.errors import BadInput
+
+FACTS = {"schema": table.SCHEMA, "command": "lthbench run", "seeds": [0], "high": None}
+TEXTS = ["", "NA", "nan", "null", "None", "1e3", 'a, "b"', "<b>&\n", "é ✗ "]
+
+
+def frame(rows=400, seed=0):
+    """Random values over 18 orders of magnitude, and texts that readers of CSV like to change."""
+    rng = np.random.default_rng(seed)
+    columns = {}
+    for place, (name, kind) in enumerate(table.COLUMNS.items()):
+        if kind == "str":
+            columns[name] = [TEXTS[(place + i) % len(TEXTS)] for i in range(rows)]
+        elif kind == "int64":
+            columns[name] = rng.integers(0, 2**53, rows)
+        else:
+            columns[name] = rng.random(rows) * 10.0 ** rng.uniform(-9, 9, rows)
+    made = pd.DataFrame(columns).astype(table.COLUMNS)
+    made.loc[:2, "value"] = [math.nan, math.inf, -math.inf]
+    made.loc[3, "se"] = math.nan
+    return made
+
+
+def test_csv_keeps_every_value_and_text_to_the_last_bit(tmp_path):
+    made = frame()
+    table.write(made, FACTS, tmp_path)
+    found, facts = table.read(tmp_path)
+    pd.testing.assert_frame_equal(found, made, check_exact=True)
+    assert facts == FACTS
+
+
+def test_parquet_holds_the_same_table(tmp_path):
+    made = frame()
+    table.write(made, FACTS, tmp_path)
+    found = pd.read_parquet(tmp_path / "scores.parquet").astype(table.COLUMNS)
+    pd.testing.assert_frame_equal(found, made, check_exact=True)
+
+
+def test_writing_again_replaces_the_files_and_leaves_no_scraps(tmp_path):
+    table.write(frame(seed=1), FACTS, tmp_path)
+    written = table.write(frame(seed=2), FACTS, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in written)
+    pd.testing.assert_frame_equal(table.read(tmp_path)[0], frame(seed=2), check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("scores.csv", None, "has no scores.csv"),
+        ("run.json", None, "has no run.json"),
+        ("run.json", "{", "cannot be read"),
+        ("run.json", "[]", "cannot be read"),
+        ("run.json", '{"schema": 99}', "schema 99"),
+        ("scores.csv", "task,method\na,b\n", "missing sparsity"),
+        ("scores.csv", "", "not a table"),
+    ],
+)
+def test_a_folder_that_no_run_wrote_is_refused_by_name(tmp_path, name, content, said):
+    table.write(frame(4), FACTS, tmp_path)
+    (tmp_path / name).unlink() if content is None else (tmp_path / name).write_text(content)
+    with pytest.raises(BadInput, match=said):
+        table.read(tmp_path)
+
+
+def test_the_scores_of_the_verdict_are_asked_in_the_papers_order_whatever_order_is_given():
+    names = ("nll", "brier", "ood", "ece", "mce", "generalization-gap", "fgsm", "accuracy")
+    asked = ["accuracy", "mce", "fgsm_accuracy", "ood_auroc", "ece", "nll"]
+    assert [a.score for a in table.aspects(names)] == asked
+    shown = [s.name for s in table.scores(names)]
+    assert shown == [*asked, "corruption_error", "generalization_gap", "brier"]
+
+
+def test_only_accuracy_has_slack_and_only_mce_borrows_its_spread():
+    found = {a.score: (a.slack, a.spread_of) for a in table.aspects(("accuracy", "mce", "fgsm", "nll"))}
+    assert found["accuracy"] == (0.01, "")
+    assert found["mce"] == (0.0, "corruption_error")
+    assert found["fgsm_accuracy"] == found["nll"] == (0.0, "")

@@ -1,0 +1,124 @@
+"""The training loop: masks held exactly, epochs that do not depend on where one starts, schedules."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from lthbench import data, masks, train
+from lthbench.errors import StepFailed
+from lthbench.kinds import Architecture, Images
+from lthbench.registry import get
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Some digits."""
+    return data.subset(data.load("digits", "train", ()), 160)
+
+
+@pytest.fixture
+def model(network):
+    """A freshly drawn ResNet-8."""
+    torch.manual_seed(0)
+    return get(Architecture, "resnet8").build(network)
+
+
+def random_mask(model, density):
+    draw = torch.Generator().manual_seed(0)
+    scores = {n: torch.rand(w.shape, generator=draw) for n, w in masks.prunable(model).items()}
+    return masks.top(scores, density)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_pruned_weights_and_their_momentum_stay_exactly_zero(model, images, recipe, nesterov):
+    mask = random_mask(model, 0.3)
+    recipe = dataclasses.replace(recipe, nesterov=nesterov)
+    done = train.train(model, images, recipe, 0, mask)
+    for name, weight in masks.prunable(model).items():
+        assert not weight[~mask[name]].any()
+        assert not done.momentum[name][~mask[name]].any()
+        assert weight[mask[name]].all()
+
+
+def test_training_learns(model, images, recipe):
+    losses = train.train(model, images, recipe, 0).losses
+    assert len(losses) == recipe.epochs
+    assert losses[-1] < losses[0] < math.log(10) * 1.5
+
+
+def test_one_step_is_that_of_sgd(model, network, images, recipe):
+    """One step by hand, from the published update rule with weight decay and Nesterov momentum."""
+    recipe = dataclasses.replace(recipe, epochs=1, warmup_epochs=0.0, crop_padding=0)
+    images = Images(images.pixels[:32], images.labels[:32])
+    weights = {n: p.detach().clone().double() for n, p in model.named_parameters()}
+    twin = get(Architecture, "resnet8").build(network)
+    twin.load_state_dict(model.state_dict())
+    pixels, labels = train.padded(images, 0, torch.device("cpu"))
+    batch, target = next(train.epoch_of(pixels, labels, recipe, 0, 0))
+    torch.nn.functional.cross_entropy(twin.train()(batch), target).backward()
+    train.train(model, images, recipe, 0)
+    for name, parameter in twin.named_parameters():
+        g = parameter.grad.double() + recipe.weight_decay * weights[name]
+        expected = weights[name] - recipe.lr * (g + recipe.momentum * g)
+        assert torch.allclose(dict(model.named_parameters())[name].double(), expected, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(model, images, recipe):
+    start = {k: v.clone() for k, v in model.state_dict().items()}
+    ends = []
+    for seed in (0, 0, 1):
+        model.load_state_dict(start)
+        train.train(model, images, recipe, seed)
+        ends.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]))
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_an_epoch_does_not_depend_on_the_epochs_before(images, recipe):
+    pixels, labels = train.padded(images, recipe.crop_padding, torch.device("cpu"))
+    again = list(train.epoch_of(pixels, labels, recipe, 5, 2))
+    first = list(train.epoch_of(pixels, labels, recipe, 5, 2))
+    other = list(train.epoch_of(pixels, labels, recipe, 5, 1))
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
+
+
+def test_every_crop_and_flip_occurs_and_every_image_is_seen_once(recipe):
+    """A single bright pixel shows where each crop was taken."""
+    recipe = dataclasses.replace(recipe, flip=True, crop_padding=1, batch_size=100)
+    pixels = torch.zeros(2000, 1, 5, 5, dtype=torch.uint8)
+    pixels[:, 0, 2, 1] = 255
+    labels = torch.arange(2000)
+    shown, seen = set(), []
+    padded, target = train.padded(Images(pixels.numpy(), labels.numpy()), 1, torch.device("cpu"))
+    for batch, found in train.epoch_of(padded, target, recipe, 0, 0):
+        assert batch.min() == 0.0
+        assert batch.max() == 1.0
+        shown |= {tuple(i[1:]) for i in batch.nonzero()[:, 1:].tolist()}
+        seen += found.tolist()
+    assert sorted(seen) == list(range(2000))
+    assert shown == {(row, column) for row in (1, 2, 3) for column in (0, 1, 2, 3, 4)}
+
+
+def test_learning_rates(recipe):
+    step = dataclasses.replace(
+        recipe, schedule="step", warmup_epochs=0.0, milestones=(91, 136), gamma=0.1, epochs=182
+    )
+    assert [train.learning_rate(step, e) for e in (0, 90.99, 91, 136)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.001]
+    )
+    linear = dataclasses.replace(recipe, schedule="linear", warmup_epochs=1.0, epochs=5)
+    assert [train.learning_rate(linear, e) for e in (0.0, 0.5, 1.0, 3.0, 5.0)] == pytest.approx(
+        [0.0, 0.05, 0.1, 0.05, 0.0]
+    )
+    cosine = dataclasses.replace(linear, schedule="cosine")
+    assert train.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_diverging_training_fails_by_name(model, images, recipe):
+    recipe = dataclasses.replace(recipe, lr=1e30, warmup_epochs=0.0)
+    with pytest.raises(StepFailed, match="training diverged: the loss is"):
+        train.train(model, images, recipe, 0)
