@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import api, data, masks, plan, registry, table
+from lthbench import api, channels, data, masks, plan, registry, table
 from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
 from lthbench.runner import Runner
 from lthbench.spec import Network, Train, history
@@ -54,9 +54,18 @@ def built(request):
 
 
 def test_parameters_and_prunable_weights_are_as_declared(built):
-    architecture, _, model = built
-    assert sum(p.numel() for p in model.parameters()) == architecture.parameters
-    assert sum(w.numel() for w in masks.prunable(model).values()) == architecture.prunable
+    architecture, network, model = built
+    counts = architecture.count(network)
+    assert sum(p.numel() for p in model.parameters()) == counts.parameters
+    assert sum(w.numel() for w in masks.prunable(model).values()) == counts.prunable
+
+
+def test_the_floor_is_what_is_left_with_one_filter_wherever_filters_can_go(built):
+    architecture, network, model = built
+    found = channels.cuts(model)
+    first = {c.producer: torch.arange(model.get_submodule(c.producer).out_channels) == 0 for c in found}
+    mask = channels.mask_without(model, found, first)
+    assert sum(int(mask[name].sum()) for name in masks.prunable(model)) == architecture.count(network).floor
 
 
 def test_multiply_adds_are_as_declared(built):
@@ -76,7 +85,7 @@ def test_multiply_adds_are_as_declared(built):
         model.eval()(torch.rand(1, network.channels, network.size, network.size))
     for hook in hooks:
         hook.remove()
-    assert sum(counted) == architecture.macs
+    assert sum(counted) == architecture.count(network).macs
 
 
 def test_logits_have_their_shape_and_pixels_are_normalised_inside(built):

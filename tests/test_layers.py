@@ -18,6 +18,7 @@ LAYERS = [
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
     ["masks", "scoring"],
+    ["channels"],
     ["train", "plan"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["runner", "table"],

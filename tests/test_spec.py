@@ -47,7 +47,7 @@ def test_keys_are_what_they_were(steps):
 def test_every_field_of_a_recipe_changes_the_key(steps, field):
     recipe = steps["train"].recipe
     value = getattr(recipe, field)
-    other = {bool: not value, int: 7, float: 0.123, str: "other", tuple: (2,)}[type(value)]
+    other = {bool: not value, int: 7, float: 0.123, str: "other", tuple: (2,), type(None): 0.5}[type(value)]
     changed = dataclasses.replace(steps["train"], recipe=dataclasses.replace(recipe, **{field: other}))
     assert changed.key != steps["train"].key
     assert dataclasses.replace(steps["ticket"], start=Rewind(changed, 1)).key != steps["ticket"].key

@@ -216,30 +216,45 @@ class Dataset:
     download: Callable[[Path], None] | None = None
 
 
+class Counts(NamedTuple):
+    """The size of a network: all ``parameters``, the ``prunable`` ones, and ``macs``, the multiply-adds of
+    its convolutions and linear layers in one forward pass on one image.
+
+    ``floor`` is how many prunable weights are left when filters are removed as far as they can be.
+    """
+
+    parameters: int
+    prunable: int
+    macs: int
+    floor: int
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network. ``build(network)`` makes it with freshly drawn weights from the global generator.
 
-    ``parameters`` and ``prunable`` are counts at 10 classes; ``macs`` are multiply-adds of one forward
-    pass at ``size`` pixels; ``layer`` is the one that concept and CAM metrics look at.
+    ``count(network)`` gives its size without building it. ``widths`` are its channels, which a network may
+    replace; ``small`` are published widths of small dense counterparts. ``size`` is the size of image, in
+    pixels, that it was designed for; ``layer`` is the module that concept and CAM metrics look at.
     """
 
     name: str
     version: int
     title: str
     source: str
-    parameters: int
-    prunable: int
-    macs: int
+    widths: tuple[int, ...]
     size: int
     layer: str
+    count: Callable[[Network], Counts]
     build: Callable[[Network], torch.nn.Module]
+    small: tuple[tuple[int, ...], ...] = ()
 
 
 __all__ = [
     "Architecture",
     "Cell",
     "Context",
+    "Counts",
     "Criterion",
     "Dataset",
     "Images",

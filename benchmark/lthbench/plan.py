@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lthbench import corruptions, data, registry
 from lthbench.errors import BadInput, unknown
-from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Cell, Counts, Dataset, Method, Metric
 from lthbench.spec import (
     Data,
     Init,
@@ -248,9 +249,13 @@ def flops(step: Step) -> float:
 
 def forward_flops(step: Step) -> float:
     """The operations of one forward pass of a network on one image."""
-    network = network_of(step)
-    architecture = registry.get(Architecture, network.architecture)
-    return 2.0 * architecture.macs * (network.size / architecture.size) ** 2
+    return 2.0 * size_of(network_of(step)).macs
+
+
+@lru_cache(maxsize=64)
+def size_of(network: Network) -> Counts:
+    """The size of a network, without building it."""
+    return registry.get(Architecture, network.architecture).count(network)
 
 
 def network_of(step: Step) -> Network:

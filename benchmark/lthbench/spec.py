@@ -40,7 +40,7 @@ class Network:
     """Everything an architecture needs to be built.
 
     ``mean`` and ``std`` are per channel, for pixels in [0, 1]; they become part of the network, so that
-    every perturbation is in pixel units.
+    every perturbation is in pixel units. ``widths`` are channels (None: the architecture's own).
     """
 
     architecture: str
@@ -50,6 +50,7 @@ class Network:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    widths: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class Recipe:
     """How a network is trained: SGD with momentum on random crops and flips.
 
     ``images`` limits training to the first so many images of the training split (0: all of them).
-    ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``cosine`` or ``linear``
-    (both fall to zero at the last step); each starts with ``warmup_epochs`` of linear rise from zero.
-    ``crop_padding`` is in pixels on each side (0: no random crop).
+    ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``exponential`` (times
+    ``gamma`` at each epoch), ``cosine`` or ``linear`` (both fall to zero at the last step); each starts with
+    ``warmup_epochs`` of linear rise from zero. ``crop_padding`` is in pixels on each side (0: no random
+    crop); ``resized_crop`` is the smallest share of the area that a crop of random size and shape may have
+    (None: crops keep their size).
     """
 
     epochs: int
@@ -76,6 +79,21 @@ class Recipe:
     crop_padding: int
     flip: bool
     precision: str
+    resized_crop: float | None = None
+
+
+@dataclass(frozen=True)
+class Rewire:
+    """How a training changes its mask: drop the smallest weights of each layer, grow by gradient.
+
+    Every ``every`` steps, up to the share ``until`` of all steps, the share ``fraction`` of each layer's
+    weights is dropped; it falls along a cosine to ``final``.
+    """
+
+    fraction: float
+    final: float
+    every: int
+    until: float
 
 
 @dataclass(frozen=True)
@@ -127,7 +145,7 @@ class Init(Step):
 
 @dataclass(frozen=True, eq=False)
 class Train(Step):
-    """The weights after training from ``start``, with ``mask`` held throughout.
+    """The weights after training from ``start``, with ``mask`` held throughout, or changed by ``rewire``.
 
     Training that starts from a ``Rewind`` to epoch k runs epochs k .. ``recipe.epochs`` - 1, with the
     learning rates and the data order that those epochs have, and with fresh momentum.
@@ -139,6 +157,7 @@ class Train(Step):
     seed: int
     mask: Prune | None = None
     version: int = TRAIN_VERSION
+    rewire: Rewire | None = None
 
     @property
     def first_epoch(self) -> int:
@@ -168,7 +187,8 @@ class Prune(Step):
     """A mask that keeps ``density`` of the prunable weights of ``given``, the best by ``criterion``.
 
     Where ``given`` was itself trained under a mask, only that mask's weights can be kept (nesting).
-    ``data`` is there only for a criterion that looks at images.
+    ``data`` is there only for a criterion that looks at images. ``allocation`` says how the density is
+    shared out over layers (None: all layers are ranked together).
     """
 
     given: Weights
@@ -178,6 +198,7 @@ class Prune(Step):
     seed: int
     data: Data | None = None
     version: int = MASK_VERSION
+    allocation: str | None = None
 
     def needs(self) -> tuple[Step, ...]:
         """The network, and the mask that it was trained under."""

@@ -184,7 +184,7 @@ def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "scores.csv", folder / "run.json"]
     publish(written[0], table.to_csv(index=False, lineterminator="\n").encode())
-    publish(written[1], (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+    publish(written[1], (json.dumps(facts, indent=1) + "\n").encode())
     parquet = to_parquet(table)
     if parquet is not None:
         written.append(folder / "scores.parquet")

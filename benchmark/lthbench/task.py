@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
+import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from lthbench.spec import Recipe, round_density
 
 T = TypeVar("T")
 BUDGETS = ("quick", "standard", "paper")
+SCHEDULES = ("step", "exponential", "cosine", "linear")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Budget:
-    """One price class of a task: how networks are trained and how many images they are scored on."""
+    """One price class of a task: how networks are trained and how many images they are scored on.
+
+    ``finetune`` is the recipe of the methods that train on after pruning instead of rewinding.
+    """
 
     about: str
     source: str
     rewind_epoch: int
     train: Recipe
     evaluate: Evaluation
+    finetune: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -130,16 +136,17 @@ def load(name: str) -> Task:
 
 
 def read(kind: type[T], table: dict[str, Any], where: str) -> T:
-    """A record of type ``kind`` from a TOML table, with every key present and none unknown."""
+    """A record of type ``kind`` from a TOML table: no key unknown, none missing that has no default."""
     hints = typing.get_type_hints(kind)
-    fields = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    declared = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = list(declared)
     for key in table:
         if key not in fields:
             raise BadInput(f"{where}: {unknown('key', key, fields)}")
-    missing = [f for f in fields if f not in table]
+    missing = [n for n, f in declared.items() if n not in table and f.default is dataclasses.MISSING]
     if missing:
         raise BadInput(f"{where}: missing {', '.join(missing)}")
-    return kind(**{f: _convert(hints[f], table[f], f"{where}: {f}") for f in fields})
+    return kind(**{f: _convert(hints[f], table[f], f"{where}: {f}") for f in fields if f in table})
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -148,6 +155,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise BadInput(f"{where}: expected a table, got {value!r}")
         return read(typing.cast(type, hint), value, where)
     origin = typing.get_origin(hint)
+    if origin is types.UnionType:  # a field that may be left out; None cannot be written in TOML
+        return _convert(next(h for h in typing.get_args(hint) if h is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise BadInput(f"{where}: expected a list, got {value!r}")
@@ -185,41 +194,38 @@ def _check(task: Task, where: str) -> None:
     )
     for name, budget in task.budget.items():
         demand(name in BUDGETS, f"budget.{name}", f"budgets are called {', '.join(BUDGETS)}")
-        _check_recipe(budget, f"{where}: budget.{name}")
+        _check_budget(budget, f"{where}: budget.{name}")
 
 
-def _check_recipe(budget: Budget, where: str) -> None:
-    train, evaluate = budget.train, budget.evaluate
-    positive = {"epochs": train.epochs, "batch_size": train.batch_size, "lr": train.lr}
-    for key, value in positive.items():
-        if value <= 0:
-            raise BadInput(f"{where}.train.{key}: must be positive, got {value}")
-    amounts = {
-        "train.images": train.images,
-        "train.weight_decay": train.weight_decay,
-        "train.warmup_epochs": train.warmup_epochs,
-        "train.crop_padding": train.crop_padding,
-        "train.gamma": train.gamma,
-        **{
-            f"evaluate.{f}": getattr(evaluate, f)
-            for f in dataclasses.asdict(evaluate)
-            if f.endswith("_images")
-        },
-    }
-    for key, value in amounts.items():
-        if value < 0:
-            raise BadInput(f"{where}.{key}: must not be negative, got {value}")
-    if not 0 <= train.momentum < 1:
-        raise BadInput(f"{where}.train.momentum: must lie in [0, 1), got {train.momentum}")
-    for key, word, valid in (
-        ("train.schedule", train.schedule, ("step", "cosine", "linear")),
-        ("train.precision", train.precision, ("float32", "bfloat16")),
-    ):
-        if word not in valid:
-            raise BadInput(f"{where}.{key}: {unknown('value', word, valid)}")
-    if not 0 <= budget.rewind_epoch < train.epochs:
-        raise BadInput(f"{where}.rewind_epoch: must be 0..{train.epochs - 1}, got {budget.rewind_epoch}")
+def _check_budget(budget: Budget, where: str) -> None:
+    _check_recipe(budget.train, f"{where}.train")
+    if budget.finetune is not None:
+        _check_recipe(budget.finetune, f"{where}.finetune")
+    evaluate = budget.evaluate
+    for key in (f.name for f in dataclasses.fields(evaluate) if f.name.endswith("_images")):
+        if getattr(evaluate, key) < 0:
+            raise BadInput(f"{where}.evaluate.{key}: must not be negative, got {getattr(evaluate, key)}")
+    if not 0 <= budget.rewind_epoch < budget.train.epochs:
+        raise BadInput(
+            f"{where}.rewind_epoch: must be 0..{budget.train.epochs - 1}, got {budget.rewind_epoch}"
+        )
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
         raise BadInput(f"{where}.evaluate.severities: whole numbers 1..5, got {list(evaluate.severities)}")
     if not 0 < evaluate.fgsm_epsilon_255 <= 255:
         raise BadInput(f"{where}.evaluate.fgsm_epsilon_255: must be 1..255, got {evaluate.fgsm_epsilon_255}")
+
+
+def _check_recipe(train: Recipe, where: str) -> None:
+    for key in ("epochs", "batch_size", "lr"):
+        if getattr(train, key) <= 0:
+            raise BadInput(f"{where}.{key}: must be positive, got {getattr(train, key)}")
+    for key in ("images", "weight_decay", "warmup_epochs", "crop_padding", "gamma"):
+        if getattr(train, key) < 0:
+            raise BadInput(f"{where}.{key}: must not be negative, got {getattr(train, key)}")
+    if not 0 <= train.momentum < 1:
+        raise BadInput(f"{where}.momentum: must lie in [0, 1), got {train.momentum}")
+    if train.resized_crop is not None and not 0 < train.resized_crop <= 1:
+        raise BadInput(f"{where}.resized_crop: must lie in (0, 1], got {train.resized_crop}")
+    for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
+        if getattr(train, key) not in valid:
+            raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")

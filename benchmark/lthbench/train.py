@@ -108,12 +108,15 @@ def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:
     """The learning rate at a moment, in epochs since the recipe's start; ``step`` is one step's length.
 
     Rises linearly from zero over ``warmup_epochs`` (the first step already has one step's share). Then
-    ``step``: times gamma at each milestone passed; ``linear`` and ``cosine``: down to zero at the end.
+    ``step``: times gamma at each milestone passed; ``exponential``:
+    times gamma at each epoch; ``linear`` and ``cosine``: down to zero at the end.
     """
     if epoch < recipe.warmup_epochs:
         return recipe.lr * min(1.0, (epoch + step) / recipe.warmup_epochs)
     if recipe.schedule == "step":
         return recipe.lr * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
+    if recipe.schedule == "exponential":
+        return recipe.lr * recipe.gamma ** int(epoch)
     done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-12)
     return recipe.lr * (1.0 - done if recipe.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done)))
 

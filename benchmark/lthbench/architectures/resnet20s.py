@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lthbench.kinds import Architecture
+from lthbench.kinds import Architecture, Counts
+from lthbench.networks.counting import resnet_cifar
 from lthbench.spec import Network
 
 if TYPE_CHECKING:
     from torch import nn
+
+WIDTHS = (16, 16, 32, 64)
+
+
+def count(network: Network) -> Counts:
+    """The size of the network."""
+    return resnet_cifar(3, network, network.widths or WIDTHS)
 
 
 def build(network: Network) -> nn.Module:
     """The network with He-normal weights from the global generator."""
     from lthbench.networks.resnet_cifar import ResNet
 
-    return ResNet(3, network.classes, network.channels, network.mean, network.std)
+    return ResNet(3, network, network.widths or WIDTHS)
 
 
 ARCHITECTURE = Architecture(
@@ -23,10 +31,10 @@ ARCHITECTURE = Architecture(
     version=1,
     title="ResNet-20, widths 16-32-64, parameter-free shortcuts (option A)",
     source="He et al. 2016, Deep Residual Learning, section 4.2; as in Chen et al. 2022",
-    parameters=269_722,
-    prunable=267_696,
-    macs=40_551_040,
+    widths=WIDTHS,
     size=32,
     layer="layer3",
+    count=count,
     build=build,
+    small=((13, 13, 17, 25),),  # Chen et al. 2022, the small-dense baseline
 )

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lthbench.kinds import Architecture
+from lthbench.kinds import Architecture, Counts
+from lthbench.networks.counting import resnet_cifar
 from lthbench.spec import Network
 
 if TYPE_CHECKING:
     from torch import nn
+
+WIDTHS = (16, 16, 32, 64)
+
+
+def count(network: Network) -> Counts:
+    """The size of the network."""
+    return resnet_cifar(1, network, network.widths or WIDTHS)
 
 
 def build(network: Network) -> nn.Module:
     """The network with He-normal weights from the global generator."""
     from lthbench.networks.resnet_cifar import ResNet
 
-    return ResNet(1, network.classes, network.channels, network.mean, network.std)
+    return ResNet(1, network, network.widths or WIDTHS)
 
 
 ARCHITECTURE = Architecture(
@@ -23,10 +31,9 @@ ARCHITECTURE = Architecture(
     version=1,
     title="ResNet-8, widths 16-32-64, parameter-free shortcuts (option A)",
     source="He et al. 2016, Deep Residual Learning, section 4.2, with n = 1",
-    parameters=75_002,
-    prunable=73_872,
-    macs=747_136,
+    widths=WIDTHS,
     size=8,
     layer="layer3",
+    count=count,
     build=build,
 )

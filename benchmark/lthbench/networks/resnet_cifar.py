@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lthbench.networks.normalize import Normalize
+from lthbench.spec import Network
 
 
 class Shortcut(nn.Module):
@@ -47,30 +48,22 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The whole network: pixels in [0, 1] to logits."""
+    """The whole network: pixels in [0, 1] to logits. ``widths`` are those of the stem and of the stages."""
 
-    def __init__(
-        self,
-        blocks: int,
-        classes: int,
-        channels: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        widths: Sequence[int] = (16, 32, 64),
-    ):
+    def __init__(self, blocks: int, network: Network, widths: Sequence[int]):
         super().__init__()
-        self.normalize = Normalize(mean, std)
-        self.conv1 = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        self.normalize = Normalize(network.mean, network.std)
+        self.conv1 = nn.Conv2d(network.channels, widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         stages, before = [], widths[0]
-        for i, width in enumerate(widths):
+        for i, width in enumerate(widths[1:]):
             layers = []
             for j in range(blocks):
                 layers.append(BasicBlock(before, width, 2 if i > 0 and j == 0 else 1))
                 before = width
             stages.append(nn.Sequential(*layers))
         self.layer1, self.layer2, self.layer3 = stages
-        self.fc = nn.Linear(widths[-1], classes)
+        self.fc = nn.Linear(widths[-1], network.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
