@@ -24,6 +24,9 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+DAMAGES = {"flipped": flip, "removed": Path.unlink, "gone": lambda path: shutil.rmtree(path.parent)}
+
+
 def run(task: str, store: Path) -> str:
     """The table of a small run, as text."""
     outcome = api.execute(
@@ -41,7 +44,7 @@ def scored(tiny_task, tmp_path_factory) -> tuple[Path, str]:
     return folder, run(tiny_task, folder)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "removed"])
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_damaged_between_runs_the_next_one_repairs_it(scored, tiny_task, tmp_path, name, damage):
     folder = tmp_path / "store"
@@ -52,7 +55,7 @@ def test_whatever_is_damaged_between_runs_the_next_one_repairs_it(scored, tiny_t
     victims = list((folder / "steps").rglob(name))
     assert victims
     for path in victims:
-        flip(path) if damage == "flipped" else path.unlink()
+        DAMAGES[damage](path)
     assert run(tiny_task, folder) == scored[1]
     again = (folder / "events.jsonl").read_bytes()
     assert run(tiny_task, folder) == scored[1]

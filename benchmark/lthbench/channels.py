@@ -39,7 +39,7 @@ _SAME_CHANNELS_METHODS = {"mean", "relu", "flatten"}
 
 @dataclass(frozen=True)
 class Cut:
-XX
+    """A convolution whose filters can be removed, the norms on its channels, and what reads them."""
 
     producer: str
     norms: tuple[str, ...]
