@@ -1,0 +1,298 @@
+"""Reports of a small table made by hand: what they say, that they are safe, whole, and the same each time."""
+
+import base64
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from lthbench import report, table
+from lthbench.errors import BadInput
+from lthbench.report import markdown, page
+from lthbench.report.summary import sentence, summarise
+
+NASTY = "<script>alert(1)</script>"
+REASON = 'layer "a" & b < c &lt;i&gt; | `x` *is* empty'
+METRICS = ("accuracy", "nll", "mce")
+SEEDS = (0, 1)
+
+
+def row(method, sparsity, seed, score, value, variant="", status="ok", reason=""):
+    fact = next(s for s in table.scores(METRICS) if s.name == score)
+    known = {"task": "made", "budget": "quick", "metric": "m", "step": "0" * 64, "parent": "1" * 64}
+    return {
+        **known,
+        "method": method,
+        "sparsity": sparsity,
+        "seed": seed,
+        "score": score,
+        "variant": variant,
+        "value": value,
+        "se": 0.01,
+        "n": 100,
+        "unit": fact.unit,
+        "direction": "higher" if fact.higher_is_better else "lower",
+        "group": fact.group,
+        "status": status,
+        "reason": reason,
+        "forwards": 100,
+    }
+
+
+def network(method, sparsity, seed, accuracy, **extra):
+    return [
+        row(method, sparsity, seed, "accuracy", accuracy, **extra),
+        row(method, sparsity, seed, "nll", 1 - accuracy, **extra),
+        row(method, sparsity, seed, "mce", 1.9 - accuracy, **extra),
+        row(method, sparsity, seed, "corruption_error", 0.3, **extra),
+        row(method, sparsity, seed, "corruption_error", 0.4, variant="gaussian_noise", **extra),
+    ]
+
+
+def built(method=NASTY, accuracy=None, seeds=SEEDS, **extra):
+    """Dense at 0.90 and 0.91, and a method's accuracy at each sparsity; ``extra`` is for the highest."""
+    accuracy = accuracy or {0.36: 0.95, 0.488: 0.5}
+    rows = [r for s in seeds for r in network("dense", 0.0, s, 0.90 + s / 100)]
+    for sparsity, value in accuracy.items():
+        marks = extra if sparsity == max(accuracy) else {}
+        rows += [r for s in seeds for r in network(method, sparsity, s, value, **marks)]
+    return pd.DataFrame(rows, columns=list(table.COLUMNS)).astype(table.COLUMNS)
+
+
+def facts(method=NASTY, seeds=SEEDS):
+    environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
+    budget = {"name": "quick", "about": "short & sweet", "source": "ours", "rewind_epoch": 1}
+    return {
+        "schema": table.SCHEMA,
+        "command": "lthbench run made",
+        "task": {"name": "made", "title": "A <b>made</b> task", "about": "Nothing."},
+        "budget": {**budget, "train": {"epochs": 2, "milestones": []}, "evaluate": {"severities": [1, 2]}},
+        "methods": ["dense", method],
+        "sparsities": [0.36, 0.488],
+        "seeds": list(seeds),
+        "data": [{"name": "digits", "version": 1, "digest": "ab" * 32}],
+        "environments": [environment],
+        "seconds": {"train": 12.0},
+        "aspects": [dataclasses.asdict(a) for a in table.aspects(METRICS)],
+        "scores": [table._finite(dataclasses.asdict(s)) for s in table.scores(METRICS)],
+        "masks": {"k1": {"kept": {}, "total": {}, "collapsed": ["conv1.weight", "conv2.weight"]}},
+        "networks": {f"{method} 0.488 0": {"network": "n1", "mask": "k1"}},
+    }
+
+
+def summary_of(method="m", seeds=SEEDS, rule=None, **kwargs):
+    return summarise(built(method, seeds=seeds, **kwargs), facts(method, seeds), rule)
+
+
+class Page(HTMLParser):
+    """The tags, the attributes and the text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Note a tag."""
+        self.tags += [tag]
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        """Note text."""
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def nasty_html():
+    return page.render(summarise(built(status="degenerate", reason=REASON), facts()))
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def test_all_formats_are_written_and_named(tmp_path):
+    written = report.write(built(), facts(), tmp_path / "out")
+    names = ["scores.csv", "run.json", "scores.parquet", "report.md", "report.html"]
+    assert [p.name for p in written] == names
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("formats", "names"), [(("md",), ["report.md"]), (("html",), ["report.html"]), ((), [])]
+)
+def test_only_the_formats_asked_for_are_written(tmp_path, formats, names):
+    report.write(built(), facts(), tmp_path, formats=formats)
+    assert [p.name for p in tmp_path.iterdir()] == names
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for folder in ("a", "b"):
+        report.write(built(), facts(), tmp_path / folder)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_a_table_read_back_gives_the_same_report(tmp_path):
+    report.write(built(status="degenerate", reason=REASON), facts(), tmp_path / "a")
+    report.write(*table.read(tmp_path / "a"), tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_without_pyarrow_there_is_no_parquet_and_all_else_is_the_same(tmp_path):
+    report.write(built("m"), facts("m"), tmp_path / "with")
+    code = (
+        "import sys, pathlib; sys.modules['pyarrow'] = None; from lthbench import report, table\n"
+        "report.write(*table.read(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "with"), str(tmp_path / "without")]
+    subprocess.run(command, check=True, timeout=120)
+    found, expected = (
+        {p.name: p.read_bytes() for p in (tmp_path / f).iterdir()} for f in ("without", "with")
+    )
+    assert found == {name: content for name, content in expected.items() if name != "scores.parquet"}
+
+
+# ----------------------------------------------------------------------------------------------- safety
+
+
+def test_names_and_reasons_are_text_in_the_page_not_markup(nasty_html):
+    read = Page(nasty_html)
+    assert "script" not in read.tags
+    assert "b" not in [t for t, n, v in read.attributes if v == "made"]
+    assert NASTY in read.text
+    assert "A <b>made</b> task" in read.text
+    assert ("td", "title", REASON) in read.attributes
+
+
+def test_the_page_loads_nothing_from_elsewhere(nasty_html):
+    read = Page(nasty_html)
+    loading = ("src", "href", "xlink:href", "srcset", "action", "data", "poster")
+    links = [v for _, n, v in read.attributes if n in loading]
+    urls = re.findall(r"url\(['\"]?([^)]*)", nasty_html)
+    assert links
+    assert all(target.startswith(("#", "data:")) for target in links + urls), links + urls
+    assert "@import" not in nasty_html
+    assert not {"iframe", "object", "embed", "base"} & set(read.tags)
+
+
+def test_ids_on_the_page_are_unique_and_every_link_on_it_lands(nasty_html):
+    read = Page(nasty_html)
+    ids = [v for _, n, v in read.attributes if n == "id"]
+    assert len(ids) == len(set(ids))
+    targets = {v[1:] for _, n, v in read.attributes if n in ("href", "xlink:href") and v.startswith("#")}
+    assert targets | set(re.findall(r"url\(#([^)]*)\)", nasty_html)) <= set(ids)
+
+
+def test_the_table_inside_the_page_is_the_table():
+    frame = built("m")
+    found = re.search(r'data:text/csv;base64,([^"]*)"', page.render(summarise(frame, facts("m"))))
+    assert base64.b64decode(found[1]).decode() == frame.to_csv(index=False, lineterminator="\n")
+
+
+def test_names_are_text_in_markdown_not_markup():
+    text = markdown.render(summarise(built(), facts()))
+    shown = MarkdownIt("commonmark").enable("table").render(text)
+    assert "<script" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "A &lt;b&gt;made&lt;/b&gt; task" in shown
+
+
+@pytest.mark.parametrize("text", [NASTY, REASON, "[a](b) _c_ \\ **d** &amp; ![e](f)", "a|b"])
+def test_escaped_text_shows_as_it_was_in_a_paragraph_and_in_a_table(text):
+    reader = MarkdownIt("commonmark").enable("table")
+    assert Page(reader.render(markdown.escape(text))).text.strip() == text
+    grid = reader.render(markdown._table([{"x": text}]))
+    assert text in Page(grid).text
+    assert grid.count("<td>") == 1
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        ({0.36: 0.95, 0.488: 0.95}, "everything up to 48.8 %[^;]*, the highest measured"),
+        ({0.36: 0.95, 0.488: 0.5}, "up to 36.0 %.*; at 48.8 % it falls short on accuracy, .* and "),
+        ({0.36: 0.5, 0.488: 0.4}, "at no sparsity measured: already at 36.0 % it falls short on accuracy"),
+        ({0.2: 0.5, 0.36: 0.95, 0.488: 0.5}, r"up to 36.0 %.*\(not so at 20.0 %\)"),
+        ({0.36: 0.5, 0.488: 0.95}, r"up to 48.8 %.*the highest measured \(not so at 36.0 %\)"),
+    ],
+)
+def test_the_sentence_says_how_far_it_holds_what_fails_next_and_where_it_had_failed_before(accuracy, said):
+    summary = summary_of(accuracy=accuracy)
+    assert re.search(said, sentence(summary, summary.headline[0])), sentence(summary, summary.headline[0])
+
+
+def test_the_sentence_of_an_undecided_verdict_gives_the_reason():
+    summary = summary_of(seeds=(0,), rule="std")
+    expected = "m: no verdict: the rule std needs at least two seeds."
+    assert sentence(summary, summary.headline[0]) == expected
+    assert not any(r["passed"] for r in page._rows(summary))
+
+
+@pytest.mark.parametrize(("seeds", "rule"), [((0,), "paper"), ((0, 1), "std")])
+def test_several_seeds_are_judged_by_their_spread_and_one_by_the_paper(seeds, rule):
+    assert summary_of(seeds=seeds).rule == rule
+
+
+def test_cells_show_mean_and_sample_deviation_in_the_units_of_the_score():
+    summary = summary_of()
+    assert summary.cell("dense", 0.0, "accuracy").text == "90.5 ± 0.7"
+    assert summary.cell("dense", 0.0, "nll").text == "0.095 ± 0.007"
+    assert summary.cell("m", 0.2, "nll") is None
+
+
+def test_a_cell_is_the_headline_alone_and_each_corruption_has_its_own():
+    summary = summary_of()
+    assert summary.cell("m", 0.36, "corruption_error").text == "30.0 ± 0.0"
+    kinds = page._kinds(summary)
+    assert kinds["kinds"] == ["gaussian noise"]
+    assert kinds["rows"][0] == ("dense", 0.0, [("40.0", "0.00")])
+
+
+@pytest.mark.parametrize("status", ["ok", "degenerate"])
+def test_rows_that_pass_are_marked_and_those_that_cannot_are_not(status):
+    rows = page._rows(summary_of(accuracy={0.36: 0.95, 0.488: 0.95}, status=status))
+    assert [(r["method"], r["sparsity"], r["passed"]) for r in rows] == [
+        ("dense", 0.0, False),
+        ("m", 0.36, True),
+        ("m", 0.488, status == "ok"),
+    ]
+
+
+def test_failing_scores_are_crossed_in_markdown_and_passing_ones_are_not():
+    rows = markdown.score_rows(summary_of())
+    marks = {r["sparsity"]: "✗" in r["accuracy, % ↑"] for r in rows}
+    assert marks == {"0.0 %": False, "36.0 %": False, "48.8 %": True}
+
+
+@pytest.mark.parametrize("method", ["m", "my own method"])
+def test_a_collapsed_layer_is_named(method):
+    said = f"{method} at 48.8 %, seed 0: nothing is left of conv1 and conv2"
+    assert said in page.render(summarise(built(method), facts(method)))
+
+
+def test_scores_that_are_missing_show_as_dashes_with_their_reason():
+    summary = summary_of(accuracy={0.36: 0.95, 0.488: math.nan}, status="failed", reason="out of memory")
+    assert summary.cell("m", 0.488, "accuracy").text == "–"
+    assert 'title="out of memory"' in page.render(summary)
+
+
+@pytest.mark.parametrize(("column", "found"), [("task", "made, other"), ("budget", "other, quick")])
+def test_a_table_of_several_tasks_or_budgets_is_refused(column, found):
+    mixed = pd.concat([built("m"), built("m").assign(**{column: "other"})], ignore_index=True)
+    with pytest.raises(BadInput, match=f"of one {column}; the table holds {found}"):
+        summarise(mixed, facts("m"))
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(BadInput, match="Did you mean paper"):
+        summary_of(rule="papr")

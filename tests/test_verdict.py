@@ -1,0 +1,261 @@
+"""LTH-PASS on tables made by hand, and the two values that Chen et al. give score by score."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lthbench.verdict import Aspect, Verdict, verdicts
+
+ACCURACY = Aspect("accuracy", "accuracy", True, slack=0.01)
+NLL = Aspect("nll", "NLL", False)
+MCE = Aspect("mce", "mCE", False, spread_of="corruption_error")
+
+#: 1 - 0.8^n for n = 1..24, in per cent, as the paper prints them.
+GRID = [round(100 * (1 - 0.8**n), 2) for n in range(1, 25)]
+
+
+def rows(method, sparsity, score, values, status="ok", reason="", variant=""):
+    """One row a seed; a value may be None for a seed that has no row."""
+    return [
+        {
+            "method": method,
+            "sparsity": sparsity,
+            "seed": seed,
+            "score": score,
+            "variant": variant,
+            "value": value,
+            "status": status,
+            "reason": reason,
+        }
+        for seed, value in enumerate(values)
+        if value is not None
+    ]
+
+
+def table(*parts):
+    return pd.DataFrame([row for part in parts for row in part])
+
+
+def curve(values, dense=(0.9,), score="accuracy", method="m"):
+    """A table of one score: ``values`` by sparsity, a number or one a seed."""
+    per_seed = {s: v if isinstance(v, tuple) else (v,) * len(dense) for s, v in values.items()}
+    return table(rows("dense", 0.0, score, dense), *(rows(method, s, score, v) for s, v in per_seed.items()))
+
+
+def judge(frame, aspects=(ACCURACY,), rule="paper") -> Verdict:
+    found = verdicts(frame, list(aspects), rule)
+    assert len(found) == 1
+    return found[0]
+
+
+# --------------------------------------------------------------------------------------------- the paper
+
+#: VGG-11's extremes: accuracy, mCE, FGSM, OoD; ECE, NLL; fidelity, stability; Hessian trace.
+VGG11 = {
+    "CIFAR-10": ([98.20, 96.48, 98.20, 98.20, 98.20, 98.20, 98.20, 98.20, 98.20], 96.48, ("s1",)),
+    "CIFAR-100": ([96.48, 89.26, 96.48, 95.60, 86.58, 94.50, 91.41, 96.48, 93.13], 86.58, ("s4",)),
+}
+
+
+@pytest.mark.parametrize("data", VGG11)
+def test_the_papers_values_for_vgg11_follow_from_its_extremes(data):
+    extremes, published, binding = VGG11[data]
+    aspects = [Aspect(f"s{i}", f"score {i}", i % 2 == 0) for i in range(len(extremes))]
+    parts = [rows("dense", 0.0, a.score, [1.0]) for a in aspects]
+    for aspect, extreme in zip(aspects, extremes, strict=True):
+        worse = 0.9 if aspect.higher_is_better else 1.1
+        parts += [rows("lth", s, aspect.score, [1.0 if s <= extreme else worse]) for s in GRID]
+    result = judge(table(*parts), aspects)
+    assert list(result.extremes.values()) == extremes
+    assert (result.paper_pass, result.binding) == (published, binding)
+    assert result.joint == published
+    assert result.monotone
+    assert result.held_back == binding
+
+
+# ------------------------------------------------------------------------------------------- tolerances
+
+
+@pytest.mark.parametrize(
+    ("value", "matches"), [(0.92, True), (0.90, True), (0.8901, True), (0.89, True), (0.8899, False)]
+)
+def test_by_the_rule_paper_accuracy_may_be_one_point_lower(value, matches):
+    result = judge(curve({0.5: value}))
+    assert result.matches[0].matches is matches
+    assert result.matches[0].shortfall == pytest.approx(0.9 - value)
+    assert result.matches[0].allowed == 0.01
+
+
+@pytest.mark.parametrize(("value", "matches"), [(0.2, True), (0.3, True), (0.3001, False)])
+def test_by_the_rule_paper_a_score_without_slack_must_be_as_good(value, matches):
+    assert judge(curve({0.5: value}, (0.3,), "nll"), [NLL]).matches[0].matches is matches
+
+
+def test_means_that_differ_only_by_the_order_of_summing_match():
+    result = judge(curve({0.5: (0.3, 0.2, 0.1)}, (0.1, 0.2, 0.3), "nll"), [NLL])
+    assert result.matches[0].matches is True
+
+
+@pytest.mark.parametrize(("mean", "matches"), [(0.881, True), (0.879, False), (0.95, True)])
+def test_by_the_rule_std_the_mean_may_be_one_deviation_of_the_dense_seeds_worse(mean, matches):
+    """Dense seeds 0.88, 0.90, 0.92: mean 0.90, sample deviation 0.02."""
+    result = judge(curve({0.5: (mean - 0.1, mean, mean + 0.1)}, (0.88, 0.90, 0.92)), rule="std")
+    assert result.matches[0].matches is matches
+    assert result.matches[0].allowed == pytest.approx(0.02)
+
+
+def test_the_means_over_seeds_are_compared_not_the_seeds():
+    assert judge(curve({0.5: (0.80, 1.00)}, (0.90, 0.90))).joint == 0.5
+
+
+@pytest.mark.parametrize(("mean", "matches"), [(1.09, True), (1.11, False)])
+def test_the_spread_of_a_relative_score_is_the_relative_spread_of_another(mean, matches):
+    """Corruption error of dense: 0.18, 0.20, 0.22, a tenth of its mean; so mCE may be up to 1.1."""
+    frame = table(
+        rows("dense", 0.0, "mce", [1.0] * 3),
+        rows("dense", 0.0, "corruption_error", [0.18, 0.20, 0.22]),
+        rows("dense", 0.0, "corruption_error", [0.1, 0.5, 0.9], variant="blur"),
+        rows("m", 0.5, "mce", [mean] * 3),
+    )
+    match = judge(frame, [MCE], "std").matches[0]
+    assert match.allowed == pytest.approx(0.1)
+    assert match.matches is matches
+    assert judge(frame, [MCE], "paper").matches[0].matches is False
+
+
+def test_one_seed_leaves_the_rule_std_undecided_and_says_why():
+    result = judge(curve({0.5: 0.95}), rule="std")
+    assert not result.decided
+    assert result.undecided == "the rule std needs at least two seeds"
+    assert result.matches[0].matches is None
+    assert (result.joint, result.paper_pass) == (None, None)
+    assert judge(curve({0.5: 0.95})).decided
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="'papr'"):
+        verdicts(curve({0.5: 0.9}), [ACCURACY], "papr")
+
+
+# ------------------------------------------------------------------------------------ joint and extremes
+
+
+def two_scores(accuracy, nll):
+    return pd.concat([curve(accuracy), curve(nll, (0.3,), "nll")], ignore_index=True)
+
+
+def test_the_smallest_extreme_may_be_a_level_at_which_a_score_fails():
+    """Accuracy matches up to 0.5; NLL fails there and matches again at 0.7: nothing passes at 0.5."""
+    frame = two_scores({0.2: 0.9, 0.5: 0.9, 0.7: 0.5}, {0.2: 0.3, 0.5: 0.4, 0.7: 0.3})
+    result = judge(frame, [ACCURACY, NLL])
+    assert result.extremes == {"accuracy": 0.5, "nll": 0.7}
+    assert (result.paper_pass, result.binding) == (0.5, ("accuracy",))
+    assert (result.joint, result.held_back) == (0.2, ("nll",))
+    assert result.region == 0.5
+
+
+def test_scores_that_match_only_apart_never_match_at_once():
+    result = judge(two_scores({0.2: 0.9, 0.5: 0.5}, {0.2: 0.4, 0.5: 0.3}), [ACCURACY, NLL])
+    assert result.paper_pass == 0.2
+    assert (result.joint, result.held_back) == (None, ("nll",))
+
+
+@pytest.mark.parametrize(
+    ("values", "joint", "monotone"),
+    [
+        ({0.2: 0.9, 0.5: 0.9, 0.7: 0.5}, 0.5, True),
+        ({0.2: 0.9, 0.5: 0.5, 0.7: 0.9}, 0.7, False),
+        ({0.2: 0.5, 0.5: 0.9, 0.7: 0.5}, 0.5, False),
+        ({0.2: 0.5, 0.5: 0.5, 0.7: 0.5}, None, True),
+    ],
+)
+def test_a_pass_is_monotone_when_no_lower_sparsity_fails(values, joint, monotone):
+    result = judge(curve(values))
+    assert (result.joint, result.monotone) == (joint, monotone)
+
+
+def test_nothing_holds_back_what_passes_at_the_highest_sparsity():
+    assert judge(curve({0.2: 0.9, 0.5: 0.9})).held_back == ()
+
+
+def test_a_score_that_never_matches_leaves_no_pass_by_either_reading():
+    result = judge(two_scores({0.2: 0.9, 0.5: 0.9}, {0.2: 0.4, 0.5: 0.4}), [ACCURACY, NLL])
+    assert (result.paper_pass, result.joint, result.extremes["nll"]) == (None, None, None)
+    assert result.binding == ("nll",)
+
+
+def test_methods_are_judged_apart_in_their_order_and_dense_is_not():
+    frame = pd.concat([curve({0.5: 0.9}, method="b"), curve({0.5: 0.5}, method="a")], ignore_index=True)
+    frame = frame.drop_duplicates()
+    assert [(v.method, v.joint) for v in verdicts(frame, [ACCURACY])] == [("b", 0.5), ("a", None)]
+
+
+def test_the_region_keeps_the_papers_slack_under_another_rule():
+    result = judge(curve({0.2: 0.895, 0.5: 0.85}, (0.9, 0.9)), rule="std")
+    assert (result.joint, result.region) == (None, 0.2)
+
+
+@pytest.mark.parametrize("variant", ["", math.nan])
+def test_only_headline_values_are_judged(variant):
+    frame = curve({0.5: 0.9})
+    frame["variant"] = variant
+    others = [rows("m", s, "accuracy", [v], variant="x") for s, v in ((0.5, 0.1), (0.9, 0.9))]
+    result = judge(pd.concat([frame, table(*others)], ignore_index=True))
+    assert (result.joint, result.sparsities) == (0.5, (0.5,))
+
+
+# ------------------------------------------------------------------------------------- what never passes
+
+
+def test_a_degenerate_network_passes_on_no_score_however_good():
+    frame = table(
+        rows("dense", 0.0, "accuracy", [0.9, 0.9]),
+        rows("dense", 0.0, "nll", [0.3, 0.3]),
+        rows("m", 0.5, "accuracy", [0.95, 0.95]),
+        rows("m", 0.5, "nll", [0.1], status="degenerate", reason="layer conv1 is empty"),
+        rows("m", 0.5, "nll", [None, 0.1]),
+    )
+    for rule in ("paper", "std"):
+        result = judge(frame, [ACCURACY, NLL], rule)
+        assert [m.matches for m in result.matches] == [False, False]
+        assert {m.reason for m in result.matches} == {"layer conv1 is empty"}
+        assert (result.joint, result.paper_pass, result.region) == (None, None, None)
+
+
+def test_a_score_missing_for_a_seed_does_not_match_and_says_for_how_many():
+    match = judge(curve({0.5: (0.95, None)}, (0.9, 0.9))).matches[0]
+    assert (match.matches, match.reason) == (False, "measured for 1 of 2 seeds")
+
+
+def test_a_score_missing_at_one_sparsity_does_not_pass_there():
+    frame = two_scores({0.2: 0.9, 0.5: 0.9}, {0.2: 0.3})
+    result = judge(frame, [ACCURACY, NLL])
+    assert (result.joint, result.paper_pass, result.held_back) == (0.2, 0.2, ("nll",))
+
+
+@pytest.mark.parametrize("reason", ["diverged", ""])
+def test_a_score_that_is_not_a_number_does_not_match(reason):
+    bad = rows("m", 0.5, "accuracy", [None, math.nan], status="failed", reason=reason)
+    frame = table(rows("dense", 0.0, "accuracy", [0.9, 0.9]), rows("m", 0.5, "accuracy", [0.99]), bad)
+    match = judge(frame).matches[0]
+    assert (match.matches, match.reason) == (False, reason or "not measured")
+
+
+@pytest.mark.parametrize("parent", [[], rows("dense", 0.0, "accuracy", [math.nan], status="failed")])
+def test_without_a_dense_value_nothing_can_be_said(parent):
+    result = judge(table(parent, rows("m", 0.5, "accuracy", [0.99])))
+    assert result.matches[0].matches is None
+    assert result.undecided == "accuracy of the dense parent is not measured"
+    assert result.joint is None
+
+
+def test_scores_that_nobody_measured_are_not_asked_for():
+    result = judge(curve({0.5: 0.9}), [ACCURACY, NLL])
+    assert list(result.extremes) == ["accuracy"]
+    assert result.joint == 0.5
+
+
+def test_a_table_without_any_asked_score_passes_nothing():
+    result = judge(curve({0.5: 0.9}), [NLL])
+    assert (result.joint, result.paper_pass) == (None, None)
