@@ -18,7 +18,7 @@ LAYERS = [
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
     ["masks", "scoring"],
-    ["channels"],
+    ["channels", "rewire"],
     ["train", "plan"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["runner", "table"],

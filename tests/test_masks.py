@@ -45,7 +45,7 @@ def test_scores_that_are_not_finite_are_refused_by_layer(bad):
 
 
 def test_empty_layers_are_named():
-    mask = masks.top(scores([3.0, 2.0], [1.0, 0.0]), 0.5)
+    mask = masks.top({n: s.reshape(2, 1, 1, 1) for n, s in scores([3.0, 2.0], [1.0, 0.0]).items()}, 0.5)
     assert masks.collapsed(mask) == ["layer1.weight"]
     assert masks.count(mask) == {"layer0.weight": (2, 2), "layer1.weight": (0, 2)}
 

@@ -75,7 +75,7 @@ def ask(
     budget: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget)
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, given=name)
 
 
 def execute(

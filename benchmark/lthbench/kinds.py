@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lthbench.spec import Data, Init, Inputs, Network, Prune, Recipe, Rewind, Train, Weights
+from lthbench.spec import Data, Init, Inputs, Network, Prune, Recipe, Rewind, Rewire, Train, Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +32,23 @@ class Criterion:
 
     ``score(model, batches, generator)`` returns ``{parameter name: float tensor of the weight's shape}``;
     the highest are kept. ``model`` is a copy that it may use up, in training mode, on the device;
-    ``batches`` yields at most one (images in [0, 1], labels) batch of ``per_class`` fixed training images
-    of each class (none where ``per_class`` is 0); ``generator`` is a seeded CPU generator.
+    ``batches`` yields one (images in [0, 1], labels) batch: ``per_class`` fixed training images of each
+    class, or one image of ones where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
+
+    ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
+    from one input channel to one filter; or ``filter``, with all that reads its channel. With ``rounds``,
+    weights are removed in so many steps, each by the same factor, and scored anew before each: the same
+    model comes back, with pruned weights at zero. ``passes`` is the cost of a round in forward passes of
+    its images.
     """
 
     name: str
     version: int
     score: Callable[[torch.nn.Module, Batches, torch.Generator], Scores]
     per_class: int = 0
+    unit: str = "weight"
+    rounds: int = 1
+    passes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class Cell:
 
     ``dense`` is the trained parent, ``rewound`` its weights at the budget's rewind epoch, ``init`` its
     initialisation; ``levels`` are the densities that iterative pruning passes through, ``density`` last.
+    ``finetune`` is the budget's recipe for training on without rewinding (None where the task has none).
+    ``variant`` is what follows the colon in ``method:variant``, or "".
     """
 
     density: float
@@ -59,24 +70,48 @@ class Cell:
     dense: Train
     rewound: Rewind
     versions: Mapping[str, str] = field(repr=False)
+    architecture: Architecture = field(repr=False)
+    steps_per_epoch: int = 0
+    finetune: Recipe | None = None
+    variant: str = ""
 
-    def train(self, start: Weights, mask: Prune | None = None) -> Train:
-        """Training from ``start`` with this cell's recipe, data and seed."""
-        return Train(start, self.recipe, self.data, self.seed, mask)
+    def train(
+        self,
+        start: Weights,
+        mask: Prune | None = None,
+        recipe: Recipe | None = None,
+        rewire: Rewire | None = None,
+    ) -> Train:
+        """Training from ``start`` with this cell's data and seed, and its recipe unless another is given."""
+        return Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
 
-    def prune(self, given: Weights, criterion: Criterion, density: float | None = None) -> Prune:
-        """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``."""
+    def prune(
+        self, given: Weights, criterion: Criterion, density: float | None = None, allocation: str = ""
+    ) -> Prune:
+        """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``.
+
+        ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), or "" to rank all layers together.
+        """
         data = self.data if criterion.per_class else None
         version = self.versions.get(criterion.name, str(criterion.version))
         density = self.density if density is None else density
-        return Prune(given, criterion.name, version, density, self.seed, data)
+        return Prune(given, criterion.name, version, density, self.seed, data, allocation=allocation or None)
+
+    def size(self, network: Network) -> Counts:
+        """The size of a network of this cell's architecture."""
+        return self.architecture.count(network)
+
+
+def _fits(cell: Cell) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to get a sparse network: ``ticket(cell)`` is the expression of the trained network.
 
-    ``criterion`` is what it prunes by (None for the dense parent itself).
+    ``criterion`` is what it prunes by (None for the dense parent itself). ``variants`` are asked for as
+    ``name:variant``. ``unfit(cell)`` says why it cannot be used in a cell and what would work, or "".
     """
 
     name: str
@@ -87,6 +122,8 @@ class Method:
     ticket: Callable[[Cell], Train]
     criterion: Criterion | None = None
     aliases: tuple[str, ...] = ()
+    variants: Mapping[str, str] = field(default_factory=dict)
+    unfit: Callable[[Cell], str] = _fits
 
 
 # ------------------------------------------------------------------------------------------------ metrics

@@ -1,6 +1,7 @@
 """Masks: exact global top-k with stable ties, how to apply and count them, and when a layer is empty.
 
-A mask is ``{parameter name: bool tensor of the weight's shape}``, True where the weight is kept.
+A mask is ``{parameter name: bool tensor of the parameter's shape}``, True where it is kept. Where filters
+are removed whole it also holds the parameters, beside convolutions' weights, that go with them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,42 +26,106 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def top(
-    scores: Mapping[str, torch.Tensor], density: float, within: Mapping[str, torch.Tensor] | None = None
+    scores: Mapping[str, torch.Tensor],
+    density: float,
+    within: Mapping[str, torch.Tensor] | None = None,
+    allocation: str | None = None,
 ) -> Mask:
-    """Keep the round(density * N) highest of all N scores together.
+    """Keep the round(density * N) highest of all N scores together, or of each layer with ``allocation``.
 
     Ties go to the earlier weight (parameters in the order given, row-major within one), so the count is
     exact and the mask does not depend on the device. With ``within``, only weights that it keeps can be
     kept, so masks nest; asking for more than it holds is an error.
     """
-    total = sum(s.numel() for s in scores.values())
-    keep = round(density * total)
-    flat = torch.cat([s.detach().reshape(-1).double().cpu() for s in scores.values()])
-    if not bool(torch.isfinite(flat).all()):
-        bad = [name for name, s in scores.items() if not bool(torch.isfinite(s).all())]
+    bad = [name for name, s in scores.items() if not bool(torch.isfinite(s).all())]
+    if bad:
         raise StepFailed(f"scores are not finite in {', '.join(bad)}")
+    if allocation is not None:
+        kept = allocated({n: tuple(s.shape) for n, s in scores.items()}, density, allocation)
+        return {n: _highest({n: s}, kept[n], within)[n] for n, s in scores.items()}
+    return _highest(scores, round(density * sum(s.numel() for s in scores.values())), within)
+
+
+def _highest(
+    scores: Mapping[str, torch.Tensor], keep: int, within: Mapping[str, torch.Tensor] | None
+) -> Mask:
+    flat = torch.cat([s.detach().reshape(-1).double().cpu() for s in scores.values()]).numpy()
     if within is not None:
-        allowed = torch.cat([within[name].reshape(-1).cpu() for name in scores])
-        if keep > int(allowed.sum()):
-            raise StepFailed(f"cannot keep {keep} weights: the mask pruned within holds {int(allowed.sum())}")
-        flat = flat.masked_fill(~allowed, -math.inf)
-    kept = torch.zeros(total, dtype=torch.bool)
-    kept[torch.sort(flat, descending=True, stable=True).indices[:keep]] = True
-    parts = torch.split(kept, [s.numel() for s in scores.values()])
+        allowed = torch.cat([within[name].reshape(-1).cpu() for name in scores]).numpy()
+        if keep > allowed.sum():
+            raise StepFailed(f"cannot keep {keep} weights: the mask pruned within holds {allowed.sum()}")
+        flat = np.where(allowed, flat, -np.inf)
+    kept = np.zeros(len(flat), dtype=bool)
+    if keep:
+        # The lowest score that is kept; a partition costs a few passes where sorting costs dozens.
+        threshold = np.partition(flat, len(flat) - keep)[len(flat) - keep]
+        kept = flat > threshold
+        kept[np.flatnonzero(flat == threshold)[: keep - int(kept.sum())]] = True
+    parts = torch.split(torch.from_numpy(kept), [s.numel() for s in scores.values()])
     return {name: part.reshape(s.shape) for (name, s), part in zip(scores.items(), parts, strict=True)}
+
+
+def allocated(shapes: Mapping[str, tuple[int, ...]], density: float, allocation: str) -> dict[str, int]:
+    """How many weights each layer keeps; together exactly round(density * N).
+
+    ``uniform``: each layer keeps the same share. ``erk``: the share is in proportion to
+    (out + in + height + width) / (out * in * height * width), at most 1, the Erdos-Renyi-Kernel rule of
+    Evci et al. 2020, Rigging the Lottery, section 3. Fractions are rounded by largest remainder.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    total = round(density * sum(sizes.values()))
+    raw = {n: sum(s) / sizes[n] if allocation == "erk" else 1.0 for n, s in shapes.items()}
+    full: set[str] = set()
+    while True:  # layers that would keep more than all are full, and the others share what is left
+        rest = {n: sizes[n] for n in sizes if n not in full}
+        scale = (total - sum(sizes[n] for n in full)) / max(
+            sum(raw[n] * size for n, size in rest.items()), 1e-300
+        )
+        over = {n for n in rest if raw[n] * scale > 1.0}
+        if not over:
+            break
+        full |= over
+    wanted = {n: float(sizes[n]) if n in full else raw[n] * scale * sizes[n] for n in sizes}
+    kept = {n: min(math.floor(w + 1e-9), sizes[n]) for n, w in wanted.items()}
+    by_remainder = sorted((n for n in sizes if kept[n] < sizes[n]), key=lambda n: kept[n] - wanted[n])
+    for name in by_remainder[: total - sum(kept.values())]:
+        kept[name] += 1
+    return kept
+
+
+def top_kernels(scores: Mapping[str, torch.Tensor], density: float) -> Mask:
+    """Keep the kernels (one input channel of one filter) whose weights score highest on average.
+
+    The average makes kernels of different sizes comparable. As many are kept as have at most
+    round(density * N) weights together, the best first; ties go to the earlier one.
+    """
+    average = torch.cat([s.detach().double().cpu().mean((2, 3)).reshape(-1) for s in scores.values()])
+    weights = torch.cat(
+        [torch.full((s.shape[0] * s.shape[1],), math.prod(s.shape[2:])) for s in scores.values()]
+    )
+    best = torch.sort(average, descending=True, stable=True).indices
+    fits = weights[best].cumsum(0) <= round(density * int(weights.sum()))
+    kept = torch.zeros(len(average), dtype=torch.bool)
+    kept[best[fits]] = True
+    mask, start = {}, 0
+    for name, s in scores.items():
+        count = s.shape[0] * s.shape[1]
+        mask[name] = kept[start : start + count].reshape(*s.shape[:2], 1, 1).expand(s.shape).clone()
+        start += count
+    return mask
 
 
 @torch.no_grad()
 def apply(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
-    """Set the pruned weights to zero."""
-    for name, weight in prunable(model).items():
+    """Set the pruned weights to zero, and what else the mask leaves out."""
+    for name, weight in model.named_parameters():
         if name in mask:
             weight.masked_fill_(~mask[name].to(weight.device), 0.0)
 
 
 def count(mask: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
-    """For each layer, how many weights are kept and how many there are."""
-    return {name: (int(m.sum()), m.numel()) for name, m in mask.items()}
+    """For each convolution, how many weights are kept and how many there are."""
+    return {name: (int(m.sum()), m.numel()) for name, m in mask.items() if m.dim() == 4}
 
 
 def collapsed(mask: Mapping[str, torch.Tensor]) -> list[str]:

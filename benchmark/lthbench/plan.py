@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from lthbench.spec import (
     Network,
     Predict,
     Prune,
+    Recipe,
     Rewind,
     Step,
     Train,
@@ -29,7 +31,10 @@ from lthbench.task import Budget, Task
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, checked: every name exists and every value can be used."""
+    """What is asked for, checked: every name exists and every value can be used.
+
+    ``given`` is the task as it was typed: a name or a path.
+    """
 
     task: Task
     methods: tuple[str, ...]
@@ -37,6 +42,7 @@ class Request:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     budget: str
+    given: str = ""
 
     @property
     def spec(self) -> Budget:
@@ -45,11 +51,17 @@ class Request:
 
     def command(self) -> str:
         """The command line that asks for just this."""
+
+        def typed(kind: type[Any], name: str) -> str:
+            base, colon, variant = name.partition(":")
+            return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
+
         sparsity = ",".join(f"{round(1 - d, 6):g}" for d in self.densities)
         return (
-            f"lthbench run --task {self.task.name} --methods {','.join(self.methods)} --sparsity {sparsity} "
+            f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
+            f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
             f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
-            f"--metrics {','.join(self.metrics)} --budget {self.budget}"
+            f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
         )
 
 
@@ -81,7 +93,8 @@ class Plan:
             for step in history(entry.network):
                 if isinstance(step, Train | Prune) and step.key not in found:
                     mask = step.mask if isinstance(step, Train) else step
-                    name = f"{entry.method} {100 * (1 - mask.density):.1f} %" if mask else "dense"
+                    removed = entry.sparsity if mask is None else 1 - mask.density
+                    name = "dense" if step == entry.dense else f"{entry.method} {100 * removed:.1f} %"
                     found[step.key] = f"{name} seed {entry.seed}"
         return found
 
@@ -94,6 +107,7 @@ def request(
     seeds: Sequence[int] | int | None = None,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
+    given: str = "",
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
     faults: list[str] = []
@@ -105,7 +119,7 @@ def request(
             faults.append(str(error))
             return None
 
-    found = [attempt(Method, m) for m in (task.grid.methods if methods is None else methods)]
+    named = [_method(m, faults) for m in (task.grid.methods if methods is None else methods)]
     chosen = [attempt(Metric, m) for m in (registry.names(Metric) if metrics is None else metrics)]
     for name in (task.data.dataset, *task.data.ood):
         attempt(Dataset, name)
@@ -138,11 +152,12 @@ def request(
         raise BadInput("\n".join(faults))
     return Request(
         task,
-        tuple(dict.fromkeys(m.name for m in found if m.name != "dense")),
+        tuple(dict.fromkeys(name for name in named if name != "dense")),
         tuple(sorted(set(densities), reverse=True)),
         tuple(seeds),
         tuple(dict.fromkeys(m.name for m in chosen)),
         budget,
+        given,
     )
 
 
@@ -154,19 +169,20 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
     metrics = [registry.get(Metric, name) for name in request.metrics]
     sets = {need: _inputs(need, request, trained_on, strangers) for m in metrics for need in m.needs}
     network = _network(task)
-    methods = [registry.get(Method, "dense")] + [registry.get(Method, m) for m in request.methods]
+    methods = {name: registry.get(Method, name.partition(":")[0]) for name in ("dense", *request.methods)}
     versions = {
         m.criterion.name: registry.version(Method, m.criterion.name)
-        for m in methods
+        for m in methods.values()
         if m.criterion is not None
     }
     entries = []
+    faults: list[str] = []
     for seed in request.seeds:
         init = Init(network, seed)
         dense = Train(init, request.spec.train, trained_on, seed)
         rewound = Rewind(dense, request.spec.rewind_epoch)
-        for method in methods:
-            for density in (1.0,) if method.name == "dense" else request.densities:
+        for name, method in methods.items():
+            for density in (1.0,) if name == "dense" else request.densities:
                 cell = Cell(
                     density,
                     task.levels(density),
@@ -177,13 +193,42 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
                     dense,
                     rewound,
                     versions,
+                    registry.get(Architecture, task.architecture),
+                    _steps_per_epoch(request.spec.train, trained_on),
+                    request.spec.finetune,
+                    name.partition(":")[2],
                 )
+                reason = method.unfit(cell)
+                if reason:
+                    faults.append(f"method {name} at sparsity {1 - density:.4g}: {reason}")
+                    continue
                 ticket = method.ticket(cell)
                 measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
-                sparsity = 0.0 if method.name == "dense" else round(1.0 - density, 12)
-                entries.append(Entry(method.name, sparsity, seed, ticket, dense, measures))
+                sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
+                entries.append(Entry(name, sparsity, seed, ticket, dense, measures))
+    if faults:
+        raise BadInput("\n".join(dict.fromkeys(faults)))
     steps = tuple(history(*(m for e in entries for m in e.measures), *(e.network for e in entries)))
     return Plan(request, tuple(entries), steps, (trained_on, *strangers))
+
+
+def _method(name: str, faults: list[str]) -> str:
+    """The full name of a method and its variant, as asked for by name, alias or path, with ``:variant``."""
+    base, _, variant = name.partition(":")
+    try:
+        method = registry.get(Method, base)
+    except BadInput as error:
+        faults.append(str(error))
+        return name
+    if variant and variant not in method.variants:
+        known = method.variants or ["none"]
+        faults.append(f"method {method.name}: {unknown('variant', variant, known)}")
+    return f"{method.name}:{variant}" if variant else method.name
+
+
+def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
+    images = registry.get(Dataset, trained_on.name).splits["train"]
+    return -(-min(recipe.images or images, images) // recipe.batch_size)
 
 
 def _network(task: Task) -> Network:

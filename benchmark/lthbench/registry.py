@@ -79,6 +79,11 @@ def version(kind: type[Any], name: str) -> str:
     return str(_version_number(kind, name))
 
 
+def path_of(kind: type[Any], name: str) -> Path | None:
+    """The user's own file that a plug-in came from."""
+    return _paths.get((kind, name))
+
+
 def user_files() -> dict[str, list[str]]:
     """The users' own files that were named, by kind: what a worker process must be told."""
     found: dict[str, list[str]] = {}

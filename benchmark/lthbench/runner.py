@@ -18,14 +18,17 @@ import torch
 from torch import nn
 
 import lthbench
-from lthbench import data, masks, plan, registry
+from lthbench import channels, data, masks, plan, registry
 from lthbench.errors import Damaged, LthbenchError, StepFailed
 from lthbench.kinds import Architecture, Images, Logits, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
-from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights
+from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper
 from lthbench.store import Store
 from lthbench.train import generator, train
+
+#: The file that holds a mask, one bit for each weight.
+MASK = "mask.safetensors"
 
 
 class Runner:
@@ -100,8 +103,21 @@ class Runner:
 
         mask = self.mask(step.mask) if step.mask else None
         images = self._training_images(step)
-        trained = train(model, images, step.recipe, step.seed, mask, step.first_epoch, after_epoch=after)
-        self._publish_weights(step, model, started, losses=trained.losses)
+        trained = train(
+            model,
+            images,
+            step.recipe,
+            step.seed,
+            mask,
+            step.first_epoch,
+            after_epoch=after,
+            rewire=step.rewire,
+        )
+        files: dict[str, bytes] = {}
+        facts: dict[str, Any] = {}
+        if step.rewire is not None and trained.mask is not None:
+            files, facts = {MASK: _packed(trained.mask)}, _counted(trained.mask)
+        self._publish_weights(step, model, started, files, losses=trained.losses, **facts)
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
@@ -118,20 +134,21 @@ class Runner:
         started = time.time()
         criterion = registry.criterion(step.criterion)
         model = self.network(step.given).train()
-        scores = criterion.score(
-            model, self._batches(step, criterion.per_class), generator("prune", step.seed)
-        )
-        within = step.given.mask if isinstance(step.given, Train) else None
-        mask = masks.top(scores, step.density, self.mask(within) if within else None)
-        files = {"mask.safetensors": _packed(mask)}
-        counted = masks.count(mask)
-        meta = {
-            "kept": sum(k for k, _ in counted.values()),
-            "total": sum(n for _, n in counted.values()),
-            "layers": {name: [k, n] for name, (k, n) in counted.items()},
-            "collapsed": masks.collapsed(mask),
-        }
-        self.store.put(step, files, self._meta(started, **meta))
+        draw = generator("prune", step.seed)
+        mask = self.held(step.given)
+        for done in range(1, criterion.rounds + 1):
+            if mask is not None:
+                masks.apply(model, mask)
+            scores = criterion.score(model, self._batches(step, criterion.per_class), draw)
+            density = step.density ** (done / criterion.rounds)
+            if criterion.unit == "filter":
+                mask = channels.top_filters(model, scores, density)
+            elif criterion.unit == "kernel":
+                mask = masks.top_kernels(scores, density)
+            else:
+                mask = masks.top(scores, density, mask, step.allocation)
+        assert mask is not None
+        self.store.put(step, {MASK: _packed(mask)}, self._meta(started, **_counted(mask)))
 
     def _predict(self, step: Predict) -> None:
         started = time.time()
@@ -168,11 +185,7 @@ class Runner:
 
     def _degenerate(self, step: Measure, context: StoredContext) -> list[str]:
         """Why the network can pass nothing: an empty layer, or the same output for all images."""
-        reasons = []
-        mask = step.subject.mask if isinstance(step.subject, Train) else None
-        if mask is not None:
-            empty = self.store.meta(mask)["collapsed"]
-            reasons += [f"layer {name.removesuffix('.weight')} is empty" for name in empty]
+        reasons = [f"layer {name.removesuffix('.weight')} is empty" for name in self.collapsed(step.subject)]
         if context.constant():
             reasons.append("the output is the same for all images")
         return reasons
@@ -185,9 +198,19 @@ class Runner:
         model.load_state_dict(safetensors.torch.load(self.store.read(step, "weights.safetensors")))
         return model.to(self.device)
 
-    def mask(self, step: Prune) -> Mask:
-        """The mask of a step."""
-        return _unpacked(self.store.read(step, "mask.safetensors"))
+    def mask(self, step: Prune | Train) -> Mask:
+        """The mask of a step, or that which a rewired training ended with."""
+        return _unpacked(self.store.read(step, MASK))
+
+    def held(self, step: Weights) -> Mask | None:
+        """The mask that a network holds to; None for a dense one."""
+        keeper = mask_keeper(step)
+        return None if keeper is None else self.mask(keeper)
+
+    def collapsed(self, step: Weights) -> list[str]:
+        """The layers of a network that its mask leaves empty."""
+        keeper = mask_keeper(step)
+        return [] if keeper is None else list(self.store.meta(keeper)["collapsed"])
 
     def _training_images(self, step: Train) -> Images:
         images = data.load(step.data.name, "train", self.places)
@@ -195,6 +218,9 @@ class Runner:
 
     def _batches(self, step: Prune, per_class: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         if step.data is None:
+            network = plan.network_of(step)
+            ones = torch.ones(1, network.channels, network.size, network.size, device=self.device)
+            yield ones, torch.zeros(1, dtype=torch.int64, device=self.device)
             return
         images = data.per_class(data.load(step.data.name, "train", self.places), per_class)
         pixels = torch.from_numpy(images.pixels).to(self.device, torch.float32).div_(255.0)
@@ -202,11 +228,17 @@ class Runner:
 
     # -------------------------------------------------------------------------------------- publishing
 
-    def _publish_weights(self, step: Weights, model: nn.Module, started: float, **facts: Any) -> None:
+    def _publish_weights(
+        self,
+        step: Weights,
+        model: nn.Module,
+        started: float,
+        files: Mapping[str, bytes] | None = None,
+        **facts: Any,
+    ) -> None:
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        self.store.put(
-            step, {"weights.safetensors": safetensors.torch.save(tensors)}, self._meta(started, **facts)
-        )
+        content = {"weights.safetensors": safetensors.torch.save(tensors), **(files or {})}
+        self.store.put(step, content, self._meta(started, **facts))
 
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
         return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
@@ -270,6 +302,17 @@ class StoredContext:
     def forwards(self) -> int:
         """The images (with strengths) whose logits were read."""
         return sum(math.prod(logits.values.shape[:-1]) for logits in self._read.values())
+
+
+def _counted(mask: Mask) -> dict[str, Any]:
+    """What is recorded with a mask: weights kept and there, in all and by layer, and the empty layers."""
+    counted = masks.count(mask)
+    return {
+        "kept": sum(k for k, _ in counted.values()),
+        "total": sum(n for _, n in counted.values()),
+        "layers": {name: [k, n] for name, (k, n) in counted.items()},
+        "collapsed": masks.collapsed(mask),
+    }
 
 
 def environment(device: torch.device) -> dict[str, Any]:

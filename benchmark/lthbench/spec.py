@@ -296,6 +296,13 @@ def round_density(density: float) -> float:
     return round(density, 12)
 
 
+def mask_keeper(step: Weights) -> Prune | Train | None:
+    """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given."""
+    if not isinstance(step, Train):
+        return None
+    return step if step.rewire is not None else step.mask
+
+
 def sparsity_of(step: Weights) -> float:
     """The share of prunable weights that the network's mask removes; 0 without a mask."""
     mask = step.mask if isinstance(step, Train) else None

@@ -20,14 +20,16 @@ from lthbench import masks
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images
 from lthbench.masks import Mask
-from lthbench.spec import Recipe
+from lthbench.rewire import Rewiring
+from lthbench.spec import Recipe, Rewire
 
 
 class Trained(NamedTuple):
-    """What a training leaves: its mean training loss in each epoch it ran, and the momentum at the end."""
+    """What a training leaves: its mean loss in each epoch it ran, and momentum and mask at the end."""
 
     losses: list[float]
     momentum: dict[str, torch.Tensor]
+    mask: Mask | None = None
 
 
 def generator(*purpose: object) -> torch.Generator:
@@ -46,11 +48,13 @@ def train(
     first_epoch: int = 0,
     last_epoch: int | None = None,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
+    rewire: Rewire | None = None,
 ) -> Trained:
     """Train ``model`` in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
 
     Pruned weights are zero from the start, and since their gradients are cleared before each step, weight
-    and momentum stay exactly zero. ``after_epoch(epochs done, model)`` is called after each epoch.
+    and momentum stay exactly zero. ``rewire`` changes the mask on the way.
+    ``after_epoch(epochs done, model)`` is called after each epoch.
     Raises StepFailed when the loss is no longer finite.
     """
     device = next(model.parameters()).device
@@ -66,6 +70,7 @@ def train(
     )
     pixels, labels = padded(images, recipe.crop_padding, device)
     steps = math.ceil(len(labels) / recipe.batch_size)
+    rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire is not None else None
     losses = []
     for epoch in range(first_epoch, recipe.epochs if last_epoch is None else last_epoch):
         total = torch.zeros((), device=device)
@@ -76,32 +81,35 @@ def train(
                 loss = F.cross_entropy(model(batch), target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            for weight, keep in held:
-                if weight.grad is not None:
-                    weight.grad.mul_(keep)
-            optimizer.step()
+            if rewiring is not None and rewiring.due(epoch * steps + step):
+                rewiring.change(epoch * steps + step)
+            else:
+                for weight, keep in held:
+                    if weight.grad is not None:
+                        weight.grad.mul_(keep)
+                optimizer.step()
             total += loss.detach() * len(target)
         losses.append(float(total) / len(labels))
         if not math.isfinite(losses[-1]):
             raise StepFailed(f"training diverged: the loss is {losses[-1]} in epoch {epoch + 1}")
         if after_epoch is not None:
             after_epoch(epoch + 1, model)
-    named = {id(p): name for name, p in model.named_parameters()}
+    names = {id(p): name for name, p in model.named_parameters()}
     momentum = {
-        named[id(p)]: state["momentum_buffer"]
+        names[id(p)]: state["momentum_buffer"]
         for p, state in optimizer.state.items()
         if state.get("momentum_buffer") is not None
     }
-    return Trained(losses, momentum)
+    ended = {names[id(w)]: keep.detach().cpu() > 0 for w, keep in held}
+    return Trained(losses, momentum, ended or None)
 
 
 def _hold(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, torch.Tensor]]:
     if mask is None:
         return []
     masks.apply(model, mask)
-    return [
-        (w, mask[name].to(w.device, w.dtype)) for name, w in masks.prunable(model).items() if name in mask
-    ]
+    named = dict(model.named_parameters())
+    return [(named[name], keep.to(named[name].device, named[name].dtype)) for name, keep in mask.items()]
 
 
 def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:

@@ -26,7 +26,7 @@ MAGNITUDE = Criterion("magnitude", 1, magnitude)
 
 def ticket(cell: Cell) -> Train:
     """Prune the trained dense network once, rewind what is left, and train it again."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE))
+    return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=cell.variant))
 
 
 METHOD = Method(
@@ -37,4 +37,8 @@ METHOD = Method(
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=MAGNITUDE,
+    variants={
+        "uniform": "the same share of each layer",
+        "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
+    },
 )

@@ -31,7 +31,7 @@ RANDOM = Criterion("random", 1, uniform)
 
 def ticket(cell: Cell) -> Train:
     """Draw the mask at initialisation and train."""
-    return cell.train(cell.init, cell.prune(cell.init, RANDOM))
+    return cell.train(cell.init, cell.prune(cell.init, RANDOM, allocation=cell.variant))
 
 
 METHOD = Method(
@@ -43,4 +43,8 @@ METHOD = Method(
     ticket=ticket,
     criterion=RANDOM,
     aliases=("rp",),
+    variants={
+        "uniform": "the same share of each layer",
+        "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
+    },
 )

@@ -32,7 +32,7 @@ def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Gener
     return {name: (g * w.detach()).abs() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 
 
-SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10)
+SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10, passes=3.0)
 
 
 def ticket(cell: Cell) -> Train:

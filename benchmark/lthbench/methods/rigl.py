@@ -1,0 +1,55 @@
+"""RigL: sparse from start to end, with a mask that moves to where gradients are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lthbench.kinds import Cell, Method
+from lthbench.methods.random import RANDOM
+from lthbench.spec import Rewire, Train
+
+#: Evci et al. 2020, appendix: fraction 0.3 falling along a cosine, every 100 steps, until 75 % of training.
+RIGL = Rewire(fraction=0.3, final=0.0, every=100, until=0.75)
+
+#: Liu et al. 2021: their training has 250 epochs of 352 steps, with an update every 4,000.
+ITOP_EPOCHS, ITOP_STEPS, ITOP_EVERY = 250, 88_000, 4_000
+
+
+def ticket(cell: Cell) -> Train:
+    """Train from initialisation under a random ERK mask that is rewired on the way."""
+    mask = cell.prune(cell.init, RANDOM, allocation="erk")
+    if cell.variant == "itop":
+        return _itop(cell)
+    return cell.train(cell.init, mask, rewire=RIGL)
+
+
+def _itop(cell: Cell) -> Train:
+    """The in-time over-parametrisation recipe, at the budget's scale: 250 epochs where the paper has 182."""
+    epochs = max(1, round(cell.recipe.epochs * ITOP_EPOCHS / 182))
+    recipe = dataclasses.replace(
+        cell.recipe,
+        epochs=epochs,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="step",
+        milestones=(epochs // 2, epochs * 3 // 4),
+        gamma=0.1,
+    )
+    every = max(1, round(epochs * cell.steps_per_epoch * ITOP_EVERY / ITOP_STEPS))
+    rewire = Rewire(fraction=0.5, final=0.005, every=every, until=1.0)
+    return cell.train(cell.init, cell.prune(cell.init, RANDOM, allocation="erk"), recipe, rewire)
+
+
+METHOD = Method(
+    name="rigl",
+    title="RigL (dynamic sparse training)",
+    formula="ERK mask; every 100 steps drop each layer's smallest |w|, grow its largest |dL/dw| from zero",
+    source="Evci et al. 2020, Rigging the Lottery: Making All Tickets Winners, algorithm 1",
+    cost="one training for each sparsity and seed, with a dense gradient every 100 steps",
+    ticket=ticket,
+    criterion=RANDOM,
+    variants={
+        "itop": "the recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
+        "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates"
+    },
+)

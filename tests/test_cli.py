@@ -1,0 +1,212 @@
+"""The command line: what it prints, what it refuses, and that a run told twice is done once."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import lthbench
+from lthbench.cli import cli, main
+
+TASK = str(Path(__file__).parent / "tiny.toml")
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(w) for w in words])
+        except SystemExit as end:
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def run(folder: Path, *words: object) -> tuple[int, str, str]:
+    """A run of the small task in this process, with store and report in ``folder``."""
+    places = ("--store", folder / "store", "--report", folder / "report", "--workers", 0, "--device", "cpu")
+    return call("run", "--task", TASK, *places, *words)
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("words", "offender", "nearest"),
+    [
+        (("--task", "digit-r8"), 'no task "digit-r8"', "Did you mean digits-r8?"),
+        (("--task", "absent.toml"), "no task file absent.toml", ""),
+        (("--methods", "ipm"), 'no method "ipm"', "Did you mean imp?"),
+        (("--methods", "omp,snp"), 'no method "snp"', "Did you mean snip?"),
+        (("--methods", "absent.py"), "no method file", "absent.py"),
+        (("--metrics", "acuracy"), 'no metric "acuracy"', "Did you mean accuracy?"),
+        (("--budget", "quik"), 'no budget "quik"', "Did you mean quick?"),
+        (("--rule", "papr"), 'no rule "papr"', "Did you mean paper?"),
+        (("--device", "gpu"), 'no device "gpu"', "Valid: auto, cpu, cuda, cuda:N"),
+        (("--device", "cuda:x"), 'no device "cuda:x"', "Valid: auto, cpu"),
+        (("--device", "cpu:"), 'no device "cpu:"', "Valid: auto, cpu"),
+        (("--sparsity", "0"), "sparsity 0 must lie between 0 and 1", "share of weights removed"),
+        (("--sparsity", "1"), "sparsity 1 must lie between 0 and 1", ""),
+        (("--sparsity", "0.5,1.5"), "sparsity 1.5 must lie between 0 and 1", ""),
+        (("--sparsity", "nan"), "sparsity nan must lie between 0 and 1", ""),
+        (("--sparsity", "-0.5"), "sparsity -0.5 must lie between 0 and 1", ""),
+        (("--sparsity", "abc"), "'abc' is not a number", "--sparsity"),
+        (("--sparsity", ","), "give at least one", "--sparsity"),
+        (("--sparsity", "0.5", "--rounds", "1"), "give --sparsity or --rounds, not both", ""),
+        (("--rounds", "0"), "round 0 must be 1..4", ""),
+        (("--rounds", "5"), "round 5 must be 1..4", "task tiny"),
+        (("--rounds", "3-1"), "'3-1' is not a whole number or a range", "--rounds"),
+        (("--rounds", "1.5"), "'1.5' is not a whole number or a range", "--rounds"),
+        (("--seeds", "0"), "at least one seed is needed", ""),
+        (("--seeds", "-1"), "none below 0", ""),
+        (("--seeds", "two"), "'two' is not a whole number or a range", "--seeds"),
+        (("--workers", "-1"), "--workers", "0<=x<=256"),
+        (("--progress", "loud"), "'loud'", "'plain'"),
+        (("--data", "absent-folder"), "--data absent-folder: no such folder", ""),
+        (("--methds", "imp"), "--methds", "--methods"),
+        (("stray",), "stray", ""),
+    ],
+)
+def test_bad_input_is_named_with_what_would_be_right_and_nothing_is_written(
+    tmp_path, words, offender, nearest
+):
+    code, out, err = run(tmp_path, *words)
+    assert code == 2
+    assert offender in err
+    assert nearest in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("old", ['dataset = "digits"', 'ood = ["photo-patches"]', 'architecture = "resnet8"'])
+def test_unknown_names_in_a_task_file_are_refused_and_nothing_is_written(tmp_path, old):
+    changed = old.replace("digits", "digitz").replace("photo-patches", "photo-patch").replace("net8", "net88")
+    path = tmp_path / "task.toml"
+    path.write_text(Path(TASK).read_text(encoding="utf-8").replace(old, changed), encoding="utf-8")
+    code, _, err = run(tmp_path, "--task", path)
+    assert code == 2
+    assert re.search(r"Did you mean (digits|photo-patches|resnet8)\?", err)
+    assert [p.name for p in tmp_path.iterdir()] == ["task.toml"]
+
+
+def test_a_device_that_torch_does_not_see_is_refused_and_nothing_is_written(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a CUDA device here")
+    code, _, err = run(tmp_path, "--device", "cuda")
+    assert code == 2
+    assert "device cuda: torch" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("plural", ["tasks", "methods", "metrics", "datasets", "architectures"])
+def test_an_unknown_name_in_a_listing_is_refused(plural):
+    code, _, err = call(plural, "nothing-like-it")
+    assert code == 2
+    assert f'no {plural.removesuffix("s")} "nothing-like-it"' in err
+
+
+def test_a_dataset_of_a_similar_name_is_suggested():
+    assert "Did you mean cifar10?" in call("datasets", "cifar1O")[2]
+
+
+@pytest.mark.parametrize("kind", ["report", "store"])
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, kind):
+    (tmp_path / kind).write_text("x")
+    code, _, err = run(tmp_path)
+    assert code == 2
+    assert f"{tmp_path / kind}: is a file; give a folder" in err
+    assert [p.name for p in tmp_path.iterdir()] == [kind]
+
+
+def test_a_store_that_holds_other_things_is_refused(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "notes.txt").write_text("x")
+    code, _, err = run(tmp_path)
+    assert code == 2
+    assert "holds other things (notes.txt)" in err
+    assert not (tmp_path / "report").exists()
+
+
+# ------------------------------------------------------------------------------------- help and listings
+
+
+@pytest.mark.parametrize("command", [[], *[[name] for name in cli.commands]])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_has_help(command, flag):
+    code, out, err = call(*command, flag)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: lthbench {' '.join(command)}".strip())
+    assert len(out.splitlines()) > 5
+
+
+def test_the_version_is_that_of_the_package():
+    assert call("--version")[1] == f"lthbench, version {lthbench.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("plural", "name", "key"),
+    [
+        ("tasks", "digits-r8", "grid"),
+        ("methods", "snip", "criterion"),
+        ("metrics", "accuracy", "scores"),
+        ("datasets", "digits", "classes"),
+        ("architectures", "resnet8", "layer"),
+    ],
+)
+def test_listings_and_descriptions_are_json_when_asked(plural, name, key):
+    rows = json.loads(call(plural, "--json")[1])
+    assert name in {next(iter(row.values())) for row in rows}
+    one = json.loads(call(plural, name, "--json")[1])
+    assert one["name"] == name
+    assert key in one
+    code, text, _ = call(plural)
+    assert code == 0
+    assert all(next(iter(row.values())) in text for row in rows)
+    assert name in call(plural, name)[1]
+
+
+def test_a_plan_says_what_would_run_and_writes_nothing(tmp_path):
+    words = ("plan", "--task", TASK, "--methods", "imp,omp", "--seeds", "2", "--store", tmp_path / "store")
+    code, out, _ = call(*words, "--json")
+    assert code == 0
+    account = json.loads(out)
+    assert account["steps"]["train"] == {"all": 8, "stored": 0}  # dense, 2 of imp, and omp at 75 %; 2 seeds
+    assert (account["sparsities"], account["seeds"], account["chain"]) == ([0.5, 0.75], [0, 1], "3")
+    assert "train" in call(*words)[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "--version",
+        "tasks",
+        "methods",
+        "metrics",
+        "datasets",
+        "plan --rounds 1-12",
+        "run --help",
+        "methods snip --json",
+    ],
+)
+def test_what_only_looks_does_not_import_torch(words, tmp_path):
+    code = (
+        "import sys; from lthbench.cli import main; main(sys.argv[1].split()); "
+        "heavy = sys.modules.keys() & {'torch', 'torchvision', 'matplotlib', 'sklearn'}; "
+        "sys.exit(f'imported {sorted(heavy)}' if heavy else 0)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,269 @@
+"""A run that is killed, interrupted or hurt continues where it was, and ends with the same bytes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lthbench import api
+from lthbench.engines import local
+from lthbench.plan import plan
+from lthbench.report import write
+from lthbench.store import Store
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
+)
+
+REQUEST = ("--methods", "imp,omp", "--seeds", "2")
+
+
+def launch(
+    folder: Path, task: str, *more: str, report: str = "report", workers: int = 2
+) -> subprocess.Popen[str]:
+    """The command, started in a session of its own, with its store in ``folder``."""
+    command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--store", str(folder / "store")]
+    command += ["--report", str(folder / report), "--workers", str(workers), "--device", "cpu"]
+    return subprocess.Popen(
+        [*command, *REQUEST, *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and what it said on stderr."""
+    said = process.communicate(timeout=240)[1]
+    return process.returncode, said
+
+
+def session(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, number, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(number) == leader and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def workers_of(leader: int) -> list[int]:
+    """The worker processes of a run."""
+    found = []
+    for pid in session(leader):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue
+        if "spawn_main" in command:
+            found.append(pid)
+    return found
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    """Whether it came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if done():
+            return True
+        time.sleep(0.002)
+    return done()
+
+
+def steps_done(folder: Path) -> int:
+    log = folder / "store" / "events.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def whole(folder: Path, task: str) -> bool:
+    """Whether everything that stands among the artefacts matches its hashes."""
+    store, asked = Store(folder / "store"), api.ask(task, ["imp", "omp"], seeds=2)
+    stored = [s for s in plan(asked, ()).steps if store.folder(s).exists()]
+    return bool(stored) and all(store.intact(s) for s in stored)
+
+
+def kill_and_continue(
+    folder: Path, task: str, expected: bytes, kills: int, seed: int, most: int
+) -> list[str]:
+    """Kill a run so many times, each a little later than the last; then let it end. What was killed when."""
+    draw, killed = random.Random(seed), []
+    for trial in range(kills):
+        before, early, group = steps_done(folder), trial % 4 == 0, trial % 3 == 2
+        process = launch(folder, task)
+        if early:
+            time.sleep(draw.uniform(0.0, 4.0))
+        else:
+            wanted = before + draw.randint(1, most)
+            wait_until(lambda p=process, n=wanted: steps_done(folder) >= n or p.poll() is not None, 120)
+            time.sleep(draw.uniform(0.0, 0.1))
+        assert process.poll() is None, "the run ended before it could be killed"
+        killed.append(f"{'group' if group else 'main'} after {steps_done(folder) - before} steps")
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert wait_until(lambda p=process: not session(p.pid), 30), "a worker outlived its parent"
+    process = launch(folder, task)
+    code, said = finished(process)
+    assert code == 0, said
+    assert wait_until(lambda: not session(process.pid), 10)
+    assert (folder / "report" / "scores.csv").read_bytes() == expected
+    assert whole(folder, task)
+    assert not (folder / "store" / "damaged").exists()
+    return killed
+
+
+def undisturbed(task: str, folder: Path) -> bytes:
+    """The table of a run in this process that nothing happens to."""
+    asked = api.ask(task, ["imp", "omp"], seeds=2)
+    outcome = api.execute(asked, None, folder / "store", "cpu", 0, "none")
+    write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
+    return (folder / "report" / "scores.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_task, tmp_path_factory) -> bytes:
+    return undisturbed(tiny_task, tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_a_run_killed_four_times_ends_with_the_same_table(tmp_path, tiny_task, expected):
+    killed = kill_and_continue(tmp_path, tiny_task, expected, kills=4, seed=1, most=12)
+    assert len(killed) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_run_killed_two_dozen_times_ends_with_the_same_table(tmp_path, tiny_task, capsys):
+    text = Path(tiny_task).read_text(encoding="utf-8")
+    text = text.replace("epochs = 2\n", "epochs = 8\n").replace("images = 320\n", "images = 0\n")
+    task = tmp_path / "longer.toml"
+    task.write_text(text, encoding="utf-8")
+    table = undisturbed(str(task), tmp_path / "undisturbed")
+    killed = kill_and_continue(tmp_path, str(task), table, kills=24, seed=2, most=4)
+    assert len(killed) == 24
+    with capsys.disabled():
+        print(f"\n{len(killed)} kills: {', '.join(killed)}")
+
+
+def test_two_runs_at_once_on_one_store_end_with_the_same_table(tmp_path, tiny_task, expected):
+    both = [launch(tmp_path, tiny_task, report=name, workers=1) for name in ("one", "two")]
+    for process in both:
+        code, said = finished(process)
+        assert code == 0, said
+    assert (tmp_path / "one" / "scores.csv").read_bytes() == expected
+    assert (tmp_path / "two" / "scores.csv").read_bytes() == expected
+    assert whole(tmp_path, tiny_task)
+
+
+def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, expected):
+    process = launch(tmp_path, tiny_task)
+    assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    code, said = finished(process)
+    assert code == 130, said
+    assert "finishing the steps in progress" in said
+    assert f"What was finished is in {tmp_path / 'store'}. Continue with the same command." in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "report").exists()
+    assert wait_until(lambda: not session(process.pid), 10)
+    before = steps_done(tmp_path)
+    code, said = finished(launch(tmp_path, tiny_task))
+    assert code == 0, said
+    assert f"{before} stored or not needed" in said or steps_done(tmp_path) > before
+    assert (tmp_path / "report" / "scores.csv").read_bytes() == expected
+
+
+def test_a_run_outlives_the_death_of_a_worker(tmp_path, tiny_task, expected):
+    process = launch(tmp_path, tiny_task)
+    assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
+    victim = workers_of(process.pid)[0]
+    os.kill(victim, signal.SIGKILL)
+    code, said = finished(process)
+    assert code == 0, said
+    assert (tmp_path / "report" / "scores.csv").read_bytes() == expected
+
+
+METRIC = """
+from lthbench.kinds import Metric, Score, Value
+
+def measure(context):
+    raise ValueError("kaboom")
+
+METRIC = Metric("explodes", 1, "t", "f", "s", (Score("explodes", "E", "", True, 0.0, 1.0, "geometry"),),
+                ("test",), measure)
+"""
+
+
+def test_a_measure_that_raises_is_reported_and_the_others_are_done(tmp_path, tiny_task):
+    path = tmp_path / "explodes.py"
+    path.write_text(METRIC, encoding="utf-8")
+    more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", f"accuracy,{path}")
+    code, said = finished(launch(tmp_path, tiny_task, *more, workers=1))
+    assert code == 1
+    assert said.count("failed: ValueError: kaboom") >= 1
+    assert "Traceback" not in said
+    rows = (tmp_path / "report" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert sorted(("explodes" in r, ",failed,ValueError: kaboom," in r, ",ok," in r) for r in rows) == [
+        (False, False, True),
+        (False, False, True),
+        (True, True, False),
+        (True, True, False),
+    ]
+
+
+def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_task, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    from lthbench.runner import Runner
+
+    class Dead:
+        def submit(self, *work: object) -> None:
+            raise BrokenProcessPool("dead")
+
+        def shutdown(self, **how: bool) -> None:
+            pass
+
+    store = Store(tmp_path / "store")
+    store.open()
+    monkeypatch.setattr(local, "_runner", Runner(store, ()))
+    pools = [Dead(), ThreadPoolExecutor(1)]
+    monkeypatch.setattr(local, "_pool", lambda *facts: pools.pop(0))
+    made = plan(api.ask(tiny_task, [], metrics=["accuracy"]), ())
+    assert local.Local(1).run(made.steps, store, ()) == {}
+    assert all(store.intact(m) for e in made.entries for m in e.measures)
+    assert pools == []
+
+
+def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_task, monkeypatch):
+    from lthbench.runner import Runner
+
+    do, calls = Runner.do, []
+
+    def interrupted(self: Runner, steps: object, known: object = None) -> object:
+        calls.append(steps)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return do(self, steps, known)
+
+    asked = api.ask(tiny_task, ["omp"], metrics=["accuracy"])
+    monkeypatch.setattr(Runner, "do", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        api.execute(asked, None, tmp_path / "store", "cpu", 0, "none")
+    done = steps_done(tmp_path)
+    assert done >= 3
+    monkeypatch.undo()
+    outcome = api.execute(asked, None, tmp_path / "store", "cpu", 0, "none")
+    assert set(outcome.table["status"]) <= {"ok", "degenerate"}
+    keys = [e["key"] for e in Store(tmp_path / "store").events()]
+    assert len(keys) == len(set(keys)) > done

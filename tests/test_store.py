@@ -1,0 +1,274 @@
+"""The store holds an artefact whole or not at all, and notices every damage to it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lthbench import spec
+from lthbench.errors import BadInput, Damaged
+from lthbench.spec import Init
+from lthbench.store import SCHEMA, Store
+
+FILES = {"weights.safetensors": b"0123456789" * 50, "note.txt": b"x"}
+ALL = ("weights.safetensors", "note.txt", "meta.json", "step.json", "manifest.json")
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    opened = Store(tmp_path / "store")
+    opened.open()
+    return opened
+
+
+@pytest.fixture
+def kept(store, init) -> Store:
+    """A store with one artefact."""
+    assert store.put(init, FILES, {"seconds": 1.5})
+    return store
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES = {"flipped": flip, "cut": cut, "emptied": lambda p: p.write_bytes(b""), "removed": Path.unlink}
+
+
+def test_what_is_put_is_read(kept, init):
+    assert kept.has(init)
+    assert kept.intact(init)
+    assert {name: kept.read(init, name) for name in FILES} == FILES
+    assert kept.meta(init) == {"seconds": 1.5}
+    described = json.loads(kept.read(init, "step.json"))
+    assert described[init.key] == spec.describe(init)
+
+
+def test_what_was_not_put_is_not_there(store, init):
+    assert not store.has(init)
+    assert not store.intact(init)
+    with pytest.raises(Damaged, match="cannot be read"):
+        store.read(init, "weights.safetensors")
+
+
+def test_a_file_that_the_artefact_does_not_have_is_refused(kept, init):
+    with pytest.raises(Damaged, match=r"has no mask\.safetensors"):
+        kept.read(init, "mask.safetensors")
+
+
+def test_a_step_is_put_once(kept, init):
+    assert not kept.put(init, {"weights.safetensors": b"other"}, {})
+    assert kept.read(init, "weights.safetensors") == FILES["weights.safetensors"]
+    assert list((kept.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ALL)
+def test_a_damaged_file_is_noticed_and_the_artefact_can_be_made_again(kept, init, name, damage):
+    DAMAGES[damage](kept.folder(init) / name)
+    with pytest.raises(Damaged, match=name if name != "manifest.json" else "manifest"):
+        kept.read(init, name)
+    assert not kept.intact(init)
+    assert not kept.has(init)
+    if (name, damage) != ("manifest.json", "removed"):
+        assert len(list((kept.root / "damaged").glob(f"{init.key}-*"))) == 1
+    assert kept.put(init, FILES, {"seconds": 1.5})
+    assert kept.intact(init)
+    assert kept.read(init, "weights.safetensors") == FILES["weights.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": "0" * 64}, {"schema": SCHEMA + 1}, {"schema": None}, {"files": ["weights.safetensors"]}],
+)
+def test_a_manifest_of_another_step_or_schema_is_noticed(kept, init, change):
+    path = kept.folder(init) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(Damaged, match="of another step or schema"):
+        kept.read(init, "weights.safetensors")
+    assert not kept.intact(init)
+
+
+def test_the_artefact_of_another_step_in_its_place_is_noticed(kept, init, network):
+    other = Init(network, 1)
+    shutil.copytree(kept.folder(init), kept.folder(other))
+    assert kept.has(other)
+    assert not kept.intact(other)
+    assert kept.intact(init)
+
+
+def test_of_writers_at_once_one_wins_and_the_artefact_is_whole(store, network):
+    for seed in range(20):
+        step, start = Init(network, seed), threading.Barrier(4)
+
+        def write(who: int, step=step, start=start) -> bool:
+            start.wait()
+            return store.put(step, {"who": b"%d" % who * 10_000}, {"who": who})
+
+        with ThreadPoolExecutor(4) as pool:
+            won = list(pool.map(write, range(4)))
+        assert sum(won) == 1
+        assert store.intact(step)
+        assert store.meta(step)["who"] == won.index(True)
+        assert store.read(step, "who") == b"%d" % won.index(True) * 10_000
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_nothing(store, init, monkeypatch):
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "meta.json":
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.put(init, FILES, {})
+    assert not store.has(init)
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+# -------------------------------------------------------------------------------------- opening and sweeping
+
+
+def half_written(store: Store, pid: int, age: float) -> Path:
+    """A folder as a process leaves it that is killed while it writes."""
+    folder = store.root / "tmp" / f"{pid}-{'0' * 32}"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"012")
+    os.utime(folder, (time.time() - age,) * 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dead() -> int:
+    """The number of a process that is no more."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_what_dead_processes_left_half_written_is_swept_when_the_store_is_opened(store, dead):
+    folder = half_written(store, dead, age=120)
+    store.open()
+    assert not folder.exists()
+
+
+def test_what_a_living_process_writes_is_not_swept(store):
+    folder = half_written(store, os.getpid(), age=120)
+    store.open()
+    assert folder.exists()
+
+
+def test_what_was_just_written_is_not_swept(store, dead):
+    folder = half_written(store, dead, age=0)
+    store.open()
+    assert folder.exists()
+
+
+def test_what_is_older_than_a_day_is_swept_whoever_wrote_it(store):
+    folder, marker = half_written(store, os.getpid(), age=90_000), store.root / "tmp" / "abc.json"
+    marker.write_text("{}")
+    os.utime(marker, (0, 0))
+    store.open()
+    assert not folder.exists()
+    assert not marker.exists()
+
+
+def test_half_written_folders_are_never_taken_for_artefacts(store, init, dead):
+    half_written(store, dead, age=0)
+    half = store.folder(init)
+    half.mkdir(parents=True)
+    (half / "weights.safetensors").write_bytes(b"012")
+    assert not store.has(init)
+    assert store.put(init, FILES, {})
+    assert store.intact(init)
+
+
+def test_opening_makes_a_store_and_opening_it_again_changes_nothing(tmp_path):
+    store = Store(tmp_path / "deep" / "store")
+    store.check()
+    assert not store.root.parent.exists()
+    store.open()
+    marker = (store.root / "store.json").read_bytes()
+    assert json.loads(marker)["schema"] == SCHEMA
+    store.open()
+    assert (store.root / "store.json").read_bytes() == marker
+
+
+@pytest.mark.parametrize("schema", [0, SCHEMA + 1, "1", None])
+def test_a_store_of_another_schema_is_refused_and_left_alone(store, schema):
+    marker = store.root / "store.json"
+    marker.write_text(json.dumps({"schema": schema}))
+    with pytest.raises(BadInput, match=f"has schema {schema}, this version reads schema {SCHEMA}"):
+        store.open()
+    assert json.loads(marker.read_text()) == {"schema": schema}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "7"])
+def test_a_broken_marker_is_refused(store, content):
+    (store.root / "store.json").write_text(content)
+    with pytest.raises(BadInput, match=r"store\.json: cannot be read"):
+        store.open()
+
+
+def test_a_folder_with_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(BadInput, match=r"holds other things \(thesis\.tex\)"):
+        Store(tmp_path).open()
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
+    (tmp_path / "store").write_text("x")
+    with pytest.raises(BadInput, match="is a file; give a folder"):
+        Store(tmp_path / "store").open()
+
+
+def test_a_store_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="cannot be written: Not a directory"):
+        Store(tmp_path / "file" / "store").open()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root can write everywhere")
+def test_a_store_in_a_folder_that_is_read_only_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(BadInput, match="cannot be written: Permission denied"):
+            Store(tmp_path / "store").open()
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_not_taken_for_other_things(tmp_path, monkeypatch):
+    store, listing = Store(tmp_path), Path.iterdir
+
+    def iterdir(path: Path):
+        if path == store.root:
+            (path / "store.json").write_text(json.dumps({"schema": SCHEMA}))
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    store.check()
+
+
+def test_broken_lines_of_the_event_log_are_passed_over(store):
+    assert store.events() == []
+    store.log({"n": 1})
+    with (store.root / "events.jsonl").open("ab") as file:
+        file.write(b'{"n": \n[1]\n\xff\xfe\n')
+    store.log({"n": 2})
+    assert store.events() == [{"n": 1}, {"n": 2}]

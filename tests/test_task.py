@@ -1,0 +1,222 @@
+"""Task files are read strictly: each fault is refused, and the message names the key."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lthbench import plan, task
+from lthbench.errors import BadInput
+
+TINY = Path(__file__).parent / "tiny.toml"
+
+
+def written(folder: Path, *changes: tuple[str, str]) -> str:
+    """The path of a copy of tiny.toml with lines replaced."""
+    text = TINY.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path = folder / "task.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def fault(folder: Path, *changes: tuple[str, str]) -> str:
+    """What is said about a task file with these changes."""
+    path = written(folder, *changes)
+    with pytest.raises(BadInput) as caught:
+        task.load(path)
+    message = str(caught.value)
+    assert path in message
+    return message
+
+
+def test_the_unchanged_file_loads_with_every_value_in_place():
+    found = task.load(str(TINY))
+    assert (found.name, found.architecture, found.data.dataset) == ("tiny", "resnet8", "digits")
+    assert found.data.ood == ("photo-patches",)
+    assert found.grid.rounds == (1, 2)
+    quick = found.budget["quick"]
+    assert (quick.train.epochs, quick.train.batch_size, quick.train.lr) == (2, 32, 0.1)
+    assert (quick.evaluate.severities, quick.evaluate.fgsm_epsilon_255) == ((1, 3), 8)
+
+
+@pytest.mark.parametrize("name", task.names())
+def test_every_shipped_task_loads_under_its_file_name_and_can_be_asked_for(name):
+    found = task.load(name)
+    assert found.name == name
+    for budget in found.budget:
+        asked = plan.request(found, budget=budget)
+        assert asked.methods == tuple(m for m in found.grid.methods)
+        assert len(asked.densities) == len(found.grid.rounds)
+
+
+def test_the_default_task_is_shipped():
+    assert "digits-r8" in task.names()
+
+
+def test_shipped_tasks_are_found_whatever_the_case():
+    assert task.load("DIGITS-R8") == task.load("digits-r8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "suggestion"),
+    [
+        ('title = "', 'titel = "x"\ntitle = "', "titel", "title"),
+        ("max_rounds = 4", "max_round = 4\nmax_rounds = 4", "max_round", "max_rounds"),
+        ("epochs = 2", "epoch = 2\nepochs = 2", "epoch", "epochs"),
+        ("test_images = 100", "tests_images = 1\ntest_images = 100", "tests_images", "test_images"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_one(tmp_path, old, new, where, suggestion):
+    message = fault(tmp_path, (old, new))
+    assert f'no key "{where}"' in message
+    assert f"Did you mean {suggestion}?" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("schema = 1\n", "schema"),
+        ('architecture = "resnet8"\n', "architecture"),
+        ("rate = 0.5\n", "rate"),
+        ("rewind_epoch = 1\n", "rewind_epoch"),
+        ("momentum = 0.9\n", "momentum"),
+        ("fgsm_epsilon_255 = 8\n", "fgsm_epsilon_255"),
+    ],
+)
+def test_a_missing_key_is_named(tmp_path, line, key):
+    assert re.search(rf"missing {key}$", fault(tmp_path, (line, "")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("schema = 1", 'schema = "1"', "schema: expected int, got '1'"),
+        ('name = "tiny"', "name = 3", "name: expected str, got 3"),
+        ("epochs = 2", "epochs = 2.5", "epochs: expected int, got 2.5"),
+        ("epochs = 2", "epochs = true", "epochs: expected int, got True"),
+        ("nesterov = true", "nesterov = 1", "nesterov: expected bool, got 1"),
+        ("lr = 0.1", 'lr = "0.1"', "lr: expected float, got '0.1'"),
+        ("severities = [1, 3]", "severities = 3", "severities: expected a list, got 3"),
+        ("severities = [1, 3]", 'severities = [1, "a"]', "severities[1]: expected int, got 'a'"),
+        ('ood = ["photo-patches"]', 'ood = "photo-patches"', "ood: expected a list"),
+        ('[data]\ndataset = "digits"\nood = ["photo-patches"]', "", "missing data"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(tmp_path, old, new, where):
+    assert where in fault(tmp_path, (old, new))
+
+
+def test_a_value_in_the_place_of_a_table_is_refused(tmp_path):
+    table = '[data]\ndataset = "digits"\nood = ["photo-patches"]'
+    changes = (table, ""), ("schema = 1", "schema = 1\ndata = 5")
+    assert "data: expected a table, got 5" in fault(tmp_path, *changes)
+
+
+def test_a_whole_number_is_taken_for_a_float(tmp_path):
+    rate = task.load(written(tmp_path, ("lr = 0.1", "lr = 1"))).budget["quick"].train.lr
+    assert rate == 1.0
+    assert type(rate) is float
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("schema = 1", "schema = 2", "schema: this version reads schema 1, not 2"),
+        ("rate = 0.5", "rate = 0", "grid.rate"),
+        ("rate = 0.5", "rate = 1.0", "grid.rate"),
+        ("max_rounds = 4", "max_rounds = 0", "grid.max_rounds"),
+        ("max_rounds = 4", "max_rounds = 101", "grid.max_rounds"),
+        ("rounds = [1, 2]", "rounds = [5]", "grid.rounds: must be 1..4, got 5"),
+        ("rounds = [1, 2]", "rounds = [0]", "grid.rounds: must be 1..4, got 0"),
+        ("seeds = 1", "seeds = 0", "grid.seeds"),
+        ('budget = "quick"', 'budget = "paper"', "grid.budget: 'paper' is not among quick"),
+        ("epochs = 2", "epochs = 0", "budget.quick.train.epochs"),
+        ("batch_size = 32", "batch_size = -1", "budget.quick.train.batch_size"),
+        ("lr = 0.1", "lr = 0.0", "budget.quick.train.lr"),
+        ("lr = 0.1", "lr = nan", "lr: must be finite, got nan"),
+        ("weight_decay = 5e-4", "weight_decay = inf", "weight_decay: must be finite, got inf"),
+        ("weight_decay = 5e-4", "weight_decay = -1e-4", "budget.quick.train.weight_decay"),
+        ("momentum = 0.9", "momentum = 1.0", "budget.quick.train.momentum"),
+        ("images = 320", "images = -1", "budget.quick.train.images"),
+        ("test_images = 100", "test_images = -100", "budget.quick.evaluate.test_images"),
+        ("rewind_epoch = 1", "rewind_epoch = 2", "budget.quick.rewind_epoch: must be 0..1, got 2"),
+        ("severities = [1, 3]", "severities = [0]", "budget.quick.evaluate.severities"),
+        ("severities = [1, 3]", "severities = []", "budget.quick.evaluate.severities"),
+        ("fgsm_epsilon_255 = 8", "fgsm_epsilon_255 = 256", "budget.quick.evaluate.fgsm_epsilon_255"),
+        ('schedule = "cosine"', 'schedule = "cosin"', "Did you mean cosine?"),
+        ('precision = "float32"', 'precision = "float16"', "budget.quick.train.precision"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_table(tmp_path, old, new, key):
+    assert key in fault(tmp_path, (old, new))
+
+
+def test_a_budget_of_another_name_is_refused(tmp_path):
+    text = TINY.read_text(encoding="utf-8").replace("budget.quick", "budget.cheap")
+    path = tmp_path / "cheap.toml"
+    path.write_text(text.replace('budget = "quick"', 'budget = "cheap"'), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"budget\.cheap: budgets are called quick, standard, paper"):
+        task.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a b", ".hidden", "ä", "a\\\\b", "a\\nb"])
+def test_a_name_that_is_unsafe_in_paths_is_refused(tmp_path, name):
+    assert ": name: letters, digits" in fault(tmp_path, ('name = "tiny"', f'name = "{name}"'))
+
+
+@pytest.mark.parametrize("content", [b"schema = ", b"schema = 1\nschema = 2\n", b"\xff\xfe", b"[data\n"])
+def test_what_is_no_toml_is_refused_with_the_path(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{re.escape(str(path))}: not valid TOML"):
+        task.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["absent.toml", "some/where"])
+def test_a_task_file_that_is_not_there_is_refused(name):
+    with pytest.raises(BadInput, match=f"no task file {re.escape(name)}"):
+        task.load(name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"contrast"', '"contrasts"', "Did you mean contrast?"),
+        ('dataset = "digits"', 'dataset = "digit"', "Did you mean digits?"),
+        ('ood = ["photo-patches"]', 'ood = ["photo"]', 'no dataset "photo"'),
+        ('architecture = "resnet8"', 'architecture = "resnet9"', "Did you mean resnet8?"),
+        ('methods = ["omp"]', 'methods = ["ompp"]', "Did you mean omp?"),
+    ],
+)
+def test_names_of_a_task_file_that_do_not_exist_are_refused_when_it_is_asked_for(tmp_path, old, new, said):
+    found = task.load(written(tmp_path, (old, new)))
+    with pytest.raises(BadInput) as caught:
+        plan.request(found)
+    assert said in str(caught.value)
+
+
+def test_all_faults_of_a_request_are_named_at_once():
+    found = task.load(str(TINY))
+    with pytest.raises(BadInput) as caught:
+        plan.request(found, methods=["ipm"], sparsities=[2.0], seeds=[-1], metrics=["acuracy"], budget="quik")
+    words = ("imp", "sparsity 2", "seed", "accuracy", "quick")
+    assert [w for w in words if w not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("density", "levels"),
+    [(0.5, (0.5,)), (0.25, (0.5, 0.25)), (0.3, (0.5, 0.3)), (0.9, (0.9,)), (0.125, (0.5, 0.25, 0.125))],
+)
+def test_iterative_pruning_passes_through_the_rounds_above_the_density(density, levels):
+    assert task.load(str(TINY)).levels(density) == levels
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "density"),
+    [(0.5, 0.5), (0.4996, 0.5), (0.501, 0.499), (0.9375, 0.0625), (0.97, 0.03)],
+)
+def test_a_typed_sparsity_near_a_round_means_the_round(sparsity, density):
+    assert task.load(str(TINY)).on_grid(sparsity) == density
