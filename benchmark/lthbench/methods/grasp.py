@@ -38,7 +38,7 @@ def flow(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -
     return {name: w.detach() * h for (name, w), h in zip(weights.items(), curved, strict=True)}
 
 
-FLOW = Criterion("grasp", 1, flow, per_class=10, passes=8.0)
+FLOW = Criterion("grasp", 1, flow, per_class=10, passes=10.0)
 
 
 def ticket(cell: Cell) -> Train:

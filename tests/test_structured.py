@@ -1,0 +1,185 @@
+"""Pruning by unit: filters, kernels, and the small dense network; allocation over layers."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lthbench import api, channels, masks, plan
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
+from lthbench.methods import small
+from lthbench.registry import get
+from lthbench.spec import Network, Train
+
+RESNET20 = Network("resnet20s", 1, 10, 3, 32, (0.5,) * 3, (0.2,) * 3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """ResNet-20 with random weights."""
+    torch.manual_seed(0)
+    return get(Architecture, "resnet20s").build(RESNET20).eval()
+
+
+def magnitudes(model):
+    return {n: w.detach().abs() for n, w in masks.prunable(model).items()}
+
+
+@pytest.mark.parametrize("density", [0.9, 0.5, 0.2, 0.05])
+def test_filters_go_whole_and_by_their_norm_in_every_layer(model, density):
+    scores = magnitudes(model)
+    mask = channels.top_filters(model, scores, density)
+    kept = sum(k for k, _ in masks.count(mask).values())
+    assert kept / 267_696 == pytest.approx(density, abs=0.01)
+    shares = {}
+    for cut in channels.cuts(model):
+        there = mask[f"{cut.producer}.weight"].flatten(1)
+        norms = scores[f"{cut.producer}.weight"].flatten(1).sum(1)
+        gone = ~there.any(1)
+        assert torch.equal(there.all(1), ~gone)
+        assert not gone.any() or norms[gone].max() <= norms[~gone].min()
+        assert not mask[f"{cut.norms[0]}.bias"][gone].any()
+        assert not mask[f"{cut.consumers[0]}.weight"][:, gone].any()
+        shares[len(gone)] = float(gone.float().mean())
+    assert max(shares.values()) - min(shares.values()) <= 1 / 16
+
+
+def test_no_other_number_of_filters_comes_nearer(model):
+    """Against trying every step of the removal by itself."""
+    scores, density = magnitudes(model), 0.37
+    kept = sum(k for k, _ in masks.count(channels.top_filters(model, scores, density)).values())
+    target = density * 267_696
+    others = []
+    for other in torch.linspace(0.3, 0.45, 60).tolist():
+        mask = channels.top_filters(model, scores, other)
+        others.append(sum(k for k, _ in masks.count(mask).values()))
+    assert len(set(others)) > 20
+    assert abs(kept - target) == min(abs(o - target) for o in others)
+
+
+def test_a_network_without_the_filters_is_blind_to_their_weights(model):
+    mask = channels.top_filters(model, magnitudes(model), 0.4)
+    x = torch.rand(2, 3, 32, 32)
+    pruned = get(Architecture, "resnet20s").build(RESNET20).eval()
+    pruned.load_state_dict(model.state_dict())
+    masks.apply(pruned, mask)
+    with torch.no_grad():
+        before = pruned(x)
+        for cut in channels.cuts(pruned):
+            gone = ~mask[f"{cut.producer}.weight"].flatten(1).any(1)
+            pruned.get_submodule(cut.producer).weight[gone] = 7.0
+        assert torch.equal(pruned(x), before)
+
+
+@given(st.floats(0.01, 1.0))
+@settings(max_examples=30, deadline=None)
+def test_kernels_go_whole_and_the_best_stay(density):
+    draw = torch.Generator().manual_seed(0)
+    scores = {"a": torch.rand(8, 3, 3, 3, generator=draw), "b": torch.rand(4, 8, 1, 1, generator=draw)}
+    mask = masks.top_kernels(scores, density)
+    flat = {n: m.flatten(2) for n, m in mask.items()}
+    assert all(torch.equal(m.any(2), m.all(2)) for m in flat.values())
+    kept = sum(int(m.sum()) for m in mask.values())
+    assert 0 <= round(density * 248) - kept < 9
+    means = torch.cat([scores[n].mean((2, 3))[flat[n].all(2)] for n in mask])
+    lost = torch.cat([scores[n].mean((2, 3))[~flat[n].any(2)] for n in mask])
+    assert not len(means) or not len(lost) or means.min() >= lost.max()
+
+
+# ------------------------------------------------------------------------------------------ allocation
+
+
+@given(
+    st.sampled_from(["uniform", "erk"]),
+    st.floats(0.0, 1.0),
+    st.lists(st.integers(1, 40), min_size=1, max_size=6),
+)
+def test_allocations_are_exact_and_possible(allocation, density, widths):
+    shapes = {f"l{i}": (w, v, 3, 3) for i, (w, v) in enumerate(zip(widths, [3, *widths], strict=False))}
+    sizes = {n: s[0] * s[1] * 9 for n, s in shapes.items()}
+    kept = masks.allocated(shapes, density, allocation)
+    assert sum(kept.values()) == round(density * sum(sizes.values()))
+    assert all(0 <= kept[n] <= sizes[n] for n in sizes)
+    if allocation == "uniform":
+        assert all(abs(kept[n] - density * sizes[n]) <= 1.5 for n in sizes)
+
+
+# --------------------------------------------------------------------------------------- small networks
+
+
+def test_published_widths_are_taken_where_they_fit():
+    architecture = get(Architecture, "resnet20s")
+    assert small.shrunk(architecture, RESNET20, 0.8**7).widths == (13, 13, 17, 25)
+
+
+@pytest.mark.parametrize("density", [0.8, 0.5, 0.3, 0.1, 0.05])
+def test_other_widths_have_about_as_many_weights(density):
+    architecture = get(Architecture, "resnet20s")
+    network = small.shrunk(architecture, RESNET20, density)
+    built = sum(w.numel() for w in masks.prunable(architecture.build(network)).values())
+    assert built == architecture.count(network).prunable
+    assert built / 267_696 == pytest.approx(density, rel=0.08)
+
+
+# ------------------------------------------------------------------------------------ tickets and limits
+
+
+def ticket(task, method, sparsity, seeds=1):
+    made = plan.plan(
+        api.ask(task, [method], [sparsity], seeds=seeds, metrics=["accuracy"]), (), data_needed=False
+    )
+    return next(e.network for e in made.entries if e.method == method)
+
+
+def test_finetune_trains_on_from_what_was_trained(tiny_task):
+    network = ticket(tiny_task, "finetune", 0.75)
+    assert isinstance(network.start, Train)
+    assert network.start.mask is not None
+    assert network.start.start.mask is None
+    assert network.mask.given == network.start
+    once = ticket(tiny_task, "finetune:oneshot", 0.75)
+    assert once.start == network.start.start
+    assert once.recipe == network.recipe != once.start.recipe
+
+
+@pytest.mark.parametrize("method", ["omp:uniform", "random:erk"])
+def test_a_variant_shares_the_density_out_over_layers(tiny_task, method):
+    assert ticket(tiny_task, method, 0.75).mask.allocation == method.partition(":")[2]
+
+
+def test_the_itop_recipe_of_rigl_is_longer_and_drops_more(tiny_task):
+    network = ticket("c10-r20s", "rigl:itop", 0.9)
+    plain = ticket("c10-r20s", "rigl", 0.9)
+    assert network.rewire.fraction == 0.5
+    assert network.recipe.epochs == round(plain.recipe.epochs * 250 / 182)
+    assert dataclasses.replace(network.recipe, epochs=0) != dataclasses.replace(plain.recipe, epochs=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "sparsity", "said"),
+    [
+        ("filter", 0.999, "filters can go up to sparsity 0.9"),
+        ("random:erkk", 0.5, "did you mean erk?"),
+        ("snip:erk", 0.5, 'no variant "erk"'),
+        ("grap", 0.5, "did you mean grasp?"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_what_would_work(method, sparsity, said):
+    with pytest.raises(BadInput) as error:
+        ticket("c10-r20s", method, sparsity)
+    assert said.lower() in str(error.value).lower()
+
+
+def test_finetune_needs_a_recipe(tmp_path, tiny_task):
+    text = Path(tiny_task).read_text()
+    start = text.find("[budget.quick.finetune]")
+    end = text.find("[budget.quick.evaluate]")
+    without = text if start < 0 else text[:start] + text[end:] if end > start else text[:start]
+    path = tmp_path / "bare.toml"
+    path.write_text(without)
+    with pytest.raises(BadInput, match=r"no \[finetune\] recipe"):
+        ticket(str(path), "finetune", 0.5)
