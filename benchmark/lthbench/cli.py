@@ -253,6 +253,10 @@ def _plan_text(account: dict[str, Any]) -> str:
         "",
         tabulate(rows, headers=("step", "all", "stored", "to do"), tablefmt="simple", disable_numparse=True),
         "",
+        tabulate(
+            _costs(account["flops"]), headers=("method", "finding, FLOP", "training, FLOP"), tablefmt="simple"
+        ),
+        "",
         f"time    {account['time']} on {account['device']} with {account['workers']} workers"
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
@@ -260,8 +264,16 @@ def _plan_text(account: dict[str, Any]) -> str:
     lines += [
         f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()
     ]
+    lines += [
+        f"empty   {name}: nothing is left of {', '.join(layers)}"
+        for name, layers in account["collapsed"].items()
+    ]
     lines += ["", f"Run it: {account['command'].replace('lthbench plan', 'lthbench run')}"]
     return "\n".join(lines)
+
+
+def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:
+    return [(name, f"{cost['finding']:.1e}", f"{cost['training']:.1e}") for name, cost in flops.items()]
 
 
 @cli.command(context_settings=_CONTEXT)

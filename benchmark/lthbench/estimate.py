@@ -50,8 +50,9 @@ def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, fl
     """FLOP/s by kind of step and architecture, over the last 200 of each in the log."""
     seen: dict[str, list[tuple[float, float]]] = {}
     for event in events:
-        if event.get("status") == "ok" and event.get("device") == device and event.get("flops", 0) > 0:
-            kind = f"{event['step']} {event.get('architecture', '')}"
+        counts = event.get("status") == "ok" and event.get("device") == device and event.get("flops", 0) > 0
+        if counts and "architecture" in event:
+            kind = f"{event['step']} {event['architecture']}"
             seen.setdefault(kind, []).append((event["flops"], event["seconds"]))
     sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in seen.items()}
     return {kind: flops / spent for kind, (flops, spent) in sums.items() if spent > 0}

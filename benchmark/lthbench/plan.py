@@ -283,6 +283,10 @@ def flops(step: Step) -> float:
         return 3.0 * images * step.epochs * forward_flops(step)
     if isinstance(step, Rewind):
         return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+    if isinstance(step, Prune):
+        criterion = registry.criterion(step.criterion)
+        images = criterion.per_class * network_of(step).classes or 1
+        return criterion.passes * criterion.rounds * images * forward_flops(step)
     if isinstance(step, Predict):
         inputs = step.inputs
         size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
@@ -290,6 +294,24 @@ def flops(step: Step) -> float:
         passes = 4 if inputs.view == "fgsm" else 1
         return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
     return 0.0
+
+
+def costs(plan: Plan) -> dict[str, dict[str, float]]:
+    """For each method, the operations of finding its masks and of training its networks, beside the dense
+    ones. Iterative pruning trains to find; what is shared between sparsities is counted once.
+    """
+    dense = {s.key for e in plan.entries for s in history(e.dense)}
+    dense |= {s.key for s in plan.steps if isinstance(s, Rewind) and s.train.key in dense}  # taken on the way
+    found: dict[str, dict[str, float]] = {}
+    for method in plan.request.methods:
+        networks = [e.network for e in plan.entries if e.method == method]
+        tickets = {n.key for n in networks}
+        cost = {"finding": 0.0, "training": 0.0}
+        for step in history(*networks):
+            if step.key not in dense:
+                cost["training" if step.key in tickets else "finding"] += flops(step)
+        found[method] = cost
+    return found
 
 
 def forward_flops(step: Step) -> float:

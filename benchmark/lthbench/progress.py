@@ -13,8 +13,8 @@ import lthbench
 from lthbench import data, present
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
-from lthbench.plan import Plan
-from lthbench.spec import Predict, Prune, Step, Train
+from lthbench.plan import Plan, costs
+from lthbench.spec import Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 
 
@@ -183,7 +183,7 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
 def costed(
     plan: Plan, store_folder: Path | str, places: tuple[Path, ...], workers: int, device: str
 ) -> dict[str, Any]:
-    """A plan's account: steps, what is stored, time, data. Reads no artefact."""
+    """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
     store = Store(store_folder)
     store.check()
     request = plan.request
@@ -200,6 +200,8 @@ def costed(
         "seeds": list(request.seeds),
         "metrics": list(request.metrics),
         "steps": counted(plan.steps, stored),
+        "flops": costs(plan),
+        "collapsed": _collapsed(plan, store),
         "seconds": [round(guess.low), round(guess.high)],
         "time": guess.text() if todo else "nothing to do",
         "chain": f"{_chain(plan)}",
@@ -209,6 +211,18 @@ def costed(
         "data": {name: dict(data.describe(name, places)) for name in names},
         "command": request.command(),
     }
+
+
+def _collapsed(plan: Plan, store: Store) -> dict[str, list[str]]:
+    """The layers that stored masks leave empty, by network."""
+    found = {}
+    for entry in plan.entries:
+        keeper = mask_keeper(entry.network)
+        if keeper is not None and store.intact(keeper):
+            empty = [name.removesuffix(".weight") for name in store.meta(keeper)["collapsed"]]
+            if empty:
+                found[f"{entry.method} {present.sparsity(entry.sparsity)} seed {entry.seed}"] = empty
+    return found
 
 
 def _chain(plan: Plan) -> int:

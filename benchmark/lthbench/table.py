@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Metric, Score
+from lthbench.spec import mask_keeper
 from lthbench.verdict import Aspect
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
         "networks": {
             f"{e.method} {e.sparsity!r} {e.seed}": {
                 "network": e.network.key,
-                "mask": e.network.mask.key if e.network.mask else None,
+                "mask": keeper.key if (keeper := mask_keeper(e.network)) else None,
             }
             for e in plan.entries
         },

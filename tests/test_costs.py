@@ -1,0 +1,72 @@
+"""What a plan says of costs and of empty layers."""
+
+import pytest
+
+from lthbench import api, plan, progress
+from lthbench.kinds import Dataset
+from lthbench.registry import get
+from lthbench.spec import Prune, history
+
+
+def made(methods, sparsity):
+    asked = api.ask("c10-r20s", methods, [sparsity], seeds=1, metrics=["accuracy"])
+    return plan.plan(asked, (), data_needed=False)
+
+
+def test_costs_are_those_of_the_trainings_and_scorings():
+    cost = plan.costs(made(["imp", "omp", "snip", "synflow"], 1 - 0.8**3))
+    macs, images, epochs = 40_551_040, 15_000, 6
+    training = 3 * 2 * macs * images
+    assert cost["omp"] == {"finding": 0.0, "training": training * (epochs - 1)}
+    assert cost["imp"] == {"finding": 2 * training * (epochs - 1), "training": training * (epochs - 1)}
+    assert cost["snip"] == {"finding": 3 * 2 * macs * 100, "training": training * epochs}
+    assert cost["synflow"]["finding"] == 100 * 3 * 2 * macs
+
+
+def test_small_networks_cost_less():
+    cost = plan.costs(made(["small", "random"], 1 - 0.8**7))
+    assert cost["small"]["training"] == pytest.approx(0.384 * cost["random"]["training"], rel=0.01)
+
+
+def test_a_recipe_with_more_images_than_there_are_counts_those_that_are():
+    assert get(Dataset, "cifar10").splits["train"] == 45_000
+    assert plan.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
+
+
+def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tiny_task, capsys):
+    """At 99.95 % sparsity, 37 weights over seven layers: random pruning must leave some empty."""
+    from lthbench.cli import main
+
+    store = ["--store", str(tmp_path / "store")]
+    asked = ["--task", tiny_task, "--methods", "random", "--sparsity", "0.9995", "--seeds", "1"]
+    metrics = ["--metrics", "accuracy,ece"]
+    main(
+        [
+            "run",
+            *asked,
+            *metrics,
+            *store,
+            "--workers",
+            "0",
+            "--report",
+            str(tmp_path / "r"),
+            "--progress",
+            "none",
+        ]
+    )
+    said = capsys.readouterr().out
+    assert "at no sparsity measured" in said
+    assert "is empty" in (tmp_path / "r" / "report.html").read_text()
+    main(["plan", *asked, *metrics, *store])
+    assert "nothing is left of" in capsys.readouterr().out
+    table = (tmp_path / "r" / "scores.csv").read_text()
+    assert "degenerate" in table
+
+
+def test_masks_are_in_the_account_by_network(tiny_task, tmp_path):
+    asked = api.ask(tiny_task, ["random"], [0.5], seeds=1, metrics=["accuracy"])
+    steps = plan.plan(asked, ())
+    account = progress.costed(steps, tmp_path, (), 1, "cpu")
+    assert account["collapsed"] == {}
+    assert sum(isinstance(s, Prune) for s in history(steps.entries[-1].network)) == 1
+    assert account["flops"]["random"]["finding"] == 0.0
