@@ -14,14 +14,16 @@ PACKAGE = Path(lthbench.__file__).parent
 # Lowest first; a module may import from its own layer only where that layer says so, and from those below.
 LAYERS = [
     ["errors", "places", "spec", "present"],
+    ["stream"],
     ["kinds", "verdict"],
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
     ["masks", "scoring"],
-    ["channels", "rewire"],
+    ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
+    ["attacks", "curvature"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
-    ["runner", "table"],
+    ["context", "runner", "table"],
     ["engines"],
     ["estimate"],
     ["progress", "report"],

@@ -162,7 +162,7 @@ def test_ood_is_the_area_of_scikit_learn_over_the_largest_probability():
     inside, labels = sample(300, seed=1)
     outside, strange = sample(200, seed=2, scale=1.5)
     context = Given({**given(inside, labels).held, **given(outside, strange, "ood/other").held})
-    value = only("ood", context)
+    value = measure("ood", context)["ood_auroc", ""]
     sure = [torch.from_numpy(x).double().softmax(1).amax(1).numpy() for x in (inside, outside)]
     expected = roc_auc_score(np.r_[np.ones(300), np.zeros(200)], np.concatenate(sure))
     assert value.value == pytest.approx(expected, abs=1e-12)
@@ -177,14 +177,16 @@ def test_ood_orders_images_whose_probability_rounds_to_one():
             **given([[60.0, 0.0], [70.0, 0.0]], [0, 0], "ood/o").held,
         }
     )
-    assert only("ood", context).value == 1.0
+    assert measure("ood", context)["ood_auroc", ""].value == 1.0
 
 
 def test_the_first_other_data_set_is_the_headline_and_the_rest_are_variants():
     inside = given([[5.0, 0.0], [6.0, 0.0]], [0, 0]).held
     first, second = given([[1.0, 0.0]], [0], "ood/first").held, given([[9.0, 0.0]], [0], "ood/second").held
     found = measure("ood", Given({**inside, **first, **second}))
-    assert {k: v.value for k, v in found.items()} == {("ood_auroc", ""): 1.0, ("ood_auroc", "second"): 0.0}
+    areas = {v.variant: v.value for v in found.values() if v.score == "ood_auroc"}
+    assert {k: areas[k] for k in ("", "second", "energy")} == {"": 1.0, "second": 0.0, "energy": 1.0}
+    assert areas.keys() == {"", "energy", "max logit", "second", "second energy", "second max logit"}
 
 
 # ------------------------------------------------------------------------------------- corruption

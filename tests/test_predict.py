@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import corruptions, data, predict
+from lthbench import attacks, corruptions, data, predict
 from lthbench.kinds import Images
 from lthbench.networks.normalize import Normalize
 from lthbench.spec import Data, Inputs
@@ -102,13 +102,18 @@ def test_scoring_changes_neither_weights_nor_batch_statistics(images, view):
 # ------------------------------------------------------------------------------------------------- FGSM
 
 
+def attacked(model, made):
+    """The logits under FGSM at 8/255, and the number of images with zero gradient."""
+    return predict._attacked(model, made, inputs("fgsm", strengths=(8,)), 8, torch.device("cpu"))
+
+
 def test_fgsm_moves_each_pixel_by_epsilon_along_the_known_gradient_and_clips(images):
     """Two classes: the loss grows along (wrong - right) weights, whatever the logits and the normaliser."""
     labels = images.labels % 2
     weight = weights(classes=2)
     model = Linear(weight)
     made = images._replace(labels=labels)
-    logits, zeros = predict._attacked(ready(model), made, 8 / 255, torch.device("cpu"))
+    logits, zeros = attacked(ready(model), made)
     clean = images.pixels / 255.0
     towards = np.sign((weight[1 - labels] - weight[labels]).numpy()).reshape(clean.shape)
     expected = np.clip(clean + 8 / 255 * towards, 0.0, 1.0)
@@ -143,12 +148,12 @@ def test_a_sure_network_is_attacked_like_a_doubtful_one(images, scale):
     """The float32 gradient of the loss is zero from a gap of about 104 on: its sign would attack nothing."""
     model = ready(Linear(weights(classes=2), scale=scale))
     made = images._replace(labels=images.labels % 2)
-    predict._attacked(model, made, 8 / 255, torch.device("cpu"))
-    clean, attacked = torch.cat(model.shown[0::2]), torch.cat(model.shown[1::2])
+    attacked(model, made)
+    clean, moved = torch.cat(model.shown[0::2]), torch.cat(model.shown[1::2])
     doubtful = ready(Linear(weights(classes=2), scale=1e-3))
-    predict._attacked(doubtful, made, 8 / 255, torch.device("cpu"))
-    assert ((attacked != clean).flatten(1).sum(1) > 40).all()
-    assert torch.equal(attacked, torch.cat(doubtful.shown[1::2]))
+    attacked(doubtful, made)
+    assert ((moved != clean).flatten(1).sum(1) > 40).all()
+    assert torch.equal(moved, torch.cat(doubtful.shown[1::2]))
 
 
 def test_the_naive_attack_would_leave_a_sure_network_alone(images):
@@ -186,7 +191,7 @@ def test_the_direction_is_the_gradient_of_torchs_float64_cross_entropy_scaled_to
     labels = torch.randint(0, 5, (200,), generator=generator("labels"))
     wide = logits.double().requires_grad_(True)
     (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(wide, labels, reduction="sum"), wide)
-    found = predict.loss_direction(logits, labels)
+    found = attacks.loss_direction(logits, labels)
     assert found.dtype == torch.float64
     assert torch.equal(found.sign(), gradient.sign())
     torch.testing.assert_close(found, gradient / gradient.abs().amax(1, keepdim=True), rtol=1e-6, atol=1e-12)
@@ -194,7 +199,7 @@ def test_the_direction_is_the_gradient_of_torchs_float64_cross_entropy_scaled_to
 
 @pytest.mark.parametrize("gap", [0.0, 10.0, 30.0, 36.0, 37.0, 50.0, 104.0, 700.0, 744.0, 1e4, 1e30])
 def test_the_direction_between_two_classes_is_from_right_to_wrong_at_any_gap(gap):
-    found = predict.loss_direction(torch.tensor([[gap, 0.0], [0.0, gap]]), torch.tensor([0, 0]))
+    found = attacks.loss_direction(torch.tensor([[gap, 0.0], [0.0, gap]]), torch.tensor([0, 0]))
     assert found.tolist() == [[-1.0, 1.0], [-1.0, 1.0]]
 
 
@@ -202,7 +207,7 @@ def test_the_direction_between_two_classes_is_from_right_to_wrong_at_any_gap(gap
 def test_the_direction_weighs_wrong_classes_by_their_odds_at_any_gap(gap):
     """Closed form: (q - label), q the softmax over the wrong classes; here their odds are 3 to 1."""
     logits = torch.tensor([[gap, math.log(3.0), 0.0]])
-    found = predict.loss_direction(logits, torch.tensor([0]))
+    found = attacks.loss_direction(logits, torch.tensor([0]))
     torch.testing.assert_close(found, torch.tensor([[-1.0, 0.75, 0.25]]).double(), rtol=1e-6, atol=1e-6)
 
 

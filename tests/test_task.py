@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import plan, task
+from lthbench import plan, registry, task
 from lthbench.errors import BadInput
+from lthbench.kinds import Dataset, Metric
 
 TINY = Path(__file__).parent / "tiny.toml"
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> str:
-    """The path of a copy of tiny.toml with lines replaced."""
-    text = TINY.read_text(encoding="utf-8")
+    """The path of a copy of tiny.toml with lines replaced (those before its table for fine-tuning)."""
+    text, *tuning = TINY.read_text(encoding="utf-8").partition("[budget.quick.finetune]")
     for old, new in changes:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     path = folder / "task.toml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text("".join([text, *tuning]), encoding="utf-8")
     return str(path)
 
 
@@ -50,6 +51,61 @@ def test_every_shipped_task_loads_under_its_file_name_and_can_be_asked_for(name)
         asked = plan.request(found, budget=budget)
         assert asked.methods == tuple(m for m in found.grid.methods)
         assert len(asked.densities) == len(found.grid.rounds)
+
+
+@pytest.mark.parametrize("name", [n for n in task.names() if n != "digits-r8"])
+def test_every_shipped_task_but_the_default_has_three_budgets_each_with_a_recipe_for_fine_tuning(name):
+    found = task.load(name)
+    assert tuple(found.budget) == task.BUDGETS
+    for budget in found.budget.values():
+        assert budget.finetune is not None
+        assert budget.finetune.lr < budget.train.lr
+        assert budget.finetune.epochs < budget.train.epochs
+        assert 0 < budget.rewind_epoch < budget.train.epochs / 2 + 1
+    quick, standard, paper = (found.budget[b].train for b in task.BUDGETS)
+    assert quick.images > 0
+    assert standard.images == paper.images == 0
+    assert quick.epochs < standard.epochs < paper.epochs
+
+
+def test_the_published_recipes_stand_in_the_tasks():
+    cifar = [n for n in task.names() if n.startswith(("c10-", "c100-"))]
+    assert len(cifar) == 8
+    for name in (*cifar, "img-r50"):
+        budget = task.load(name).budget["paper"]
+        r = budget.train
+        said = (r.epochs, r.batch_size, r.lr, r.milestones, r.warmup_epochs, budget.rewind_epoch)
+        assert said == (
+            (90, 1024, 0.4, (30, 60, 80), 5.0, 15)
+            if name == "img-r50"
+            else (182, 128, 0.1, (91, 136), 0.0, 3)
+        )
+        assert (r.momentum, r.weight_decay, r.gamma, r.schedule) == (0.9, 1e-4, 0.1, "step")
+        assert task.load(name).grid.max_rounds == (12 if name == "img-r50" else 24)
+
+
+@pytest.mark.parametrize("name", task.names())
+def test_every_shipped_task_can_be_planned_without_its_data(name):
+    found = task.load(name)
+    asked = plan.request(found, methods=["omp"], rounds=[3], seeds=[0])
+    made = plan.plan(asked, (), data_needed=False)
+    assert sum(plan.flops(step) for step in made.steps) > 1e9
+    sizes = {registry.get(Dataset, n).size for n in (found.data.dataset, *found.data.ood)}
+    assert len(sizes) == 1
+
+
+def test_a_metric_of_validation_images_is_for_data_sets_that_have_them():
+    found = task.load("imagenette-r18")
+    needy = [m.name for m in registry.every(Metric) if "val" in m.needs]
+    assert not set(needy) & set(plan.request(found).metrics)
+    for name in needy:
+        with pytest.raises(BadInput, match=f"metric {name} needs val images; imagenette has none"):
+            plan.request(found, metrics=[name])
+
+
+def test_random_sizes_of_crops_and_padding_exclude_each_other(tmp_path):
+    message = fault(tmp_path, ("crop_padding = 1", "crop_padding = 1\nresized_crop = 0.25"))
+    assert "budget.quick.train.crop_padding: must be 0 with resized_crop, got 1" in message
 
 
 def test_the_default_task_is_shipped():

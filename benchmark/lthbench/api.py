@@ -141,7 +141,10 @@ def _facts_readable(store: Store, step: Step) -> bool:
 
 
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
-    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one."""
+    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one.
+
+    Of a set too large for memory only some are decoded: see ``data.check``.
+    """
     splits = set()
     for step in todo:
         if isinstance(step, Train):
@@ -156,7 +159,7 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
             splits.update((i.data.name, i.split) for _, i in step.inputs)
     try:
         for name, split in sorted(splits):
-            data.load(name, split, places)
+            data.check(name, split, places)
     finally:
         data.load.cache_clear()
 

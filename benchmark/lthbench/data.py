@@ -58,9 +58,11 @@ def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Dat
 def digest(source: Source) -> str:
     """A hash of the files: of their bytes, or of their names and sizes where there are more than 100."""
     total = hashlib.sha256(source.layout.encode())
+    root = f"{source.root}{os.sep}"
     for path in source.files:
-        named = path.relative_to(source.root) if path.is_relative_to(source.root) else Path(path.name)
-        total.update(f"\n{named.as_posix()} ".encode())
+        # By their text, not by relative_to: there may be a million of them.
+        named = str(path)[len(root) :] if str(path).startswith(root) else path.name
+        total.update(f"\n{named.replace(os.sep, '/')} ".encode())
         if len(source.files) > 100:
             total.update(str(path.stat().st_size).encode())
         else:
@@ -90,16 +92,37 @@ def load(name: str, split: str, places: tuple[Path, ...]) -> Images:
     return images
 
 
+def check(name: str, split: str, places: tuple[Path, ...]) -> None:
+    """Read one split to see whether that works. Raises BadInput, naming the file, where it does not.
+
+    Of a stream every file must be there and not empty, and the first image of each class is decoded: to
+    decode a million would take longer than a training's first epoch, which names a broken file as well.
+    """
+    import numpy as np
+
+    from lthbench.stream import Stream
+
+    images = load(name, split, places)
+    if isinstance(images.pixels, Stream):
+        images.pixels.check(np.unique(images.labels, return_index=True)[1])
+
+
 def subset(images: Images, count: int) -> Images:
-    """The first ``count`` images of the fixed random order, or all in file order where it is 0."""
+    """The first ``count`` images of the fixed random order, or all in file order where it is 0.
+
+    Nothing of a stream is decoded for this.
+    """
+    from lthbench.stream import Stream
+
     if count == 0 or count >= len(images.labels):
         return images
     chosen = order(len(images.labels), "subset")[:count]
-    return Images(images.pixels[chosen], images.labels[chosen])
+    some = images.pixels.view(chosen) if isinstance(images.pixels, Stream) else images.pixels[chosen]
+    return Images(some, images.labels[chosen])
 
 
 def per_class(images: Images, count: int) -> Images:
-    """The first ``count`` images of each class in the fixed random order."""
+    """The first ``count`` images of each class in the fixed random order, in memory."""
     import numpy as np
 
     shuffled = order(len(images.labels), "per class")

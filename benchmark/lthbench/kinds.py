@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from lthbench.stream import Stream
+
     Scores = dict[str, torch.Tensor]
     Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
@@ -193,10 +195,32 @@ class Context(Protocol):
         """The logits of one set of images."""
         ...
 
+    def images(self, name: str) -> Images:
+        """The images of a set that the metric looks at itself."""
+        ...
+
+    def network(self) -> torch.nn.Module:
+        """The network: on the device, in evaluation mode, its weights without gradients."""
+        ...
+
+    def held(self) -> dict[str, torch.Tensor] | None:
+        """The network's mask: bool by parameter, True where it is kept; None for a dense network."""
+        ...
+
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's images."""
+        ...
+
 
 @dataclass(frozen=True)
 class Metric:
-    """A measurement of a network. ``needs`` are sets of images: test, train, ood, fgsm, corrupted."""
+    """A measurement of a network.
+
+    ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
+    train, val, ood, fgsm, corrupted, geometry and others of ``plan``. ``passes`` is what it does with each
+    image it looks at, in forward passes. ``relative`` means that it compares with the dense parent;
+    one that is not ``usual`` is measured only where it is asked for by name.
+    """
 
     name: str
     version: int
@@ -207,15 +231,21 @@ class Metric:
     needs: tuple[str, ...]
     measure: Callable[[Context], list[Value]]
     relative: bool = False
+    looks: tuple[str, ...] = ()
+    passes: float = 0.0
+    usual: bool = True
 
 
 # ---------------------------------------------------------------------------- data sets and architectures
 
 
 class Images(NamedTuple):
-    """Images as uint8 ``[images, channels, height, width]`` and labels as int64 ``[images]``."""
+    """Images as uint8 ``[images, channels, height, width]`` and labels as int64 ``[images]``.
 
-    pixels: NDArray[np.uint8]
+    Pixels too many to sit in memory are a ``Stream``: indexed like an array, decoded when they are.
+    """
+
+    pixels: NDArray[np.uint8] | Stream
     labels: NDArray[np.int64]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lthbench import corruptions, data, registry
+from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Architecture, Cell, Counts, Dataset, Method, Metric
 from lthbench.spec import (
@@ -27,6 +28,21 @@ from lthbench.spec import (
     history,
 )
 from lthbench.task import Budget, Task
+
+#: The sets of images that a metric can ask for.
+NEEDS = (
+    "test",
+    "train",
+    "val",
+    "ood",
+    "fgsm",
+    "fgsm-random",
+    "pgd",
+    "autoattack",
+    "corrupted",
+    "uncorrupted",
+    "geometry",
+)
 
 
 @dataclass(frozen=True)
@@ -120,17 +136,25 @@ def request(
             return None
 
     named = [_method(m, faults) for m in (task.grid.methods if methods is None else methods)]
-    chosen = [attempt(Metric, m) for m in (registry.names(Metric) if metrics is None else metrics)]
-    for name in (task.data.dataset, *task.data.ood):
-        attempt(Dataset, name)
+    usual = [m.name for m in registry.every(Metric) if m.usual]
+    chosen = [attempt(Metric, m) for m in (usual if metrics is None else metrics)]
+    trained_on, *_ = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
+    if trained_on is not None and "val" not in trained_on.splits:
+        lacking = [m for m in chosen if m is not None and "val" in m.needs]
+        if metrics is None:
+            chosen = [m for m in chosen if m not in lacking]
+        else:
+            faults += [f"metric {m.name} needs val images; {trained_on.name} has none." for m in lacking]
     attempt(Architecture, task.architecture)
     budget = task.grid.budget if budget is None else budget
     if budget not in task.budget:
         faults.append(f"task {task.name}: {unknown('budget', budget, task.budget)}")
     else:
+        every = corruptions.every()
         for kind in task.budget[budget].evaluate.corruptions:
-            if kind not in corruptions.every():
-                faults.append(f"task {task.name}: {unknown('corruption', kind, corruptions.every())}")
+            known = official.KINDS if task.budget[budget].evaluate.corruption_source == "official" else every
+            if kind not in known:
+                faults.append(f"task {task.name}: {unknown('corruption', kind, known)}")
     densities: list[float] = []
     if sparsities is not None and rounds is not None:
         faults.append("give --sparsity or --rounds, not both.")
@@ -167,7 +191,8 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
     trained_on = data.identify(task.data.dataset, places, needed=data_needed)
     strangers = tuple(data.identify(name, places, needed=data_needed) for name in task.data.ood)
     metrics = [registry.get(Metric, name) for name in request.metrics]
-    sets = {need: _inputs(need, request, trained_on, strangers) for m in metrics for need in m.needs}
+    asked = {need for m in metrics for need in (*m.needs, *m.looks)}
+    sets = {n: _inputs(n, request, trained_on, strangers, places, data_needed=data_needed) for n in asked}
     network = _network(task)
     methods = {name: registry.get(Method, name.partition(":")[0]) for name in ("dense", *request.methods)}
     versions = {
@@ -249,11 +274,18 @@ def _measure(
 ) -> Measure:
     inputs = tuple(pair for need in metric.needs for pair in sets[need])
     version = registry.version(Metric, metric.name)
-    return Measure(metric.name, version, network, inputs, dense if metric.relative else None)
+    looks = tuple(pair for look in metric.looks for pair in sets[look])
+    return Measure(metric.name, version, network, inputs, dense if metric.relative else None, looks or None)
 
 
 def _inputs(
-    need: str, request: Request, trained_on: Data, strangers: Iterable[Data]
+    need: str,
+    request: Request,
+    trained_on: Data,
+    strangers: Iterable[Data],
+    places: tuple[Path, ...],
+    *,
+    data_needed: bool,
 ) -> list[tuple[str, Inputs]]:
     """The sets of images behind one need, by name."""
     looked = request.spec.evaluate
@@ -263,9 +295,26 @@ def _inputs(
         return [("train", Inputs(trained_on, "train", looked.train_images, "clean", 1))]
     if need == "ood":
         return [(f"ood/{d.name}", Inputs(d, "test", looked.ood_images, "clean", 1)) for d in strangers]
-    if need == "fgsm":
+    if need == "val":
+        return [("val", Inputs(trained_on, "val", 0, "clean", 1))]
+    if need == "uncorrupted":
+        return [("uncorrupted", Inputs(trained_on, "test", looked.corrupted_images, "clean", 1))]
+    if need == "geometry":
+        return [("geometry", Inputs(trained_on, "train", looked.geometry_images, "clean", 1))]
+    if need in ("fgsm", "fgsm-random", "pgd", "autoattack"):
         epsilon = (looked.fgsm_epsilon_255,)
-        return [("fgsm", Inputs(trained_on, "test", looked.attacked_images, "fgsm", 1, epsilon))]
+        return [(need, Inputs(trained_on, "test", looked.attacked_images, need, 1, epsilon))]
+    if need == "corrupted" and looked.corruption_source == "official":
+        dataset = registry.get(Dataset, trained_on.name)
+        images, severities = looked.corrupted_images, looked.severities
+        sets = []
+        for kind in looked.corruptions:
+            found = official.identify(dataset, kind, severities, places, needed=data_needed)
+            view = official.PREFIX + kind
+            sets.append(
+                (f"corrupted/{kind}", Inputs(found, "test", images, view, official.VERSION, severities))
+            )
+        return sets
     if need == "corrupted":
         kinds = [corruptions.get(name) for name in looked.corruptions]
         images, severities = looked.corrupted_images, looked.severities
@@ -273,7 +322,7 @@ def _inputs(
             (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
             for k in kinds
         ]
-    raise BadInput(f"a metric asks for the images {need!r}; there are test, train, ood, fgsm and corrupted.")
+    raise BadInput(f"a metric asks for the images {need!r}; there are {', '.join(NEEDS)}.")
 
 
 def flops(step: Step) -> float:
@@ -291,9 +340,21 @@ def flops(step: Step) -> float:
         inputs = step.inputs
         size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
         images = min(inputs.images or size, size)
-        passes = 4 if inputs.view == "fgsm" else 1
+        passes = _PASSES.get(inputs.view, 1)
         return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    if isinstance(step, Measure):
+        metric = registry.get(Metric, step.metric)
+        images = sum(i.images or _length(i) for _, i in step.looks or ())
+        return metric.passes * images * forward_flops(step.subject)
     return 0.0
+
+
+#: Forward passes for each image of an attacked set; a backward pass counts as two.
+_PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
+
+
+def _length(inputs: Inputs) -> int:
+    return registry.get(Dataset, inputs.data.name).splits[inputs.split]
 
 
 def costs(plan: Plan) -> dict[str, dict[str, float]]:

@@ -6,6 +6,8 @@ import math
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
+#: Units that are shown with k, M, G or T.
+COUNTS = ("count", "bytes")
 
 
 def sparsity(value: float | None) -> str:
@@ -19,6 +21,9 @@ def number(value: float, unit: str) -> str:
         return "–"
     if unit in PERCENT:
         return f"{100 * value:.1f}"
+    if unit in COUNTS:
+        power = min(max(0, (len(str(round(abs(value)))) - 1) // 3), 4)
+        return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
@@ -33,7 +38,7 @@ def measured(mean: float, spread: float, unit: str) -> str:
 
 def unit(name: str) -> str:
     """A unit as it stands in a header."""
-    return "%" if name in PERCENT else name
+    return "%" if name in PERCENT else "" if name == "count" else name
 
 
 def listed(names: list[str]) -> str:

@@ -19,8 +19,9 @@ from torch import nn
 
 import lthbench
 from lthbench import channels, data, masks, plan, registry
+from lthbench.context import StoredContext
 from lthbench.errors import Damaged, LthbenchError, StepFailed
-from lthbench.kinds import Architecture, Images, Logits, Metric
+from lthbench.kinds import Architecture, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
 from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper
@@ -163,7 +164,7 @@ class Runner:
     def _measure(self, step: Measure) -> None:
         started = time.time()
         metric = registry.get(Metric, step.metric)
-        context = StoredContext(self.store, step, step.subject)
+        context = StoredContext(self, step, step.subject)
         values = metric.measure(context)
         declared = {s.name for s in metric.scores}
         stray = {v.score for v in values} - declared
@@ -258,50 +259,6 @@ class Runner:
         if isinstance(step, Train | Predict):
             event["architecture"] = plan.network_of(step).architecture
         self.store.log(event)
-
-
-class StoredContext:
-    """What a metric sees: the stored logits of a network and of its dense parent."""
-
-    def __init__(self, store: Store, step: Measure, subject: Weights):
-        self._store, self._step, self._subject = store, step, subject
-        self._read: dict[str, Logits] = {}
-
-    @property
-    def reference(self) -> StoredContext:
-        """The context of the dense parent."""
-        if self._step.reference is None:
-            raise StepFailed(
-                f"metric {self._step.metric} asks for the dense parent but is not declared relative"
-            )
-        return StoredContext(self._store, self._step, self._step.reference)
-
-    def logits(self, name: str) -> Logits:
-        """The logits of one set of images."""
-        if name not in self._read:
-            inputs = dict(self._step.inputs)
-            if name not in inputs:
-                raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
-            step = Predict(self._subject, inputs[name])
-            tensors = safetensors.torch.load(self._store.read(step, "logits.safetensors"))
-            values = tensors["logits"].numpy()
-            if not np.isfinite(values).all():
-                raise StepFailed(f"the network's logits on {name} are not finite")
-            self._read[name] = Logits(values, tensors["labels"].numpy(), self._store.meta(step)["notes"])
-        return self._read[name]
-
-    def sets(self, prefix: str) -> dict[str, Logits]:
-        """The logits of ``prefix/...`` by their last name, in the task's order."""
-        names = [name for name, _ in self._step.inputs if name == prefix or name.startswith(f"{prefix}/")]
-        return {name.rpartition("/")[2]: self.logits(name) for name in names}
-
-    def constant(self) -> bool:
-        """Whether the network gave the same output for all images of some set that was read."""
-        return any(logits.notes.get("constant") for logits in self._read.values())
-
-    def forwards(self) -> int:
-        """The images (with strengths) whose logits were read."""
-        return sum(math.prod(logits.values.shape[:-1]) for logits in self._read.values())
 
 
 def _counted(mask: Mask) -> dict[str, Any]:

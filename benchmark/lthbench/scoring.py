@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lthbench.kinds import Logits, Value
+
 Floats = NDArray[np.float64]
 
 #: Resamples behind a bootstrap standard error.
@@ -56,13 +58,118 @@ def calibration_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
+def equal_mass_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    """Bins of equally many images (to within one), in the order of confidence; ties in file order."""
+    member = np.empty(len(confidence), dtype=np.int64)
+    member[np.argsort(confidence, kind="stable")] = np.arange(len(confidence)) * bins // len(confidence)
+    return member
+
+
 def expected_calibration_error(confidence: Floats, correct: Floats, bins: int) -> tuple[float, float]:
     """Sum over bins of |sum of (correct - confidence)| / n, and its bootstrap standard error."""
-    member = np.eye(bins)[calibration_bins(confidence, bins)]
-    excess = member * (correct - confidence)[:, None]
-    n = len(confidence)
-    spread = np.abs(resamples(n) @ excess).sum(1) / n
-    return float(np.abs(excess.sum(0)).sum() / n), float(spread.std(ddof=1))
+    return binned_error(confidence, correct, calibration_bins(confidence, bins), bins)
+
+
+def resampled_ece(confidence: Floats, correct: Floats, bins: int) -> Floats:
+    """The ECE, then that of each bootstrap resample: ``[1 + RESAMPLES]``."""
+    return _binned(confidence, correct, calibration_bins(confidence, bins), bins)
+
+
+def binned_error(
+    confidence: Floats, correct: Floats, member: NDArray[np.int64], bins: int
+) -> tuple[float, float]:
+    """The same for given bins."""
+    value, *spread = _binned(confidence, correct, member, bins)
+    return float(value), float(np.std(spread, ddof=1))
+
+
+def _binned(confidence: Floats, correct: Floats, member: NDArray[np.int64], bins: int) -> Floats:
+    excess = np.eye(bins)[member] * (correct - confidence)[:, None]
+    sums = np.concatenate([excess.sum(0)[None], resamples(len(confidence)) @ excess])
+    result: Floats = np.abs(sums).sum(1) / len(confidence)
+    return result
+
+
+def debiased_error(
+    confidence: Floats, correct: Floats, member: NDArray[np.int64], bins: int
+) -> tuple[float, float]:
+    """Root of the squared calibration error, the bias of each bin's estimate taken off; bootstrap error.
+
+    Kumar et al. 2019, Verified Uncertainty Calibration, definition 5.1. Bins with one image say nothing.
+    """
+    inside = np.eye(bins)[member]
+    stacked = np.concatenate([np.ones((1, len(confidence))), resamples(len(confidence))])
+    sizes = stacked @ inside
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accuracy = (stacked @ (inside * correct[:, None])) / sizes
+        mean = (stacked @ (inside * confidence[:, None])) / sizes
+        terms = (accuracy - mean) ** 2 - accuracy * (1.0 - accuracy) / (sizes - 1.0)
+    terms = np.where(sizes > 1, terms, 0.0)
+    value, *spread = np.sqrt(np.maximum((sizes * terms).sum(1) / len(confidence), 0.0))
+    return float(value), float(np.std(spread, ddof=1))
+
+
+def static_calibration_error(
+    probabilities: Floats, labels: NDArray[np.int64], bins: int
+) -> tuple[float, float]:
+    """Mean over classes of the binned gap between each class's probability and frequency; bootstrap error."""
+    classes = probabilities.shape[1]
+    total = np.zeros(1 + RESAMPLES)
+    for k in range(classes):
+        p = probabilities[:, k]
+        total += _binned(p, (labels == k).astype(np.float64), calibration_bins(p, bins), bins)
+    value, *spread = total / classes
+    return float(value), float(np.std(spread, ddof=1))
+
+
+def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    """The temperature in 0.05 .. 20 that the logits are divided by for the smallest NLL of the labels."""
+    from scipy.optimize import minimize_scalar
+
+    wide = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(wide / np.exp(log_temperature))
+        return -float(np.take_along_axis(scaled, labels[:, None], 1).mean())
+
+    found = minimize_scalar(
+        loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-4}
+    )
+    return float(np.exp(found.x))
+
+
+def attacked_accuracy(score: str, logits: Logits) -> Value:
+    """Accuracy on attacked images at one strength, saying how many had no gradient to attack by."""
+    zeros = int(logits.notes.get("zero_gradients", 0))
+    reason = f"{zeros} images have a zero gradient and stand unattacked" if zeros else ""
+    correct = hits(logits.values[0], logits.labels)
+    return Value(score, *mean_and_error(correct), len(correct), reason=reason)
+
+
+def average_precision(positive: Floats, negative: Floats) -> tuple[float, float]:
+    """The area under the precision-recall curve in steps, ties together, and its bootstrap error."""
+    from sklearn.metrics import average_precision_score
+
+    truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    both = np.concatenate([positive, negative])
+    value = float(average_precision_score(truth, both))
+    order = np.argsort(-both, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(both[order]) != 0.0), len(both) - 1)
+    weights = np.concatenate([resamples(len(positive)), resamples(len(negative))], axis=1)[:, order]
+    hit = np.cumsum(weights * truth[order], axis=1)[:, ends]
+    shown = np.cumsum(weights, axis=1)[:, ends]
+    gained = np.diff(hit, axis=1, prepend=0.0) / hit[:, -1:]
+    spread = (gained * hit / np.maximum(shown, 1.0)).sum(1)
+    return value, float(spread.std(ddof=1))
+
+
+def false_positives_at(positive: Floats, negative: Floats, rate: float) -> tuple[float, float]:
+    """The share of negatives at or above the highest threshold that ``rate`` of the positives reach.
+
+    The standard error is binomial, for the threshold as it is.
+    """
+    threshold = np.sort(positive)[::-1][int(np.ceil(rate * len(positive))) - 1]
+    return mean_and_error((negative >= threshold).astype(np.float64))
 
 
 def roc_auc(positive: Floats, negative: Floats) -> tuple[float, float]:

@@ -101,8 +101,9 @@ class Inputs:
     """A fixed set of images that a network is shown: which images, and what is done to them.
 
     ``images`` limits the set to the first so many of the split's fixed random order (0: all, file order).
-    ``view`` names what is done: ``clean``, ``fgsm``, or a corruption; ``strengths`` are its settings
-    (severities for a corruption, epsilon in 1/255 for FGSM), and the logits get one leading axis for them.
+    ``view`` names what is done: ``clean``, ``fgsm``, a corruption, or ``official/`` and one (the published
+    images, whose digest ``data`` then has); ``strengths`` are its settings (severities for a corruption,
+    epsilon in 1/255 for FGSM), and the logits get one leading axis for them.
     """
 
     data: Data
@@ -218,7 +219,8 @@ class Predict(Step):
 class Measure(Step):
     """The scores that a metric gives a network, by its logits on named sets of images.
 
-    ``reference`` is the dense parent of the same seed, for a metric that is relative to it.
+    ``reference`` is the dense parent of the same seed, for a metric that is relative to it. ``looks`` are
+    sets of images that the metric shows the network itself.
     """
 
     metric: str
@@ -226,6 +228,7 @@ class Measure(Step):
     subject: Weights
     inputs: tuple[tuple[str, Inputs], ...]
     reference: Weights | None = None
+    looks: tuple[tuple[str, Inputs], ...] | None = None
 
     def needs(self) -> tuple[Step, ...]:
         """The network, its mask, its predictions, and the dense parent with its predictions."""

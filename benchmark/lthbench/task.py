@@ -16,6 +16,7 @@ from lthbench.errors import BadInput, unknown
 from lthbench.spec import Recipe, round_density
 
 T = TypeVar("T")
+SOURCES = ("generated", "official")
 BUDGETS = ("quick", "standard", "paper")
 SCHEDULES = ("step", "exponential", "cosine", "linear")
 
@@ -42,7 +43,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How many images of each set are looked at (0: all), and the perturbations."""
+    """How many images of each set are looked at (0: all), and the perturbations.
+
+    ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
+    default), or ``official``, the published sets, which must be among the data.
+    """
 
     test_images: int
     train_images: int
@@ -52,6 +57,8 @@ class Evaluation:
     corruptions: tuple[str, ...]
     severities: tuple[int, ...]
     fgsm_epsilon_255: int
+    geometry_images: int = 500
+    corruption_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,8 @@ def _check_budget(budget: Budget, where: str) -> None:
         )
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
         raise BadInput(f"{where}.evaluate.severities: whole numbers 1..5, got {list(evaluate.severities)}")
+    if evaluate.corruption_source not in (None, *SOURCES):
+        raise unknown("corruption_source", str(evaluate.corruption_source), SOURCES, f"{where}.evaluate")
     if not 0 < evaluate.fgsm_epsilon_255 <= 255:
         raise BadInput(f"{where}.evaluate.fgsm_epsilon_255: must be 1..255, got {evaluate.fgsm_epsilon_255}")
 
@@ -226,6 +235,8 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.momentum: must lie in [0, 1), got {train.momentum}")
     if train.resized_crop is not None and not 0 < train.resized_crop <= 1:
         raise BadInput(f"{where}.resized_crop: must lie in (0, 1], got {train.resized_crop}")
+    if train.resized_crop is not None and train.crop_padding:
+        raise BadInput(f"{where}.crop_padding: must be 0 with resized_crop, got {train.crop_padding}")
     for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
         if getattr(train, key) not in valid:
             raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")

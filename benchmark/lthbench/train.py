@@ -16,12 +16,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lthbench import masks
+from lthbench import crops, masks
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images
 from lthbench.masks import Mask
 from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
+from lthbench.stream import Stream, ahead
 
 
 class Trained(NamedTuple):
@@ -129,34 +130,30 @@ def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:
     return recipe.lr * (1.0 - done if recipe.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
-def padded(images: Images, padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images on the device as uint8 ``[N, H, W, C]`` with a black border, and the labels."""
-    pixels = torch.from_numpy(images.pixels).to(device).permute(0, 2, 3, 1)
-    pixels = F.pad(pixels, (0, 0, padding, padding, padding, padding)).contiguous()
-    return pixels, torch.from_numpy(images.labels).to(device)
+def padded(images: Images, padding: int, device: torch.device) -> tuple[torch.Tensor | Stream, torch.Tensor]:
+    """The images on the device as uint8 ``[N, H, W, C]`` with a black border, and the labels.
+
+    A stream stays as it is: its batches are padded when they are decoded.
+    """
+    labels = torch.from_numpy(images.labels).to(device)
+    if isinstance(images.pixels, Stream):
+        return images.pixels, labels
+    return crops.pad(torch.from_numpy(images.pixels).to(device), padding), labels
 
 
 def epoch_of(
-    pixels: torch.Tensor, labels: torch.Tensor, recipe: Recipe, seed: int, epoch: int
+    pixels: torch.Tensor | Stream, labels: torch.Tensor, recipe: Recipe, seed: int, epoch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch of shuffled, randomly cropped and flipped batches: float ``[B, C, H, W]`` in [0, 1], labels.
 
     ``pixels`` are as from ``padded``. Order, crops and flips of a batch are drawn on the CPU, so they are
     the same whatever the device. Batches come out in channels_last layout; the last one may be shorter.
     """
-    draw = generator("epoch", seed, epoch)
-    count, size = len(labels), pixels.shape[1] - 2 * recipe.crop_padding
-    order = torch.randperm(count, generator=draw)
-    corners = torch.randint(0, 2 * recipe.crop_padding + 1, (2, count), generator=draw)
-    flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
-    across = torch.arange(size)
-    device = pixels.device
-    for start in range(0, count, recipe.batch_size):
-        chosen = order[start : start + recipe.batch_size]
-        top, left = corners[:, start : start + recipe.batch_size]
-        flip = flips[start : start + recipe.batch_size, None]
-        rows = (top[:, None] + across)[:, :, None].to(device)
-        columns = (left[:, None] + torch.where(flip, across.flip(0), across))[:, None, :].to(device)
-        chosen = chosen.to(device)
-        batch = pixels[chosen[:, None, None], rows, columns]
-        yield batch.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), labels[chosen]
+    draw, device = generator("epoch", seed, epoch), labels.device
+    order = torch.split(torch.randperm(len(labels), generator=draw), recipe.batch_size)
+    cut = crops.shifted if recipe.resized_crop is None else crops.resized
+    made = cut(pixels, order, recipe, draw)
+    for chosen, batch in zip(order, ahead(made) if isinstance(pixels, Stream) else made, strict=True):
+        ready = batch.to(device).permute(0, 3, 1, 2).to(torch.float32)
+        ready = ready.contiguous(memory_format=torch.channels_last)
+        yield ready.div_(255.0), labels[chosen.to(device)]

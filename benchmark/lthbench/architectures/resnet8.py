@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Architecture, Counts
-from lthbench.networks.counting import resnet_cifar
+from lthbench.networks.counting import resnet_cifar, widths_of
 from lthbench.spec import Network
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ WIDTHS = (16, 16, 32, 64)
 
 def count(network: Network) -> Counts:
     """The size of the network."""
-    return resnet_cifar(1, network, network.widths or WIDTHS)
+    return resnet_cifar(1, network, widths_of(network, WIDTHS))
 
 
 def build(network: Network) -> nn.Module:
     """The network with He-normal weights from the global generator."""
     from lthbench.networks.resnet_cifar import ResNet
 
-    return ResNet(1, network, network.widths or WIDTHS)
+    return ResNet(1, network, widths_of(network, WIDTHS))
 
 
 ARCHITECTURE = Architecture(

@@ -1,7 +1,7 @@
 """CIFAR-100: as CIFAR-10, with a hundred classes. Out of distribution for CIFAR-10.
 
-Read from ``cifar100/test.webp`` with ``labels.npz`` (test only), from torchvision's download
-``cifar-100-python``, or from a tree ``cifar100/{train,test}/class/image``.
+Read from torchvision's download ``cifar-100-python`` or a tree ``cifar100/{train,test}/class/image``; where
+neither is in any folder that is searched, from ``cifar100/test.webp`` with ``labels.npz`` (test only).
 """
 
 from __future__ import annotations
@@ -119,12 +119,14 @@ CLASSES = (
 
 
 def locate(folders: tuple[Path, ...]) -> Source | None:
-    """The first layout that is there. Raises BadInput for one that is there in part."""
+    """The first whole copy, else the test images. Raises BadInput for a layout that is there in part."""
     for folder in folders:
-        root = folder / "cifar100"
-        found = expect("mosaics", root, ("test.webp", "labels.npz"))
-        found = found or class_folders(root, ("train", "test"), CLASSES)
+        found = class_folders(folder / "cifar100", ("train", "test"), CLASSES)
         found = found or expect("torchvision", folder / "cifar-100-python", ("train", "test", "meta"))
+        if found:
+            return found
+    for folder in folders:
+        found = expect("mosaics", folder / "cifar100", ("test.webp", "labels.npz"))
         if found:
             return found
     return None
@@ -136,7 +138,11 @@ def load(source: Source, split: str) -> Images:
 
     if source.layout == "mosaics":
         if split != "test":
-            raise BadInput(f"{source.root}: holds the test images only; training needs the whole data set.")
+            raise BadInput(
+                f"{source.root}: holds the test images only, and training needs the whole set. Fetch it: "
+                f'python -c "from torchvision.datasets import CIFAR100; '
+                f"CIFAR100('{source.root.parent}', download=True)\""
+            )
         (labels,) = arrays(source.root / "labels.npz", ["labels"])
         return Images(planes(tiles(source.root / "test.webp", 10_000)), labels.astype(np.int64))
     if source.layout == "folder of images":

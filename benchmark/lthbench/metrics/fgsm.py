@@ -7,13 +7,9 @@ from lthbench.kinds import Context, Metric, Score, Value
 
 def measure(context: Context) -> list[Value]:
     """Accuracy on attacked test images. Counts those that could not be attacked (zero gradient)."""
-    from lthbench.scoring import hits, mean_and_error
+    from lthbench.scoring import attacked_accuracy
 
-    logits = context.logits("fgsm")
-    zeros = int(logits.notes.get("zero_gradients", 0))
-    reason = f"{zeros} images have a zero gradient and stand unattacked" if zeros else ""
-    correct = hits(logits.values[0], logits.labels)
-    return [Value("fgsm_accuracy", *mean_and_error(correct), len(correct), reason=reason)]
+    return [attacked_accuracy("fgsm_accuracy", context.logits("fgsm"))]
 
 
 METRIC = Metric(

@@ -1,37 +1,77 @@
-"""The size of networks, from their widths alone: imports no torch, so that planning can use it."""
+"""The size of networks, from their widths alone: imports no torch, so that planning can use it.
+
+Each function counts the network of the module of the same name. Channels are ``free`` where the filters
+that make them can be removed, down to one, and ``bound`` where they are added to or put beside others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from lthbench.errors import BadInput
 from lthbench.kinds import Counts
 from lthbench.spec import Network
 
 
+def widths_of(network: Network, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """The widths of a network: its own, if it has any, or else the ``usual`` ones of its architecture."""
+    widths = network.widths or usual
+    if len(widths) != len(usual):
+        raise BadInput(f"{network.architecture} takes {len(usual)} widths, not {len(widths)}.")
+    return widths
+
+
+class Channels(NamedTuple):
+    """The channels of a layer: how many, and how many must stay."""
+
+    width: int
+    least: int
+
+
+def free(width: int) -> Channels:
+    """Channels of which all but one can go."""
+    return Channels(width, 1)
+
+
+def bound(width: int) -> Channels:
+    """Channels that must all stay."""
+    return Channels(width, width)
+
+
+def slid(size: int, kernel: int, stride: int, padding: int, *, ceil: bool = False) -> int:
+    """The size of the maps that a sliding window makes of maps of ``size`` pixels.
+
+    With ``ceil``, a last window may stick out of them.
+    """
+    room = size + 2 * padding - kernel
+    return (-(-room // stride) if ceil else room // stride) + 1
+
+
 class Tally:
-    """Adds up layers. ``least`` counts the same network with one filter where filters can be removed."""
+    """Adds up layers."""
 
     def __init__(self) -> None:
         self.parameters = self.prunable = self.macs = self.least = 0
 
     def convolution(
-        self, before: int, after: int, kernel: int, size: int, least: int, *, bias: bool = False
+        self, before: Channels, after: Channels, kernel: int, size: int, *, bias: bool = False
     ) -> None:
-        """A convolution that makes maps of ``size`` pixels, ``least`` of whose weights must stay."""
-        weights = before * after * kernel**2
-        self.parameters += weights + after * bias
+        """A convolution that makes maps of ``size`` pixels."""
+        weights = before.width * after.width * kernel**2
+        self.parameters += weights + after.width * bias
         self.prunable += weights
         self.macs += weights * size**2
-        self.least += least
+        self.least += before.least * after.least * kernel**2
 
-    def norm(self, channels: int) -> None:
+    def norm(self, channels: Channels) -> None:
         """A batch normalisation."""
-        self.parameters += 2 * channels
+        self.parameters += 2 * channels.width
 
-    def linear(self, before: int, after: int) -> None:
-        """A linear layer with bias."""
-        self.parameters += before * after + after
-        self.macs += before * after
+    def linear(self, before: Channels, after: int) -> None:
+        """A linear layer with bias, after pooling over all pixels."""
+        self.parameters += before.width * after + after
+        self.macs += before.width * after
 
     def counts(self) -> Counts:
         """What was added up."""
@@ -39,18 +79,121 @@ class Tally:
 
 
 def resnet_cifar(blocks: int, network: Network, widths: Sequence[int]) -> Counts:
-    """A ``networks.resnet_cifar.ResNet``: in each block, the filters of the first convolution can go."""
-    tally, size, before = Tally(), network.size, widths[0]
-    tally.convolution(network.channels, before, 3, size, 9 * network.channels * before)
+    """Basic blocks with shortcuts without parameters: the stem is bound, even where widths change."""
+    tally, size, before = Tally(), network.size, bound(widths[0])
+    tally.convolution(bound(network.channels), before, 3, size)
     tally.norm(before)
     for stage, width in enumerate(widths[1:]):
+        inner, after = free(width), bound(width)
         for block in range(blocks):
             if stage > 0 and block == 0:
-                size = (size + 1) // 2
-            tally.convolution(before, width, 3, size, 9 * before)
-            tally.convolution(width, width, 3, size, 9 * width)
-            tally.norm(width)
-            tally.norm(width)
-            before = width
+                size = slid(size, 3, 2, 1)
+            tally.convolution(before, inner, 3, size)
+            tally.norm(inner)
+            tally.convolution(inner, after, 3, size)
+            tally.norm(after)
+            before = after
+    tally.linear(before, network.classes)
+    return tally.counts()
+
+
+def resnet(
+    network: Network, widths: Sequence[int], blocks: Sequence[int], *, bottleneck: bool, large: bool
+) -> Counts:
+    """Basic or bottleneck blocks; the stem is free where all that reads it are convolutions."""
+    expansion = 4 if bottleneck else 1
+    tally = Tally()
+    before = (bound if widths[0] == widths[1] * expansion else free)(widths[0])
+    size = slid(network.size, 7, 2, 3) if large else network.size
+    tally.convolution(bound(network.channels), before, 7 if large else 3, size)
+    tally.norm(before)
+    if large:
+        size = slid(size, 3, 2, 1)
+    for stage, (width, count) in enumerate(zip(widths[1:], blocks, strict=True)):
+        inner, after = free(width), bound(width * expansion)
+        for block in range(count):
+            halves = stage > 0 and block == 0
+            fine, size = size, slid(size, 3, 2, 1) if halves else size
+            if bottleneck:
+                tally.convolution(before, inner, 1, fine)
+                tally.norm(inner)
+                tally.convolution(inner, inner, 3, size)
+                tally.norm(inner)
+                tally.convolution(inner, after, 1, size)
+            else:
+                tally.convolution(before, inner, 3, size)
+                tally.norm(inner)
+                tally.convolution(inner, after, 3, size)
+            tally.norm(after)
+            if halves or before.width != after.width:
+                tally.convolution(before, after, 1, size)
+                tally.norm(after)
+            before = after
+    tally.linear(before, network.classes)
+    return tally.counts()
+
+
+def wide_resnet(network: Network, widths: Sequence[int], blocks: int) -> Counts:
+    """Blocks that normalise first; the stem is free where the first block changes the width."""
+    tally, size = Tally(), network.size
+    before = (bound if widths[0] == widths[1] else free)(widths[0])
+    tally.convolution(bound(network.channels), before, 3, size)
+    for stage, width in enumerate(widths[1:]):
+        inner, after = free(width), bound(width)
+        for block in range(blocks):
+            halves = stage > 0 and block == 0
+            if halves:
+                size = slid(size, 3, 2, 1)
+            tally.norm(before)
+            tally.convolution(before, inner, 3, size)
+            tally.norm(inner)
+            tally.convolution(inner, after, 3, size)
+            if halves or before.width != after.width:
+                tally.convolution(before, after, 1, size)
+            before = after
+    tally.norm(before)
+    tally.linear(before, network.classes)
+    return tally.counts()
+
+
+def vgg(network: Network, widths: Sequence[int], stages: Sequence[int]) -> Counts:
+    """Convolutions in a row: all are free."""
+    tally, size, before = Tally(), network.size, bound(network.channels)
+    left = iter(widths)
+    for count in stages:
+        for _ in range(count):
+            after = free(next(left))
+            tally.convolution(before, after, 3, size, bias=True)
+            tally.norm(after)
+            before = after
+        size //= 2
+    tally.linear(before, network.classes)
+    return tally.counts()
+
+
+def googlenet(network: Network, widths: Sequence[int]) -> Counts:
+    """Inception modules: the stem and the 1x1 reductions are free, what the modules put together is not."""
+    tally = Tally()
+
+    def convolution(before: Channels, after: Channels, kernel: int, size: int) -> None:
+        tally.convolution(before, after, kernel, size)
+        tally.norm(after)
+
+    first, second, before = (free(width) for width in widths[:3])
+    size = slid(network.size, 7, 2, 3)
+    convolution(bound(network.channels), first, 7, size)
+    size = slid(size, 3, 2, 0, ceil=True)
+    convolution(first, second, 1, size)
+    convolution(second, before, 3, size)
+    for i, place in enumerate(range(3, len(widths), 6)):
+        plain, reduced3, conv3, reduced5, conv5, pooled = widths[place : place + 6]
+        if i in (0, 2, 7):
+            size = slid(size, 2 if i == 7 else 3, 2, 0, ceil=True)
+        convolution(before, bound(plain), 1, size)
+        for reduced, after in ((free(reduced3), conv3), (free(reduced5), conv5)):
+            convolution(before, reduced, 1, size)
+            convolution(reduced, bound(after), 3, size)
+        convolution(before, bound(pooled), 1, size)
+        before = bound(plain + conv3 + conv5 + pooled)
     tally.linear(before, network.classes)
     return tally.counts()

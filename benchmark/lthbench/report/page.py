@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -37,7 +38,9 @@ def render(summary: Summary) -> str:
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
         verdict_rows=verdict_rows(summary),
         main_figures=[f for f in drawn if f.title in wanted],
-        more_figures=[f for f in drawn if f.title not in wanted],
+        more_figures=_grouped(summary, {f.title: f for f in drawn}),
+        verdict_scores=[s for s in summary.scores if s.verdict],
+        more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
         rows=_rows(summary),
         kinds=_kinds(summary),
@@ -47,6 +50,15 @@ def render(summary: Summary) -> str:
         sparsity=present.sparsity,
         markup=Markup,
     )
+
+
+def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    """What belongs to the scores beside the verdict, by their group."""
+    groups: dict[str, list[Any]] = {}
+    for score in summary.scores:
+        if not score.verdict and score.title in by_title:
+            groups.setdefault(score.group, []).append(by_title[score.title])
+    return list(groups.items())
 
 
 def _card(summary: Summary, result: Any) -> dict[str, Any]:
@@ -88,7 +100,8 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             match = matches.get((method, sparsity, score.name))
             verdict = None if match is None else match.matches
             reason = (match.reason if match else "") or (cell.reason if cell else "")
-            cells.append({"text": cell.text if cell else "–", "matches": verdict, "reason": reason})
+            shown = {"text": cell.text if cell else "–", "matches": verdict, "reason": reason}
+            cells.append({"score": score, **shown})
         first = method == "dense" or sparsity == summary.sparsities[0]
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
         passed = bool(judged) and all(judged)

@@ -1,0 +1,109 @@
+"""Adversarial images within epsilon of the clean ones, in pixel units, largest change of any value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from lthbench.errors import StepFailed
+
+#: Madry et al. 2018: 20 steps of 2/255.
+PGD_STEPS, PGD_STEP = 20, 2.0 / 255.0
+
+#: ``attack(model, x, labels, epsilon, draw)`` gives images in [0, 1], and where nothing could be attacked.
+Attack = Callable[
+    [nn.Module, torch.Tensor, torch.Tensor, float, torch.Generator], tuple[torch.Tensor, torch.Tensor]
+]
+
+
+def fgsm(
+    model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``clip(x + epsilon * sign(gradient of the cross-entropy))``: Goodfellow et al. 2015.
+
+    The sign does not change with the gradient's length, so the gradient at the logits is taken in float64
+    and scaled to a largest entry of one: a confident network cannot hide behind underflow.
+    """
+    del draw
+    gradient = _gradient(model, x, labels)
+    return (x + epsilon * gradient.sign()).clamp(0.0, 1.0), _zero(gradient)
+
+
+def fgsm_random(
+    model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """FGSM from a random place in the box, clipped back to it: the reference code's default."""
+    start = _random_start(x, epsilon, draw)
+    gradient = _gradient(model, start, labels)
+    return _boxed(start + epsilon * gradient.sign(), x, epsilon), _zero(gradient)
+
+
+def pgd(
+    model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Projected gradient descent from a random start, 20 steps of 2/255: Madry et al. 2018."""
+    attacked = _random_start(x, epsilon, draw)
+    zero = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for _ in range(PGD_STEPS):
+        gradient = _gradient(model, attacked, labels)
+        zero &= _zero(gradient)
+        attacked = _boxed(attacked + PGD_STEP * gradient.sign(), x, epsilon)
+    return attacked, zero
+
+
+def autoattack(
+    model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The standard ensemble of Croce & Hein 2020, by their package."""
+    try:
+        from pyautoattack import AutoAttack
+    except ImportError as error:
+        raise StepFailed("AutoAttack is not installed: pip install 'lthbench[robust]'") from error
+    seed = int(torch.randint(0, 2**31, (1,), generator=draw))
+    with torch.enable_grad():
+        attack = AutoAttack(model, eps=epsilon, norm="Linf", seed=seed, version="standard", device=x.device)
+        attack.verbose = False
+        attacked, _ = attack.run_standard_evaluation(x.contiguous(), labels, batch_size=len(x))
+    return attacked.detach(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+
+#: By the name of the view.
+ATTACKS: dict[str, Attack] = {
+    "fgsm": fgsm,
+    "fgsm-random": fgsm_random,
+    "pgd": pgd,
+    "autoattack": autoattack,
+}
+
+
+def loss_direction(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The direction, at the logits ``[N, K]``, in which each image's cross-entropy grows; float64, max 1.
+
+    With q the softmax over the wrong classes alone, the gradient is (1 - p of the label) * (q - label): the
+    factor, which underflows or is lost in rounding where the network is sure, is left out.
+    """
+    wide = logits.double()
+    truth = torch.nn.functional.one_hot(labels, wide.shape[1]).to(wide)
+    return wide.masked_fill(truth.bool(), -torch.inf).softmax(1) - truth
+
+
+def _gradient(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    x = x.detach().requires_grad_(True)
+    logits = model(x)
+    (gradient,) = torch.autograd.grad(logits, x, loss_direction(logits.detach(), labels).to(logits))
+    return gradient
+
+
+def _zero(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient.flatten(1).abs().amax(1) == 0
+
+
+def _random_start(x: torch.Tensor, epsilon: float, draw: torch.Generator) -> torch.Tensor:
+    noise = torch.rand(x.shape, generator=draw).to(x) * (2.0 * epsilon) - epsilon
+    return (x + noise).clamp(0.0, 1.0)
+
+
+def _boxed(attacked: torch.Tensor, x: torch.Tensor, epsilon: float) -> torch.Tensor:
+    return torch.minimum(torch.maximum(attacked, x - epsilon), x + epsilon).clamp(0.0, 1.0)

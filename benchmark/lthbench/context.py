@@ -1,0 +1,85 @@
+"""What a metric sees when it is measured: read from the store when it is asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors.torch
+from torch import nn
+
+from lthbench import data, plan
+from lthbench.errors import StepFailed
+from lthbench.kinds import Images, Logits
+from lthbench.masks import Mask
+from lthbench.predict import ready
+from lthbench.spec import Measure, Predict, Weights
+
+if TYPE_CHECKING:
+    from lthbench.runner import Runner
+
+
+class StoredContext:
+    """What a metric sees: the stored logits of a network, the network itself, and its dense parent."""
+
+    def __init__(self, runner: Runner, step: Measure, subject: Weights):
+        self._runner, self._store, self._step, self._subject = runner, runner.store, step, subject
+        self._read: dict[str, Logits] = {}
+
+    @property
+    def reference(self) -> StoredContext:
+        """The context of the dense parent."""
+        if self._step.reference is None:
+            raise StepFailed(
+                f"metric {self._step.metric} asks for the dense parent but is not declared relative"
+            )
+        return StoredContext(self._runner, self._step, self._step.reference)
+
+    def logits(self, name: str) -> Logits:
+        """The logits of one set of images."""
+        if name not in self._read:
+            inputs = dict(self._step.inputs)
+            if name not in inputs:
+                raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
+            step = Predict(self._subject, inputs[name])
+            tensors = safetensors.torch.load(self._store.read(step, "logits.safetensors"))
+            values = tensors["logits"].numpy()
+            if not np.isfinite(values).all():
+                raise StepFailed(f"the network's logits on {name} are not finite")
+            self._read[name] = Logits(values, tensors["labels"].numpy(), self._store.meta(step)["notes"])
+        return self._read[name]
+
+    def sets(self, prefix: str) -> dict[str, Logits]:
+        """The logits of ``prefix/...`` by their last name, in the task's order."""
+        names = [name for name, _ in self._step.inputs if name == prefix or name.startswith(f"{prefix}/")]
+        return {name.rpartition("/")[2]: self.logits(name) for name in names}
+
+    def constant(self) -> bool:
+        """Whether the network gave the same output for all images of some set that was read."""
+        return any(logits.notes.get("constant") for logits in self._read.values())
+
+    def forwards(self) -> int:
+        """The images (with strengths) whose logits were read."""
+        return sum(math.prod(logits.values.shape[:-1]) for logits in self._read.values())
+
+    def images(self, name: str) -> Images:
+        """The images of a set that the metric looks at itself."""
+        looks = dict(self._step.looks or ())
+        if name not in looks:
+            raise StepFailed(f"metric {self._step.metric} looks at {name!r}, which it does not declare")
+        inputs = looks[name]
+        return data.subset(data.load(inputs.data.name, inputs.split, self._runner.places), inputs.images)
+
+    def network(self) -> nn.Module:
+        """The network: on the device, in evaluation mode, its weights without gradients."""
+        return ready(self._runner.network(self._subject), self._runner.device)
+
+    def held(self) -> Mask | None:
+        """The network's mask; None for a dense one."""
+        return self._runner.held(self._subject)
+
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's images."""
+        network = plan.network_of(self._subject)
+        return network.channels, network.size, network.size

@@ -1,0 +1,78 @@
+"""Trees of photographs of any size, one folder for each class, named by WordNet id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import scandir
+from pathlib import Path
+
+from lthbench.errors import BadInput
+from lthbench.imagefiles import SUFFIXES
+from lthbench.kinds import Images, Source
+
+#: Sets that take up to so many bytes when decoded are read into memory.
+RESIDENT_BYTES = 4_000_000_000
+
+
+def locate_tree(
+    root: Path, name: str, parts: Mapping[str, int], classes: Sequence[str], flat: str = ""
+) -> Source | None:
+    """The tree ``root/part/class/image``, ``parts`` mapping each folder to its number of images.
+
+    None if no part is there. Raises BadInput for a tree that is there in part, naming a folder that lacks
+    images; ``flat`` is what to do about a part whose images lie in one folder.
+    """
+    if not any((root / part).is_dir() for part in parts):
+        return None
+    files: list[Path] = []
+    for part, count in parts.items():
+        folder = root / part
+        if not folder.is_dir():
+            raise BadInput(f"{root}: {name} is incomplete: missing the folder {part}.")
+        if flat and not (folder / classes[0]).is_dir() and any(_images(folder)):
+            raise BadInput(
+                f"{folder}: the images lie in one folder, and must be in one for each class. {flat}"
+            )
+        found: dict[Path, list[str]] = {}
+        for label in classes:
+            if not (folder / label).is_dir():
+                raise BadInput(f"{root}: {name} is incomplete: missing {(folder / label).relative_to(root)}.")
+            found[folder / label] = _images(folder / label)
+        total = sum(map(len, found.values()))
+        if total != count:
+            least = min(found, key=lambda f: len(found[f]))
+            raise BadInput(
+                f"{folder}: {name} has {count:,} images here, found {total:,}; "
+                f"the class with fewest is {least} with {len(found[least])}."
+            )
+        files += [at / image for at, images in found.items() for image in images]
+    return Source("folders of classes", root, tuple(files))
+
+
+def load_tree(source: Source, part: str, classes: Sequence[str], size: int, *, lazy: bool = False) -> Images:
+    """The images of ``root/part``, class by class, by file name, as they are evaluated."""
+    labels = {name: label for label, name in enumerate(classes)}
+    prefix = f"{source.root / part}/"
+    files = [path for path in source.files if path.as_posix().startswith(prefix)]
+    return photographs(files, [labels[path.parent.name] for path in files], size, lazy=lazy)
+
+
+def photographs(files: Sequence[Path], labels: Sequence[int], size: int, *, lazy: bool = False) -> Images:
+    """Photographs as they are evaluated: in memory if they fit into 4 GB, else (or if ``lazy``) a stream.
+
+    What is in memory is the middle square of each, and training crops come out of that square; a stream
+    cuts them out of the whole photograph.
+    """
+    import numpy as np
+
+    from lthbench.stream import Stream
+
+    stream = Stream(files, size)
+    resident = not lazy and stream.nbytes <= RESIDENT_BYTES
+    return Images(stream[:] if resident else stream, np.array(labels, dtype=np.int64))
+
+
+def _images(folder: Path) -> list[str]:
+    with scandir(folder) as entries:
+        found = [e.name for e in entries]
+    return sorted(n for n in found if n.lower().endswith(SUFFIXES) and not n.startswith("."))

@@ -1,0 +1,74 @@
+"""Imagenette: ten classes of ImageNet that are easily told apart, at 160 x 160 pixels.
+
+Read from fast.ai's archives as they unpack, whichever is there first in each folder that is searched:
+``imagenette2-320``, ``imagenette2``, ``imagenette2-160`` (its images are a little too small, and enlarged),
+each ``{train,val}/<WordNet id>/*.JPEG``. Its validation images are the test split. The shorter side becomes
+183 pixels, then the middle 160 x 160; training crops come out of that square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lthbench.datasets._folders import load_tree, locate_tree
+from lthbench.datasets.imagenet import MEAN, STD
+from lthbench.kinds import Dataset, Images, Source
+
+SPLITS = {"train": 9_469, "test": 3_925}
+_CLASSES = {
+    "n01440764": "tench",
+    "n02102040": "English springer",
+    "n02979186": "cassette player",
+    "n03000684": "chain saw",
+    "n03028079": "church",
+    "n03394916": "French horn",
+    "n03417042": "garbage truck",
+    "n03425413": "gas pump",
+    "n03445777": "golf ball",
+    "n03888257": "parachute",
+}
+_PARTS = {"train": "train", "test": "val"}
+
+
+def locate(folders: tuple[Path, ...], splits: Mapping[str, int] = SPLITS) -> Source | None:
+    """The first copy. Raises BadInput for one that is there in part, by the numbers in ``splits``."""
+    parts = {_PARTS[split]: count for split, count in splits.items()}
+    for folder in folders:
+        for name in ("imagenette2-320", "imagenette2", "imagenette2-160"):
+            found = locate_tree(folder / name, "Imagenette", parts, tuple(_CLASSES))
+            if found:
+                return found
+    return None
+
+
+def load(source: Source, split: str) -> Images:
+    """One split: train (9,469) or test (3,925), class by class, by file name."""
+    return load_tree(source, _PARTS[split], tuple(_CLASSES), 160)
+
+
+def download(folder: Path) -> None:
+    """Fetch the archive of 320-pixel images (342 MB) into ``folder`` through torchvision."""
+    import torchvision.datasets
+
+    torchvision.datasets.Imagenette(str(folder), split="train", size="320px", download=True)
+
+
+DATASET = Dataset(
+    name="imagenette",
+    version=1,
+    title="Imagenette, photographs at 160 x 160 pixels",
+    source="Howard 2019, github.com/fastai/imagenette, version 2; images are from ImageNet",
+    licence="Apache-2.0 (the collection); ImageNet's terms for the photographs",
+    classes=tuple(_CLASSES.values()),
+    channels=3,
+    size=160,
+    mean=MEAN,
+    std=STD,
+    splits=SPLITS,
+    locate=locate,
+    load=load,
+    obtain="Fetch it with --download (342 MB, by torchvision), or name a folder that holds imagenette2-320, "
+    "imagenette2 or imagenette2-160 with --data DIR.",
+    download=download,
+)

@@ -1,0 +1,63 @@
+"""Calibration beyond the plain ECE: adaptive bins, without bias, over all classes; reliability diagram."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+BINS = 15
+
+
+def measure(context: Context) -> list[Value]:
+    """Three calibration errors on test images, and accuracy and confidence in each bin."""
+    import numpy as np
+
+    from lthbench import scoring
+
+    logits = context.logits("test")
+    probabilities = np.exp(scoring.log_softmax(logits.values))
+    confidence = np.exp(scoring.log_confidence(logits.values))
+    correct = scoring.hits(logits.values, logits.labels)
+    n = len(correct)
+    equal = scoring.equal_mass_bins(confidence, BINS)
+    values = [
+        Value("adaptive_ece", *scoring.binned_error(confidence, correct, equal, BINS), n),
+        Value("debiased_calibration_error", *scoring.debiased_error(confidence, correct, equal, BINS), n),
+        Value("sce", *scoring.static_calibration_error(probabilities, logits.labels, BINS), n),
+    ]
+    member = scoring.calibration_bins(confidence, BINS)
+    for b in range(BINS):
+        inside = member == b
+        if inside.any():
+            size, name = int(inside.sum()), f"{b / BINS:.3f}-{(b + 1) / BINS:.3f}"
+            values.append(Value("bin_accuracy", *scoring.mean_and_error(correct[inside]), size, name))
+            values.append(Value("bin_confidence", *scoring.mean_and_error(confidence[inside]), size, name))
+    return values
+
+
+def _score(name: str, title: str, *, higher: bool = False) -> Score:
+    return Score(name, title, "fraction", higher, 0.0, 1.0, "uncertainty")
+
+
+METRIC = Metric(
+    name="calibration",
+    version=1,
+    title="calibration, further measures",
+    formula=(
+        "adaptive: ECE over 15 bins of equally many images; debiased: root of sum n_b/N * ((acc - conf)^2 - "
+        "acc (1 - acc) / (n_b - 1)) over the same bins, 0 where negative; SCE: mean over classes of sum over "
+        "15 equal-width bins of n_bk/N * |acc - conf|"
+    ),
+    source=(
+        "adaptive ECE and SCE: Nixon et al. 2019, Measuring Calibration in Deep Learning; debiased: Kumar et "
+        "al. 2019, Verified Uncertainty Calibration, definition 5.1"
+    ),
+    scores=(
+        _score("adaptive_ece", "adaptive ECE"),
+        _score("debiased_calibration_error", "debiased calibration error"),
+        _score("sce", "SCE"),
+        _score("bin_accuracy", "accuracy in a bin of confidence", higher=True),
+        _score("bin_confidence", "confidence in a bin", higher=True),
+    ),
+    needs=("test",),
+    measure=measure,
+)

@@ -1,0 +1,70 @@
+"""How sharp the loss is: traces and the largest eigenvalue of its Hessian."""
+
+from __future__ import annotations
+
+import math
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+#: Images behind the eigenvalue: the graph of their gradient is held in memory.
+EIGENVALUE_IMAGES = 100
+
+
+def measure(context: Context) -> list[Value]:
+    """Traces over surviving weights and over pixels for each image, and the largest eigenvalue."""
+    import torch
+
+    from lthbench.curvature import top_eigenvalue, traces
+    from lthbench.scoring import mean_and_error
+
+    model, mask = context.network(), context.held()
+    device = next(model.parameters()).device
+    shown = context.images("geometry")
+    pixels = torch.from_numpy(shown.pixels[:]).to(device, torch.float32).div_(255.0)
+    labels = torch.from_numpy(shown.labels).to(device)
+    found = traces(model, pixels, mask)
+    n = len(labels)
+    alive = sum(
+        int(mask[name].sum()) if mask and name in mask else p.numel() for name, p in model.named_parameters()
+    )
+    few = EIGENVALUE_IMAGES
+    return [
+        Value("hessian_trace", *mean_and_error(found.weights), n),
+        Value("hessian_trace_per_parameter", *mean_and_error(found.weights / max(alive, 1)), n),
+        Value("hessian_trace_scaled", *mean_and_error(found.scaled), n),
+        Value("input_hessian_trace", *mean_and_error(found.pixels), n),
+        Value(
+            "hessian_top",
+            top_eigenvalue(model, pixels[:few], labels[:few], mask),
+            float("nan"),
+            min(few, n),
+        ),
+    ]
+
+
+def _score(name: str, title: str, low: float = 0.0, *, verdict: bool = False) -> Score:
+    return Score(name, title, "nats", False, low, math.inf, "geometry", verdict=verdict)
+
+
+METRIC = Metric(
+    name="hessian",
+    version=1,
+    title="loss geometry",
+    formula="trace of the Hessian of the mean cross-entropy, exact: sum_k |J' b_k|^2; top eigenvalue",
+    source=(
+        "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
+        "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
+        "for piecewise linear networks. Scaled: each term times the squared parameter"
+    ),
+    scores=(
+        _score("hessian_trace", "Hessian trace", verdict=True),
+        _score("hessian_trace_per_parameter", "Hessian trace / parameter"),
+        _score("hessian_trace_scaled", "scaled Hessian trace"),
+        _score("input_hessian_trace", "input Hessian trace"),
+        _score("hessian_top", "top Hessian eigenvalue", -math.inf),
+    ),
+    needs=(),
+    looks=("geometry",),
+    passes=45.0,
+    measure=measure,
+)

@@ -1,0 +1,73 @@
+"""Uncertainty under corruption: does the network know less when it sees less?"""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.ece import BINS
+
+
+def measure(context: Context) -> list[Value]:
+    """ECE, NLL and Brier score, mean over severities: over all kinds, and of each kind."""
+    import numpy as np
+
+    from lthbench import scoring
+
+    eces, losses, briers = {}, {}, {}
+    for kind, logits in context.sets("corrupted").items():
+        n = len(logits.labels)
+        p = scoring.log_softmax(logits.values)
+        truth = np.eye(p.shape[2])[logits.labels]
+        losses[kind] = -np.take_along_axis(p, logits.labels[None, :, None], 2)[:, :, 0].mean(0)
+        briers[kind] = ((np.exp(p) - truth) ** 2).sum(2).mean(0)
+        eces[kind] = np.mean(
+            [
+                scoring.resampled_ece(
+                    np.exp(scoring.log_confidence(one)), scoring.hits(one, logits.labels), BINS
+                )
+                for one in logits.values
+            ],
+            axis=0,
+        )
+    values = []
+    for variant, kinds in [("", list(losses)), *((k, [k]) for k in losses)]:
+        value, *spread = np.mean([eces[k] for k in kinds], axis=0)
+        values += [
+            Value("corrupted_ece", float(value), float(np.std(spread, ddof=1)), n, variant),
+            Value(
+                "corrupted_nll",
+                *scoring.mean_and_error(np.mean([losses[k] for k in kinds], axis=0)),
+                n,
+                variant,
+            ),
+            Value(
+                "corrupted_brier",
+                *scoring.mean_and_error(np.mean([briers[k] for k in kinds], axis=0)),
+                n,
+                variant,
+            ),
+        ]
+    return values
+
+
+METRIC = Metric(
+    name="shift",
+    version=1,
+    title="uncertainty under corruption",
+    formula="ECE (15 bins), NLL and Brier score of each corrupted set, mean over severities and kinds",
+    source="Ovadia et al. 2019, Can You Trust Your Model's Uncertainty?; as in the code of Chen et al. 2022",
+    scores=(
+        Score("corrupted_ece", "ECE under corruption", "fraction", False, 0.0, 1.0, "uncertainty"),
+        Score("corrupted_nll", "NLL under corruption", "nats", False, 0.0, float("inf"), "uncertainty"),
+        Score(
+            "corrupted_brier",
+            "Brier score under corruption",
+            "squared probability",
+            False,
+            0.0,
+            2.0,
+            "uncertainty",
+        ),
+    ),
+    needs=("corrupted",),
+    measure=measure,
+)

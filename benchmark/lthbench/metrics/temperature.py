@@ -1,0 +1,43 @@
+"""Calibration after temperature scaling: what one number, fitted on validation images, can mend."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.ece import BINS
+
+
+def measure(context: Context) -> list[Value]:
+    """The temperature with the least NLL on validation images; ECE and NLL of test images with it."""
+    import numpy as np
+
+    from lthbench import scoring
+
+    held = context.logits("val")
+    logits = context.logits("test")
+    temperature = scoring.best_temperature(held.values, held.labels)
+    scaled = logits.values.astype(np.float64) / temperature
+    losses = -np.take_along_axis(scoring.log_softmax(scaled), logits.labels[:, None], 1)[:, 0]
+    confidence = np.exp(scoring.log_confidence(scaled))
+    correct = scoring.hits(logits.values, logits.labels)
+    n = len(losses)
+    return [
+        Value("temperature", temperature, float("nan"), len(held.labels)),
+        Value("ece_scaled", *scoring.expected_calibration_error(confidence, correct, BINS), n),
+        Value("nll_scaled", *scoring.mean_and_error(losses), n),
+    ]
+
+
+METRIC = Metric(
+    name="temperature",
+    version=1,
+    title="temperature scaling",
+    formula="T = argmin of the NLL of logits / T on validation images; ECE and NLL of test logits / T",
+    source="Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2",
+    scores=(
+        Score("temperature", "temperature", "ratio", False, 0.0, float("inf"), "uncertainty"),
+        Score("ece_scaled", "ECE, temperature-scaled", "fraction", False, 0.0, 1.0, "uncertainty"),
+        Score("nll_scaled", "NLL, temperature-scaled", "nats", False, 0.0, float("inf"), "uncertainty"),
+    ),
+    needs=("val", "test"),
+    measure=measure,
+)

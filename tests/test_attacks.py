@@ -1,0 +1,104 @@
+"""Attacks: inside the box, stronger with more steps, the same for the same seed."""
+
+import pytest
+import torch
+from torch import nn
+
+from lthbench import attacks, data, registry
+from lthbench.errors import StepFailed
+from lthbench.kinds import Architecture, Metric
+from lthbench.train import generator, train
+
+EPSILON = 8 / 255
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A ResNet-8 that was trained a little on real digits, ready to be scored."""
+    from lthbench.spec import Network, Recipe
+
+    torch.manual_seed(0)
+    model = registry.get(Architecture, "resnet8").build(Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)))
+    recipe = Recipe(4, 0, 32, 0.1, 0.9, True, 5e-4, "linear", 0.5, (), 1.0, 1, False, "float32")
+    train(model, data.load("digits", "train", ()), recipe, 0)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """Test digits in [0, 1], with labels."""
+    images = data.load("digits", "test", ())
+    return torch.from_numpy(images.pixels[:200]).float() / 255.0, torch.from_numpy(images.labels[:200])
+
+
+def accuracy(model, x, labels):
+    return float((model(x).argmax(1) == labels).float().mean())
+
+
+@pytest.mark.parametrize("name", ["fgsm", "fgsm-random", "pgd"])
+def test_an_attack_stays_in_the_box_and_depends_on_its_seed_alone(trained, shown, name):
+    x, labels = shown
+    before = x.clone()
+    first, zero = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("a"))
+    again, _ = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("a"))
+    other, _ = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("b"))
+    assert torch.equal(x, before)
+    assert float((first - x).abs().max()) <= EPSILON + 1e-6
+    assert 0.0 <= float(first.min()) <= float(first.max()) <= 1.0
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) == (name == "fgsm")
+    assert zero.shape == (200,)
+    assert not zero.any()
+
+
+def test_twenty_steps_are_stronger_than_one(trained, shown):
+    x, labels = shown
+    epsilon = 32 / 255
+    found = {n: attacks.ATTACKS[n](trained, x, labels, epsilon, generator("a"))[0] for n in ("fgsm", "pgd")}
+    clean = accuracy(trained, x, labels)
+    assert accuracy(trained, found["pgd"], labels) <= accuracy(trained, found["fgsm"], labels) < clean
+
+
+def test_pgd_against_a_linear_network_reaches_the_far_corner(shown):
+    """The loss grows along one direction, so every value ends epsilon away from the clean one, or clipped."""
+    x, labels = shown[0], shown[1] % 2
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight[0] = torch.where(torch.arange(64) % 3 == 0, 1.0, -1.0)
+        model[1].weight[1] = -model[1].weight[0]
+    attacked, _ = attacks.pgd(model, x, labels, EPSILON, generator("a"))
+    away = torch.sign(model[1].weight[1 - labels] - model[1].weight[labels]).reshape(x.shape)
+    assert torch.allclose(attacked, (x + EPSILON * away).clamp(0, 1), atol=1e-6)
+
+
+def test_a_network_without_a_gradient_is_counted(shown):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        model[1].weight.zero_()
+    attacked, zero = attacks.fgsm(model, *shown, EPSILON, generator("a"))
+    assert zero.all()
+    assert torch.equal(attacked, shown[0])
+
+
+def test_autoattack_that_is_not_installed_says_how_to_get_it(trained, shown, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    with pytest.raises(StepFailed, match=r"pip install 'lthbench\[robust\]'"):
+        attacks.autoattack(trained, *shown, EPSILON, generator("a"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_autoattack_is_at_least_as_strong_as_pgd(trained, shown):
+    pytest.importorskip("pyautoattack")
+    x, labels = shown[0][:40], shown[1][:40]
+    epsilon = 32 / 255
+    strong, _ = attacks.autoattack(trained, x, labels, epsilon, generator("a"))
+    weak, _ = attacks.pgd(trained, x, labels, epsilon, generator("a"))
+    assert float((strong - x).abs().max()) <= epsilon + 1e-5
+    assert accuracy(trained, strong, labels) <= accuracy(trained, weak, labels)
+
+
+def test_expensive_attacks_are_measured_only_when_asked_for():
+    assert {m.name for m in registry.every(Metric) if not m.usual} == {"pgd", "autoattack"}

@@ -1,0 +1,199 @@
+"""Calibration, temperature, shift and detection against scikit-learn, torchmetrics and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from torchmetrics.classification import MulticlassCalibrationError
+
+from lthbench import registry, scoring
+from lthbench.kinds import Logits, Metric
+
+
+class Given:
+    """A context that holds logits by name."""
+
+    def __init__(self, **sets):
+        self.held = {
+            k.replace("__", "/"): Logits(np.float32(v), np.int64(y), {}) for k, (v, y) in sets.items()
+        }
+
+    def logits(self, name):
+        """Those of this name."""
+        return self.held[name]
+
+    def sets(self, prefix):
+        """Those under the prefix."""
+        return {n.rpartition("/")[2]: v for n, v in self.held.items() if n.split("/")[0] == prefix}
+
+
+def measure(metric, context):
+    return {(v.score, v.variant): v for v in registry.get(Metric, metric).measure(context)}
+
+
+def sample(n=600, classes=5, seed=0, scale=2.5):
+    """Logits, and labels drawn by their probabilities: calibrated by construction."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, scale, (n, classes)).astype(np.float32)
+    return logits, (logits + rng.gumbel(size=logits.shape)).argmax(1)
+
+
+# ---------------------------------------------------------------------------------------- calibration
+
+
+def test_adaptive_bins_hold_equally_many_images():
+    confidence = np.random.default_rng(0).random(101)
+    member = scoring.equal_mass_bins(confidence, 15)
+    sizes = np.bincount(member, minlength=15)
+    assert sizes.max() - sizes.min() <= 1
+    assert all(confidence[member == b].max() <= confidence[member == b + 1].min() for b in range(14))
+
+
+def test_adaptive_ece_is_the_plain_formula_over_quantile_bins():
+    logits, labels = sample()
+    p = torch.from_numpy(logits).double().softmax(1).numpy()
+    confidence, hit = p.max(1), (p.argmax(1) == labels).astype(float)
+    parts = np.array_split(np.argsort(confidence), 15)  # 600 = 15 * 40
+    expected = sum(abs(hit[i].mean() - confidence[i].mean()) * len(i) for i in parts) / 600
+    assert measure("calibration", Given(test=(logits, labels)))["adaptive_ece", ""].value == pytest.approx(
+        expected
+    )
+
+
+def test_sce_is_the_mean_over_classes_of_the_ece_of_each_probability():
+    logits, labels = sample()
+    p = torch.from_numpy(logits).double().softmax(1).numpy()
+    total = 0.0
+    for k in range(5):
+        for low in np.arange(15) / 15:
+            inside = (p[:, k] > low) & (p[:, k] <= low + 1 / 15 + 1e-15)
+            if inside.any():
+                total += abs((labels[inside] == k).mean() - p[inside, k].mean()) * inside.mean()
+    assert measure("calibration", Given(test=(logits, labels)))["sce", ""].value == pytest.approx(
+        total / 5, abs=1e-9
+    )
+
+
+def test_the_debiased_error_of_calibrated_networks_is_smaller_than_the_plain_one():
+    """Labels drawn by the probabilities: the truth is 0; the plain squared error is biased by noise."""
+    plain, debiased = [], []
+    for seed in range(30):
+        logits, labels = sample(seed=seed)
+        found = measure("calibration", Given(test=(logits, labels)))
+        debiased.append(found["debiased_calibration_error", ""].value ** 2)
+        p = torch.from_numpy(logits).double().softmax(1).numpy()
+        hit, member = (p.argmax(1) == labels).astype(float), scoring.equal_mass_bins(p.max(1), 15)
+        plain.append(
+            np.mean([(hit[member == b].mean() - p.max(1)[member == b].mean()) ** 2 for b in range(15)])
+        )
+    assert np.mean(debiased) < 0.5 * np.mean(plain)
+
+
+def test_the_debiased_error_by_hand():
+    """One bin of four images with confidence 0.9, of which two are right."""
+    confidence, correct = np.full(4, 0.9), np.array([1.0, 1.0, 0.0, 0.0])
+    value, _ = scoring.debiased_error(confidence, correct, np.zeros(4, dtype=np.int64), 1)
+    assert value == pytest.approx(math.sqrt(0.4**2 - 0.25 / 3))
+
+
+def test_the_diagram_adds_up_to_the_ece():
+    logits, labels = sample()
+    found = measure("calibration", Given(test=(logits, labels)))
+    bins = [v for (score, v), _ in found.items() if score == "bin_accuracy"]
+    gap = sum(
+        found["bin_accuracy", b].n * abs(found["bin_accuracy", b].value - found["bin_confidence", b].value)
+        for b in bins
+    )
+    oracle = MulticlassCalibrationError(5, n_bins=15, norm="l1")
+    expected = oracle(torch.from_numpy(logits).double().softmax(1), torch.from_numpy(labels))
+    assert sum(found["bin_accuracy", b].n for b in bins) == 600
+    assert gap / 600 == pytest.approx(float(expected), abs=1e-6)
+
+
+# ---------------------------------------------------------------------------------------- temperature
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_logits_too_sure_is_found(true):
+    logits, labels = sample(6000, seed=1)
+    test, truth = sample(600, seed=2)
+    found = measure("temperature", Given(val=(logits * true, labels), test=(test * true, truth)))
+    assert found["temperature", ""].value == pytest.approx(true, rel=0.06)
+    expected = torch.nn.functional.cross_entropy(
+        torch.from_numpy(test * true).double() / found["temperature", ""].value, torch.from_numpy(truth)
+    )
+    assert found["nll_scaled", ""].value == pytest.approx(float(expected), rel=1e-6)
+    assert found["ece_scaled", ""].value < 0.08
+
+
+def test_the_temperature_is_a_minimum():
+    logits, labels = sample(500, seed=3)
+    best = scoring.best_temperature(logits * 4, labels)
+
+    def loss(t):
+        scaled = torch.from_numpy(logits).double() * 4 / t
+        return float(torch.nn.functional.cross_entropy(scaled, torch.from_numpy(labels)))
+
+    assert loss(best) <= min(loss(best * 1.01), loss(best / 1.01))
+
+
+# -------------------------------------------------------------------------------------- under corruption
+
+
+def test_uncertainty_under_corruption_is_the_mean_over_severities_and_kinds():
+    sets = {
+        f"corrupted__{k}": (np.stack([sample(200, seed=s + i)[0] for s in (0, 1)]), sample(200, seed=i)[1])
+        for i, k in enumerate(("fog", "snow"))
+    }
+    context = Given(**sets)
+    found = measure("shift", context)
+    oracle = MulticlassCalibrationError(5, n_bins=15, norm="l1")
+    eces, losses = {}, {}
+    for kind in ("fog", "snow"):
+        logits = context.logits(f"corrupted/{kind}")
+        truth = torch.from_numpy(logits.labels)
+        wide = torch.from_numpy(logits.values).double()
+        eces[kind] = np.mean([float(oracle(one.softmax(1), truth)) for one in wide])
+        losses[kind] = np.mean([float(torch.nn.functional.cross_entropy(one, truth)) for one in wide])
+        assert found["corrupted_ece", kind].value == pytest.approx(eces[kind], abs=1e-6)
+        assert found["corrupted_nll", kind].value == pytest.approx(losses[kind], rel=1e-6)
+    assert found["corrupted_ece", ""].value == pytest.approx(np.mean(list(eces.values())), abs=1e-6)
+    assert found["corrupted_nll", ""].value == pytest.approx(np.mean(list(losses.values())), rel=1e-6)
+    assert 0 < found["corrupted_ece", ""].se < 0.1
+
+
+# --------------------------------------------------------------------------------------------- detection
+
+
+def test_detection_agrees_with_scikit_learn_for_every_score():
+    inside, labels = sample(300, seed=1)
+    outside, strange = sample(200, seed=2, scale=1.5)
+    found = measure("ood", Given(test=(inside, labels), ood__other=(outside, strange)))
+    wide = [torch.from_numpy(x).double() for x in (inside, outside)]
+    truth = np.r_[np.ones(300), np.zeros(200)]
+    for variant, scores in {
+        "": [x.softmax(1).amax(1) for x in wide],
+        "energy": [x.logsumexp(1) for x in wide],
+        "max logit": [x.amax(1) for x in wide],
+    }.items():
+        both = torch.cat(scores).numpy()
+        assert found["ood_auroc", variant].value == pytest.approx(roc_auc_score(truth, both))
+        assert found["ood_aupr_in", variant].value == pytest.approx(average_precision_score(truth, both))
+        assert found["ood_aupr_out", variant].value == pytest.approx(
+            average_precision_score(1 - truth, -both)
+        )
+        false, right, _ = roc_curve(truth, both, drop_intermediate=False)
+        assert found["ood_fpr95", variant].value == pytest.approx(false[np.argmax(right >= 0.95)])
+
+
+def test_the_error_of_an_average_precision_is_that_of_resampling_it():
+    rng = np.random.default_rng(0)
+    positive, negative = np.round(rng.normal(1, 1, 80), 1), np.round(rng.normal(0, 1, 60), 1)
+    _, error = scoring.average_precision(positive, negative)
+    draws = []
+    for p, q in zip(scoring.resamples(80), scoring.resamples(60), strict=True):
+        both = np.concatenate([np.repeat(positive, p.astype(int)), np.repeat(negative, q.astype(int))])
+        draws.append(average_precision_score(np.r_[np.ones(80), np.zeros(60)], both))
+    assert error == pytest.approx(np.std(draws, ddof=1), rel=1e-9)
