@@ -82,6 +82,21 @@ def test_grasp_scores_sum_to_minus_the_squared_gradient_under_batch_statistics(m
     assert total == pytest.approx(-squared, rel=1e-3)
 
 
+def test_batches_add_up(batch):
+    """Without batch normalisation, scores of images shown in parts are those of all at once."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(72, 10)).double()
+    parts = [(batch[0][i : i + 30], batch[1][i : i + 30]) for i in range(0, 100, 30)]
+    for score in (snip.sensitivity, grasp.flow):
+        whole = score(model, iter([batch]), generator())["0.weight"]
+        assert torch.allclose(score(model, iter(parts), generator())["0.weight"], whole, rtol=1e-9)
+
+
+def test_many_classes_are_shown_fewer_images_each():
+    assert [snip.SENSITIVITY.scored_per_class(k) for k in (10, 100, 200, 1000)] == [10, 10, 5, 1]
+    assert synflow.FLOW.scored_per_class(10) == 0
+
+
 # -------------------------------------------------------------------------------------------- SynFlow
 
 

@@ -334,7 +334,8 @@ def flops(step: Step) -> float:
         return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
     if isinstance(step, Prune):
         criterion = registry.criterion(step.criterion)
-        images = criterion.per_class * network_of(step).classes or 1
+        classes = network_of(step).classes
+        images = criterion.scored_per_class(classes) * classes or 1
         return criterion.passes * criterion.rounds * images * forward_flops(step)
     if isinstance(step, Predict):
         inputs = step.inputs

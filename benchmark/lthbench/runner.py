@@ -21,9 +21,9 @@ import lthbench
 from lthbench import channels, data, masks, plan, registry
 from lthbench.context import StoredContext
 from lthbench.errors import Damaged, LthbenchError, StepFailed
-from lthbench.kinds import Architecture, Images, Metric
+from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
-from lthbench.predict import predict, ready
+from lthbench.predict import BATCH, predict, ready
 from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper
 from lthbench.store import Store
 from lthbench.train import generator, train
@@ -140,7 +140,7 @@ class Runner:
         for done in range(1, criterion.rounds + 1):
             if mask is not None:
                 masks.apply(model, mask)
-            scores = criterion.score(model, self._batches(step, criterion.per_class), draw)
+            scores = criterion.score(model, self._batches(step, criterion), draw)
             density = step.density ** (done / criterion.rounds)
             if criterion.unit == "filter":
                 mask = channels.top_filters(model, scores, density)
@@ -217,15 +217,18 @@ class Runner:
         images = data.load(step.data.name, "train", self.places)
         return data.subset(images, step.recipe.images)
 
-    def _batches(self, step: Prune, per_class: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(self, step: Prune, criterion: Criterion) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        network = plan.network_of(step)
         if step.data is None:
-            network = plan.network_of(step)
             ones = torch.ones(1, network.channels, network.size, network.size, device=self.device)
             yield ones, torch.zeros(1, dtype=torch.int64, device=self.device)
             return
+        per_class = criterion.scored_per_class(network.classes)
         images = data.per_class(data.load(step.data.name, "train", self.places), per_class)
-        pixels = torch.from_numpy(images.pixels).to(self.device, torch.float32).div_(255.0)
-        yield pixels, torch.from_numpy(images.labels).to(self.device)
+        for start in range(0, len(images.labels), BATCH):
+            part = np.ascontiguousarray(images.pixels[start : start + BATCH])
+            pixels = torch.from_numpy(part).to(self.device, torch.float32).div_(255.0)
+            yield pixels, torch.from_numpy(images.labels[start : start + BATCH]).to(self.device)
 
     # -------------------------------------------------------------------------------------- publishing
 

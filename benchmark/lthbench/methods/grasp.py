@@ -20,8 +20,8 @@ def flow(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -
     """Score w * (H g), g and H gradient and Hessian of the mean cross-entropy of the logits over 200.
 
     Wang et al. 2020, Picking Winning Tickets Before Training by Preserving Gradient Flow, equation 8: their
-    score is -w * (H g), and the highest are removed. One batch for both; batch normalisation uses the
-    batch's statistics, so sum(w * H g) = -sum(g * g). H g is the gradient of g . stop(g).
+    score is -w * (H g), and the highest are removed. The same images for both; batch normalisation uses
+    a batch's statistics, so sum(w * H g) = -sum(g * g) for one batch. H g is the gradient of g . stop(g).
     """
     import torch
     from torch.nn import functional as F
@@ -29,12 +29,23 @@ def flow(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -
     from lthbench.masks import prunable
 
     del generator
-    images, labels = next(batches)
     weights = prunable(model)
-    loss = F.cross_entropy(model(images) / TEMPERATURE, labels)
-    gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-    product = sum(((g * g.detach()).sum() for g in gradients), start=torch.zeros((), device=loss.device))
-    curved = torch.autograd.grad(product, list(weights.values()))
+    shown = list(batches)
+    count = sum(len(labels) for _, labels in shown)
+
+    def slopes(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        loss = F.cross_entropy(model(images) / TEMPERATURE, labels, reduction="sum") / count
+        return torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+
+    kept = slopes(*shown[0]) if len(shown) == 1 else None  # one batch needs no second forward pass
+    parts = [kept] if kept else [tuple(g.detach() for g in slopes(*batch)) for batch in shown]
+    whole = [torch.stack([g.detach() for g in layer]).sum(0) for layer in zip(*parts, strict=True)]
+    curved = [torch.zeros_like(w) for w in weights.values()]
+    for batch in shown:
+        own = kept or slopes(*batch)
+        product = torch.stack([(a * b).sum() for a, b in zip(own, whole, strict=True)]).sum()
+        for sofar, h in zip(curved, torch.autograd.grad(product, list(weights.values())), strict=True):
+            sofar += h
     return {name: w.detach() * h for (name, w), h in zip(weights.items(), curved, strict=True)}
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
     """Score |g * w|, g the gradient of the mean cross-entropy: the effect of removing each connection.
 
-    Lee et al. 2019, SNIP, equations 3 to 6. One batch; batch normalisation uses the batch's statistics,
-    as at the start of training. Dividing by the sum, as the paper does, leaves the order as it is.
+    Lee et al. 2019, SNIP, equations 3 to 6. Batch normalisation uses the statistics of a batch, as at the
+    start of training. Dividing by the sum, as the paper does, leaves the order as it is.
     """
     import torch
     from torch.nn import functional as F
@@ -25,11 +25,15 @@ def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Gener
     from lthbench.masks import prunable
 
     del generator
-    images, labels = next(batches)
     weights = prunable(model)
-    loss = F.cross_entropy(model(images), labels)
-    gradients = torch.autograd.grad(loss, list(weights.values()))
-    return {name: (g * w.detach()).abs() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+    total = {name: torch.zeros_like(w) for name, w in weights.items()}
+    shown = list(batches)
+    count = sum(len(labels) for _, labels in shown)
+    for images, labels in shown:
+        loss = F.cross_entropy(model(images), labels, reduction="sum") / count
+        for name, g in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
+            total[name] += g
+    return {name: (total[name] * w.detach()).abs() for name, w in weights.items()}
 
 
 SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10, passes=3.0)
