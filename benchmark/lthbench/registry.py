@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -27,19 +27,21 @@ _FOLDERS: dict[type, tuple[str, str]] = {
     Metric: ("metrics", "METRIC"),
 }
 _paths: dict[tuple[type, str], Path] = {}
+_imported: dict[tuple[type, str], object] = {}
 
 
 def names(kind: type[Any]) -> list[str]:
     """The names of all plug-ins of a kind, sorted. Imports none of them."""
     folder, _ = _FOLDERS[kind]
-    shipped = {p.stem.replace("_", "-") for p in (Path(__file__).parent / folder).glob("[!_]*.py")}
-    return sorted(shipped | set(_entry_points(folder)) | {n for k, n in _paths if k is kind})
+    return sorted(_shipped(folder) | set(_entry_points(folder)) | {n for k, n in _paths if k is kind})
 
 
 def get(kind: type[K], name: str) -> K:
     """The plug-in of this name, or in the file of this path (it has a slash or ends in .py)."""
     folder, attribute = _FOLDERS[kind]
     noun = folder.removesuffix("s")
+    if (kind, name) in _imported:
+        return _imported[kind, name]  # type: ignore[return-value]
     if "/" in name or name.endswith(".py"):
         return _from_path(kind, noun, attribute, Path(name))
     folded = {_fold(n): n for n in names(kind)}
@@ -52,9 +54,12 @@ def get(kind: type[K], name: str) -> K:
         return _from_path(kind, noun, attribute, _paths[kind, found])
     points = _entry_points(folder)
     if found in points:
-        return _record(kind, attribute, found, points[found].load(), points[found].value)
-    module = importlib.import_module(f"lthbench.{folder}.{found.replace('-', '_')}")
-    return _record(kind, attribute, found, module, f"lthbench.{folder}")
+        record = _record(kind, attribute, found, points[found].load(), points[found].value)
+    else:
+        module = importlib.import_module(f"lthbench.{folder}.{found.replace('-', '_')}")
+        record = _record(kind, attribute, found, module, f"lthbench.{folder}")
+    _imported[kind, found] = record
+    return record
 
 
 def every(kind: type[K]) -> list[K]:
@@ -64,10 +69,16 @@ def every(kind: type[K]) -> list[K]:
 
 def criterion(name: str) -> Criterion:
     """The pruning criterion of this name, from whichever method defines it."""
-    known = {m.criterion.name: m.criterion for m in every(Method) if m.criterion is not None}
+    known = _criteria(len(_paths))
     if name not in known:
         raise unknown("pruning criterion", name, known)
     return known[name]
+
+
+@lru_cache(maxsize=1)
+def _criteria(own_files: int) -> dict[str, Criterion]:
+    """All criteria; made anew when a user's own file was taken in."""
+    return {m.criterion.name: m.criterion for m in every(Method) if m.criterion is not None}
 
 
 def version(kind: type[Any], name: str) -> str:
@@ -111,6 +122,11 @@ def _criterion_name(method: str) -> str:
 
 def _fold(name: str) -> str:
     return name.strip().lower().replace("_", "").replace("-", "")
+
+
+@cache
+def _shipped(folder: str) -> frozenset[str]:
+    return frozenset(p.stem.replace("_", "-") for p in (Path(__file__).parent / folder).glob("[!_]*.py"))
 
 
 @cache
