@@ -26,8 +26,8 @@ from lthbench.train import generator
 #: Up to so many classes the trace is exact; beyond, it is the mean over this many random combinations.
 EXACT_CLASSES = 20
 PROBES = 10
-#: Images in one pass: the unfolded inputs of all convolutions are held at once.
-CHUNK = 16
+#: Images in one pass: at most so many, and no more gradient values of one layer than this.
+CHUNK, CHUNK_VALUES = 16, 64_000_000
 
 
 class Traces(NamedTuple):
@@ -49,10 +49,9 @@ def traces(model: nn.Module, images: torch.Tensor, mask: Mask | None) -> Traces:
     normalisation.
     """
     layers = _layers(model)
-    found = [
-        _chunk(model, layers, part, mask or {}, start * CHUNK)
-        for start, part in enumerate(torch.split(images, CHUNK))
-    ]
+    largest = max(p.numel() for p in model.parameters()) * max(EXACT_CLASSES // 2, PROBES)
+    parts = torch.split(images, max(1, min(CHUNK, CHUNK_VALUES // largest)))
+    found = [_chunk(model, layers, part, mask or {}, place) for place, part in enumerate(parts)]
     weights, scaled, pixels = (torch.cat(sums).cpu().numpy() for sums in zip(*found, strict=True))
     return Traces(weights, scaled, pixels)
 
@@ -88,37 +87,49 @@ def _chunk(
     finally:
         for hook in hooks:
             hook.remove()
-    sums = [torch.zeros(len(images), dtype=torch.float64, device=images.device) for _ in range(3)]
-    ready = {name: _prepared(layers[name], inputs[name]) for name in layers}
-    for direction, share in _directions(logits.detach(), first):
-        *slopes, pull = torch.autograd.grad(
-            logits, [*outputs.values(), x], direction.to(logits), retain_graph=True
-        )
-        sums[2] += share * pull.flatten(1).double().square().sum(1)
-        for name, slope in zip(outputs, slopes, strict=True):
-            for parameter, gradient in _per_image(layers[name], ready[name], slope):
-                weight = getattr(layers[name], parameter).detach()
-                held = mask.get(f"{name}.{parameter}")
-                if held is not None:
-                    gradient = gradient * held.to(gradient.device)
-                sums[0] += share * gradient.flatten(1).square().sum(1, dtype=torch.float64)
-                sums[1] += share * (gradient * weight).flatten(1).square().sum(1, dtype=torch.float64)
-    return sums[0], sums[1], sums[2]
+    directions = _directions(logits.detach(), first).to(logits)
+    pulls = [
+        torch.autograd.grad(logits, [*outputs.values(), x], direction, retain_graph=True)
+        for direction in directions
+    ]
+    pixels = sum_of_squares([pull[-1] for pull in pulls])
+    weights = torch.zeros_like(pixels)
+    scaled = torch.zeros_like(pixels)
+    for place, name in enumerate(outputs):
+        layer, ready = layers[name], _prepared(layers[name], inputs[name])
+        slopes = torch.stack([pull[place] for pull in pulls], 1)  # [N, K, ...]
+        for parameter, gradients in _per_image(layer, ready, slopes):
+            value = getattr(layer, parameter).detach().reshape(-1)
+            kept = (
+                mask[f"{name}.{parameter}"].reshape(-1).to(value) if f"{name}.{parameter}" in mask else None
+            )
+            alive = torch.ones_like(value) if kept is None else kept
+            # One product sums the squares twice: as they are, and times the squared parameters.
+            both = gradients.flatten(2).square_() @ torch.stack([alive, alive * value.square()], 1)
+            totals = both.double().sum(1)
+            weights += totals[:, 0]
+            scaled += totals[:, 1]
+    return weights, scaled, pixels
 
 
-def _directions(logits: torch.Tensor, first: int) -> Iterator[tuple[torch.Tensor, float]]:
-    """The b_k ``[N, K]``, or random combinations of them, with the weight of each in the sum."""
+def sum_of_squares(parts: list[torch.Tensor]) -> torch.Tensor:
+    """For each image, the sum over all parts and entries; float64."""
+    return torch.stack([p.flatten(1).double().square().sum(1) for p in parts]).sum(0)
+
+
+def _directions(logits: torch.Tensor, first: int) -> torch.Tensor:
+    """The b_k ``[K, N, K]``, or a few random combinations of them, scaled to the same sum of squares."""
     p = logits.double().softmax(1)
     count, classes = p.shape
     if classes <= EXACT_CLASSES:
-        for k in range(classes):
-            yield p[:, k : k + 1].sqrt() * (F.one_hot(torch.tensor(k, device=p.device), classes) - p), 1.0
-        return
-    for probe in range(PROBES):
-        draw = generator("curvature", first, probe)
-        signs = torch.randint(0, 2, (count, classes), generator=draw).to(p) * 2.0 - 1.0
-        root = p.sqrt() * signs
-        yield root - p * root.sum(1, keepdim=True), 1.0 / PROBES
+        signs = torch.eye(classes, dtype=p.dtype, device=p.device)[:, None, :].expand(-1, count, -1)
+        scale = 1.0
+    else:
+        draws = (generator("curvature", first, probe) for probe in range(PROBES))
+        signs = torch.stack([torch.randint(0, 2, (count, classes), generator=d) for d in draws]).to(p) * 2 - 1
+        scale = PROBES**-0.5
+    root = p.sqrt() * signs * scale
+    return root - p * root.sum(2, keepdim=True)
 
 
 def _prepared(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
@@ -137,23 +148,27 @@ def _prepared(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
 
 
 def _per_image(
-    layer: nn.Module, ready: torch.Tensor, slope: torch.Tensor
+    layer: nn.Module, ready: torch.Tensor, slopes: torch.Tensor
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """The gradient of each parameter for each image: ``[N, *parameter.shape]``."""
-    n = len(slope)
+    """The gradient of each parameter for each image and direction: ``[N, K, *parameter.shape]``.
+
+    ``slopes`` are those by the layer's output, ``[N, K, *output.shape]``.
+    """
+    n, k = slopes.shape[:2]
     if isinstance(layer, nn.Conv2d):
-        flat = slope.reshape(n, slope.shape[1], -1)
-        yield "weight", torch.bmm(flat, ready.transpose(1, 2)).reshape(n, *layer.weight.shape)
+        flat = slopes.flatten(3)
+        product = torch.bmm(flat.reshape(n, -1, flat.shape[3]), ready.transpose(1, 2))
+        yield "weight", product.reshape(n, k, *layer.weight.shape)
         if layer.bias is not None:
-            yield "bias", flat.sum(2)
+            yield "bias", flat.sum(3)
     elif isinstance(layer, nn.BatchNorm2d):
         if layer.affine:
-            yield "weight", (slope * ready).sum((2, 3))
-            yield "bias", slope.sum((2, 3))
+            yield "weight", (slopes * ready[:, None]).sum((3, 4))
+            yield "bias", slopes.sum((3, 4))
     elif isinstance(layer, nn.Linear):
-        yield "weight", slope[:, :, None] * ready[:, None, :]
+        yield "weight", slopes[:, :, :, None] * ready[:, None, None, :]
         if layer.bias is not None:
-            yield "bias", slope
+            yield "bias", slopes.clone()
 
 
 def top_eigenvalue(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> float:
