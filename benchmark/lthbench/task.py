@@ -57,7 +57,7 @@ class Evaluation:
     corruptions: tuple[str, ...]
     severities: tuple[int, ...]
     fgsm_epsilon_255: int
-    geometry_images: int = 500
+    geometry_images: int
     corruption_source: str | None = None
 
 

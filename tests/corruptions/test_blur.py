@@ -10,7 +10,7 @@ from scipy import ndimage
 from lthbench.corruptions import _filters, blur
 from lthbench.train import generator
 
-each_severity = pytest.mark.parametrize("severity", (1, 2, 3, 4, 5))
+each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])
 
 
@@ -94,7 +94,7 @@ def test_images_smaller_than_the_reach_of_glass_stay_whole():
 
 
 @each_severity
-@pytest.mark.parametrize("size", [32, pytest.param(224, marks=pytest.mark.slow)])
+@each_size
 def test_glass_blur_is_the_published_one_on_the_same_draws(
     severity, size, photographs, as_batch, apply, published
 ):
@@ -109,8 +109,9 @@ def test_glass_blur_is_the_published_one_on_the_same_draws(
         moves = torch.randint(-far, far, (2, 2, size - 2 * far, size - 2 * far), generator=draw).numpy()
         pictures = np.stack([copied_in_turn(p, m, far) for p, m in zip(pictures, moves, strict=True)])
     done = apply("glass_blur", as_batch(photographs(size)), severity, seed=5)
-    far_off = np.abs(done - smooth(pictures / 255.0)) > 1e-5
-    assert far_off.mean() < 3e-3, "a level may be cut one lower in float32"
+    off = np.abs(done - smooth(pictures / 255.0))
+    assert off.max() < 1.01 / 255
+    assert (off > 1e-5).mean() < 1e-2, "a value may be cut to the next level in float32"
 
 
 # ------------------------------------------------------------------------------------------------ motion

@@ -12,7 +12,7 @@ from scipy import ndimage
 from lthbench.corruptions import digital
 from lthbench.train import generator
 
-each_severity = pytest.mark.parametrize("severity", (1, 2, 3, 4, 5))
+each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])
 
 

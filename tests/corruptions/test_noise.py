@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-each_severity = pytest.mark.parametrize("severity", (1, 2, 3, 4, 5))
+each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])
 
 

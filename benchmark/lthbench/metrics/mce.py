@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lthbench.corruptions import EXTRA, FIFTEEN, STAND_INS
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
     from lthbench.scoring import Floats
+
+#: The published selections of kinds, by the name of their variant.
+SELECTIONS = {"15": FIFTEEN, "19": (*FIFTEEN, *EXTRA)}
+
+
+def measure(context: Context) -> list[Value]:
+    """The mCE and the relative mCE with their published selections of kinds, and the corruption error."""
+    import numpy as np
+
+    from lthbench.scoring import mean_and_error
+
+    own, dense = _errors(context), _errors(context.reference)
+    ours, theirs = np.stack(list(own.values())), np.stack(list(dense.values()))
+    n = ours.shape[1]
+    clean, clean_dense = _clean(context), _clean(context.reference)
+    kinds = list(own)
+    values = []
+    for variant, chosen in {"": kinds, **_selections(kinds)}.items():
+        rows = [kinds.index(k) for k in chosen]
+        values.append(_ratio("mce", variant, chosen, ours[rows], theirs[rows], "makes no error"))
+        lost, lost_dense = ours[rows] - clean, theirs[rows] - clean_dense
+        values.append(_ratio("relative_mce", variant, chosen, lost, lost_dense, "loses no accuracy"))
+    values.append(Value("corruption_error", *mean_and_error(ours.mean(0)), n))
+    values += [Value("corruption_error", *mean_and_error(e), n, kind) for kind, e in own.items()]
+    return values
 
 
 def _errors(context: Context) -> dict[str, Floats]:
@@ -18,36 +44,53 @@ def _errors(context: Context) -> dict[str, Floats]:
     return {kind: 1.0 - hits(logits.values, logits.labels).mean(0) for kind, logits in sets}
 
 
-def measure(context: Context) -> list[Value]:
-    """The mCE, the mean corruption error it is made of, and that of each kind."""
-    import numpy as np
+def _clean(context: Context) -> Floats:
+    """Whether each image is misclassified as it is: the same images, in the same order."""
+    from lthbench.scoring import hits
 
-    from lthbench.scoring import mean_and_error, resamples
+    logits = context.logits("uncorrupted")
+    return 1.0 - hits(logits.values, logits.labels)
 
-    own, dense = _errors(context), _errors(context.reference)
-    ours, theirs = np.stack(list(own.values())), np.stack(list(dense.values()))
+
+def _selections(kinds: list[str]) -> dict[str, list[str]]:
+    """The published selections all of whose kinds (or what stands in for them) are there, by variant."""
+    found = {}
+    for variant, names in SELECTIONS.items():
+        chosen = [name if name in kinds else STAND_INS.get(name, name) for name in names]
+        if set(chosen) <= set(kinds):
+            found[variant] = chosen
+    return found
+
+
+def _ratio(score: str, variant: str, kinds: list[str], ours: Floats, theirs: Floats, lack: str) -> Value:
+    """The mean over kinds of sum of ours / sum of theirs (``[kinds, images]``), with its bootstrap error.
+
+    Undefined unless all sums of the dense parent's are positive; the error, unless those of all resamples.
+    """
+    from lthbench.scoring import resamples
+
     n = ours.shape[1]
+    # Sums of shares of severities: what is below a share of one image is rounding.
+    least = 1e-9
+    empty = [kind for kind, total in zip(kinds, theirs.sum(1), strict=True) if total <= least]
+    if empty:
+        reason = f"undefined: the dense parent {lack} under {', '.join(empty)}"
+        return Value(score, float("nan"), float("nan"), n, variant, reason)
     counts = resamples(n)
-    if (theirs.sum(1) > 0).all():
-        ratio = float((ours.sum(1) / theirs.sum(1)).mean())
-        with np.errstate(divide="ignore", invalid="ignore"):
-            resampled = ((counts @ ours.T) / (counts @ theirs.T)).mean(1)
-        error = float(resampled.std(ddof=1)) if np.isfinite(resampled).all() else float("nan")
-        values = [Value("mce", ratio, error, n)]
-    else:
-        kinds = [k for k, e in dense.items() if not e.any()]
-        reason = f"undefined: the dense parent makes no error under {', '.join(kinds)}"
-        values = [Value("mce", float("nan"), float("nan"), n, reason=reason)]
-    values.append(Value("corruption_error", *mean_and_error(ours.mean(0)), n))
-    values += [Value("corruption_error", *mean_and_error(e), n, kind) for kind, e in own.items()]
-    return values
+    below = counts @ theirs.T
+    error = float("nan")
+    if (below > least).all():
+        error = float(((counts @ ours.T) / below).mean(1).std(ddof=1))
+    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, n, variant)
 
 
 METRIC = Metric(
     name="mce",
-    version=1,
+    version=2,
     title="mean corruption error",
-    formula="mean over corruptions of (sum over severities of the error) / (the same of the dense parent)",
+    formula="mean over corruptions of (sum over severities of the error) / (the same of the dense parent); "
+    "relative mCE: the same of the error minus that on the uncorrupted images. Variants 15 and 19: the "
+    "published kinds without and with the extra ones, frost_procedural for frost where they are generated",
     source="Hendrycks & Dietterich 2019, section 4.1, with the dense parent of the same seed as reference",
     scores=(
         Score(
@@ -61,9 +104,18 @@ METRIC = Metric(
             verdict=True,
             spread_of="corruption_error",
         ),
+        Score(
+            "relative_mce",
+            "relative mCE (dense = 1)",
+            "ratio",
+            False,
+            float("-inf"),
+            float("inf"),
+            "generalization",
+        ),
         Score("corruption_error", "corruption error", "fraction", False, 0.0, 1.0, "generalization"),
     ),
-    needs=("corrupted",),
+    needs=("corrupted", "uncorrupted"),
     measure=measure,
     relative=True,
 )
