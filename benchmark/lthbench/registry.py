@@ -69,14 +69,14 @@ def every(kind: type[K]) -> list[K]:
 
 def criterion(name: str) -> Criterion:
     """The pruning criterion of this name, from whichever method defines it."""
-    known = _criteria(len(_paths))
+    known = _criteria(frozenset(_paths.items()))
     if name not in known:
         raise unknown("pruning criterion", name, known)
     return known[name]
 
 
 @lru_cache(maxsize=1)
-def _criteria(own_files: int) -> dict[str, Criterion]:
+def _criteria(own_files: frozenset[object]) -> dict[str, Criterion]:
     """All criteria; made anew when a user's own file was taken in."""
     return {m.criterion.name: m.criterion for m in every(Method) if m.criterion is not None}
 
