@@ -27,13 +27,15 @@ def write(
     from lthbench.report import markdown, page
     from lthbench.report.summary import summarise
 
-    folder.mkdir(parents=True, exist_ok=True)
     summary = summarise(table, facts, rule)
-    written = tables.write(table, facts, folder) if "csv" in formats else []
+    pages = {}
     if "md" in formats:
-        written.append(folder / "report.md")
-        tables.publish(written[-1], markdown.render(summary).encode())
+        pages["report.md"] = markdown.render(summary)
     if "html" in formats:
-        written.append(folder / "report.html")
-        tables.publish(written[-1], page.render(summary).encode())
+        pages["report.html"] = page.render(summary)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = tables.write(table, facts, folder) if "csv" in formats else []
+    for name, text in pages.items():
+        written.append(folder / name)
+        tables.publish(written[-1], text.encode())
     return written

@@ -15,8 +15,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # Stand-ins that become the page's own colours, so that a figure fits light and dark.
-_INK, _FAINT, _DENSE = "#010203", "#040506", "#070809"
-_PAGE_COLOURS = {_INK: "currentColor", _FAINT: "var(--line)", _DENSE: "var(--dense)"}
+INK, FAINT, DENSE = "#010203", "#040506", "#070809"
+_PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--line)", DENSE: "var(--dense)"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Figure:
 def style(summary: Summary, method: str) -> tuple[str, str]:
     """The colour and marker of a method: the same in all figures of a report."""
     place = summary.methods.index(method)
-    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    # Past eight methods colours come again, each with the next marker.
+    return COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
 def curves(summary: Summary) -> list[Figure]:
@@ -50,7 +51,7 @@ def marker(summary: Summary, method: str) -> str:
     axes.plot([0, 1, 2], [0, 0, 0], color=colour, lw=1.8)
     axes.plot([1], [0], color=colour, marker=shape, ms=6)
     axes.set_axis_off()
-    return _svg(canvas, f"legend {method}", hidden=True)
+    return svg(canvas, f"legend {method}", hidden=True)
 
 
 def _curve(summary: Summary, score: Shown) -> Figure:
@@ -64,9 +65,9 @@ def _curve(summary: Summary, score: Shown) -> Figure:
     if dense is not None and not math.isnan(dense.mean):
         spread = 0.0 if math.isnan(dense.spread) else dense.spread
         axes.axhspan(
-            (dense.mean - spread) * scale, (dense.mean + spread) * scale, color=_DENSE, alpha=0.18, lw=0
+            (dense.mean - spread) * scale, (dense.mean + spread) * scale, color=DENSE, alpha=0.18, lw=0
         )
-        axes.axhline(dense.mean * scale, color=_DENSE, lw=1.4, ls=(0, (5, 3)))
+        axes.axhline(dense.mean * scale, color=DENSE, lw=1.4, ls=(0, (5, 3)))
         words.append(f"dense {dense.text}")
     for method in summary.methods:
         found = [(s, summary.cell(method, s, score.name)) for s in summary.sparsities]
@@ -89,7 +90,7 @@ def _curve(summary: Summary, score: Shown) -> Figure:
     return Figure(
         score.title,
         f"{score.better}{', ' + score.unit_shown if score.unit_shown else ''}",
-        _svg(canvas, score.name),
+        svg(canvas, score.name),
         f"{score.header} over sparsity: {'; '.join(words)}.",
     )
 
@@ -111,15 +112,16 @@ def _axes(axes: object, summary: Summary) -> None:
         axes.set_xlim(_place(sparsities[0]) - margin, _place(sparsities[-1]) + margin)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.grid(axis="y", color=_FAINT, lw=0.7)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, lw=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, labelsize=8.5, length=0, pad=4)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.locator_params(axis="y", nbins=5)
 
 
-def _svg(canvas: object, name: str, hidden: bool = False) -> str:
+def svg(canvas: object, name: str, hidden: bool = False) -> str:
+    """A drawing as SVG for the page, its ids told apart by ``name``."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
@@ -128,16 +130,16 @@ def _svg(canvas: object, name: str, hidden: bool = False) -> str:
     # Text stays text, in the page's font; the salt makes the same figure the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
     # Several figures share one page: their ids must not meet.
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{slug}-", svg)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{slug}-", text)
     for stand_in, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else svg
+        text = text.replace(stand_in, colour)
+    return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text

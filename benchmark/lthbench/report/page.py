@@ -12,6 +12,7 @@ from markupsafe import Markup
 from lthbench import places, present
 from lthbench.report import figures
 from lthbench.report.markdown import provenance
+from lthbench.report.reliability import diagrams
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
 
 
@@ -41,6 +42,7 @@ def render(summary: Summary) -> str:
         more_figures=_grouped(summary, {f.title: f for f in drawn}),
         verdict_scores=[s for s in summary.scores if s.verdict],
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
+        diagrams=diagrams(summary),
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
         rows=_rows(summary),
         kinds=_kinds(summary),

@@ -1,0 +1,71 @@
+"""Reliability diagrams: how often the network is right where it says how sure it is."""
+
+from __future__ import annotations
+
+from lthbench import present
+from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.summary import Summary
+
+#: Sparsities in one diagram at most.
+SHOWN = 3
+
+
+def diagrams(summary: Summary) -> list[Figure]:
+    """One for each method: accuracy over confidence, in bins, at a few sparsities and for the dense parent.
+
+    Bins are means over seeds, weighted by images; bins with fewer than ten images are left out.
+    """
+    points = _points(summary)
+    return [_diagram(summary, m, points) for m in summary.methods if any(k[0] == m for k in points)]
+
+
+def _points(summary: Summary) -> dict[tuple[str, float], list[tuple[float, float, int]]]:
+    """Confidence, accuracy and images of each bin, by method and sparsity."""
+    table = summary.table
+    rows = table[table["score"].isin(["bin_accuracy", "bin_confidence"]) & (table["n"] > 0)]
+    found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
+    for (method, sparsity, _), bin_rows in rows.groupby(["method", "sparsity", "variant"], sort=True):
+        weighted = bin_rows.assign(sum=bin_rows["value"] * bin_rows["n"]).groupby("score")[["sum", "n"]].sum()
+        images = int(weighted["n"].min())
+        if len(weighted) == 2 and images >= 10:
+            means = weighted["sum"] / weighted["n"]
+            pair = float(means["bin_confidence"]), float(means["bin_accuracy"]), images
+            found.setdefault((method, float(sparsity)), []).append(pair)
+    return found
+
+
+def _diagram(
+    summary: Summary, method: str, points: dict[tuple[str, float], list[tuple[float, float, int]]]
+) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(3.7, 2.9))
+    axes = canvas.add_axes((0.125, 0.17, 0.855, 0.8))
+    axes.plot([0, 100], [0, 100], color=FAINT, lw=1.2)
+    colour, shape = style(summary, method)
+    there = [s for s in summary.sparsities if (method, s) in points]
+    step = max(1, -(-len(there) // SHOWN))
+    words = []
+    chosen = [("dense", 0.0), *((method, s) for s in there[step - 1 :: step])]
+    for place, key in enumerate(k for k in chosen if k in points):
+        x, y = ([100 * p[i] for p in points[key]] for i in (0, 1))
+        if key[0] == "dense":
+            axes.plot(x, y, color=DENSE, lw=1.4, ls=(0, (5, 3)), marker=".", ms=5)
+        else:
+            faded = 1.0 - 0.6 * (1.0 - place / max(len(chosen) - 1, 1))
+            axes.plot(x, y, color=colour, alpha=faded, lw=1.6, marker=shape, ms=4.5)
+        said = "dense" if key[0] == "dense" else present.sparsity(key[1])
+        words.append(f"{said}: " + ", ".join(f"{b:.0f} at {a:.0f}" for a, b in zip(x, y, strict=True)))
+    axes.set_xlabel("confidence, %", color=INK, fontsize=8.5)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, lw=0.7)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
+    levels = ", ".join(present.sparsity(s) for m, s in chosen if m != "dense")
+    return Figure(
+        method,
+        f"accuracy in %; stronger lines are sparser: {levels}",
+        svg(canvas, f"reliability {method}"),
+        f"Accuracy in per cent over confidence in per cent of {method}. {'; '.join(words)}.",
+    )
