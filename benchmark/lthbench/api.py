@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "lthbench-store"
 DEFAULT_REPORT = "lthbench-report"
+#: The share of images out of distribution that may be training images: published sets share a few.
+MAX_OVERLAP = 0.01
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def execute(
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written."""
     check_device(device)
+    if workers < 0:
+        raise BadInput(f"workers: must not be negative, got {workers}.")
     places = checked_folders(folder)
     store = Store(store_folder)
     store.check()
@@ -143,7 +147,8 @@ def _facts_readable(store: Store, step: Step) -> bool:
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
     """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one.
 
-    Of a set too large for memory only some are decoded: see ``data.check``.
+    Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
+    have been trained on: more than one image in a hundred in common is refused.
     """
     splits = set()
     for step in todo:
@@ -160,6 +165,15 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
     try:
         for name, split in sorted(splits):
             data.check(name, split, places)
+        trained_on = {name for name, split in splits if split == "train"}
+        for known in trained_on:
+            for stranger in sorted({name for name, _ in splits} - trained_on):
+                share = data.overlap(known, stranger, places)
+                if share > MAX_OVERLAP:
+                    raise BadInput(
+                        f"{100 * share:.0f} % of the images of {stranger} are training images of {known}: "
+                        "what was trained on is not out of distribution. Give another data set for ood."
+                    )
     finally:
         data.load.cache_clear()
 

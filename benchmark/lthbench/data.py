@@ -139,6 +139,24 @@ def order(count: int, salt: str) -> NDArray[np.int64]:
     return np.argsort(np.frombuffer(b"".join(ranks), dtype=">u8"), kind="stable")
 
 
+def overlap(trained_on: str, stranger: str, places: tuple[Path, ...]) -> float:
+    """The share of a data set's test images that are also training images of another, equal in all pixels.
+
+    0 for images of other sizes, and for those that are streamed.
+    """
+    import numpy as np
+
+    known, strange = load(trained_on, "train", places).pixels, load(stranger, "test", places).pixels
+    if known.shape[1:] != strange.shape[1:] or not isinstance(known, np.ndarray):
+        return 0.0
+    seen = {_fingerprint(image) for image in known}
+    return sum(_fingerprint(image) in seen for image in strange) / max(len(strange), 1)
+
+
+def _fingerprint(image: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
 def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
     """Whether and where the data set is there, or what is wrong with it, or how to get it."""
     dataset = registry.get(Dataset, name)

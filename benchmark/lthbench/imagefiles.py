@@ -34,7 +34,7 @@ def expect(layout: str, root: Path, names: Iterable[str]) -> Source | None:
 
 def class_folders(root: Path, splits: Sequence[str], classes: Sequence[str]) -> Source | None:
     """A tree ``root/split/class/image``, as torchvision's ImageFolder reads it; None if there is none."""
-    if not any((root / split).is_dir() for split in splits):
+    if not any((root / split / name).is_dir() for split in splits for name in classes):
         return None
     files: list[Path] = []
     for split in splits:
