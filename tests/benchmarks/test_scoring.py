@@ -13,7 +13,18 @@ from lthbench.runner import Runner
 from lthbench.spec import Measure, Predict
 from lthbench.store import Store
 
-METRICS = "accuracy generalization-gap mce fgsm ood ece nll brier calibration shift".split()
+METRICS = [
+    "accuracy",
+    "generalization-gap",
+    "mce",
+    "fgsm",
+    "ood",
+    "ece",
+    "nll",
+    "brier",
+    "calibration",
+    "shift",
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="scores of a ResNet-20", timer=time.process_time)]
 
