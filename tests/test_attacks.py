@@ -102,3 +102,15 @@ def test_autoattack_is_at_least_as_strong_as_pgd(trained, shown):
 
 def test_expensive_attacks_are_measured_only_when_asked_for():
     assert {m.name for m in registry.every(Metric) if not m.usual} == {"pgd", "autoattack"}
+
+
+def test_a_metric_whose_package_is_missing_is_refused_before_anything_runs(tiny_task, monkeypatch):
+    import importlib.util
+
+    from lthbench import api
+    from lthbench.errors import BadInput
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "pyautoattack" else find(n))
+    with pytest.raises(BadInput, match=r"metric autoattack needs .* pip install 'lthbench\[robust\]'"):
+        api.ask(tiny_task, metrics=["accuracy", "autoattack"])

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -54,6 +55,8 @@ def run(folder: Path, *words: object) -> tuple[int, str, str]:
         (("--sparsity", "0"), "sparsity 0 must lie between 0 and 1", "share of weights removed"),
         (("--sparsity", "1"), "sparsity 1 must lie between 0 and 1", ""),
         (("--sparsity", "0.5,1.5"), "sparsity 1.5 must lie between 0 and 1", ""),
+        (("--sparsity", "0.9999999999999"), "must lie between 0 and 1", ""),
+        (("--sparsity", "1e-13"), "sparsity 1e-13 must lie between 0 and 1", ""),
         (("--sparsity", "nan"), "sparsity nan must lie between 0 and 1", ""),
         (("--sparsity", "-0.5"), "sparsity -0.5 must lie between 0 and 1", ""),
         (("--sparsity", "abc"), "'abc' is not a number", "--sparsity"),
@@ -65,6 +68,8 @@ def run(folder: Path, *words: object) -> tuple[int, str, str]:
         (("--rounds", "1.5"), "'1.5' is not a whole number or a range", "--rounds"),
         (("--seeds", "0"), "at least one seed is needed", ""),
         (("--seeds", "-1"), "none below 0", ""),
+        (("--seeds", "9" * 30), "at most 10,000 seeds", ""),
+        (("--seeds", f"{2**63},"), "none above 9223372036854775807", ""),
         (("--seeds", "two"), "'two' is not a whole number or a range", "--seeds"),
         (("--workers", "-1"), "--workers", "0<=x<=256"),
         (("--progress", "loud"), "'loud'", "'plain'"),
@@ -127,6 +132,14 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, kind):
     assert [p.name for p in tmp_path.iterdir()] == [kind]
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, out, err = run(tmp_path, "--report", tmp_path / "file" / "deeper" / "report")
+    assert (code, out) == (2, "")
+    assert f"cannot be made; {tmp_path / 'file'} is a file" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_store_that_holds_other_things_is_refused(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "notes.txt").write_text("x")
@@ -183,6 +196,16 @@ def test_a_plan_says_what_would_run_and_writes_nothing(tmp_path):
     assert (account["sparsities"], account["seeds"], account["chain"]) == ([0.5, 0.75], [0, 1], "3")
     assert "train" in call(*words)[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_says_the_command_with_the_places_that_were_given(tmp_path):
+    words = ("plan", "--task", TASK, "--sparsity", "0.123456789", "--store", tmp_path / "my store")
+    said = json.loads(call(*words, "--json")[1])["command"]
+    assert said.endswith(f" --store '{tmp_path / 'my store'}'")
+    assert "--sparsity 0.123456789 " in said
+    assert "--data" not in said
+    again = [w.replace("run", "plan") if w == "run" else w for w in shlex.split(said)[1:]]
+    assert json.loads(call(*again, "--json")[1])["sparsities"] == [0.123456789]
 
 
 @pytest.mark.parametrize(

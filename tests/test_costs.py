@@ -1,8 +1,11 @@
 """What a plan says of costs and of empty layers."""
 
+from pathlib import Path
+
 import pytest
 
 from lthbench import api, plan, progress
+from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.registry import get
 from lthbench.spec import Prune, history
@@ -70,3 +73,28 @@ def test_masks_are_in_the_account_by_network(tiny_task, tmp_path):
     assert account["collapsed"] == {}
     assert sum(isinstance(s, Prune) for s in history(steps.entries[-1].network)) == 1
     assert account["flops"]["random"]["finding"] == 0.0
+
+
+def test_data_that_no_metric_asks_for_is_not_looked_for(tiny_task, tmp_path):
+    text = Path(tiny_task).read_text().replace('ood = ["photo-patches"]', 'ood = ["cifar100"]')
+    path = tmp_path / "strangers.toml"
+    path.write_text(text)
+    made = plan.plan(api.ask(str(path), seeds=1, metrics=["accuracy"]), ())
+    assert [d.name for d in made.sources] == ["digits"]
+    with pytest.raises(BadInput, match="cifar100"):
+        plan.plan(api.ask(str(path), seeds=1, metrics=["accuracy", "ood"]), ())
+
+
+def test_a_mask_that_was_lost_is_made_again_for_the_record(tiny_task, tmp_path):
+    from lthbench.runner import Runner
+    from lthbench.spec import mask_keeper
+    from lthbench.store import Store
+
+    made = plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
+    store = Store(tmp_path)
+    store.open()
+    Runner(store, ()).do(made.steps)
+    assert api.missing(made, store) == []
+    mask = mask_keeper(made.entries[-1].network)
+    (store.folder(mask) / "manifest.json").unlink()
+    assert api.missing(made, store) == [mask]

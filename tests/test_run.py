@@ -1,13 +1,17 @@
 """A run writes its report, told twice is done once, and takes in methods of one's own."""
 
 import io
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+import lthbench
 from lthbench import registry
 from lthbench.cli import main
+from lthbench.errors import BadInput
 
 TASK = str(Path(__file__).parent / "tiny.toml")
 
@@ -94,6 +98,44 @@ def test_a_report_of_what_is_no_run_is_refused(tmp_path, monkeypatch, source):
     assert f"{source}: has no scores.csv" in err
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('\n "seeds"', '\n "seds"'),
+        ('"aspects"', '"aspcts"'),
+        ('"environments": [', '"environments": [1, '),
+        ('"networks": {', '"networks": [], "n": {'),
+        ('"spread_of"', '"spred_of"'),
+    ],
+)
+def test_facts_that_were_changed_are_refused_and_nothing_is_written(first, tmp_path, old, new):
+    source = first[0] / "report"
+    text = (source / "run.json").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "run.json").write_text(text.replace(old, new, 1), encoding="utf-8")
+    (tmp_path / "scores.csv").write_bytes((source / "scores.csv").read_bytes())
+    before = contents(tmp_path)
+    code, out, err = call("report", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path}: run.json and scores.csv are not as a run wrote them" in err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to /dev/full")
+def test_the_report_is_written_even_where_the_verdict_cannot_be_printed(first, tmp_path):
+    words = ("--store", first[0] / "store", "--progress", "none", "--workers", 0, "--device", "cpu")
+    command = ["run", "--task", TASK, "--report", tmp_path / "report", *words]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "lthbench", *map(str, command)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (process.returncode, process.stderr) == (1, "Error: No space left on device\n")
+    assert contents(tmp_path / "report") == contents(first[0] / "report")
+
+
 def test_a_run_without_report_writes_none(first, tmp_path):
     words = ("--store", first[0] / "store", "--no-report", "--progress", "none")
     code, out, err = run(tmp_path, *words)
@@ -172,6 +214,8 @@ def test_a_method_of_ones_own_that_raises_is_reported(first, tmp_path, own_plugi
         ("x = 1", "must define METHOD = Method(...)"),
         ("METHOD = 'imp'", "must define METHOD = Method(...)"),
         (METHOD.replace('"worst-first"', '"imp"'), "the name 'imp' is taken"),
+        (METHOD.replace('"worst-first"', '"a:b, c"'), "name: letters, digits"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
     ],
 )
 def test_a_broken_file_of_ones_own_is_refused(tmp_path, own_plugins, content, said):
@@ -181,3 +225,30 @@ def test_a_broken_file_of_ones_own_is_refused(tmp_path, own_plugins, content, sa
     assert code == 2
     assert f"{path}: {said}" in err
     assert {p.name for p in tmp_path.iterdir()} <= {"broken.py", "__pycache__"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("return cell.train", "raise RuntimeError('boom')  #", "method worst-first: RuntimeError: boom"),
+        (
+            "return cell.train",
+            "return  #",
+            "method worst-first: TypeError: ticket(cell) must return a training",
+        ),
+    ],
+)
+def test_a_method_of_ones_own_that_cannot_be_planned_is_refused(tmp_path, own_plugins, old, new, said):
+    path = tmp_path / "broken.py"
+    path.write_text(METHOD.replace(old, new), encoding="utf-8")
+    code, _, err = run(tmp_path, "--methods", path)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert {p.name for p in tmp_path.iterdir()} <= {"broken.py", "__pycache__"}
+
+
+def test_a_negative_number_of_workers_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="workers: must not be negative"):
+        lthbench.run(TASK, store=tmp_path / "store", workers=-1)
+    assert list(tmp_path.iterdir()) == []

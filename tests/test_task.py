@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lthbench import plan, registry, task
@@ -183,6 +184,12 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
         ("schema = 1", "schema = 2", "schema: this version reads schema 1, not 2"),
         ("rate = 0.5", "rate = 0", "grid.rate"),
         ("rate = 0.5", "rate = 1.0", "grid.rate"),
+        ("rate = 0.5", "rate = 1e-15", "grid.rate: 1e-15 keeps 1 of the weights after one round"),
+        (
+            "rate = 0.5",
+            "rate = 0.9999",
+            "grid.rate: 0.9999 keeps 0.0001 of the weights after one round and 0",
+        ),
         ("max_rounds = 4", "max_rounds = 0", "grid.max_rounds"),
         ("max_rounds = 4", "max_rounds = 101", "grid.max_rounds"),
         ("rounds = [1, 2]", "rounds = [5]", "grid.rounds: must be 1..4, got 5"),
@@ -199,6 +206,11 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
         ("images = 320", "images = -1", "budget.quick.train.images"),
         ("test_images = 100", "test_images = -100", "budget.quick.evaluate.test_images"),
         ("rewind_epoch = 1", "rewind_epoch = 2", "budget.quick.rewind_epoch: must be 0..1, got 2"),
+        (
+            'corruptions = ["gaussian_noise", "contrast"]',
+            "corruptions = []",
+            "budget.quick.evaluate.corruptions: at least one",
+        ),
         ("severities = [1, 3]", "severities = [0]", "budget.quick.evaluate.severities"),
         ("severities = [1, 3]", "severities = []", "budget.quick.evaluate.severities"),
         ("fgsm_epsilon_255 = 8", "fgsm_epsilon_255 = 256", "budget.quick.evaluate.fgsm_epsilon_255"),
@@ -260,6 +272,31 @@ def test_all_faults_of_a_request_are_named_at_once():
         plan.request(found, methods=["ipm"], sparsities=[2.0], seeds=[-1], metrics=["acuracy"], budget="quik")
     words = ("imp", "sparsity 2", "seed", "accuracy", "quick")
     assert [w for w in words if w not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"methods": "imp"}, "methods: expected a list of names, got 'imp'"),
+        ({"metrics": [None]}, "metrics: expected a list of names"),
+        ({"sparsities": 0.5}, "sparsities: expected a list of numbers, got 0.5"),
+        ({"sparsities": ["0.5"]}, "sparsities: expected a list of numbers"),
+        ({"rounds": 3}, "rounds: expected a list of whole numbers"),
+        ({"seeds": 1.5}, "seeds: expected a list of whole numbers"),
+        ({"seeds": [0.5]}, "seeds: expected a list of whole numbers"),
+        ({"seeds": True}, "seeds: expected a list of whole numbers"),
+    ],
+)
+def test_one_value_in_the_place_of_a_list_is_refused(given, said):
+    with pytest.raises(BadInput) as caught:
+        plan.request(task.load(str(TINY)), **given)
+    assert said in str(caught.value)
+
+
+def test_arrays_and_ranges_are_lists():
+    asked = plan.request(task.load(str(TINY)), sparsities=np.array([0.3]), seeds=np.arange(2))
+    assert asked == plan.request(task.load(str(TINY)), sparsities=(0.3,), seeds=range(2))
+    assert [type(s) for s in asked.seeds] == [int, int]
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,11 @@ def test_without_a_dense_value_nothing_can_be_said(parent):
     assert result.joint is None
 
 
+def test_where_the_dense_parent_failed_too_nothing_can_be_said():
+    failed = [rows(m, s, "accuracy", [math.nan], status="failed") for m, s in (("dense", 0.0), ("m", 0.5))]
+    assert judge(table(*failed)).undecided == "accuracy of the dense parent is not measured"
+
+
 def test_scores_that_nobody_measured_are_not_asked_for():
     result = judge(curve({0.5: 0.9}), [ACCURACY, NLL])
     assert list(result.extremes) == ["accuracy"]
@@ -259,3 +264,4 @@ def test_scores_that_nobody_measured_are_not_asked_for():
 def test_a_table_without_any_asked_score_passes_nothing():
     result = judge(curve({0.5: 0.9}), [NLL])
     assert (result.joint, result.paper_pass) == (None, None)
+    assert result.undecided == "none of the scores that it asks for was measured"

@@ -15,7 +15,7 @@ from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
 from lthbench.progress import Course, listen
-from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train
+from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
 from lthbench.store import Store
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def missing(made: Plan, store: Store) -> list[Step]:
                     stack.extend(step.needs())
 
     ask(m for e in made.entries for m in e.measures)
+    ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]
 

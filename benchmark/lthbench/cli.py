@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lthbench import __version__
 from lthbench.errors import BadInput, LthbenchError
@@ -166,8 +168,8 @@ def run(
 
     asked = _ask(options)
     _check_rule(rule)
-    if not no_report and folder.exists() and not folder.is_dir():
-        raise BadInput(f"--report {folder}: is a file; give a folder.")
+    if not no_report:
+        _check_folder("--report", folder)
     if download:
         for name in api.download(asked, api.checked_folders(options["data"])):
             click.echo(f"fetched {name}", err=True)
@@ -194,13 +196,17 @@ def run(
 
 
 def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
-    """Print the verdict on stdout, write the report, and say where it is."""
+    """Write the report, print the verdict on stdout, and say where the report is.
+
+    The report comes first: it is there even when nobody reads stdout to its end.
+    """
     from tabulate import tabulate
 
     from lthbench.report import write
     from lthbench.report.summary import RULE_TEXT, dense_sentence, sentence, summarise, verdict_rows
 
     summary = summarise(outcome.table, outcome.facts, rule)
+    written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
     click.echo(dense_sentence(summary))
     rows = verdict_rows(summary)
     if rows:
@@ -209,7 +215,6 @@ def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
         click.echo(sentence(summary, result))
     click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
     if folder is not None:
-        written = write(outcome.table, outcome.facts, folder, rule)
         if not any(p.suffix == ".parquet" for p in written):
             click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
         click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
@@ -235,7 +240,16 @@ def show_plan(as_json: bool, **options: Any) -> None:
     account = costed(
         plan(asked, places, data_needed=False), options["store"], places, workers, options["device"]
     )
+    account["command"] += _places_given()
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+
+
+def _places_given() -> str:
+    """The options of this command that say where and not what, as they were typed."""
+    context = click.get_current_context()
+    names = ("data", "store", "device", "workers")
+    given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in given)
 
 
 def _plan_text(account: dict[str, Any]) -> str:
@@ -268,7 +282,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"empty   {name}: nothing is left of {', '.join(layers)}"
         for name, layers in account["collapsed"].items()
     ]
-    lines += ["", f"Run it: {account['command'].replace('lthbench plan', 'lthbench run')}"]
+    lines += ["", f"Run it: {account['command']}"]
     return "\n".join(lines)
 
 
@@ -297,7 +311,13 @@ def report(source: Path, out: Path | None, formats: list[str] | None, rule: str 
             raise unknown("format", name, FORMATS)
     folder = source.parent if source.is_file() else source
     scores, facts = table.read(folder)
-    for path in write(scores, facts, out or folder, rule, tuple(formats or FORMATS)):
+    _check_folder("--out", out or folder)
+    try:
+        written = write(scores, facts, out or folder, rule, tuple(formats or FORMATS))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
+    for path in written:
         click.echo(path)
 
 
@@ -334,6 +354,17 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
+def _check_folder(option: str, folder: Path) -> None:
+    """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{option} {folder}: is a file; give a folder.")
+    near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not near.is_dir():
+        raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
+
+
 def _check_rule(rule: str | None) -> None:
     from lthbench.errors import unknown
     from lthbench.verdict import RULES
@@ -365,5 +396,6 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if debug:
             raise
-        click.echo(f"Error: {error.filename or ''}: {error.strerror}", err=True)
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {where}{error.strerror or error}", err=True)
         sys.exit(1)

@@ -147,7 +147,9 @@ def overlap(trained_on: str, stranger: str, places: tuple[Path, ...]) -> float:
     import numpy as np
 
     known, strange = load(trained_on, "train", places).pixels, load(stranger, "test", places).pixels
-    if known.shape[1:] != strange.shape[1:] or not isinstance(known, np.ndarray):
+    if not isinstance(known, np.ndarray) or not isinstance(strange, np.ndarray):
+        return 0.0
+    if known.shape[1:] != strange.shape[1:]:
         return 0.0
     seen = {_fingerprint(image) for image in known}
     return sum(_fingerprint(image) in seen for image in strange) / max(len(strange), 1)

@@ -224,7 +224,8 @@ class Metric:
     ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
     train, val, ood, fgsm, corrupted, geometry and others of ``plan``. ``passes`` is what it does with each
     image it looks at, in forward passes. ``relative`` means that it compares with the dense parent;
-    one that is not ``usual`` is measured only where it is asked for by name.
+    one that is not ``usual`` is measured only where it is asked for by name. ``package`` is a module that
+    it imports and that lthbench does not depend on, ``extra`` the extra that installs it.
     """
 
     name: str
@@ -239,6 +240,8 @@ class Metric:
     looks: tuple[str, ...] = ()
     passes: float = 0.0
     usual: bool = True
+    package: str = ""
+    extra: str = ""
 
 
 # ---------------------------------------------------------------------------- data sets and architectures

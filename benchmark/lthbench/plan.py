@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import numbers
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any
 
 from lthbench import corruptions, data, registry
 from lthbench.corruptions import official
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput, LthbenchError, unknown
 from lthbench.kinds import Architecture, Cell, Counts, Dataset, Method, Metric
 from lthbench.spec import (
     Data,
@@ -44,6 +46,9 @@ NEEDS = (
     "geometry",
 )
 
+#: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
+MAX_SEEDS = 10_000
+
 
 @dataclass(frozen=True)
 class Request:
@@ -72,7 +77,7 @@ class Request:
             base, colon, variant = name.partition(":")
             return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
 
-        sparsity = ",".join(f"{round(1 - d, 6):g}" for d in self.densities)
+        sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
         return (
             f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
             f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
@@ -126,6 +131,12 @@ def request(
     given: str = "",
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    methods = _listed("methods", methods, str, str, "names")
+    metrics = _listed("metrics", metrics, str, str, "names")
+    sparsities = _listed("sparsities", sparsities, numbers.Real, float, "numbers")
+    rounds = _listed("rounds", rounds, numbers.Integral, int, "whole numbers")
+    if not isinstance(seeds, int) or isinstance(seeds, bool):
+        seeds = _listed("seeds", seeds, numbers.Integral, int, "whole numbers")
     faults: list[str] = []
 
     def attempt(kind: type[Any], name: str) -> Any:
@@ -145,6 +156,10 @@ def request(
             chosen = [m for m in chosen if m not in lacking]
         else:
             faults += [f"metric {m.name} needs val images; {trained_on.name} has none." for m in lacking]
+    for metric in chosen:
+        if metric is not None and metric.package and importlib.util.find_spec(metric.package) is None:
+            how = f"pip install 'lthbench[{metric.extra}]'"
+            faults.append(f"metric {metric.name} needs the package {metric.package}: {how}")
     attempt(Architecture, task.architecture)
     budget = task.grid.budget if budget is None else budget
     if budget not in task.budget:
@@ -159,7 +174,7 @@ def request(
     if sparsities is not None and rounds is not None:
         faults.append("give --sparsity or --rounds, not both.")
     for sparsity in sparsities or ():
-        if 0.0 < sparsity < 1.0:
+        if 0.0 < sparsity < 1.0 and 0.0 < task.on_grid(sparsity) < 1.0:  # as rounded for keys, too
             densities.append(task.on_grid(sparsity))
         else:
             faults.append(f"sparsity {sparsity:g} must lie between 0 and 1 (the share of weights removed).")
@@ -168,28 +183,44 @@ def request(
             densities.append(task.density(n))
         else:
             faults.append(f"round {n} must be 1..{task.grid.max_rounds} for task {task.name}.")
-    seeds = task.grid.seeds if seeds is None else seeds
-    seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    if not seeds or min(seeds) < 0:
+    asked = task.grid.seeds if seeds is None else seeds
+    drawn = tuple(range(min(asked, MAX_SEEDS + 1)) if isinstance(asked, int) else dict.fromkeys(asked))
+    if not drawn or min(drawn) < 0:
         faults.append("at least one seed is needed, and none below 0.")
+    elif len(drawn) > MAX_SEEDS or max(drawn) >= 2**63:
+        faults.append(f"at most {MAX_SEEDS:,} seeds can be used, and none above {2**63 - 1}.")
     if faults:
         raise BadInput("\n".join(faults))
     return Request(
         task,
         tuple(dict.fromkeys(name for name in named if name != "dense")),
         tuple(sorted(set(densities), reverse=True)),
-        tuple(seeds),
+        drawn,
         tuple(dict.fromkeys(m.name for m in chosen)),
         budget,
         given,
     )
 
 
+def _listed(what: str, given: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
+    """An argument as a list. Raises BadInput for what is none, or holds values of another type."""
+    if given is None:
+        return None
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
+    if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
+        raise BadInput(f"{what}: expected a list of {noun}, got {given!r}.")
+    return [plain(v) for v in values]
+
+
 def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True) -> Plan:
     """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed."""
     task = request.task
     trained_on = data.identify(task.data.dataset, places, needed=data_needed)
-    strangers = tuple(data.identify(name, places, needed=data_needed) for name in task.data.ood)
+    looked_at = {
+        n for m in request.metrics for n in registry.get(Metric, m).needs + registry.get(Metric, m).looks
+    }
+    others = task.data.ood if "ood" in looked_at else ()
+    strangers = tuple(data.identify(name, places, needed=data_needed) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks)}
     sets = {n: _inputs(n, request, trained_on, strangers, places, data_needed=data_needed) for n in asked}
@@ -223,11 +254,15 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
                     request.spec.finetune,
                     name.partition(":")[2],
                 )
-                reason = method.unfit(cell)
-                if reason:
+                try:
+                    reason, ticket = _built(method, cell)
+                except LthbenchError:
+                    raise
+                except Exception as error:  # a method of the user's own may raise anything
+                    raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
+                if ticket is None:
                     faults.append(f"method {name} at sparsity {1 - density:.4g}: {reason}")
                     continue
-                ticket = method.ticket(cell)
                 measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
                 sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures))
@@ -235,6 +270,17 @@ def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True
         raise BadInput("\n".join(dict.fromkeys(faults)))
     steps = tuple(history(*(m for e in entries for m in e.measures), *(e.network for e in entries)))
     return Plan(request, tuple(entries), steps, (trained_on, *strangers))
+
+
+def _built(method: Method, cell: Cell) -> tuple[str, Train | None]:
+    """Why a method does not fit a cell, or the network that it makes of it."""
+    reason = method.unfit(cell)
+    if reason:
+        return reason, None
+    ticket = method.ticket(cell)
+    if not isinstance(ticket, Train):
+        raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
+    return "", ticket
 
 
 def _method(name: str, faults: list[str]) -> str:

@@ -191,7 +191,7 @@ def costed(
     todo = [s for s in plan.steps if s.key not in stored]
     kind = "cuda" if device.startswith("cuda") else "cpu"
     guess = estimate(todo, store.events(), workers, kind)
-    names = (request.task.data.dataset, *request.task.data.ood)
+    names = tuple(d.name for d in plan.sources)
     return {
         "task": request.task.name,
         "budget": request.budget,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from functools import cache, lru_cache
 from importlib import metadata
@@ -155,12 +156,14 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, kind):
         raise BadInput(f"{path}: must define {attribute} = {kind.__name__}(...).")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", found.name):
+        raise BadInput(f"{path}: name: letters, digits, '-', '_' and '.' only, got {found.name!r}.")
     taken = set(names(kind)) - {n for (k, n), p in _paths.items() if k is kind and p == path}
     if found.name in taken:
         raise BadInput(f"{path}: the name {found.name!r} is taken; give the {noun} another.")

@@ -192,6 +192,13 @@ def _check(task: Task, where: str) -> None:
     grid = task.grid
     demand(0.0 < grid.rate < 1.0, "grid.rate", f"must lie between 0 and 1, got {grid.rate}")
     demand(1 <= grid.max_rounds <= 100, "grid.max_rounds", f"must be 1..100, got {grid.max_rounds}")
+    kept = task.density(1), task.density(grid.max_rounds)
+    demand(
+        kept[0] < 1.0 and kept[1] > 0.0,
+        "grid.rate",
+        f"{grid.rate} keeps {kept[0]:g} of the weights after one round and {kept[1]:g} after "
+        f"{grid.max_rounds}; some must go, and some stay",
+    )
     demand(grid.seeds >= 1, "grid.seeds", f"must be at least 1, got {grid.seeds}")
     for n in grid.rounds:
         demand(1 <= n <= grid.max_rounds, "grid.rounds", f"must be 1..{grid.max_rounds}, got {n}")
@@ -216,6 +223,8 @@ def _check_budget(budget: Budget, where: str) -> None:
         raise BadInput(
             f"{where}.rewind_epoch: must be 0..{budget.train.epochs - 1}, got {budget.rewind_epoch}"
         )
+    if not evaluate.corruptions:
+        raise BadInput(f"{where}.evaluate.corruptions: at least one is needed")
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
         raise BadInput(f"{where}.evaluate.severities: whole numbers 1..5, got {list(evaluate.severities)}")
     if evaluate.corruption_source not in (None, *SOURCES):

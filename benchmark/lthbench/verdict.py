@@ -117,6 +117,8 @@ def _verdict(table: pd.DataFrame, method: str, aspects: Sequence[Aspect], rule: 
     held_back = tuple(m.score for m in by_sparsity[beyond[0]] if not m.matches) if beyond else ()
     below = [s for s in sparsities if joint is not None and s < joint]
     undecided = next((m.reason for m in matches if m.matches is None), "")
+    if not measured:
+        undecided = "none of the scores that it asks for was measured"
     return Verdict(
         method,
         rule,
@@ -167,10 +169,10 @@ def _match(
         return match(False, str(degenerate["reason"].iloc[0]))
     seeds, wanted = set(own["seed"]), set(parent["seed"])
     bad = own[(own["status"] != "ok") | own["value"].isna()]
-    if len(bad):
-        return match(False, str(bad["reason"].iloc[0]) or "not measured")
     if not wanted or parent["value"].isna().any():
         return match(None, f"{aspect.score} of the dense parent is not measured")
+    if len(bad):
+        return match(False, str(bad["reason"].iloc[0]) or "not measured")
     if seeds != wanted:
         return match(False, f"measured for {len(seeds & wanted)} of {len(wanted)} seeds")
     if undecided:

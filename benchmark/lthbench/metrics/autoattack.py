@@ -24,4 +24,6 @@ METRIC = Metric(
     needs=("autoattack",),
     measure=measure,
     usual=False,
+    package="pyautoattack",
+    extra="robust",
 )

@@ -129,7 +129,10 @@ def _cell(rows: pd.DataFrame, unit: str) -> Cell:
     reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
     mean = float(values.mean()) if len(values) else float("nan")
     spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    return Cell(mean, spread, len(values), status, reason, present.measured(mean, spread, unit))
+    text = present.measured(mean, spread, unit)
+    if 0 < len(values) < len(rows):
+        text += f" ({len(values)} of {len(rows)} seeds)"
+    return Cell(mean, spread, len(values), status, reason, text)
 
 
 def sentence(summary: Summary, result: Verdict) -> str:
