@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import api, plan, progress
+from lthbench import api, costs, plan, progress
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.registry import get
@@ -17,7 +17,7 @@ def made(methods, sparsity):
 
 
 def test_costs_are_those_of_the_trainings_and_scorings():
-    cost = plan.costs(made(["imp", "omp", "snip", "synflow"], 1 - 0.8**3))
+    cost = costs.costs(made(["imp", "omp", "snip", "synflow"], 1 - 0.8**3))
     macs, images, epochs = 40_551_040, 15_000, 6
     training = 3 * 2 * macs * images
     assert cost["omp"] == {"finding": 0.0, "training": training * (epochs - 1)}
@@ -27,13 +27,13 @@ def test_costs_are_those_of_the_trainings_and_scorings():
 
 
 def test_small_networks_cost_less():
-    cost = plan.costs(made(["small", "random"], 1 - 0.8**7))
+    cost = costs.costs(made(["small", "random"], 1 - 0.8**7))
     assert cost["small"]["training"] == pytest.approx(0.384 * cost["random"]["training"], rel=0.01)
 
 
 def test_a_recipe_with_more_images_than_there_are_counts_those_that_are():
     assert get(Dataset, "cifar10").splits["train"] == 45_000
-    assert plan.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
+    assert costs.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
 
 
 def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tiny_task, capsys):

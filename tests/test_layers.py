@@ -21,6 +21,7 @@ LAYERS = [
     ["masks", "scoring"],
     ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
+    ["costs"],
     ["attacks", "curvature"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["context", "runner", "table"],

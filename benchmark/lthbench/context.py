@@ -9,12 +9,12 @@ import numpy as np
 import safetensors.torch
 from torch import nn
 
-from lthbench import data, plan
+from lthbench import data
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images, Logits
 from lthbench.masks import Mask
 from lthbench.predict import ready
-from lthbench.spec import Measure, Predict, Weights
+from lthbench.spec import Measure, Predict, Weights, network_of
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
@@ -81,5 +81,5 @@ class StoredContext:
 
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the network's images."""
-        network = plan.network_of(self._subject)
+        network = network_of(self._subject)
         return network.channels, network.size, network.size

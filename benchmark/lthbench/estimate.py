@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lthbench import plan
+from lthbench.costs import flops
 from lthbench.engines.jobs import group
-from lthbench.spec import Predict, Step, Train
+from lthbench.spec import Predict, Step, Train, network_of
 
 #: FLOP/s of one worker, where nothing was measured yet: small networks, one core; one recent GPU.
 DEFAULT_RATE = {"cpu": 60e9, "cuda": 2e12}
@@ -61,12 +61,12 @@ def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, fl
 def seconds(step: Step, rates: dict[str, float], device: str) -> float:
     """The time of one step on one worker."""
     rate = rates.get(_kind(step), DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
-    return STEP_SECONDS + plan.flops(step) / rate
+    return STEP_SECONDS + flops(step) / rate
 
 
 def _kind(step: Step) -> str:
     if isinstance(step, Train | Predict):
-        return f"{type(step).__name__} {plan.network_of(step).architecture}"
+        return f"{type(step).__name__} {network_of(step).architecture}"
     return type(step).__name__
 
 

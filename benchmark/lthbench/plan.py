@@ -7,21 +7,19 @@ import numbers
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lthbench import corruptions, data, registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, LthbenchError, unknown
-from lthbench.kinds import Architecture, Cell, Counts, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
 from lthbench.spec import (
     Data,
     Init,
     Inputs,
     Measure,
     Network,
-    Predict,
     Prune,
     Recipe,
     Rewind,
@@ -369,79 +367,3 @@ def _inputs(
             for k in kinds
         ]
     raise BadInput(f"a metric asks for the images {need!r}; there are {', '.join(NEEDS)}.")
-
-
-def flops(step: Step) -> float:
-    """The floating-point operations of a step (two for a multiply-add), for estimates of its time."""
-    if isinstance(step, Train):
-        images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
-        return 3.0 * images * step.epochs * forward_flops(step)
-    if isinstance(step, Rewind):
-        return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
-    if isinstance(step, Prune):
-        criterion = registry.criterion(step.criterion)
-        classes = network_of(step).classes
-        images = criterion.scored_per_class(classes) * classes or 1
-        return criterion.passes * criterion.rounds * images * forward_flops(step)
-    if isinstance(step, Predict):
-        inputs = step.inputs
-        size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
-        images = min(inputs.images or size, size)
-        passes = _PASSES.get(inputs.view, 1)
-        return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
-    if isinstance(step, Measure):
-        metric = registry.get(Metric, step.metric)
-        images = sum(i.images or _length(i) for _, i in step.looks or ())
-        return metric.passes * images * forward_flops(step.subject)
-    return 0.0
-
-
-#: Forward passes for each image of an attacked set; a backward pass counts as two.
-_PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
-
-
-def _length(inputs: Inputs) -> int:
-    return registry.get(Dataset, inputs.data.name).splits[inputs.split]
-
-
-def costs(plan: Plan) -> dict[str, dict[str, float]]:
-    """For each method, the operations of finding its masks and of training its networks, beside the dense
-    ones. Iterative pruning trains to find; what is shared between sparsities is counted once.
-    """
-    dense = {s.key for e in plan.entries for s in history(e.dense)}
-    dense |= {s.key for s in plan.steps if isinstance(s, Rewind) and s.train.key in dense}  # taken on the way
-    found: dict[str, dict[str, float]] = {}
-    for method in plan.request.methods:
-        networks = [e.network for e in plan.entries if e.method == method]
-        tickets = {n.key for n in networks}
-        cost = {"finding": 0.0, "training": 0.0}
-        for step in history(*networks):
-            if step.key not in dense:
-                cost["training" if step.key in tickets else "finding"] += flops(step)
-        found[method] = cost
-    return found
-
-
-def forward_flops(step: Step) -> float:
-    """The operations of one forward pass of a network on one image."""
-    return 2.0 * size_of(network_of(step)).macs
-
-
-@lru_cache(maxsize=64)
-def size_of(network: Network) -> Counts:
-    """The size of a network, without building it."""
-    return registry.get(Architecture, network.architecture).count(network)
-
-
-def network_of(step: Step) -> Network:
-    """The network that a step's weights belong to."""
-    while not isinstance(step, Init):
-        if isinstance(step, Train):
-            step = step.start
-        elif isinstance(step, Rewind):
-            step = step.train
-        elif isinstance(step, Prune):
-            step = step.given
-        elif isinstance(step, Predict | Measure):
-            step = step.subject
-    return step.network

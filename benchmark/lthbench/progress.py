@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import lthbench
 from lthbench import data, present
+from lthbench.costs import costs
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
-from lthbench.plan import Plan, costs
+from lthbench.plan import Plan
 from lthbench.spec import Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 

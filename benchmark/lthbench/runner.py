@@ -18,13 +18,14 @@ import torch
 from torch import nn
 
 import lthbench
-from lthbench import channels, data, masks, plan, registry
+from lthbench import channels, data, masks, registry
 from lthbench.context import StoredContext
+from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import BATCH, predict, ready
-from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper
+from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.train import generator, train
 
@@ -195,7 +196,7 @@ class Runner:
 
     def network(self, step: Weights) -> nn.Module:
         """A network with the weights of a step, on the device."""
-        model = self._built(Init(plan.network_of(step), 0))
+        model = self._built(Init(network_of(step), 0))
         model.load_state_dict(safetensors.torch.load(self.store.read(step, "weights.safetensors")))
         return model.to(self.device)
 
@@ -218,7 +219,7 @@ class Runner:
         return data.subset(images, step.recipe.images)
 
     def _batches(self, step: Prune, criterion: Criterion) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        network = plan.network_of(step)
+        network = network_of(step)
         if step.data is None:
             ones = torch.ones(1, network.channels, network.size, network.size, device=self.device)
             yield ones, torch.zeros(1, dtype=torch.int64, device=self.device)
@@ -253,14 +254,14 @@ class Runner:
             "step": type(step).__name__,
             "start": started,
             "seconds": time.time() - started,
-            "flops": plan.flops(step),
+            "flops": flops(step),
             "device": self.device.type,
             "pid": os.getpid(),
             "status": "failed" if failure else "ok",
             "reason": failure,
         }
         if isinstance(step, Train | Predict):
-            event["architecture"] = plan.network_of(step).architecture
+            event["architecture"] = network_of(step).architecture
         self.store.log(event)
 
 

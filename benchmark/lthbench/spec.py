@@ -299,6 +299,20 @@ def round_density(density: float) -> float:
     return round(density, 12)
 
 
+def network_of(step: Step) -> Network:
+    """The network that a step's weights belong to."""
+    while not isinstance(step, Init):
+        if isinstance(step, Train):
+            step = step.start
+        elif isinstance(step, Rewind):
+            step = step.train
+        elif isinstance(step, Prune):
+            step = step.given
+        elif isinstance(step, Predict | Measure):
+            step = step.subject
+    return step.network
+
+
 def mask_keeper(step: Weights) -> Prune | Train | None:
     """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given."""
     if not isinstance(step, Train):

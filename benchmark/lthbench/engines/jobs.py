@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lthbench import plan
+from lthbench.costs import flops
 from lthbench.spec import Measure, Predict, Rewind, Step
 
 
@@ -38,7 +38,7 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
             name = step.key
         job = jobs.setdefault(name, Job(name))
         job.steps.append(step)
-        job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else plan.flops(step)
+        job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else flops(step)
         owner[step.key] = name
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}
     _measure_heights(jobs)

@@ -1,0 +1,83 @@
+"""What steps cost, in floating-point operations: two for a multiply-add. Pure, without torch."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lthbench import registry
+from lthbench.kinds import Architecture, Counts, Dataset, Metric
+from lthbench.plan import Plan
+from lthbench.spec import (
+    Inputs,
+    Measure,
+    Network,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    history,
+    network_of,
+)
+
+
+def flops(step: Step) -> float:
+    """The floating-point operations of a step (two for a multiply-add), for estimates of its time."""
+    if isinstance(step, Train):
+        images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
+        return 3.0 * images * step.epochs * forward_flops(step)
+    if isinstance(step, Rewind):
+        return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+    if isinstance(step, Prune):
+        criterion = registry.criterion(step.criterion)
+        classes = network_of(step).classes
+        images = criterion.scored_per_class(classes) * classes or 1
+        return criterion.passes * criterion.rounds * images * forward_flops(step)
+    if isinstance(step, Predict):
+        inputs = step.inputs
+        size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
+        images = min(inputs.images or size, size)
+        passes = _PASSES.get(inputs.view, 1)
+        return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    if isinstance(step, Measure):
+        metric = registry.get(Metric, step.metric)
+        images = sum(i.images or _length(i) for _, i in step.looks or ())
+        return metric.passes * images * forward_flops(step.subject)
+    return 0.0
+
+
+#: Forward passes for each image of an attacked set; a backward pass counts as two.
+_PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
+
+
+def _length(inputs: Inputs) -> int:
+    return registry.get(Dataset, inputs.data.name).splits[inputs.split]
+
+
+def costs(plan: Plan) -> dict[str, dict[str, float]]:
+    """For each method, the operations of finding its masks and of training its networks, beside the dense
+    ones. Iterative pruning trains to find; what is shared between sparsities is counted once.
+    """
+    dense = {s.key for e in plan.entries for s in history(e.dense)}
+    dense |= {s.key for s in plan.steps if isinstance(s, Rewind) and s.train.key in dense}  # taken on the way
+    found: dict[str, dict[str, float]] = {}
+    for method in plan.request.methods:
+        networks = [e.network for e in plan.entries if e.method == method]
+        tickets = {n.key for n in networks}
+        cost = {"finding": 0.0, "training": 0.0}
+        for step in history(*networks):
+            if step.key not in dense:
+                cost["training" if step.key in tickets else "finding"] += flops(step)
+        found[method] = cost
+    return found
+
+
+def forward_flops(step: Step) -> float:
+    """The operations of one forward pass of a network on one image."""
+    return 2.0 * size_of(network_of(step)).macs
+
+
+@lru_cache(maxsize=64)
+def size_of(network: Network) -> Counts:
+    """The size of a network, without building it."""
+    return registry.get(Architecture, network.architecture).count(network)
