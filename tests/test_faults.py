@@ -267,3 +267,21 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
     assert set(outcome.table["status"]) <= {"ok", "degenerate"}
     keys = [e["key"] for e in Store(tmp_path / "store").events()]
     assert len(keys) == len(set(keys)) > done
+
+
+def interrupted_while_starting():
+    """What a process that is started says of an interrupt of its own, after one that came before it."""
+    from lthbench.engines import local
+
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
+    with local._deaf_to_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        born = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert born.stdout == "deaf\n"
+
+
+def test_an_interrupt_while_a_worker_is_started_is_not_lost():
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_while_starting()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
