@@ -1,5 +1,6 @@
 """Each data set in its published layout: read right, and what is said of half a copy or a broken one."""
 
+import hashlib
 import importlib
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torchvision
 from PIL import Image
 from scipy.io import savemat
+from scipy.stats import norm
 from sklearn.datasets import load_sample_images
 
 from lthbench import data, registry
@@ -463,3 +465,27 @@ def test_downloads_put_the_files_where_they_are_looked_for(tmp_path, monkeypatch
     module.download(tmp_path)
     locate = module.locate if cls == "SVHN" else partial(module.locate, splits={"train": 10, "test": 10})
     assert locate((tmp_path,)) is not None
+
+
+# --------------------------------------------------------------------------------------- gaussian-noise
+
+
+def test_gaussian_noise_is_the_published_clipped_normal_and_the_same_always():
+    dataset = registry.get(Dataset, "gaussian-noise")
+    pixels = dataset.load(dataset.locate(()), "test").pixels
+    assert pixels.shape == (10_000, 3, 32, 32)
+    assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "9d306593063fefd6"
+    # Closed form: a normal of deviation 0.25 * 255 around the middle grey, what is beyond the ends at them.
+    sample = pixels[:2000].astype(float) / 255
+    ends = 1 - norm.cdf(2.0)
+    np.testing.assert_allclose([(sample == 0).mean(), (sample == 1).mean()], ends, rtol=0.06)
+    np.testing.assert_allclose(sample.mean(), 0.5, atol=1e-3)
+    inner = (np.abs(sample - 0.5) < 0.25).mean()
+    np.testing.assert_allclose(inner, norm.cdf(1) - norm.cdf(-1), atol=3e-3)
+    assert abs(np.corrcoef(sample[:, 0].ravel(), sample[:, 1].ravel())[0, 1]) < 0.005
+
+
+def test_imagenet_o_is_against_two_hundred_classes_of_imagenet():
+    against = registry.get(Dataset, "imagenet-o").against["imagenet"]
+    assert len(set(against)) == 200
+    assert [imagenet.WNIDS[c] for c in against] == list(imagenet_o.WNIDS)

@@ -350,7 +350,12 @@ def test_a_broken_file_is_named_before_anything_is_written(victim, plugin, tmp_p
     path.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no image", "empty": b""}[content])
     with pytest.raises(BadInput, match=str(path)):
         api.run(
-            task(tmp_path, plugin), ["omp"], data=tmp_path / "copy", store=tmp_path / "store", device="cpu"
+            task(tmp_path, plugin),
+            ["omp"],
+            metrics=["accuracy"],
+            data=tmp_path / "copy",
+            store=tmp_path / "store",
+            device="cpu",
         )
     assert not (tmp_path / "store").exists()
 

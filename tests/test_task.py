@@ -257,6 +257,8 @@ def test_a_task_file_that_is_not_there_is_refused(name):
         ('ood = ["photo-patches"]', 'ood = ["photo"]', 'no dataset "photo"'),
         ('architecture = "resnet8"', 'architecture = "resnet9"', "Did you mean resnet8?"),
         ('methods = ["omp"]', 'methods = ["ompp"]', "Did you mean omp?"),
+        ('ood = ["photo-patches"]', 'ood = ["svhn"]', "svhn has images of 3 x 32 x 32, digits of 1 x 8 x 8"),
+        ('ood = ["photo-patches"]', 'ood = ["digits"]', "digits is what is trained on"),
     ],
 )
 def test_names_of_a_task_file_that_do_not_exist_are_refused_when_it_is_asked_for(tmp_path, old, new, said):
@@ -313,3 +315,15 @@ def test_iterative_pruning_passes_through_the_rounds_above_the_density(density, 
 )
 def test_a_typed_sparsity_near_a_round_means_the_round(sparsity, density):
     assert task.load(str(TINY)).on_grid(sparsity) == density
+
+
+def test_strangers_can_be_replaced_and_the_command_says_so():
+    found = task.load("c10-r20s")
+    asked = plan.request(found, ood=["svhn", "gaussian-noise", "svhn"])
+    assert asked.task.data.ood == ("svhn", "gaussian-noise")
+    assert asked.command().endswith("--ood svhn,gaussian-noise")
+    assert "--ood" not in plan.request(found).command()
+    made = plan.plan(plan.request(found, metrics=["ood"], ood=["svhn"], seeds=1), (), data_needed=False)
+    assert [name for name, _ in made.entries[0].measures[0].inputs] == ["test", "ood/svhn"]
+    with pytest.raises(BadInput, match="Did you mean svhn"):
+        plan.request(found, ood=["svnh"])

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax as probabilities
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torchmetrics.classification import MulticlassCalibrationError
 
@@ -197,3 +198,33 @@ def test_the_error_of_an_average_precision_is_that_of_resampling_it():
         both = np.concatenate([np.repeat(positive, p.astype(int)), np.repeat(negative, q.astype(int))])
         draws.append(average_precision_score(np.r_[np.ones(80), np.zeros(60)], both))
     assert error == pytest.approx(np.std(draws, ddof=1), rel=1e-9)
+
+
+def test_strangers_against_some_classes_are_told_from_these_by_their_logits():
+    """ImageNet-O as published, by scikit-learn; and without that, as a variant."""
+    rng = np.random.default_rng(5)
+    inside, labels = rng.normal(0, 3, (400, 6)), rng.integers(0, 6, 400)
+    outside, chosen = rng.normal(0, 2, (150, 6)), (4, 1)
+    context = Given(test=(inside, labels), ood__o=(outside, np.zeros(150)))
+    context.held["ood/o"] = context.held["ood/o"]._replace(against=chosen)
+    found = measure("ood", context)
+    for among, rows, columns in (
+        ("", np.isin(labels, chosen), chosen),
+        ("all classes", slice(None), range(6)),
+    ):
+        known, strange = (
+            probabilities(np.float64(np.float32(x))[:, list(columns)], 1) for x in (inside[rows], outside)
+        )
+        truth = np.r_[np.ones(len(known)), np.zeros(len(strange))]
+        both = np.concatenate([known.max(1), strange.max(1)])
+        assert found["ood_auroc", among].value == pytest.approx(roc_auc_score(truth, both), abs=1e-9)
+        assert found["ood_auroc", among].n == len(both)
+    assert found["ood_auroc", ""].value != pytest.approx(found["ood_auroc", "all classes"].value, abs=1e-3)
+
+
+def test_strangers_against_classes_that_no_test_image_has_are_not_measured():
+    context = Given(test=([[1.0, 0.0, 2.0]], [0]), ood__o=([[0.0, 1.0, 0.0]], [0]))
+    context.held["ood/o"] = context.held["ood/o"]._replace(against=(1, 2))
+    value = measure("ood", context)["ood_auroc", ""]
+    assert np.isnan(value.value)
+    assert "no test image is of a class" in value.reason

@@ -16,7 +16,7 @@ from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
 from lthbench.progress import Course, listen
 from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
-from lthbench.store import Store
+from lthbench.store import Store, sets_limit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,14 +51,16 @@ def run(
     report: str | Path | None = None,
     workers: int = 0,
     progress: str = "none",
+    ood: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
     What the store already holds is not done again. ``workers`` 0 works in this process; more need a
     script that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written
-    there. Raises BadInput for what cannot be used, before anything is written.
+    there. ``ood`` replaces the task's data sets out of distribution. Raises BadInput for what cannot be
+    used, before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood)
     outcome = execute(asked, data, store, device, workers, progress)
     if report is not None:
         from lthbench.report import write
@@ -75,9 +77,10 @@ def ask(
     seeds: int | Sequence[int] | None = None,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
+    ood: Sequence[str] | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, given=name)
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood)
 
 
 def execute(
@@ -96,6 +99,7 @@ def execute(
     places = checked_folders(folder)
     store = Store(store_folder)
     store.check()
+    sets_limit()
     made = plan(asked, places)
     todo = missing(made, store)
     failures: dict[str, str] = {}

@@ -101,6 +101,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
         click.option("--metrics", type=Words(), help="Metrics; all by default."),
         click.option("--budget", help="quick, standard or paper, as far as the task has them."),
+        click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
         click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
         click.option(
             "--store",
@@ -350,7 +351,7 @@ for _plural, _kind, _summary in (
 def _ask(options: dict[str, Any]) -> Request:
     from lthbench import api
 
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget")
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood")
     return api.ask(options["task"], *(options[n] for n in names))
 
 

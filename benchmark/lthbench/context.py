@@ -9,9 +9,9 @@ import numpy as np
 import safetensors.torch
 from torch import nn
 
-from lthbench import data
+from lthbench import data, registry
 from lthbench.errors import StepFailed
-from lthbench.kinds import Images, Logits
+from lthbench.kinds import Dataset, Images, Logits
 from lthbench.masks import Mask
 from lthbench.predict import ready
 from lthbench.spec import Measure, Predict, Weights, network_of
@@ -47,13 +47,22 @@ class StoredContext:
             values = tensors["logits"].numpy()
             if not np.isfinite(values).all():
                 raise StepFailed(f"the network's logits on {name} are not finite")
-            self._read[name] = Logits(values, tensors["labels"].numpy(), self._store.meta(step)["notes"])
+            notes = self._store.meta(step)["notes"]
+            self._read[name] = Logits(values, tensors["labels"].numpy(), notes, self._against(name))
         return self._read[name]
 
     def sets(self, prefix: str) -> dict[str, Logits]:
         """The logits of ``prefix/...`` by their last name, in the task's order."""
         names = [name for name, _ in self._step.inputs if name == prefix or name.startswith(f"{prefix}/")]
         return {name.rpartition("/")[2]: self.logits(name) for name in names}
+
+    def _against(self, name: str) -> tuple[int, ...]:
+        """The classes that a set of strangers was collected against; none for any other set."""
+        inputs = dict(self._step.inputs)
+        if not name.startswith("ood/") or "test" not in inputs:
+            return ()
+        stranger = registry.get(Dataset, inputs[name].data.name)
+        return stranger.against.get(inputs["test"].data.name, ())
 
     def constant(self) -> bool:
         """Whether the network gave the same output for all images of some set that was read."""

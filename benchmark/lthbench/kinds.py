@@ -176,12 +176,14 @@ class Logits(NamedTuple):
     """The logits of a network on a set of images.
 
     ``values`` is float32 ``[images, classes]``, or ``[strengths, images, classes]`` for a view with
-    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way.
+    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way. Strangers that
+    were collected against some of the network's classes only have these in ``against``.
     """
 
     values: NDArray[np.float32]
     labels: NDArray[np.int64]
     notes: Mapping[str, float]
+    against: tuple[int, ...] = ()
 
 
 class Context(Protocol):
@@ -272,6 +274,8 @@ class Dataset:
 
     ``locate(folders)`` looks through the given folders in order; ``splits`` maps each split to its number
     of images where that is fixed; ``obtain`` says how to get the data, ``download(folder)`` does so.
+    ``against`` maps data sets to those of their classes that this one, out of their distribution, was
+    collected against: it is compared with test images of these classes, by these classes' logits.
     """
 
     name: str
@@ -289,6 +293,7 @@ class Dataset:
     load: Callable[[Source, str], Images]
     obtain: str = ""
     download: Callable[[Path], None] | None = None
+    against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Counts(NamedTuple):

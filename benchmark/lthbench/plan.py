@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import numbers
 import shlex
@@ -52,7 +53,8 @@ MAX_SEEDS = 10_000
 class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
-    ``given`` is the task as it was typed: a name or a path.
+    ``given`` is the task as it was typed: a name or a path. ``strangers`` says that the task's data sets out
+    of distribution have been replaced.
     """
 
     task: Task
@@ -62,6 +64,7 @@ class Request:
     metrics: tuple[str, ...]
     budget: str
     given: str = ""
+    strangers: bool = False
 
     @property
     def spec(self) -> Budget:
@@ -76,11 +79,13 @@ class Request:
             return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
 
         sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
+        others = ",".join(typed(Dataset, name) for name in self.task.data.ood)
         return (
             f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
             f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
             f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
             f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
+            f"{f' --ood {others}' if self.strangers else ''}"
         )
 
 
@@ -127,8 +132,12 @@ def request(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     given: str = "",
+    ood: Sequence[str] | None = None,
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    ood = _listed("ood", ood, str, str, "names")
+    if ood is not None:
+        task = dataclasses.replace(task, data=dataclasses.replace(task.data, ood=tuple(dict.fromkeys(ood))))
     methods = _listed("methods", methods, str, str, "names")
     metrics = _listed("metrics", metrics, str, str, "names")
     sparsities = _listed("sparsities", sparsities, numbers.Real, float, "numbers")
@@ -147,7 +156,9 @@ def request(
     named = [_method(m, faults) for m in (task.grid.methods if methods is None else methods)]
     usual = [m.name for m in registry.every(Metric) if m.usual]
     chosen = [attempt(Metric, m) for m in (usual if metrics is None else metrics)]
-    trained_on, *_ = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
+    trained_on, *others = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
+    if trained_on is not None and any(m is not None and "ood" in m.needs for m in chosen):
+        faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
     if trained_on is not None and "val" not in trained_on.splits:
         lacking = [m for m in chosen if m is not None and "val" in m.needs]
         if metrics is None:
@@ -197,7 +208,20 @@ def request(
         tuple(dict.fromkeys(m.name for m in chosen)),
         budget,
         given,
+        ood is not None,
     )
+
+
+def _unlike(trained_on: Dataset, other: Dataset) -> str:
+    """Why images of another data set cannot be told apart from those that a network is trained on, or ""."""
+    if other.name == trained_on.name:
+        return f"data set {other.name} is what is trained on: it is not out of distribution."
+    if "test" not in other.splits:
+        return f"data set {other.name} has no test images to tell apart."
+    shapes = [f"{d.channels} x {d.size} x {d.size}" for d in (other, trained_on)]
+    if shapes[0] != shapes[1]:
+        return f"data set {other.name} has images of {shapes[0]}, {trained_on.name} of {shapes[1]}."
+    return ""
 
 
 def _listed(what: str, given: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:

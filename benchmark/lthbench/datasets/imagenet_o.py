@@ -1,7 +1,9 @@
 """ImageNet-O: 2,000 photographs of things that are in none of ImageNet's classes. Out of distribution.
 
 Read from ``imagenet-o/<WordNet id>/*``. They were chosen because a ResNet-50 takes them for one of 200 of
-ImageNet's classes, after which the folders are named. A label is that of the folder: it says nothing.
+ImageNet's classes, after which the folders are named; as published, a network of ImageNet tells them from
+test images of these 200 classes, by the logits of these classes. A label is that of the folder and says
+nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def load(source: Source, split: str, wnids: Sequence[str] = WNIDS, size: int = 2
 
 DATASET = Dataset(
     name="imagenet-o",
-    version=1,
+    version=2,
     title="ImageNet-O, photographs at 224 x 224 pixels (out of distribution for ImageNet)",
     source="Hendrycks et al. 2021, Natural Adversarial Examples",
     licence="MIT (the collection; photographs are their authors')",
@@ -74,4 +76,5 @@ DATASET = Dataset(
     load=load,
     obtain="Get imagenet-o.tar by github.com/hendrycks/natural-adv-examples, unpack it, and name the folder "
     "that holds imagenet-o with --data DIR.",
+    against={"imagenet": tuple(IMAGENET.index(wnid) for wnid in WNIDS)},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.kinds import Context, Logits, Metric, Score, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,25 +24,44 @@ def _scores(logits: NDArray[np.float32]) -> dict[str, Floats]:
     return {"": log_confidence(logits), "energy": logsumexp(wide, axis=1), "max logit": wide.max(1)}
 
 
+def _pairs(test: Logits, strangers: Logits) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits of test images and of strangers, by variant; first those of the classes these are against."""
+    import numpy as np
+
+    everything = test.values, strangers.values
+    if not strangers.against:
+        return {"": everything}
+    chosen = np.asarray(strangers.against)
+    known = test.values[np.isin(test.labels, chosen)]
+    return {"": (known[:, chosen], strangers.values[:, chosen]), "all classes": everything}
+
+
 def measure(context: Context) -> list[Value]:
     """Telling test images from those of another data set; the task's first one is the headline."""
+    test, values = context.logits("test"), []
+    for place, (name, strangers) in enumerate(context.sets("ood").items()):
+        for among, (known, strange) in _pairs(test, strangers).items():
+            inside, outside = _scores(known), _scores(strange)
+            for how in inside:
+                variant = " ".join(filter(None, (name if place else "", how, among)))
+                values += _told(inside[how], outside[how], variant)
+    return values
+
+
+def _told(inside: Floats, outside: Floats, variant: str) -> list[Value]:
+    """The four scores of one measure of sureness."""
     from lthbench.scoring import average_precision, false_positives_at, roc_auc
 
-    test = _scores(context.logits("test").values)
-    values = []
-    for place, (name, logits) in enumerate(context.sets("ood").items()):
-        strange = _scores(logits.values)
-        n = len(logits.labels) + len(test[""])
-        for how in test:
-            variant = " ".join(filter(None, (name if place else "", how)))
-            pair = test[how], strange[how]
-            values += [
-                Value("ood_auroc", *roc_auc(*pair), n, variant),
-                Value("ood_aupr_in", *average_precision(*pair), n, variant),
-                Value("ood_aupr_out", *average_precision(-pair[1], -pair[0]), n, variant),
-                Value("ood_fpr95", *false_positives_at(*pair, 0.95), n, variant),
-            ]
-    return values
+    n = len(inside) + len(outside)
+    if not len(inside):
+        lack, reason = float("nan"), "no test image is of a class that the strangers were collected against"
+        return [Value(score.name, lack, lack, n, variant, reason) for score in METRIC.scores]
+    return [
+        Value("ood_auroc", *roc_auc(inside, outside), n, variant),
+        Value("ood_aupr_in", *average_precision(inside, outside), n, variant),
+        Value("ood_aupr_out", *average_precision(-outside, -inside), n, variant),
+        Value("ood_fpr95", *false_positives_at(inside, outside, 0.95), n, variant),
+    ]
 
 
 def _score(name: str, title: str, higher: bool, *, verdict: bool = False) -> Score:
@@ -51,17 +70,19 @@ def _score(name: str, title: str, higher: bool, *, verdict: bool = False) -> Sco
 
 METRIC = Metric(
     name="ood",
-    version=2,
+    version=3,
     title="out-of-distribution detection",
     formula=(
         "P(score of a test image > that of an image of another data set), ties half; average precision with "
         "test images (in) or strangers (out) as positives; share of strangers above the threshold that 95 % "
         "of test images reach. Score: log of the largest softmax probability, float64; variants: energy "
-        "(logsumexp of logits), largest logit"
+        "(logsumexp of logits), largest logit. Strangers collected against some classes (ImageNet-O: 200) "
+        "are told from test images of these, by their logits alone; variant all classes: without that"
     ),
     source=(
         "Hendrycks & Gimpel 2017; Chen et al. 2022, section 3.1; energy: Liu et al. 2020; largest logit: "
-        "Hendrycks et al. 2022; standard error of the area: DeLong et al. 1988, of the others: bootstrap"
+        "Hendrycks et al. 2022; ImageNet-O's classes: Hendrycks et al. 2021, section 3.2; standard error of "
+        "the area: DeLong et al. 1988, of the others: bootstrap"
     ),
     scores=(
         _score("ood_auroc", "OoD ROC-AUC", True, verdict=True),
