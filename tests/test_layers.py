@@ -22,7 +22,7 @@ LAYERS = [
     ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
     ["costs"],
-    ["attacks", "curvature"],
+    ["attacks", "corrupted", "curvature"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["context", "runner", "table"],
     ["engines"],

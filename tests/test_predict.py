@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import attacks, corruptions, data, predict
+from lthbench import attacks, corrupted, corruptions, data, predict
 from lthbench.kinds import Images
 from lthbench.networks.normalize import Normalize
 from lthbench.spec import Data, Inputs
@@ -39,9 +39,7 @@ def images(monkeypatch):
     rng = np.random.default_rng(0)
     made = Images(rng.integers(0, 256, (600, 3, 4, 4), dtype=np.uint8), rng.integers(0, 3, 600))
     monkeypatch.setattr(data, "load", lambda name, split, places: made)
-    predict._corrupted_whole.cache_clear()
-    yield made
-    predict._corrupted_whole.cache_clear()
+    return made
 
 
 def inputs(view="clean", count=0, strengths=()):
@@ -218,9 +216,8 @@ def test_the_direction_weighs_wrong_classes_by_their_odds_at_any_gap(gap):
 @pytest.mark.parametrize("count", [0, 300])
 def test_corrupted_sets_are_whole_grey_levels_the_same_each_time(images, kind, count):
     wanted = inputs(kind, count, (1, 5))
-    first = np.concatenate(list(predict.corrupted(wanted, 5, ())))
-    predict._corrupted_whole.cache_clear()
-    again = np.concatenate(list(predict.corrupted(wanted, 5, ())))
+    first = np.concatenate(list(corrupted.corrupted(wanted, 5, ())))
+    again = np.concatenate(list(corrupted.corrupted(wanted, 5, ())))
     assert first.dtype == np.uint8
     assert first.shape == (count or 600, 3, 4, 4)
     np.testing.assert_array_equal(first, again)
@@ -228,18 +225,18 @@ def test_corrupted_sets_are_whole_grey_levels_the_same_each_time(images, kind, c
 
 
 def test_a_corrupted_set_does_not_depend_on_which_severities_are_asked_for(images):
-    alone = np.concatenate(list(predict.corrupted(inputs("shot_noise", 50, (3,)), 3, ())))
-    among = np.concatenate(list(predict.corrupted(inputs("shot_noise", 50, (1, 2, 3)), 3, ())))
+    alone = np.concatenate(list(corrupted.corrupted(inputs("shot_noise", 50, (3,)), 3, ())))
+    among = np.concatenate(list(corrupted.corrupted(inputs("shot_noise", 50, (1, 2, 3)), 3, ())))
     np.testing.assert_array_equal(alone, among)
 
 
 def test_noise_differs_between_batches_severities_and_kinds(monkeypatch):
     even = Images(np.full((500, 3, 4, 4), 128, np.uint8), np.zeros(500, np.int64))
     monkeypatch.setattr(data, "load", lambda name, split, places: even)
-    first, second = predict.corrupted(inputs("gaussian_noise"), 1, ())
+    first, second = corrupted.corrupted(inputs("gaussian_noise"), 1, ())
     assert (first != second).any()
     weak, strong = (
-        next(predict.corrupted(inputs("gaussian_noise"), s, ())).astype(float) - 128 for s in (1, 5)
+        next(corrupted.corrupted(inputs("gaussian_noise"), s, ())).astype(float) - 128 for s in (1, 5)
     )
     assert abs(np.corrcoef(weak.ravel(), strong.ravel())[0, 1]) < 0.05
 
@@ -248,9 +245,9 @@ def test_values_are_clipped_and_cut_down_to_whole_levels(images, monkeypatch):
     """As in the published arrays: 0.999 of 255 is 254, not 255; what was whole stays whole."""
     shift = corruptions.Corruption("shift", 1, "noise", lambda x, s, g: x + (0.9 / 255 if s == 1 else 10.0))
     monkeypatch.setattr(corruptions, "get", lambda name: shift)
-    cut = np.concatenate(list(predict.corrupted(inputs("shift"), 1, ())))
+    cut = np.concatenate(list(corrupted.corrupted(inputs("shift"), 1, ())))
     np.testing.assert_array_equal(cut, images.pixels)
-    assert (np.concatenate(list(predict.corrupted(inputs("shift"), 2, ()))) == 255).all()
+    assert (np.concatenate(list(corrupted.corrupted(inputs("shift"), 2, ()))) == 255).all()
 
 
 @pytest.mark.parametrize("kind", ["contrast", "gaussian_blur", "defocus_blur", "pixelate"])
@@ -258,7 +255,7 @@ def test_what_leaves_an_even_image_even_does_not_darken_it_by_a_level(monkeypatc
     levels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 3, 8, 8), np.uint8)
     monkeypatch.setattr(data, "load", lambda name, split, places: Images(levels, np.zeros(256, np.int64)))
     for severity in (1, 5):
-        found = np.concatenate(list(predict.corrupted(inputs(kind), severity, ())))
+        found = np.concatenate(list(corrupted.corrupted(inputs(kind), severity, ())))
         np.testing.assert_array_equal(found, levels)
 
 
@@ -267,6 +264,6 @@ def test_corrupted_logits_are_those_of_the_corrupted_images(images):
     found = predict.predict(ready(Linear(weight)), inputs("contrast", 120, (2, 4)), ())
     assert found.values.shape == (2, 120, 3)
     for values, severity in zip(found.values, (2, 4), strict=True):
-        shown = np.concatenate(list(predict.corrupted(inputs("contrast", 120, (2, 4)), severity, ())))
+        shown = np.concatenate(list(corrupted.corrupted(inputs("contrast", 120, (2, 4)), severity, ())))
         expected = normalised(shown / 255.0) @ weight.double().numpy().T
         np.testing.assert_allclose(values, expected, atol=1e-4)

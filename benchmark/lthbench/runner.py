@@ -20,11 +20,12 @@ from torch import nn
 import lthbench
 from lthbench import channels, data, masks, registry
 from lthbench.context import StoredContext
+from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
-from lthbench.predict import BATCH, predict, ready
+from lthbench.predict import predict, ready
 from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.train import generator, train
@@ -155,7 +156,7 @@ class Runner:
     def _predict(self, step: Predict) -> None:
         started = time.time()
         model = ready(self.network(step.subject), self.device)
-        logits = predict(model, step.inputs, self.places)
+        logits = predict(model, step.inputs, self.places, self.store.sets)
         tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
         files = {"logits.safetensors": safetensors.torch.save(tensors)}
         flat = logits.values.reshape(-1, logits.values.shape[-1])

@@ -3,6 +3,7 @@
 store.json                 schema of the store
 steps/ab/abcdef.../        step.json (the step and all before it), meta.json, the step's files,
                            manifest.json (sha256 of each file; written last)
+sets/                      corrupted images, the same for every network; may be deleted (see ``corrupted``)
 tmp/                       folders being written; one is renamed into place when it is complete
 damaged/                   what did not match its manifest, kept for a look
 events.jsonl               one line per step done: what, when, how long, by which process
@@ -32,6 +33,11 @@ class Store:
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
+
+    @property
+    def sets(self) -> Path:
+        """Where corrupted images are kept."""
+        return self.root / "sets"
 
     def open(self) -> None:
         """Make the store if it is not there; refuse one that this version cannot read or write."""
@@ -195,6 +201,18 @@ class Store:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             except OSError:
                 continue
+
+
+def sets_limit() -> float:
+    """The bytes that ``Store.sets`` may take up: ``LTHBENCH_SETS_GB``, or 4 GB. Raises BadInput."""
+    given = os.environ.get("LTHBENCH_SETS_GB", "")
+    try:
+        gigabytes = float(given) if given else 4.0
+    except ValueError:
+        gigabytes = -1.0
+    if not gigabytes >= 0.0:
+        raise BadInput(f"LTHBENCH_SETS_GB={given}: give a number of gigabytes, or 0 to keep no sets.")
+    return gigabytes * 1e9
 
 
 def _json(value: Any) -> bytes:

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
-from lthbench import corruptions, predict, registry
+from lthbench import corrupted, corruptions, predict, registry
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
 from lthbench.train import generator
@@ -239,9 +239,9 @@ def batched(kind, pixels, model):
     device, corrupting, start = torch.device("cpu"), 0.0, time.process_time()
     for severity in SEVERITIES:
         begun = time.process_time()
-        batch = predict._pixels(pixels, device)
+        batch = corrupted.as_pixels(pixels, device)
         done = corruptions.get(kind).apply(batch, severity, generator(kind, severity)).clamp_(0, 1)
-        batch = predict._pixels((done * 255.0 + 1e-3).to(torch.uint8).numpy(), device)
+        batch = corrupted.as_pixels((done * 255.0 + 1e-3).to(torch.uint8).numpy(), device)
         corrupting += time.process_time() - begun
         model(batch)
     return np.array([corrupting, time.process_time() - start])

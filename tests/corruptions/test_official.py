@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthbench import data, plan, predict, registry, task
+from lthbench import corrupted, data, plan, registry, task
 from lthbench.corruptions import official
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images
@@ -28,9 +28,7 @@ def cifar(monkeypatch):
     get = registry.get
     monkeypatch.setattr(registry, "get", lambda kind, name: small if name == "cifar10" else get(kind, name))
     monkeypatch.setattr(data, "load", lambda name, split, places: images)
-    predict._corrupted_whole.cache_clear()
-    yield small
-    predict._corrupted_whole.cache_clear()
+    return small
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ def test_each_severity_is_its_block_of_the_array(cifar, arrays):
 @pytest.mark.parametrize("count", [0, 5])
 def test_networks_are_shown_the_published_images_of_the_same_test_images(cifar, arrays, count):
     places = (arrays.parent,)
-    shown = np.concatenate(list(predict.corrupted(inputs(cifar, places, count=count), 5, places)))
+    shown = np.concatenate(list(corrupted.corrupted(inputs(cifar, places, count=count), 5, places)))
     chosen = data.order(COUNT, "subset")[:count] if count else np.arange(COUNT)
     np.testing.assert_array_equal(shown, pixels(0)[4 * COUNT :][chosen].transpose(0, 3, 1, 2))
 
@@ -80,7 +78,7 @@ def test_labels_in_another_order_than_the_test_images_are_refused(cifar, arrays)
     np.save(arrays / "labels.npy", np.tile(np.arange(COUNT, dtype=np.uint8)[::-1] % 10, 5))
     places = (arrays.parent,)
     with pytest.raises(BadInput, match="of fog for cifar10 have other labels"):
-        list(predict.corrupted(inputs(cifar, places), 1, places))
+        list(corrupted.corrupted(inputs(cifar, places), 1, places))
 
 
 def test_the_key_holds_the_digest_of_the_kinds_own_array(cifar, arrays):

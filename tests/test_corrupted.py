@@ -1,0 +1,137 @@
+"""Corrupted sets kept on disk: made once, never wrong, never in the way."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from lthbench import corrupted, data
+from lthbench.errors import BadInput
+from lthbench.kinds import Images
+from lthbench.spec import Data, Inputs
+from lthbench.store import Store, sets_limit
+
+COUNT = 600
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """How often the images of 4 x 4 pixels were corrupted; they are found as the data set "made"."""
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (COUNT, 3, 4, 4), dtype=np.uint8), rng.integers(0, 3, COUNT))
+    monkeypatch.setattr(data, "load", lambda name, split, places: images)
+    counted, make = [], corrupted._made
+
+    def count(*given):
+        counted.append(given)
+        return make(*given)
+
+    monkeypatch.setattr(corrupted, "_made", count)
+    return counted
+
+
+@pytest.fixture
+def sets(tmp_path):
+    store = Store(tmp_path / "store")
+    store.open()
+    return store.sets
+
+
+def inputs(view="shot_noise", count=0, digest="1", strengths=(1, 5)):
+    return Inputs(Data("made", 1, digest), "test", count, view, 1, strengths)
+
+
+def shown(wanted, severity, kept):
+    return np.concatenate(list(corrupted.corrupted(wanted, severity, (), kept)))
+
+
+def test_what_is_kept_is_what_would_be_made_and_is_made_once(made, sets):
+    expected = shown(inputs(), 5, None)
+    for _ in range(3):
+        np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    assert len(made) == 2
+    assert sum(f.stat().st_size for f in sets.glob("*.u8")) == COUNT * 48
+    assert list((sets.parent / "tmp").iterdir()) == []
+
+
+def test_batches_are_those_of_the_passes(made, sets):
+    sizes = [len(b) for _ in range(2) for b in corrupted.corrupted(inputs(), 1, (), sets)]
+    assert sizes == 2 * [corrupted.BATCH, corrupted.BATCH, COUNT - 2 * corrupted.BATCH]
+
+
+def test_sets_of_other_images_kinds_severities_and_numbers_are_told_apart(made, sets):
+    asked = [
+        (inputs(), 1),
+        (inputs(), 5),
+        (inputs("contrast"), 1),
+        (inputs(count=40), 1),
+        (inputs(digest="2"), 1),
+    ]
+    for wanted, severity in asked:
+        np.testing.assert_array_equal(shown(wanted, severity, sets), shown(wanted, severity, None))
+    assert len(list(sets.glob("*.u8"))) == len(asked)
+
+
+def test_the_other_severities_asked_for_do_not_matter(made, sets):
+    shown(inputs(strengths=(1, 5)), 5, sets)
+    shown(inputs(strengths=(5,)), 5, sets)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "no hash", "other hash"])
+def test_what_is_damaged_is_made_anew(made, sets, harm):
+    expected = shown(inputs(), 5, sets)
+    [path] = sets.glob("*.u8")
+    content = bytearray(path.read_bytes())
+    if harm == "flip":
+        content[100] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(1, 1))
+    elif harm == "cut":
+        path.write_bytes(content[:-1])
+    elif harm == "no hash":
+        path.with_suffix(".sha256").unlink()
+    else:
+        path.with_suffix(".sha256").write_text("0" * 64)
+    np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(("gigabytes", "kept"), [("0", 0), (f"{1.5 * COUNT * 48e-9}", 1), ("1", 2)])
+def test_no_more_is_kept_than_allowed(made, sets, monkeypatch, gigabytes, kept):
+    monkeypatch.setenv("LTHBENCH_SETS_GB", gigabytes)
+    for severity in (1, 5, 1, 5):
+        np.testing.assert_array_equal(shown(inputs(), severity, sets), shown(inputs(), severity, None))
+    assert len(list(sets.glob("*.u8"))) == kept
+
+
+@pytest.mark.parametrize("given", ["much", "-1", "nan"])
+def test_a_limit_that_is_no_number_is_refused(monkeypatch, given):
+    monkeypatch.setenv("LTHBENCH_SETS_GB", given)
+    with pytest.raises(BadInput, match=f"LTHBENCH_SETS_GB={given}: give a number of gigabytes"):
+        sets_limit()
+
+
+def test_a_disk_without_room_keeps_nothing_and_stops_nothing(made, sets, monkeypatch):
+    expected = shown(inputs(), 5, None)
+    monkeypatch.setattr(corrupted, "SPARE", 1e15)
+    np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    assert not sets.exists()
+
+
+def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
+    expected, write = shown(inputs(), 5, None), corrupted._write
+
+    def full(path, batches):
+        def some():
+            yield next(batches)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        write(path, some())
+
+    monkeypatch.setattr(corrupted, "_write", full)
+    np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    assert list(sets.iterdir()) == []
+    assert list((sets.parent / "tmp").iterdir()) == []
