@@ -56,3 +56,13 @@ def test_a_diagram_has_words_for_what_it_shows_and_no_more_than_three_sparsities
 
 def test_tables_without_bins_have_no_diagram(summary):
     assert diagrams(dataclasses.replace(summary, table=summary.table[:0])) == []
+
+
+def test_corrupted_images_have_diagrams_of_their_own(summary):
+    table = summary.table.assign(score="corrupted_" + summary.table["score"])
+    both = dataclasses.replace(summary, table=pd.concat([summary.table, table], ignore_index=True))
+    plain, corrupted = diagrams(both)
+    assert (plain.title, corrupted.title) == ("imp", "imp, corrupted images")
+    assert re.findall("[0-9]+ at [0-9]+", corrupted.text) == re.findall("[0-9]+ at [0-9]+", plain.text)
+    ids = [set(re.findall('id="([^"]+)"', f.svg)) for f in (plain, corrupted)]
+    assert not ids[0] & ids[1]

@@ -228,3 +228,23 @@ def test_strangers_against_classes_that_no_test_image_has_are_not_measured():
     value = measure("ood", context)["ood_auroc", ""]
     assert np.isnan(value.value)
     assert "no test image is of a class" in value.reason
+
+
+def test_bins_under_corruption_hold_all_corrupted_images_and_give_back_the_error():
+    """Closed form: sum over bins of n_b / N |accuracy - confidence| is the ECE of all of them together."""
+    sets, labels = {}, sample(200)[1]
+    for kind in range(3):
+        sets[f"corrupted__k{kind}"] = (
+            np.stack([sample(200, seed=10 * kind + s)[0] for s in range(2)]),
+            labels,
+        )
+    found = measure("shift", Given(**sets))
+    accuracy = {k[1]: v for k, v in found.items() if k[0] == "corrupted_bin_accuracy"}
+    confidence = {k[1]: v for k, v in found.items() if k[0] == "corrupted_bin_confidence"}
+    assert sum(v.n for v in accuracy.values()) == 3 * 2 * 200
+    error = sum(abs(accuracy[b].value - confidence[b].value) * accuracy[b].n for b in accuracy) / 1200
+    flat = np.concatenate([values.reshape(-1, 5) for values, _ in sets.values()])
+    truth = np.tile(labels, 6)
+    oracle = MulticlassCalibrationError(5, n_bins=15, norm="l1")
+    expected = oracle(torch.from_numpy(flat).double().softmax(1), torch.from_numpy(truth))
+    assert error == pytest.approx(float(expected), abs=1e-6)

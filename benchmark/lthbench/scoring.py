@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -56,6 +57,15 @@ def resamples(n: int) -> Floats:
 def calibration_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
     """The bin of each confidence in [0, 1]: equal ones without their lower edges (0 is in the first)."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def bins_of(confidence: Floats, correct: Floats, bins: int) -> Iterator[tuple[str, Floats, Floats]]:
+    """For each bin that is not empty: its edges as a name, what was right in it, and how sure."""
+    member = calibration_bins(confidence, bins)
+    for b in range(bins):
+        inside = member == b
+        if inside.any():
+            yield f"{b / bins:.3f}-{(b + 1) / bins:.3f}", correct[inside], confidence[inside]
 
 
 def equal_mass_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:

@@ -24,13 +24,9 @@ def measure(context: Context) -> list[Value]:
         Value("debiased_calibration_error", *scoring.debiased_error(confidence, correct, equal, BINS), n),
         Value("sce", *scoring.static_calibration_error(probabilities, logits.labels, BINS), n),
     ]
-    member = scoring.calibration_bins(confidence, BINS)
-    for b in range(BINS):
-        inside = member == b
-        if inside.any():
-            size, name = int(inside.sum()), f"{b / BINS:.3f}-{(b + 1) / BINS:.3f}"
-            values.append(Value("bin_accuracy", *scoring.mean_and_error(correct[inside]), size, name))
-            values.append(Value("bin_confidence", *scoring.mean_and_error(confidence[inside]), size, name))
+    for name, right, sure in scoring.bins_of(confidence, correct, BINS):
+        values.append(Value("bin_accuracy", *scoring.mean_and_error(right), len(right), name))
+        values.append(Value("bin_confidence", *scoring.mean_and_error(sure), len(sure), name))
     return values
 
 

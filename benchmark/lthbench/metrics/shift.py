@@ -13,21 +13,19 @@ def measure(context: Context) -> list[Value]:
     from lthbench import scoring
 
     eces, losses, briers = {}, {}, {}
+    sure, right = [], []
     for kind, logits in context.sets("corrupted").items():
         n = len(logits.labels)
         p = scoring.log_softmax(logits.values)
         truth = np.eye(p.shape[2])[logits.labels]
         losses[kind] = -np.take_along_axis(p, logits.labels[None, :, None], 2)[:, :, 0].mean(0)
         briers[kind] = ((np.exp(p) - truth) ** 2).sum(2).mean(0)
-        eces[kind] = np.mean(
-            [
-                scoring.resampled_ece(
-                    np.exp(scoring.log_confidence(one)), scoring.hits(one, logits.labels), BINS
-                )
-                for one in logits.values
-            ],
-            axis=0,
-        )
+        confidence = np.exp(scoring.log_confidence(logits.values))
+        correct = scoring.hits(logits.values, logits.labels)
+        pairs = zip(confidence, correct, strict=True)
+        eces[kind] = np.mean([scoring.resampled_ece(c, h, BINS) for c, h in pairs], axis=0)
+        sure.append(confidence.ravel())
+        right.append(correct.ravel())
     values = []
     for variant, kinds in [("", list(losses)), *((k, [k]) for k in losses)]:
         value, *spread = np.mean([eces[k] for k in kinds], axis=0)
@@ -46,14 +44,23 @@ def measure(context: Context) -> list[Value]:
                 variant,
             ),
         ]
+    # An image is in here once for each corruption, so that the images' errors are not independent.
+    for name, hit, told in scoring.bins_of(np.concatenate(sure), np.concatenate(right), BINS):
+        values.append(Value("corrupted_bin_accuracy", float(hit.mean()), float("nan"), len(hit), name))
+        values.append(Value("corrupted_bin_confidence", float(told.mean()), float("nan"), len(told), name))
     return values
+
+
+def _bin(name: str, title: str, *, higher: bool = False) -> Score:
+    return Score(name, title, "fraction", higher, 0.0, 1.0, "uncertainty")
 
 
 METRIC = Metric(
     name="shift",
-    version=1,
+    version=2,
     title="uncertainty under corruption",
-    formula="ECE (15 bins), NLL and Brier score of each corrupted set, mean over severities and kinds",
+    formula="ECE (15 bins), NLL and Brier score of each corrupted set, mean over severities and kinds; "
+    "reliability diagram of all of them together",
     source="Ovadia et al. 2019, Can You Trust Your Model's Uncertainty?; as in the code of Chen et al. 2022",
     scores=(
         Score("corrupted_ece", "ECE under corruption", "fraction", False, 0.0, 1.0, "uncertainty"),
@@ -67,6 +74,8 @@ METRIC = Metric(
             2.0,
             "uncertainty",
         ),
+        _bin("corrupted_bin_accuracy", "accuracy in a bin of confidence, under corruption", higher=True),
+        _bin("corrupted_bin_confidence", "confidence in a bin, under corruption"),
     ),
     needs=("corrupted",),
     measure=measure,

@@ -8,34 +8,45 @@ from lthbench.report.summary import Summary
 
 #: Sparsities in one diagram at most.
 SHOWN = 3
+#: What the scores of bins begin with, and what that says of the images.
+WHERE = {"": "", "corrupted_": ", corrupted images"}
 
 
 def diagrams(summary: Summary) -> list[Figure]:
     """One for each method: accuracy over confidence, in bins, at a few sparsities and for the dense parent.
 
-    Bins are means over seeds, weighted by images; bins with fewer than ten images are left out.
+    Then the same on corrupted images. Bins are means over seeds, weighted by images; bins with fewer than ten
+    images are left out.
     """
-    points = _points(summary)
-    return [_diagram(summary, m, points) for m in summary.methods if any(k[0] == m for k in points)]
+    drawn = []
+    for where in WHERE:
+        points = _points(summary, where)
+        there = [m for m in summary.methods if any(k[0] == m for k in points)]
+        drawn += [_diagram(summary, m, points, where) for m in there]
+    return drawn
 
 
-def _points(summary: Summary) -> dict[tuple[str, float], list[tuple[float, float, int]]]:
+def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[tuple[float, float, int]]]:
     """Confidence, accuracy and images of each bin, by method and sparsity."""
     table = summary.table
-    rows = table[table["score"].isin(["bin_accuracy", "bin_confidence"]) & (table["n"] > 0)]
+    names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
+    rows = table[table["score"].isin(names) & (table["n"] > 0)]
     found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
     for (method, sparsity, _), bin_rows in rows.groupby(["method", "sparsity", "variant"], sort=True):
         weighted = bin_rows.assign(sum=bin_rows["value"] * bin_rows["n"]).groupby("score")[["sum", "n"]].sum()
         images = int(weighted["n"].min())
         if len(weighted) == 2 and images >= 10:
             means = weighted["sum"] / weighted["n"]
-            pair = float(means["bin_confidence"]), float(means["bin_accuracy"]), images
+            pair = float(means[names[1]]), float(means[names[0]]), images
             found.setdefault((method, float(sparsity)), []).append(pair)
     return found
 
 
 def _diagram(
-    summary: Summary, method: str, points: dict[tuple[str, float], list[tuple[float, float, int]]]
+    summary: Summary,
+    method: str,
+    points: dict[tuple[str, float], list[tuple[float, float, int]]],
+    where: str,
 ) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
@@ -64,8 +75,8 @@ def _diagram(
     axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
     levels = ", ".join(present.sparsity(s) for m, s in chosen if m != "dense")
     return Figure(
-        method,
+        f"{method}{WHERE[where]}",
         f"accuracy in %; stronger lines are sparser: {levels}",
-        svg(canvas, f"reliability {method}"),
-        f"Accuracy in per cent over confidence in per cent of {method}. {'; '.join(words)}.",
+        svg(canvas, f"reliability {where}{method}"),
+        f"Accuracy in per cent over confidence in per cent of {method}{WHERE[where]}. {'; '.join(words)}.",
     )
