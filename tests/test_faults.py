@@ -250,11 +250,11 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
 
     do, calls = Runner.do, []
 
-    def interrupted(self: Runner, steps: object, known: object = None) -> object:
+    def interrupted(self: Runner, steps: object, *more: object, **how: object) -> object:
         calls.append(steps)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return do(self, steps, known)
+        return do(self, steps, *more, **how)
 
     asked = api.ask(tiny_task, ["omp"], metrics=["accuracy"])
     monkeypatch.setattr(Runner, "do", interrupted)

@@ -113,7 +113,10 @@ def execute(
         announce(made, todo, estimate(todo, events, workers, device))
         course = Course(todo, made.labels(), rates, device, workers)
         with listen(course, progress) as listener:
-            failures = Local(workers, device).run(todo, store, places, listener.done, listener.stopping)
+            engine = Local(workers, device)
+            failures = engine.run(
+                todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
+            )
     else:
         announce(made, todo, estimate(todo, (), workers, "cpu"))
     return Outcome(table.build(made, store, failures), table.facts(made, store), failures)

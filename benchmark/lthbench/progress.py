@@ -15,7 +15,7 @@ from lthbench.costs import costs
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
 from lthbench.plan import Plan
-from lthbench.spec import Predict, Prune, Step, Train, mask_keeper
+from lthbench.spec import Measure, Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 
 
@@ -25,6 +25,9 @@ class Listener(Protocol):
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """A job is finished; some of its steps may have failed."""
 
+    def stepped(self, step: Step) -> None:
+        """A step is done; its job may go on."""
+
     def stopping(self) -> None:
         """The user asked to stop."""
 
@@ -33,6 +36,9 @@ class Silent:
     """Says nothing."""
 
     def done(self, job: Job, failed: dict[str, str]) -> None:
+        """Nothing."""
+
+    def stepped(self, step: Step) -> None:
         """Nothing."""
 
     def stopping(self) -> None:
@@ -53,11 +59,31 @@ class Course:
         self.labels, self._rates, self._device, self._workers = labels, rates, device, max(workers, 1)
         self.total = sum(seconds(s, rates, device) for s in steps)
         self.spent = 0.0
+        self._counted: set[str] = set()
         self.started = time.monotonic()
+
+    def step(self, step: Step) -> None:
+        """A step is done. It counts once."""
+        if step.key not in self._counted:
+            self._counted.add(step.key)
+            self.spent += seconds(step, self._rates, self._device)
 
     def advance(self, job: Job) -> None:
         """A job is done."""
-        self.spent += sum(seconds(s, self._rates, self._device) for s in job.steps)
+        for step in job.steps:
+            self.step(step)
+
+    def share(self) -> float:
+        """How much of the work is done, in per cent."""
+        return 100 * self.spent / max(self.total, 1e-9)
+
+    def doing(self, step: Step) -> str:
+        """What a step of a job did: "score imp 79.0 % seed 0 (fog)"."""
+        if isinstance(step, Predict):
+            return f"score {self.labels.get(step.subject.key, '')} ({step.inputs.view})"
+        if isinstance(step, Measure):
+            return f"score {self.labels.get(step.subject.key, '')} ({step.metric})"
+        return f"{type(step).__name__.lower()} {self.labels.get(step.key, '')}".rstrip()
 
     def left(self) -> str:
         """The time left, by the pace so far once there is one."""
@@ -79,23 +105,31 @@ class Course:
 
 
 class Lines:
-    """One line with a timestamp for each job of some length; no cursor codes."""
+    """One line with a timestamp for each job of some length, and at least every minute; no cursor codes."""
 
-    def __init__(self, course: Course):
-        self._course = course
+    def __init__(self, course: Course, patience: float = 60.0):
+        self._course, self._patience, self._said = course, patience, time.monotonic()
 
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """Print the line, and what failed."""
         self._course.advance(job)
         if failed or any(isinstance(s, Train | Predict) for s in job.steps):
-            share = 100 * self._course.spent / max(self._course.total, 1e-9)
-            stamp = time.strftime("%H:%M:%S")
-            print(
-                f"{stamp} {share:3.0f} %  {self._course.name(job)} · {self._course.left()}", file=sys.stderr
-            )
+            self._line(self._course.name(job))
         for reason in dict.fromkeys(failed.values()):
             print(f"         failed: {reason}", file=sys.stderr)
         sys.stderr.flush()
+
+    def stepped(self, step: Step) -> None:
+        """Say where a long job is."""
+        self._course.step(step)
+        if time.monotonic() - self._said >= self._patience:
+            self._line(self._course.doing(step))
+
+    def _line(self, what: str) -> None:
+        self._said = time.monotonic()
+        stamp = time.strftime("%H:%M:%S")
+        said = f"{stamp} {self._course.share():3.0f} %  {what} · {self._course.left()}"
+        print(said, file=sys.stderr, flush=True)
 
     def stopping(self) -> None:
         """Say that running steps are being finished."""
@@ -112,14 +146,17 @@ class Bar:
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """Advance, and print what failed."""
         self._course.advance(job)
-        self._bar.update(
-            self._task,
-            completed=self._course.spent,
-            description=self._course.name(job),
-            left=self._course.left(),
-        )
+        self._show(self._course.name(job))
         for reason in dict.fromkeys(failed.values()):
             self._bar.console.print(f"failed: {self._course.name(job)}: {reason}", markup=False)
+
+    def stepped(self, step: Step) -> None:
+        """Advance."""
+        self._course.step(step)
+        self._show(self._course.doing(step))
+
+    def _show(self, what: str) -> None:
+        self._bar.update(self._task, completed=self._course.spent, description=what, left=self._course.left())
 
     def stopping(self) -> None:
         """Say that running steps are being finished."""

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,23 @@ class Runner:
         self.places = places
         self.device = torch.device(device)
 
-    def do(self, steps: Sequence[Step], known: Mapping[str, str] | None = None) -> dict[str, str]:
+    def do(
+        self,
+        steps: Sequence[Step],
+        known: Mapping[str, str] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        stepped: Callable[[Step], None] = lambda step: None,
+    ) -> dict[str, str]:
         """Do steps in order, needs before needers. Returns why some failed, by key; the others are stored.
 
         ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps
-        is taken from it on the way.
+        is taken from it on the way. ``stopped`` is asked before each step whether to go on, ``stepped`` told
+        of each that is done.
         """
         failed: dict[str, str] = dict(known or {})
         for step in steps:
+            if stopped():
+                break
             if any(n.key in failed for n in step.needs()):
                 failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
             elif not self.store.has(step):
@@ -68,6 +77,7 @@ class Runner:
                         raise
                     failed[step.key] = f"{type(error).__name__}: {error}"
                 self._log(step, started, failed.get(step.key, ""))
+            stepped(step)
         return {step.key: failed[step.key] for step in steps if step.key in failed}
 
     def _do(self, step: Step, passing: Sequence[Rewind]) -> None:

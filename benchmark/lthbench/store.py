@@ -161,6 +161,18 @@ class Store:
             return []
         return [e for e in (_parsed(line) for line in lines) if e is not None]
 
+    def events_after(self, place: int) -> tuple[list[dict[str, Any]], int]:
+        """The whole lines of the event log from a place on, and the place after them."""
+        try:
+            with (self.root / "events.jsonl").open("rb") as file:
+                file.seek(place)
+                content = file.read()
+        except OSError:
+            return [], place
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.decode("utf-8", errors="replace").splitlines()
+        return [e for e in map(_parsed, lines) if e is not None], place + len(whole)
+
     def _manifest(self, step: Step) -> dict[str, Any]:
         path = self.folder(step) / "manifest.json"
         try:

@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.engines.jobs import Job, group
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 #: How often a job is given to a new worker after its worker died.
 RETRIES = 2
 
+#: How often the event log is looked at for steps that workers have done, in seconds.
+LOOK_EVERY = 1.0
+
 Done = Callable[[Job, dict[str, str]], None]
+Stepped = Callable[[Step], None]
 
 
 class Interrupted(LthbenchError):
@@ -53,20 +57,22 @@ class Local:
         places: tuple[Path, ...],
         done: Done = lambda job, failed: None,
         stopping: Callable[[], None] = lambda: None,
+        stepped: Stepped = lambda step: None,
     ) -> dict[str, str]:
-        """Do the steps, needs first. Returns why some failed, by key. ``done`` is called after each job.
+        """Do the steps, needs first. Returns why some failed, by key.
 
-        On the first interrupt no more jobs are started, ``stopping`` is called, and those running are
-        finished; on the second they are dropped. Either way Interrupted is raised.
+        ``stepped`` is called after each step, a second later or so, and ``done`` after each job. On the first
+        interrupt ``stopping`` is called, and the steps that are running are finished; on the second they are
+        dropped. Either way Interrupted is raised.
         """
         jobs = group(steps)
         if self.workers == 0:
-            return _in_process(jobs, store, places, self.device, done)
-        return _in_workers(jobs, store, places, self, done, stopping)
+            return _in_process(jobs, store, places, self.device, done, stepped)
+        return _in_workers(jobs, store, places, self, done, stopping, stepped)
 
 
 def _in_process(
-    jobs: dict[str, Job], store: Store, places: tuple[Path, ...], device: str, done: Done
+    jobs: dict[str, Job], store: Store, places: tuple[Path, ...], device: str, done: Done, stepped: Stepped
 ) -> dict[str, str]:
     from lthbench.runner import Runner
 
@@ -75,7 +81,7 @@ def _in_process(
         runner = Runner(store, places, device)
         queue = _Queue(jobs)
         while (job := queue.next()) is not None:
-            result = _skipped(job, failed) or runner.do(job.steps, _known(job, failed))
+            result = _skipped(job, failed) or runner.do(job.steps, _known(job, failed), stepped=stepped)
             failed |= result
             queue.finish(job)
             done(job, result)
@@ -89,12 +95,16 @@ def _in_workers(
     engine: Local,
     done: Done,
     stopping: Callable[[], None],
+    stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
     queue = _Queue(jobs)
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], Job] = {}
-    pool = _pool(store, places, engine)
+    # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
+    flag = multiprocessing.get_context("spawn").RawValue("b", 0)
+    pool = _pool(store, places, engine, flag)
+    watched = _Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
     stop = False
     try:
         while True:
@@ -116,7 +126,9 @@ def _in_workers(
                         break
                 if not running and not died:
                     break
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                finished, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+                for step in watched.new():
+                    stepped(step)
                 broken = [f for f in finished if isinstance(f.exception(), BrokenProcessPool)]
                 for future in finished:
                     if future in broken:
@@ -137,11 +149,12 @@ def _in_workers(
                         queue.give_back(job)
                     running.clear()
                     pool.shutdown(wait=True)
-                    pool = _pool(store, places, engine)
+                    pool = _pool(store, places, engine, flag)
             except KeyboardInterrupt:
                 if stop or not running:
                     raise
                 stop = True
+                flag.value = 1
                 stopping()
     except BaseException as error:
         for child in multiprocessing.active_children():
@@ -201,17 +214,30 @@ def _known(job: Job, failed: dict[str, str]) -> dict[str, str]:
     return {n.key: failed[n.key] for step in job.steps for n in step.needs() if n.key in failed}
 
 
-def _pool(store: Store, places: tuple[Path, ...], engine: Local) -> ProcessPoolExecutor:
+class _Watched:
+    """Steps that workers have done, from the event log of the store."""
+
+    def __init__(self, store: Store, steps: dict[str, Step]):
+        self._store, self._steps = store, steps
+        self._place = store.events_after(0)[1]
+
+    def new(self) -> list[Step]:
+        """Those that were done since it was asked last."""
+        events, self._place = self._store.events_after(self._place)
+        return [self._steps[e["key"]] for e in events if e.get("key") in self._steps]
+
+
+def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         engine.workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(str(store.root), places, engine.device, registry.user_files()),
+        initargs=(str(store.root), places, engine.device, registry.user_files(), flag),
     )
 
 
-def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]]) -> None:
-    """Set up a worker: it ends with its parent, and leaves interrupts to it."""
+def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]], flag: Any) -> None:
+    """Set up a worker: it ends with its parent, and leaves interrupts to it; ``flag`` tells it to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
@@ -221,16 +247,18 @@ def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, li
     if device == "cpu":
         torch.set_num_threads(1)
     registry.use_files(files)
-    global _runner
+    global _runner, _flag
+    _flag = flag
     _runner = Runner(Store(root), places, device)
 
 
-_runner: Runner | None = None  # the worker's own; set by _begin
+_runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
+_flag: Any = None
 
 
 def _work(steps: Sequence[Step], known: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    return _runner.do(steps, known)
+    return _runner.do(steps, known, stopped=lambda: _flag is not None and bool(_flag.value))
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,87 @@
+"""What a run says while it works, and how soon it stops when it is told to."""
+
+import re
+
+import pytest
+
+from lthbench import api, plan
+from lthbench.engines.jobs import group
+from lthbench.engines.local import Local
+from lthbench.progress import Course, Lines
+from lthbench.runner import Runner
+from lthbench.spec import Measure, Predict, Rewind
+from lthbench.store import Store
+
+
+@pytest.fixture
+def made(tiny_task):
+    return plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "mce"]), ())
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = Store(tmp_path / "store")
+    found.open()
+    return found
+
+
+def course(made):
+    return Course(made.steps, made.labels(), {}, "cpu", 1)
+
+
+def test_a_step_counts_once_whether_told_alone_or_with_its_job(made):
+    counted = course(made)
+    for job in group(made.steps).values():
+        for step in job.steps[:2]:
+            counted.step(step)
+        counted.advance(job)
+        counted.advance(job)
+    assert counted.share() == pytest.approx(100.0)
+
+
+def test_a_long_job_is_heard_of_on_the_way(made, capsys):
+    lines = Lines(course(made), patience=0.0)
+    scored = [s for s in made.steps if isinstance(s, Predict | Measure)]
+    for step in scored:
+        lines.stepped(step)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(scored)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d +\d+ %  score dense seed 0 \(.+\) · .* left", said[0])
+    assert any("(accuracy)" in line for line in said)
+    assert [float(line.split()[1]) for line in said] == sorted(float(line.split()[1]) for line in said)
+
+
+def test_a_short_job_says_no_more_than_its_end(made, capsys):
+    lines = Lines(course(made))
+    for step in made.steps:
+        lines.stepped(step)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_step_is_told_once(made, store, workers):
+    told = []
+    assert Local(workers).run(made.steps, store, (), stepped=lambda s: told.append(s.key)) == {}
+    taken_on_the_way = {s.key for s in made.steps if isinstance(s, Rewind)} if workers else set()
+    assert sorted(told) == sorted({s.key for s in made.steps} - taken_on_the_way)
+
+
+def test_a_runner_that_is_told_to_stop_ends_after_the_step_in_progress(made, store):
+    steps, done = [s for s in made.steps if not isinstance(s, Rewind)], []
+    failed = Runner(store, ()).do(steps, stopped=lambda: len(done) == 3, stepped=done.append)
+    assert failed == {}
+    assert [store.has(s) for s in steps] == [True] * 3 + [False] * (len(steps) - 3)
+
+
+def test_the_event_log_is_read_on_from_a_place_in_whole_lines(store):
+    store.log({"key": "a"})
+    events, place = store.events_after(0)
+    assert [e["key"] for e in events] == ["a"]
+    with (store.root / "events.jsonl").open("a") as file:
+        file.write('{"key": "b"}\n{"key": ')
+    events, place = store.events_after(place)
+    assert [e["key"] for e in events] == ["b"]
+    with (store.root / "events.jsonl").open("a") as file:
+        file.write('"c"}\nbroken\n')
+    assert [e["key"] for e in store.events_after(place)[0]] == ["c"]
+    assert store.events_after(10**9) == ([], 10**9)
