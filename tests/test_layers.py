@@ -15,7 +15,9 @@ PACKAGE = Path(lthbench.__file__).parent
 LAYERS = [
     ["errors", "places", "spec", "present"],
     ["stream"],
+    ["noninferior"],
     ["kinds", "verdict"],
+    ["argument"],
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
     ["masks", "scoring"],

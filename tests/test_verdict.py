@@ -4,8 +4,10 @@ import math
 
 import pandas as pd
 import pytest
+from scipy import stats
 
-from lthbench.verdict import Aspect, Verdict, verdicts
+from lthbench.argument import why
+from lthbench.verdict import FINDINGS, Aspect, Verdict, verdicts
 
 ACCURACY = Aspect("accuracy", "accuracy", True, slack=0.01)
 NLL = Aspect("nll", "NLL", False)
@@ -188,7 +190,7 @@ def test_a_score_that_never_matches_leaves_no_pass_by_either_reading():
 def test_methods_are_judged_apart_in_their_order_and_dense_is_not():
     frame = pd.concat([curve({0.5: 0.9}, method="b"), curve({0.5: 0.5}, method="a")], ignore_index=True)
     frame = frame.drop_duplicates()
-    assert [(v.method, v.joint) for v in verdicts(frame, [ACCURACY])] == [("b", 0.5), ("a", None)]
+    assert [(v.method, v.joint) for v in verdicts(frame, [ACCURACY], "paper")] == [("b", 0.5), ("a", None)]
 
 
 def test_the_region_keeps_the_papers_slack_under_another_rule():
@@ -265,3 +267,118 @@ def test_a_table_without_any_asked_score_passes_nothing():
     result = judge(curve({0.5: 0.9}), [NLL])
     assert (result.joint, result.paper_pass) == (None, None)
     assert result.undecided == "none of the scores that it asks for was measured"
+
+
+# --------------------------------------------------------------------------------------- noninferior
+
+ACC = Aspect("accuracy", "accuracy", True, slack=0.01, margin=0.01)
+LOSS = Aspect("nll", "NLL", False, margin=0.1, relative_margin=True)
+DENSE = (0.90, 0.91, 0.92)
+
+
+def paired(gaps, shared=0.001, own=None, dense=DENSE, score="accuracy", sparsity=0.5):
+    """Dense networks, and ones that are worse by so much in each seed, with errors over the images."""
+    sign = -1.0 if score == "accuracy" else 1.0
+    values = [d + sign * g for d, g in zip(dense, gaps, strict=True)]
+    found = rows("m", sparsity, score, values)
+    for row in found:
+        row |= {"mean_diff_se": shared, "diff_se": shared if own is None else own}
+    return [*rows("dense", 0.0, score, dense), *found]
+
+
+def one(*parts, aspects=(ACC,)):
+    return {m.score: m for m in judge(table(*parts), aspects, "noninferior").matches}
+
+
+def test_seeds_are_paired_so_that_their_own_level_does_not_matter():
+    match = one(paired((0.001, 0.002, 0.001)))["accuracy"]
+    assert (match.finding, match.matches, match.seeds) == ("matches", True, 3)
+    assert match.shortfall == pytest.approx(0.004 / 3)
+    spread = math.sqrt(stats.tvar([0.001, 0.002, 0.001]) / 3 + 0.001**2)
+    expected = match.shortfall + spread * stats.t.isf(0.05, _freedom(spread))
+    assert match.bound == pytest.approx(expected, rel=1e-9)
+    assert match.allowed == 0.01
+
+
+def _freedom(spread):
+    return 2 * (spread**2 / (stats.tvar([0.001, 0.002, 0.001]) / 3)) ** 2
+
+
+@pytest.mark.parametrize(
+    ("gaps", "shared", "finding"),
+    [
+        ((0.001, 0.002, 0.001), 0.001, "matches"),
+        ((0.001, 0.002, 0.001), 0.020, "not shown"),  # too few images
+        ((-0.02, 0.03, 0.0), 0.001, "not shown"),  # seeds too far apart
+        ((0.02, 0.021, 0.022), 0.001, "worse"),
+        ((-0.05, -0.051, -0.049), 0.001, "matches"),  # better
+    ],
+)
+def test_what_is_found_of_a_score(gaps, shared, finding):
+    match = one(paired(gaps, shared))["accuracy"]
+    assert match.finding == finding
+    assert match.matches is (finding == "matches")
+    assert (match.seeds_needed > 3) is (finding == "not shown" and shared < 0.01)
+
+
+def test_a_margin_may_be_a_share_of_the_dense_mean_and_lower_may_be_better():
+    match = one(paired((0.01, 0.012, 0.011), dense=(0.2, 0.3, 0.4), score="nll"), aspects=[LOSS])["nll"]
+    assert match.allowed == pytest.approx(0.03)
+    assert (match.shortfall, match.finding) == (pytest.approx(0.011), "matches")
+
+
+def test_p_values_are_corrected_for_all_scores_also_those_that_failed():
+    """Alone its p-value is enough; beside another that must be shown too, it is doubled and is not."""
+    gaps = (0.0, 0.006, 0.005)
+    alone = one(paired(gaps))["accuracy"]
+    assert 0.025 < alone.p <= 0.05
+    assert (alone.holm, alone.finding) == (alone.p, "matches")
+    failed = [*rows("dense", 0.0, "nll", DENSE), *rows("m", 0.5, "nll", [math.nan] * 3, "failed", "boom")]
+    both = one(paired(gaps), failed, aspects=[ACC, LOSS])
+    assert both["accuracy"].holm == pytest.approx(2 * alone.p)
+    assert [both[s].finding for s in ("accuracy", "nll")] == ["not shown", "failed"]
+    good = paired((0.0, 0.001, 0.0), dense=(0.2, 0.3, 0.4), score="nll")
+    again = one(paired(gaps), good, aspects=[ACC, LOSS])
+    assert again["accuracy"].holm == pytest.approx(alone.p), "the larger of two is not corrected"
+    assert [again[s].finding for s in ("accuracy", "nll")] == ["matches", "matches"]
+
+
+def test_a_table_put_together_from_runs_uses_the_seeds_own_errors():
+    parts = paired((0.001, 0.002, 0.001), own=0.003)
+    for place, row in enumerate(r for r in parts if r["method"] == "m"):
+        row["mean_diff_se"] = 0.001 + place / 1e6
+    expected = one(paired((0.001, 0.002, 0.001), shared=0.003))["accuracy"]
+    assert one(parts)["accuracy"].p == pytest.approx(expected.p, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (paired((0.001,), dense=(0.9,)), "the rule noninferior needs at least two seeds"),
+        (
+            paired((0.0, 0.001, 0.002), shared=math.nan),
+            "accuracy has no standard error of its paired difference",
+        ),
+        (rows("dense", 0.0, "accuracy", DENSE) + rows("m", 0.5, "accuracy", DENSE), "no standard error"),
+    ],
+)
+def test_what_cannot_be_tested_is_undecided(parts, said):
+    result = judge(table(parts), [ACC], "noninferior")
+    assert said in result.undecided
+    assert result.matches[0].finding == "undecided"
+    assert (result.joint, result.paper_pass) == (None, None)
+
+
+def test_reasons_are_grouped_by_what_was_found():
+    matches = [
+        one(paired((0.02, 0.021, 0.022)))["accuracy"],
+        one(paired((-0.02, 0.03, 0.0)))["accuracy"],
+        judge(curve({0.5: (0.9, None)}, (0.9, 0.9))).matches[0],
+    ]
+    said = why(matches, str.upper)
+    assert said.startswith(
+        "it failed: measured for 1 of 2 seeds; it falls short on ACCURACY; ACCURACY is not shown"
+    )
+    assert "seeds would do" in said
+    assert why([one(paired((0.0, 0.001, 0.0)))["accuracy"]], str) == ""
+    assert {m.finding for m in matches} <= set(FINDINGS)

@@ -143,7 +143,8 @@ def cli(debug: bool) -> None:
 )
 @click.option("--no-report", is_flag=True, help="Write no page and no table.")
 @click.option(
-    "--rule", help="The verdict's rule: paper or std. Default: std, or paper where there is one seed."
+    "--rule",
+    help="The verdict's rule: noninferior (default), std, or paper (default where there is one seed).",
 )
 @click.option("--download", is_flag=True, help="Fetch data sets that are missing.")
 @click.option(
@@ -295,7 +296,7 @@ def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; the same folder by default.")
 @click.option("--format", "formats", type=Words(), help="html, md, csv; all by default.")
-@click.option("--rule", help="The verdict's rule: paper or std.")
+@click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 def report(source: Path, out: Path | None, formats: list[str] | None, rule: str | None) -> None:
     """Write the pages again from the table of a run (the folder that holds scores.csv and run.json).
 

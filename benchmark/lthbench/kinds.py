@@ -142,6 +142,8 @@ class Score:
 
     ``group`` is generalization, uncertainty, interpretability, geometry or efficiency. ``verdict`` says
     whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule ``paper`` lets it be.
+    ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's unit, or where
+    ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.
     ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
     one is relative to the dense parent and so has no spread of its own.
     """
@@ -156,12 +158,18 @@ class Score:
     verdict: bool = False
     slack: float = 0.0
     spread_of: str = ""
+    margin: float = 0.0
+    relative_margin: bool = False
+    margin_reason: str = ""
 
 
 class Value(NamedTuple):
     """A measured score: its value, standard error over the images, and their number.
 
     ``variant`` tells apart several values of one score (a corruption's name, say); "" is the headline.
+    ``draws`` is the score on each of the bootstrap resamples of ``scoring.resamples``: these are the same for
+    every network, so the difference of two networks' draws is a paired bootstrap over the images. Scores that
+    the verdict asks for should have them.
     """
 
     score: str
@@ -170,6 +178,7 @@ class Value(NamedTuple):
     n: int
     variant: str = ""
     reason: str = ""
+    draws: NDArray[np.float64] | None = None
 
 
 class Logits(NamedTuple):

@@ -27,7 +27,7 @@ from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
 from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper, network_of
-from lthbench.store import Store
+from lthbench.store import DRAWS, Store
 from lthbench.train import generator, train
 
 #: The file that holds a mask, one bit for each weight.
@@ -185,7 +185,14 @@ class Runner:
                 f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare"
             )
         listed = [
-            {**v._asdict(), "value": _number(v.value), "se": _number(v.se), "reason": v.reason}
+            {
+                "score": v.score,
+                "value": _number(v.value),
+                "se": _number(v.se),
+                "n": v.n,
+                "variant": v.variant,
+                "reason": v.reason,
+            }
             for v in values
         ]
         result = {
@@ -194,7 +201,11 @@ class Runner:
             "forwards": context.forwards(),
         }
         content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-        self.store.put(step, {"scores.json": content}, self._meta(started))
+        draws = {v.score: torch.from_numpy(v.draws) for v in values if v.draws is not None and not v.variant}
+        files = {"scores.json": content}
+        if draws:
+            files[DRAWS] = safetensors.torch.save(draws)
+        self.store.put(step, files, self._meta(started))
 
     def _degenerate(self, step: Measure, context: StoredContext) -> list[str]:
         """Why the network can pass nothing: an empty layer, or the same output for all images."""

@@ -44,6 +44,12 @@ def mean_and_error(values: Floats) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
 
 
+def mean_value(score: str, values: Floats, *, reason: str = "") -> Value:
+    """The mean over images, with its standard error and its bootstrap."""
+    draws = resamples(len(values)) @ values / len(values)
+    return Value(score, *mean_and_error(values), len(values), reason=reason, draws=draws)
+
+
 @lru_cache(maxsize=16)
 def resamples(n: int) -> Floats:
     """How often each of n images stands in each bootstrap resample: ``[RESAMPLES, n]``, the same always."""
@@ -153,7 +159,7 @@ def attacked_accuracy(score: str, logits: Logits) -> Value:
     zeros = int(logits.notes.get("zero_gradients", 0))
     reason = f"{zeros} images have a zero gradient and stand unattacked" if zeros else ""
     correct = hits(logits.values[0], logits.labels)
-    return Value(score, *mean_and_error(correct), len(correct), reason=reason)
+    return mean_value(score, correct, reason=reason)
 
 
 def average_precision(positive: Floats, negative: Floats) -> tuple[float, float]:
@@ -193,6 +199,22 @@ def roc_auc(positive: Floats, negative: Floats) -> tuple[float, float]:
     below = 1.0 - (both[m:] - _midranks(negative)) / m
     variance = (above.var(ddof=1) / m if m > 1 else 0.0) + (below.var(ddof=1) / n if n > 1 else 0.0)
     return float(above.mean()), float(np.sqrt(variance))
+
+
+def resampled_auc(positive: Floats, negative: Floats) -> Floats:
+    """The same on each bootstrap resample of both kinds: ``[RESAMPLES]``."""
+    both = np.concatenate([positive, negative])
+    order = np.argsort(both, kind="stable")
+    starts = np.append(0, np.flatnonzero(np.diff(both[order]) != 0.0) + 1)
+    m, n = len(positive), len(negative)
+    kinds = np.zeros((2, m + n))
+    kinds[0, :m], kinds[1, m:] = 1.0, 1.0
+    found = np.empty(RESAMPLES)
+    for r, counts in enumerate(zip(resamples(m), resamples(n), strict=True)):
+        weights = np.concatenate(counts)
+        high, low = np.add.reduceat((kinds * weights)[:, order], starts, axis=1)
+        found[r] = (high * (np.cumsum(low) - 0.5 * low)).sum() / (m * n)
+    return found
 
 
 def _midranks(values: Floats) -> Floats:

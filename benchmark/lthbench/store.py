@@ -26,6 +26,8 @@ from lthbench.errors import BadInput, Damaged
 from lthbench.spec import Step
 
 SCHEMA = 1
+#: The file that holds the draws of a measure's headline scores: float64 by score, see ``kinds.Value``.
+DRAWS = "draws.safetensors"
 
 
 class Store:
@@ -105,6 +107,10 @@ class Store:
         if name not in manifest["files"]:
             raise Damaged(f"{folder}: has no {name}")
         return self._checked(folder / name, manifest["files"][name])
+
+    def files(self, step: Step) -> list[str]:
+        """The names of the artefact's files. Raises Damaged where its manifest cannot be read."""
+        return sorted(self._manifest(step)["files"])
 
     def meta(self, step: Step) -> dict[str, Any]:
         """The facts recorded with the artefact: seconds, device, versions, and what the step counted."""

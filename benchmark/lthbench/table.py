@@ -12,15 +12,16 @@ from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.spec import mask_keeper
+from lthbench.store import DRAWS, Store
 from lthbench.verdict import Aspect
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.plan import Entry, Plan
-    from lthbench.store import Store
+    from lthbench.spec import Measure
 
-SCHEMA = 1
+SCHEMA = 2
 COLUMNS = {
     "task": "str",
     "method": "str",
@@ -32,6 +33,8 @@ COLUMNS = {
     "variant": "str",
     "value": "float64",
     "se": "float64",
+    "diff_se": "float64",
+    "mean_diff_se": "float64",
     "n": "int64",
     "unit": "str",
     "direction": "str",
@@ -49,6 +52,7 @@ def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
+    _add_paired_errors(rows, plan, store)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -71,7 +75,7 @@ def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> l
         if measure.key in failures or not store.has(measure):
             reason = failures.get(measure.key, "not run")
             status = "failed" if measure.key in failures else "missing"
-            empty = {"variant": "", "value": math.nan, "se": math.nan, "n": 0, "forwards": 0}
+            empty = {"variant": "", "value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
             for score in metric.scores:
                 rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
             continue
@@ -82,12 +86,59 @@ def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> l
             status = "failed" if math.isnan(known["value"]) else "ok"
             plain = {k: value[k] for k in ("variant", "n", "reason")}
             known["forwards"] = result["forwards"]
-            rows.append({**shared, **_facts(facts[value["score"]]), **plain, **known, "status": status})
+            found = {**plain, **known, **_UNPAIRED, "status": status}
+            rows.append({**shared, **_facts(facts[value["score"]]), **found})
     notes += _at_chance(plan, rows)
     if notes and entry.method != "dense":
         why = "; ".join(dict.fromkeys(notes))
         rows = [{**r, "status": "degenerate", "reason": why} if r["status"] == "ok" else r for r in rows]
     return rows
+
+
+_UNPAIRED = {"diff_se": math.nan, "mean_diff_se": math.nan}
+
+
+def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> None:
+    """Fill in the standard errors, over images, of the differences to the dense parents.
+
+    All networks are drawn alike (``kinds.Value``), so the draws of a network minus those of its parent are a
+    paired bootstrap: ``diff_se`` is their deviation. Different seeds see the same images, too:
+    ``mean_diff_se``, the same on all rows of a method and sparsity, is that of the mean over seeds.
+    """
+    import numpy as np
+
+    steps = {m.key: m for e in plan.entries for m in e.measures}
+    held: dict[str, dict[str, Any]] = {}
+
+    def draws(row: dict[str, Any]) -> Any:
+        if row["step"] not in held:
+            held[row["step"]] = _draws(store, steps[row["step"]])
+        return held[row["step"]].get(row["score"])
+
+    headline = [r for r in rows if r["variant"] == "" and not math.isnan(r["value"])]
+    dense = {(r["score"], r["seed"]): r for r in headline if r["method"] == "dense"}
+    cells: dict[tuple[str, float, str], list[tuple[dict[str, Any], Any]]] = {}
+    for row in headline:
+        parent = dense.get((row["score"], row["seed"]))
+        if row["method"] == "dense" or parent is None:
+            continue
+        own, other = draws(row), draws(parent)
+        if own is not None and other is not None and len(own) == len(other):
+            row["diff_se"] = float(np.std(own - other, ddof=1))
+            cells.setdefault((row["method"], row["sparsity"], row["score"]), []).append((row, own - other))
+    for cell in cells.values():
+        shared = float(np.std(np.mean([difference for _, difference in cell], axis=0), ddof=1))
+        for row, _ in cell:
+            row["mean_diff_se"] = shared
+
+
+def _draws(store: Store, measure: Measure) -> dict[str, Any]:
+    """The draws of a measure's scores; none where it has none."""
+    import safetensors.numpy
+
+    if DRAWS not in store.files(measure):
+        return {}
+    return safetensors.numpy.load(store.read(measure, DRAWS))
 
 
 def _facts(score: Score) -> dict[str, str]:
@@ -109,7 +160,16 @@ def aspects(metrics: tuple[str, ...]) -> list[Aspect]:
     """The scores that LTH-PASS asks for, among those of these metrics."""
     records = [registry.get(Metric, name) for name in metrics]
     return [
-        Aspect(s.name, s.title, s.higher_is_better, s.slack, s.spread_of)
+        Aspect(
+            s.name,
+            s.title,
+            s.higher_is_better,
+            s.slack,
+            s.spread_of,
+            s.margin,
+            s.relative_margin,
+            s.margin_reason,
+        )
         for record in sorted(records, key=_place)
         for s in record.scores
         if s.verdict
@@ -219,13 +279,16 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
     if schema != SCHEMA:
-        raise BadInput(f"{run}: has schema {schema}, this version reads schema {SCHEMA}.")
+        raise BadInput(
+            f"{run}: has schema {schema}, this version reads schema {SCHEMA}. Run the command that stands in "
+            "it again: what its store holds is not trained again."
+        )
     try:
         table = pd.read_csv(
             csv,
             dtype=dict(COLUMNS),
             keep_default_na=False,
-            na_values={"value": [""], "se": [""]},
+            na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
         )
     except (ValueError, TypeError) as error:
         raise BadInput(f"{csv}: not a table of scores: {error}") from error

@@ -14,12 +14,23 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="fgsm",
-    version=1,
+    version=2,
     title="accuracy under FGSM",
     formula="accuracy on clip(x + eps * sign(grad_x CE), 0, 1), eps = 8/255 in pixel units, no random start",
     source="Goodfellow et al. 2015; Chen et al. 2022, section 3.1",
     scores=(
-        Score("fgsm_accuracy", "FGSM accuracy", "fraction", True, 0.0, 1.0, "generalization", verdict=True),
+        Score(
+            "fgsm_accuracy",
+            "FGSM accuracy",
+            "fraction",
+            True,
+            0.0,
+            1.0,
+            "generalization",
+            verdict=True,
+            margin=0.02,
+            margin_reason="two percentage points, twice that of clean accuracy (lthbench's choice)",
+        ),
     ),
     needs=("fgsm",),
     measure=measure,

@@ -78,15 +78,16 @@ def _ratio(score: str, variant: str, kinds: list[str], ours: Floats, theirs: Flo
         return Value(score, float("nan"), float("nan"), n, variant, reason)
     counts = resamples(n)
     below = counts @ theirs.T
-    error = float("nan")
+    error, draws = float("nan"), None
     if (below > least).all():
-        error = float(((counts @ ours.T) / below).mean(1).std(ddof=1))
-    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, n, variant)
+        draws = ((counts @ ours.T) / below).mean(1)
+        error = float(draws.std(ddof=1))
+    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, n, variant, draws=draws)
 
 
 METRIC = Metric(
     name="mce",
-    version=2,
+    version=3,
     title="mean corruption error",
     formula="mean over corruptions of (sum over severities of the error) / (the same of the dense parent); "
     "relative mCE: the same of the error minus that on the uncorrupted images. Variants 15 and 19: the "
@@ -103,6 +104,8 @@ METRIC = Metric(
             "generalization",
             verdict=True,
             spread_of="corruption_error",
+            margin=0.05,
+            margin_reason="a twentieth of the dense parent's error (lthbench's choice)",
         ),
         Score(
             "relative_mce",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lthbench.kinds import Context, Logits, Metric, Score, Value
 
@@ -50,27 +50,28 @@ def measure(context: Context) -> list[Value]:
 
 def _told(inside: Floats, outside: Floats, variant: str) -> list[Value]:
     """The four scores of one measure of sureness."""
-    from lthbench.scoring import average_precision, false_positives_at, roc_auc
+    from lthbench.scoring import average_precision, false_positives_at, resampled_auc, roc_auc
 
     n = len(inside) + len(outside)
     if not len(inside):
         lack, reason = float("nan"), "no test image is of a class that the strangers were collected against"
         return [Value(score.name, lack, lack, n, variant, reason) for score in METRIC.scores]
+    draws = None if variant else resampled_auc(inside, outside)
     return [
-        Value("ood_auroc", *roc_auc(inside, outside), n, variant),
+        Value("ood_auroc", *roc_auc(inside, outside), n, variant, draws=draws),
         Value("ood_aupr_in", *average_precision(inside, outside), n, variant),
         Value("ood_aupr_out", *average_precision(-outside, -inside), n, variant),
         Value("ood_fpr95", *false_positives_at(inside, outside, 0.95), n, variant),
     ]
 
 
-def _score(name: str, title: str, higher: bool, *, verdict: bool = False) -> Score:
-    return Score(name, title, "fraction", higher, 0.0, 1.0, "generalization", verdict=verdict)
+def _score(name: str, title: str, higher: bool, **verdict: Any) -> Score:
+    return Score(name, title, "fraction", higher, 0.0, 1.0, "generalization", **verdict)
 
 
 METRIC = Metric(
     name="ood",
-    version=3,
+    version=4,
     title="out-of-distribution detection",
     formula=(
         "P(score of a test image > that of an image of another data set), ties half; average precision with "
@@ -85,7 +86,14 @@ METRIC = Metric(
         "the area: DeLong et al. 1988, of the others: bootstrap"
     ),
     scores=(
-        _score("ood_auroc", "OoD ROC-AUC", True, verdict=True),
+        _score(
+            "ood_auroc",
+            "OoD ROC-AUC",
+            True,
+            verdict=True,
+            margin=0.02,
+            margin_reason="two points of the area (lthbench's choice)",
+        ),
         _score("ood_aupr_in", "OoD PR-AUC, in", True),
         _score("ood_aupr_out", "OoD PR-AUC, out", True),
         _score("ood_fpr95", "OoD FPR at 95 % TPR", False),

@@ -26,7 +26,8 @@ def render(summary: Summary) -> str:
         "",
         "## Scores",
         "",
-        "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that does not match dense.",
+        "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that does not match dense, "
+        "? one that is not shown to.",
         "",
         _table(score_rows(summary)),
         "",
@@ -40,15 +41,20 @@ def render(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+#: What stands behind a score that does not match, by what was found.
+MARKS = {"not shown": " ?"}
+
+
 def score_rows(summary: Summary) -> list[dict[str, str]]:
     """One row for each method and sparsity, dense first."""
-    matches = {(m.method, m.sparsity, m.score): m.matches for v in summary.headline for m in v.matches}
+    matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows = []
     for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
         row = {"method": method, "sparsity": present.sparsity(sparsity)}
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
-            mark = " ✗" if matches.get((method, sparsity, score.name)) is False else ""
+            match = matches.get((method, sparsity, score.name))
+            mark = "" if match is None or match.matches is not False else MARKS.get(match.finding, " ✗")
             row[score.header] = (cell.text if cell else "–") + mark
         rows.append(row)
     return rows

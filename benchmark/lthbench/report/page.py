@@ -13,7 +13,7 @@ from lthbench import places, present
 from lthbench.report import figures
 from lthbench.report.markdown import provenance
 from lthbench.report.reliability import diagrams
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, held_back, sentence, verdict_rows
 
 
 def render(summary: Summary) -> str:
@@ -85,7 +85,7 @@ def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
             "method": v.method,
             "joint": "undecided" if v.undecided else present.sparsity(v.joint),
             "extreme": "undecided" if v.undecided else present.sparsity(v.paper_pass),
-            "held back by": summary.titles(v.held_back) or "–",
+            "held back by": held_back(summary, v) or "–",
         }
         for v in summary.verdicts[rule]
     ]
@@ -102,7 +102,9 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             match = matches.get((method, sparsity, score.name))
             verdict = None if match is None else match.matches
             reason = (match.reason if match else "") or (cell.reason if cell else "")
-            shown = {"text": cell.text if cell else "–", "matches": verdict, "reason": reason}
+            finding = match.finding if match else ""
+            text = cell.text if cell else "–"
+            shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason}
             cells.append({"score": score, **shown})
         first = method == "dense" or sparsity == summary.sparsities[0]
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lthbench import present, verdict
+from lthbench import argument, present, verdict
 from lthbench.errors import BadInput, unknown
 from lthbench.verdict import Aspect, Verdict
 
@@ -95,7 +95,7 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
             found = ", ".join(map(str, sorted(table[column].unique())))
             raise BadInput(f"a report is of one {column}; the table holds {found or 'none'}.")
     if rule is None:
-        rule = "std" if len(facts["seeds"]) > 1 else "paper"
+        rule = verdict.HEADLINE if len(facts["seeds"]) > 1 else verdict.ONE_SEED
     if rule not in verdict.RULES:
         raise unknown("rule", rule, verdict.RULES)
     aspects = [Aspect(**a) for a in facts["aspects"]]
@@ -141,16 +141,21 @@ def sentence(summary: Summary, result: Verdict) -> str:
     if result.undecided:
         return f"{method}: no verdict: {result.undecided}."
     if result.joint is None:
-        lowest = result.sparsities[0] if result.sparsities else None
-        failing = summary.titles(result.held_back) or "the scores"
+        lowest = result.sparsities[0]
+        reason = argument.why(result.at(lowest), summary.title_of)
+        if argument.only_unshown(result.at(lowest)):
+            return (
+                f"{method} is shown to match its dense parent on everything at no sparsity measured: at "
+                f"{present.sparsity(lowest)}, {reason}."
+            )
         return (
             f"{method} matches its dense parent on everything at no sparsity measured: already at "
-            f"{present.sparsity(lowest)} it falls short on {failing}."
+            f"{present.sparsity(lowest)} {reason}."
         )
     text = f"{method} is as good as its dense parent on everything up to {present.sparsity(result.joint)}"
     if result.held_back:
         beyond = min(s for s in result.sparsities if s > result.joint)
-        text += f"; at {present.sparsity(beyond)} it falls short on {summary.titles(result.held_back)}"
+        text += f"; at {present.sparsity(beyond)} {argument.why(result.at(beyond), summary.title_of)}"
     else:
         text += ", the highest measured"
     if not result.monotone:
@@ -174,14 +179,29 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
                 "accuracy holds up to": present.sparsity(result.region),
                 "LTH-PASS (all scores at once)": present.sparsity(result.joint),
                 "smallest extreme": present.sparsity(result.paper_pass),
-                "held back by": summary.titles(result.held_back) or "–",
+                "held back by": held_back(summary, result) or "–",
                 "accuracy there, %": cell.text if cell else "–",
             }
         )
     return rows
 
 
+def held_back(summary: Summary, result: Verdict) -> str:
+    """The scores that do not match at the next sparsity, those apart that are only not shown to."""
+    beyond = [s for s in result.sparsities if result.joint is None or s > result.joint]
+    found = {m.score: m.finding for m in result.at(beyond[0])} if beyond else {}
+    worse = tuple(s for s in result.held_back if found.get(s) != "not shown")
+    unshown = tuple(s for s in result.held_back if found.get(s) == "not shown")
+    parts = [summary.titles(worse)] if worse else []
+    return "; ".join([*parts, f"not shown: {summary.titles(unshown)}"] if unshown else parts)
+
+
 RULE_TEXT = {
+    "noninferior": (
+        "a score matches when a test over seeds and images shows, at 5 % after Holm's correction, that it is "
+        "worse than that of the dense networks by less than its margin; one that may hold, and is not shown "
+        "to, is told apart from one that is worse"
+    ),
     "paper": (
         "a score matches when its mean over seeds is at least as good as that of the dense networks; "
         "accuracy may be one percentage point lower (Chen et al., TMLR 2022)"
