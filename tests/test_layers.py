@@ -32,6 +32,7 @@ LAYERS = [
     ["progress", "report"],
     ["api"],
     ["listings"],
+    ["commands"],
     ["cli", "__init__"],
     ["__main__"],
 ]

@@ -35,6 +35,8 @@ def needed(matches: Sequence[Match]) -> str:
     """How many seeds would show what these do not."""
     if all(m.seeds_needed for m in matches):
         return f"about {max(m.seeds_needed for m in matches)} seeds would do, if these are typical"
+    if any(m.shortfall >= m.allowed for m in matches):
+        return "seeds and images vary too much to say"
     return "not with 100 seeds either; it would take more images"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,9 @@ import click
 from click.core import ParameterSource
 
 from lthbench import __version__
+from lthbench.commands.explain import explain
+from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options
+from lthbench.commands.report import report
 from lthbench.errors import BadInput, LthbenchError
 
 if TYPE_CHECKING:
@@ -21,106 +23,8 @@ if TYPE_CHECKING:
     from lthbench.plan import Plan, Request
     from lthbench.spec import Step
 
-    ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
-else:
-    ParamType = click.ParamType
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Words(ParamType):
-    """Names separated by commas; spaces around them do not matter."""
-
-    name = "a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """A list of names."""
-        words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
-        if not words:
-            self.fail("give at least one.", param, ctx)
-        return words
-
-
-class Numbers(ParamType):
-    """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
-
-    def __init__(self, whole: bool):
-        self.whole = whole
-        self.name = "n,..." if whole else "x,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """A list of numbers."""
-        if isinstance(value, list):
-            return value
-        numbers: list[Any] = []
-        for word in filter(None, (w.strip() for w in value.split(","))):
-            try:
-                low, dash, high = word.partition("-")
-                if self.whole and dash and low:
-                    if not 0 <= int(high) - int(low) <= 10_000:
-                        raise ValueError
-                    numbers += range(int(low), int(high) + 1)
-                else:
-                    numbers.append(int(word) if self.whole else float(word))
-            except ValueError:
-                kind = "a whole number or a range such as 1-12" if self.whole else "a number"
-                self.fail(f"{word!r} is not {kind}.", param, ctx)
-        if not numbers:
-            self.fail("give at least one.", param, ctx)
-        return numbers
-
-
-class Seeds(Numbers):
-    """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
-
-    def __init__(self) -> None:
-        super().__init__(whole=True)
-        self.name = "n|a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A count or a list."""
-        numbers = super().convert(value, param, ctx)
-        return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
-
-
-def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what is asked for; the same for ``run`` and ``plan``."""
-    options = [
-        click.option(
-            "--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."
-        ),
-        click.option(
-            "--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."
-        ),
-        click.option(
-            "--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."
-        ),
-        click.option(
-            "--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."
-        ),
-        click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
-        click.option("--metrics", type=Words(), help="Metrics; all by default."),
-        click.option("--budget", help="quick, standard or paper, as far as the task has them."),
-        click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
-        click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
-        click.option(
-            "--store",
-            type=click.Path(path_type=Path),
-            default="lthbench-store",
-            show_default=True,
-            help="Where everything computed is kept.",
-        ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        click.option(
-            "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@click.group(context_settings=_CONTEXT)
+@click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="lthbench")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def cli(debug: bool) -> None:
@@ -131,7 +35,7 @@ def cli(debug: bool) -> None:
     del debug
 
 
-@cli.command(context_settings=_CONTEXT)
+@cli.command(context_settings=CONTEXT)
 @grid_options
 @click.option(
     "--report",
@@ -169,9 +73,9 @@ def run(
     from lthbench.progress import header
 
     asked = _ask(options)
-    _check_rule(rule)
+    check_rule(rule)
     if not no_report:
-        _check_folder("--report", folder)
+        check_folder("--report", folder)
     if download:
         for name in api.download(asked, api.checked_folders(options["data"])):
             click.echo(f"fetched {name}", err=True)
@@ -222,7 +126,7 @@ def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
         click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
 
 
-@cli.command("plan", context_settings=_CONTEXT)
+@cli.command("plan", context_settings=CONTEXT)
 @grid_options
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def show_plan(as_json: bool, **options: Any) -> None:
@@ -292,41 +196,10 @@ def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:
     return [(name, f"{cost['finding']:.1e}", f"{cost['training']:.1e}") for name, cost in flops.items()]
 
 
-@cli.command(context_settings=_CONTEXT)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write; the same folder by default.")
-@click.option("--format", "formats", type=Words(), help="html, md, csv; all by default.")
-@click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
-def report(source: Path, out: Path | None, formats: list[str] | None, rule: str | None) -> None:
-    """Write the pages again from the table of a run (the folder that holds scores.csv and run.json).
-
-    \b
-    Example: lthbench report lthbench-report --rule paper --out site
-    """
-    from lthbench import table
-    from lthbench.errors import unknown
-    from lthbench.report import FORMATS, write
-
-    _check_rule(rule)
-    for name in formats or ():
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    folder = source.parent if source.is_file() else source
-    scores, facts = table.read(folder)
-    _check_folder("--out", out or folder)
-    try:
-        written = write(scores, facts, out or folder, rule, tuple(formats or FORMATS))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
-    for path in written:
-        click.echo(path)
-
-
 def _listing(plural: str, kind: str, summary: str) -> None:
     """Add the command that lists a kind of plug-in, or describes one."""
 
-    @cli.command(plural, context_settings=_CONTEXT, help=f"{summary}\n\nNAME describes one.")
+    @cli.command(plural, context_settings=CONTEXT, help=f"{summary}\n\nNAME describes one.")
     @click.argument("name", required=False)
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
     @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
@@ -356,23 +229,8 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-def _check_folder(option: str, folder: Path) -> None:
-    """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{option} {folder}: is a file; give a folder.")
-    near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not near.is_dir():
-        raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
-    if not os.access(near, os.W_OK | os.X_OK):
-        raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
-
-
-def _check_rule(rule: str | None) -> None:
-    from lthbench.errors import unknown
-    from lthbench.verdict import RULES
-
-    if rule is not None and rule not in RULES:
-        raise unknown("rule", rule, RULES)
+for _command in (report, explain):
+    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -62,10 +62,11 @@ class Match:
 
     ``shortfall`` is how much worse the mean is than the dense mean (negative: better), and ``allowed`` how
     much worse it may be, in the score's unit. ``finding`` is one of ``FINDINGS``: it matches; it is worse by
-    more than allowed; it is not shown to hold, though it may; that cannot be said; it was not measured; or
-    the network is degenerate. By the rule ``noninferior``: ``bound`` is what the true shortfall is below, at
-    95 %; ``p`` is the p-value and ``holm`` the same after Holm's correction; ``seeds_needed`` is how many
-    seeds would show it if these are typical (0: unknown, or more than 100).
+    more than allowed (and, where that is tested, not by chance); it is not shown to hold, though it may; that
+    cannot be said; it was not measured; or the network is degenerate. By the rule ``noninferior``: ``bound``
+    is what the true shortfall is below, at 95 %; ``p`` is the p-value and ``holm`` the same after Holm's
+    correction; ``seeds_needed`` is how many seeds would show it if these are typical (0: unknown, or more
+    than 100).
     """
 
     method: str
@@ -227,7 +228,9 @@ def _tested(match: Match, adjusted: float) -> Match:
     """What follows from the corrected p-value."""
     if adjusted <= ALPHA:
         return replace(match, holm=adjusted, matches=True, finding="matches", seeds_needed=0)
-    finding = "not shown" if match.shortfall < match.allowed else "worse"
+    # Worse is what is beyond the margin, and not by chance: the bound from below is above zero.
+    sure = 2 * match.shortfall - match.bound > 0.0
+    finding = "worse" if match.shortfall >= match.allowed and sure else "not shown"
     return replace(match, holm=adjusted, matches=False, finding=finding)
 
 

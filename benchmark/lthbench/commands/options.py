@@ -1,0 +1,153 @@
+"""What commands share: the types of their options, and checks before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from lthbench.report.summary import Summary
+
+    ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
+else:
+    ParamType = click.ParamType
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Words(ParamType):
+    """Names separated by commas; spaces around them do not matter."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """A list of names."""
+        words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
+        if not words:
+            self.fail("give at least one.", param, ctx)
+        return words
+
+
+class Numbers(ParamType):
+    """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
+
+    def __init__(self, whole: bool):
+        self.whole = whole
+        self.name = "n,..." if whole else "x,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """A list of numbers."""
+        if isinstance(value, list):
+            return value
+        numbers: list[Any] = []
+        for word in filter(None, (w.strip() for w in value.split(","))):
+            try:
+                low, dash, high = word.partition("-")
+                if self.whole and dash and low:
+                    if not 0 <= int(high) - int(low) <= 10_000:
+                        raise ValueError
+                    numbers += range(int(low), int(high) + 1)
+                else:
+                    numbers.append(int(word) if self.whole else float(word))
+            except ValueError:
+                kind = "a whole number or a range such as 1-12" if self.whole else "a number"
+                self.fail(f"{word!r} is not {kind}.", param, ctx)
+        if not numbers:
+            self.fail("give at least one.", param, ctx)
+        return numbers
+
+
+class Seeds(Numbers):
+    """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(whole=True)
+        self.name = "n|a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A count or a list."""
+        numbers = super().convert(value, param, ctx)
+        return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
+
+
+def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is asked for; the same for ``run`` and ``plan``."""
+    options = [
+        click.option(
+            "--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."
+        ),
+        click.option(
+            "--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."
+        ),
+        click.option(
+            "--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."
+        ),
+        click.option(
+            "--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."
+        ),
+        click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
+        click.option("--metrics", type=Words(), help="Metrics; all by default."),
+        click.option("--budget", help="quick, standard or paper, as far as the task has them."),
+        click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
+        click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
+        click.option(
+            "--store",
+            type=click.Path(path_type=Path),
+            default="lthbench-store",
+            show_default=True,
+            help="Where everything computed is kept.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option(
+            "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{option} {folder}: is a file; give a folder.")
+    near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not near.is_dir():
+        raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
+
+
+def check_rule(rule: str | None) -> None:
+    """Raise BadInput for a rule that there is not."""
+    from lthbench.errors import unknown
+    from lthbench.verdict import RULES
+
+    if rule is not None and rule not in RULES:
+        raise unknown("rule", rule, RULES)
+
+
+def summary_of(source: Path, rule: str | None) -> Summary:
+    """The summary of the table in a folder that a run wrote (or of its scores.csv). Raises BadInput."""
+    from lthbench import table
+    from lthbench.report.summary import summarise
+
+    check_rule(rule)
+    folder = source.parent if source.is_file() else source
+    scores, facts = table.read(folder)
+    try:
+        return summarise(scores, facts, rule)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise as_no_run_wrote(folder, error) from error
+
+
+def as_no_run_wrote(folder: Path, error: Exception) -> BadInput:
+    """The error for facts that were changed since a run wrote them."""
+    said = f"{type(error).__name__}: {error}"
+    return BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).")

@@ -1,0 +1,116 @@
+"""The argument behind a verdict: all its numbers, in words that fit them."""
+
+import dataclasses
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from lthbench import table
+from lthbench.errors import BadInput
+from lthbench.report.explain import account, text
+from lthbench.report.summary import summarise
+
+METRICS = ("accuracy", "nll", "mce")
+DENSE = {"accuracy": (0.90, 0.91, 0.92), "nll": (0.30, 0.31, 0.32), "mce": (1.0, 1.0, 1.0)}
+
+
+def rows(method, sparsity, score, values, error=0.001, status="ok", reason=""):
+    facts = next(s for s in table.scores(METRICS) if s.name == score)
+    for seed, value in enumerate(values):
+        yield {
+            **dict.fromkeys(table.COLUMNS, ""),
+            "task": "made",
+            "budget": "quick",
+            "method": method,
+            "sparsity": sparsity,
+            "seed": seed,
+            "score": score,
+            "value": value,
+            "se": 0.01,
+            "diff_se": math.nan if method == "dense" else error,
+            "mean_diff_se": math.nan if method == "dense" else error,
+            "n": 100,
+            "unit": facts.unit,
+            "status": status,
+            "reason": reason,
+            "forwards": 1,
+        }
+
+
+@pytest.fixture
+def build():
+    """A summary of a network whose scores are worse by so much, in each of three seeds."""
+
+    def made(accuracy=(0.001, 0.002, 0.001), nll=(0.0, 0.001, 0.0), rule="noninferior", **nll_facts):
+        found = [r for score, values in DENSE.items() for r in rows("dense", 0.0, score, values)]
+        found += rows(
+            "m", 0.79028, "accuracy", [d - g for d, g in zip(DENSE["accuracy"], accuracy, strict=True)]
+        )
+        found += rows(
+            "m", 0.79028, "nll", [d + g for d, g in zip(DENSE["nll"], nll, strict=True)], **nll_facts
+        )
+        frame = pd.DataFrame(found, columns=list(table.COLUMNS)).astype(table.COLUMNS)
+        facts = {
+            "task": {"name": "made"},
+            "budget": {"name": "quick"},
+            "seeds": [0, 1, 2],
+            "aspects": [dataclasses.asdict(a) for a in table.aspects(("accuracy", "nll"))],
+            "scores": [table._finite(dataclasses.asdict(s)) for s in table.scores(("accuracy", "nll"))],
+        }
+        return summarise(frame, facts, rule)
+
+    return made
+
+
+@pytest.mark.parametrize("sparsity", [0.79, 0.79028, 79.0, 79.03])
+def test_a_network_that_passes_says_so_with_its_numbers(build, sparsity):
+    found = account(build(), "m", sparsity)
+    assert (found["passes"], found["why"], found["region"], found["seeds"]) == (True, "", "I", 3)
+    accuracy = found["scores"][0]
+    assert accuracy["margin_reason"].startswith("one percentage point")
+    assert accuracy["shortfall"] == pytest.approx(0.004 / 3)
+    assert accuracy["shortfall"] < accuracy["bound"] < accuracy["allowed"] == 0.01
+    said = text(found)
+    assert "m at 79.0 %, task made, budget quick, 3 seeds." in said
+    assert "By the rule noninferior it passes." in said
+    assert "By the rule paper it does not pass: it falls short on NLL." in said
+    line = next(s for s in said.splitlines() if s.startswith("accuracy, %"))
+    assert line.split()[2:6] == ["91.0", "90.9", "0.1", "0.3"]
+    assert line.endswith("matches")
+    json.dumps(found, allow_nan=False)
+
+
+def test_what_is_worse_and_what_is_not_shown_are_told_apart(build):
+    found = account(build(accuracy=(0.03, 0.031, 0.03), nll=(-0.05, 0.06, 0.01)), "m", 0.79)
+    assert [s["finding"] for s in found["scores"]] == ["worse", "not shown"]
+    assert found["why"].startswith("it falls short on accuracy; NLL is not shown to hold")
+    assert found["region"] == "II"
+    said = text(found)
+    assert "more than one percentage point below dense" in said
+    assert "m passes at no sparsity of this table." in said
+    assert "seeds might" in said
+
+
+def test_a_score_that_failed_keeps_its_reason(build):
+    found = account(build(nll=(math.nan,) * 3, status="failed", reason="out of memory"), "m", 0.79)
+    assert found["passes"] is False
+    assert found["why"] == "it failed: out of memory"
+    assert "failed: out of memory" in text(found)
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("rule", ["std", "paper"])
+def test_other_rules_have_no_p_values(build, rule):
+    found = account(build(rule=rule), "m", 0.79)
+    assert set(found["other_rules"]) == {"noninferior", "std", "paper"} - {rule}
+    assert found["scores"][0]["p"] is None
+    assert "p, Holm" not in text(found)
+
+
+def test_what_is_not_in_the_table_is_refused(build):
+    with pytest.raises(BadInput, match='no method "n"'):
+        account(build(), "n", 0.79)
+    with pytest.raises(BadInput, match=r"m is not in this table at sparsity 0\.5; it is at 0\.7903\."):
+        account(build(), "m", 0.5)
