@@ -50,6 +50,12 @@ def setting(tmp_path_factory):
         if isinstance(step, Measure) and step.reference is not None:
             changes["reference"] = init
         moved.append(dataclasses.replace(step, **changes))
+    # Both find the images in memory, and the network's kernels chosen.
+    model = ready(runner.network(init), torch.device("cpu"))
+    for inputs in {s.inputs for s in moved if isinstance(s, Predict)}:
+        images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
+        with torch.no_grad(), one_thread("cpu"):
+            model(torch.from_numpy(np.ascontiguousarray(images.pixels[:250])).float())
     return runner, init, moved
 
 
