@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lthbench import __version__
+from lthbench import __version__, present
+from lthbench.commands.compare import compare
 from lthbench.commands.explain import explain
+from lthbench.commands.gate import gate
 from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options
 from lthbench.commands.report import report
 from lthbench.errors import BadInput, LthbenchError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lthbench.estimate import Estimate
     from lthbench.plan import Plan, Request
     from lthbench.spec import Step
+    from lthbench.verdict import Verdict
 
 
 @click.group(context_settings=CONTEXT)
@@ -120,10 +123,19 @@ def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
     for result in summary.headline:
         click.echo(sentence(summary, result))
     click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
+    for other, results in summary.verdicts.items():
+        if other != summary.rule:
+            click.echo(f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}.")
     if folder is not None:
         if not any(p.suffix == ".parquet" for p in written):
             click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
         click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
+
+
+def _far(result: Verdict) -> str:
+    if result.undecided:
+        return "undecided"
+    return "none" if result.joint is None else present.sparsity(result.joint)
 
 
 @cli.command("plan", context_settings=CONTEXT)
@@ -229,7 +241,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (report, explain):
+for _command in (report, explain, compare, gate):
     cli.add_command(_command)
 
 

@@ -12,6 +12,8 @@ import click
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lthbench.report.summary import Summary
 
     ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
@@ -133,18 +135,23 @@ def check_rule(rule: str | None) -> None:
         raise unknown("rule", rule, RULES)
 
 
-def summary_of(source: Path, rule: str | None) -> Summary:
-    """The summary of the table in a folder that a run wrote (or of its scores.csv). Raises BadInput."""
+def read(source: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and its facts in a folder that a run wrote, or beside its scores.csv. Raises BadInput."""
     from lthbench import table
+
+    return table.read(source.parent if source.is_file() else source)
+
+
+def summary_of(source: Path, rule: str | None) -> Summary:
+    """The summary of the table in a folder that a run wrote. Raises BadInput."""
     from lthbench.report.summary import summarise
 
     check_rule(rule)
-    folder = source.parent if source.is_file() else source
-    scores, facts = table.read(folder)
+    scores, facts = read(source)
     try:
         return summarise(scores, facts, rule)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(folder, error) from error
+        raise as_no_run_wrote(source, error) from error
 
 
 def as_no_run_wrote(folder: Path, error: Exception) -> BadInput:

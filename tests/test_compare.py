@@ -1,0 +1,103 @@
+"""Two tables side by side: pairing, intervals against SciPy's, and what is only in one."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from lthbench.errors import BadInput
+from lthbench.report.compare import compare, text
+
+SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
+tables = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tables)
+frame, rows, facts = tables.frame, tables.rows, tables.facts
+
+A = (0.90, 0.91, 0.92)
+
+
+def one(before, after, score="accuracy", **more):
+    first = frame(rows("m", 0.5, score, before, step="a")), facts()
+    second = frame(rows("m", 0.5, score, after, step="b", **more)), facts()
+    return compare(first, second).changes[0]
+
+
+def test_the_interval_is_that_of_the_paired_t_test():
+    after = (0.93, 0.95, 0.94)
+    found = one(A, after)
+    interval = stats.ttest_rel(after, A).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.difference == pytest.approx(0.03)
+    assert (found.a, found.b, found.seeds) == (pytest.approx(0.91), pytest.approx(0.94), 3)
+
+
+@pytest.mark.parametrize(
+    ("score", "after", "finding"),
+    [
+        ("accuracy", (0.93, 0.941, 0.95), "better"),
+        ("accuracy", (0.87, 0.881, 0.89), "worse"),
+        ("accuracy", (0.95, 0.90, 0.91), "unsure"),
+        ("nll", (0.93, 0.941, 0.95), "worse"),
+        ("nll", (0.87, 0.881, 0.89), "better"),
+        ("accuracy", A, "same"),
+    ],
+)
+def test_what_is_found_follows_the_interval_and_the_direction(score, after, finding):
+    assert one(A, after, score).finding == finding
+
+
+def test_only_seeds_in_both_are_compared_and_one_has_no_interval():
+    found = one((0.9, 0.8), (0.95,))
+    assert (found.seeds, found.difference) == (1, pytest.approx(0.05))
+    assert math.isnan(found.low)
+    assert found.finding == "unsure"
+
+
+def test_the_same_steps_are_the_same_measurements():
+    table = frame(rows("m", 0.5, "accuracy", A)), facts()
+    found = compare(table, table)
+    assert [c.finding for c in found.changes] == ["same"]
+    assert found.specs == ()
+    assert "1 score is the same in both" in text(found, {})
+
+
+def test_scores_that_failed_or_are_no_headline_are_left_out():
+    first = frame(rows("m", 0.5, "accuracy", A, step="a")), facts()
+    second = (
+        frame(
+            rows("m", 0.5, "accuracy", (math.nan,) * 3, status="failed"),
+            rows("m", 0.5, "accuracy", A, variant="x"),
+        ),
+        facts(),
+    )
+    assert compare(first, second).changes == ()
+
+
+def test_specs_that_differ_are_named_and_cells_of_one_table_only():
+    first = frame(rows("m", 0.5, "accuracy", A), rows("old", 0.9, "accuracy", A)), facts()
+    changed = {"name": "quick", "train": {"epochs": 5, "lr": 0.1}}
+    second = (
+        frame(rows("m", 0.5, "accuracy", A), rows("new", 0.9, "accuracy", A)),
+        facts(budget="quick") | {"budget": changed},
+    )
+    found = compare(first, second)
+    assert found.specs == (("budget.train.epochs", "2", "5"), ("budget.train.lr", "–", "0.1"))
+    assert (found.only_a, found.only_b) == (("old 90.0 %",), ("new 90.0 %",))
+    said = text(found, {})
+    assert "Only in A: old 90.0 %." in said
+    assert "budget.train.epochs" in said
+
+
+def test_tables_of_different_tasks_are_refused():
+    with pytest.raises(BadInput, match="A is of task made and B of task other"):
+        compare((frame(), facts()), (frame(), facts(task="other")))
+
+
+def test_markdown_is_escaped():
+    first = frame(rows("<script>", 0.5, "accuracy", A, step="a")), facts()
+    second = frame(rows("<script>", 0.5, "accuracy", (0.8, 0.9, 0.7), step="b")), facts()
+    said = text(compare(first, second), {"accuracy": "a|b"}, "md")
+    assert "<script>" not in said
+    assert "a\\|b" in said

@@ -1,0 +1,136 @@
+"""Holding a table to a baseline: directions, tolerances, what is missing, and files that are none."""
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from lthbench.errors import BadInput
+from lthbench.report import gate
+
+SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
+tables = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tables)
+frame, rows, facts = tables.frame, tables.rows, tables.facts
+
+A = (0.900, 0.901, 0.902)
+LOSS = (0.300, 0.301, 0.302)
+
+
+@pytest.fixture
+def base():
+    made = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
+    return gate.baseline(made, facts())
+
+
+def held(base, accuracy=A, nll=LOSS, rule="tolerance", **more):
+    table = frame(rows("m", 0.5, "accuracy", accuracy, **more), rows("m", 0.5, "nll", nll))
+    return {h.score: h for h in gate.hold(table, facts(), base, rule)}
+
+
+def test_a_baseline_holds_against_its_own_table_by_either_rule(base):
+    assert [e["tolerance"] for e in base["scores"]] == [0.01, 0.0301]
+    for rule in gate.RULES:
+        assert all(h.good for h in held(base, rule=rule).values())
+
+
+def test_the_tolerance_is_twice_the_deviation_over_seeds_where_that_is_more():
+    made = gate.baseline(frame(rows("m", 0.5, "accuracy", (0.8, 0.9, 1.0))), facts())
+    assert made["scores"][0]["tolerance"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "good"),
+    [
+        ((0.8911, 0.8911, 0.8911), LOSS, (True, True)),  # 0.0099 lower
+        ((0.8909, 0.8909, 0.8909), LOSS, (False, True)),  # 0.0101 lower
+        ((0.99, 0.99, 0.99), LOSS, (True, True)),
+        (A, (0.33, 0.33, 0.33), (True, True)),
+        (A, (0.34, 0.34, 0.34), (True, False)),
+        (A, (0.01, 0.01, 0.01), (True, True)),
+    ],
+)
+def test_a_score_may_be_worse_by_its_tolerance_and_better_by_anything(base, accuracy, nll, good):
+    found = held(base, accuracy, nll)
+    assert (found["accuracy"].good, found["nll"].good) == good
+
+
+def test_by_noninferior_it_must_be_shown(base):
+    assert held(base, (0.897, 0.898, 0.898), rule="noninferior")["accuracy"].good
+    found = held(base, (0.88, 0.92, 0.90), rule="noninferior")["accuracy"]
+    assert not found.good
+    assert found.reason.startswith("p = 0.")
+    few = held(base, (0.9,), rule="noninferior")["accuracy"]
+    assert (few.good, few.reason) == (False, "the rule noninferior needs at least two seeds")
+
+
+def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
+    found = {h.score: h for h in gate.hold(frame(rows("m", 0.5, "accuracy", A)), facts(), base)}
+    assert (found["nll"].good, found["nll"].reason) == (False, "not in the table")
+    assert not held(base, (math.nan,) * 3, status="failed", reason="boom")["accuracy"].good
+    found = held(base, status="degenerate", reason="layer conv1 is empty")["accuracy"]
+    assert (found.good, found.reason) == (False, "degenerate: layer conv1 is empty")
+
+
+def test_other_sparsities_and_variants_do_not_count(base):
+    table = frame(rows("m", 0.6, "accuracy", A), rows("m", 0.5, "accuracy", A, variant="x"))
+    assert not any(h.good for h in gate.hold(table, facts(), base))
+
+
+def test_the_list_names_what_does_not_hold(base):
+    found = list(held(base, (0.85, 0.85, 0.85)).values())
+    said = gate.text(found, {"accuracy": "accuracy"})
+    assert said.startswith("1 score does not hold against the baseline, 1 does.")
+    assert "90.1" in said
+    assert "85.0" in said
+    assert "5.1" in said
+    assert gate.text(list(held(base).values()), {}) == "All 2 scores hold against the baseline."
+    assert json.loads(gate.as_json(found))["good"] is False
+
+
+@pytest.mark.parametrize(("part", "facts_"), [("task", {"task": "other"}), ("budget", {"budget": "paper"})])
+def test_another_task_or_budget_is_refused(base, part, facts_):
+    with pytest.raises(BadInput, match=f"the baseline is of {part} "):
+        gate.hold(frame(rows("m", 0.5, "accuracy", A)), facts(**facts_), base)
+
+
+def test_scores_may_be_named_and_unknown_ones_are_refused():
+    table = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
+    assert [e["score"] for e in gate.baseline(table, facts(), ["nll"])["scores"]] == ["nll"]
+    with pytest.raises(BadInput, match="Did you mean accuracy"):
+        gate.baseline(table, facts(), ["acuracy"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b.update(what="x"), "is none; write one with"),
+        (lambda b: b.update(schema=9), "has schema 9"),
+        (lambda b: b.update(scores=[]), "holds no scores"),
+        (lambda b: b.update(scores=[3]), r"scores\[0\]: expected an object"),
+        (lambda b: b["scores"][1].pop("tolerance"), r"scores\[1\].tolerance: expected a float, got None"),
+        (lambda b: b["scores"][0].update(tolerance=-1), r"scores\[0\].tolerance: must not be negative"),
+        (lambda b: b["scores"][0].update(direction="up"), "higher or lower, got 'up'"),
+        (lambda b: b["scores"][0]["values"].update({"1": "x"}), "a finite number for each seed"),
+        (lambda b: b["scores"][0].update(values={}), "a finite number for each seed"),
+        (lambda b: b["scores"][0].update(values={"a": 1.0}), "whole numbers"),
+    ],
+)
+def test_a_file_that_is_no_baseline_is_refused_by_name(base, tmp_path, change, said):
+    change(base)
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps(base))
+    with pytest.raises(BadInput, match=said) as caught:
+        gate.read(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
+    path = tmp_path / "base.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BadInput, match=str(path)):
+        gate.read(path)
