@@ -14,7 +14,7 @@ PACKAGE = Path(lthbench.__file__).parent
 # Lowest first; a module may import from its own layer only where that layer says so, and from those below.
 LAYERS = [
     ["errors", "places", "spec", "present"],
-    ["stream"],
+    ["expression", "stream"],
     ["noninferior"],
     ["kinds", "verdict"],
     ["argument"],

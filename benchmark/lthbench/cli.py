@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lthbench import __version__, present
+from lthbench import __version__
 from lthbench.commands.compare import compare
 from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
@@ -133,9 +133,9 @@ def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
 
 
 def _far(result: Verdict) -> str:
-    if result.undecided:
-        return "undecided"
-    return "none" if result.joint is None else present.sparsity(result.joint)
+    from lthbench.report.summary import far
+
+    return "undecided" if result.undecided else far(result)
 
 
 @cli.command("plan", context_settings=CONTEXT)

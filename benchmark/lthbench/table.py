@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.expression import written
 from lthbench.kinds import Dataset, Metric, Score
-from lthbench.spec import mask_keeper
+from lthbench.spec import Train, mask_keeper
 from lthbench.store import DRAWS, Store
 from lthbench.verdict import Aspect
 
@@ -202,6 +203,8 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     layers: dict[str, dict[str, Any]] = {}
+    trained = {s.key for s in plan.steps if isinstance(s, Train)}
+    names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
         if not store.has(step):
             continue
@@ -229,6 +232,7 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
         "networks": {
             f"{e.method} {e.sparsity!r} {e.seed}": {
                 "network": e.network.key,
+                "expression": written(e.network, {k: v for k, v in names.items() if k != e.network.key}),
                 "mask": keeper.key if (keeper := mask_keeper(e.network)) else None,
             }
             for e in plan.entries

@@ -35,6 +35,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "rule": summary.rule,
         "rule_text": RULE_TEXT[summary.rule],
         "passes": _passes(headline, level),
+        "only_unshown": argument.only_unshown(headline.at(level)),
         "why": argument.why(headline.at(level), summary.title_of),
         "region": _region(headline, level),
         "joint": headline.joint,
@@ -94,12 +95,15 @@ def _score(summary: Summary, match: Match, aspect: dict[str, Any]) -> dict[str, 
 def text(found: dict[str, Any]) -> str:
     """The account for the shell."""
     said = {True: "passes", False: "does not pass", None: "cannot be judged"}
+    judged = said[found["passes"]]
+    if found["passes"] is False and found["only_unshown"]:
+        judged = "is not shown to pass"
     where = f"{found['method']} at {present.sparsity(found['sparsity'])}"
     seeds = present.counted(found["seeds"], "seed", "seeds")
     lines = [
         f"{where}, task {found['task']}, budget {found['budget']}, {seeds}. {found['dense']}",
         "",
-        f"By the rule {found['rule']} it {said[found['passes']]}{_because(found['why'])}.",
+        f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
         "",
         tabulate(_table(found), headers="keys", tablefmt="simple", disable_numparse=True),
         "",

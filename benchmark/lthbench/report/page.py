@@ -1,37 +1,33 @@
-"""The report as one HTML file that needs nothing else: styles, figures and data are inside it."""
+"""The page of a task: one HTML file that needs nothing else, or one page of a site."""
 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from lthbench import places, present
-from lthbench.report import figures
+from lthbench import present
+from lthbench.report import figures, network, pages
 from lthbench.report.markdown import provenance
+from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, held_back, sentence, verdict_rows
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back, sentence, verdict_rows
 
 
-def render(summary: Summary) -> str:
-    """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(places.templates()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def render(summary: Summary, linked: bool = False) -> str:
+    """The page: one file that needs no other, or where ``linked``, the page of a task in a site."""
     facts = summary.facts
     drawn = figures.curves(summary)
     wanted = {s.title for s in summary.scores if s.verdict}
-    return environment.get_template("report.html.j2").render(
+    where = {"root": "../", "here": ""} if linked else pages.alone()
+    return pages.render(
+        "report.html.j2",
+        **where,
         summary=summary,
         facts=facts,
-        style=Markup((places.templates() / "style.css").read_text(encoding="utf-8")),
         cards=[_card(summary, v) for v in summary.headline],
         dense_sentence=dense_sentence(summary),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
@@ -43,15 +39,19 @@ def render(summary: Summary) -> str:
         verdict_scores=[s for s in summary.scores if s.verdict],
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         diagrams=diagrams(summary),
+        radars=radars(summary),
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
-        rows=_rows(summary),
+        rows=_rows(summary, linked),
         kinds=_kinds(summary),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
-        csv=base64.b64encode(summary.table.to_csv(index=False, lineterminator="\n").encode()).decode(),
-        sparsity=present.sparsity,
-        markup=Markup,
+        csv="scores.csv" if linked else f"data:text/csv;base64,{base64.b64encode(as_csv(summary)).decode()}",
     )
+
+
+def as_csv(summary: Summary) -> bytes:
+    """The table itself."""
+    return summary.table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
@@ -69,11 +69,7 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
     return {
         "method": result.method,
         "colour": colour,
-        "big": "?"
-        if result.undecided
-        else present.sparsity(result.joint)
-        if result.joint is not None
-        else "none",
+        "big": far(result),
         "sentence": sentence(summary, result),
         "accuracy": cell.text if cell else "",
     }
@@ -91,7 +87,7 @@ def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
     ]
 
 
-def _rows(summary: Summary) -> list[dict[str, Any]]:
+def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
     """The table of scores: a row for each method and sparsity, a cell for each score."""
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows = []
@@ -104,14 +100,14 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             finding = match.finding if match else ""
             text = cell.text if cell else "–"
-            shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason}
+            order = "" if cell is None or math.isnan(cell.mean) else repr(cell.mean)
+            shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
             cells.append({"score": score, **shown})
         first = method == "dense" or sparsity == summary.sparsities[0]
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
         passed = bool(judged) and all(judged)
-        rows.append(
-            {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
-        )
+        row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
+        rows.append({**row, "link": network.name(method, sparsity) if linked else ""})
     return rows
 
 

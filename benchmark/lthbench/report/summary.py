@@ -186,6 +186,16 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
     return rows
 
 
+def far(result: Verdict) -> str:
+    """How far a method gets, in a word: a sparsity, "not shown" (nothing speaks against it), "none" or "?"."""
+    if result.undecided:
+        return "?"
+    if result.joint is not None:
+        return present.sparsity(result.joint)
+    lowest = result.at(result.sparsities[0]) if result.sparsities else ()
+    return "not shown" if lowest and argument.only_unshown(lowest) else "none"
+
+
 def held_back(summary: Summary, result: Verdict) -> str:
     """The scores that do not match at the next sparsity, those apart that are only not shown to."""
     beyond = [s for s in result.sparsities if result.joint is None or s > result.joint]

@@ -1,0 +1,162 @@
+"""What papers claim, held to a table: each claim is a sentence, its source, and a function of the summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lthbench import present
+from lthbench.report.summary import Summary
+from lthbench.verdict import Verdict
+
+#: What a check yields: what the table shows, and whether it agrees.
+Shown = tuple[str, str]
+NOT_MEASURED: Shown = ("–", "not measured")
+AT_INIT = ("snip", "grasp", "synflow")
+CHEN = "Chen et al. 2022"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published statement; ``check`` gives what a summary shows of it."""
+
+    text: str
+    source: str
+    check: Callable[[Summary], Shown]
+
+
+def held(summary: Summary) -> list[dict[str, str]]:
+    """Every claim held to a summary."""
+    found = []
+    for claim in CLAIMS:
+        shown, finding = claim.check(summary)
+        found.append({"claim": claim.text, "source": claim.source, "shown": shown, "finding": finding})
+    return found
+
+
+def _paper(summary: Summary, method: str) -> Verdict | None:
+    return next((v for v in summary.verdicts["paper"] if v.method == method), None)
+
+
+def _mean(summary: Summary, method: str, sparsity: float, score: str) -> float:
+    cell = summary.cell(method, sparsity, score)
+    return math.nan if cell is None else cell.mean
+
+
+def _tickets(summary: Summary) -> Shown:
+    """By the paper's own rule: the smallest of the extremes."""
+    found = _paper(summary, "imp")
+    if found is None or found.undecided:
+        return NOT_MEASURED
+    if found.paper_pass is None:
+        never = [s for s, extreme in found.extremes.items() if extreme is None]
+        return f"at no sparsity: {summary.titles(tuple(never))} never match", "differs"
+    return f"up to {present.sparsity(found.paper_pass)}", "agrees"
+
+
+def _one_number(summary: Summary) -> Shown:
+    """Accuracy holds further than everything."""
+    found = _paper(summary, "imp")
+    accuracy = None if found is None else found.extremes.get("accuracy")
+    if found is None or found.undecided or accuracy is None or len(found.extremes) < 2:
+        return NOT_MEASURED
+    joint = found.paper_pass or 0.0
+    shown = (
+        f"accuracy up to {present.sparsity(accuracy)}, all scores up to {present.sparsity(found.paper_pass)}"
+    )
+    return shown, "agrees" if joint < accuracy else "differs"
+
+
+def _one_shot(summary: Summary) -> Shown:
+    """OMP within one percentage point of IMP, at sparsities up to 48.8 %."""
+    levels = [s for s in summary.sparsities if s <= 0.4885]
+    gaps = [_mean(summary, "imp", s, "accuracy") - _mean(summary, "omp", s, "accuracy") for s in levels]
+    gaps = [g for g in gaps if not math.isnan(g)]
+    if not gaps:
+        return NOT_MEASURED
+    worst = max(gaps, key=abs)
+    return f"imp is ahead by at most {100 * worst:.1f} points", "agrees" if abs(worst) <= 0.01 else "differs"
+
+
+def _at_init(summary: Summary) -> Shown:
+    """Pruning at initialisation within one percentage point of random pruning at the lowest sparsity."""
+    there = [m for m in AT_INIT if m in summary.methods]
+    if "random" not in summary.methods or not there:
+        return NOT_MEASURED
+    level = min(summary.sparsities)
+    random = _mean(summary, "random", level, "accuracy")
+    ahead = {m: _mean(summary, m, level, "accuracy") - random for m in there}
+    ahead = {m: a for m, a in ahead.items() if not math.isnan(a)}
+    if not ahead:
+        return NOT_MEASURED
+    best = max(ahead, key=lambda m: ahead[m])
+    shown = f"at {present.sparsity(level)} the best, {best}, is {100 * ahead[best]:+.1f} points from random"
+    return shown, "agrees" if ahead[best] <= 0.01 else "differs"
+
+
+def _calibration(summary: Summary) -> Shown:
+    """From 67.23 % on, some method that prunes before training has a lower ECE than IMP."""
+    levels = [s for s in summary.sparsities if s >= 0.672]
+    others = [m for m in ("random", *AT_INIT) if m in summary.methods]
+    pairs = [
+        (level, m, _mean(summary, m, level, "ece") - _mean(summary, "imp", level, "ece"))
+        for level in levels
+        for m in others
+    ]
+    pairs = [p for p in pairs if not math.isnan(p[2])]
+    if not pairs:
+        return NOT_MEASURED
+    level, method, gap = min(pairs, key=lambda p: p[2])
+    shown = f"most for {method} at {present.sparsity(level)}: {100 * gap:+.1f} points of ECE against imp"
+    return shown, "agrees" if gap < 0 else "differs"
+
+
+def _beyond(summary: Summary) -> Shown:
+    """Weights go beyond channels: unstructured magnitude pruning keeps accuracy further than filters."""
+    if "omp" not in summary.methods or "filter" not in summary.methods:
+        return NOT_MEASURED
+    region = {v.method: v.region for v in summary.verdicts["paper"]}
+    far = {m: region.get(m) or 0.0 for m in ("omp", "filter")}
+    shown = "accuracy holds up to " + ", ".join(f"{present.sparsity(s)} ({m})" for m, s in far.items())
+    return shown, "agrees" if far["omp"] > far["filter"] else "differs"
+
+
+def _connection(summary: Summary) -> Shown:
+    """Connection sparsity at about 80 % keeps accuracy."""
+    levels = [s for s in summary.sparsities if 0.75 <= s <= 0.85]
+    dense = _mean(summary, "dense", 0.0, "accuracy")
+    gaps = [(s, _mean(summary, "connection", s, "accuracy") - dense) for s in levels]
+    gaps = [g for g in gaps if not math.isnan(g[1])]
+    if not gaps:
+        return NOT_MEASURED
+    level, gap = gaps[-1]
+    shown = f"{100 * gap:+.1f} points at {present.sparsity(level)}"
+    return shown, "agrees" if gap >= -0.01 else "differs"
+
+
+CLAIMS = (
+    Claim("Winning tickets that match on every score exist.", f"{CHEN}, abstract", _tickets),
+    Claim("Accuracy alone holds further than all scores at once.", f"{CHEN}, section 4", _one_number),
+    Claim(
+        "One-shot magnitude pruning is as good as iterative pruning up to 48.8 %.",
+        f"{CHEN}, section 4.1",
+        _one_shot,
+    ),
+    Claim(
+        "Pruning at initialisation is no better than random pruning at low sparsity.",
+        f"{CHEN}, section 4.1",
+        _at_init,
+    ),
+    Claim(
+        "From 67.2 % on, random pruning or pruning at initialisation is better calibrated than tickets.",
+        f"{CHEN}, section 4.2 (ResNet-20)",
+        _calibration,
+    ),
+    Claim("Single weights can be pruned further than whole filters.", "Li et al. 2017", _beyond),
+    Claim(
+        "Removing 80 % of the connections between channels costs no accuracy.",
+        "von Rad & Seuffert 2024",
+        _connection,
+    ),
+)

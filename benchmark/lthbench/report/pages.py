@@ -1,0 +1,70 @@
+"""What all pages share: templates, styles and scripts, and names that are safe in paths and links."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import lthbench
+from lthbench import places, present
+
+#: The scripts of a page, in the order in which they are read.
+SCRIPTS = ("dataTables.min.js", "dataTables.buttons.min.js", "site.js")
+#: The pages that every page of a site links to.
+NAV = (("Tasks", "index.html"), ("Claims", "claims.html"), ("How to read", "reading.html"))
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates; everything that is put into them is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(places.templates()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"sparsity": present.sparsity, "markup": Markup, "version": lthbench.__version__}
+    made.globals |= {"inline": None, "nav": NAV, "root": "", "here": "", "scripts": SCRIPTS}
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """A page."""
+    return environment().get_template(template).render(**values)
+
+
+def alone() -> dict[str, Any]:
+    """What makes a page need no other file: styles and scripts inside it, no links to other pages."""
+    script = "\n".join(_asset(name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = _asset("style.css").read_text(encoding="utf-8")
+    return {"inline": {"style": Markup(style), "script": Markup(script)}, "nav": ()}
+
+
+def assets() -> dict[str, Path]:
+    """The files beside a site's pages, by name."""
+    names = ("style.css", *SCRIPTS, "LICENSE.txt")
+    return {name: _asset(name) for name in names}
+
+
+def _asset(name: str) -> Path:
+    own = places.templates() / name
+    return own if own.is_file() else places.templates() / "vendor" / name
+
+
+def slug(*names: str) -> str:
+    """A name for a file: lower-case letters, digits and hyphens, and a mark where that loses something.
+
+    Two different names have different slugs, also where upper and lower case are the same.
+    """
+    text = " ".join(names)
+    plain = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:60]
+    if plain == text.replace(" ", "-"):
+        return plain
+    return f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,110 @@
+"""All scores of the verdict in one drawing: on fixed axes, and stretched as the paper's charts are.
+
+On fixed axes a spoke is how good a network is relative to its dense parent, from 0 to 2 with dense at 1: a small
+difference looks small. The paper's charts (Chen et al. 2022, figures 1 and 11) stretch each spoke from the worst
+to the best network shown, so that a difference of any size fills it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lthbench import present
+from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.summary import Shown, Summary
+
+#: Sparsities that are drawn at most.
+SHOWN = 3
+#: Where a spoke of a fixed axis ends: twice as good as dense.
+END = 2.0
+
+
+def radars(summary: Summary) -> list[Figure]:
+    """For a few sparsities, the drawing on fixed axes and the stretched one."""
+    scores = [s for s in summary.scores if s.verdict]
+    if len(scores) < 3:
+        return []
+    levels = summary.sparsities
+    step = max(1, -(-len(levels) // SHOWN))
+    return [f for level in levels[step - 1 :: step] for f in _pair(summary, scores, level)]
+
+
+def _pair(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
+    methods = [m for m in summary.methods if summary.cell(m, level, scores[0].name) is not None]
+    fixed = {m: [_relative(summary, m, level, s) for s in scores] for m in methods}
+    raw = {m: [_oriented(summary, m, level, s) for s in scores] for m in methods}
+    raw["dense"] = [_oriented(summary, "dense", 0.0, s) for s in scores]
+    stretched = _stretched(raw)
+    where = present.sparsity(level)
+    return [
+        _draw(summary, scores, fixed, where, "fixed axes", "relative to dense: 1 on the ring, 2 at the rim"),
+        _draw(summary, scores, stretched, where, "stretched", "each spoke from the worst to the best shown"),
+    ]
+
+
+def _oriented(summary: Summary, method: str, level: float, score: Shown) -> float:
+    """The mean, turned so that higher is better."""
+    cell = summary.cell(method, level, score.name)
+    if cell is None:
+        return math.nan
+    return cell.mean if score.higher_is_better else -cell.mean
+
+
+def _relative(summary: Summary, method: str, level: float, score: Shown) -> float:
+    """How good relative to dense, cut off at the ends of the axis."""
+    own, dense = (abs(_oriented(summary, *who, score)) for who in ((method, level), ("dense", 0.0)))
+    above, below = (own, dense) if score.higher_is_better else (dense, own)
+    if math.isnan(own) or math.isnan(dense):
+        return math.nan
+    return min(above / below, END) if below > 0.0 else END if above > 0.0 else 1.0
+
+
+def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
+    columns = list(zip(*raw.values(), strict=True))
+    ends = []
+    for column in columns:
+        known = [v for v in column if not math.isnan(v)]
+        ends.append((min(known), max(known)) if known else (0.0, 0.0))
+    return {
+        m: [
+            (v - low) / (high - low) if high > low else 1.0
+            for v, (low, high) in zip(values, ends, strict=True)
+        ]
+        for m, values in raw.items()
+    }
+
+
+def _draw(
+    summary: Summary, scores: list[Shown], values: dict[str, list[float]], where: str, form: str, note: str
+) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.projections.polar import PolarAxes
+
+    canvas = Canvas(figsize=(3.7, 3.1))
+    axes = canvas.add_axes((0.2, 0.12, 0.6, 0.72), projection="polar")
+    assert isinstance(axes, PolarAxes)
+    angles = [2 * math.pi * i / len(scores) for i in range(len(scores))]
+    closed = [*angles, angles[0]]
+    top = END if form == "fixed axes" else 1.0
+    if form == "fixed axes":
+        axes.plot(closed, [1.0] * len(closed), color=DENSE, lw=1.4, ls=(0, (5, 3)))
+    words = []
+    for method, spokes in values.items():
+        drawn = [0.0 if math.isnan(v) else v for v in spokes]
+        said = ", ".join(f"{s.title} {v:.2f}" for s, v in zip(scores, spokes, strict=True))
+        words.append(f"{method}: {said}")
+        if method == "dense":
+            axes.plot(closed, [*drawn, drawn[0]], color=DENSE, lw=1.4, ls=(0, (5, 3)))
+        else:
+            colour, marker = style(summary, method)
+            axes.plot(closed, [*drawn, drawn[0]], color=colour, lw=1.6, marker=marker, ms=4)
+    axes.set_ylim(0.0, top * 1.02)
+    axes.set_theta_offset(math.pi / 2)
+    axes.set_theta_direction(-1)
+    axes.set_xticks(angles, [s.title.replace(" (dense = 1)", "") for s in scores])
+    axes.set_yticks([top / 2, top], ["", ""])
+    axes.tick_params(colors=INK, labelsize=8.5, pad=3)
+    axes.grid(color=FAINT, lw=0.7)
+    axes.spines["polar"].set_visible(False)
+    title = f"{where}, {form}"
+    return Figure(title, note, svg(canvas, f"radar {title}"), f"{title}, {note}. {'; '.join(words)}.")

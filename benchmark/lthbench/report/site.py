@@ -1,0 +1,142 @@
+"""A site of many score tables: tasks, networks, claims and how to read them. Static, and works from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lthbench import present, registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Metric
+from lthbench.report import claims, figures, network, page, pages
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
+from lthbench.table import publish
+
+TITLE = "Is the pruned network still as good?"
+
+
+def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
+    """Write the site into a folder. Returns the paths of its pages. Raises BadInput for a table twice."""
+    folders = [folder_of(s) for s in summaries]
+    for place, folder in enumerate(folders):
+        if folder in folders[:place]:
+            task, budget = (summaries[place].facts[part]["name"] for part in ("task", "budget"))
+            raise BadInput(f"two tables are of task {task} and budget {budget}; give one of them.")
+    written = []
+
+    def put(name: str, text: str) -> None:
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, text.encode())
+        written.append(path)
+
+    (out / "assets").mkdir(parents=True, exist_ok=True)
+    for name, source in pages.assets().items():
+        publish(out / "assets" / name, source.read_bytes())
+    for summary, folder in zip(summaries, folders, strict=True):
+        put(f"{folder}/index.html", page.render(summary, linked=True))
+        publish(out / folder / "scores.csv", page.as_csv(summary))
+        cards = network.Cards(summary)
+        there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
+        for method, sparsity in there:
+            put(f"{folder}/{network.name(method, sparsity)}", cards.render(method, sparsity))
+    pairs = list(zip(summaries, folders, strict=True))
+    put("claims.html", pages.render("claims.html.j2", here="claims.html", tasks=[_claims(*p) for p in pairs]))
+    put(
+        "reading.html",
+        pages.render(
+            "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=_scores(summaries)
+        ),
+    )
+    put(
+        "index.html",
+        pages.render(
+            "index.html.j2",
+            here="index.html",
+            title=TITLE,
+            tasks=[_task(*p) for p in pairs],
+            rows=[row for p in pairs for row in _rows(*p)],
+        ),
+    )
+    return written
+
+
+def folder_of(summary: Summary) -> str:
+    """The folder of a table's pages."""
+    return pages.slug(str(summary.facts["task"]["name"]), str(summary.facts["budget"]["name"]))
+
+
+def _task(summary: Summary, folder: str) -> dict[str, Any]:
+    facts = summary.facts
+    rows = []
+    for result in summary.headline:
+        colour = figures.style(summary, result.method)[0]
+        shares = {"width": result.joint, "region": result.region}
+        widths = {name: f"{100 * (share or 0.0):.1f}" for name, share in shares.items()}
+        rows.append({"method": result.method, "value": far(result), "colour": colour, **widths})
+    unshown = any(m.finding == "not shown" for v in summary.headline for m in v.matches)
+    note = "Some scores are not shown to hold, and not shown to be worse: see the page." if unshown else ""
+    return {
+        "href": f"{folder}/index.html",
+        "title": facts["task"]["title"],
+        "name": facts["task"]["name"],
+        "budget": facts["budget"]["name"],
+        "seeds": present.counted(len(facts["seeds"]), "seed", "seeds"),
+        "rule": summary.rule,
+        "dense": dense_sentence(summary),
+        "methods": rows,
+        "note": note,
+    }
+
+
+def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": f"{summary.facts['task']['name']}, {summary.facts['budget']['name']}",
+            "href": f"{folder}/index.html",
+            "method": v.method,
+            "region": present.sparsity(v.region),
+            "region_order": v.region or 0.0,
+            "joint": "undecided" if v.undecided else present.sparsity(v.joint),
+            "joint_order": v.joint or 0.0,
+            "held_back": v.undecided or held_back(summary, v) or "–",
+        }
+        for v in summary.headline
+    ]
+
+
+def _claims(summary: Summary, folder: str) -> dict[str, Any]:
+    facts = summary.facts
+    title = f"{facts['task']['title']}, budget {facts['budget']['name']}"
+    return {"title": title, "href": f"{folder}/index.html", "claims": claims.held(summary)}
+
+
+def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
+    """All scores of the tables, with formula and source where their metric is known here."""
+    known = {s.name: m for m in registry.every(Metric) for s in m.scores}
+    shown: dict[str, dict[str, Any]] = {}
+    for summary in summaries:
+        shown.update({s["name"]: s for s in summary.facts["scores"]})
+    return [
+        {
+            "title": score["title"],
+            "better": "higher" if score["higher_is_better"] else "lower",
+            "group": score["group"],
+            "margin": _margin(score),
+            "formula": known[name].formula if name in known else "",
+            "source": known[name].source if name in known else "",
+        }
+        for name, score in shown.items()
+    ]
+
+
+def _margin(score: dict[str, Any]) -> str:
+    if not score["verdict"]:
+        return ""
+    if score["relative_margin"]:
+        return f"{100 * score['margin']:g} % of dense: {score['margin_reason']}"
+    amount = (
+        f"{100 * score['margin']:g} points" if score["unit"] in present.PERCENT else f"{score['margin']:g}"
+    )
+    return f"{amount}: {score['margin_reason']}"
