@@ -167,7 +167,7 @@ def test_without_pyarrow_there_is_no_parquet_and_all_else_is_the_same(tmp_path):
 def test_names_and_reasons_are_text_in_the_page_not_markup(nasty_html):
     read = Page(nasty_html)
     assert read.tags.count("script") == 1, "ours, and no other"
-    assert "alert" not in re.search("<script>(.*?)</script>", nasty_html, re.S)[1].replace("alert:", "")
+    assert NASTY not in nasty_html
     assert "b" not in [t for t, n, v in read.attributes if v == "made"]
     assert NASTY in read.text
     assert "A <b>made</b> task" in read.text

@@ -1,4 +1,4 @@
-"""``lthbench report``: the pages of a table again."""
+"""``lthbench report``: pages, figures and tables for papers, of one run or of many."""
 
 from __future__ import annotations
 
@@ -6,34 +6,54 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, Words, as_no_run_wrote, check_folder, check_rule
+from lthbench.commands.options import CONTEXT, Words, as_no_run_wrote, check_folder, check_rule, read
+from lthbench.errors import BadInput, unknown
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write; the same folder by default.")
-@click.option("--format", "formats", type=Words(), help="html, md, csv; all by default.")
+@click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; by default where the table is.")
+@click.option(
+    "--format",
+    "formats",
+    type=Words(),
+    help="html, md, csv (the default for one table), site (for several), latex, json, badge, svg, png, pdf, "
+    "parquet.",
+)
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
-def report(source: Path, out: Path | None, formats: list[str] | None, rule: str | None) -> None:
-    """Write the pages again from the table of a run (the folder that holds scores.csv and run.json).
+def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:
+    """Write reports of the tables of one or more runs (folders that hold scores.csv and run.json).
+
+    Of several tables it is a site: start with its index.html. The site of one table is --format site.
 
     \b
-    Example: lthbench report lthbench-report --rule paper --out site
+    Example: lthbench report lthbench-report --format latex,png
+             lthbench report first second --out site
     """
-    from lthbench import table
-    from lthbench.errors import unknown
-    from lthbench.report import FORMATS, write
+    from lthbench.report import FORMATS, MORE, write, write_site
 
     check_rule(rule)
     for name in formats or ():
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    folder = source.parent if source.is_file() else source
-    scores, facts = table.read(folder)
-    check_folder("--out", out or folder)
+        if name not in (*FORMATS, *MORE):
+            raise unknown("format", name, (*FORMATS, *MORE))
+    folders = [s.parent if s.is_file() else s for s in sources]
+    if len(sources) > 1:
+        if formats not in (None, ["site"]):
+            raise BadInput("several tables make a site; give one table for the other formats.")
+        if out is None:
+            raise BadInput("--out DIR: say where the site of several tables goes.")
+    tables = [read(folder) for folder in folders]
+    target = out or folders[0]
+    check_folder("--out", target)
     try:
-        written = write(scores, facts, out or folder, rule, tuple(formats or FORMATS))
+        if len(tables) > 1:
+            written = write_site(tables, target, rule)
+        else:
+            written = write(*tables[0], target, rule, tuple(formats or FORMATS))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(folder, error) from error
-    for path in written:
-        click.echo(path)
+        raise as_no_run_wrote(folders[0], error) from error
+    if len(written) > 20:
+        click.echo(f"{len(written)} files; start with {target / 'index.html'}")
+    else:
+        for path in written:
+            click.echo(path)

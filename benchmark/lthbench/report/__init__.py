@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+#: What a run writes: a page in one file, Markdown, and the table itself.
 FORMATS = ("html", "md", "csv")
+#: What can be asked for beside these.
+MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet")
 
 
 def write(
@@ -21,21 +24,57 @@ def write(
     """Write the reports of a table into a folder, each file whole or not at all. Returns their paths.
 
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
-    extra ``parquet`` is installed.
+    extra ``parquet`` is installed. Raises BadInput for ``parquet`` where it is not.
     """
     from lthbench import table as tables
-    from lthbench.report import markdown, page
+    from lthbench.report import drawn, latex, machine, markdown, page
     from lthbench.report.summary import summarise
 
     summary = summarise(table, facts, rule)
-    pages = {}
-    if "md" in formats:
-        pages["report.md"] = markdown.render(summary)
-    if "html" in formats:
-        pages["report.html"] = page.render(summary)
+    made: dict[str, bytes] = {}
+    if "parquet" in formats:
+        made["scores.parquet"] = _parquet(table)
+    texts = {
+        "md": ("report.md", markdown.render),
+        "html": ("report.html", page.render),
+        "latex": ("report.tex", latex.render),
+        "json": ("report.json", machine.as_json),
+        "badge": ("badge.svg", machine.badge),
+    }
+    made |= {name: render(summary).encode() for key, (name, render) in texts.items() if key in formats}
+    drawings = tuple(f for f in formats if f in drawn.FORMATS)
+    if drawings:
+        made |= {f"figures/{name}": content for name, content in drawn.files(summary, drawings).items()}
     folder.mkdir(parents=True, exist_ok=True)
     written = tables.write(table, facts, folder) if "csv" in formats else []
-    for name, text in pages.items():
-        written.append(folder / name)
-        tables.publish(written[-1], text.encode())
+    for name, content in made.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        tables.publish(path, content)
+        if path not in written:
+            written.append(path)
+    if "site" in formats:
+        written += write_site([(table, facts)], folder, rule)
     return written
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    from lthbench import table as tables
+    from lthbench.errors import BadInput
+
+    content = tables.to_parquet(table)
+    if content is None:
+        raise BadInput("the format parquet needs pyarrow: pip install 'lthbench[parquet]'")
+    return content
+
+
+def write_site(
+    read: list[tuple[pd.DataFrame, dict[str, Any]]], folder: Path, rule: str | None = None
+) -> list[Path]:
+    """Write a site of several tables into a folder. Returns the paths of its pages."""
+    from lthbench.report import site
+    from lthbench.report.summary import summarise
+
+    summaries = [summarise(table, facts, rule) for table, facts in read]
+    folder.mkdir(parents=True, exist_ok=True)
+    return site.write(summaries, folder)

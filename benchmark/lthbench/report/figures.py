@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lthbench import present
 from lthbench.report.summary import Shown, Summary
@@ -21,12 +22,13 @@ _PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--line)", DENSE: "var(--dense)
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing and its words: what it shows, for those who cannot see it."""
+    """A drawing and its words: what it shows, for those who cannot see it. ``canvas`` is Matplotlib's."""
 
     title: str
     note: str
     svg: str
     text: str
+    canvas: Any = field(default=None, repr=False, compare=False)
 
 
 def style(summary: Summary, method: str) -> tuple[str, str]:
@@ -92,6 +94,7 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         f"{score.better}{', ' + score.unit_shown if score.unit_shown else ''}",
         svg(canvas, score.name),
         f"{score.header} over sparsity: {'; '.join(words)}.",
+        canvas,
     )
 
 

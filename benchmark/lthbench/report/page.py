@@ -51,7 +51,8 @@ def render(summary: Summary, linked: bool = False) -> str:
 
 def as_csv(summary: Summary) -> bytes:
     """The table itself."""
-    return summary.table.to_csv(index=False, lineterminator="\n").encode()
+    text: str = summary.table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
 
 
 def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:

@@ -1,8 +1,8 @@
 """All scores of the verdict in one drawing: on fixed axes, and stretched as the paper's charts are.
 
-On fixed axes a spoke is how good a network is relative to its dense parent, from 0 to 2 with dense at 1: a small
-difference looks small. The paper's charts (Chen et al. 2022, figures 1 and 11) stretch each spoke from the worst
-to the best network shown, so that a difference of any size fills it.
+On fixed axes a spoke is how good a network is relative to its dense parent, from 0 to 2 with dense at 1: a
+small difference looks small. The paper's charts (Chen et al. 2022, figures 1 and 11) stretch each spoke from
+the worst to the best network shown, so that a difference of any size fills it.
 """
 
 from __future__ import annotations
@@ -65,13 +65,11 @@ def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
     for column in columns:
         known = [v for v in column if not math.isnan(v)]
         ends.append((min(known), max(known)) if known else (0.0, 0.0))
-    return {
-        m: [
-            (v - low) / (high - low) if high > low else 1.0
-            for v, (low, high) in zip(values, ends, strict=True)
-        ]
-        for m, values in raw.items()
-    }
+
+    def share(value: float, low: float, high: float) -> float:
+        return (value - low) / (high - low) if high > low else 1.0
+
+    return {m: [share(v, *pair) for v, pair in zip(values, ends, strict=True)] for m, values in raw.items()}
 
 
 def _draw(
@@ -103,8 +101,8 @@ def _draw(
     axes.set_theta_direction(-1)
     axes.set_xticks(angles, [s.title.replace(" (dense = 1)", "") for s in scores])
     axes.set_yticks([top / 2, top], ["", ""])
-    axes.tick_params(colors=INK, labelsize=8.5, pad=3)
+    axes.tick_params(colors=INK, labelsize=8.5, pad=6)
     axes.grid(color=FAINT, lw=0.7)
     axes.spines["polar"].set_visible(False)
     title = f"{where}, {form}"
-    return Figure(title, note, svg(canvas, f"radar {title}"), f"{title}, {note}. {'; '.join(words)}.")
+    return Figure(title, note, svg(canvas, f"radar {title}"), f"{title}, {note}. {'; '.join(words)}.", canvas)

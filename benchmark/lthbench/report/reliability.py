@@ -79,4 +79,5 @@ def _diagram(
         f"accuracy in %; stronger lines are sparser: {levels}",
         svg(canvas, f"reliability {where}{method}"),
         f"Accuracy in per cent over confidence in per cent of {method}{WHERE[where]}. {'; '.join(words)}.",
+        canvas,
     )

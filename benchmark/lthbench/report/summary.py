@@ -187,7 +187,7 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
 
 
 def far(result: Verdict) -> str:
-    """How far a method gets, in a word: a sparsity, "not shown" (nothing speaks against it), "none" or "?"."""
+    """How far a method gets: a sparsity, "not shown" where nothing speaks against it, "none", or "?"."""
     if result.undecided:
         return "?"
     if result.joint is not None:
