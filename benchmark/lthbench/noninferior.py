@@ -16,6 +16,8 @@ images' part dominates. Simulated in the tests: an inferior network passes in at
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,17 +53,22 @@ class Difference:
 
     def bound(self, alpha: float = ALPHA) -> float:
         """The value that the true difference is below, at level ``1 - alpha``."""
-        from scipy import stats
+        from scipy import special
 
-        return self.mean + float(stats.t.isf(alpha, self.freedom)) * math.sqrt(self.variance)
+        if math.isnan(self.variance):
+            return math.nan
+        finite = self.freedom < math.inf
+        quantile = -special.stdtrit(self.freedom, alpha) if finite else -special.ndtri(alpha)
+        return self.mean + float(quantile) * math.sqrt(self.variance)
 
     def p_value(self, margin: float) -> float:
         """The p-value of the hypothesis that the true difference is ``margin`` or more."""
-        from scipy import stats
+        from scipy import special  # not scipy.stats: it takes fifty times as long for one number
 
         if self.variance == 0.0:
             return 0.0 if self.mean < margin else 1.0
-        return float(stats.t.sf((margin - self.mean) / math.sqrt(self.variance), self.freedom))
+        t = (margin - self.mean) / math.sqrt(self.variance)
+        return float(special.stdtr(self.freedom, -t) if self.freedom < math.inf else special.ndtr(-t))
 
     def seeds_needed(self, margin: float, alpha: float = ALPHA) -> int | None:
         """How many seeds would show it at this mean and these variances; None where 100 would not.
@@ -70,10 +77,14 @@ class Difference:
         """
         if self.mean >= margin:
             return None
-        for seeds in range(max(self.seeds, 2), MOST_SEEDS + 1):
-            if Difference(self.mean, self.between, self.shared, seeds).p_value(margin) <= alpha:
-                return seeds
-        return None
+        counts = range(max(self.seeds, 2), MOST_SEEDS + 1)
+
+        def shown(seeds: int) -> bool:
+            return Difference(self.mean, self.between, self.shared, seeds).p_value(margin) <= alpha
+
+        # More seeds never show less: the variance falls and the degrees of freedom grow.
+        place = bisect.bisect_left(counts, True, key=shown)
+        return counts[place] if place < len(counts) else None
 
 
 def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
@@ -85,9 +96,12 @@ def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm 1979: p-values adjusted for being the smallest of several."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm 1979: p-values adjusted for being the smallest of several.
 
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    Checked against statsmodels, whose function collects garbage at each call: 40 ms for every network.
+    """
+    count = len(p_values)
+    order = sorted(range(count), key=lambda place: p_values[place])
+    steps = (min(1.0, (count - rank) * p_values[place]) for rank, place in enumerate(order))
+    adjusted = dict(zip(order, itertools.accumulate(steps, max), strict=True))
+    return [adjusted[place] for place in range(count)]

@@ -106,11 +106,7 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
         for s in facts["scores"]
         if s["name"] in present_scores
     )
-    units = {s.name: s.unit for s in scores}
-    cells = {
-        (str(method), float(sparsity), str(score)): _cell(rows, units.get(str(score), ""))
-        for (method, sparsity, score), rows in main.groupby(["method", "sparsity", "score"], sort=False)
-    }
+    cells = _cells(main, {s.name: s.unit for s in scores})
     return Summary(
         facts,
         table,
@@ -123,16 +119,30 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
     )
 
 
-def _cell(rows: pd.DataFrame, unit: str) -> Cell:
-    values = rows["value"].dropna()
-    status = next((s for s in ("failed", "missing", "degenerate") if (rows["status"] == s).any()), "ok")
-    reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
-    mean = float(values.mean()) if len(values) else float("nan")
-    spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    text = present.measured(mean, spread, unit)
-    if 0 < len(values) < len(rows):
-        text += f" ({len(values)} of {len(rows)} seeds)"
-    return Cell(mean, spread, len(values), status, reason, text)
+#: What a cell is called where its seeds differ: the first of these that one of them has.
+_WORST = ("failed", "missing", "degenerate")
+
+
+def _cells(main: pd.DataFrame, units: dict[str, str]) -> dict[tuple[str, float, str], Cell]:
+    """All cells at once: a table may have a hundred thousand."""
+    by = ["method", "sparsity", "score"]
+    groups = main.groupby(by, sort=False)["value"]
+    found = groups.agg(["mean", "std", "count", "size"])
+    odd = main[(main["status"] != "ok") | (main["reason"] != "")]
+    notes: dict[Any, tuple[str, str]] = {}
+    for key, rows in odd.groupby(by, sort=False):
+        status = next((s for s in _WORST if (rows["status"] == s).any()), "ok")
+        notes[key] = status, "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
+    cells = {}
+    numbers = zip(*(found[c].tolist() for c in ("mean", "std", "count", "size")), strict=True)
+    for key, (mean, spread, seeds, wanted) in zip(found.index.tolist(), numbers, strict=True):
+        method, sparsity, score = str(key[0]), float(key[1]), str(key[2])
+        status, reason = notes.get(key, ("ok", ""))
+        text = present.measured(mean, spread, units.get(score, ""))
+        if 0 < seeds < wanted:
+            text += f" ({seeds} of {wanted} seeds)"
+        cells[method, sparsity, score] = Cell(mean, spread, seeds, status, reason, text)
+    return cells
 
 
 def sentence(summary: Summary, result: Verdict) -> str:
