@@ -101,7 +101,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             finding = match.finding if match else ""
             text = cell.text if cell else "–"
-            order = "" if cell is None or math.isnan(cell.mean) else repr(cell.mean)
+            order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.6g}"
             shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
             cells.append({"score": score, **shown})
         first = method == "dense" or sparsity == summary.sparsities[0]

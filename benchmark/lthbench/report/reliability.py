@@ -31,14 +31,16 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
     table = summary.table
     names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
     rows = table[table["score"].isin(names) & (table["n"] > 0)]
+    weighted = rows.assign(sum=rows["value"] * rows["n"])
+    sums = weighted.groupby(["method", "sparsity", "variant", "score"])[["sum", "n"]].sum().unstack("score")
     found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
-    for (method, sparsity, _), bin_rows in rows.groupby(["method", "sparsity", "variant"], sort=True):
-        weighted = bin_rows.assign(sum=bin_rows["value"] * bin_rows["n"]).groupby("score")[["sum", "n"]].sum()
-        images = int(weighted["n"].min())
-        if len(weighted) == 2 and images >= 10:
-            means = weighted["sum"] / weighted["n"]
-            pair = float(means[names[1]]), float(means[names[0]]), images
-            found.setdefault((method, float(sparsity)), []).append(pair)
+    if len(sums.columns) < 4:
+        return found
+    images = sums["n"].min(axis=1, skipna=False)
+    means = (sums["sum"] / sums["n"])[images >= 10]
+    kept = means[names].assign(images=images[images >= 10].astype(int))
+    for (method, sparsity, _), accuracy, confidence, count in kept.itertuples():
+        found.setdefault((method, float(sparsity)), []).append((confidence, accuracy, count))
     return found
 
 
