@@ -1,5 +1,6 @@
 """What all tests share: one torch thread, small networks, and the small task."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,12 @@ def digits():
 def init(network):
     """The initialisation of seed 0."""
     return Init(network, 0)
+
+
+@pytest.fixture(scope="session")
+def made_table():
+    """Makes a table of a grid with drawn values, and its facts: see ``grid`` in tests/tables.py."""
+    spec = importlib.util.spec_from_file_location("tables", TESTS / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    return tables.grid

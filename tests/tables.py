@@ -60,3 +60,75 @@ def facts(seeds=3, task="made", budget="quick", **more):
         "networks": {},
         "seconds": {},
     } | more
+
+
+#: The metrics of a whole table.
+EVERY = ("accuracy", "mce", "fgsm", "ood", "ece", "nll", "hessian", "calibration", "brier", "efficiency")
+KINDS = ("gaussian_noise", "fog", "jpeg_compression")
+
+
+def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.98)):
+    """A table of a whole grid with drawn values that fall with sparsity, and its facts."""
+    import numpy as np
+
+    names = table.scores(EVERY)
+    draw = np.random.default_rng(0)
+    cells = [("dense", 0.0), *((m, s) for m in methods for s in sparsities)]
+    records = []
+    for place, (method, sparsity) in enumerate(cells):
+        for score in names:
+            sign = -1.0 if score.higher_is_better else 1.0
+            for seed in range(seeds):
+                level = 0.7 if score.high == 1.0 else 1.0
+                lost = 0.0 if method == "dense" else sign * (0.02 * (place % 3) + 0.1 * sparsity**6)
+                value = level + lost + 0.01 * draw.standard_normal()
+                if score.name == "mce" and method == "dense":
+                    value = 1.0
+                variants = {"bin_accuracy": BINS, "bin_confidence": BINS, "corruption_error": ("", *KINDS)}
+                for variant in variants.get(score.name, ("",)):
+                    records.append((method, sparsity, seed, score, variant, value))
+    facts_ = facts(seeds, task, budget)
+    facts_["aspects"] = [dataclasses.asdict(a) for a in table.aspects(EVERY)]
+    facts_["scores"] = [table._finite(dataclasses.asdict(s)) for s in names]
+    facts_["methods"] = list(methods)
+    facts_["command"] = f"lthbench run --task {task} --methods {','.join(methods)} --sparsity 0.5,0.9"
+    facts_["budget"] |= {"about": "a", "source": "b", "rewind_epoch": 1, "evaluate": {"severities": [1, 2]}}
+    environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
+    facts_["environments"] = [environment]
+    facts_["networks"] = {
+        f"{m} {float(s)!r} {seed}": {"network": f"{m}{s}{seed}", "mask": None, "expression": f"train({m})"}
+        for m, s in cells
+        for seed in range(seeds)
+    }
+    columns = list(zip(*records, strict=True))
+    scores_ = columns[3]
+    made = pd.DataFrame(
+        {
+            "task": task,
+            "method": columns[0],
+            "sparsity": columns[1],
+            "seed": columns[2],
+            "budget": budget,
+            "metric": "m",
+            "score": [s.name for s in scores_],
+            "variant": columns[4],
+            "value": columns[5],
+            "se": 0.01,
+            "diff_se": 0.004,
+            "mean_diff_se": 0.003,
+            "n": 500,
+            "unit": [s.unit for s in scores_],
+            "direction": ["higher" if s.higher_is_better else "lower" for s in scores_],
+            "group": [s.group for s in scores_],
+            "status": "ok",
+            "reason": "",
+            "step": [f"{m}{s}{seed}" for m, s, seed in zip(*columns[:3], strict=True)],
+            "parent": "p",
+            "forwards": 1,
+        },
+        columns=list(table.COLUMNS),
+    ).astype(table.COLUMNS)
+    return made, facts_
+
+
+BINS = tuple(f"{b / 15:.3f}-{(b + 1) / 15:.3f}" for b in range(8, 15))

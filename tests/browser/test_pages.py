@@ -1,0 +1,205 @@
+"""Pages in a real browser: they sort, filter, hide columns, change theme, fit a phone, and load nothing.
+
+Needs a Chromium, by ``LTHBENCH_CHROMIUM`` or where Debian puts it; skipped where there is none.
+``axe.min.js`` is axe-core 4.14.1 (MPL 2.0, Deque Systems): https://github.com/dequelabs/axe-core.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lthbench import report, table
+from lthbench.report import network
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = os.environ.get("LTHBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+if not CHROMIUM:
+    pytest.skip("no Chromium here", allow_module_level=True)
+
+AXE = Path(__file__).with_name("axe.min.js")
+NASTY = '<script>alert("x")</script>'
+WIDTHS = (360, 1400)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        try:
+            found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=60_000)
+        except playwright.Error as error:
+            pytest.skip(f"{CHROMIUM} does not start here: {str(error).splitlines()[0]}")
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, made_table):
+    """The pages of a site of two tasks, by name."""
+    root = tmp_path_factory.mktemp("site")
+    first, second = made_table(("imp", "omp", NASTY), task="one"), made_table(("imp",), task="two", seeds=1)
+    report.write_site([first, second], root / "site")
+    report.write(*first, root / "alone")
+    folder = root / "site" / "one-quick"
+    return {
+        "index": root / "site" / "index.html",
+        "task": folder / "index.html",
+        "one seed": root / "site" / "two-quick" / "index.html",
+        "network": folder / network.name("imp", 0.9),
+        "dense": folder / network.name("dense", 0.0),
+        "nasty": folder / network.name(NASTY, 0.9),
+        "claims": root / "site" / "claims.html",
+        "reading": root / "site" / "reading.html",
+        "alone": root / "alone" / "report.html",
+    }
+
+
+PAGES = ("index", "task", "one seed", "network", "dense", "nasty", "claims", "reading", "alone")
+
+
+@pytest.fixture
+def show(browser, site):
+    """Opens a page and keeps what went wrong with it: errors, dialogs and requests beyond the disk."""
+    opened = []
+
+    def shown(name, width=1400, theme="light", scripts=True):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
+        )
+        page, wrong = context.new_page(), []
+        page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: wrong.append(str(e)))
+        page.on("dialog", lambda d: (wrong.append(f"dialog {d.message}"), d.dismiss()))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
+        page.goto(site[name].as_uri())
+        opened.append((context, wrong))
+        return page
+
+    yield shown
+    for context, wrong in opened:
+        context.close()
+        assert wrong == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_its_window_without_errors_or_requests(show, name, width):
+    page = show(name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.title().endswith("lthbench")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_serious_fault(show, name, theme):
+    page = show(name, theme=theme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run({preload: false})")
+    serious = [
+        f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:150]}"
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert len(found["passes"]) > 10
+
+
+def column(page, header):
+    """The cells of a column of the verdict's table, as they stand."""
+    names = page.locator("table.scores.sortable").first.locator("thead th").all_inner_texts()
+    place = next(i for i, name in enumerate(names) if name.startswith(header))
+    rows = page.locator("table.scores.sortable").first.locator("tbody tr").all()
+    return [r.locator("th, td").nth(place).inner_text() for r in rows]
+
+
+@pytest.mark.parametrize("name", ["task", "alone"])
+def test_a_table_sorts_by_value_and_by_keyboard(show, name):
+    page = show(name)
+    before = column(page, "accuracy")
+    header = page.locator("table.scores.sortable").first.locator("thead th", has_text="accuracy")
+    header.first.click()
+    playwright.expect(header.first).to_have_attribute("aria-sort", "ascending")
+    values = [float(t.split()[0]) for t in column(page, "accuracy")]
+    assert values == sorted(values)
+    assert [float(t.split()[0]) for t in before] != values
+    header.first.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    playwright.expect(header.first).to_have_attribute("aria-sort", "descending")
+    values = [float(t.split()[0]) for t in column(page, "accuracy")]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_table_filters(show):
+    page = show("task")
+    page.get_by_role("searchbox").first.fill("omp")
+    playwright.expect(page.locator("table.scores.sortable").first.locator("tbody tr")).to_have_count(3)
+    assert set(column(page, "method")) == {"omp"}
+    page.get_by_role("searchbox").first.fill("nothing like it")
+    playwright.expect(page.locator("table.scores.sortable").first).to_contain_text("Nothing fits the filter")
+
+
+def test_columns_can_be_hidden_and_shown(show):
+    page = show("task")
+    table_ = page.locator("table.scores.sortable").first
+    assert "NLL" in table_.inner_text()
+    page.get_by_role("button", name="Columns").first.click()
+    entry = page.get_by_role("menuitem", name="NLL").or_(page.get_by_role("button", name="NLL")).first
+    entry.click()
+    playwright.expect(table_).not_to_contain_text("NLL")
+    entry.click()
+    playwright.expect(table_).to_contain_text("NLL")
+
+
+def test_the_theme_can_be_chosen_and_stays(show):
+    page = show("task")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Switch to dark colours").click()
+    assert page.evaluate(paper) != light
+    page.reload()
+    assert page.evaluate(paper) != light
+    page.get_by_role("button", name="Switch to light colours").click()
+    assert page.evaluate(paper) == light
+
+
+@pytest.mark.parametrize("name", ["task", "alone"])
+def test_charts_are_not_empty_and_say_what_they_show(show, name):
+    page = show(name)
+    figures = page.locator("figure:visible")
+    assert figures.count() >= 3
+    for figure in figures.all()[:3]:
+        assert len(figure.get_attribute("aria-label")) > 40
+        assert figure.locator("svg path").count() > 5
+        box = figure.locator("svg").bounding_box()
+        assert box["width"] > 150
+        assert box["height"] > 100
+
+
+@pytest.mark.parametrize("name", ["task", "index"])
+def test_without_scripts_verdict_figures_and_table_are_there(show, name):
+    page = show(name, scripts=False)
+    assert page.locator("h1").is_visible()
+    assert page.locator("table tbody tr").first.is_visible()
+    assert not page.locator("#theme").is_visible()
+    if name == "task":
+        assert page.locator("figure svg").first.is_visible()
+        assert page.locator("article.card").first.is_visible()
+
+
+def test_links_of_the_site_lead_somewhere(show, site):
+    for name in ("index", "task", "network", "claims", "reading"):
+        page = show(name)
+        for link in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)"):
+            if link.startswith("file:"):
+                assert Path(link.removeprefix("file://").split("#")[0].replace("%20", " ")).is_file(), link
+
+
+def test_names_of_the_users_own_are_text(show):
+    assert NASTY in show("task").locator("article.card h3").all_inner_texts()
+    assert NASTY in show("nasty").locator("h1").inner_text()
+
+
+def test_tables_read_back_are_those_that_were_shown(site):
+    assert len(table.read(site["alone"].parent)[0]) > 0
