@@ -162,6 +162,6 @@ def _lean(text: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
-    text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"-?\d+\.\d{2,}(?![\d%])", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
     text = re.sub(r"\s*\n\s*", " ", text)
     return re.sub(r"> <", "><", text)
