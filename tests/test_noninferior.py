@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from lthbench import scoring
 from lthbench.noninferior import ALPHA, Difference, difference, holm
@@ -47,6 +48,13 @@ def test_holm_by_hand():
     """Sorted .01 .02 .03 .04, times 4 3 2 1, never falling: .04 .06 .06 .06."""
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_is_that_of_statsmodels(seed):
+    draw = np.random.default_rng(seed)
+    p_values = [*(draw.uniform(0, 1, 9) ** 3), 0.02, 0.02, 1.0]
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), rel=1e-12)
 
 
 def simulated(seeds, seed_part, own_part, shared_part, truth, trials=4000):

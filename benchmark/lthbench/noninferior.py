@@ -51,17 +51,20 @@ class Difference:
 
     def bound(self, alpha: float = ALPHA) -> float:
         """The value that the true difference is below, at level ``1 - alpha``."""
-        from scipy import stats
+        from scipy.special import ndtri, stdtrit
 
-        return self.mean + float(stats.t.isf(alpha, self.freedom)) * math.sqrt(self.variance)
+        known = math.isfinite(self.freedom)
+        reach = stdtrit(self.freedom, 1.0 - alpha) if known else ndtri(1.0 - alpha)
+        return self.mean + float(reach) * math.sqrt(self.variance)
 
     def p_value(self, margin: float) -> float:
         """The p-value of the hypothesis that the true difference is ``margin`` or more."""
-        from scipy import stats
+        from scipy.special import ndtr, stdtr
 
         if self.variance == 0.0:
             return 0.0 if self.mean < margin else 1.0
-        return float(stats.t.sf((margin - self.mean) / math.sqrt(self.variance), self.freedom))
+        distance = (self.mean - margin) / math.sqrt(self.variance)
+        return float(stdtr(self.freedom, distance) if math.isfinite(self.freedom) else ndtr(distance))
 
     def seeds_needed(self, margin: float, alpha: float = ALPHA) -> int | None:
         """How many seeds would show it at this mean and these variances; None where 100 would not.
@@ -85,9 +88,13 @@ def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm 1979: p-values adjusted for being the smallest of several."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm 1979: p-values adjusted for being the smallest of several, in their order.
 
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    The smallest of n is multiplied by n, the next by n - 1 and so on; none may be below the one before, or
+    above 1. Not by statsmodels, which collects garbage at each call: 55 ms, where a site has thousands.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

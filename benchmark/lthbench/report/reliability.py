@@ -31,14 +31,18 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
     table = summary.table
     names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
     rows = table[table["score"].isin(names) & (table["n"] > 0)]
+    sums: dict[tuple[str, float, str], dict[str, list[float]]] = {}
+    columns = (rows[c] for c in ("method", "sparsity", "variant", "score", "value", "n"))
+    for method, sparsity, edges, score, value, n in zip(*columns, strict=True):
+        total = sums.setdefault((method, float(sparsity), edges), {}).setdefault(score, [0.0, 0.0])
+        total[0] += value * n
+        total[1] += n
     found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
-    for (method, sparsity, _), bin_rows in rows.groupby(["method", "sparsity", "variant"], sort=True):
-        weighted = bin_rows.assign(sum=bin_rows["value"] * bin_rows["n"]).groupby("score")[["sum", "n"]].sum()
-        images = int(weighted["n"].min())
-        if len(weighted) == 2 and images >= 10:
-            means = weighted["sum"] / weighted["n"]
-            pair = float(means[names[1]]), float(means[names[0]]), images
-            found.setdefault((method, float(sparsity)), []).append(pair)
+    for (method, sparsity, _), both in sorted(sums.items()):
+        images = int(min(n for _, n in both.values()))
+        if len(both) == 2 and images >= 10:
+            accuracy, confidence = (both[name][0] / both[name][1] for name in names)
+            found.setdefault((method, sparsity), []).append((confidence, accuracy, images))
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from lthbench import argument, present, verdict
@@ -107,10 +109,7 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
         if s["name"] in present_scores
     )
     units = {s.name: s.unit for s in scores}
-    cells = {
-        (str(method), float(sparsity), str(score)): _cell(rows, units.get(str(score), ""))
-        for (method, sparsity, score), rows in main.groupby(["method", "sparsity", "score"], sort=False)
-    }
+    cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in _by_cell(main).items()}
     return Summary(
         facts,
         table,
@@ -123,12 +122,22 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
     )
 
 
-def _cell(rows: pd.DataFrame, unit: str) -> Cell:
-    values = rows["value"].dropna()
-    status = next((s for s in ("failed", "missing", "degenerate") if (rows["status"] == s).any()), "ok")
-    reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
-    mean = float(values.mean()) if len(values) else float("nan")
-    spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
+    """Value, status and reason of each seed, by method, sparsity and score."""
+    found: dict[tuple[str, float, str], list[tuple[float, str, str]]] = {}
+    columns = (main[c] for c in ("method", "sparsity", "score", "value", "status", "reason"))
+    for method, sparsity, score, *facts in zip(*columns, strict=True):
+        found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
+    return found
+
+
+def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
+    values = [value for value, _, _ in rows if not math.isnan(value)]
+    statuses = {status for _, status, _ in rows}
+    status = next((s for s in ("failed", "missing", "degenerate") if s in statuses), "ok")
+    reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
+    mean = fmean(values) if values else math.nan
+    spread = stdev(values) if len(values) > 1 else math.nan
     text = present.measured(mean, spread, unit)
     if 0 < len(values) < len(rows):
         text += f" ({len(values)} of {len(rows)} seeds)"
