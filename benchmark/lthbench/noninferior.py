@@ -16,8 +16,6 @@ images' part dominates. Simulated in the tests: an inferior network passes in at
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,22 +51,20 @@ class Difference:
 
     def bound(self, alpha: float = ALPHA) -> float:
         """The value that the true difference is below, at level ``1 - alpha``."""
-        from scipy import special
+        from scipy.special import ndtri, stdtrit
 
-        if math.isnan(self.variance):
-            return math.nan
-        finite = self.freedom < math.inf
-        quantile = -special.stdtrit(self.freedom, alpha) if finite else -special.ndtri(alpha)
-        return self.mean + float(quantile) * math.sqrt(self.variance)
+        known = math.isfinite(self.freedom)
+        reach = stdtrit(self.freedom, 1.0 - alpha) if known else ndtri(1.0 - alpha)
+        return self.mean + float(reach) * math.sqrt(self.variance)
 
     def p_value(self, margin: float) -> float:
         """The p-value of the hypothesis that the true difference is ``margin`` or more."""
-        from scipy import special  # not scipy.stats: it takes fifty times as long for one number
+        from scipy.special import ndtr, stdtr
 
         if self.variance == 0.0:
             return 0.0 if self.mean < margin else 1.0
-        t = (margin - self.mean) / math.sqrt(self.variance)
-        return float(special.stdtr(self.freedom, -t) if self.freedom < math.inf else special.ndtr(-t))
+        distance = (self.mean - margin) / math.sqrt(self.variance)
+        return float(stdtr(self.freedom, distance) if math.isfinite(self.freedom) else ndtr(distance))
 
     def seeds_needed(self, margin: float, alpha: float = ALPHA) -> int | None:
         """How many seeds would show it at this mean and these variances; None where 100 would not.
@@ -77,14 +73,10 @@ class Difference:
         """
         if self.mean >= margin:
             return None
-        counts = range(max(self.seeds, 2), MOST_SEEDS + 1)
-
-        def shown(seeds: int) -> bool:
-            return Difference(self.mean, self.between, self.shared, seeds).p_value(margin) <= alpha
-
-        # More seeds never show less: the variance falls and the degrees of freedom grow.
-        place = bisect.bisect_left(counts, True, key=shown)
-        return counts[place] if place < len(counts) else None
+        for seeds in range(max(self.seeds, 2), MOST_SEEDS + 1):
+            if Difference(self.mean, self.between, self.shared, seeds).p_value(margin) <= alpha:
+                return seeds
+        return None
 
 
 def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
@@ -96,12 +88,13 @@ def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm 1979: p-values adjusted for being the smallest of several.
+    """Holm 1979: p-values adjusted for being the smallest of several, in their order.
 
-    Checked against statsmodels, whose function collects garbage at each call: 40 ms for every network.
+    The smallest of n is multiplied by n, the next by n - 1 and so on; none may be below the one before, or
+    above 1. Not by statsmodels, which collects garbage at each call: 55 ms, where a site has thousands.
     """
-    count = len(p_values)
-    order = sorted(range(count), key=lambda place: p_values[place])
-    steps = (min(1.0, (count - rank) * p_values[place]) for rank, place in enumerate(order))
-    adjusted = dict(zip(order, itertools.accumulate(steps, max), strict=True))
-    return [adjusted[place] for place in range(count)]
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

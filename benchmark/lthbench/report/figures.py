@@ -87,9 +87,13 @@ def _curve(summary: Summary, score: Shown) -> Figure:
             axes.fill([*x, *reversed(x)], [*low, *reversed(high)], color=colour, alpha=0.13, lw=0)
         else:
             axes.vlines(x, low, high, color=colour, lw=1.2)
-        axes.plot(x, mean, color=colour, lw=1.8, marker=shape, ms=5, markevery=_every(len(points)))
-        spoken = points[:: _every(len(points))]
-        words.append(f"{method} " + ", ".join(f"{c.text} at {present.sparsity(s)}" for s, c in spoken))
+        # Of many sparsities some are marked and put into words, the last among them.
+        every = math.ceil(len(points) / 8)
+        marked = slice((len(points) - 1) % every, None, every)
+        axes.plot(x, mean, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked)
+        words.append(
+            f"{method} " + ", ".join(f"{c.text} at {present.sparsity(s)}" for s, c in points[marked])
+        )
     _axes(axes, summary)
     return Figure(
         score.title,
@@ -143,10 +147,10 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = _lean(text)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
-    text = _lean(text)
     # Several figures share one page: their ids must not meet.
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
     text = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', text)
@@ -162,6 +166,6 @@ def _lean(text: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
-    text = re.sub(r"-?\d+\.\d{2,}(?![\d%])", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
     text = re.sub(r"\s*\n\s*", " ", text)
     return re.sub(r"> <", "><", text)

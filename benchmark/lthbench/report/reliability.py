@@ -31,16 +31,18 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
     table = summary.table
     names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
     rows = table[table["score"].isin(names) & (table["n"] > 0)]
-    weighted = rows.assign(sum=rows["value"] * rows["n"])
-    sums = weighted.groupby(["method", "sparsity", "variant", "score"])[["sum", "n"]].sum().unstack("score")
+    sums: dict[tuple[str, float, str], dict[str, list[float]]] = {}
+    columns = (rows[c] for c in ("method", "sparsity", "variant", "score", "value", "n"))
+    for method, sparsity, edges, score, value, n in zip(*columns, strict=True):
+        total = sums.setdefault((method, float(sparsity), edges), {}).setdefault(score, [0.0, 0.0])
+        total[0] += value * n
+        total[1] += n
     found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
-    if len(sums.columns) < 4:
-        return found
-    images = sums["n"].min(axis=1, skipna=False)
-    means = (sums["sum"] / sums["n"])[images >= 10]
-    kept = means[names].assign(images=images[images >= 10].astype(int))
-    for (method, sparsity, _), accuracy, confidence, count in kept.itertuples():
-        found.setdefault((method, float(sparsity)), []).append((confidence, accuracy, count))
+    for (method, sparsity, _), both in sorted(sums.items()):
+        images = int(min(n for _, n in both.values()))
+        if len(both) == 2 and images >= 10:
+            accuracy, confidence = (both[name][0] / both[name][1] for name in names)
+            found.setdefault((method, sparsity), []).append((confidence, accuracy, images))
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from lthbench import argument, present, verdict
@@ -106,7 +108,8 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
         for s in facts["scores"]
         if s["name"] in present_scores
     )
-    cells = _cells(main, {s.name: s.unit for s in scores})
+    units = {s.name: s.unit for s in scores}
+    cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in _by_cell(main).items()}
     return Summary(
         facts,
         table,
@@ -119,30 +122,26 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
     )
 
 
-#: What a cell is called where its seeds differ: the first of these that one of them has.
-_WORST = ("failed", "missing", "degenerate")
+def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
+    """Value, status and reason of each seed, by method, sparsity and score."""
+    found: dict[tuple[str, float, str], list[tuple[float, str, str]]] = {}
+    columns = (main[c] for c in ("method", "sparsity", "score", "value", "status", "reason"))
+    for method, sparsity, score, *facts in zip(*columns, strict=True):
+        found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
+    return found
 
 
-def _cells(main: pd.DataFrame, units: dict[str, str]) -> dict[tuple[str, float, str], Cell]:
-    """All cells at once: a table may have a hundred thousand."""
-    by = ["method", "sparsity", "score"]
-    groups = main.groupby(by, sort=False)["value"]
-    found = groups.agg(["mean", "std", "count", "size"])
-    odd = main[(main["status"] != "ok") | (main["reason"] != "")]
-    notes: dict[Any, tuple[str, str]] = {}
-    for key, rows in odd.groupby(by, sort=False):
-        status = next((s for s in _WORST if (rows["status"] == s).any()), "ok")
-        notes[key] = status, "; ".join(dict.fromkeys(r for r in rows["reason"] if r))
-    cells = {}
-    numbers = zip(*(found[c].tolist() for c in ("mean", "std", "count", "size")), strict=True)
-    for key, (mean, spread, seeds, wanted) in zip(found.index.tolist(), numbers, strict=True):
-        method, sparsity, score = str(key[0]), float(key[1]), str(key[2])
-        status, reason = notes.get(key, ("ok", ""))
-        text = present.measured(mean, spread, units.get(score, ""))
-        if 0 < seeds < wanted:
-            text += f" ({seeds} of {wanted} seeds)"
-        cells[method, sparsity, score] = Cell(mean, spread, seeds, status, reason, text)
-    return cells
+def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
+    values = [value for value, _, _ in rows if not math.isnan(value)]
+    statuses = {status for _, status, _ in rows}
+    status = next((s for s in ("failed", "missing", "degenerate") if s in statuses), "ok")
+    reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
+    mean = fmean(values) if values else math.nan
+    spread = stdev(values) if len(values) > 1 else math.nan
+    text = present.measured(mean, spread, unit)
+    if 0 < len(values) < len(rows):
+        text += f" ({len(values)} of {len(rows)} seeds)"
+    return Cell(mean, spread, len(values), status, reason, text)
 
 
 def sentence(summary: Summary, result: Verdict) -> str:
