@@ -6,6 +6,24 @@
   try { remembered = localStorage.getItem("lthbench-theme"); } catch (error) { /* storage may be closed */ }
   if (remembered === "light" || remembered === "dark") { root.dataset.theme = remembered; }
 
+  function sortable(table) {
+    var box = table.closest(".scroll");
+    var made = new window.DataTable(table, {
+      paging: false,
+      info: false,
+      order: [],
+      autoWidth: false,
+      layout: {
+        topStart: { buttons: [{ extend: "colvis", text: "Columns", columns: function (place) { return place > 1; } }] },
+        topEnd: { search: { placeholder: "method, sparsity ..." } }
+      },
+      language: { search: "Filter", zeroRecords: "Nothing fits the filter." }
+    });
+    // The tools stay where they are while the table scrolls sideways.
+    var tools = made.table().container().querySelector(".dt-layout-row:not(.dt-layout-table)");
+    if (box && tools) { box.parentNode.insertBefore(tools, box); }
+  }
+
   document.addEventListener("DOMContentLoaded", function () {
     var button = document.getElementById("theme");
     if (button) {
@@ -27,21 +45,9 @@
     }
     if (!window.DataTable) { return; }
     document.querySelectorAll("table.sortable").forEach(function (table) {
-      var box = table.closest(".scroll");
-      var made = new window.DataTable(table, {
-        paging: false,
-        info: false,
-        order: [],
-        autoWidth: false,
-        layout: {
-          topStart: { buttons: [{ extend: "colvis", text: "Columns", columns: function (place) { return place > 1; } }] },
-          topEnd: { search: { placeholder: "method, sparsity ..." } }
-        },
-        language: { search: "Filter", zeroRecords: "Nothing fits the filter." }
-      });
-      // The tools stay where they are while the table scrolls sideways.
-      var tools = made.table().container().querySelector(".dt-layout-row:not(.dt-layout-table)");
-      if (box && tools) { box.parentNode.insertBefore(tools, box); }
+      // What is folded away is made sortable when it is opened: a page has thousands of cells.
+      var folded = table.closest("details:not([open])");
+      if (folded) { folded.addEventListener("toggle", function () { sortable(table); }, { once: true }); } else { sortable(table); }
     });
   });
 })();

@@ -177,6 +177,58 @@ def test_charts_are_not_empty_and_say_what_they_show(show, name):
         assert box["height"] > 100
 
 
+INK = """canvas => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return pixels.filter((_, i) => i % 4 === 3 && pixels[i] > 0).length;
+}"""
+
+
+@pytest.mark.parametrize("name", ["task", "alone"])
+def test_the_interactive_chart_draws_and_follows_its_controls(show, name):
+    page = show(name)
+    chart = page.locator("#closer-chart canvas")
+    whole = chart.evaluate(INK)
+    assert whole > 1000
+    page.get_by_role("checkbox", name="omp").uncheck()
+    assert 0 < chart.evaluate(INK) < whole
+    assert page.locator("#closer-values th").all_inner_texts() == ["imp", NASTY]
+    page.get_by_label("Score", exact=True).select_option(label="NLL")
+    playwright.expect(page.locator("#closer-caption")).to_contain_text("NLL")
+    page.get_by_label("as difference to dense").check()
+    playwright.expect(page.locator("#closer-says")).to_contain_text("NLL, nats, difference to dense")
+    assert chart.evaluate(INK) > 1000
+
+
+def test_the_interactive_chart_is_read_by_keyboard_and_says_what_the_table_says(show):
+    page = show("task")
+    slider = page.get_by_role("slider", name="Sparsity")
+    slider.focus()
+    page.keyboard.press("Home")
+    first = slider.get_attribute("aria-valuetext")
+    page.keyboard.press("ArrowRight")
+    second = slider.get_attribute("aria-valuetext")
+    assert first != second
+    level = page.locator("#closer-level").inner_text()
+    assert second.startswith(f"{level}: imp ")
+    table_ = page.locator("table.scores.sortable").first
+    rows = table_.locator("tbody tr").filter(has=page.locator("th", has_text="imp")).filter(has_text=level)
+    accuracy = rows.first.locator("td").nth(1).inner_text().split(" ✓")[0].split(" ✗")[0].split(" ?")[0]
+    assert page.locator("#closer-values td").first.inner_text() == accuracy.strip()
+    assert f"imp {accuracy.strip()}" in second
+
+
+def test_the_interactive_chart_follows_the_pointer_and_the_theme(show):
+    page = show("task")
+    box = page.locator("#closer-chart canvas").bounding_box()
+    page.locator("#closer-chart").scroll_into_view_if_needed()
+    box = page.locator("#closer-chart canvas").bounding_box()
+    page.mouse.move(box["x"] + 90, box["y"] + box["height"] / 2)
+    playwright.expect(page.locator("#closer-at")).to_have_value("0")
+    page.get_by_role("button", name="Switch to dark colours").click()
+    page.wait_for_timeout(200)
+    assert page.locator("#closer-chart canvas").evaluate(INK) > 1000
+
+
 @pytest.mark.parametrize("name", ["task", "index"])
 def test_without_scripts_verdict_figures_and_table_are_there(show, name):
     page = show(name, scripts=False)
@@ -184,6 +236,7 @@ def test_without_scripts_verdict_figures_and_table_are_there(show, name):
     assert page.locator("table tbody tr").first.is_visible()
     assert not page.locator("#theme").is_visible()
     if name == "task":
+        assert not page.locator("#closer").is_visible()
         assert page.locator("figure svg").first.is_visible()
         assert page.locator("article.card").first.is_visible()
 

@@ -1,52 +1,36 @@
-"""What papers claim, held to a table: each claim is a sentence, its source, and a function of the summary."""
+"""What papers claim, held to a table: claims about any task, and all of them together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from lthbench import present
+from lthbench.report import claims_interpretability, claims_numbers
+from lthbench.report.claim import CHEN, NOT_MEASURED, Claim, Shown, mean_of, paper_verdict
 from lthbench.report.summary import Summary
-from lthbench.verdict import Verdict
 
-#: What a check yields: what the table shows, and whether it agrees.
-Shown = tuple[str, str]
-NOT_MEASURED: Shown = ("–", "not measured")
 AT_INIT = ("snip", "grasp", "synflow")
-CHEN = "Chen et al. 2022"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A published statement; ``check`` gives what a summary shows of it."""
-
-    text: str
-    source: str
-    check: Callable[[Summary], Shown]
 
 
 def held(summary: Summary) -> list[dict[str, str]]:
-    """Every claim held to a summary."""
-    found = []
-    for claim in CLAIMS:
-        shown, finding = claim.check(summary)
-        found.append({"claim": claim.text, "source": claim.source, "shown": shown, "finding": finding})
-    return found
+    """Every claim that is about any task or about this one, held to a summary."""
+    name = str(summary.facts["task"]["name"])
+    return [claim.held(summary) for claim in every() if not claim.tasks or name in claim.tasks]
 
 
-def _paper(summary: Summary, method: str) -> Verdict | None:
-    return next((v for v in summary.verdicts["paper"] if v.method == method), None)
+def elsewhere(names: set[str]) -> list[Claim]:
+    """The claims about tasks of which there is no table."""
+    return [claim for claim in every() if claim.tasks and not names & set(claim.tasks)]
 
 
-def _mean(summary: Summary, method: str, sparsity: float, score: str) -> float:
-    cell = summary.cell(method, sparsity, score)
-    return math.nan if cell is None else cell.mean
+def every() -> tuple[Claim, ...]:
+    """All claims."""
+    return CLAIMS + claims_numbers.CLAIMS + claims_interpretability.CLAIMS
 
 
 def _tickets(summary: Summary) -> Shown:
     """By the paper's own rule: the smallest of the extremes."""
-    found = _paper(summary, "imp")
+    found = paper_verdict(summary, "imp")
     if found is None or found.undecided:
         return NOT_MEASURED
     if found.paper_pass is None:
@@ -57,7 +41,7 @@ def _tickets(summary: Summary) -> Shown:
 
 def _one_number(summary: Summary) -> Shown:
     """Accuracy holds further than everything."""
-    found = _paper(summary, "imp")
+    found = paper_verdict(summary, "imp")
     accuracy = None if found is None else found.extremes.get("accuracy")
     if found is None or found.undecided or accuracy is None or len(found.extremes) < 2:
         return NOT_MEASURED
@@ -71,7 +55,7 @@ def _one_number(summary: Summary) -> Shown:
 def _one_shot(summary: Summary) -> Shown:
     """OMP within one percentage point of IMP, at sparsities up to 48.8 %."""
     levels = [s for s in summary.sparsities if s <= 0.4885]
-    gaps = [_mean(summary, "imp", s, "accuracy") - _mean(summary, "omp", s, "accuracy") for s in levels]
+    gaps = [mean_of(summary, "imp", s, "accuracy") - mean_of(summary, "omp", s, "accuracy") for s in levels]
     gaps = [g for g in gaps if not math.isnan(g)]
     if not gaps:
         return NOT_MEASURED
@@ -85,8 +69,8 @@ def _at_init(summary: Summary) -> Shown:
     if "random" not in summary.methods or not there:
         return NOT_MEASURED
     level = min(summary.sparsities)
-    random = _mean(summary, "random", level, "accuracy")
-    ahead = {m: _mean(summary, m, level, "accuracy") - random for m in there}
+    random = mean_of(summary, "random", level, "accuracy")
+    ahead = {m: mean_of(summary, m, level, "accuracy") - random for m in there}
     ahead = {m: a for m, a in ahead.items() if not math.isnan(a)}
     if not ahead:
         return NOT_MEASURED
@@ -100,7 +84,7 @@ def _calibration(summary: Summary) -> Shown:
     levels = [s for s in summary.sparsities if s >= 0.672]
     others = [m for m in ("random", *AT_INIT) if m in summary.methods]
     pairs = [
-        (level, m, _mean(summary, m, level, "ece") - _mean(summary, "imp", level, "ece"))
+        (level, m, mean_of(summary, m, level, "ece") - mean_of(summary, "imp", level, "ece"))
         for level in levels
         for m in others
     ]
@@ -125,8 +109,8 @@ def _beyond(summary: Summary) -> Shown:
 def _connection(summary: Summary) -> Shown:
     """Connection sparsity at about 80 % keeps accuracy."""
     levels = [s for s in summary.sparsities if 0.75 <= s <= 0.85]
-    dense = _mean(summary, "dense", 0.0, "accuracy")
-    gaps = [(s, _mean(summary, "connection", s, "accuracy") - dense) for s in levels]
+    dense = mean_of(summary, "dense", 0.0, "accuracy")
+    gaps = [(s, mean_of(summary, "connection", s, "accuracy") - dense) for s in levels]
     gaps = [g for g in gaps if not math.isnan(g[1])]
     if not gaps:
         return NOT_MEASURED

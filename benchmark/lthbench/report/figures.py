@@ -83,7 +83,8 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         low = [m - e for m, e in zip(mean, spreads, strict=True)]
         high = [m + e for m, e in zip(mean, spreads, strict=True)]
         if len(points) > 1:
-            axes.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
+            # A polygon of its own: fill_between takes five times as long.
+            axes.fill([*x, *reversed(x)], [*low, *reversed(high)], color=colour, alpha=0.13, lw=0)
         else:
             axes.vlines(x, low, high, color=colour, lw=1.2)
         # Of many sparsities some are marked and put into words, the last among them.
@@ -108,12 +109,17 @@ def _place(sparsity: float) -> float:
     return -math.log(1.0 - sparsity)
 
 
+def _every(points: int) -> int:
+    """Of many points, each of which is marked, named on the axis and put into words: about eight in all."""
+    return max(1, math.ceil(points / 8))
+
+
 def _axes(axes: object, summary: Summary) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
     sparsities = summary.sparsities
-    shown = sparsities if len(sparsities) <= 8 else sparsities[:: math.ceil(len(sparsities) / 8)]
+    shown = sparsities[:: _every(len(sparsities))]
     if shown:
         axes.set_xticks([_place(s) for s in shown], [f"{100 * s:.1f}" for s in shown])
         margin = 0.06 * max(_place(sparsities[-1]) - _place(sparsities[0]), 0.5)
@@ -141,7 +147,7 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = _shortened(text)
+    text = _lean(text)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
@@ -154,11 +160,12 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text
 
 
-def _shortened(text: str) -> str:
-    """The same drawing in fewer bytes: a page holds fifty."""
-    # A hundredth of a point is finer than any screen.
-    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
-    text = re.sub(r"font-family: [^;\"]*(; )?", "", text)
+def _lean(text: str) -> str:
+    """The same drawing in a third of the bytes: no unused ids, no more digits or fonts than can be seen."""
+    used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
-    text = re.sub(r'<g id="[^"]*"/>', "", text)
-    return re.sub(r"\s*\n\s*", "\n", text)
+    text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    text = re.sub(r"\s*\n\s*", " ", text)
+    return re.sub(r"> <", "><", text)

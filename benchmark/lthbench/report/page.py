@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import present
-from lthbench.report import figures, network, pages
+from lthbench.report import explorer, figures, network, pages
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
@@ -23,10 +23,13 @@ def render(summary: Summary, linked: bool = False) -> str:
     facts = summary.facts
     drawn = figures.curves(summary)
     wanted = {s.title for s in summary.scores if s.verdict}
-    where = {"root": "../", "here": ""} if linked else pages.alone()
+    where: dict[str, Any] = {"root": "../", "here": ""} if linked else pages.alone()
     return pages.render(
         "report.html.j2",
         **where,
+        scripts=pages.CHART_SCRIPTS,
+        styles=pages.CHART_STYLES,
+        closer=explorer.data(summary),
         summary=summary,
         facts=facts,
         cards=[_card(summary, v) for v in summary.headline],
@@ -98,7 +101,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             finding = match.finding if match else ""
             text = cell.text if cell else "–"
-            order = "" if cell is None or math.isnan(cell.mean) else repr(cell.mean)
+            order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.6g}"
             shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
             cells.append({"score": score, **shown})
         first = method == "dense" or sparsity == summary.sparsities[0]
@@ -135,9 +138,9 @@ def _kinds(summary: Summary) -> dict[str, Any]:
 
 
 def _heat(means: Any, method: str, sparsity: float, kind: str) -> str:
-    """How strongly a cell is tinted: its error above the dense one's, full at 20 points."""
+    """How strongly a cell is tinted: its error above the dense one's, full at 20 points; "" for none."""
     above = means.get((method, sparsity, kind), float("nan")) - means.get(("dense", 0.0, kind), float("nan"))
-    return f"{min(max(above / 0.2, 0.0), 1.0):.2f}" if above == above else "0"
+    return f"{min(above / 0.2, 1.0):.2f}" if above >= 0.001 else ""
 
 
 def _empty_layers(facts: dict[str, Any]) -> list[str]:

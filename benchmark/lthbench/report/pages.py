@@ -16,6 +16,10 @@ from lthbench import places, present
 
 #: The scripts of a page, in the order in which they are read.
 SCRIPTS = ("dataTables.min.js", "dataTables.buttons.min.js", "site.js")
+STYLES = ("style.css",)
+#: The same of a page with the interactive chart.
+CHART_SCRIPTS = (*SCRIPTS, "uPlot.iife.min.js", "explorer.js")
+CHART_STYLES = ("uPlot.min.css", *STYLES)
 #: The pages that every page of a site links to.
 NAV = (("Tasks", "index.html"), ("Claims", "claims.html"), ("How to read", "reading.html"))
 
@@ -31,7 +35,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"sparsity": present.sparsity, "markup": Markup, "version": lthbench.__version__}
-    made.globals |= {"inline": None, "nav": NAV, "root": "", "here": "", "scripts": SCRIPTS}
+    made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
+    made.globals |= {"scripts": SCRIPTS, "styles": STYLES}
     return made
 
 
@@ -42,15 +47,15 @@ def render(template: str, **values: Any) -> str:
 
 def alone() -> dict[str, Any]:
     """What makes a page need no other file: styles and scripts inside it, no links to other pages."""
-    script = "\n".join(_asset(name).read_text(encoding="utf-8") for name in SCRIPTS)
-    style = _asset("style.css").read_text(encoding="utf-8")
+    script = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_SCRIPTS)
+    style = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_STYLES)
     return {"inline": {"style": Markup(style), "script": Markup(script)}, "nav": ()}
 
 
 def assets() -> dict[str, Path]:
     """The files beside a site's pages, by name."""
-    names = ("style.css", *SCRIPTS, "LICENSE.txt")
-    return {name: _asset(name) for name in names}
+    licences = ("LICENSE-DataTables.txt", "LICENSE-uPlot.txt")
+    return {name: _asset(name) for name in (*CHART_STYLES, *CHART_SCRIPTS, *licences)}
 
 
 def _asset(name: str) -> Path:

@@ -42,7 +42,16 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         for method, sparsity in there:
             put(f"{folder}/{network.name(method, sparsity)}", cards.render(method, sparsity))
     pairs = list(zip(summaries, folders, strict=True))
-    put("claims.html", pages.render("claims.html.j2", here="claims.html", tasks=[_claims(*p) for p in pairs]))
+    names = {str(s.facts["task"]["name"]) for s in summaries}
+    put(
+        "claims.html",
+        pages.render(
+            "claims.html.j2",
+            here="claims.html",
+            tasks=[_claims(*p) for p in pairs],
+            elsewhere=claims.elsewhere(names),
+        ),
+    )
     put(
         "reading.html",
         pages.render(
@@ -109,7 +118,15 @@ def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
 def _claims(summary: Summary, folder: str) -> dict[str, Any]:
     facts = summary.facts
     title = f"{facts['task']['title']}, budget {facts['budget']['name']}"
-    return {"title": title, "href": f"{folder}/index.html", "claims": claims.held(summary)}
+    found = claims.held(summary)
+    told = [c for c in found if c["finding"] != "not measured"]
+    return {
+        "title": title,
+        "href": f"{folder}/index.html",
+        "told": told,
+        "untold": [c for c in found if c not in told],
+        "agree": sum(c["finding"] == "agrees" for c in told),
+    }
 
 
 def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:

@@ -1,0 +1,207 @@
+"""Claims held to tables made by hand: they agree and differ where they should, and else say nothing."""
+
+import pytest
+
+from lthbench import task
+from lthbench.report import claims, claims_interpretability, claims_numbers
+from lthbench.report.claim import NOT_MEASURED, near
+from lthbench.report.claims_interpretability import SCORES
+from lthbench.report.summary import Cell, Shown, Summary
+from lthbench.verdict import Verdict
+
+LEVELS = tuple(round(1 - 0.8**n, 12) for n in range(1, 20))
+
+
+def summary(values, methods=("imp",), verdict=None, name="made"):
+    """A summary of cells: ``values`` by (method, sparsity, score)."""
+    cells = {key: Cell(value, 0.01, 3, "ok", "", "") for key, value in values.items()}
+    levels = tuple(sorted({s for _, s, _ in values} - {0.0}))
+    found = {"paper": (verdict,) if verdict else ()}
+    scores = tuple(
+        Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
+    )
+    return Summary({"task": {"name": name}}, None, scores, methods, levels, cells, "paper", found)
+
+
+def extremes(found, levels=LEVELS, undecided=""):
+    """A verdict by the paper's rule, given the extreme of each score."""
+    known = [e for e in found.values() if e is not None]
+    least = min(known) if len(known) == len(found) else None
+    binding = tuple(s for s, e in found.items() if e == least)
+    return Verdict(
+        "imp", "paper", levels, found, least, binding, least, (), True, known[0], undecided, matches=()
+    )
+
+
+def of(text):
+    """The only claim whose sentence has this in it."""
+    (claim,) = (c for c in claims.every() if text in c.text)
+    return claim
+
+
+def series(name, dense, means, method="imp"):
+    """A score of the dense networks and of a method, by sparsity."""
+    return {("dense", 0.0, SCORES[name]): dense} | {
+        (method, s, SCORES[name]): mean for s, mean in means.items()
+    }
+
+
+# --------------------------------------------------------------------------------------------- all of them
+
+
+def test_every_claim_has_a_sentence_a_source_and_tasks_that_there_are():
+    for claim in claims.every():
+        assert claim.text.endswith(".")
+        assert claim.source
+        assert set(claim.tasks) <= set(task.names())
+    assert len({c.text for c in claims.every()}) == len(claims.every()) >= 35
+
+
+def test_nothing_is_said_of_what_is_not_measured():
+    empty = summary({("dense", 0.0, "other"): 1.0, ("imp", 0.2, "other"): 1.0})
+    for claim in claims.every():
+        assert claim.check(empty) == NOT_MEASURED, claim.text
+
+
+def test_a_table_is_held_to_claims_of_its_own_task_and_of_any():
+    texts = {c["claim"] for c in claims.held(summary({("imp", 0.2, "other"): 1.0}, name="c10-vgg11"))}
+    assert any("CIFAR-10 with VGG-11" in t for t in texts)
+    assert not any("CIFAR-100 with VGG-11" in t for t in texts)
+    others = {c.text for c in claims.elsewhere({"c10-vgg11"})}
+    assert any("CIFAR-100 with VGG-11" in t for t in others)
+    assert not texts & others
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+VGG = claims_numbers._VGG[0][2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({}, "agrees"),
+        ({"mce": 0.9560}, "agrees"),  # a round less
+        ({"mce": 0.9450}, "differs"),  # two rounds less
+        ({"mce": None}, "differs"),
+    ],
+)
+def test_published_extremes_score_by_score(changed, finding):
+    found = summary({("imp", 0.9, "accuracy"): 1.0}, verdict=extremes(VGG | changed))
+    assert of("CIFAR-10 with VGG-11, score by score").check(found)[1] == finding
+
+
+def test_the_published_lth_pass_is_the_smallest_extreme():
+    shown, finding = of("CIFAR-10 with VGG-11, tickets match dense on everything").check(
+        summary({("imp", 0.9, "accuracy"): 1.0}, verdict=extremes(VGG))
+    )
+    assert (shown, finding) == ("96.5 %, held back by mce", "agrees")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "last", "finding"),
+    [
+        (0.8322, 0.8658, 0.9856, "agrees"),
+        (0.7903, 0.8926, 0.9856, "agrees"),
+        (0.5904, 0.8658, 0.9856, "differs"),
+        (0.5904, 0.5904, 0.5904, "not measured"),  # the table ends there
+        (0.2, 0.5904, 0.5904, "differs"),
+    ],
+)
+def test_ranges_of_extremes(low, high, last, finding):
+    known = dict(zip(claims_numbers.GENERALIZATION, (high, low, high, high), strict=True))
+    levels = tuple(s for s in LEVELS if s <= last + 1e-9)
+    levels = (*(s for s in levels if abs(s - last) > 1e-3), last)
+    found = summary({("imp", 0.2, "accuracy"): 1.0}, verdict=extremes(known, levels))
+    claim = of("CIFAR-10 with ResNet-20s, tickets match dense in accuracy")
+    assert claim.check(found)[1] == finding
+
+
+def test_one_round_is_near_and_two_are_not():
+    assert near(0.8, 0.8)
+    assert near(1 - 0.8**5, 1 - 0.8**6)
+    assert not near(1 - 0.8**5, 1 - 0.8**7)
+
+
+def test_an_undecided_verdict_says_nothing():
+    found = summary({("imp", 0.9, "accuracy"): 1.0}, verdict=extremes(VGG, undecided="one seed"))
+    for claim in claims_numbers.CLAIMS:
+        assert claim.check(found) == NOT_MEASURED
+
+
+# --------------------------------------------------------------------------------------- interpretability
+
+
+@pytest.mark.parametrize(
+    ("text", "agreeing", "differing"),
+    [
+        (
+            "as many as in the dense network",
+            series("units", 100, {0.5: 99, 0.83: 95, 0.95: 20}),
+            series("units", 100, {0.5: 99, 0.83: 80, 0.95: 20}),
+        ),
+        (
+            "never adds interpretable units",
+            series("units", 100, {0.5: 100, 0.8: 90}),
+            series("units", 100, {0.5: 105}),
+        ),
+        (
+            "about 80 % of the units stay",
+            series("retained", 1, {0.893: 0.78}),
+            series("retained", 1, {0.893: 0.5}),
+        ),
+        ("about 70 % keep", series("same", 1, {0.893: 0.72}), series("same", 1, {0.893: 0.9})),
+        (
+            "compositions explain tickets",
+            series("composition", 0.103, {0.59: 0.111})
+            | series("composition", 0.103, {0.59: 0.07}, "random"),
+            series("composition", 0.103, {0.59: 0.09}) | series("composition", 0.103, {0.59: 0.07}, "random"),
+        ),
+        (
+            "more faithful to linear explanations",
+            series("fidelity", 2.0, {0.5: 2.0, 0.8: 2.0})
+            | series("fidelity", 2.0, {0.5: 1.0, 0.8: 1.5}, "random"),
+            series("fidelity", 2.0, {0.5: 1.0, 0.8: 1.0})
+            | series("fidelity", 2.0, {0.5: 1.5, 0.8: 1.5}, "random"),
+        ),
+        (
+            "easier to explain linearly",
+            series("fidelity", 2.0, {0.79: 1.0}) | series("stability", 2.0, {0.79: 1.0}),
+            series("fidelity", 2.0, {0.79: 1.0}) | series("stability", 2.0, {0.79: 3.0}),
+        ),
+        (
+            "(MIS) does not depend",
+            series("mis", 0.9, dict(zip(LEVELS, (0.9, 0.8) * 4, strict=False))),
+            series("mis", 0.9, {s: 1 - s for s in LEVELS}),
+        ),
+        (
+            "Grad-CAM shows drifts",
+            series("agreement", 1, {0.2: 0.9, 0.5: 0.8, 0.9: 0.3}),
+            series("agreement", 1, {0.2: 0.3, 0.5: 0.8, 0.9: 0.9}),
+        ),
+        (
+            "sparser (Gini)",
+            series("gini", 0.42, {0.1: 0.46, 0.7: 0.45}),
+            series("gini", 0.42, {0.1: 0.46, 0.7: 0.41}),
+        ),
+        (
+            "more faithful (AOPC)",
+            series("aopc", 0.1, {0.1: 0.1, 0.5: 0.2, 0.7: 0.3}),
+            series("aopc", 0.1, {0.1: 0.3, 0.5: 0.2, 0.7: 0.1}),
+        ),
+        (
+            "redundancy rises",
+            series("redundancy", 0.1, {0.1: 0.1, 0.5: 0.2, 0.7: 0.3}),
+            series("redundancy", 0.1, {0.1: 0.3, 0.5: 0.2, 0.7: 0.1}),
+        ),
+    ],
+)
+def test_claims_of_interpretability_agree_and_differ(text, agreeing, differing):
+    claim = of(text)
+    methods = ("imp", "random")
+    assert claim.check(summary(agreeing, methods))[1] == "agrees"
+    assert claim.check(summary(differing, methods))[1] == "differs"
+
+
+def test_no_claim_of_interpretability_is_left_untested():
+    assert len(claims_interpretability.CLAIMS) == 12
