@@ -31,7 +31,7 @@ LAYERS = [
     ["estimate"],
     ["progress", "report"],
     ["api"],
-    ["listings"],
+    ["bundle", "listings"],
     ["commands"],
     ["cli", "__init__"],
     ["__main__"],

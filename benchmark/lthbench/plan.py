@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import numbers
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -234,15 +234,28 @@ def _listed(what: str, given: Any, kind: type[Any], plain: type[Any], noun: str)
     return [plain(v) for v in values]
 
 
-def plan(request: Request, places: tuple[Path, ...], *, data_needed: bool = True) -> Plan:
-    """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed."""
-    task = request.task
-    trained_on = data.identify(task.data.dataset, places, needed=data_needed)
+def plan(
+    request: Request,
+    places: tuple[Path, ...],
+    *,
+    data_needed: bool = True,
+    known: Mapping[str, Data] | None = None,
+) -> Plan:
+    """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed.
+
+    Data sets that are ``known``, by name, are not looked for.
+    """
+    task, known = request.task, known or {}
+
+    def identified(name: str) -> Data:
+        return known[name] if name in known else data.identify(name, places, needed=data_needed)
+
+    trained_on = identified(task.data.dataset)
     looked_at = {
         n for m in request.metrics for n in registry.get(Metric, m).needs + registry.get(Metric, m).looks
     }
     others = task.data.ood if "ood" in looked_at else ()
-    strangers = tuple(data.identify(name, places, needed=data_needed) for name in others)
+    strangers = tuple(identified(name) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks)}
     sets = {n: _inputs(n, request, trained_on, strangers, places, data_needed=data_needed) for n in asked}

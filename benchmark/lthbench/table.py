@@ -197,9 +197,6 @@ def _place(metric: Metric) -> tuple[int, int, str]:
 
 def facts(plan: Plan, store: Store) -> dict[str, Any]:
     """What stands beside the table in ``run.json``: request, data, versions, devices, how scores are read."""
-    import dataclasses
-
-    request = plan.request
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     layers: dict[str, dict[str, Any]] = {}
@@ -217,17 +214,9 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
             layers[step.key] = {k: meta[k] for k in ("kept", "total", "collapsed")}
     return {
         "schema": SCHEMA,
-        "command": request.command(),
-        "task": {k: v for k, v in dataclasses.asdict(request.task).items() if k != "budget"},
-        "budget": {"name": request.budget, **dataclasses.asdict(request.spec)},
-        "methods": list(request.methods),
-        "sparsities": [round(1 - d, 12) for d in request.densities],
-        "seeds": list(request.seeds),
-        "data": [dataclasses.asdict(d) for d in plan.sources],
+        **asked(plan),
         "environments": sorted(environments, key=lambda e: json.dumps(e, sort_keys=True)),
         "seconds": {verb: round(total, 3) for verb, total in sorted(seconds.items())},
-        "aspects": [dataclasses.asdict(a) for a in aspects(request.metrics)],
-        "scores": [_finite(dataclasses.asdict(s)) for s in scores(request.metrics)],
         "masks": layers,
         "networks": {
             f"{e.method} {e.sparsity!r} {e.seed}": {
@@ -240,6 +229,24 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
+def asked(plan: Plan) -> dict[str, Any]:
+    """What was asked for, and how its scores are read: a function of the plan alone."""
+    import dataclasses
+
+    request = plan.request
+    return {
+        "command": request.command(),
+        "task": {k: v for k, v in dataclasses.asdict(request.task).items() if k != "budget"},
+        "budget": {"name": request.budget, **dataclasses.asdict(request.spec)},
+        "methods": list(request.methods),
+        "sparsities": [round(1 - d, 12) for d in request.densities],
+        "seeds": list(request.seeds),
+        "data": [dataclasses.asdict(d) for d in plan.sources],
+        "aspects": [dataclasses.asdict(a) for a in aspects(request.metrics)],
+        "scores": [_finite(dataclasses.asdict(s)) for s in scores(request.metrics)],
+    }
+
+
 def _finite(record: dict[str, Any]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in record.items()}
 
@@ -248,13 +255,19 @@ def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path
     """Write ``scores.csv`` (canonical), ``run.json``, and ``scores.parquet`` where pyarrow is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "scores.csv", folder / "run.json"]
-    publish(written[0], table.to_csv(index=False, lineterminator="\n").encode())
+    publish(written[0], as_csv(table))
     publish(written[1], (json.dumps(facts, indent=1) + "\n").encode())
     parquet = to_parquet(table)
     if parquet is not None:
         written.append(folder / "scores.parquet")
         publish(written[2], parquet)
     return written
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """The table as its canonical CSV."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
 
 
 def to_parquet(table: pd.DataFrame) -> bytes | None:

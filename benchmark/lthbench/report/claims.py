@@ -46,9 +46,8 @@ def _one_number(summary: Summary) -> Shown:
     if found is None or found.undecided or accuracy is None or len(found.extremes) < 2:
         return NOT_MEASURED
     joint = found.paper_pass or 0.0
-    shown = (
-        f"accuracy up to {present.sparsity(accuracy)}, all scores up to {present.sparsity(found.paper_pass)}"
-    )
+    everything = f"up to {present.sparsity(joint)}" if joint else "at no sparsity"
+    shown = f"accuracy up to {present.sparsity(accuracy)}, all scores {everything}"
     return shown, "agrees" if joint < accuracy else "differs"
 
 

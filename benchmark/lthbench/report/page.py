@@ -15,6 +15,7 @@ from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back, sentence, verdict_rows
+from lthbench.table import as_csv
 
 
 def render(summary: Summary, linked: bool = False) -> str:
@@ -48,14 +49,10 @@ def render(summary: Summary, linked: bool = False) -> str:
         kinds=_kinds(summary),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
-        csv="scores.csv" if linked else f"data:text/csv;base64,{base64.b64encode(as_csv(summary)).decode()}",
+        csv="scores.csv"
+        if linked
+        else f"data:text/csv;base64,{base64.b64encode(as_csv(summary.table)).decode()}",
     )
-
-
-def as_csv(summary: Summary) -> bytes:
-    """The table itself."""
-    text: str = summary.table.to_csv(index=False, lineterminator="\n")
-    return text.encode()
 
 
 def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:

@@ -11,7 +11,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Metric
 from lthbench.report import claims, figures, network, page, pages
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
-from lthbench.table import publish
+from lthbench.table import as_csv, publish
 
 TITLE = "Is the pruned network still as good?"
 
@@ -36,7 +36,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         publish(out / "assets" / name, source.read_bytes())
     for summary, folder in zip(summaries, folders, strict=True):
         put(f"{folder}/index.html", page.render(summary, linked=True))
-        publish(out / folder / "scores.csv", page.as_csv(summary))
+        publish(out / folder / "scores.csv", as_csv(summary.table))
         cards = network.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
         for method, sparsity in there:

@@ -1,0 +1,165 @@
+"""Result bundles: whole ones are accepted, and every way of changing one is refused."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import pytest
+
+from lthbench import api, bundle, report
+from lthbench.errors import BadInput
+from lthbench.store import Store
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small run of the default task, its report and its store."""
+    root = tmp_path_factory.mktemp("run")
+    asked = api.ask("digits-r8", ["omp"], [0.59], seeds=2, metrics=["accuracy", "ece", "nll"], budget="quick")
+    outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+    report.write(outcome.table, outcome.facts, root / "report", formats=("csv",))
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    path = run / "bundle.zip"
+    assert bundle.write(run / "report", Store(run / "store"), path) == 12
+    return path
+
+
+def changed(whole, path, change, honest=True):
+    """A bundle whose files were changed; an honest forger sets the hashes right."""
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    if honest:
+        head = json.loads(files["bundle.json"])
+        names = [n for n in files if n != "bundle.json"]
+        head["files"] = {n: hashlib.sha256(files[n]).hexdigest() for n in names}
+        files["bundle.json"] = json.dumps(head).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def edited(name, old, new, count=1):
+    def change(files):
+        assert old in files[name], name
+        files[name] = files[name].replace(old, new, count)
+
+    return change
+
+
+def test_a_whole_bundle_is_accepted_and_gives_the_table(run, whole):
+    table, facts = bundle.verify(whole)
+    assert bundle.table.as_csv(table) == (run / "report" / "scores.csv").read_bytes()
+    assert facts["task"]["name"] == "digits-r8"
+
+
+def test_the_same_report_is_the_same_bundle(run, whole, tmp_path):
+    bundle.write(run / "report", Store(run / "store"), tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == whole.read_bytes()
+
+
+def first_result(files, score=b'"accuracy"'):
+    return next(n for n in files if n.endswith("scores.json") and score in files[n])
+
+
+def better(files):
+    name = first_result(files)
+    result = json.loads(files[name])
+    result["values"][0]["value"] = 1.0
+    files[name] = json.dumps(result).encode()
+
+
+def dropped(files):
+    del files[first_result(files)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edited("scores.csv", b"omp,0.5904,0", b"imp,0.5904,0"), "method is 'imp', its results give 'omp'"),
+        (edited("scores.csv", b"omp,0.5904", b"omp,0.9904"), "sparsity is 0.9904"),
+        (edited("scores.csv", b",ok,", b",failed,"), "status is 'failed'"),
+        (
+            lambda f: f.update({"scores.csv": f["scores.csv"].rsplit(b"\n", 2)[0] + b"\n"}),
+            "rows, its results give",
+        ),
+        (better, "value is .*, its results give"),
+        (dropped, "status is 'ok', its results give 'missing'|its results give"),
+        (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
+        (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "results are not of the steps"),
+        (edited("run.json", b"--methods omp", b"--methods snip"), "results are not of the steps"),
+        (edited("run.json", b'"digest": "', b'"digest": "0'), "results are not of the steps"),
+        (edited("steps.json", b'"epochs": 24', b'"epochs": 240'), "was changed: its hash is another one"),
+        (lambda f: f.update({"run.json": b"{}"}), "cannot be read as facts"),
+        (lambda f: f.pop("steps.json"), "steps.json is missing"),
+        (edited("run.json", b"lthbench run", b"rm -rf"), "its command cannot be read"),
+        (edited("run.json", b"--task digits-r8", b"--task ./digits.toml"), "is a file; only tasks that ship"),
+        (
+            edited("run.json", b"--methods omp", b"--methods ./m.py"),
+            "is a file; only those that are installed",
+        ),
+    ],
+)
+def test_what_was_changed_is_refused_though_all_hashes_are_right(whole, tmp_path, change, said):
+    path = changed(whole, tmp_path / "forged.zip", change)
+    with pytest.raises(bundle.Refused, match=said):
+        bundle.verify(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edited("scores.csv", b"0", b"1"), "scores.csv was changed: its hash"),
+        (lambda f: f.update({"../evil": b"x"}), "../evil is not listed"),
+        (lambda f: f.pop("run.json"), "run.json is missing"),
+    ],
+)
+def test_hashes_that_are_not_right_are_refused(whole, tmp_path, change, said):
+    path = changed(whole, tmp_path / "forged.zip", change, honest=False)
+    with pytest.raises(bundle.Refused, match=said):
+        bundle.verify(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["forged.zip"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", None])
+def test_what_is_no_bundle_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "x.zip"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=str(path)):
+        bundle.verify(path)
+
+
+def test_a_zip_that_unpacks_without_end_is_refused(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "LIMIT", 1000)
+    with pytest.raises(BadInput, match="unpacks to more than"):
+        bundle.verify(whole)
+
+
+def test_an_edited_report_cannot_be_bundled(run, tmp_path):
+    (tmp_path / "report").mkdir()
+    for name in ("scores.csv", "run.json"):
+        (tmp_path / "report" / name).write_bytes((run / "report" / name).read_bytes())
+    path = tmp_path / "report" / "scores.csv"
+    path.write_bytes(path.read_bytes().replace(b",0.9", b",0.99", 1))
+    with pytest.raises(BadInput, match="is not what the store"):
+        bundle.write(tmp_path / "report", Store(run / "store"), tmp_path / "b.zip")
+    with pytest.raises(BadInput, match="no such folder"):
+        bundle.write(run / "report", Store(tmp_path / "none"), tmp_path / "b.zip")
+    assert not (tmp_path / "b.zip").exists()
+
+
+def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_path):
+    table, facts = bundle.verify(whole)
+    assert bundle.rerun(table, facts, 1, tmp_path / "store") == []
+    made_up = table.assign(value=table["value"].where(table["score"] != "accuracy", 0.2))
+    wrong = bundle.rerun(made_up, facts, 1, tmp_path / "store")
+    assert any("accuracy is 0.2, run again 0.9" in line for line in wrong)
