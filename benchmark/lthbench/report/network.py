@@ -15,7 +15,7 @@ from lthbench.report.summary import Summary
 
 def name(method: str, sparsity: float) -> str:
     """The file of the page."""
-    return f"{pages.slug(method, f'{100 * sparsity:.4g}')}.html"
+    return f"{pages.slug(method, f'{100 * sparsity:.10g}')}.html"
 
 
 class Cards:

@@ -82,7 +82,7 @@ def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
             "method": v.method,
             "joint": "undecided" if v.undecided else present.sparsity(v.joint),
             "extreme": "undecided" if v.undecided else present.sparsity(v.paper_pass),
-            "held back by": held_back(summary, v) or "–",
+            "held back by": v.undecided or held_back(summary, v) or "–",
         }
         for v in summary.verdicts[rule]
     ]

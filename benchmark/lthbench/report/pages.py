@@ -66,10 +66,10 @@ def _asset(name: str) -> Path:
 def slug(*names: str) -> str:
     """A name for a file: lower-case letters, digits and hyphens, and a mark where that loses something.
 
-    Two different names have different slugs, also where upper and lower case are the same.
+    Different names have different slugs, also where upper and lower case are the same, and also if they are
+    split at another place: only the first may have hyphens without a mark.
     """
-    text = " ".join(names)
-    plain = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:60]
-    if plain == text.replace(" ", "-"):
+    plain = "-".join(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") for name in names)[:60]
+    if plain == "-".join(names) and not any("-" in name for name in names[1:]):
         return plain
-    return f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{plain.strip('-.') or 'x'}-{hashlib.sha256(repr(names).encode()).hexdigest()[:8]}"

@@ -8,7 +8,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from lthbench import argument, present, verdict
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import unknown
+from lthbench.report import sound
 from lthbench.verdict import Aspect, Verdict
 
 if TYPE_CHECKING:
@@ -91,11 +92,8 @@ class Summary:
 
 
 def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = None) -> Summary:
-    """The summary of a table. Raises BadInput for one of several tasks or budgets, or an unknown rule."""
-    for column in ("task", "budget"):
-        if table[column].nunique() != 1:
-            found = ", ".join(map(str, sorted(table[column].unique())))
-            raise BadInput(f"a report is of one {column}; the table holds {found or 'none'}.")
+    """The summary of a table. Raises BadInput for one that cannot be reported, or an unknown rule."""
+    sound.check(table, facts)
     if rule is None:
         rule = verdict.HEADLINE if len(facts["seeds"]) > 1 else verdict.ONE_SEED
     if rule not in verdict.RULES:

@@ -1,0 +1,121 @@
+"""Tables that would give a wrong verdict are refused by name; those with gaps are shown as what they are."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lthbench import report
+from lthbench.errors import BadInput
+from lthbench.report import network, page
+from lthbench.report.summary import summarise
+
+
+@pytest.fixture
+def made(made_table):
+    """A table of two methods at three sparsities and three seeds, and its facts."""
+    return made_table(("imp", "omp"))
+
+
+def changed(table, **values):
+    """The table with columns of its last row replaced."""
+    table = table.copy()
+    for column, value in values.items():
+        table.loc[table.index[-1], column] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"task": "other"}, "of one task; the table holds made, other"),
+        ({"budget": "paper"}, "of one budget; the table holds paper, quick"),
+        ({"sparsity": 1.0}, "less than 1; the table has .* at sparsity 1"),
+        ({"sparsity": -0.1}, "at least 0"),
+        ({"sparsity": math.nan}, "at least 0"),
+        ({"method": "dense"}, "a dense network has sparsity 0"),
+        ({"status": "fine"}, 'no status "fine"'),
+        ({"seed": 9}, "seed 9, which its facts do not name: 0, 1, 2"),
+    ],
+)
+def test_what_cannot_be_is_refused(made, values, said):
+    with pytest.raises(BadInput, match=said):
+        summarise(changed(made[0], **values), made[1])
+
+
+def test_a_row_twice_is_refused_by_name(made):
+    twice = pd.concat([made[0], made[0].iloc[[5]]], ignore_index=True)
+    with pytest.raises(BadInput, match=r"more than one row for .* of dense at sparsity 0, seed 2; keep one"):
+        summarise(twice, made[1])
+
+
+def test_an_empty_table_is_refused(made):
+    with pytest.raises(BadInput, match="holds none"):
+        summarise(made[0][:0], made[1])
+
+
+# ------------------------------------------------------------------------------------- gaps are shown
+
+
+def gap(table, method, sparsity, score, seeds=(0, 1, 2), **values):
+    """The table with columns of some rows replaced."""
+    table = table.copy()
+    rows = (table["method"] == method) & (table["sparsity"] == sparsity) & (table["score"] == score)
+    rows &= table["seed"].isin(seeds)
+    assert rows.any()
+    for column, value in values.items():
+        table.loc[rows, column] = value
+    return table
+
+
+@pytest.mark.parametrize("status", ["failed", "missing"])
+def test_a_score_that_is_missing_never_matches_and_says_why(made, status):
+    table = gap(made[0], "imp", 0.5, "nll", value=math.nan, status=status, reason="out of memory <b>")
+    summary = summarise(table, made[1])
+    (imp, _) = summary.headline
+    (match,) = (m for m in imp.at(0.5) if m.score == "nll")
+    assert (match.matches, match.finding, match.reason) == (False, "failed", "out of memory <b>")
+    assert imp.joint != 0.5
+    text = page.render(summary)
+    assert "out of memory &lt;b&gt;" in text
+    assert "out of memory <b>" not in text
+
+
+def test_a_seed_that_is_missing_is_counted(made):
+    table = gap(made[0], "imp", 0.5, "nll", seeds=(1,), value=math.nan, status="failed", reason="killed")
+    summary = summarise(table, made[1])
+    assert summary.cell("imp", 0.5, "nll").text.endswith("(2 of 3 seeds)")
+    assert not any(m.matches for m in summary.headline[0].at(0.5) if m.score == "nll")
+
+
+def test_without_dense_networks_there_is_no_verdict_and_still_a_page(made):
+    summary = summarise(made[0][made[0]["method"] != "dense"], made[1])
+    assert all(v.undecided for v in summary.headline)
+    assert "The dense parent was not measured." in page.render(summary)
+
+
+def test_one_seed_is_judged_by_the_papers_rule_and_the_others_say_why_not(made_table):
+    summary = summarise(*made_table(("imp",), seeds=1))
+    assert summary.rule == "paper"
+    assert all("at least two seeds" in v.undecided for v in summary.verdicts["noninferior"])
+    assert "at least two seeds" in page.render(summary)
+
+
+def test_degenerate_networks_pass_nothing_on_any_page(made):
+    table = made[0].copy()
+    rows = (table["method"] == "imp") & (table["sparsity"] == 0.5)
+    table.loc[rows, ["status", "reason"]] = ["degenerate", "conv1 is empty"]
+    summary = summarise(table, made[1])
+    assert {m.finding for m in summary.headline[0].at(0.5)} == {"degenerate"}
+    assert "conv1 is empty" in page.render(summary)
+    assert "conv1 is empty" in network.Cards(summary).render("imp", 0.5)
+
+
+def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(tmp_path, made_table):
+    methods = ("imp", "IMP", "a b", "a-b", "..", "con", "<script>", "ä", "x" * 300, "x" * 301)
+    table, facts = made_table(methods, sparsities=(0.99991, 0.99992))
+    written = report.write_site([(table, facts)], tmp_path)
+    names = [str(p.relative_to(tmp_path)).lower() for p in written]
+    assert len(names) == len(set(names)) == len(methods) * 2 + 1 + 4
+    assert max(len(p.name) for p in written) < 100
+    assert all(p.resolve().is_relative_to(tmp_path.resolve()) for p in written)
