@@ -17,7 +17,7 @@ LAYERS = [
     ["expression", "stream"],
     ["noninferior"],
     ["kinds", "verdict"],
-    ["argument"],
+    ["argument", "merge"],
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
     ["masks", "scoring"],

@@ -71,10 +71,14 @@ def _parquet(table: pd.DataFrame) -> bytes:
 def write_site(
     read: list[tuple[pd.DataFrame, dict[str, Any]]], folder: Path, rule: str | None = None
 ) -> list[Path]:
-    """Write a site of several tables into a folder. Returns the paths of its pages."""
+    """Write a site of several tables into a folder; those of one task and budget are put together.
+
+    Returns the paths of its pages. Raises BadInput for tables that contradict each other.
+    """
+    from lthbench.merge import grouped
     from lthbench.report import site
     from lthbench.report.summary import summarise
 
-    summaries = [summarise(table, facts, rule) for table, facts in read]
+    summaries = [summarise(table, facts, rule) for table, facts in grouped(read)]
     folder.mkdir(parents=True, exist_ok=True)
     return site.write(summaries, folder)

@@ -121,14 +121,24 @@ def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]
 
 
 def command(facts: dict[str, Any], method: str, sparsity: float) -> str:
-    """The command of the run, for this network alone."""
-    words = shlex.split(facts["command"])
+    """The command of the run, for this network alone; of several runs, of the one that has its method."""
+    whole = str(facts["command"])
+    lines = whole.splitlines()
     listed = [m for m in facts["methods"] if m != "dense"]
-    for place, word in enumerate(words[:-1]):
-        if word == "--methods":
-            typed = words[place + 1].split(",")
-            if method in listed and len(typed) == len(listed):
-                words[place + 1] = typed[listed.index(method)]
-        elif word == "--sparsity" and method != "dense":
-            words[place + 1] = f"{sparsity:.12g}"
-    return shlex.join(words)
+    for line in lines:
+        words = shlex.split(line)
+        options = {word: place + 1 for place, word in enumerate(words[:-1])}
+        typed = words[options["--methods"]].split(",") if "--methods" in options else []
+        if len(lines) == 1 and method in listed and len(typed) == len(listed):
+            own = typed[listed.index(method)]  # a method of one's own is typed as a path
+        elif method in typed:
+            own = method
+        elif len(lines) == 1 or method == "dense":
+            return line
+        else:
+            continue
+        words[options["--methods"]] = own
+        if "--sparsity" in options:
+            words[options["--sparsity"]] = f"{sparsity:.12g}"
+        return shlex.join(words)
+    return whole

@@ -1,0 +1,75 @@
+"""Tables put together: methods of several runs in one, and what contradicts itself refused."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from lthbench import merge
+from lthbench.errors import BadInput
+from lthbench.report.network import command
+from lthbench.report.summary import summarise
+
+
+@pytest.fixture
+def two(made_table):
+    """Two runs with the same dense networks and other methods."""
+    first, second = made_table(("imp", "omp")), made_table(("imp", "snip"))
+    keep = second[0]["method"].isin(["dense", "snip"])
+    dense = first[0][first[0]["method"] == "dense"]
+    rest = second[0][keep & (second[0]["method"] != "dense")]
+    return first, (pd.concat([dense, rest], ignore_index=True), {**second[1], "methods": ["snip"]})
+
+
+def test_methods_of_both_stand_beside_the_dense_networks_once(two):
+    (table, facts), *rest = merge.grouped(two)
+    assert rest == []
+    assert list(dict.fromkeys(table["method"])) == ["dense", "imp", "omp", "snip"]
+    dense = table[(table["method"] == "dense") & (table["score"] == "accuracy")]
+    assert len(dense) == 3
+    assert facts["methods"] == ["imp", "omp", "snip"]
+    assert facts["command"].count("lthbench run") == 2
+    summary = summarise(table, facts, "std")
+    assert summary.methods == ("imp", "omp", "snip")
+    alone = summarise(*two[0], "std")
+    assert [dataclasses.asdict(v) for v in summary.headline[:2]] == [
+        dataclasses.asdict(v) for v in alone.headline
+    ]
+
+
+def test_a_table_given_twice_is_one(two):
+    ((table, _),) = merge.grouped([two[0], two[0]])
+    assert len(table) == len(two[0][0])
+
+
+def test_tables_of_other_tasks_or_budgets_stay_apart(made_table):
+    made = [
+        made_table(("imp",), task="a"),
+        made_table(("imp",), task="b"),
+        made_table(("imp",), budget="paper"),
+    ]
+    assert len(merge.grouped(made)) == 3
+
+
+def test_tables_that_contradict_each_other_are_refused(two):
+    table, facts = two[0]
+    other = table.assign(value=table["value"].where(table["method"] != "imp", 0.5), step="other")
+    with pytest.raises(BadInput, match=r"give dense|give imp at 0\.5, seed 0, another"):
+        merge.grouped([two[0], (other, facts)])
+
+
+@pytest.mark.parametrize("part", ["seeds", "data", "aspects"])
+def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
+    table, facts = two[1]
+    with pytest.raises(BadInput, match=f"cannot be put together: their {part} differ"):
+        merge.grouped([two[0], (table, {**facts, part: []})])
+
+
+def test_each_network_has_the_command_of_its_own_run(two):
+    _, facts = merge.merged(two)
+    assert command(facts, "snip", 0.9).endswith("--methods snip --sparsity 0.9")
+    assert "--methods omp " in command(facts, "omp", 0.9)
+    assert command(facts, "dense", 0.0) == two[0][1]["command"]
+    typed = "lthbench run --task t --methods ./mine.py --sparsity 0.5,0.9"
+    mine = {**two[0][1], "methods": ["mine"], "command": typed}
+    assert command(mine, "mine", 0.9) == "lthbench run --task t --methods ./mine.py --sparsity 0.9"
