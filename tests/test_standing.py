@@ -102,4 +102,4 @@ def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(
         ("accuracy", "✓?✗"),
         ("NLL", "✓∅!"),
     ]
-    assert [sign for _, sign, _ in drawn.legend] == ["✓", "?", "✗", "!", "∅"]
+    assert [sign for _, sign, _ in standing.signs(found)] == ["✓", "?", "✗", "!", "∅"]

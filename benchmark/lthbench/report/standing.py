@@ -101,7 +101,6 @@ class Matrix:
 
     levels: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-    legend: tuple[tuple[str, str, str], ...]
 
 
 def matrix(summary: Summary, result: Verdict) -> Matrix:
@@ -112,6 +111,10 @@ def matrix(summary: Summary, result: Verdict) -> Matrix:
         (summary.title_of(score), tuple(SIGNS[found[score, s]] for s in result.sparsities))
         for score in scores
     )
-    there = [f for f in SIGNS if f in found.values()]
-    legend = tuple((*SIGNS[f], MEANINGS[f]) for f in there)
-    return Matrix(tuple(f"{100 * s:.1f}" for s in result.sparsities), rows, legend)
+    return Matrix(tuple(f"{100 * s:.1f}" for s in result.sparsities), rows)
+
+
+def signs(summary: Summary) -> list[tuple[str, str, str]]:
+    """Class, sign and meaning of each finding that the matrices have."""
+    there = {m.finding for result in summary.headline for m in result.matches}
+    return [(*SIGNS[finding], MEANINGS[finding]) for finding in SIGNS if finding in there]
