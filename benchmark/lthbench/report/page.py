@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import present
-from lthbench.report import explorer, figures, network, pages
+from lthbench.report import explorer, figures, network, pages, standing
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
@@ -34,6 +34,7 @@ def render(summary: Summary, linked: bool = False) -> str:
         facts=facts,
         cards=[_card(summary, v) for v in summary.headline],
         dense_sentence=dense_sentence(summary),
+        lead=standing.lead(summary),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
         rule_text=RULE_TEXT[summary.rule],
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
@@ -72,6 +73,9 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
         "colour": colour,
         "big": far(result),
         "sentence": sentence(summary, result),
+        "region": present.sparsity(result.region),
+        "broken": standing.broken(summary, result),
+        "matrix": standing.matrix(summary, result),
         "accuracy": cell.text if cell else "",
     }
 

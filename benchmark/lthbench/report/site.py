@@ -9,7 +9,7 @@ from typing import Any
 from lthbench import present, registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
-from lthbench.report import claims, figures, network, page, pages
+from lthbench.report import claims, figures, network, page, pages, standing
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
 from lthbench.table import as_csv, publish
 
@@ -84,8 +84,7 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         shares = {"width": result.joint, "region": result.region}
         widths = {name: f"{100 * (share or 0.0):.1f}" for name, share in shares.items()}
         rows.append({"method": result.method, "value": far(result), "colour": colour, **widths})
-    unshown = any(m.finding == "not shown" for v in summary.headline for m in v.matches)
-    note = "Some scores are not shown to hold, and not shown to be worse: see the page." if unshown else ""
+        rows[-1]["broken"] = standing.broken(summary, result)
     return {
         "href": f"{folder}/index.html",
         "title": facts["task"]["title"],
@@ -94,8 +93,8 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "seeds": present.counted(len(facts["seeds"]), "seed", "seeds"),
         "rule": summary.rule,
         "dense": dense_sentence(summary),
+        "lead": standing.lead(summary),
         "methods": rows,
-        "note": note,
     }
 
 
@@ -110,6 +109,7 @@ def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
             "joint": "undecided" if v.undecided else present.sparsity(v.joint),
             "joint_order": v.joint or 0.0,
             "held_back": v.undecided or held_back(summary, v) or "–",
+            "broken": standing.broken(summary, v),
         }
         for v in summary.headline
     ]
