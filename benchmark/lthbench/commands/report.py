@@ -24,36 +24,35 @@ from lthbench.errors import BadInput, unknown
 def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:
     """Write reports of the tables of one or more runs (folders that hold scores.csv and run.json).
 
-    Of several tables it is a site: start with its index.html. The site of one table is --format site.
+    Of several tables it is a site: start with its index.html. The site of one table is --format site; the
+    other formats of several tables go into a folder for each.
 
     \b
     Example: lthbench report lthbench-report --format latex,png
              lthbench report first second --out site
     """
-    from lthbench.report import FORMATS, MORE, write, write_site
+    from lthbench.report import FORMATS, MORE, write, write_several
 
     check_rule(rule)
     for name in formats or ():
         if name not in (*FORMATS, *MORE):
             raise unknown("format", name, (*FORMATS, *MORE))
     folders = [s.parent if s.is_file() else s for s in sources]
-    if len(sources) > 1:
-        if formats not in (None, ["site"]):
-            raise BadInput("several tables make a site; give one table for the other formats.")
-        if out is None:
-            raise BadInput("--out DIR: say where the site of several tables goes.")
+    if len(sources) > 1 and out is None:
+        raise BadInput("--out DIR: say where the reports of several tables go.")
     tables = [read(folder) for folder in folders]
     target = out or folders[0]
     check_folder("--out", target)
     try:
         if len(tables) > 1:
-            written = write_site(tables, target, rule)
+            written = write_several(tables, target, rule, tuple(formats or ("site",)))
         else:
             written = write(*tables[0], target, rule, tuple(formats or FORMATS))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise as_no_run_wrote(folders[0], error) from error
     if len(written) > 20:
-        click.echo(f"{len(written)} files; start with {target / 'index.html'}")
+        start = target / "index.html"
+        click.echo(f"{len(written)} files; start with {start if start in written else written[0]}")
     else:
         for path in written:
             click.echo(path)

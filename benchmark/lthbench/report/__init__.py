@@ -75,10 +75,29 @@ def write_site(
 
     Returns the paths of its pages. Raises BadInput for tables that contradict each other.
     """
+    return write_several(read, folder, rule, ("site",))
+
+
+def write_several(
+    read: list[tuple[pd.DataFrame, dict[str, Any]]],
+    folder: Path,
+    rule: str | None = None,
+    formats: tuple[str, ...] = ("site",),
+) -> list[Path]:
+    """Write a site of several tables into a folder, other formats into a folder in it for each table.
+
+    Tables of one task and budget are put together. Raises BadInput for tables that contradict each other.
+    """
     from lthbench.merge import grouped
     from lthbench.report import site
     from lthbench.report.summary import summarise
 
-    summaries = [summarise(table, facts, rule) for table, facts in grouped(read)]
+    tables = grouped(read)
+    summaries = [summarise(table, facts, rule) for table, facts in tables]
     folder.mkdir(parents=True, exist_ok=True)
-    return site.write(summaries, folder)
+    written = site.write(summaries, folder) if "site" in formats else []
+    others = tuple(f for f in formats if f != "site")
+    for (table, facts), summary in zip(tables, summaries, strict=True):
+        if others:
+            written += write(table, facts, folder / site.folder_of(summary), rule, others)
+    return written

@@ -21,7 +21,10 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",
+    # After the end of a row these would be its options.
+    "[": "{[}",
+    "*": "{*}",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -29,11 +32,18 @@ _ESCAPES = {
     "✓": r"\checkmark{}",
     "✗": r"$\times$",
 }
+#: Letters that pdfLaTeX knows without further packages: Latin ones up to ž, but for these.
+_LATIN, _NOT_THESE = 0x17E, frozenset("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų")
 
 
 def escape(text: str) -> str:
-    """Text in which LaTeX has no meaning."""
-    return "".join(_ESCAPES.get(c, c) for c in text)
+    """Text in which LaTeX has no meaning. What pdfLaTeX has no letter for stands as its code point."""
+    known = (_ESCAPES.get(c, c if c.isprintable() or c == " " else " ") for c in text)
+    return "".join(c if len(c) > 1 or _letter(c) else f"{{[}}U+{ord(c):04X}]" for c in known)
+
+
+def _letter(character: str) -> bool:
+    return ord(character) <= _LATIN and character not in _NOT_THESE
 
 
 def render(summary: Summary) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import present
-from lthbench.report import explorer, figures, network, pages, standing
+from lthbench.report import explorer, figures, network, notices, pages, pictures, standing
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
@@ -35,6 +35,8 @@ def render(summary: Summary, linked: bool = False) -> str:
         cards=[_card(summary, v) for v in summary.headline],
         dense_sentence=dense_sentence(summary),
         lead=standing.lead(summary),
+        notices=notices.of_table(facts),
+        pictures=pictures.grouped(facts),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
         rule_text=RULE_TEXT[summary.rule],
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],

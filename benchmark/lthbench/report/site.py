@@ -9,7 +9,7 @@ from typing import Any
 from lthbench import present, registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
-from lthbench.report import claims, figures, network, page, pages, standing
+from lthbench.report import claims, figures, network, notices, page, pages, standing
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
 from lthbench.table import as_csv, publish
 
@@ -64,6 +64,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
             "index.html.j2",
             here="index.html",
             title=TITLE,
+            notices=notices.of_site(summaries),
             tasks=[_task(*p) for p in pairs],
             rows=[row for p in pairs for row in _rows(*p)],
         ),

@@ -1,0 +1,67 @@
+"""Pictures stand on the page with their words, or are refused; notices name what differs between tables."""
+
+import base64
+
+import pytest
+
+from lthbench import report
+from lthbench.errors import BadInput
+from lthbench.report import notices, page, pictures
+from lthbench.report.summary import summarise
+
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG made up").decode()
+
+
+def entry(**changed):
+    return {"kind": "saliency", "title": "imp <b>", "text": 'maps of "3"', "image": PNG} | changed
+
+
+def test_pictures_stand_under_their_heading_with_words(made_table):
+    table, facts = made_table(("imp",))
+    assert "What it looks at" not in page.render(summarise(table, facts))
+    facts["pictures"] = [entry(), entry(kind="concepts", title="loops")]
+    text = page.render(summarise(table, facts))
+    assert f'<img src="{PNG}" alt="maps of &#34;3&#34;"' in text
+    assert "imp &lt;b&gt;" in text
+    assert text.index("What it looks at") < text.index("What its concepts look like")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kind": "selfie"}, 'no kind of picture "selfie". Valid: saliency, concepts'),
+        ({"image": "https://example.org/a.png"}, "not a PNG"),
+        ({"image": "data:image/svg+xml;base64,AAAA"}, "not a PNG"),
+        ({"image": PNG + '" onerror="alert(1)'}, "not a PNG"),
+    ],
+)
+def test_what_is_no_picture_is_refused(changed, said):
+    with pytest.raises(BadInput, match=said):
+        pictures.grouped({"pictures": [entry(**changed)]})
+
+
+def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
+    first, second = (summarise(*made_table(("imp",), task=t, seeds=n)) for t, n in (("a", 3), ("b", 1)))
+    assert notices.of_site([first, first]) == []
+    second.facts["environments"][0] |= {"torch": "3"}
+    found = notices.of_site([first, second])
+    assert found == [
+        "These tables were made with several versions of torch (2 and 3): compare across them with care.",
+        "These tables have different rules: noninferior and paper.",
+        "These tables have different numbers of seeds: 3 and 1.",
+    ]
+    first.facts["environments"] += second.facts["environments"]
+    assert notices.of_table(first.facts) == ["This table was made with several versions of torch (2 and 3)."]
+    assert "several versions of torch" in page.render(first)
+
+
+def test_several_tables_have_a_site_and_a_folder_each_for_other_formats(tmp_path, made_table):
+    tables = [made_table(("imp",), task=name) for name in ("one", "two")]
+    written = report.write_several(tables, tmp_path, formats=("site", "md", "latex", "json"))
+    assert {p for p in written if not p.is_file()} == set()
+    for folder in ("one-quick", "two-quick"):
+        for name in ("index.html", "report.md", "report.tex", "report.json"):
+            assert tmp_path / folder / name in written
+    alone = report.write_several(tables, tmp_path / "b", formats=("md",))
+    assert sorted(p.name for p in alone) == ["report.md", "report.md"]
+    assert not (tmp_path / "b" / "index.html").exists()
