@@ -181,7 +181,7 @@ def refused(folder: Path, store: Path) -> str:
     task = folder.parent / "tasks"
     task.mkdir(exist_ok=True)
     with pytest.raises(BadInput) as caught:
-        api.run(cifar_task(task), ["omp"], data=folder, store=store, device="cpu")
+        api.run(cifar_task(task), ["omp"], metrics=["accuracy"], data=folder, store=store, device="cpu")
     assert not store.exists()
     return str(caught.value)
 
