@@ -59,6 +59,12 @@ def verdict(result, *words):
             "to be worse up to 80.0 %; what breaks first: NLL, at 90.0 %.",
         ),
         (
+            {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
+            "No method is shown to be as good as dense on everything. imp and omp come closest: nothing is "
+            "shown to be worse up to 80.0 %; what breaks first: accuracy, at 90.0 % (imp); NLL, at 90.0 % "
+            "(omp).",
+        ),
+        (
             {"imp": ("???", "y??"), "omp": ("?xx", "yyx")},
             "No method is shown to be as good as dense on everything. For imp, nothing measured is shown "
             "to be worse either.",
@@ -102,4 +108,4 @@ def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(
         ("accuracy", "✓?✗"),
         ("NLL", "✓∅!"),
     ]
-    assert [sign for _, sign, _ in drawn.legend] == ["✓", "?", "✗", "!", "∅"]
+    assert [sign for _, sign, _ in standing.signs(found)] == ["✓", "?", "✗", "!", "∅"]

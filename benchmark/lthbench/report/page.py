@@ -35,6 +35,7 @@ def render(summary: Summary, linked: bool = False) -> str:
         cards=[_card(summary, v) for v in summary.headline],
         dense_sentence=dense_sentence(summary),
         lead=standing.lead(summary),
+        signs=standing.signs(summary),
         notices=notices.of_table(facts),
         pictures=pictures.grouped(facts),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),

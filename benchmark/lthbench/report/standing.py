@@ -72,8 +72,7 @@ def lead(summary: Summary) -> str:
         best = [r for r in results if r.joint == furthest]
         who = f"{present.listed([r.method for r in best])} {'goes' if len(best) == 1 else 'go'} furthest"
         text = f"{who}: as good as dense on everything up to {present.sparsity(furthest)}."
-        breaks = [(r.method, broken(summary, r)) for r in best if first_break(r)]
-        said = "; ".join(what if len(best) == 1 else f"{what} ({method})" for method, what in breaks)
+        said = _breaks(summary, best)
         return f"{text} What breaks first: {said}." if said else text
     return f"No method is shown to be as good as dense on everything. {_closest(summary, results)}"
 
@@ -87,12 +86,19 @@ def _closest(summary: Summary, results: list[Verdict]) -> str:
     reach = {method: b.before for method, b in found.items() if b and b.before is not None}
     if not reach:
         return "Already at the lowest sparsity each is worse on something."
-    method = max(reach, key=lambda m: reach[m])
-    result = next(r for r in results if r.method == method)
+    level = max(reach.values())
+    best = [r for r in results if reach.get(r.method) == level]
+    who = f"{present.listed([r.method for r in best])} {'comes' if len(best) == 1 else 'come'} closest"
     return (
-        f"{method} comes closest: nothing is shown to be worse up to {present.sparsity(reach[method])}; "
-        f"what breaks first: {broken(summary, result)}."
+        f"{who}: nothing is shown to be worse up to {present.sparsity(level)}; "
+        f"what breaks first: {_breaks(summary, best)}."
     )
+
+
+def _breaks(summary: Summary, results: list[Verdict]) -> str:
+    """What breaks first of each of these methods, named where there are several."""
+    found = [(r.method, broken(summary, r)) for r in results if first_break(r)]
+    return "; ".join(what if len(results) == 1 else f"{what} ({method})" for method, what in found)
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,6 @@ class Matrix:
 
     levels: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-    legend: tuple[tuple[str, str, str], ...]
 
 
 def matrix(summary: Summary, result: Verdict) -> Matrix:
@@ -112,6 +117,10 @@ def matrix(summary: Summary, result: Verdict) -> Matrix:
         (summary.title_of(score), tuple(SIGNS[found[score, s]] for s in result.sparsities))
         for score in scores
     )
-    there = [f for f in SIGNS if f in found.values()]
-    legend = tuple((*SIGNS[f], MEANINGS[f]) for f in there)
-    return Matrix(tuple(f"{100 * s:.1f}" for s in result.sparsities), rows, legend)
+    return Matrix(tuple(f"{100 * s:.1f}" for s in result.sparsities), rows)
+
+
+def signs(summary: Summary) -> list[tuple[str, str, str]]:
+    """Class, sign and meaning of each finding that the matrices have."""
+    there = {m.finding for result in summary.headline for m in result.matches}
+    return [(*SIGNS[finding], MEANINGS[finding]) for finding in SIGNS if finding in there]
