@@ -152,8 +152,9 @@ class _Scores:
         self._cells: dict[tuple[str, float, str], list[_Row]] = {}
         self._dense: dict[str, list[_Row]] = {}
         unknown = [math.nan] * len(main)
-        columns = [main[c] for c in ("method", "sparsity", "score", "seed", "value", "status", "reason")]
-        columns += [main.get(c, unknown) for c in ("diff_se", "mean_diff_se")]
+        names = ("method", "sparsity", "score", "seed", "value", "status", "reason")
+        columns = [main[c].tolist() for c in names]  # columns of text are slow to go through one by one
+        columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
         for method, sparsity, score, *facts in zip(*columns, strict=True):
             row = _Row(*facts)
             self._cells.setdefault((method, sparsity, score), []).append(row)

@@ -58,7 +58,9 @@ def _level(summary: Summary, method: str, sparsity: float) -> float:
     """The sparsity in the table that is meant; 79 is as good as 0.79."""
     if 1.0 < sparsity < 100.0:
         sparsity /= 100.0
-    there = sorted({s for m, s, _ in summary.cells if m == method})
+    names = [score.name for score in summary.scores]
+    every = (0.0, *summary.sparsities)
+    there = [s for s in every if any((method, s, name) in summary.cells for name in names)]
     near = [s for s in there if abs(s - sparsity) <= NEAR]
     if near:
         return min(near, key=lambda s: abs(s - sparsity))

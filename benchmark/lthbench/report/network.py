@@ -29,7 +29,7 @@ class Cards:
         columns = ["method", "sparsity", "seed", "score", "variant", "value", "se", "n", "unit", "status"]
         columns += ["reason"]
         frame = summary.table[columns]
-        for values in zip(*(frame[c] for c in columns), strict=True):
+        for values in zip(*(frame[c].tolist() for c in columns), strict=True):
             row = dict(zip(columns, values, strict=True))
             self._rows.setdefault((row["method"], row["sparsity"]), []).append(row)
 

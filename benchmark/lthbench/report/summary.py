@@ -123,7 +123,7 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
 def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
     """Value, status and reason of each seed, by method, sparsity and score."""
     found: dict[tuple[str, float, str], list[tuple[float, str, str]]] = {}
-    columns = (main[c] for c in ("method", "sparsity", "score", "value", "status", "reason"))
+    columns = (main[c].tolist() for c in ("method", "sparsity", "score", "value", "status", "reason"))
     for method, sparsity, score, *facts in zip(*columns, strict=True):
         found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
     return found
