@@ -138,7 +138,7 @@ def missing(made: Plan, store: Store) -> list[Step]:
                 if wanted[step.key]:
                     stack.extend(step.needs())
 
-    ask(m for e in made.entries for m in e.measures)
+    ask(m for e in made.entries for m in e.scored())
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]
@@ -169,7 +169,8 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
         elif isinstance(step, Predict):
             splits.add((step.inputs.data.name, step.inputs.split))
         elif isinstance(step, Measure):
-            splits.update((i.data.name, i.split) for _, i in step.inputs)
+            shown = (*step.inputs, *(step.looks or ()), *(step.maps or ()))
+            splits.update((i.data.name, i.split) for _, i in shown)
     try:
         for name, split in sorted(splits):
             data.check(name, split, places)

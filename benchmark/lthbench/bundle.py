@@ -50,7 +50,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     if not store.root.is_dir():
         raise BadInput(f"store {store.root}: no such folder; give the one that the run used, with --store.")
     files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in ("scores.csv", "run.json")}
-    measures = [m for e in made.entries for m in e.measures]
+    measures = [m for e in made.entries for m in e.scored()]
     failures = _failures(scores)
     for measure in measures:
         if store.has(measure):
@@ -143,7 +143,7 @@ def _check_steps(files: Mapping[str, bytes], made: Plan) -> None:
         text = json.dumps(step, sort_keys=True, separators=(",", ":"), allow_nan=False)
         if hashlib.sha256(text.encode()).hexdigest() != key:
             raise Refused(f"steps.json: {key[:12]} was changed: its hash is another one.")
-    wanted = [m for e in made.entries for m in e.measures]
+    wanted = [m for e in made.entries for m in e.scored()]
     lacking = [m for m in wanted if m.key not in found]
     if lacking:
         theirs = {s["metric"]: s["metric_version"] for s in found.values() if s["step"] == "Measure"}

@@ -9,15 +9,18 @@ import numpy as np
 import safetensors.torch
 from torch import nn
 
-from lthbench import data, registry
+from lthbench import data, registry, saliency
 from lthbench.errors import StepFailed
-from lthbench.kinds import Dataset, Images, Logits
+from lthbench.kinds import Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
 from lthbench.predict import ready
-from lthbench.spec import Measure, Predict, Weights, network_of
+from lthbench.spec import Explain, Measure, Predict, Weights, network_of
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
+
+#: The file that holds saliency maps.
+MAPS = "maps.safetensors"
 
 
 class StoredContext:
@@ -26,6 +29,11 @@ class StoredContext:
     def __init__(self, runner: Runner, step: Measure, subject: Weights):
         self._runner, self._store, self._step, self._subject = runner, runner.store, step, subject
         self._read: dict[str, Logits] = {}
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is the dense parent itself."""
+        return self._step.reference is not None and self._step.reference.key == self._subject.key
 
     @property
     def reference(self) -> StoredContext:
@@ -79,6 +87,15 @@ class StoredContext:
             raise StepFailed(f"metric {self._step.metric} looks at {name!r}, which it does not declare")
         inputs = looks[name]
         return data.subset(data.load(inputs.data.name, inputs.split, self._runner.places), inputs.images)
+
+    def maps(self, name: str, of: str = "labels") -> Maps:
+        """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
+        sets = dict(self._step.maps or ())
+        if name not in sets:
+            raise StepFailed(f"metric {self._step.metric} reads maps of {name!r}, which it does not declare")
+        step = Explain(self._subject, sets[name], self._step.reference or self._subject)
+        tensors = safetensors.torch.load(self._store.read(step, MAPS))
+        return saliency.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
 
     def network(self) -> nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""

@@ -8,6 +8,7 @@ from lthbench import registry
 from lthbench.kinds import Architecture, Counts, Dataset, Metric
 from lthbench.plan import Plan
 from lthbench.spec import (
+    Explain,
     Inputs,
     Measure,
     Network,
@@ -39,6 +40,9 @@ def flops(step: Step) -> float:
         images = min(inputs.images or size, size)
         passes = _PASSES.get(inputs.view, 1)
         return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    if isinstance(step, Explain):
+        images = step.inputs.images or _length(step.inputs)
+        return EXPLAIN_PASSES * images * forward_flops(step.subject)
     if isinstance(step, Measure):
         metric = registry.get(Metric, step.metric)
         images = sum(i.images or _length(i) for _, i in step.looks or ())
@@ -48,6 +52,10 @@ def flops(step: Step) -> float:
 
 #: Forward passes for each image of an attacked set; a backward pass counts as two.
 _PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
+
+
+#: And for each image whose maps are made: 50 steps of integrated gradients and two more, for 1.2 classes.
+EXPLAIN_PASSES = 1.2 * 3 * 52
 
 
 def _length(inputs: Inputs) -> int:

@@ -195,8 +195,30 @@ class Logits(NamedTuple):
     against: tuple[int, ...] = ()
 
 
+class Maps(NamedTuple):
+    """Saliency maps of a network for one class of each image, float32; NaN all over where not finite.
+
+    ``gradient`` ``[images, H, W]`` is the largest absolute derivative of the class's logit over channels,
+    ``gradient_sum`` their sum; ``ig`` the sum over channels of absolute integrated gradients, ``ig_signed``
+    of signed ones; ``gradcam`` ``[images, h, w]`` is on the grid of the layer. ``gaps`` ``[images]`` is by
+    what share of the change in the logit integrated gradients fall short of adding up to it.
+    """
+
+    gradient: NDArray[np.float32]
+    gradient_sum: NDArray[np.float32]
+    ig: NDArray[np.float32]
+    ig_signed: NDArray[np.float32]
+    gradcam: NDArray[np.float32]
+    gaps: NDArray[np.float32]
+
+
 class Context(Protocol):
     """What a metric can ask for."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is the dense parent itself."""
+        ...
 
     @property
     def reference(self) -> Context:
@@ -213,6 +235,10 @@ class Context(Protocol):
 
     def images(self, name: str) -> Images:
         """The images of a set that the metric looks at itself."""
+        ...
+
+    def maps(self, name: str, of: str = "labels") -> Maps:
+        """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
         ...
 
     def network(self) -> torch.nn.Module:
@@ -234,9 +260,12 @@ class Metric:
 
     ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
     train, val, ood, fgsm, corrupted, geometry and others of ``plan``. ``passes`` is what it does with each
-    image it looks at, in forward passes. ``relative`` means that it compares with the dense parent;
-    one that is not ``usual`` is measured only where it is asked for by name. ``package`` is a module that
-    it imports and that lthbench does not depend on, ``extra`` the extra that installs it.
+    image it looks at, in forward passes. ``maps`` are sets of images whose saliency maps it reads.
+    ``relative`` means that it compares with the dense parent. One with ``nulls`` is also measured of an
+    untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
+    of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
+    ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
+    lthbench does not depend on, ``extra`` the extra that installs it.
     """
 
     name: str
@@ -249,6 +278,9 @@ class Metric:
     measure: Callable[[Context], list[Value]]
     relative: bool = False
     looks: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    nulls: bool = False
+    rival: bool = False
     passes: float = 0.0
     usual: bool = True
     package: str = ""
@@ -349,6 +381,7 @@ __all__ = [
     "Images",
     "Inputs",
     "Logits",
+    "Maps",
     "Method",
     "Metric",
     "Score",

@@ -26,6 +26,7 @@ from lthbench.spec import (
     Rewind,
     Step,
     Train,
+    Weights,
     history,
 )
 from lthbench.task import Budget, Task
@@ -43,7 +44,12 @@ NEEDS = (
     "corrupted",
     "uncorrupted",
     "geometry",
+    "explained",
+    "lime",
 )
+
+#: What the untrained network of each seed is called among the variants of a dense network's scores.
+UNTRAINED = "untrained network"
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
 MAX_SEEDS = 10_000
@@ -91,7 +97,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of the grid and what is measured of it."""
+    """One network of the grid and what is measured of it.
+
+    ``controls`` are measures of other networks that a dense one is held against, by what these are.
+    """
 
     method: str
     sparsity: float
@@ -99,6 +108,11 @@ class Entry:
     network: Train
     dense: Train
     measures: tuple[Measure, ...]
+    controls: tuple[tuple[str, Measure], ...] = ()
+
+    def scored(self) -> tuple[Measure, ...]:
+        """All measures, those of the controls among them."""
+        return (*self.measures, *(measure for _, measure in self.controls))
 
 
 @dataclass(frozen=True)
@@ -257,7 +271,7 @@ def plan(
     others = task.data.ood if "ood" in looked_at else ()
     strangers = tuple(identified(name) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
-    asked = {need for m in metrics for need in (*m.needs, *m.looks)}
+    asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
     sets = {n: _inputs(n, request, trained_on, strangers, places, data_needed=data_needed) for n in asked}
     network = _network(task)
     methods = {name: registry.get(Method, name.partition(":")[0]) for name in ("dense", *request.methods)}
@@ -268,9 +282,10 @@ def plan(
     }
     entries = []
     faults: list[str] = []
-    for seed in request.seeds:
+    parents = {s: Train(Init(network, s), request.spec.train, trained_on, s) for s in request.seeds}
+    following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
+    for seed, dense in parents.items():
         init = Init(network, seed)
-        dense = Train(init, request.spec.train, trained_on, seed)
         rewound = Rewind(dense, request.spec.rewind_epoch)
         for name, method in methods.items():
             for density in (1.0,) if name == "dense" else request.densities:
@@ -298,12 +313,18 @@ def plan(
                 if ticket is None:
                     faults.append(f"method {name} at sparsity {1 - density:.4g}: {reason}")
                     continue
-                measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
+                controls: tuple[tuple[str, Measure], ...] = ()
+                if name == "dense":
+                    rival = parents[following[seed]]
+                    measures = tuple(_measure(m, rival if m.rival else dense, dense, sets) for m in metrics)
+                    controls = tuple((UNTRAINED, _measure(m, init, dense, sets)) for m in metrics if m.nulls)
+                else:
+                    measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
                 sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
-                entries.append(Entry(name, sparsity, seed, ticket, dense, measures))
+                entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))
-    steps = tuple(history(*(m for e in entries for m in e.measures), *(e.network for e in entries)))
+    steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
     return Plan(request, tuple(entries), steps, (trained_on, *strangers))
 
 
@@ -351,12 +372,14 @@ def _network(task: Task) -> Network:
 
 
 def _measure(
-    metric: Metric, network: Train, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]
+    metric: Metric, network: Weights, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]
 ) -> Measure:
     inputs = tuple(pair for need in metric.needs for pair in sets[need])
     version = registry.version(Metric, metric.name)
     looks = tuple(pair for look in metric.looks for pair in sets[look])
-    return Measure(metric.name, version, network, inputs, dense if metric.relative else None, looks or None)
+    maps = tuple(pair for need in metric.maps for pair in sets[need])
+    reference = dense if metric.relative else None
+    return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)
 
 
 def _inputs(
@@ -382,6 +405,9 @@ def _inputs(
         return [("uncorrupted", Inputs(trained_on, "test", looked.corrupted_images, "clean", 1))]
     if need == "geometry":
         return [("geometry", Inputs(trained_on, "train", looked.geometry_images, "clean", 1))]
+    if need in ("explained", "lime"):
+        images = looked.explained_images if need == "explained" else looked.lime_images
+        return [(need, Inputs(trained_on, "test", images, "clean", 1))]
     if need in ("fgsm", "fgsm-random", "pgd", "autoattack"):
         epsilon = (looked.fgsm_epsilon_255,)
         return [(need, Inputs(trained_on, "test", looked.attacked_images, need, 1, epsilon))]

@@ -26,6 +26,8 @@ def number(value: float, unit: str) -> str:
         return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 

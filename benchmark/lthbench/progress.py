@@ -15,7 +15,7 @@ from lthbench.costs import costs
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
 from lthbench.plan import Plan
-from lthbench.spec import Measure, Predict, Prune, Step, Train, mask_keeper
+from lthbench.spec import Explain, Measure, Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 
 
@@ -81,6 +81,8 @@ class Course:
         """What a step of a job did: "score imp 79.0 % seed 0 (fog)"."""
         if isinstance(step, Predict):
             return f"score {self.labels.get(step.subject.key, '')} ({step.inputs.view})"
+        if isinstance(step, Explain):
+            return f"score {self.labels.get(step.subject.key, '')} (saliency maps)"
         if isinstance(step, Measure):
             return f"score {self.labels.get(step.subject.key, '')} ({step.metric})"
         return f"{type(step).__name__.lower()} {self.labels.get(step.key, '')}".rstrip()

@@ -18,15 +18,27 @@ import torch
 from torch import nn
 
 import lthbench
-from lthbench import channels, data, masks, registry
-from lthbench.context import StoredContext
+from lthbench import channels, data, masks, registry, saliency
+from lthbench.context import MAPS, StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
-from lthbench.spec import Init, Measure, Predict, Prune, Rewind, Step, Train, Weights, mask_keeper, network_of
+from lthbench.spec import (
+    Explain,
+    Init,
+    Measure,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    Weights,
+    mask_keeper,
+    network_of,
+)
 from lthbench.store import DRAWS, Store
 from lthbench.train import generator, train
 
@@ -91,6 +103,8 @@ class Runner:
             self._prune(step)
         elif isinstance(step, Predict):
             self._predict(step)
+        elif isinstance(step, Explain):
+            self._explain(step)
         elif isinstance(step, Measure):
             self._measure(step)
 
@@ -172,6 +186,21 @@ class Runner:
         flat = logits.values.reshape(-1, logits.values.shape[-1])
         notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
         self.store.put(step, files, self._meta(started, notes=notes))
+
+    def _explain(self, step: Explain) -> None:
+        started = time.time()
+        wanted = Predict(step.reference, step.inputs)
+        logits = safetensors.torch.load(self.store.read(wanted, "logits.safetensors"))["logits"]
+        images = data.subset(
+            data.load(step.inputs.data.name, step.inputs.split, self.places), step.inputs.images
+        )
+        layer = registry.get(Architecture, network_of(step).architecture).layer
+        model = ready(self.network(step.subject), self.device)
+        # Not-a-number counts as the largest value: a broken parent's classes are as good as any.
+        classes = logits.argmax(1).numpy()
+        found = saliency.explain(model, layer, images, classes)
+        tensors = {name: torch.from_numpy(values) for name, values in found.items()}
+        self.store.put(step, {MAPS: safetensors.torch.save(tensors)}, self._meta(started))
 
     def _measure(self, step: Measure) -> None:
         started = time.time()

@@ -50,6 +50,25 @@ def mean_value(score: str, values: Floats, *, reason: str = "") -> Value:
     return Value(score, *mean_and_error(values), len(values), reason=reason, draws=draws)
 
 
+def defined_value(score: str, values: Floats, what: str, *, variant: str = "") -> Value:
+    """The mean over the images for which it is defined (not NaN); the others are counted in the reason.
+
+    ``what`` says what the others have: "a map of zeros".
+    """
+    n, there = len(values), ~np.isnan(values)
+    lacking = n - int(there.sum())
+    reason = f"{lacking} of {n} images have {what}" if lacking else ""
+    if lacking == n:
+        return Value(score, float("nan"), float("nan"), n, variant, reason)
+    mean, error = mean_and_error(values[there])
+    counts = resamples(n)
+    shown = counts @ there
+    draws = None
+    if (shown > 0).all():
+        draws = counts @ np.where(there, values, 0.0) / shown
+    return Value(score, mean, error, n - lacking, variant, reason, draws)
+
+
 @lru_cache(maxsize=16)
 def resamples(n: int) -> Floats:
     """How often each of n images stands in each bootstrap resample: ``[RESAMPLES, n]``, the same always."""

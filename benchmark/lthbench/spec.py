@@ -19,6 +19,8 @@ from typing import Any
 TRAIN_VERSION = 1
 #: Raise when a change to ``predict.py`` changes the logits that the same step yields.
 PREDICT_VERSION = 1
+#: Raise when a change to ``saliency.py`` changes the maps that the same step yields.
+EXPLAIN_VERSION = 1
 #: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
 MASK_VERSION = 1
 
@@ -216,11 +218,25 @@ class Predict(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class Explain(Step):
+    """Saliency maps of a network: for the labels of images, and for what ``reference`` predicts of them."""
+
+    subject: Weights
+    inputs: Inputs
+    reference: Weights
+    version: int = EXPLAIN_VERSION
+
+    def needs(self) -> tuple[Step, ...]:
+        """The network, and the predictions of the other one."""
+        return (self.subject, Predict(self.reference, self.inputs))
+
+
+@dataclass(frozen=True, eq=False)
 class Measure(Step):
     """The scores that a metric gives a network, by its logits on named sets of images.
 
     ``reference`` is the dense parent of the same seed, for a metric that is relative to it. ``looks`` are
-    sets of images that the metric shows the network itself.
+    sets of images that the metric shows the network itself, ``maps`` those whose saliency maps it reads.
     """
 
     metric: str
@@ -229,17 +245,20 @@ class Measure(Step):
     inputs: tuple[tuple[str, Inputs], ...]
     reference: Weights | None = None
     looks: tuple[tuple[str, Inputs], ...] | None = None
+    maps: tuple[tuple[str, Inputs], ...] | None = None
 
     def needs(self) -> tuple[Step, ...]:
-        """The network, its mask, its predictions, and the dense parent with its predictions."""
+        """The network, its mask, its predictions and maps, and the dense parent with those of its own."""
         networks = [n for n in (self.subject, self.reference) if n is not None]
         predictions = (Predict(n, i) for n in networks for _, i in self.inputs)
-        return (*networks, *_mask_of(self.subject), *predictions)
+        parent = self.reference or self.subject
+        explained = (Explain(n, i, parent) for n in networks for _, i in self.maps or ())
+        return (*networks, *_mask_of(self.subject), *predictions, *explained)
 
 
 Weights = Init | Train | Rewind
 
-STEPS: tuple[type[Step], ...] = (Init, Train, Rewind, Prune, Predict, Measure)
+STEPS: tuple[type[Step], ...] = (Init, Train, Rewind, Prune, Predict, Explain, Measure)
 
 
 # ---------------------------------------------------------------------------------------------- identity
@@ -308,7 +327,7 @@ def network_of(step: Step) -> Network:
             step = step.train
         elif isinstance(step, Prune):
             step = step.given
-        elif isinstance(step, Predict | Measure):
+        elif isinstance(step, Predict | Explain | Measure):
             step = step.subject
     return step.network
 

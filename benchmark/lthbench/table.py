@@ -53,6 +53,7 @@ def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
+    _gate(rows, plan)
     _add_paired_errors(rows, plan, store)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -89,11 +90,53 @@ def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> l
             known["forwards"] = result["forwards"]
             found = {**plain, **known, **_UNPAIRED, "status": status}
             rows.append({**shared, **_facts(facts[value["score"]]), **found})
+    rows += _controls(rows, entry, store, failures)
     notes += _at_chance(plan, rows)
     if notes and entry.method != "dense":
         why = "; ".join(dict.fromkeys(notes))
         rows = [{**r, "status": "degenerate", "reason": why} if r["status"] == "ok" else r for r in rows]
     return rows
+
+
+def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
+    """Mark the interpretability scores of networks that have lost much of what there is to interpret.
+
+    Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
+    gate is half of what the dense parent of the seed has above chance; without accuracies there is none.
+    """
+    chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+    accuracies = {
+        (r["method"], r["sparsity"], r["seed"]): r["value"]
+        for r in rows
+        if r["score"] == "accuracy" and r["variant"] == "" and not math.isnan(r["value"])
+    }
+    for row in rows:
+        own = accuracies.get((row["method"], row["sparsity"], row["seed"]), math.nan)
+        bar = chance + 0.5 * (accuracies.get(("dense", 0.0, row["seed"]), math.nan) - chance)
+        if row["group"] == "interpretability" and row["status"] == "ok" and own < bar:
+            row["status"] = "gated"
+            why = f"accuracy {own:.3f} is below the gate, {bar:.3f}: not comparable with dense"
+            row["reason"] = "; ".join(filter(None, (row["reason"], why)))
+
+
+def _controls(
+    rows: list[dict[str, Any]], entry: Entry, store: Store, failures: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The headline scores of the networks beside a dense one, as variants of its own."""
+    found = []
+    own = {r["score"]: r for r in rows if r["variant"] == ""}
+    for name, measure in entry.controls:
+        if measure.key in failures or not store.has(measure):
+            continue
+        result = json.loads(store.read(measure, "scores.json"))
+        for value in result["values"]:
+            if value["variant"] == "":
+                known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
+                status = "failed" if math.isnan(known["value"]) else "ok"
+                facts = {"n": value["n"], "reason": value["reason"], "step": measure.key}
+                row = {**own[value["score"]], **known, **_UNPAIRED, **facts}
+                found.append({**row, "variant": name, "status": status, "forwards": result["forwards"]})
+    return found
 
 
 _UNPAIRED = {"diff_se": math.nan, "mean_diff_se": math.nan}
@@ -108,7 +151,7 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> 
     """
     import numpy as np
 
-    steps = {m.key: m for e in plan.entries for m in e.measures}
+    steps = {m.key: m for e in plan.entries for m in e.scored()}
     held: dict[str, dict[str, Any]] = {}
 
     def draws(row: dict[str, Any]) -> Any:

@@ -59,6 +59,8 @@ class Evaluation:
     fgsm_epsilon_255: int
     geometry_images: int
     corruption_source: str | None = None
+    explained_images: int = 200
+    lime_images: int = 40
 
 
 @dataclass(frozen=True)

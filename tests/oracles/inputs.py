@@ -54,3 +54,41 @@ def write_cifar_c(folder: Path, kind: str) -> None:
         )
     array.flush()
     np.save(folder / "labels.npy", np.tile(np.arange(10_000) * 7 % 10, 5).astype(np.uint8))
+
+
+def explained_network() -> nn.Module:
+    """A network for pictures of any size in three colours; its module "2" has a grid of half the size."""
+    draw = np.random.Generator(np.random.PCG64(4))
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, stride=2, padding=1), nn.Linear(6, 5)
+    for parameter in (p for layer in layers for p in layer.parameters()):
+        values = draw.uniform(-1, 1, parameter.shape) * 3 / np.sqrt(parameter[0].numel())
+        parameter.data = torch.from_numpy(values).float()
+    first, second, last = layers
+    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), *pool, last).eval()
+
+
+def explained() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three pictures, uint8 ``[3, 3, 20, 20]``, labels, and maps of different values ``[3, 20, 20]``."""
+    pixels = np.stack([picture()[a:][:220:11, :220:11].transpose(2, 0, 1) for a in (0, 2, 4)])
+    return pixels, np.array([0, 3, 1]), np.random.Generator(np.random.PCG64(5)).random((3, 20, 20))
+
+
+def removed() -> list[np.ndarray]:
+    """For each picture, masks of the most relevant 10, 50 and 90 %: bool ``[3, 20, 20]``, by a smooth map."""
+    y, x = np.mgrid[:20, :20] / 20.0
+    maps = [np.sin(9 * x + k) + np.cos(7 * y * (k + 1)) + 0.01 * explained()[2][k] for k in range(3)]
+    ranks = [m.ravel().argsort()[::-1].argsort().reshape(20, 20) for m in maps]
+    return [np.stack([rank < share * 400 for share in (0.1, 0.5, 0.9)]) for rank in ranks]
+
+
+def linear() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Masks ``[3, 1000, 12]``, their segments, probabilities ``[3, 1000]``, rows to centre on ``[3, 4]``."""
+    draw = np.random.Generator(np.random.PCG64(6))
+    counts, masks, outputs = np.array([7, 12, 9]), np.zeros((3, 1000, 12)), np.zeros((3, 1000))
+    for k, count in enumerate(counts):
+        masks[k, :, :count] = draw.integers(0, 2, (1000, count))
+        masks[k, 0, :count] = 1
+        score = masks[k, :, :count] @ draw.normal(size=count) + masks[k, :, 0] * masks[k, :, 1]
+        outputs[k] = 1 / (1 + np.exp(0.5 - score))
+    return masks, counts, outputs, draw.integers(0, 1000, (3, 4))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lthbench.costs import flops
-from lthbench.spec import Measure, Predict, Rewind, Step
+from lthbench.spec import Explain, Measure, Predict, Rewind, Step, Train
 
 
 @dataclass
@@ -30,7 +30,9 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
     owner: dict[str, str] = {}
     jobs: dict[str, Job] = {}
     for step in steps:
-        if isinstance(step, Predict | Measure):
+        if isinstance(step, Explain | Measure) and _beside(step):
+            name = f"control {step.subject.key} {step.reference.key if step.reference else ''}"
+        elif isinstance(step, Predict | Explain | Measure):
             name = f"score {step.subject.key}"
         elif isinstance(step, Rewind) and step.train.key in todo:
             name = step.train.key
@@ -43,6 +45,15 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}
     _measure_heights(jobs)
     return jobs
+
+
+def _beside(step: Explain | Measure) -> bool:
+    """Whether another network without a mask is held against a dense one.
+
+    Dense networks are held against one another in a ring: in their own jobs they would wait for each other.
+    """
+    unmasked = not isinstance(step.subject, Train) or step.subject.mask is None
+    return unmasked and step.reference is not None and step.reference.key != step.subject.key
 
 
 def _measure_heights(jobs: dict[str, Job]) -> None:

@@ -9,7 +9,7 @@ from lthbench.errors import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
-STATUSES = ("ok", "degenerate", "failed", "missing")
+STATUSES = ("ok", "gated", "degenerate", "failed", "missing")
 #: What tells a row from every other.
 _ROW = ["method", "sparsity", "seed", "score", "variant"]
 

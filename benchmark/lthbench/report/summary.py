@@ -132,7 +132,7 @@ def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[floa
 def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
     values = [value for value, _, _ in rows if not math.isnan(value)]
     statuses = {status for _, status, _ in rows}
-    status = next((s for s in ("failed", "missing", "degenerate") if s in statuses), "ok")
+    status = next((s for s in ("failed", "missing", "degenerate", "gated") if s in statuses), "ok")
     reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
     mean = fmean(values) if values else math.nan
     spread = stdev(values) if len(values) > 1 else math.nan

@@ -1,0 +1,71 @@
+"""Whether pixels that a saliency map ranks high matter: deletion, insertion and region perturbation."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
+_NAMES = ("deletion", "insertion", "aopc")
+
+
+def measure(context: Context) -> list[Value]:
+    """Areas under the probability of the label, for each kind of map and for a random order."""
+    import numpy as np
+    import torch
+
+    from lthbench import faithfulness
+    from lthbench.corrupted import as_pixels
+    from lthbench.maps import random_maps, ranked, scaled
+    from lthbench.scoring import mean_and_error, mean_value
+
+    model, shown, maps = context.network(), context.images("explained"), context.maps("explained")
+    device = next(model.parameters()).device
+    x, labels = as_pixels(shown.pixels[:], device), torch.from_numpy(shown.labels).to(device)
+    n, _, height, width = x.shape
+
+    def found(array: np.ndarray) -> list[np.ndarray]:
+        order = torch.from_numpy(ranked(array)).to(device)
+        return [
+            faithfulness.under(faithfulness.deletion(model, x, labels, order)),
+            faithfulness.under(faithfulness.insertion(model, x, labels, order)),
+            faithfulness.mean_fall(faithfulness.regions(model, x, labels, array)),
+        ]
+
+    values = []
+    chance = found(random_maps((n, height, width)))
+    for kind in KINDS:
+        array = faithfulness.resized(getattr(maps, kind), height, width)
+        undefined = int(np.isnan(scaled(array)).any(1).sum())
+        reason = (
+            f"{undefined} of {n} images have a map of zeros or none: ranked at random" if undefined else ""
+        )
+        for name, area, random in zip(_NAMES, found(array), chance, strict=True):
+            values.append(mean_value(f"{kind}_{name}", area, reason=reason))
+            values.append(Value(f"{kind}_{name}", *mean_and_error(random), n, "random attribution"))
+    return values
+
+
+def _scores(kind: str, title: str) -> tuple[Score, ...]:
+    return (
+        Score(f"{kind}_deletion", f"{title}: deletion", "fraction", False, 0.0, 1.0, "interpretability"),
+        Score(f"{kind}_insertion", f"{title}: insertion", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score(f"{kind}_aopc", f"{title}: region AOPC", "fraction", True, -1.0, 1.0, "interpretability"),
+    )
+
+
+METRIC = Metric(
+    name="deletion",
+    version=1,
+    title="deletion, insertion and region perturbation",
+    formula="area under p(label) as the most relevant pixels turn black, or appear on a blurred image, in 20 "
+    "steps; AOPC: 1/(L+1) sum_k p(0) - p(k), squares turning black",
+    source="Petsiuk et al. 2018, RISE; Samek et al. 2017. Maps for the label",
+    scores=tuple(score for kind, title in KINDS.items() for score in _scores(kind, title)),
+    needs=(),
+    looks=("explained",),
+    maps=("explained",),
+    nulls=True,
+    passes=236.0,
+    measure=measure,
+    relative=True,
+)
