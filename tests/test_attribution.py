@@ -8,6 +8,7 @@ from torch import nn
 from lthbench import saliency
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images, Maps
+from lthbench.maps import unpacked
 
 
 def network(inplace=False, weight=1.0):
@@ -35,7 +36,7 @@ def images():
 
 def found(model, images, of="labels", classes=None, layer="1"):
     classes = images.labels if classes is None else classes
-    return saliency.unpacked(saliency.explain(model, layer, images, classes), of)
+    return unpacked(saliency.explain(model, layer, images, classes), of)
 
 
 def gradient(model, x, labels):
@@ -90,7 +91,7 @@ def test_maps_for_other_classes_are_made_only_where_these_differ(images):
     arrays = saliency.explain(network(), "1", images, classes)
     assert arrays["differ"].tolist() == [2, 5]
     assert len(arrays["reference.ig"]) == 2
-    own, other = (saliency.unpacked(arrays, of) for of in ("labels", "reference"))
+    own, other = (unpacked(arrays, of) for of in ("labels", "reference"))
     whole = found(network(), Images(images.pixels, classes))
     for name in Maps._fields:
         np.testing.assert_allclose(getattr(other, name), getattr(whole, name), atol=1e-5)
@@ -98,7 +99,7 @@ def test_maps_for_other_classes_are_made_only_where_these_differ(images):
         np.testing.assert_array_equal(getattr(other, name)[same], getattr(own, name)[same])
     assert not np.allclose(own.gradient[2], other.gradient[2])
     with pytest.raises(ValueError, match="labels or the reference"):
-        saliency.unpacked(arrays, "labels of dense")
+        unpacked(arrays, "labels of dense")
 
 
 def test_activations_in_place_change_no_map(images):

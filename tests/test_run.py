@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_run_writes_the_report_and_says_where(first):
     folder, out = first
     names = {"report.html", "report.md", "scores.csv", "run.json"}
-    assert names <= contents(folder / "report").keys() <= names | {"scores.parquet"}
+    assert names <= contents(folder / "report").keys() <= names | {"scores.parquet", "pictures.json"}
     assert all(contents(folder / "report").values())
     assert out.startswith("Dense parent: accuracy ")
     assert f"Table  {folder / 'report' / 'scores.csv'}" in out

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from lthbench import api, plan, spec
-from lthbench.spec import Inputs, Measure, Predict, Prune, Rewind, Train
+from lthbench.spec import Explain, Inputs, Measure, Predict, Prune, Rewind, Train
 
 # A key is a promise: results computed under it are found again by any later version. When one of these
 # changes, every user's store is lost; change it only together with a version that says why.
@@ -17,6 +17,8 @@ GOLDEN = {
     "ticket": "a49435a57684ed3c",
     "predict": "54c639d0a0479888",
     "measure": "c81cf2b321e745b4",
+    "explain": "b0d14a5bf1ce5e65",
+    "explained": "6278a89c214fce81",
 }
 
 
@@ -36,6 +38,8 @@ def steps(init, recipe, digits):
         "ticket": ticket,
         "predict": Predict(ticket, inputs),
         "measure": Measure("accuracy", "1", ticket, (("test", inputs),), train),
+        "explain": Explain(ticket, inputs, train),
+        "explained": Measure("gini", "1", ticket, (), train, maps=(("explained", inputs),)),
     }
 
 
@@ -59,7 +63,7 @@ def test_a_field_that_is_none_leaves_the_key_alone(steps):
 
 
 def test_history_puts_needs_first_and_each_step_once(steps):
-    listed = list(spec.history(steps["measure"], steps["ticket"]))
+    listed = list(spec.history(steps["measure"], steps["explained"], steps["ticket"]))
     place = {s.key: i for i, s in enumerate(listed)}
     assert len(place) == len(listed)
     assert all(place[n.key] < place[s.key] for s in listed for n in s.needs())

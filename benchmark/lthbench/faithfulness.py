@@ -6,15 +6,16 @@ the least relevant, and gives a curve for each image. Perturbations are the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lthbench.corrupted import BATCH
+from lthbench.corrupted import at_once
 from lthbench.imputer import imputed
+from lthbench.maps import ranked
 from lthbench.scoring import Floats
 from lthbench.train import generator
 
@@ -106,8 +107,6 @@ def regions(
     padded = np.zeros((n, rows * side, columns * side))
     padded[:, :height, :width] = np.nan_to_num(np.abs(maps), nan=0.0)
     sums = padded.reshape(n, rows, side, columns, side).sum((2, 4))
-    from lthbench.maps import ranked
-
     order = torch.from_numpy(ranked(sums)).to(images.device)
     squares = torch.arange(rows * columns, device=images.device).reshape(rows, columns)
     squares = squares.repeat_interleave(side, 0).repeat_interleave(side, 1)[:height, :width].reshape(-1)
@@ -173,9 +172,10 @@ def _each(
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> Floats:
     """A number for each image from its logits, in batches."""
-    parts: Sequence[torch.Tensor] = [
+    size = at_once(images.device, *images.shape[2:])
+    parts = [
         take(model(x.contiguous(memory_format=torch.channels_last)), y)
-        for x, y in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
+        for x, y in zip(torch.split(images, size), torch.split(labels, size), strict=True)
     ]
-    found: Floats = torch.cat(list(parts)).double().cpu().numpy()
+    found: Floats = torch.cat(parts).double().cpu().numpy()
     return found

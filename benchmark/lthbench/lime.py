@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lthbench.corrupted import BATCH
+from lthbench.corrupted import at_once
 from lthbench.scoring import Floats
 
 #: Perturbed copies of each image, the whole image first.
@@ -113,13 +113,13 @@ def explained(model: nn.Module, pixels: NDArray[np.uint8]) -> Linear:
 def probabilities(
     model: nn.Module, image: NDArray[np.uint8], segments: NDArray[np.int64], masks: Floats
 ) -> Floats:
-    """For each copy of an image ``[C, H, W]``, the probability of the whole one's top class: ``[SAMPLES]``."""
+    """The probability of the whole image's top class for each copy of ``image``: ``[SAMPLES]``."""
     device = next(model.parameters()).device
     x = torch.from_numpy(np.array(image)).to(device, torch.float32).div_(255.0)
     shown = torch.from_numpy(masks).to(device, torch.float32)
     where = torch.from_numpy(segments).to(device)
     parts = []
-    for part in torch.split(shown, BATCH):
+    for part in torch.split(shown, at_once(device, *image.shape[1:])):
         copies = x * part[:, where][:, None]
         parts.append(model(copies.contiguous(memory_format=torch.channels_last)))
     logits = torch.cat(parts).double()

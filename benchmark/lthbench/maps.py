@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from lthbench.kinds import Maps
 from lthbench.scoring import Floats
+
+#: The file of a step that holds maps.
+FILE = "maps.safetensors"
 
 #: Below so much of a map's largest value everything is noise of float32: such maps are maps of zeros.
 _TINY = 1e-30
+
+
+def unpacked(arrays: Mapping[str, NDArray[np.float32]], of: str) -> Maps:
+    """The maps for the ``labels``, or for the classes that ``saliency.explain`` was given (``reference``)."""
+    if of not in ("labels", "reference"):
+        raise ValueError(f"maps are for the labels or the reference, not {of!r}")
+    found = {name: np.array(arrays[f"labels.{name}"]) for name in Maps._fields}
+    differ = arrays["differ"]
+    if of == "reference" and len(differ):
+        for name, array in found.items():
+            array[differ] = arrays[f"reference.{name}"]
+    return Maps(**found)
 
 
 def scaled(maps: NDArray[np.floating]) -> Floats:

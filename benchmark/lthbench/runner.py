@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import lthbench
-from lthbench import channels, data, masks, registry, saliency
-from lthbench.context import MAPS, StoredContext
+from lthbench import channels, data, maps, masks, registry, saliency
+from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed
@@ -200,7 +200,7 @@ class Runner:
         classes = logits.argmax(1).numpy()
         found = saliency.explain(model, layer, images, classes)
         tensors = {name: torch.from_numpy(values) for name, values in found.items()}
-        self.store.put(step, {MAPS: safetensors.torch.save(tensors)}, self._meta(started))
+        self.store.put(step, {maps.FILE: safetensors.torch.save(tensors)}, self._meta(started))
 
     def _measure(self, step: Measure) -> None:
         started = time.time()

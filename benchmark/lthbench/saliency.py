@@ -11,8 +11,6 @@ Whatever changes the maps that a step yields must raise ``spec.EXPLAIN_VERSION``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,7 +34,7 @@ def explain(model: nn.Module, layer: str, images: Images, classes: NDArray[np.in
     """Maps for the labels of all images, and for ``classes`` where these are others.
 
     ``model`` is used up: activations that work in place are made not to. Raises StepFailed where ``layer`` is
-    no module of it, or has no grid. ``unpacked`` makes ``Maps`` of the result.
+    no module of it, or has no grid. ``maps.unpacked`` makes ``Maps`` of the result.
     """
     for module in model.modules():
         if getattr(module, "inplace", False):
@@ -49,18 +47,6 @@ def explain(model: nn.Module, layer: str, images: Images, classes: NDArray[np.in
         again = _maps(model, layer, Images(images.pixels[differ], classes[differ]), classes[differ])
         arrays |= {f"reference.{name}": array for name, array in again._asdict().items()}
     return arrays
-
-
-def unpacked(arrays: Mapping[str, NDArray[np.float32]], of: str) -> Maps:
-    """The maps for the ``labels``, or for the classes that ``explain`` was given (``reference``)."""
-    if of not in ("labels", "reference"):
-        raise ValueError(f"maps are for the labels or the reference, not {of!r}")
-    found = {name: np.array(arrays[f"labels.{name}"]) for name in Maps._fields}
-    differ = arrays["differ"]
-    if of == "reference" and len(differ):
-        for name, array in found.items():
-            array[differ] = arrays[f"reference.{name}"]
-    return Maps(**found)
 
 
 def _maps(model: nn.Module, layer: str, images: Images, classes: NDArray[np.int64]) -> Maps:

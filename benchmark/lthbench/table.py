@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lthbench.spec import Measure
 
 SCHEMA = 2
+#: The file beside a table that holds its pictures.
+PICTURES = "pictures.json"
 COLUMNS = {
     "task": "str",
     "method": "str",
@@ -295,15 +297,21 @@ def _finite(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``scores.csv`` (canonical), ``run.json``, and ``scores.parquet`` where pyarrow is installed."""
+    """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` where there are any, and
+    ``scores.parquet`` where pyarrow is installed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "scores.csv", folder / "run.json"]
     publish(written[0], as_csv(table))
-    publish(written[1], (json.dumps(facts, indent=1) + "\n").encode())
+    plain = {name: fact for name, fact in facts.items() if name != "pictures"}
+    publish(written[1], (json.dumps(plain, indent=1) + "\n").encode())
+    if "pictures" in facts:
+        written.append(folder / PICTURES)
+        publish(written[-1], (json.dumps(facts["pictures"], indent=1) + "\n").encode())
     parquet = to_parquet(table)
     if parquet is not None:
         written.append(folder / "scores.parquet")
-        publish(written[2], parquet)
+        publish(written[-1], parquet)
     return written
 
 
@@ -338,6 +346,12 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         schema = facts["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
+    pictures = folder / PICTURES
+    if pictures.is_file():
+        try:
+            facts["pictures"] = json.loads(pictures.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise BadInput(f"{pictures}: cannot be read as pictures of a run.") from error
     if schema != SCHEMA:
         raise BadInput(
             f"{run}: has schema {schema}, this version reads schema {SCHEMA}. Run the command that stands in "

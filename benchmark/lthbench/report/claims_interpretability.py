@@ -31,7 +31,7 @@ SCORES = {
     "mis": "mis",
     "agreement": "gradcam_iou",
     "gini": "gradient_gini",
-    "aopc": "integrated_gradients_aopc",
+    "aopc": "ig_road_aopc",
     "redundancy": "concept_redundancy",
 }
 OTHERS = ("random", "omp", "snip", "grasp", "synflow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import present
-from lthbench.report import explorer, figures, network, notices, pages, pictures, standing
+from lthbench.report import explorer, figures, network, notices, pages, pictures, removal, standing
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
@@ -47,16 +48,22 @@ def render(summary: Summary, linked: bool = False) -> str:
         verdict_scores=[s for s in summary.scores if s.verdict],
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         diagrams=diagrams(summary),
+        removals=removal.diagrams(summary),
         radars=radars(summary),
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
         rows=_rows(summary, linked),
         kinds=_kinds(summary),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
-        csv="scores.csv"
-        if linked
-        else f"data:text/csv;base64,{base64.b64encode(as_csv(summary.table)).decode()}",
+        csv="scores.csv" if linked else _packed(summary),
+        csv_name="scores.csv" if linked else "scores.csv.gz",
     )
+
+
+def _packed(summary: Summary) -> str:
+    """The table as a data URL, compressed: as text it would be most of the page."""
+    content = gzip.compress(as_csv(summary.table), mtime=0)
+    return f"data:application/gzip;base64,{base64.b64encode(content).decode()}"
 
 
 def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:

@@ -1,0 +1,84 @@
+"""Removal curves: accuracy as the pixels that a network looks at most, or least, are taken away."""
+
+from __future__ import annotations
+
+from lthbench import present
+from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.summary import Summary
+
+#: The maps whose order is followed, by the beginning of the curves' names.
+KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+#: The orders, and how their lines are drawn.
+ORDERS = {"MoRF": "-", "LeRF": (0, (1, 1.4))}
+
+Curves = dict[tuple[str, float, str], list[tuple[float, float]]]
+
+
+def diagrams(summary: Summary) -> list[Figure]:
+    """One for each method and kind of map: ROAD curves at the middle sparsity, dense beside it.
+
+    Means over seeds; most relevant pixels first and least relevant first.
+    """
+    curves = _curves(summary)
+    if not summary.sparsities:
+        return []
+    middle = summary.sparsities[len(summary.sparsities) // 2]
+    return [
+        _diagram(summary, method, middle, kind, curves)
+        for kind in KINDS
+        for method in summary.methods
+        if all((m, s, f"{kind} MoRF") in curves for m, s in (("dense", 0.0), (method, middle)))
+    ]
+
+
+def _curves(summary: Summary) -> Curves:
+    """Share removed and accuracy, both in per cent, by method, sparsity and order."""
+    table = summary.table
+    rows = table[(table["score"] == "road_accuracy") & table["variant"].str.endswith("%")]
+    sums: dict[tuple[str, float, str, float], list[float]] = {}
+    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
+    for method, sparsity, variant, value in zip(*columns, strict=True):
+        order, _, share = variant.removesuffix(" %").rpartition(" ")
+        try:
+            sums.setdefault((method, float(sparsity), order, float(share)), []).append(value)
+        except ValueError:  # a table written by others may name its variants in other ways
+            continue
+    found: Curves = {}
+    for (method, sparsity, order, share), values in sorted(sums.items()):
+        point = share, 100 * sum(values) / len(values)
+        found.setdefault((method, sparsity, order), []).append(point)
+    return found
+
+
+def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: Curves) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(3.7, 2.6))
+    axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
+    colour, _ = style(summary, method)
+    words = []
+    for (name, level), line in {("dense", 0.0): DENSE, (method, sparsity): colour}.items():
+        for order, dashes in ORDERS.items():
+            points = curves.get((name, level, f"{kind} {order}"), [])
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, color=line, lw=1.8 if name == method else 1.4, ls=dashes)
+                ends = f"from {y[0]:.0f} to {y[-1]:.0f}"
+                words.append(f"{name}, {'most' if order == 'MoRF' else 'least'} relevant first, {ends}")
+    axes.set_xlabel("pixels removed, %", color=INK, fontsize=8.5)
+    axes.set_xlim(0, 90)
+    axes.set_ylim(bottom=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, lw=0.7)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
+    shown = present.sparsity(sparsity)
+    return Figure(
+        f"{method} at {shown}, {KINDS[kind]}",
+        "accuracy in %; grey: dense",
+        svg(canvas, f"removal {kind} {method}"),
+        f"Accuracy in per cent over the share of pixels removed, {KINDS[kind]}, {method} at {shown}: "
+        f"{'; '.join(words)}.",
+        canvas,
+    )

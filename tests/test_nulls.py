@@ -1,0 +1,143 @@
+"""What interpretability scores are held against: other dense networks, untrained ones, and a gate."""
+
+import numpy as np
+import pytest
+
+from lthbench import album, api, plan, table
+from lthbench.engines.jobs import group
+from lthbench.report import pictures
+from lthbench.runner import Runner
+from lthbench.spec import Init, Measure
+from lthbench.store import Store
+
+METRICS = ["accuracy", "agreement", "gini", "lime"]
+
+
+def planned(task, seeds, metrics=METRICS, rounds=(1,), methods=("omp",)):
+    return plan.plan(api.ask(task, list(methods), rounds=list(rounds), seeds=seeds, metrics=metrics), ())
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, tiny_task):
+    """Two seeds of the small task with one sparse network each: the plan, its store and its table."""
+    made = planned(tiny_task, 2)
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.open()
+    assert Runner(store, ()).do(made.steps) == {}
+    return made, store, table.build(made, store, {})
+
+
+def measured(entry, metric):
+    return next(m for m in entry.measures if m.metric == metric)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rivals"), [([3], {3: 3}), ([0, 7], {0: 7, 7: 0}), ([0, 1, 5], {0: 1, 1: 5, 5: 0})]
+)
+def test_the_agreement_of_dense_is_that_of_the_next_seeds_dense(tiny_task, seeds, rivals):
+    entries = planned(tiny_task, seeds).entries
+    dense = {e.seed: e.network for e in entries if e.method == "dense"}
+    for entry in entries:
+        agreement, gini = measured(entry, "agreement"), measured(entry, "gini")
+        assert agreement.reference == dense[entry.seed]
+        wanted = dense[rivals[entry.seed]] if entry.method == "dense" else entry.network
+        assert agreement.subject == wanted
+        assert gini.subject == entry.network
+
+
+def test_networks_without_a_mask_beside_dense_ones_are_jobs_of_their_own(tiny_task):
+    """In a ring of dense networks each would wait for the next."""
+    made = planned(tiny_task, 3, methods=("omp", "small"))
+    jobs = group(made.steps)
+    waiting, done = dict(jobs), set()
+    while waiting:
+        ready = [name for name, job in waiting.items() if job.needs <= done]
+        assert ready
+        done |= set(ready)
+        waiting = {name: job for name, job in waiting.items() if name not in done}
+
+
+def test_an_untrained_network_of_the_seed_stands_beside_dense(tiny_task, ran):
+    made, _, scores = ran
+    for entry in made.entries:
+        names = {(name, m.metric) for name, m in entry.controls}
+        if entry.method != "dense":
+            assert names == set()
+            continue
+        assert names == {(plan.UNTRAINED, m) for m in ("agreement", "gini", "lime")}
+        assert all(isinstance(m.subject, Init) and m.subject.seed == entry.seed for _, m in entry.controls)
+    rows = scores[scores["variant"] == plan.UNTRAINED]
+    assert set(rows["method"]) == {"dense"}
+    assert {"gradient_gini", "ig_iou", "lime_unexplained"} <= set(rows["score"])
+    main = scores[(scores["variant"] == "") & (scores["method"] == "dense")]
+    for score in ("gradient_gini", "lime_fidelity"):
+        trained, untrained = (frame[frame["score"] == score]["value"] for frame in (main, rows))
+        assert not np.allclose(trained, untrained)
+
+
+def test_agreement_is_above_that_of_two_dense_networks_after_light_pruning(ran):
+    """The difference to dense is the excess over two trainings, and has its paired error."""
+    scores = ran[2]
+    main = scores[scores["variant"] == ""]
+    rows = main[main["score"] == "gradient_rho"].set_index(["method", "seed"])
+    for seed in (0, 1):
+        assert rows.loc[("omp", seed), "value"] > rows.loc[("dense", seed), "value"]
+        assert rows.loc[("omp", seed), "diff_se"] > 0
+
+
+def test_one_dense_network_has_nobody_to_agree_with(tmp_path, tiny_task):
+    made = planned(tiny_task, 1, ["agreement"])
+    store = Store(tmp_path)
+    store.open()
+    assert Runner(store, ()).do(made.steps) == {}
+    rows = table.build(made, store, {}).query("method == 'dense' and variant == ''")
+    assert rows["value"].isna().all()
+    assert rows["reason"].str.contains("two seeds").all()
+
+
+def test_a_network_that_lost_its_accuracy_is_gated(ran, monkeypatch):
+    made, store, scores = ran
+    assert "gated" not in set(scores["status"])
+    real = table._rows
+
+    def collapsed(plan, entry, store, failures):
+        rows = real(plan, entry, store, failures)
+        return [r | {"value": 0.3} if r["score"] == "accuracy" and entry.method == "omp" else r for r in rows]
+
+    monkeypatch.setattr(table, "_rows", collapsed)
+    found = table.build(made, store, {})
+    gated = found[found["status"] == "gated"]
+    assert set(gated["method"]) == {"omp"}
+    assert set(gated["metric"]) == {"agreement", "gini", "lime"}
+    assert gated["reason"].str.contains(r"accuracy 0.300 is below the gate, 0\.[34]\d").all()
+    assert not gated["value"].isna().all()
+    before = scores[scores["metric"] == "gini"]["value"].tolist()
+    assert found[found["metric"] == "gini"]["value"].tolist() == before
+
+
+def test_pictures_show_maps_of_each_network(ran):
+    made, store, _ = ran
+    found = album.saliency(made, store, ())
+    assert 1 <= len(found) <= album.IMAGES
+    assert pictures.grouped({"pictures": found})[0][0] == "What it looks at"
+    assert all("omp at 50.0 %" in picture["text"] for picture in found)
+    assert len({picture["image"] for picture in found}) == len(found)
+    assert found == album.saliency(made, store, ())
+
+
+def test_a_plan_without_maps_or_with_lost_ones_has_no_pictures(tmp_path, tiny_task, ran):
+    made, _, _ = ran
+    empty = Store(tmp_path)
+    empty.open()
+    assert album.saliency(made, empty, ()) == []
+    assert album.saliency(planned(tiny_task, 1, ["accuracy"]), empty, ()) == []
+
+
+def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task):
+    made = planned(tiny_task, 2)
+    entry = next(e for e in made.entries if e.method == "omp")
+    step = measured(entry, "agreement")
+    assert isinstance(step, Measure)
+    explained = [n for n in step.needs() if type(n).__name__ == "Explain"]
+    assert [n.subject for n in explained] == [entry.network, entry.dense]
+    assert {n.reference for n in explained} == {entry.dense}
