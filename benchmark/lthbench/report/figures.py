@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -14,6 +15,9 @@ from lthbench.report.summary import Shown, Summary
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and a marker for each as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+#: Up to so many methods spreads are bands; those of more would hide each other, and are bars.
+BANDS = 4
 
 # Stand-ins that become the page's own colours, so that a figure fits light and dark.
 INK, FAINT, DENSE = "#010203", "#040506", "#070809"
@@ -82,14 +86,16 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         spreads = [0.0 if math.isnan(c.spread) else c.spread * scale for _, c in points]
         low = [m - e for m, e in zip(mean, spreads, strict=True)]
         high = [m + e for m, e in zip(mean, spreads, strict=True)]
-        if len(points) > 1:
-            # A polygon of its own: fill_between takes five times as long.
-            axes.fill([*x, *reversed(x)], [*low, *reversed(high)], color=colour, alpha=0.13, lw=0)
-        else:
-            axes.vlines(x, low, high, color=colour, lw=1.2)
         # Of many sparsities some are marked and put into words, the last among them.
         every = math.ceil(len(points) / 8)
         marked = slice((len(points) - 1) % every, None, every)
+        if len(points) > 1 and len(summary.methods) <= BANDS:
+            # A polygon of its own: fill_between takes five times as long.
+            axes.fill([*x, *reversed(x)], [*low, *reversed(high)], color=colour, alpha=0.13, lw=0)
+        else:
+            bars = zip(x[marked], low[marked], high[marked], strict=True)
+            ends = [(place, end) for place, a, b in bars for end in (a, b, math.nan)]
+            axes.plot(*zip(*ends, strict=True), color=colour, lw=1.2)
         axes.plot(x, mean, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked)
         words.append(
             f"{method} " + ", ".join(f"{c.text} at {present.sparsity(s)}" for s, c in points[marked])
@@ -152,9 +158,11 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
     # Several figures share one page: their ids must not meet.
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{slug}-", text)
+    slug = "f" + hashlib.sha256(name.encode()).hexdigest()[:7]
+    names = {found: f"{slug}{n}" for n, found in enumerate(re.findall(r'\bid="([^"]+)"', text))}
+    text = re.sub(
+        r'(\bid="|xlink:href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text
+    )
     for stand_in, colour in _PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text
@@ -168,4 +176,11 @@ def _lean(text: str) -> str:
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
     text = re.sub(r"\s*\n\s*", " ", text)
-    return re.sub(r"> <", "><", text)
+    text = re.sub(r"> <", "><", text).replace("<g/>", "")
+    text = re.sub(r'style="[^"]*"', lambda found: found[0].replace(": ", ":").replace("; ", ";"), text)
+    # In a path, numbers that follow a point are lines to the next; text of an axis needs no group of its own.
+    text = re.sub(r' d="[^"]*"', lambda found: found[0].replace(" L ", " ").replace(" z ", "z"), text)
+    text = re.sub(r"<g>(<text [^>]*>[^<]*</text>)</g>", r"\1", text)
+    # The markers of a line have one style: it moves to their group.
+    marks = re.compile(r'(<g clip-path="[^"]*")>((?:<use [^>]*?( style="[^"]*")/>)(?:<use [^>]*?\3/>)*)</g>')
+    return marks.sub(lambda found: f"{found[1]}{found[3]}>{found[2].replace(found[3], '')}</g>", text)
