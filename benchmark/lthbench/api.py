@@ -52,15 +52,16 @@ def run(
     workers: int = 0,
     progress: str = "none",
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
-    What the store already holds is not done again. ``workers`` 0 works in this process; more need a
-    script that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written
-    there. ``ood`` replaces the task's data sets out of distribution. Raises BadInput for what cannot be
-    used, before anything is written.
+    What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
+    that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
+    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. Raises
+    BadInput for what cannot be used, before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
     outcome = execute(asked, data, store, device, workers, progress)
     if report is not None:
         from lthbench.report import write
@@ -78,9 +79,10 @@ def ask(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood)
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)
 
 
 def execute(

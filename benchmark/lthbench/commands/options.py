@@ -97,6 +97,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--metrics", type=Words(), help="Metrics; all by default."),
         click.option("--budget", help="quick, standard or paper, as far as the task has them."),
         click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
+        click.option("--concepts", metavar="NAME", help="Bank of concepts, instead of the task's."),
         click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
         click.option(
             "--store",
