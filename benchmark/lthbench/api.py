@@ -15,7 +15,7 @@ from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
 from lthbench.progress import Course, listen
-from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
+from lthbench.spec import Explain, Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
 from lthbench.store import Store, sets_limit
 
 if TYPE_CHECKING:
@@ -147,6 +147,9 @@ def missing(made: Plan, store: Store) -> list[Step]:
                     stack.extend(step.needs())
 
     ask(m for e in made.entries for m in e.scored())
+    first = made.request.seeds[0]  # whose maps a report shows
+    shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
+    ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]
