@@ -59,7 +59,7 @@ def defined_value(score: str, values: Floats, what: str, *, variant: str = "") -
     lacking = n - int(there.sum())
     reason = f"{lacking} of {n} images have {what}" if lacking else ""
     if lacking == n:
-        return Value(score, float("nan"), float("nan"), 0, variant, reason)
+        return Value(score, float("nan"), float("nan"), n, variant, reason)
     mean, error = mean_and_error(values[there])
     counts = resamples(n)
     shown = counts @ there
