@@ -22,7 +22,7 @@ from lthbench import channels, data, maps, masks, registry, saliency
 from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
-from lthbench.errors import Damaged, LthbenchError, StepFailed
+from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
@@ -78,7 +78,7 @@ class Runner:
                 started = time.time()
                 try:
                     self._do(step, passing)
-                except Damaged:
+                except (Damaged, Unwritable):
                     raise
                 except LthbenchError as error:
                     failed[step.key] = str(error)

@@ -12,6 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench.engines.jobs import Job, group
 from lthbench.errors import Damaged, LthbenchError
+from lthbench.leases import Leases
 from lthbench.spec import Step
 from lthbench.store import Store
 
@@ -78,10 +80,13 @@ def _in_process(
 
     failed: dict[str, str] = {}
     with one_thread(device):
-        runner = Runner(store, places, device)
+        runner, leases = Runner(store, places, device), Leases(store)
         queue = _Queue(jobs)
-        while (job := queue.next()) is not None:
-            result = _skipped(job, failed) or runner.do(job.steps, _known(job, failed), stepped=stepped)
+        while (job := queue.next(leases.taken) or queue.next()) is not None:
+            result = _skipped(job, failed)
+            if not result:
+                with leases.held(job.name):
+                    result = runner.do(job.steps, _known(job, failed), stepped=stepped)
             failed |= result
             queue.finish(job)
             done(job, result)
@@ -98,7 +103,7 @@ def _in_workers(
     stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    queue = _Queue(jobs)
+    queue, leases = _Queue(jobs), Leases(store)
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], Job] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
@@ -110,7 +115,11 @@ def _in_workers(
         while True:
             try:
                 died = False
-                while not stop and len(running) < engine.workers and (job := queue.next()) is not None:
+                while (
+                    not stop
+                    and len(running) < engine.workers
+                    and (job := queue.next(leases.taken)) is not None
+                ):
                     skipped = _skipped(job, failed)
                     if skipped:
                         failed |= skipped
@@ -119,13 +128,16 @@ def _in_workers(
                         continue
                     try:
                         with _deaf_to_interrupts():
-                            running[pool.submit(_work, job.steps, _known(job, failed))] = job
+                            running[pool.submit(_work, job.name, job.steps, _known(job, failed))] = job
                     except BrokenProcessPool:
                         queue.give_back(job)
                         died = True
                         break
                 if not running and not died:
-                    break
+                    if stop or not queue.ready:
+                        break
+                    time.sleep(LOOK_EVERY)  # other drivers of this store are doing all that could be done
+                    continue
                 finished, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
                 for step in watched.new():
                     stepped(step)
@@ -179,25 +191,25 @@ class _Queue:
         for job in jobs.values():
             for need in job.needs:
                 self._users[need].append(job.name)
-        self._ready = [job for job in jobs.values() if not job.needs]
+        self.ready = [job for job in jobs.values() if not job.needs]
 
-    def next(self) -> Job | None:
-        """Take the ready job with the greatest height (the earliest of equals)."""
-        if not self._ready:
-            return None
-        best = max(range(len(self._ready)), key=lambda i: (self._ready[i].height, -i))
-        return self._ready.pop(best)
+    def next(self, taken: Callable[[str], bool] = lambda name: False) -> Job | None:
+        """Take the ready job with the greatest height (the earliest of equals) that nobody else has taken."""
+        for _, place in sorted((-job.height, i) for i, job in enumerate(self.ready)):
+            if not taken(self.ready[place].name):
+                return self.ready.pop(place)
+        return None
 
     def give_back(self, job: Job) -> None:
         """Put back a job that was taken and not done."""
-        self._ready.append(job)
+        self.ready.append(job)
 
     def finish(self, job: Job) -> None:
         """Free the jobs that waited for this one."""
         for user in self._users[job.name]:
             self._waiting[user] -= 1
             if self._waiting[user] == 0:
-                self._ready.append(self._jobs[user])
+                self.ready.append(self._jobs[user])
 
 
 def _skipped(job: Job, failed: dict[str, str]) -> dict[str, str]:
@@ -256,9 +268,14 @@ _runner: Runner | None = None  # the worker's own, and what tells it to stop; se
 _flag: Any = None
 
 
-def _work(steps: Sequence[Step], known: dict[str, str]) -> dict[str, str]:
+def _work(name: str, steps: Sequence[Step], known: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    return _runner.do(steps, known, stopped=lambda: _flag is not None and bool(_flag.value))
+    with Leases(_runner.store).held(name, waited=_stopped):
+        return _runner.do(steps, known, stopped=_stopped)
+
+
+def _stopped() -> bool:
+    return _flag is not None and bool(_flag.value)
 
 
 def _end_with_parent() -> None:
