@@ -12,11 +12,13 @@ from lthbench import data, registry, table, task
 from lthbench.engines.local import Local
 from lthbench.errors import BadInput, Damaged
 from lthbench.estimate import Estimate, estimate, learned_rates
+from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
 from lthbench.progress import Course, listen
 from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
 from lthbench.store import Store, sets_limit
+from lthbench.transfer import room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +108,7 @@ def execute(
     if todo:
         check_data(todo, places)
         device = resolve(device)
+        room(store, footprint(todo), "this run")
         store.open()
         workers = 1 if device != "cpu" and workers else workers
         events = store.events()

@@ -18,6 +18,7 @@ from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
 from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options
 from lthbench.commands.report import report
+from lthbench.commands.store import store
 from lthbench.commands.submit import submit, verify
 from lthbench.errors import BadInput, LthbenchError
 
@@ -242,7 +243,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (report, explain, compare, gate, submit, verify):
+for _command in (report, explain, compare, gate, submit, verify, store):
     cli.add_command(_command)
 
 
