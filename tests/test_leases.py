@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lthbench import api
+from lthbench.engines.common import Queue
 from lthbench.engines.jobs import group
-from lthbench.engines.local import Local, _Queue
+from lthbench.engines.local import Local
 from lthbench.leases import Leases
 from lthbench.plan import plan
 from lthbench.store import Store, host
@@ -152,13 +153,13 @@ def test_a_holder_that_was_taken_over_leaves_the_new_one_alone(leases):
 
 def test_a_queue_passes_over_what_others_are_doing(tiny_task):
     jobs = group(plan(api.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy"]), ()).steps)
-    free = _Queue(jobs)
+    free = Queue(jobs)
     first = free.next()
     assert first is not None
-    second = _Queue(jobs).next(lambda name: name == first.name)
+    second = Queue(jobs).next(lambda name: name == first.name)
     assert second is not None
     assert second.name != first.name
-    assert _Queue(jobs).next(lambda name: True) is None
+    assert Queue(jobs).next(lambda name: True) is None
 
 
 def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):

@@ -76,6 +76,8 @@ class Runner:
             elif not self.store.has(step):
                 passing = [r for r in steps if isinstance(r, Rewind) and r.train.key == step.key]
                 started = time.time()
+                if self.device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(self.device)
                 try:
                     self._do(step, passing)
                 except (Damaged, Unwritable):
@@ -313,6 +315,10 @@ class Runner:
         }
         if isinstance(step, Train | Predict):
             event["architecture"] = network_of(step).architecture
+        if self.device.type == "cuda":
+            event["memory"] = torch.cuda.max_memory_reserved(self.device)
+            event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
+            event["network"] = network_of(step).architecture
         self.store.log(event)
 
 
