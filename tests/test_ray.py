@@ -274,7 +274,8 @@ def scores(model, batches, generator):
 
 DEADLY = Criterion("deadly", version=1, score=scores)
 METHOD = Method(name="deadly", title="t", formula="f", source="s", cost="c",
-                ticket=lambda cell: cell.train(cell.rewound, cell.prune(cell.dense, DEADLY)), criterion=DEADLY)
+                criterion=DEADLY,
+                ticket=lambda cell: cell.train(cell.rewound, cell.prune(cell.dense, DEADLY)))
 """
 
 
@@ -325,5 +326,5 @@ def test_five_thousand_steps_cost_little_more_than_they_take(network, tmp_path, 
     assert overhead < 20.0
     with capsys.disabled():
         print(
-            f"\n{len(steps)} steps: {wall:.0f} s, of which {spent:.0f} s in steps; overhead {overhead:.1f} ms"
+            f"\n{len(steps)} steps: {wall:.0f} s, of which {spent:.0f} s in them; overhead {overhead:.1f} ms"
         )
