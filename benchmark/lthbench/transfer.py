@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,16 @@ _MEMBER = re.compile(rf"steps/([0-9a-f]{{2}})/({KEY.pattern})/({NAME.pattern})")
 #: The date of all members, so that the same artefacts are the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _PIECE = 1 << 20
+#: What reading a zip file that is none, or is broken, encrypted or of another kind, may raise.
+BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass
@@ -73,12 +84,13 @@ def take_in(store: Store, source: Path) -> Carried:
                 _copy(folder, key, store, carried)
         return carried
     try:
-        with zipfile.ZipFile(source) as archive:
-            return _unzip(store, source, archive)
+        archive = zipfile.ZipFile(source)
     except FileNotFoundError as error:
         raise BadInput(f"{source}: no such file.") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except (OSError, *BROKEN) as error:
         raise BadInput(f"{source}: is no zip file that can be read: {error}") from error
+    with archive:
+        return _unzip(store, source, archive)
 
 
 def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> None:
@@ -131,12 +143,10 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
                 scratch.mkdir()
                 try:
                     for info in members:
-                        with (
-                            archive.open(info) as member,
-                            (scratch / info.filename[-_tail(info) :]).open("wb") as file,
-                        ):
-                            shutil.copyfileobj(member, file, _PIECE)
-                except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+                        with (scratch / info.filename.rpartition("/")[2]).open("wb") as file:
+                            for piece in pieces(archive, info):
+                                file.write(piece)
+                except zipfile.BadZipFile as error:
                     carried.refused[key] = f"cannot be unpacked ({error})"
                     continue
                 _take(scratch, key, store, carried)
@@ -145,8 +155,20 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
     return carried
 
 
-def _tail(info: zipfile.ZipInfo) -> int:
-    return len(info.filename) - info.filename.rfind("/") - 1
+def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The content of a member in pieces of at most a megabyte, and no more than it says it has.
+
+    Raises BadZipFile for whatever is wrong with it. Only what is deflated is unpacked: other ways to pack may
+    ask for gigabytes of memory to unpack a byte.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("is packed in another way than by deflate")
+    try:
+        with archive.open(info) as member:
+            while piece := member.read(_PIECE):
+                yield piece
+    except (OSError, *BROKEN) as error:
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,8 +138,9 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
         )
     elif own:
         try:
+            _reach(address)
             ray.init(address=address, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             said = str(error).strip().partition("\n")[0]
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({said}). Start one (ray start --head), "
@@ -154,6 +156,16 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
     finally:
         if own:
             ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError or ValueError where nothing listens: Ray itself would try for minutes."""
+    if address in (None, "auto"):
+        return
+    machine, colon, port = str(address).rpartition(":")
+    if not colon or "/" in machine or not port.isdigit():
+        raise ValueError("give auto, or HOST:PORT as ray start printed it")
+    socket.create_connection((machine.strip("[]"), int(port)), timeout=10.0).close()
 
 
 # ------------------------------------------------------------------------------------------- at the driver
