@@ -158,7 +158,7 @@ def test_workers_drivers_and_nodes_of_a_cluster_killed_at_random(tiny_task, tmp_
     size = {"num_cpus": 1, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
     try:
-        node = cluster.add_node(**size)
+        node, process = cluster.add_node(**size), None
         while killed.total() < KILLS:
             folder = tmp_path / f"grid{grids}"
             folder.mkdir()
@@ -188,6 +188,8 @@ def test_workers_drivers_and_nodes_of_a_cluster_killed_at_random(tiny_task, tmp_
             shutil.rmtree(folder)
             grids += 1
     finally:
+        if process is not None and process.poll() is None:
+            kill(process.pid)
         cluster.shutdown()
     watch.seen = {who: command for who, command in watch.seen.items() if who[0] != os.getpid()}
     assert watch.left() == []
