@@ -12,7 +12,7 @@ from torch import nn
 
 from lthbench import api, channels, data, masks, plan, registry, table
 from lthbench.errors import BadInput
-from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 from lthbench.runner import Runner
 from lthbench.spec import Network, Train, history
 from lthbench.store import Store
@@ -30,7 +30,7 @@ def facts_of(record):
     ]
 
 
-@pytest.mark.parametrize("kind", [Architecture, Dataset, Method, Metric], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", [Architecture, Bank, Dataset, Method, Metric], ids=lambda k: k.__name__)
 def test_records_say_what_they_are(kind):
     for record in registry.every(kind):
         assert all(text.strip() for text in facts_of(record)), record.name
@@ -175,7 +175,7 @@ def test_a_criterion_scores_every_prunable_weight_finitely_and_repeatably(criter
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory, tiny_task):
     """Every method, at two sparsities of the small task, with every metric."""
-    asked = api.ask(tiny_task, METHODS, rounds=[1, 3], seeds=1, metrics=METRICS)
+    asked = api.ask(tiny_task, METHODS, rounds=[1, 3], seeds=1, metrics=METRICS, concepts="shapes")
     made = plan.plan(asked, ())
     store = Store(tmp_path_factory.mktemp("store"))
     store.open()

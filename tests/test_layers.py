@@ -20,14 +20,17 @@ LAYERS = [
     ["argument", "merge"],
     ["registry", "task"],
     ["store", "data", "corruptions", "networks", "imagefiles"],
-    ["inventory", "leases", "masks", "scoring"],
+    ["inventory", "leases", "banked", "banks"],
     ["transfer"],
+    ["masks", "scoring"],
     ["maps"],
     ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
     ["costs"],
     ["attacks", "corrupted", "curvature", "imputer"],
-    ["faithfulness", "lime", "saliency"],
+    ["faithfulness", "lime", "saliency", "units"],
+    ["dissection"],
+    ["composition"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["context", "runner", "table"],
     ["engines"],
@@ -40,7 +43,7 @@ LAYERS = [
     ["__main__"],
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
-PLUGINS = ("architectures", "datasets", "methods", "metrics", "corruptions")
+PLUGINS = ("architectures", "banks", "datasets", "methods", "metrics", "corruptions")
 
 
 def modules():

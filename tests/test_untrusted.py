@@ -187,6 +187,7 @@ def test_a_task_file_that_would_exhaust_the_reader_is_refused(tmp_path, content)
         ('dataset = "digits"', 'dataset = "EVIL"'),
         ('ood = ["photo-patches"]', 'ood = ["EVIL"]'),
         ('architecture = "resnet8"', 'architecture = "EVIL"'),
+        ('ood = ["photo-patches"]', 'ood = ["photo-patches"]\nconcepts = "EVIL"'),
         ('methods = ["omp"]', 'methods = ["EVIL"]'),
         ('methods = ["omp"]', 'methods = ["EVIL:erk"]'),
     ],
@@ -227,7 +228,7 @@ def test_a_file_that_the_user_names_may_be_named_by_what_it_defines(tmp_path, ca
     assert end.value.code == 2
     assert 'no dataset "my-digits"' in capsys.readouterr().err
     (tmp_path / "none.py").write_text("x = 1")
-    with pytest.raises(BadInput, match="defines none of ARCHITECTURE, DATASET, METHOD, METRIC"):
+    with pytest.raises(BadInput, match="defines none of ARCHITECTURE, BANK, DATASET, METHOD, METRIC"):
         registry.take(tmp_path / "none.py")
     with pytest.raises(BadInput, match="no architecture file"):
         registry.take(tmp_path / "absent.py")
@@ -417,7 +418,7 @@ def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, data):
         assert list((store.root / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--methods", "--metrics", "--ood"])
+@pytest.mark.parametrize("option", ["--methods", "--metrics", "--ood", "--concepts"])
 @pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:erk"])
 def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option, name):
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

@@ -18,7 +18,7 @@ from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, plan, request
 from lthbench.progress import Course, listen
-from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
+from lthbench.spec import Explain, Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
 from lthbench.store import Store, sets_limit
 from lthbench.transfer import room
 
@@ -59,18 +59,19 @@ def run(
     workers: int = 0,
     progress: str = "none",
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
     engine: str = "local",
     address: str | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
-    What the store already holds is not done again. ``workers`` 0 works in this process; more need a
-    script that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written
-    there. ``ood`` replaces the task's data sets out of distribution. ``engine`` ray runs on the Ray cluster
-    at ``address``, or on one of this machine. Raises BadInput for what cannot be used, before anything is
-    written.
+    What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
+    that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
+    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
+    ray runs on the Ray cluster at ``address``, or on one of this machine. Raises BadInput for what cannot be
+    used, before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
     outcome = execute(asked, data, store, device, workers, progress, engine=engine, address=address)
     if report is not None:
         from lthbench.report import write
@@ -88,9 +89,10 @@ def ask(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood)
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)
 
 
 def execute(
@@ -180,6 +182,9 @@ def missing(made: Plan, store: Store) -> list[Step]:
                     stack.extend(step.needs())
 
     ask(m for e in made.entries for m in e.scored())
+    first = made.request.seeds[0]  # whose maps a report shows
+    shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
+    ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]

@@ -87,7 +87,7 @@ class Runner:
                 except torch.cuda.OutOfMemoryError:
                     failed[step.key] = "the device ran out of memory"
                 except Exception as error:
-                    if not isinstance(step, Prune | Measure):  # those two run the code of plug-ins
+                    if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
                         raise
                     failed[step.key] = f"{type(error).__name__}: {error}"
                 self._log(step, started, failed.get(step.key, ""))
@@ -232,8 +232,12 @@ class Runner:
             "forwards": context.forwards(),
         }
         content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-        draws = {v.score: torch.from_numpy(v.draws) for v in values if v.draws is not None and not v.variant}
-        files = {"scores.json": content}
+        draws = {
+            v.score: torch.from_numpy(np.ascontiguousarray(v.draws))
+            for v in values
+            if v.draws is not None and not v.variant
+        }
+        files = {"scores.json": content, **context.attached}
         if draws:
             files[DRAWS] = safetensors.torch.save(draws)
         self.store.put(step, files, self._meta(started))

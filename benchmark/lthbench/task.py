@@ -28,10 +28,14 @@ SCHEDULES = ("step", "exponential", "cosine", "linear")
 
 @dataclass(frozen=True)
 class TaskData:
-    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it."""
+    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it.
+
+    ``concepts`` is the bank of concepts that units are compared with (None: there is none).
+    """
 
     dataset: str
     ood: tuple[str, ...]
+    concepts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Evaluation:
     corruption_source: str | None = None
     explained_images: int = 200
     lime_images: int = 40
+    concept_images: int = 1000
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,7 @@ def _check(task: Task, where: str) -> None:
     demand(len(task.name) <= 64, "name", f"64 characters at most, got {len(task.name)}")
     named = {"architecture": [task.architecture], "data.dataset": [task.data.dataset]}
     named |= {"data.ood": list(task.data.ood), "grid.methods": list(task.grid.methods)}
+    named["data.concepts"] = [task.data.concepts or ""]
     for key, given in named.items():
         for name in filter(is_path, given):
             raise BadInput(

@@ -112,6 +112,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A file of your own that a task names by what it defines.",
         ),
         click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
+        click.option("--concepts", metavar="NAME", help="Bank of concepts, instead of the task's."),
         click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
         click.option(
             "--store",

@@ -265,7 +265,7 @@ def _planned(source: Path) -> set[str]:
             f"{source}: is neither a report's folder nor what lthbench plan --json prints."
         ) from error
     given = _ASKED.make_context("run", words[2:]).params
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood")
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
     asked = api.ask(given["task"], *(given[n] for n in names))
     return {step.key for step in plan(asked, api.checked_folders(given["data"])).steps}
 

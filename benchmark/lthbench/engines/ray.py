@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lthbench
-from lthbench import data, registry
+from lthbench import banked, data, registry
 from lthbench.corruptions import official
 from lthbench.engines.common import (
     LOOK_EVERY,
@@ -41,6 +41,7 @@ from lthbench.engines.common import (
 from lthbench.engines.jobs import Job, group
 from lthbench.engines.memory import share, shares
 from lthbench.errors import BadInput, LthbenchError
+from lthbench.kinds import Bank
 from lthbench.leases import Leases
 from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
 from lthbench.store import Store, host
@@ -128,6 +129,7 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
     own = not ray.is_initialized()
     if own and address is None:
         ray.init(
+            address="local",  # else Ray would join a cluster that somebody else runs on this machine
             num_cpus=max(workers, 1),
             num_gpus=0 if device == "cpu" else None,
             object_store_memory=_OBJECTS,
@@ -283,6 +285,14 @@ def _check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:
             raise BadInput(
                 f"node {host()}: data set {found.name} is another one here than the driver's; all nodes must "
                 "see the same images."
+            )
+    looks = (look for step in steps if isinstance(step, Measure) for look in step.looks or ())
+    for view in {inputs.view for need, inputs in looks if need == "concepts"}:
+        name, _, digest = view.partition("/")
+        if banked.identify(registry.get(Bank, name), places).digest != digest:
+            raise BadInput(
+                f"node {host()}: the bank of concepts {name} is another one here than the driver's; all "
+                "nodes must see the same images."
             )
 
 
