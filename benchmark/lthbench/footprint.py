@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lthbench import registry
 from lthbench.costs import size_of
 from lthbench.kinds import Dataset
-from lthbench.spec import Explain, Init, Inputs, Measure, Predict, Prune, Rewind, Step, Train, network_of
+from lthbench.spec import Explain, Inputs, Measure, Predict, Prune, Step, network_of
 
 #: Description, facts and manifest of an artefact.
 _NOTES = 6000
@@ -22,8 +22,6 @@ def footprint(steps: Iterable[Step]) -> int:
 
 def _bytes(step: Step) -> float:
     counts = size_of(network_of(step))
-    if isinstance(step, Init | Train | Rewind):
-        return _NOTES + 4.1 * counts.parameters
     if isinstance(step, Prune):
         return _NOTES + counts.prunable / 8
     if isinstance(step, Predict):
@@ -32,8 +30,9 @@ def _bytes(step: Step) -> float:
     if isinstance(step, Explain):
         pixels = network_of(step).size ** 2
         return _NOTES + _images(step.inputs) * 4 * 4 * pixels * 1.2
-    assert isinstance(step, Measure)
-    return _NOTES + _SCORES
+    if isinstance(step, Measure):
+        return _NOTES + _SCORES
+    return _NOTES + 4.1 * counts.parameters
 
 
 def _images(inputs: Inputs) -> int:
