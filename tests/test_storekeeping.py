@@ -59,7 +59,9 @@ def tree(store: Path) -> dict[str, bytes]:
 def as_json(store: Path) -> dict:
     code, out, _ = call("store", "--store", store, "--json")
     assert code == 0
-    return json.loads(out)
+    account = json.loads(out)
+    assert account.pop("free") > 0  # others write on the disk, too
+    return account
 
 
 # --------------------------------------------------------------------------------------------------- counts
