@@ -18,6 +18,7 @@ from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
 from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options
 from lthbench.commands.report import report
+from lthbench.commands.store import store
 from lthbench.commands.submit import submit, verify
 from lthbench.errors import BadInput, LthbenchError
 
@@ -62,8 +63,19 @@ def cli(debug: bool) -> None:
     show_default=True,
     help="On stderr.",
 )
+@click.option(
+    "--engine", default="local", show_default=True, help="What runs steps: local, or ray for a cluster."
+)
+@click.option("--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default.")
 def run(
-    folder: Path, no_report: bool, rule: str | None, download: bool, progress: str, **options: Any
+    folder: Path,
+    no_report: bool,
+    rule: str | None,
+    download: bool,
+    progress: str,
+    engine: str,
+    address: str | None,
+    **options: Any,
 ) -> None:
     """Prune, train and score what is asked for, and say which networks match their dense parent.
 
@@ -73,11 +85,12 @@ def run(
     Example: lthbench run --task c10-r20s --methods imp,omp --sparsity 0.5,0.9 --seeds 2
     """
     from lthbench import api
-    from lthbench.engines.local import Interrupted
+    from lthbench.engines.common import Interrupted
     from lthbench.progress import header
 
     asked = _ask(options)
     check_rule(rule)
+    api.check_engine(engine, address)
     if not no_report:
         check_folder("--report", folder)
     if download:
@@ -85,13 +98,21 @@ def run(
             click.echo(f"fetched {name}", err=True)
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
-    def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if progress != "none":
             click.echo(header(made, todo, estimate, workers), err=True)
 
     try:
         outcome = api.execute(
-            asked, options["data"], options["store"], options["device"], workers, progress, announce
+            asked,
+            options["data"],
+            options["store"],
+            options["device"],
+            workers,
+            progress,
+            announce,
+            engine,
+            address,
         )
     except Interrupted:
         click.echo(
@@ -242,7 +263,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (report, explain, compare, gate, submit, verify):
+for _command in (report, explain, compare, gate, submit, verify, store):
     cli.add_command(_command)
 
 

@@ -78,6 +78,13 @@ class Seeds(Numbers):
         return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
 
 
+def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> None:
+    from lthbench import registry
+
+    for path in paths:
+        registry.take(path)
+
+
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is asked for; the same for ``run`` and ``plan``."""
     options = [
@@ -96,6 +103,14 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
         click.option("--metrics", type=Words(), help="Metrics; all by default."),
         click.option("--budget", help="quick, standard or paper, as far as the task has them."),
+        click.option(
+            "--plugin",
+            multiple=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_take,
+            help="A file of your own that a task names by what it defines.",
+        ),
         click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
         click.option("--concepts", metavar="NAME", help="Bank of concepts, instead of the task's."),
         click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
