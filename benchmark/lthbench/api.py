@@ -1,7 +1,8 @@
-"""The verbs of the command line as functions: ``run`` and ``report``."""
+"""The verbs of the command line as functions: ``run`` and ``score``."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,25 @@ from lthbench.engines.local import Local
 from lthbench.errors import BadInput, Damaged
 from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.kinds import Dataset
-from lthbench.plan import Plan, Request, plan, request
+from lthbench.plan import Plan, Request, network, plan, request
 from lthbench.progress import Course, listen
-from lthbench.spec import Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
+from lthbench.spec import (
+    Given,
+    Measure,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    mask_keeper,
+    round_density,
+)
 from lthbench.store import Store, sets_limit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lthbench.given import Brought
 
 DEFAULT_STORE = "lthbench-store"
 DEFAULT_REPORT = "lthbench-report"
@@ -69,6 +82,90 @@ def run(
     return outcome.table
 
 
+def score(
+    model: Any,
+    task: str = "digits-r8",
+    *,
+    dense: Any = None,
+    mask: Any = None,
+    name: str = "given",
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    data: str | Path | None = None,
+    store: str | Path = DEFAULT_STORE,
+    device: str = "auto",
+    report: str | Path | None = None,
+    workers: int = 0,
+    progress: str = "none",
+    ood: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
+
+    ``model`` is a module, a state dict, a path or the id of a repository of the Hugging Face hub, or a list
+    of them: networks of several seeds. ``dense`` is the same for the parents; or one seed, or a list of
+    seeds, whose dense networks are trained by the task's recipe (None: seeds 0, 1, ...). ``mask`` is a path
+    or a mapping (or a list); None: masks in the file, or else the exact zeros. ``name`` stands for the
+    method in the table. ``normalization`` is the mean and standard deviation by channel, for pixels from 0
+    to 1, that the networks expect (None: what they hold themselves, or else the task's). The other arguments
+    are those of ``run``. Raises BadInput, with an account of each tensor that does not match, before
+    anything is written.
+    """
+    asked, given = bring(
+        task, name, _several(model), _several(dense), _several(mask), normalization, metrics, budget, ood
+    )
+    outcome = execute(asked, data, store, device, workers, progress, brought=given)
+    if report is not None:
+        from lthbench.report import write
+
+        write(outcome.table, outcome.facts, Path(report))
+    return outcome.table
+
+
+def bring(
+    name: str,
+    method: str,
+    pruned: Sequence[Any],
+    dense: Sequence[Any],
+    masks: Sequence[Any],
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    ood: Sequence[str] | None = None,
+    typed: str = "",
+) -> tuple[Request, Brought]:
+    """The checked request for scoring networks pruned elsewhere, and these networks.
+
+    ``dense`` holds seeds or networks; ``typed`` is the command line.
+    """
+    from lthbench import given
+
+    seeds = [int(d) for d in dense if _is_seed(d)] if dense else list(range(len(pruned)))
+    if dense and len(seeds) not in (0, len(dense)):
+        raise BadInput("dense: give networks or seeds, not both.")
+    parents = [] if seeds else list(dense)
+    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood)
+    given.check_name(method)
+    both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
+    found = given.brought(
+        method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both
+    )
+    shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
+    density = round_density(1.0 - found.sparsity)
+    return dataclasses.replace(asked, methods=(method,), densities=(density,), typed=shown), found
+
+
+def _several(given: Any) -> list[Any]:
+    """One thing or a list of them as a list; none for None."""
+    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _is_seed(given: Any) -> bool:
+    return isinstance(given, int) or (
+        isinstance(given, str) and given.isdecimal() and not Path(given).exists()
+    )
+
+
 def ask(
     name: str,
     methods: Sequence[str] | None = None,
@@ -91,8 +188,12 @@ def execute(
     workers: int,
     progress: str,
     announce: Callable[[Plan, list[Step], Estimate], None] = lambda plan, todo, estimate: None,
+    brought: Brought | None = None,
 ) -> Outcome:
-    """Do what of a request the store does not hold. Data is read and checked before anything is written."""
+    """Do what of a request the store does not hold. Data is read and checked before anything is written.
+
+    Networks made elsewhere are ``brought``.
+    """
     check_device(device)
     if workers < 0:
         raise BadInput(f"workers: must not be negative, got {workers}.")
@@ -100,13 +201,16 @@ def execute(
     store = Store(store_folder)
     store.check()
     sets_limit()
-    made = plan(asked, places)
+    made = plan(asked, places, elsewhere=brought.networks if brought else None)
     todo = missing(made, store)
     failures: dict[str, str] = {}
     if todo:
         check_data(todo, places)
         device = resolve(device)
         store.open()
+        if brought:
+            brought.publish(store)
+            todo = [s for s in todo if not isinstance(s, Given)]
         workers = 1 if device != "cpu" and workers else workers
         events = store.events()
         rates = learned_rates(events, device)
@@ -121,7 +225,7 @@ def execute(
         announce(made, todo, estimate(todo, (), workers, "cpu"))
     from lthbench import album
 
-    facts = table.facts(made, store)
+    facts = table.facts(made, store) | (brought.facts() if brought else {})
     pictures = album.saliency(made, store, places)
     if pictures:
         facts["pictures"] = pictures
