@@ -33,7 +33,7 @@ LAYERS = [
     ["engines"],
     ["estimate"],
     ["album", "given", "progress", "report"],
-    ["api"],
+    ["api", "contract"],
     ["bundle", "listings"],
     ["commands"],
     ["cli", "__init__"],

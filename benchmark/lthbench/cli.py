@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from lthbench import __version__
+from lthbench.commands.check import check
 from lthbench.commands.compare import compare
 from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
@@ -185,7 +186,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (score, report, explain, compare, gate, submit, verify):
+for _command in (score, check, report, explain, compare, gate, submit, verify):
     cli.add_command(_command)
 
 
