@@ -65,15 +65,16 @@ def run(
     workers: int = 0,
     progress: str = "none",
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
-    What the store already holds is not done again. ``workers`` 0 works in this process; more need a
-    script that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written
-    there. ``ood`` replaces the task's data sets out of distribution. Raises BadInput for what cannot be
-    used, before anything is written.
+    What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
+    that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
+    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. Raises
+    BadInput for what cannot be used, before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
     outcome = execute(asked, data, store, device, workers, progress)
     if report is not None:
         from lthbench.report import write
@@ -99,6 +100,7 @@ def score(
     workers: int = 0,
     progress: str = "none",
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> pd.DataFrame:
     """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
 
@@ -111,9 +113,8 @@ def score(
     are those of ``run``. Raises BadInput, with an account of each tensor that does not match, before
     anything is written.
     """
-    asked, given = bring(
-        task, name, _several(model), _several(dense), _several(mask), normalization, metrics, budget, ood
-    )
+    networks = (_several(model), _several(dense), _several(mask))
+    asked, given = bring(task, name, *networks, normalization, metrics, budget, ood, concepts)
     outcome = execute(asked, data, store, device, workers, progress, brought=given)
     if report is not None:
         from lthbench.report import write
@@ -132,6 +133,7 @@ def bring(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
     typed: str = "",
 ) -> tuple[Request, Brought]:
     """The checked request for scoring networks pruned elsewhere, and these networks.
@@ -144,7 +146,7 @@ def bring(
     if dense and len(seeds) not in (0, len(dense)):
         raise BadInput("dense: give networks or seeds, not both.")
     parents = [] if seeds else list(dense)
-    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood)
+    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts)
     given.check_name(method)
     both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
     found = given.brought(
@@ -175,9 +177,10 @@ def ask(
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood)
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)
 
 
 def execute(

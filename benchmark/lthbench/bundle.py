@@ -33,7 +33,7 @@ SCHEMA = 1
 #: No bundle unpacks to more bytes than this.
 LIMIT = 1_000_000_000
 #: The parts of a request that its command names.
-_ASKED = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood")
+_ASKED = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
 
 
 class Refused(LthbenchError):
@@ -216,6 +216,7 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
         metrics=lists["metrics"],
         budget=given.get("--budget"),
         ood=lists.get("ood"),
+        concepts=given.get("--concepts"),
     )
     return plan(asked, (), data_needed=False, known=known)
 

@@ -182,7 +182,7 @@ for _plural, _kind, _summary in (
 def _ask(options: dict[str, Any]) -> Request:
     from lthbench import api
 
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood")
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
     return api.ask(options["task"], *(options[n] for n in names))
 
 

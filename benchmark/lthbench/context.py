@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.torch
 from torch import nn
 
-from lthbench import data, maps, registry
+from lthbench import banked, data, maps, registry
 from lthbench.errors import StepFailed
-from lthbench.kinds import Dataset, Images, Logits, Maps
+from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
 from lthbench.predict import ready
 from lthbench.spec import Explain, Measure, Predict, Weights, network_of
+from lthbench.store import DRAWS
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
@@ -26,6 +28,7 @@ class StoredContext:
     def __init__(self, runner: Runner, step: Measure, subject: Weights):
         self._runner, self._store, self._step, self._subject = runner, runner.store, step, subject
         self._read: dict[str, Logits] = {}
+        self.attached: dict[str, bytes] = {}
 
     @property
     def own(self) -> bool:
@@ -93,6 +96,25 @@ class StoredContext:
         step = Explain(self._subject, sets[name], self._step.reference or self._subject)
         tensors = safetensors.torch.load(self._store.read(step, maps.FILE))
         return maps.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
+
+    def concepts(self) -> Annotated:
+        """The images of the task's bank of concepts."""
+        looks = dict(self._step.looks or ())
+        if "concepts" not in looks:
+            raise StepFailed(f"metric {self._step.metric} looks at concepts, which it does not declare")
+        network = network_of(self._subject)
+        return banked.load(looks["concepts"], network.size, network.channels, self._runner.places)
+
+    def layers(self) -> tuple[str, ...]:
+        """The modules of the network whose units concept metrics look at."""
+        architecture = registry.get(Architecture, network_of(self._subject).architecture)
+        return architecture.stages or (architecture.layer,)
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keep a file beside the scores: what stands behind them."""
+        if name in ("scores.json", DRAWS) or Path(name).name != name:
+            raise StepFailed(f"metric {self._step.metric} attaches {name!r}, which is no name for a file")
+        self.attached[name] = content
 
     def network(self) -> nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""

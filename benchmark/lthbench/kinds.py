@@ -241,6 +241,18 @@ class Context(Protocol):
         """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
         ...
 
+    def concepts(self) -> Annotated:
+        """The images of the task's bank of concepts."""
+        ...
+
+    def layers(self) -> tuple[str, ...]:
+        """The modules of the network whose units concept metrics look at."""
+        ...
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keep a file beside the scores: what stands behind them."""
+        ...
+
     def network(self) -> torch.nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""
         ...
@@ -337,6 +349,39 @@ class Dataset:
     against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
+class Annotated(NamedTuple):
+    """Images whose pixels are labelled with concepts.
+
+    ``pixels`` is uint8 ``[images, channels, H, W]``; ``layers`` int16 ``[images, layers, H, W]``, in each of
+    which a pixel has one concept at most: 0 for none, k for the k-th of ``names``; ``categories`` are those
+    of the names (colour, texture, shape, part ...).
+    """
+
+    pixels: NDArray[np.uint8]
+    layers: NDArray[np.int16]
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A bank of concepts: images with pixels labelled by name and category.
+
+    ``load(source, backdrop, count, size, channels)`` gives ``count`` images (fewer where there are not so
+    many; 0: all) of ``size`` pixels. ``locate(folders)`` finds its files or returns None; a bank without it
+    is made on ``backdrop``, test images of the data set that the networks know.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    licence: str
+    load: Callable[[Source | None, Images, int, int, int], Annotated]
+    locate: Callable[[tuple[Path, ...]], Source | None] | None = None
+    obtain: str = ""
+
+
 class Counts(NamedTuple):
     """The size of a network: all ``parameters``, the ``prunable`` ones, and ``macs``, the multiply-adds of
     its convolutions and linear layers in one forward pass on one image.
@@ -356,7 +401,8 @@ class Architecture:
 
     ``count(network)`` gives its size without building it. ``widths`` are its channels, which a network may
     replace; ``small`` are published widths of small dense counterparts. ``size`` is the size of image, in
-    pixels, that it was designed for; ``layer`` is the module that concept and CAM metrics look at.
+    pixels, that it was designed for; ``layer`` is the module that CAM and concept metrics look at, ``stages``
+    those for concepts where it is not that one alone.
     """
 
     name: str
@@ -369,10 +415,13 @@ class Architecture:
     count: Callable[[Network], Counts]
     build: Callable[[Network], torch.nn.Module]
     small: tuple[tuple[int, ...], ...] = ()
+    stages: tuple[str, ...] = ()
 
 
 __all__ = [
+    "Annotated",
     "Architecture",
+    "Bank",
     "Cell",
     "Context",
     "Counts",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthbench import corruptions, data, registry
+from lthbench import banked, corruptions, data, registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, LthbenchError, unknown
-from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Cell, Dataset, Method, Metric
 from lthbench.spec import (
     Data,
     Given,
@@ -47,6 +47,7 @@ NEEDS = (
     "geometry",
     "explained",
     "lime",
+    "concepts",
 )
 
 #: What the untrained network of each seed is called among the variants of a dense network's scores.
@@ -61,7 +62,8 @@ class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
     ``given`` is the task as it was typed: a name or a path. ``strangers`` says that the task's data sets out
-    of distribution have been replaced. ``typed`` is the command line where it is not that of ``run``.
+    of distribution have been replaced, ``banked`` that its bank of concepts has. ``typed`` is the command
+    line where it is not that of ``run``.
     """
 
     task: Task
@@ -72,6 +74,7 @@ class Request:
     budget: str
     given: str = ""
     strangers: bool = False
+    banked: bool = False
     typed: str = ""
 
     @property
@@ -90,12 +93,13 @@ class Request:
 
         sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
         others = ",".join(typed(Dataset, name) for name in self.task.data.ood)
+        bank = f" --concepts {typed(Bank, self.task.data.concepts or '')}" if self.banked else ""
         return (
             f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
             f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
             f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
             f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
-            f"{f' --ood {others}' if self.strangers else ''}"
+            f"{f' --ood {others}' if self.strangers else ''}{bank}"
         )
 
 
@@ -151,8 +155,11 @@ def request(
     budget: str | None = None,
     given: str = "",
     ood: Sequence[str] | None = None,
+    concepts: str | None = None,
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    if concepts is not None:
+        task = dataclasses.replace(task, data=dataclasses.replace(task.data, concepts=concepts))
     ood = _listed("ood", ood, str, str, "names")
     if ood is not None:
         task = dataclasses.replace(task, data=dataclasses.replace(task.data, ood=tuple(dict.fromkeys(ood))))
@@ -183,6 +190,15 @@ def request(
             chosen = [m for m in chosen if m not in lacking]
         else:
             faults += [f"metric {m.name} needs val images; {trained_on.name} has none." for m in lacking]
+    if task.data.concepts is None:
+        lacking = [m for m in chosen if m is not None and "concepts" in m.looks]
+        if metrics is None:
+            chosen = [m for m in chosen if m not in lacking]
+        else:
+            why = f"task {task.name} has none; name one with --concepts"
+            faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in lacking]
+    else:
+        attempt(Bank, task.data.concepts)
     for metric in chosen:
         if metric is not None and metric.package and importlib.util.find_spec(metric.package) is None:
             how = f"pip install 'lthbench[{metric.extra}]'"
@@ -227,6 +243,7 @@ def request(
         budget,
         given,
         ood is not None,
+        concepts is not None,
     )
 
 
@@ -279,7 +296,10 @@ def plan(
     strangers = tuple(identified(name) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
-    sets = {n: _inputs(n, request, trained_on, strangers, places, data_needed=data_needed) for n in asked}
+    sets = {
+        n: _inputs(n, request, trained_on, strangers, places, known, data_needed=data_needed) for n in asked
+    }
+    banks = [_bank(request, places, data_needed, known)] if "concepts" in asked else []
     built = network(task)
     named = ("dense", *request.methods)
     methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
@@ -336,7 +356,7 @@ def plan(
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
-    return Plan(request, tuple(entries), steps, (trained_on, *strangers))
+    return Plan(request, tuple(entries), steps, (trained_on, *strangers, *(b for b in banks if b.digest)))
 
 
 def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:
@@ -394,12 +414,20 @@ def _measure(
     return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)
 
 
+def _bank(request: Request, places: tuple[Path, ...], needed: bool, known: Mapping[str, Data]) -> Data:
+    """The task's bank of concepts as it stands in keys; its digest is "" for one that is made."""
+    assert request.task.data.concepts is not None
+    bank = registry.get(Bank, request.task.data.concepts)
+    return known.get(banked.PREFIX + bank.name) or banked.identify(bank, places, needed=needed)
+
+
 def _inputs(
     need: str,
     request: Request,
     trained_on: Data,
     strangers: Iterable[Data],
     places: tuple[Path, ...],
+    known: Mapping[str, Data],
     *,
     data_needed: bool,
 ) -> list[tuple[str, Inputs]]:
@@ -417,6 +445,10 @@ def _inputs(
         return [("uncorrupted", Inputs(trained_on, "test", looked.corrupted_images, "clean", 1))]
     if need == "geometry":
         return [("geometry", Inputs(trained_on, "train", looked.geometry_images, "clean", 1))]
+    if need == "concepts":
+        bank = _bank(request, places, data_needed, known)
+        view = bank.name + (f"/{bank.digest}" if bank.digest else "")
+        return [(need, Inputs(trained_on, "test", looked.concept_images, view, bank.version))]
     if need in ("explained", "lime"):
         images = looked.explained_images if need == "explained" else looked.lime_images
         return [(need, Inputs(trained_on, "test", images, "clean", 1))]

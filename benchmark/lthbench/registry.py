@@ -17,12 +17,13 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from lthbench.errors import BadInput, unknown
-from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 
-K = TypeVar("K", Architecture, Dataset, Method, Metric)
+K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
 _FOLDERS: dict[type, tuple[str, str]] = {
     Architecture: ("architectures", "ARCHITECTURE"),
+    Bank: ("banks", "BANK"),
     Dataset: ("datasets", "DATASET"),
     Method: ("methods", "METHOD"),
     Metric: ("metrics", "METRIC"),

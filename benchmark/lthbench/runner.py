@@ -233,8 +233,12 @@ class Runner:
             "forwards": context.forwards(),
         }
         content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-        draws = {v.score: torch.from_numpy(v.draws) for v in values if v.draws is not None and not v.variant}
-        files = {"scores.json": content}
+        draws = {
+            v.score: torch.from_numpy(np.ascontiguousarray(v.draws))
+            for v in values
+            if v.draws is not None and not v.variant
+        }
+        files = {"scores.json": content, **context.attached}
         if draws:
             files[DRAWS] = safetensors.torch.save(draws)
         self.store.put(step, files, self._meta(started))

@@ -23,10 +23,14 @@ SCHEDULES = ("step", "exponential", "cosine", "linear")
 
 @dataclass(frozen=True)
 class TaskData:
-    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it."""
+    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it.
+
+    ``concepts`` is the bank of concepts that units are compared with (None: there is none).
+    """
 
     dataset: str
     ood: tuple[str, ...]
+    concepts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Evaluation:
     corruption_source: str | None = None
     explained_images: int = 200
     lime_images: int = 40
+    concept_images: int = 1000
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ ARCHITECTURE = Architecture(
     widths=WIDTHS,
     size=32,
     layer="layer3",
+    stages=("layer1", "layer2", "layer3"),
     count=count,
     build=build,
     small=((13, 13, 17, 25),),  # Chen et al. 2022, the small-dense baseline

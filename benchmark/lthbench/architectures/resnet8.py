@@ -34,6 +34,7 @@ ARCHITECTURE = Architecture(
     widths=WIDTHS,
     size=8,
     layer="layer3",
+    stages=("layer1", "layer2", "layer3"),
     count=count,
     build=build,
 )

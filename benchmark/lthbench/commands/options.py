@@ -92,6 +92,7 @@ def _options() -> dict[str, Callable[..., Any]]:
         "metrics": {"type": Words(), "help": "Metrics; all by default."},
         "budget": {"help": "quick, standard or paper, as far as the task has them."},
         "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
+        "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
             "type": click.Path(path_type=Path),

@@ -90,6 +90,7 @@ def score(
         options["metrics"],
         options["budget"],
         options["ood"],
+        options["concepts"],
         _typed(click.get_current_context(), options),
     )
     if progress != "none":
@@ -123,7 +124,7 @@ def _typed(context: click.Context, options: dict[str, Any]) -> str:
     for key, option in (("checkpoints", "--checkpoint"), ("masks", "--mask"), ("dense", "--dense")):
         words += [w for value in given[key] for w in (option, value)]
     words += ["--name", given["name"]]
-    for key in ("mean", "std", "metrics", "budget", "ood"):
+    for key in ("mean", "std", "metrics", "budget", "ood", "concepts"):
         if given[key] is not None:
             value = given[key]
             words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else value]

@@ -17,10 +17,11 @@ from typing import Any
 from lthbench import registry
 from lthbench.contract.broken import Broken, Skipped
 from lthbench.errors import BadInput, LthbenchError
-from lthbench.kinds import Architecture, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 KINDS: dict[type[Any], str] = {
     Architecture: "architecture",
+    Bank: "bank of concepts",
     Dataset: "data set",
     Method: "method",
     Metric: "metric",
@@ -46,7 +47,14 @@ def check(target: str, scratch: Path) -> Iterator[Finding]:
 
     ``scratch`` is an empty folder; what is trained to try a method or a metric goes there.
     """
-    for kind, name in _targets(target):
+    try:
+        targets = _targets(target)
+    except BadInput as error:
+        if not Path(target).is_file():
+            raise
+        yield Finding("file", target, "can be imported, and defines a plug-in", "FAILED", str(error))
+        return
+    for kind, name in targets:
         noun = KINDS[kind]
         try:
             record = registry.get(kind, name)
@@ -71,7 +79,7 @@ def _targets(target: str) -> list[tuple[type[Any], str]]:
 
 def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[tuple[str, Check]]:
     """The checks of a plug-in, each with what it promises."""
-    from lthbench.contract import architectures, datasets, records, trials
+    from lthbench.contract import architectures, banks, datasets, records, trials
 
     def promised(check: Callable[..., None], *given: Any) -> tuple[str, Check]:
         return _promise(check), partial(check, *given)
@@ -82,6 +90,8 @@ def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[
         yield from (promised(c, record) for c in architectures.CHECKS)
     elif kind is Dataset:
         yield from (promised(c, record) for c in datasets.CHECKS)
+    elif kind is Bank:
+        yield from (promised(c, record) for c in banks.CHECKS)
     elif kind is Method:
         if record.criterion is not None:
             yield promised(trials.criterion_scores_every_prunable_weight, record.criterion)

@@ -178,8 +178,8 @@ def _lean(text: str) -> str:
     text = re.sub(r"\s*\n\s*", " ", text)
     text = re.sub(r"> <", "><", text).replace("<g/>", "")
     text = re.sub(r'style="[^"]*"', lambda found: found[0].replace(": ", ":").replace("; ", ";"), text)
-    # In a path, numbers that follow a point are lines to the next; text of an axis needs no group of its own.
-    text = re.sub(r' d="[^"]*"', lambda found: found[0].replace(" L ", " ").replace(" z ", "z"), text)
+    # In a path without curves, numbers that follow a point are lines to the next.
+    text = re.sub(r' d="[-ML z\d.]*"', lambda found: found[0].replace(" L ", " "), text)
     text = re.sub(r"<g>(<text [^>]*>[^<]*</text>)</g>", r"\1", text)
     # The markers of a line have one style: it moves to their group.
     marks = re.compile(r'(<g clip-path="[^"]*")>((?:<use [^>]*?( style="[^"]*")/>)(?:<use [^>]*?\3/>)*)</g>')

@@ -1,0 +1,1 @@
+"""Banks of concepts: one file each."""

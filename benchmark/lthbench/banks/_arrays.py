@@ -1,0 +1,72 @@
+"""Banks in one ``.npz`` file: encoded images end to end, and masks of classes."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench.banks._pixels import gathered
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated, Bank, Images, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_KEYS = ("data", "offsets", "masks", "classes")
+
+
+def bank(name: str, title: str, source: str, licence: str, category: str, nothing: str) -> Bank:
+    """A bank in ``NAME.npz``; the class called ``nothing`` is no concept."""
+    return Bank(
+        name=name,
+        version=1,
+        title=title,
+        source=source,
+        licence=licence,
+        load=partial(_load, category=category, nothing=nothing),
+        locate=partial(_locate, name=f"{name.replace('-', '_')}.npz"),
+        obtain=f"Name the folder that has {name.replace('-', '_')}.npz with --data DIR.",
+    )
+
+
+def _locate(folders: tuple[Path, ...], name: str) -> Source | None:
+    for folder in folders:
+        if (folder / name).is_file():
+            return Source("arrays", folder, (folder / name,))
+    return None
+
+
+def _load(
+    source: Source | None, backdrop: Images, count: int, size: int, channels: int, category: str, nothing: str
+) -> Annotated:
+    import numpy as np
+
+    del backdrop
+    assert source is not None
+    path = source.files[0]
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            missing = [key for key in _KEYS if key not in held]
+            if missing:
+                raise BadInput(f"{path}: has no {', '.join(missing)}.")
+            data, offsets, masks = held["data"], held["offsets"], held["masks"]
+            classes = [str(c) for c in held["classes"]]
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from error
+    names = [c for c in classes if c != nothing]
+    number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
+
+    def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
+        from PIL import Image
+
+        try:
+            image = Image.open(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes()))
+            return image, [number[masks[k]]]
+        except (OSError, IndexError) as error:
+            raise BadInput(f"{path}: image {k} cannot be read: {error}") from error
+
+    return gathered(len(masks), read, names, [category] * len(names), count, size, channels, str(path))

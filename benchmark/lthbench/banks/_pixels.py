@@ -1,0 +1,59 @@
+"""What banks of images with pixel labels share: choosing, resizing, and masks of whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+
+def gathered(
+    total: int,
+    read: Callable[[int], tuple[Image, Sequence[NDArray[np.integer]]]],
+    names: Sequence[str],
+    categories: Sequence[str],
+    count: int,
+    size: int,
+    channels: int,
+    where: str,
+) -> Annotated:
+    """``count`` of ``total`` images in a fixed random order (0: all), as squares of ``size`` pixels.
+
+    ``read(k)`` gives image k and its layers of labels ``[H, W]``: 0 for none, else the place of a name
+    counted from 1. The largest square in the middle is taken; labels keep their nearest pixel. Raises
+    BadInput for masks that do not fit their image, and where there are no names or images at all.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from lthbench.data import order
+
+    if not total or not names:
+        raise BadInput(f"{where}: holds no {'images' if names else 'concepts'}.")
+    chosen = order(total, "concepts")[: count or total]
+    pixels, layers = [], []
+    for k in chosen:
+        image, labels = read(int(k))
+        for mask in labels:
+            if mask.shape != image.size[::-1]:
+                raise BadInput(
+                    f"{where}: image {k} has {image.size[1]} x {image.size[0]} pixels, its mask "
+                    f"{' x '.join(map(str, mask.shape))}."
+                )
+            if mask.min() < 0 or mask.max() > len(names):
+                raise BadInput(f"{where}: the mask of image {k} has label {mask.max()} of {len(names)}.")
+        side = min(image.size)
+        left, top = (image.size[0] - side) // 2, (image.size[1] - side) // 2
+        square = image.convert("RGB" if channels == 3 else "L").crop((left, top, left + side, top + side))
+        small = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+        pixels.append(small.reshape(size, size, channels).transpose(2, 0, 1))
+        near = (np.arange(size) * 2 + 1) * side // (2 * size)
+        layers.append([mask[np.ix_(top + near, left + near)] for mask in labels])
+    return Annotated(np.stack(pixels), np.array(layers, dtype=np.int16), tuple(names), tuple(categories))

@@ -1,0 +1,69 @@
+"""Pascal VOC 2012 with the class of each pixel, in torchvision's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench.banks._pixels import gathered
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated, Bank, Images, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+#: The classes in the order of their numbers, from 1; 0 is background and 255 a border.
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable"),
+    *("dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+
+
+def locate(folders: tuple[Path, ...]) -> Source | None:
+    """``VOCdevkit/VOC2012`` with its list of segmented images."""
+    for folder in folders:
+        root = folder / "VOCdevkit" / "VOC2012"
+        listed = root / "ImageSets" / "Segmentation" / "trainval.txt"
+        if listed.is_file():
+            names = listed.read_text(encoding="utf-8").split()
+            masks = [root / "SegmentationClass" / f"{name}.png" for name in names]
+            return Source("VOC", root, (listed, *masks))
+    return None
+
+
+def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
+    """Segmented images; borders are no class."""
+    import numpy as np
+
+    del backdrop
+    assert source is not None
+    masks = source.files[1:]
+
+    def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
+        from PIL import Image
+
+        path = source.root / "JPEGImages" / f"{masks[k].stem}.jpg"
+        try:
+            image = Image.open(path)
+            image.load()
+            with Image.open(masks[k]) as mask:
+                numbers = np.asarray(mask)
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read: {error}") from error
+        return image, [np.where(numbers == 255, 0, numbers)]
+
+    return gathered(len(masks), read, CLASSES, ["object"] * 20, count, size, channels, str(source.root))
+
+
+BANK = Bank(
+    name="voc2012",
+    version=1,
+    title="Pascal VOC 2012, photographs with 20 classes of pixels",
+    source="Everingham et al. 2015, The Pascal Visual Object Classes Challenge: A Retrospective",
+    licence="Flickr terms",
+    load=load,
+    locate=locate,
+    obtain="Fetch it with torchvision.datasets.VOCSegmentation and name its folder with --data DIR.",
+)

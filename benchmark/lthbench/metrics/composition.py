@@ -1,0 +1,81 @@
+"""How well formulas of concepts explain the units of a layer."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+#: Units of a layer that are explained, drawn once for a layer of that width.
+UNITS = 32
+
+
+def measure(context: Context) -> list[Value]:
+    """The mean intersection over union of the best formulas of length 3, and of length 1."""
+    import numpy as np
+
+    from lthbench import composition
+    from lthbench.dissection import GROUPS
+    from lthbench.scoring import resamples
+    from lthbench.units import activations, dead
+
+    bank = context.concepts()
+    made = activations(context.network(), context.layers(), bank.pixels)
+    counts = resamples(GROUPS)
+    lengths = (composition.LENGTH, 1)
+    means: dict[int, list[float]] = {length: [] for length in lengths}
+    drawn: dict[int, list[np.ndarray]] = {length: [] for length in lengths}
+    lines = ["layer,unit,length,formula,iou"]
+    for layer, array in made.items():
+        units = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])[:UNITS])
+        packed, alive = composition.Packed(array[:, units], bank), ~dead(array[:, units])
+        for place, unit in enumerate(units):
+            found = composition.search(packed, place)
+            for length in lengths:
+                inside, either = composition.by_group(packed, place, found[length])
+                iou = found[length].iou * alive[place]
+                means[length].append(iou)
+                drawn[length].append((counts @ inside) / np.maximum(counts @ either, 1.0) * alive[place])
+                lines.append(f'{layer},{unit + 1},{length},"{found[length].text}",{iou:.6g}')
+    context.attach("formulas.csv", ("\n".join(lines) + "\n").encode())
+    values = []
+    for length in lengths:
+        draws = np.mean(drawn[length], axis=0)
+        score = "composition_iou" if length > 1 else "composition_iou_1"
+        error = float(draws.std(ddof=1))
+        values.append(Value(score, float(np.mean(means[length])), error, len(bank.pixels), draws=draws))
+    return values
+
+
+METRIC = Metric(
+    name="composition",
+    version=1,
+    title="compositional explanations",
+    formula="mean over units of the largest intersection over union of the unit's pixels (above its 0.995 "
+    "quantile) with a formula of at most 3 concepts joined by OR, AND, AND NOT",
+    source=(
+        "Mu & Andreas 2020, Compositional Explanations of Neurons; as in Chen et al. 2022, figure 7. Beam of "
+        "5, 50 candidate concepts, 32 units of each layer; dead units count as 0"
+    ),
+    scores=(
+        Score(
+            "composition_iou",
+            "composition IoU",
+            "ratio",
+            True,
+            0.0,
+            1.0,
+            "interpretability",
+            verdict=True,
+            margin=0.1,
+            relative_margin=True,
+            margin_reason="a tenth of the dense parent's (lthbench's choice)",
+        ),
+        Score(
+            "composition_iou_1", "composition IoU, one concept", "ratio", True, 0.0, 1.0, "interpretability"
+        ),
+    ),
+    needs=(),
+    looks=("concepts",),
+    nulls=True,
+    passes=1.0,
+    measure=measure,
+)

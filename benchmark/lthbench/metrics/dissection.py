@@ -1,0 +1,92 @@
+"""How many units of a layer detect a concept, and which."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+
+def measure(context: Context) -> list[Value]:
+    """Interpretable units and unique concepts, by category too; with shuffled masks as a null."""
+    import numpy as np
+
+    from lthbench import dissection
+    from lthbench.scoring import resamples
+    from lthbench.units import activations
+
+    bank = context.concepts()
+    made = activations(context.network(), context.layers(), bank.pixels)
+    counted = dissection.tally_layers(made, bank)
+    chance = dissection.tally_layers(made, bank, shift=1 + len(bank.pixels) // 2)
+    images, units = len(bank.pixels), len(counted.dead)
+    categories = np.array(bank.categories)
+    context.attach("units.csv", dissection.as_csv(counted, made, bank).encode())
+
+    def scores(iou: np.ndarray) -> dict[tuple[str, str], float]:
+        labels, tops = dissection.best(iou)
+        found = {("mean_best_iou", ""): float(tops.mean())}
+        for threshold in dissection.THRESHOLDS:
+            on = tops > threshold
+            variant = "" if threshold == dissection.THRESHOLDS[0] else f"IoU {threshold}"
+            found["interpretable_units", variant] = float(on.sum())
+            found["unique_concepts", variant] = float(len(np.unique(labels[on])))
+        on = tops > dissection.THRESHOLDS[0]
+        for category in dict.fromkeys(bank.categories):
+            found["interpretable_units", category] = float((on & (categories[labels] == category)).sum())
+        return found
+
+    plain, null = scores(counted.iou()), scores(chance.iou())
+    drawn = [scores(counted.iou(counts)) for counts in resamples(dissection.GROUPS)]
+    values = []
+    for (score, variant), value in plain.items():
+        draws = np.array([d[score, variant] for d in drawn])
+        values.append(Value(score, value, float(draws.std(ddof=1)), images, variant, draws=draws))
+        if not variant:
+            values.append(Value(score, null[score, ""], float("nan"), images, "shuffled masks"))
+    reach = dissection.ceiling(counted, images * dissection.masks_of(bank).shape[2] ** 2)
+    beyond = [n for n, c in zip(bank.names, reach, strict=True) if c <= dissection.THRESHOLDS[0]]
+    reason = f"too large or too small to be detected: {', '.join(beyond)}" if beyond else ""
+    many = float(len(bank.names) - len(beyond))
+    values.append(Value("unique_concepts", many, float("nan"), images, "at most", reason))
+    dead = float(counted.dead.sum())
+    values.append(Value("dead_units", dead, float("nan"), images, reason=f"of {units} units"))
+    return values
+
+
+METRIC = Metric(
+    name="dissection",
+    version=1,
+    title="network dissection",
+    formula="units whose map, where it exceeds its 0.995 quantile, has an intersection over union above 0.05 "
+    "with a concept's masks; and how many different concepts these are",
+    source=(
+        "Bau et al. 2017, Network Dissection; Frankle & Bau 2019 (threshold 0.05; 0.04 as a variant). Union "
+        "over all images; errors by resampling 20 groups of images. A concept that takes more than a tenth "
+        "of all pixels cannot reach the threshold"
+    ),
+    scores=(
+        Score(
+            "interpretable_units", "interpretable units", "count", True, 0.0, float("inf"), "interpretability"
+        ),
+        Score("unique_concepts", "unique concepts", "count", True, 0.0, float("inf"), "interpretability"),
+        Score(
+            "mean_best_iou",
+            "units: mean best IoU",
+            "ratio",
+            True,
+            0.0,
+            1.0,
+            "interpretability",
+            verdict=True,
+            margin=0.1,
+            relative_margin=True,
+            margin_reason="a tenth of the dense parent's (lthbench's choice); a count of few units has no "
+            "power",
+        ),
+        Score("dead_units", "dead units", "count", False, 0.0, float("inf"), "interpretability"),
+    ),
+    needs=(),
+    looks=("concepts",),
+    nulls=True,
+    passes=1.0,
+    measure=measure,
+)

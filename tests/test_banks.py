@@ -1,0 +1,247 @@
+"""Banks of concepts: the made one is exact, those in files are read in their published layouts."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from lthbench import api, banked, data, plan, registry
+from lthbench.banks import _arrays, shapes
+from lthbench.errors import BadInput
+from lthbench.kinds import Bank, Images
+
+
+def backdrop(n=120, size=32, channels=3):
+    draw = np.random.Generator(np.random.PCG64(0))
+    return Images(draw.integers(0, 256, (n, channels, size, size), dtype=np.uint8), np.arange(n) % 10)
+
+
+# ------------------------------------------------------------------------------------------------ shapes
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 3), (28, 1), (64, 3)])
+def test_shapes_are_put_where_their_masks_are(size, channels):
+    given = backdrop(size=size, channels=channels)
+    made = shapes.load(None, given, 100, size, channels)
+    assert made.pixels.shape == (100, channels, size, size)
+    assert len(made.names) == len(made.categories) == 29
+    changed = (made.pixels != given.pixels[:100]).any(1)
+    masked = made.layers[:, 2] > 0
+    assert not (changed & ~masked).any()
+    assert (changed & masked).sum() > 0.9 * masked.sum()
+    assert 0.005 < masked.mean() < 0.12
+    for layer, category in enumerate(("colour", "texture", "shape", "position")):
+        shown = np.unique(made.layers[:, layer])
+        assert {made.categories[k - 1] for k in shown if k} == {category}
+    assert (made.layers[:, 0] > 0).all()
+    assert ((made.layers[:, 1] > 0) == masked).all()
+    assert not np.array_equal(given.pixels[0], made.pixels[0])
+
+
+def test_shapes_are_a_function_of_the_images_number():
+    given = backdrop()
+    first, fewer = shapes.load(None, given, 50, 32, 3), shapes.load(None, given, 20, 32, 3)
+    np.testing.assert_array_equal(first.layers[:20], fewer.layers)
+    np.testing.assert_array_equal(first.pixels[:20], fewer.pixels)
+
+
+def test_positions_are_where_they_say():
+    made = shapes.load(None, backdrop(), 100, 32, 3)
+    for k in range(100):
+        rows, columns = np.nonzero(made.layers[k, 3])
+        name = made.names[made.layers[k, 3].max() - 1]
+        assert (
+            name
+            == f"{'top' if rows.mean() < 15.5 else 'bottom'} {'left' if columns.mean() < 15.5 else 'right'}"
+        )
+
+
+def test_colours_are_the_nearest_named_ones():
+    named = np.array(list(shapes.COLOURS.values()), dtype=np.uint8).T.reshape(3, 1, 11)
+    assert shapes.colour_of(named)[0].tolist() == list(range(11))
+    near = named.astype(int) + np.where(named > 128, -8, 8)
+    assert (shapes.colour_of(near.astype(np.uint8))[0] == np.arange(11)).all()
+    assert shapes.colour_of(np.full((1, 2, 2), 250, dtype=np.uint8)).tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("shape", range(len(shapes.SHAPES)))
+def test_each_shape_has_its_own_outline(shape):
+    mine = shapes.outline(shape, 24)
+    assert 0.2 < mine.mean() < 0.95
+    for other in range(len(shapes.SHAPES)):
+        if other != shape:
+            theirs = shapes.outline(other, 24)
+            assert (mine & theirs).sum() / (mine | theirs).sum() < 0.9
+
+
+@pytest.mark.parametrize("texture", range(len(shapes.TEXTURES)))
+def test_each_texture_has_ink_and_paper(texture):
+    mine = shapes.pattern(texture, 32)
+    assert 0.25 < mine.mean() < 0.75
+    assert all((mine != shapes.pattern(t, 32)).any() for t in range(len(shapes.TEXTURES)) if t != texture)
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def photo(path, colour, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def write_broden(root):
+    """Two images in Broden's layout; the label maps of the first are at half its size."""
+    photo(root / "images/a.png", (200, 0, 0))
+    photo(root / "images/b.png", (0, 200, 0))
+    coded = np.zeros((15, 20, 3), dtype=np.uint8)
+    coded[:, :10] = (3, 1, 0)  # label 259
+    coded[:, 10:] = (2, 0, 0)
+    Image.fromarray(coded).save(root / "images/a_object.png")
+    with (root / "index.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, ["image", "split", "ih", "iw", "sh", "sw", "object", "texture"])
+        rows.writeheader()
+        rows.writerow({"image": "a.png", "split": "train", "object": "a_object.png", "texture": ""})
+        rows.writerow({"image": "b.png", "split": "train", "object": "", "texture": "1"})
+    (root / "category.csv").write_text("name,first,last,count,frequency\nobject,2,259,2,1\ntexture,1,1,1,1\n")
+    (root / "label.csv").write_text(
+        "number,name,category,frequency,coverage,syns\n1,dotted,texture(1),1,1,\n2,sky,object(1),1,1,\n"
+        "259,tree,object(1),1,1,\n"
+    )
+
+
+def test_broden_is_read_in_its_layout(tmp_path):
+    write_broden(tmp_path / "broden1_224")
+    bank = registry.get(Bank, "broden")
+    source = bank.locate((tmp_path / "nothing", tmp_path))
+    made = bank.load(source, None, 0, 12, 3)
+    assert made.names == ("dotted", "sky", "tree")
+    assert made.categories == ("texture", "object", "object")
+    a = int(np.flatnonzero(made.pixels[:, 0, 0, 0] == 200)[0])
+    objects = made.layers[a].max(0)
+    assert objects[:, :6].tolist() == [[3] * 6] * 12
+    assert objects[:, 6:].tolist() == [[2] * 6] * 12
+    assert made.layers[1 - a].max(0).tolist() == [[1] * 12] * 12
+    (tmp_path / "broden1_224/images/a_object.png").write_bytes(b"no picture")
+    with pytest.raises(BadInput, match=r"a\.png"):
+        bank.load(source, None, 0, 12, 3)
+
+
+def test_caltech101_outlines_become_masks(tmp_path):
+    root = tmp_path / "caltech101"
+    for name, folder in (("Faces", "Faces_2"), ("ant", "ant")):
+        photo(root / f"101_ObjectCategories/{name}/image_0001.jpg", (0, 0, 200))
+        (root / "Annotations" / folder).mkdir(parents=True)
+        outline = np.array([[0.0, 20.0, 20.0, 0.0], [0.0, 0.0, 30.0, 30.0]])
+        savemat(
+            root / f"Annotations/{folder}/annotation_0001.mat",
+            {"box_coord": np.array([[0, 30, 20, 40]]), "obj_contour": outline},
+        )
+    photo(root / "101_ObjectCategories/BACKGROUND_Google/image_0001.jpg", (0, 0, 0))
+    bank = registry.get(Bank, "caltech101")
+    made = bank.load(bank.locate((tmp_path,)), None, 0, 30, 1)
+    assert made.names == ("Faces", "ant")
+    assert made.pixels.shape == (2, 1, 30, 30)
+    assert sorted(layer.max() for layer in made.layers) == [1, 2]
+    for layer in made.layers[:, 0]:  # columns 20.. of 40 pixels; the middle 30 of them are kept
+        assert (layer[:, 16:] > 0).all()
+        assert not layer[:, :14].any()
+
+
+def test_voc_is_read_without_its_borders(tmp_path):
+    root = tmp_path / "VOCdevkit/VOC2012"
+    photo(root / "JPEGImages/one.jpg", (9, 9, 9))
+    (root / "SegmentationClass").mkdir()
+    numbers = np.zeros((30, 40), dtype=np.uint8)
+    numbers[:, :20], numbers[:2] = 8, 255
+    Image.fromarray(numbers).save(root / "SegmentationClass/one.png")
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/trainval.txt").write_text("one\n")
+    bank = registry.get(Bank, "voc2012")
+    made = bank.load(bank.locate((tmp_path,)), None, 0, 30, 3)
+    assert made.names[7] == "cat"
+    assert set(np.unique(made.layers)) == {0, 8}
+    assert not made.layers[0, 0, :2].any()
+
+
+@pytest.mark.parametrize(("name", "concepts"), [("camvid11", 11), ("clothing-parts59", 58)])
+def test_real_pixel_labels_are_read(name, concepts):
+    bank = registry.get(Bank, name)
+    source = bank.locate(data.folders())
+    if source is None:
+        pytest.skip(f"{name} is not on this machine")
+    made = bank.load(source, None, 40, 64, 3)
+    assert made.pixels.shape == (40, 3, 64, 64)
+    assert len(made.names) == concepts
+    assert made.layers.max() <= concepts
+    assert 0.1 < (made.layers > 0).mean() <= 1.0
+
+
+def test_arrays_that_do_not_fit_are_refused(tmp_path):
+    bank = _arrays.bank("mine", "t", "s", "l", "object", "void")
+    path = tmp_path / "mine.npz"
+    np.savez(path, data=np.zeros(1, dtype=np.uint8), offsets=np.zeros(2, dtype=np.int64))
+    with pytest.raises(BadInput, match=r"mine\.npz: has no masks, classes"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 8, 3)
+    photo(tmp_path / "x.png", (1, 2, 3))
+    content = np.frombuffer((tmp_path / "x.png").read_bytes(), dtype=np.uint8)
+    offsets, classes = np.array([0, len(content)]), np.array(["sky", "void"])
+    np.savez(path, data=content, offsets=offsets, classes=classes, masks=np.zeros((1, 9, 9), dtype=np.uint8))
+    with pytest.raises(BadInput, match="30 x 40 pixels, its mask 9 x 9"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 8, 3)
+    path.write_bytes(b"broken")
+    with pytest.raises(BadInput, match=r"mine\.npz: cannot be read"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 8, 3)
+
+
+# ----------------------------------------------------------------------------------------------- in a plan
+
+
+def concept_inputs(made):
+    return {dict(m.looks)["concepts"] for e in made.entries for m in e.measures if m.looks}
+
+
+def test_a_task_without_a_bank_measures_no_concepts_unless_one_is_named(tiny_task):
+    assert "dissection" not in api.ask(tiny_task, ["omp"]).metrics
+    with pytest.raises(BadInput, match=r"metric dissection needs a bank of concepts.*--concepts"):
+        api.ask(tiny_task, ["omp"], metrics=["dissection"])
+    asked = api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes")
+    assert "--concepts shapes" in asked.command()
+    (inputs,) = concept_inputs(plan.plan(asked, ()))
+    assert (inputs.data.name, inputs.view) == ("digits", "bank/shapes")
+    with pytest.raises(BadInput, match='no bank "shaps"'):
+        api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shaps")
+
+
+def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
+    asked = api.ask(tiny_task, ["omp"], metrics=["drift"], concepts="broden")
+    with pytest.raises(BadInput, match=r"bank of concepts broden is not in"):
+        plan.plan(asked, (tmp_path,))
+    write_broden(tmp_path / "broden1_224")
+    made = plan.plan(asked, (tmp_path,))
+    (inputs,) = concept_inputs(made)
+    assert inputs.view.startswith("bank/broden/")
+    assert made.sources[-1].name == "bank/broden"
+    again = plan.plan(asked, (), known={d.name: d for d in made.sources}, data_needed=False)
+    assert [m.key for e in again.entries for m in e.measures] == [
+        m.key for e in made.entries for m in e.measures
+    ]
+
+
+def test_a_bank_whose_masks_do_not_fit_its_images_is_refused(monkeypatch, tiny_task):
+    made = plan.plan(api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes"), ())
+    (inputs,) = concept_inputs(made)
+    shipped = registry.get(Bank, "shapes")
+    wrong = {
+        "do not fit: expected": lambda a: a._replace(layers=a.layers[:-1]),
+        "names and categories": lambda a: a._replace(names=a.names[:3]),
+    }
+    for said, change in wrong.items():
+        banked.load.cache_clear()
+        bad = dataclasses.replace(shipped, load=lambda *given, change=change: change(shipped.load(*given)))
+        monkeypatch.setitem(registry._imported, (Bank, "shapes"), bad)
+        with pytest.raises(BadInput, match=said):
+            banked.load(dataclasses.replace(inputs, images=12), 8, 1, ())
+    banked.load.cache_clear()

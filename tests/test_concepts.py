@@ -1,0 +1,207 @@
+"""Units against concepts: planted units are found, shuffled ones are not; counts by scikit-learn and brute
+force.
+"""
+
+import csv
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import jaccard_score
+from torch import nn
+
+from lthbench import composition, dissection, units
+from lthbench.errors import StepFailed
+from lthbench.kinds import Annotated
+
+NAMES = ("red", "green", "disc", "square", "left", "stripes", "dots", "sky")
+
+
+def bank(n=60, size=16, seed=0):
+    """Images whose first layer has two colours in blobs, and whose second has one of the other concepts."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    layers = np.zeros((n, 2, size, size), dtype=np.int16)
+    for k in range(n):
+        for layer, choices in ((0, (1, 2)), (1, (3, 4, 5, 6, 7, 8))):
+            y, x = draw.integers(0, size - 4, 2)
+            layers[k, layer, y : y + 4, x : x + 4] = draw.choice(choices)
+    categories = ("colour",) * 2 + ("shape",) * 6
+    return Annotated(np.zeros((n, 3, size, size), dtype=np.uint8), layers, NAMES, categories)
+
+
+def made(some, seed=0):
+    """Units: one is on at green, one at green or sky, one never changes, the others are noise."""
+    draw = np.random.Generator(np.random.PCG64(seed + 1))
+    n, _, size, _ = some.layers.shape
+    noise = draw.random((n, 6, size, size)).astype(np.float32)
+    noise[:, 0] += 10 * (some.layers[:, 0] == 2) * (draw.random((n, size, size)) < 0.35)
+    noise[:, 1] += (
+        10 * ((some.layers[:, 0] == 2) | (some.layers[:, 1] == 8)) * (draw.random((n, size, size)) < 0.2)
+    )
+    noise[:, 2] = 0.25
+    return noise
+
+
+def on(some, activations):
+    """Where each unit is on, by the definition: bool ``[units, N, size, size]``."""
+    levels = np.sort(activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1), axis=1)
+    share = int(np.ceil((1 - dissection.QUANTILE) * (levels.shape[1] - 1)))
+    return (activations > levels[:, share][None, :, None, None]).transpose(1, 0, 2, 3)
+
+
+def concepts(some):
+    return np.stack([(some.layers == k + 1).any(1) for k in range(len(some.names))])
+
+
+def test_intersection_over_union_is_that_of_scikit_learn():
+    some = bank()
+    activations = made(some)
+    found = dissection.tally(activations, some).iou()
+    for u, unit in enumerate(on(some, activations)):
+        assert unit.mean() <= dissection.QUANTILE
+        for c, concept in enumerate(concepts(some)):
+            expected = 0.0 if u == 2 else jaccard_score(concept.ravel(), unit.ravel(), zero_division=0)
+            assert found[u, c] == pytest.approx(expected)
+
+
+def test_a_planted_unit_is_found_and_a_shuffled_one_is_not():
+    some = bank()
+    activations = made(some)
+    labels, scores = dissection.best(dissection.tally(activations, some).iou())
+    assert NAMES[labels[0]] == "green"
+    assert scores[0] > 3 * scores[3:].max()
+    shuffled = dissection.tally(activations, some, shift=30)
+    assert dissection.best(shuffled.iou())[1][0] < 0.5 * scores[0]
+    assert shuffled.labelled.sum(0).tolist() == dissection.tally(activations, some).labelled.sum(0).tolist()
+
+
+def test_maps_are_enlarged_as_pictures_are():
+    """A unit on a coarse grid is compared at the masks' size, bilinear, with corners that are not aligned."""
+    grid = np.random.Generator(np.random.PCG64(0)).random((5, 2, 4, 4)).astype(np.float32)
+    ((_, first), *_) = dissection.active(grid, np.array([0.5, 0.5], dtype=np.float32), 16)
+    from PIL import Image
+
+    for unit in range(2):
+        large = np.asarray(Image.fromarray(grid[0, unit]).resize((16, 16), Image.Resampling.BILINEAR))
+        near = np.abs(large - 0.5) > 1e-5
+        assert (first[unit] == (large > 0.5))[near].all()
+
+
+def test_dead_units_detect_nothing():
+    some = bank()
+    counted = dissection.tally(made(some), some)
+    assert counted.dead.tolist() == [False, False, True, False, False, False]
+    assert not counted.iou()[2].any()
+
+
+def test_groups_of_images_weigh_as_they_are_drawn():
+    some = bank()
+    activations = made(some)
+    counted = dissection.tally(activations, some)
+    twice = np.zeros(dissection.GROUPS)
+    twice[3] = 2
+    one = np.arange(60) % dissection.GROUPS == 3
+    unit, concept = on(some, activations)[0][one], concepts(some)[1][one]
+    assert counted.iou(twice)[0, 1] == pytest.approx(jaccard_score(concept.ravel(), unit.ravel()))
+
+
+def test_the_ceiling_is_what_a_perfect_unit_reaches():
+    some = bank()
+    reach = dissection.ceiling(dissection.tally(made(some), some), some.layers[:, 0].size)
+    share = concepts(some).mean((1, 2, 3))
+    assert reach == pytest.approx(np.minimum(share / 0.005, 0.005 / share))
+    assert (dissection.tally(made(some), some).iou() <= reach * 1.05).all()
+
+
+def test_the_csv_has_the_columns_of_netdissect():
+    some = bank()
+    activations = {"a": made(some), "b": made(some)[:, :2]}
+    counted = dissection.tally_layers(activations, some)
+    rows = list(csv.DictReader(io.StringIO(dissection.as_csv(counted, activations, some))))
+    assert [(r["layer"], r["unit"]) for r in rows] == [
+        *(("a", str(k)) for k in range(1, 7)),
+        ("b", "1"),
+        ("b", "2"),
+    ]
+    first = rows[0]
+    assert (first["category"], first["label"], first["dead"]) == ("colour", "green", "0")
+    counts = [int(first[name]) for name in ("truth", "activation", "intersect")]
+    assert float(first["iou"]) == pytest.approx(counts[2] / (counts[0] + counts[1] - counts[2]), rel=1e-5)
+    assert (rows[6]["score"], rows[6]["label"]) == (first["score"], first["label"])
+
+
+# ------------------------------------------------------------------------------------------ compositions
+
+
+def brute_force(some, unit):
+    """The best intersection over union of all formulas ``(a op b) op c``, by length."""
+    masks = concepts(some).reshape(len(some.names), -1)
+    ops = (np.logical_or, np.logical_and, lambda a, b: a & ~b)
+
+    def iou(formula):
+        return (formula & unit).sum() / max((formula | unit).sum(), 1)
+
+    pairs = [op(masks[a], masks[b]) for a, b in itertools.permutations(range(8), 2) for op in ops]
+    best = {1: max(map(iou, masks)), 2: max(map(iou, pairs))}
+    best[3] = max(best[2], *(iou(op(pair, mask)) for pair in pairs for mask in masks for op in ops))
+    return best
+
+
+def test_beam_search_finds_what_brute_force_does():
+    some = bank(n=45, size=12)
+    activations = made(some)
+    packed = composition.Packed(activations, some)
+    for u, unit in enumerate(on(some, activations)):
+        found, best = composition.search(packed, u), brute_force(some, unit.ravel())
+        assert found[1].iou == pytest.approx(best[1])
+        for length in (2, 3):
+            assert found[length].iou <= best[length] + 1e-12
+            # A unit of noise has many formulas of about the same worth: there the beam may miss the best.
+            assert found[length].iou >= best[length] - (1e-3 if u < 2 else 0.02)
+            assert found[length].iou >= found[length - 1].iou
+
+
+def test_a_planted_formula_is_written_out():
+    some = bank(n=200)
+    packed = composition.Packed(made(some), some)
+    text = composition.search(packed, 1)[2].text
+    assert text in ("(green OR sky)", "(sky OR green)")
+
+
+def test_counts_by_group_add_up_to_the_formula():
+    some = bank(n=50, size=10)  # pixels that fill no whole word
+    packed = composition.Packed(made(some), some)
+    for unit in (0, 1, 4):
+        formula = composition.search(packed, unit)[3]
+        inside, either = composition.by_group(packed, unit, formula)
+        assert inside.shape == (dissection.GROUPS,)
+        assert inside.sum() / either.sum() == pytest.approx(formula.iou)
+
+
+def test_a_bank_without_a_concept_in_any_image_is_no_formula():
+    some = bank()
+    empty = some._replace(layers=np.zeros_like(some.layers))
+    packed = composition.Packed(made(some), empty)
+    assert composition.search(packed, 0)[3].iou == 0.0
+
+
+# -------------------------------------------------------------------------------------------- activations
+
+
+def test_activations_are_those_of_the_layers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()).eval()
+    model.requires_grad_(False)
+    pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (70, 3, 9, 9), dtype=np.uint8)
+    found = units.activations(model, ("1", "2"), pixels)
+    x = torch.from_numpy(pixels).float() / 255
+    np.testing.assert_allclose(found["1"], model[:2](x), atol=1e-6)
+    np.testing.assert_allclose(found["2"], model[:3](x), atol=1e-6)
+    for layer, said in (("9", "no layer '9'"), ("3", "'3' has no grid")):
+        with pytest.raises(StepFailed, match=said):
+            units.activations(model, (layer,), pixels)
+    model[0].bias[1] = float("nan")
+    with pytest.raises(StepFailed, match="not finite"):
+        units.activations(model, ("1",), pixels)
