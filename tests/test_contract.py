@@ -13,13 +13,8 @@ from lthbench.contract.broken import Broken, Skipped
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 METHODS = [m for m in registry.names(Method) if m != "dense"]
-#: All but AutoAttack, which takes minutes for a batch and a package of its own (tests/test_attacks.py), and
-#: those of concepts, for which the small task has no bank (tests/test_concepts.py).
-METRICS = [
-    m.name
-    for m in registry.every(Metric)
-    if m.name != "autoattack" and "concepts" not in (*m.needs, *m.looks)
-]
+#: All but AutoAttack, which takes minutes for a batch and a package of its own (tests/test_attacks.py).
+METRICS = [m for m in registry.names(Metric) if m != "autoattack"]
 
 
 def checked(check, *given):

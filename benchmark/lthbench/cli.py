@@ -161,12 +161,14 @@ def _listing(plural: str, kind: str, summary: str) -> None:
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
     @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
     def listing(name: str | None, as_json: bool, data: Path | None) -> None:
-        from lthbench import listings
+        from lthbench import listings, registry
 
         found = listings.describe(kind, name, data) if name else listings.every(kind, data)
         click.echo(
             json.dumps(found, indent=1, ensure_ascii=False) if as_json else listings.text(found, plural)
         )
+        for what, why in registry.unusable().items():
+            click.echo(f"not usable: {what}: {why}", err=True)
 
 
 for _plural, _kind, _summary in (

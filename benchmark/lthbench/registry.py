@@ -59,7 +59,7 @@ def get(kind: type[K], name: str) -> K:
         module = importlib.import_module(f"lthbench.{folder}.{found.replace('-', '_')}")
         record = _record(kind, attribute, found, module, f"lthbench.{folder}")
     else:
-        record = _from_package(kind, attribute, found, _entry_points(folder)[found])
+        record = _from_package(kind, attribute, found)
     _imported[kind, found] = record
     return record
 
@@ -84,6 +84,9 @@ def every(kind: type[K]) -> list[K]:
 def unusable() -> dict[str, str]:
     """Why plug-ins of other packages cannot be used, by kind and name: of those that were tried."""
     for kind, (folder, _) in _FOLDERS.items():
+        for name in sorted(_entry_points(folder).keys() & _shipped(folder)):
+            where, noun = _package(_entry_points(folder)[name]), folder.removesuffix("s")
+            _unusable[f"{noun} {name}"] = f"{where}: {name} is the name of one that ships; give it another."
         if _entry_points(folder):
             every(kind)
     return dict(_unusable)
@@ -91,8 +94,7 @@ def unusable() -> dict[str, str]:
 
 def packaged(kind: type[Any]) -> dict[str, str]:
     """The plug-ins of a kind that other packages offer, and which package, with its version. Imports none."""
-    points = _entry_points(_FOLDERS[kind][0])
-    return {n: f"{p.dist.name} {p.dist.version}" if p.dist else p.value for n, p in points.items()}
+    return {name: _package(point) for name, point in _entry_points(_FOLDERS[kind][0]).items()}
 
 
 def kinds_in(path: Path) -> list[type[Any]]:
@@ -192,15 +194,26 @@ def _entry_points(folder: str) -> dict[str, metadata.EntryPoint]:
     return {p.name: p for p in metadata.entry_points(group=f"lthbench.{folder}")}
 
 
-def _from_package(kind: type[K], attribute: str, name: str, point: metadata.EntryPoint) -> K:
+def _from_package(kind: type[K], attribute: str, name: str) -> K:
     """The plug-in that another package offers. Raises BadInput, naming the package, for one of no use."""
-    where = f"{point.dist.name} {point.dist.version}" if point.dist else "a package"
+    folder, _ = _FOLDERS[kind]
+    point = _entry_points(folder)[name]
+    offering = sorted({_package(p) for p in metadata.entry_points(group=f"lthbench.{folder}", name=name)})
+    if len(offering) > 1:
+        noun = folder.removesuffix("s")
+        raise BadInput(f"{' and '.join(offering)} both offer a {noun} {name}; uninstall one of them.")
+    where = offering[0]
     try:
         loaded = point.load()
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}"
         raise BadInput(f"{where}: {point.value} cannot be imported: {said}") from error
     return _record(kind, attribute, name, loaded, f"{where}: {point.value}")
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    """The package that an entry point is of, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def _source_hash(point: metadata.EntryPoint) -> str:

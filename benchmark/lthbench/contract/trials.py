@@ -50,7 +50,8 @@ def small_task() -> Task:
     )
     budget = dataclasses.replace(quick, rewind_epoch=1, train=recipe, finetune=finetune, evaluate=looked)
     grid = dataclasses.replace(task.grid, rate=0.5, max_rounds=4, rounds=(1, 3), seeds=1, budget="quick")
-    return dataclasses.replace(task, name="trial", grid=grid, budget={"quick": budget})
+    sets = dataclasses.replace(task.data, concepts="shapes")
+    return dataclasses.replace(task, name="trial", data=sets, grid=grid, budget={"quick": budget})
 
 
 class Trial:
