@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import data, registry, table, task
+from lthbench import data, fetch, registry, table, task
 from lthbench.engines.local import Local
 from lthbench.errors import BadInput, Damaged
 from lthbench.estimate import Estimate, estimate, learned_rates
@@ -308,17 +308,15 @@ def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
     return data.folders(folder)
 
 
-def download(asked: Request, places: tuple[Path, ...]) -> list[str]:
+def download(
+    asked: Request, places: tuple[Path, ...], told: fetch.Told = lambda name, done, total: None
+) -> list[str]:
     """Fetch the data sets of a request that are not there into the user's cache. Returns their names."""
     fetched = []
     for name in (asked.task.data.dataset, *asked.task.data.ood):
         dataset = registry.get(Dataset, name)
         if dataset.locate(places) is None:
-            if dataset.download is None:
-                raise BadInput(f"data set {name} cannot be downloaded. {dataset.obtain}")
-            folder = data.default_folder()
-            folder.mkdir(parents=True, exist_ok=True)
-            dataset.download(folder)
+            fetch.obtain(dataset, data.default_folder(), told)
             fetched.append(name)
     return fetched
 
@@ -332,7 +330,7 @@ def check_device(device: str) -> None:
 
 def resolve(device: str) -> str:
     """The device to use: ``auto`` is a CUDA device where one is, else the CPU."""
-    if device == "cpu" or (device == "auto" and not _nvidia_driver()):
+    if device == "cpu" or (device == "auto" and not nvidia_driver()):
         return "cpu"
     import torch
 
@@ -343,7 +341,7 @@ def resolve(device: str) -> str:
     raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
 
 
-def _nvidia_driver() -> bool:
+def nvidia_driver() -> bool:
     """Whether an NVIDIA driver can be loaded: cheap to ask, and spares most the import of torch."""
     import ctypes
 

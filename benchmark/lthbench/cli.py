@@ -15,6 +15,8 @@ from click.core import ParameterSource
 from lthbench import __version__
 from lthbench.commands.check import check
 from lthbench.commands.compare import compare
+from lthbench.commands.data import data
+from lthbench.commands.doctor import doctor
 from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
 from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options, result_options
@@ -188,7 +190,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (score, check, report, explain, compare, gate, submit, verify):
+for _command in (score, check, data, doctor, report, explain, compare, gate, submit, verify):
     cli.add_command(_command)
 
 
