@@ -20,6 +20,7 @@ LAYERS = [
     ["argument", "merge"],
     ["registry", "task"],
     ["store", "data", "corruptions", "fetch", "networks", "imagefiles"],
+    ["banked", "banks"],
     ["masks", "scoring"],
     ["checkpoints", "naming"],
     ["maps"],
@@ -27,7 +28,9 @@ LAYERS = [
     ["train", "plan"],
     ["costs"],
     ["attacks", "corrupted", "curvature", "imputer"],
-    ["faithfulness", "lime", "saliency"],
+    ["faithfulness", "lime", "saliency", "units"],
+    ["dissection"],
+    ["composition"],
     ["predict", "architectures", "datasets", "methods", "metrics"],
     ["context", "runner", "table"],
     ["engines"],
@@ -41,7 +44,7 @@ LAYERS = [
     ["__main__"],
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
-PLUGINS = ("architectures", "datasets", "methods", "metrics", "corruptions")
+PLUGINS = ("architectures", "banks", "datasets", "methods", "metrics", "corruptions")
 
 
 def modules():

@@ -90,7 +90,9 @@ def test_one_dense_network_has_nobody_to_agree_with(tmp_path, tiny_task):
     store = Store(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
-    rows = table.build(made, store, {}).query("method == 'dense' and variant == ''")
+    assert made.request.metrics == ("accuracy", "agreement")  # accuracy gates it
+    found = table.build(made, store, {}).query("method == 'dense' and variant == ''")
+    rows = found[found["metric"] == "agreement"]
     assert rows["value"].isna().all()
     assert rows["reason"].str.contains("two seeds").all()
 

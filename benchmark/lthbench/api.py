@@ -17,6 +17,7 @@ from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, network, plan, request
 from lthbench.progress import Course, listen
 from lthbench.spec import (
+    Explain,
     Given,
     Measure,
     Predict,
@@ -252,6 +253,9 @@ def missing(made: Plan, store: Store) -> list[Step]:
                     stack.extend(step.needs())
 
     ask(m for e in made.entries for m in e.scored())
+    first = made.request.seeds[0]  # whose maps a report shows
+    shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
+    ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]

@@ -13,7 +13,11 @@ Named = Callable[[str], str]
 def why(matches: Sequence[Match], named: Named) -> str:
     """Why not all of these scores of one network match; ``named`` gives a score's title. "" if all do."""
     parts = []
-    for finding, said in (("degenerate", "it is degenerate"), ("failed", "it failed")):
+    for finding, said in (
+        ("degenerate", "it is degenerate"),
+        ("failed", "it failed"),
+        ("gated", "it lost its accuracy"),
+    ):
         reasons = [m.reason for m in matches if m.finding == finding]
         if reasons:
             parts.append(f"{said}: {'; '.join(dict.fromkeys(reasons))}")

@@ -17,8 +17,8 @@ from lthbench.dissection import GROUPS, active, masks_of, thresholds
 from lthbench.kinds import Annotated
 from lthbench.scoring import Floats
 
-#: Formulas that are kept at each length, the longest length, and concepts that are tried: those that match
-#: best alone.
+#: Formulas that are kept at each length, the longest length, and
+#: concepts that are tried: those that match best alone.
 BEAM, LENGTH, CANDIDATES = 5, 3, 50
 
 Words = NDArray[np.uint64]

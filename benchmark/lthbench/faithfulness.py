@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lthbench.corrupted import at_once
+from lthbench.errors import StepFailed
 from lthbench.imputer import imputed
 from lthbench.maps import ranked
 from lthbench.scoring import Floats
@@ -106,7 +107,10 @@ def regions(
     rows, columns = -(-height // side), -(-width // side)
     padded = np.zeros((n, rows * side, columns * side))
     padded[:, :height, :width] = np.nan_to_num(np.abs(maps), nan=0.0)
+    covered = np.zeros((rows * side, columns * side))
+    covered[:height, :width] = 1.0
     sums = padded.reshape(n, rows, side, columns, side).sum((2, 4))
+    sums = sums / covered.reshape(rows, side, columns, side).sum((1, 3))
     order = torch.from_numpy(ranked(sums)).to(images.device)
     squares = torch.arange(rows * columns, device=images.device).reshape(rows, columns)
     squares = squares.repeat_interleave(side, 0).repeat_interleave(side, 1)[:height, :width].reshape(-1)
@@ -174,8 +178,14 @@ def _each(
     """A number for each image from its logits, in batches."""
     size = at_once(images.device, *images.shape[2:])
     parts = [
-        take(model(x.contiguous(memory_format=torch.channels_last)), y)
+        take(_checked(model(x.contiguous(memory_format=torch.channels_last))), y)
         for x, y in zip(torch.split(images, size), torch.split(labels, size), strict=True)
     ]
     found: Floats = torch.cat(parts).double().cpu().numpy()
     return found
+
+
+def _checked(logits: torch.Tensor) -> torch.Tensor:
+    if not bool(torch.isfinite(logits).all()):
+        raise StepFailed("the network's logits on perturbed images are not finite")
+    return logits

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lthbench.corrupted import at_once
+from lthbench.errors import StepFailed
 from lthbench.scoring import Floats
 
 #: Perturbed copies of each image, the whole image first.
@@ -49,13 +50,15 @@ class Linear(NamedTuple):
 
     ``fidelity`` is the mean squared residual over the copies; ``scaled`` the same over the variance of the
     probability (1 - R^2; NaN where it is constant); ``stability`` the mean squared distance of refitted
-    coefficients from the first; ``per_segment`` the same over the number of segments. Lower is better.
+    coefficients from the first; ``per_segment`` the same over the number of segments, ``moved`` that over the
+    variance of the probability. Lower is better.
     """
 
     fidelity: Floats
     scaled: Floats
     stability: Floats
     per_segment: Floats
+    moved: Floats
 
 
 _prepared: dict[str, Prepared] = {}
@@ -123,6 +126,8 @@ def probabilities(
         copies = x * part[:, where][:, None]
         parts.append(model(copies.contiguous(memory_format=torch.channels_last)))
     logits = torch.cat(parts).double()
+    if not bool(torch.isfinite(logits).all()):
+        raise StepFailed("the network's logits on perturbed images are not finite")
     found: Floats = logits.softmax(1)[:, logits[0].argmax()].cpu().numpy()
     return found
 
@@ -140,8 +145,9 @@ def fitted(prepared: Prepared, outputs: Floats) -> Linear:
     for centre in prepared.centres.T:
         again, _ = ridge(masks, outputs, weights_around(masks, centre))
         moved += ((again - coefficients) ** 2).sum(1) / prepared.centres.shape[1]
-    scaled = np.where(varies, fidelity / np.where(varies, spread, 1.0), np.nan)
-    return Linear(fidelity, scaled, moved, moved / prepared.counts)
+    each = np.where(varies, spread, np.nan)
+    per_segment = moved / prepared.counts
+    return Linear(fidelity, fidelity / each, moved, per_segment, per_segment / each)
 
 
 def weights_around(masks: Floats, centre: NDArray[np.int64]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def gini(maps: NDArray[np.floating]) -> Floats:
 
 def random_maps(shape: tuple[int, ...], draw: int = 0) -> Floats:
     """Maps of independent uniform values, always the same: what attribution by chance looks like."""
-    return np.random.Generator(np.random.PCG64(draw)).random(shape)
+    return np.random.Generator(np.random.PCG64([draw, len(shape)])).random(shape)
 
 
 def ranked(maps: NDArray[np.floating], draw: int = 0) -> NDArray[np.int64]:
@@ -82,16 +83,16 @@ def spearman(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> Floats
 def overlap(ours: NDArray[np.floating], theirs: NDArray[np.floating], share: float) -> Floats:
     """Intersection over union of the ``share`` most relevant pixels (at least one); NaN if undefined.
 
-    Ties are broken differently for the two: maps of mostly zeros must not agree by that.
+    Pixels at zero are not relevant and do not count: maps of mostly zeros must not agree by these.
     """
     k = top_count(ours[0].size, share)
-    n = len(ours)
-    chosen = np.zeros((2, n, ours[0].size), dtype=bool)
+    chosen = np.zeros((2, len(ours), ours[0].size), dtype=bool)
     for place, maps in enumerate((ours, theirs)):
-        np.put_along_axis(chosen[place], ranked(maps, place)[:, :k], True, 1)
-    shared = (chosen[0] & chosen[1]).sum(1)
+        np.put_along_axis(chosen[place], ranked(maps)[:, :k], True, 1)
+        chosen[place] &= scaled(maps) > 0
+    shared, either = (chosen[0] & chosen[1]).sum(1), (chosen[0] | chosen[1]).sum(1)
     undefined = np.isnan(scaled(ours)).any(1) | np.isnan(scaled(theirs)).any(1)
-    return np.where(undefined, np.nan, shared / (2 * k - shared))
+    return np.where(undefined, np.nan, shared / np.maximum(either, 1))
 
 
 def top_count(pixels: int, share: float) -> int:
@@ -108,8 +109,19 @@ def overlap_by_chance(pixels: int, share: float) -> float:
     return float((hypergeom.pmf(shared, pixels, k, k) * shared / (2 * k - shared)).sum())
 
 
+def _stretched(maps: NDArray[np.floating]) -> Floats:
+    """Maps in their own shape, from 0 at their least relevant pixel to 1; NaN for zeros or NaN, or no
+    contrast.
+    """
+    flat = scaled(maps)
+    low = flat.min(1, keepdims=True)
+    spread = flat.max(1, keepdims=True) - low
+    found: Floats = ((flat - low) / np.where(spread > 0, spread, np.nan)).reshape(maps.shape)
+    return found
+
+
 def similarity(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> Floats:
-    """The structural similarity of two maps of each image, scaled to [0, 1]; NaN if undefined.
+    """The structural similarity of two maps of each image, from their least to their most; NaN if undefined.
 
     Wang et al. 2004, by scikit-image: windows of 7 x 7, or the largest odd size that fits the map.
     """
@@ -118,8 +130,9 @@ def similarity(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> Floa
     shape = ours.shape
     window = min(7, min(shape[1:]) - 1 + min(shape[1:]) % 2)
     found = np.full(len(ours), np.nan)
-    pairs = zip(scaled(ours).reshape(shape), scaled(theirs).reshape(shape), strict=True)
+    pairs = zip(_stretched(ours), _stretched(theirs), strict=True)
     for place, (a, b) in enumerate(pairs):
         if window > 1 and np.isfinite(a).all() and np.isfinite(b).all():
-            found[place] = structural_similarity(a, b, win_size=window, data_range=1.0)  # type: ignore[no-untyped-call]
+            compare: Any = structural_similarity
+            found[place] = compare(a, b, win_size=window, data_range=1.0)
     return found

@@ -53,6 +53,9 @@ def merged(group: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> tuple[pd.Dat
         combined[part] = list(dict.fromkeys(v for _, facts in group for v in facts[part]))
     for part in ("masks", "networks"):
         combined[part] = {k: v for _, facts in group for k, v in facts[part].items()}
+    pictures = [p for _, facts in group for p in facts.get("pictures", ())]
+    if pictures:
+        combined["pictures"] = pictures
     unlike = [e for _, facts in group for e in facts["environments"]]
     combined["environments"] = [e for i, e in enumerate(unlike) if e not in unlike[:i]]
     spent: dict[str, float] = {}

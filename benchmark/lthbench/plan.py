@@ -203,6 +203,9 @@ def request(
         if metric is not None and metric.package and importlib.util.find_spec(metric.package) is None:
             how = f"pip install 'lthbench[{metric.extra}]'"
             faults.append(f"metric {metric.name} needs the package {metric.package}: {how}")
+    judged = any(m is not None and m.scores[0].group == "interpretability" for m in chosen)
+    if judged and not any(m is not None and m.name == "accuracy" for m in chosen):
+        chosen = [registry.get(Metric, "accuracy"), *chosen]  # what gates them: see ``table``
     attempt(Architecture, task.architecture)
     budget = task.grid.budget if budget is None else budget
     if budget not in task.budget:

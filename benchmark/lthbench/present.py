@@ -26,17 +26,17 @@ def number(value: float, unit: str) -> str:
         return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
-    if abs(value) >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2g}" if 0 < abs(value) < 0.0005 else f"{value:.3f}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def measured(mean: float, spread: float, unit: str) -> str:
     """A mean with its standard deviation over seeds, where there is one."""
     if math.isnan(spread):
         return number(mean, unit)
-    if unit not in (*PERCENT, *COUNTS) and abs(spread) < 0.0005 <= abs(mean):
-        return f"{number(mean, unit)} ± 0.000"  # no more figures than the mean has
+    if unit not in (*PERCENT, *COUNTS) and 0.01 <= abs(mean) < 10:
+        return f"{number(mean, unit)} ± {spread:.3f}"  # no more figures than the mean has
     return f"{number(mean, unit)} ± {number(spread, unit)}"
 
 

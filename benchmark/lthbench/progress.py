@@ -101,6 +101,8 @@ class Course:
                 return f"train {self.labels.get(step.key, '')}"
         if isinstance(last, Prune):
             return f"prune {self.labels.get(last.key, '')}"
+        if job.name.startswith("control "):
+            return self.doing(last)
         if job.name.startswith("score "):
             return f"score {self.labels.get(job.name.removeprefix('score '), '')}"
         return type(last).__name__.lower()

@@ -86,7 +86,7 @@ class Runner:
                 except torch.cuda.OutOfMemoryError:
                     failed[step.key] = "the device ran out of memory"
                 except Exception as error:
-                    if not isinstance(step, Prune | Measure):  # those two run the code of plug-ins
+                    if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
                         raise
                     failed[step.key] = f"{type(error).__name__}: {error}"
                 self._log(step, started, failed.get(step.key, ""))

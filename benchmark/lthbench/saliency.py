@@ -103,7 +103,12 @@ def gradcam(model: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor
         module = model.get_submodule(layer)
     except AttributeError as error:
         raise StepFailed(f"the network has no layer {layer!r} for Grad-CAM") from error
-    cam = LayerGradCam(model, module).attribute(x, target=classes, relu_attributions=True)
+    try:
+        cam = LayerGradCam(model, module).attribute(x, target=classes, relu_attributions=True)
+    except (AssertionError, RuntimeError, IndexError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise StepFailed(f"layer {layer!r} cannot be explained by Grad-CAM: {error}") from error
     if not isinstance(cam, torch.Tensor) or cam.dim() != 4:
         raise StepFailed(f"layer {layer!r} has no grid: Grad-CAM needs one")
     return cam[:, 0]

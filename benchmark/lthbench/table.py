@@ -96,7 +96,8 @@ def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> l
     notes += _at_chance(plan, rows)
     if notes and entry.method != "dense":
         why = "; ".join(dict.fromkeys(notes))
-        rows = [{**r, "status": "degenerate", "reason": why} if r["status"] == "ok" else r for r in rows]
+        for row in (r for r in rows if r["status"] == "ok"):
+            row["status"], row["reason"] = "degenerate", "; ".join(filter(None, (why, row["reason"])))
     return rows
 
 
@@ -104,7 +105,7 @@ def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
     """Mark the interpretability scores of networks that have lost much of what there is to interpret.
 
     Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
-    gate is half of what the dense parent of the seed has above chance; without accuracies there is none.
+    gate is half of what the dense parent of the seed has above chance; without accuracies none gets through.
     """
     chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
     accuracies = {
@@ -115,9 +116,11 @@ def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
     for row in rows:
         own = accuracies.get((row["method"], row["sparsity"], row["seed"]), math.nan)
         bar = chance + 0.5 * (accuracies.get(("dense", 0.0, row["seed"]), math.nan) - chance)
-        if row["group"] == "interpretability" and row["status"] == "ok" and own < bar:
+        if row["group"] == "interpretability" and row["status"] == "ok" and not own >= bar:
             row["status"] = "gated"
             why = f"accuracy {own:.3f} is below the gate, {bar:.3f}: not comparable with dense"
+            if math.isnan(own) or math.isnan(bar):
+                why = "without its accuracy, or that of dense, it cannot be compared with dense"
             row["reason"] = "; ".join(filter(None, (row["reason"], why)))
 
 
@@ -129,6 +132,11 @@ def _controls(
     own = {r["score"]: r for r in rows if r["variant"] == ""}
     for name, measure in entry.controls:
         if measure.key in failures or not store.has(measure):
+            why = {"status": "failed" if measure.key in failures else "missing", "step": measure.key}
+            empty = {"value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
+            reason = failures.get(measure.key, "not run")
+            same = [row for row in own.values() if row["metric"] == measure.metric]
+            found += [{**row, **empty, **why, "reason": reason, "variant": name} for row in same]
             continue
         result = json.loads(store.read(measure, "scores.json"))
         for value in result["values"]:
@@ -305,6 +313,7 @@ def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path
     publish(written[0], as_csv(table))
     plain = {name: fact for name, fact in facts.items() if name != "pictures"}
     publish(written[1], (json.dumps(plain, indent=1) + "\n").encode())
+    (folder / PICTURES).unlink(missing_ok=True)  # those of an earlier run are of other networks
     if "pictures" in facts:
         written.append(folder / PICTURES)
         publish(written[-1], (json.dumps(facts["pictures"], indent=1) + "\n").encode())
@@ -350,7 +359,9 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if pictures.is_file():
         try:
             facts["pictures"] = json.loads(pictures.read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not all({"kind", "title", "text", "image"} <= set(p) for p in facts["pictures"]):
+                raise ValueError("a picture lacks a part")
+        except (ValueError, TypeError) as error:
             raise BadInput(f"{pictures}: cannot be read as pictures of a run.") from error
     if schema != SCHEMA:
         raise BadInput(

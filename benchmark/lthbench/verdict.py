@@ -33,7 +33,7 @@ HEADLINE = "noninferior"
 ONE_SEED = "paper"
 
 #: What is found of a score: see ``Match``.
-FINDINGS = ("matches", "worse", "not shown", "undecided", "failed", "degenerate")
+FINDINGS = ("matches", "worse", "not shown", "undecided", "failed", "gated", "degenerate")
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Match:
     ``shortfall`` is how much worse the mean is than the dense mean (negative: better), and ``allowed`` how
     much worse it may be, in the score's unit. ``finding`` is one of ``FINDINGS``: it matches; it is worse by
     more than allowed (and, where that is tested, not by chance); it is not shown to hold, though it may; that
-    cannot be said; it was not measured; or the network is degenerate. By the rule ``noninferior``: ``bound``
-    is what the true shortfall is below, at 95 %; ``p`` is the p-value and ``holm`` the same after Holm's
-    correction; ``seeds_needed`` is how many seeds would show it if these are typical (0: unknown, or more
-    than 100).
+    cannot be said; it was not measured; its accuracy is below the gate of scores of interpretability; or the
+    network is degenerate. By the rule ``noninferior``: ``bound`` is what the true shortfall is below, at 95
+    %; ``p`` is the p-value and ``holm`` the same after Holm's correction; ``seeds_needed`` is how many seeds
+    would show it if these are typical (0: unknown, or more than 100).
     """
 
     method: str
@@ -253,7 +253,8 @@ def _match(scores: _Scores, method: str, sparsity: float, aspect: Aspect, rule: 
     if not wanted or any(math.isnan(r.value) for r in parent):
         return match(None, "undecided", f"{aspect.score} of the dense parent is not measured")
     if bad:
-        return match(False, "failed", str(bad[0].reason) or "not measured")
+        gated = all(r.status == "gated" for r in bad)
+        return match(False, "gated" if gated else "failed", str(bad[0].reason) or "not measured")
     if seeds != wanted:
         return match(False, "failed", f"measured for {len(seeds & wanted)} of {len(wanted)} seeds")
     if undecided:

@@ -30,7 +30,11 @@ def measure(context: Context) -> list[Value]:
             values.append(defined_value(f"{kind}_iou", overlap(a, b, share), lack, variant=variant))
         chance = overlap_by_chance(a[0].size, SHARES[0])
         values.append(Value(f"{kind}_iou", chance, float("nan"), len(a), "chance"))
-        values.append(defined_value(f"{kind}_ssim", similarity(a, b), "a map of zeros, none, or too small"))
+        small = min(a.shape[1:]) < 3
+        lack = (
+            f"a grid of {a.shape[1]} x {a.shape[2]}, too small for windows" if small else "a map of one value"
+        )
+        values.append(defined_value(f"{kind}_ssim", similarity(a, b), lack))
     return values
 
 
@@ -44,7 +48,7 @@ def _scores(kind: str, title: str) -> tuple[Score, ...]:
 
 METRIC = Metric(
     name="agreement",
-    version=1,
+    version=2,
     title="agreement of saliency maps with the dense parent",
     formula="Spearman correlation; intersection over union of the 10 % most relevant pixels; SSIM",
     source=(

@@ -55,7 +55,7 @@ def _scores(kind: str, title: str) -> tuple[Score, ...]:
 
 METRIC = Metric(
     name="deletion",
-    version=1,
+    version=2,
     title="deletion, insertion and region perturbation",
     formula="area under p(label) as the most relevant pixels turn black, or appear on a blurred image, in 20 "
     "steps; AOPC: 1/(L+1) sum_k p(0) - p(k), squares turning black",

@@ -21,17 +21,28 @@ def measure(context: Context) -> list[Value]:
         ("gradcam_gini", ""): maps.gradcam,
     }
     values = [defined_value(s, gini(m), "a map of zeros or none", variant=v) for (s, v), m in shown.items()]
-    for score, kind in (("gradient_gini", maps.gradient), ("gradcam_gini", maps.gradcam)):
+    for score, kind in (
+        ("gradient_gini", maps.gradient),
+        ("ig_gini", maps.ig),
+        ("gradcam_gini", maps.gradcam),
+    ):
         values.append(defined_value(score, gini(random_maps(kind.shape)), "", variant="random attribution"))
     gaps = maps.gaps.astype(np.float64)
     values.append(defined_value("ig_gap", gaps, "no finite gap"))
-    values.append(defined_value("ig_gap", (gaps > 0.05).astype(np.float64), "", variant="share above 5 %"))
+    values.append(
+        defined_value(
+            "ig_gap",
+            np.where(np.isnan(gaps), np.nan, gaps > 0.05),
+            "no finite gap",
+            variant="share above 5 %",
+        )
+    )
     return values
 
 
 METRIC = Metric(
     name="gini",
-    version=1,
+    version=2,
     title="sparsity of saliency maps",
     formula="Gini index of |map|: sum_i (2i - n - 1) v_(i) / (n sum v), v ascending; 0 is even, 1 - 1/n one "
     "pixel",

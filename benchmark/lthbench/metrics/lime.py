@@ -20,13 +20,14 @@ def measure(context: Context) -> list[Value]:
         mean_value("lime_fidelity", found.fidelity),
         defined_value("lime_unexplained", found.scaled, _LACK),
         mean_value("lime_stability", found.stability),
-        mean_value("lime_stability_per_segment", found.per_segment),
+        mean_value("lime_stability", found.per_segment)._replace(variant="per segment"),
+        defined_value("lime_instability", found.moved, _LACK),
     ]
 
 
 METRIC = Metric(
     name="lime",
-    version=1,
+    version=2,
     title="linear explanations (LIME)",
     formula="fidelity: mean squared residual of a weighted ridge regression of p(own top class) on "
     "superpixels, 1,000 copies; unexplained: fidelity / variance; stability: mean squared change of its "
@@ -53,9 +54,9 @@ METRIC = Metric(
             "lime_stability", "LIME stability", "probability²", False, 0.0, float("inf"), "interpretability"
         ),
         Score(
-            "lime_stability_per_segment",
-            "LIME stability / segment",
-            "probability²",
+            "lime_instability",
+            "LIME instability",
+            "ratio",
             False,
             0.0,
             float("inf"),

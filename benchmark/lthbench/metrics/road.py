@@ -79,7 +79,7 @@ def _scores(kind: str, title: str) -> tuple[Score, ...]:
 
 METRIC = Metric(
     name="road",
-    version=1,
+    version=2,
     title="faithfulness of saliency maps (ROAD)",
     formula="area between the accuracies after removing the least and the most relevant pixels (LeRF - "
     "MoRF), 10 to 90 %, imputed by neighbours plus noise 0.01 x 3 draws; AOPC: mean over k of accuracy(0) - "

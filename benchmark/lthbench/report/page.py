@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import present
-from lthbench.report import explorer, figures, network, notices, pages, pictures, removal, standing
+from lthbench.report import explorer, figures, network, notices, nulls, pages, pictures, removal, standing
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability import diagrams
@@ -49,6 +49,7 @@ def render(summary: Summary, linked: bool = False) -> str:
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         diagrams=diagrams(summary),
         removals=removal.diagrams(summary),
+        nulls=nulls.rows(summary),
         radars=radars(summary),
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
         rows=_rows(summary, linked),

@@ -65,6 +65,10 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
                 axes.plot(x, y, color=line, lw=1.8 if name == method else 1.4, ls=dashes)
                 ends = f"from {y[0]:.0f} to {y[-1]:.0f}"
                 words.append(f"{name}, {'most' if order == 'MoRF' else 'least'} relevant first, {ends}")
+    chance = curves.get((method, sparsity, "random"), [])
+    if chance:
+        axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2)
+        words.append(f"{method}, random order, from {chance[0][1]:.0f} to {chance[-1][1]:.0f}")
     axes.set_xlabel("pixels removed, %", color=INK, fontsize=8.5)
     axes.set_xlim(0, 90)
     axes.set_ylim(bottom=0)

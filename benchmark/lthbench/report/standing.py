@@ -14,6 +14,7 @@ SIGNS = {
     "not shown": ("u", "?"),
     "worse": ("n", "✗"),
     "failed": ("n", "!"),
+    "gated": ("n", "⊘"),
     "degenerate": ("n", "∅"),
     "undecided": ("u", "–"),
 }
@@ -23,10 +24,11 @@ MEANINGS = {
     "not shown": "not shown to, nor to be worse",
     "worse": "worse",
     "failed": "not measured",
+    "gated": "accuracy too low to compare",
     "degenerate": "degenerate network",
     "undecided": "cannot be said",
 }
-_BROKEN = ("worse", "failed", "degenerate")
+_BROKEN = ("worse", "failed", "gated", "degenerate")
 
 
 @dataclass(frozen=True)
