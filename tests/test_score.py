@@ -361,8 +361,13 @@ def test_another_architecture_is_recognised():
     network = plan.network(tasks.load("c10-r20s"))
     other = spec.Network("resnet18", 1, 100, 3, 32, (0.5,) * 3, (0.2,) * 3)
     model = registry.get(Architecture, "resnet18").build(other)
-    with pytest.raises(BadInput, match="It is a resnet18; tasks with one: c10-r18, c100-r18"):
+    with pytest.raises(BadInput, match="It is a resnet18 for colour images; tasks with one: c10-r18,"):
         given.take(network, checkpoints.of(cifar_names(model), "model"))
+
+
+def test_another_number_of_channels_is_recognised():
+    with pytest.raises(BadInput, match="It is a resnet8 for grey images; tasks with one: digits-r8"):
+        given.take(plan.network(tasks.load("c10-r20s")), checkpoints.of(pruned()[1], "model"))
 
 
 def test_layers_made_narrower_are_explained():
@@ -586,3 +591,68 @@ def test_names_alone_decide_which_reading_leaves_the_least_over():
     found = naming.match(parts, target, "x", "a network")
     assert (found.names, found.prefix) == ("pytorch-cifar", "module.")
     assert found.parts.keys() == target.keys()
+
+
+# ------------------------------------------------------------------------------------------------ fuzzing
+
+
+def damaged(whole, draw):
+    """A file with bytes flipped, cut out, doubled or replaced, or its end cut off."""
+    content = bytearray(whole)
+    for _ in range(int(draw.integers(1, 4))):
+        # Most of a file is weights; what a reader can stumble over stands at its ends.
+        place = int(draw.integers(0, 2000)) if draw.random() < 0.5 else -int(draw.integers(1, 6000))
+        place = max(0, place % len(content))
+        kind, size = draw.integers(0, 5), int(draw.integers(1, 40))
+        if kind == 0:
+            content[place] ^= 1 << int(draw.integers(0, 8))
+        elif kind == 1:
+            del content[place : place + size]
+        elif kind == 2:
+            content[place:place] = content[place : place + size]
+        elif kind == 3:
+            content[place : place + size] = draw.bytes(size)
+        else:
+            content = content[: max(1, place)]
+    return bytes(content)
+
+
+def fuzz(tmp_path, count):
+    """Reads damaged files; all that may come out is a network or a message."""
+    network, model, effective = pruned()
+    small = {k: v for k, v in effective.items() if not k.startswith("layer3")}
+    forms = {
+        "net.pt": {"state_dict": effective, "epoch": 3},
+        "small.pt": {"model": small, "masks": {k: v != 0 for k, v in small.items() if v.dim() == 4}},
+        "pruned.pt": model.state_dict(),
+        "net.safetensors": effective,
+    }
+    wholes = {name: saved(tmp_path, form, name).read_bytes() for name, form in forms.items()}
+    torch.save(effective, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    wholes["old.pt"] = (tmp_path / "old.pt").read_bytes()
+    wholes["mask.safetensors"] = masks.packed({"conv1.weight": effective["conv1.weight"] != 0})
+    draw, refused = np.random.Generator(np.random.PCG64(0)), 0
+    before = sorted(p.name for p in tmp_path.iterdir())
+    names = list(wholes)
+    for i in range(count):
+        name = names[i % len(names)]
+        path = tmp_path / name if (tmp_path / name).exists() else tmp_path / "net.pt"
+        path.write_bytes(damaged(wholes[name], draw))
+        said = ""
+        try:
+            taken(path, network)
+        except BadInput as error:
+            said = str(error)
+        assert not said or said.startswith(str(path))
+        refused += said != ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    return refused
+
+
+def test_damaged_files_are_read_or_refused_with_a_message(tmp_path):
+    assert fuzz(tmp_path, 300) > 150
+
+
+@pytest.mark.slow
+def test_many_damaged_files_are_read_or_refused_with_a_message(tmp_path):
+    assert fuzz(tmp_path, 20_000) > 10_000

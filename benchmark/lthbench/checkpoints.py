@@ -99,11 +99,15 @@ def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
 
 def _loaded(path: Path, where: str) -> Any:
     """What torch reads from a file when it may make nothing but tensors and plain containers."""
+    unpacked = 0
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > 2 * path.stat().st_size + 1_000_000:
-            raise BadInput(f"{where}: unpacks to {unpacked / 1e9:.1f} GB; torch.save packs nothing.")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+        except Exception as error:  # zipfile raises half a dozen kinds for broken bytes
+            raise BadInput(f"{where}: broken zip file: {error}") from error
+    if unpacked > 2 * path.stat().st_size + 1_000_000:
+        raise BadInput(f"{where}: unpacks to {unpacked / 1e9:.1f} GB; torch.save packs nothing.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -37,13 +37,13 @@ def examined(folder: Path | None, store: Path) -> Iterator[Finding]:
     yield from _extras()
     for what, why in registry.unusable().items():
         yield Finding("plug-ins", "note", f"{what}: {why}")
-    for found in holdings.listed(folder)["sets"]:
-        state = "ok" if found["state"] == "found" else "note"
-        broken = found["state"] == "broken"
-        text = found["detail"] if state == "ok" or broken else "not here"
-        yield Finding(
-            "data", state, f"{found['name']}: {text}", "" if state == "ok" or broken else found["detail"]
-        )
+    for row in holdings.listed(folder)["sets"]:
+        if row["state"] == "missing":
+            yield Finding("data", "note", f"{row['name']}: not here", row["command"] or row["detail"])
+        else:
+            yield Finding(
+                "data", "ok" if row["state"] == "found" else "note", f"{row['name']}: {row['detail']}"
+            )
 
 
 def _versions() -> Iterator[Finding]:

@@ -237,19 +237,24 @@ def _shapes(architecture: Architecture, network: Network) -> dict[str, torch.Siz
 
 
 def _others(parts: Mapping[str, Part], network: Network) -> str:
-    """The architectures that a checkpoint would fit, and the tasks that have them."""
-    for other in registry.every(Architecture):
-        own = dataclasses.replace(network, architecture=other.name, widths=None)
+    """The architecture that a checkpoint would fit, and the tasks that have it; "" for none."""
+    channels = dict.fromkeys((network.channels, 3, 1))
+    for other, count in ((a, c) for a in registry.every(Architecture) for c in channels):
+        own = dataclasses.replace(network, architecture=other.name, channels=count, widths=None)
+        own = dataclasses.replace(own, mean=(0.5,) * count, std=(0.5,) * count)
+        if (other.name, count) == (network.architecture, network.channels):
+            continue
         try:
             model = _skeleton(other, own)
         except Exception:  # not for images of this size
             continue
-        head = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-        if other.name != network.architecture and naming.fits(
-            parts, _shapes(other, own), head[-1] if head else "?"
-        ):
+        heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+        if naming.fits(parts, _shapes(other, own), heads[-1] if heads else "?"):
             having = [n for n in tasks.names() if tasks.load(n).architecture == other.name]
-            return f"\n  It is a {other.name}; tasks with one: {', '.join(having) or 'none'}"
+            kind = "colour" if count == 3 else "grey"
+            return (
+                f"\n  It is a {other.name} for {kind} images; tasks with one: {', '.join(having) or 'none'}"
+            )
     return ""
 
 

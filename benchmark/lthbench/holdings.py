@@ -20,7 +20,9 @@ def listed(folder: Path | None) -> dict[str, Any]:
 
 
 def _row(kind: str, record: Dataset | Bank, state: dict[str, str]) -> dict[str, str]:
-    return {"name": record.name, "kind": kind, "title": record.title, **state}
+    fetched = isinstance(record, Dataset) and (record.archives or record.download)
+    command = f"lthbench data download {record.name}" if fetched else ""
+    return {"name": record.name, "kind": kind, "title": record.title, "command": command, **state}
 
 
 def _described(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
