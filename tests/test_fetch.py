@@ -342,3 +342,21 @@ def test_addresses_and_hashes_are_those_of_torchvision(name):
         assert ours == {cls.url: cls.tgz_md5}
         listed = dict([*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])])
         assert dataset.published == listed
+
+
+def test_a_run_fetches_what_is_missing(photos, server, tmp_path, capsys, monkeypatch):
+    """Only as far as the data: what is fetched here is no images."""
+    from lthbench.commands.data import fetch_missing
+
+    class Asked:
+        class task:
+            class data:
+                dataset, ood = "digits", ("photos",)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fetch_missing(Asked, None)
+    assert "fetched photos" in capsys.readouterr().err
+    assert (tmp_path / "lthbench" / "data" / "photos" / "a.txt").is_file()
+    server.seen.clear()
+    fetch_missing(Asked, None)
+    assert server.seen == []

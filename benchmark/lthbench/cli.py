@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from lthbench import __version__
 from lthbench.commands.check import check
 from lthbench.commands.compare import compare
-from lthbench.commands.data import data
+from lthbench.commands.data import data, fetch_missing
 from lthbench.commands.doctor import doctor
 from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
@@ -65,8 +65,7 @@ def run(
     if not no_report:
         check_folder("--report", folder)
     if download:
-        for name in api.download(asked, api.checked_folders(options["data"])):
-            click.echo(f"fetched {name}", err=True)
+        fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:

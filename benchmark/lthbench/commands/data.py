@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lthbench.commands.options import CONTEXT
+
+if TYPE_CHECKING:
+    from lthbench.plan import Request
 
 _folder = click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 
@@ -106,6 +109,16 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
         click.echo(
             f"{dataset.name}: {source.layout} in {source.root}" if source else f"{dataset.name}: {folder}"
         )
+
+
+def fetch_missing(asked: Request, folder: Path | None) -> None:
+    """Fetch the data sets of a request that are not here, and say so."""
+    from lthbench import api
+
+    with told() as tell:
+        fetched = api.download(asked, api.checked_folders(folder), tell)
+    for name in fetched:
+        click.echo(f"fetched {name}", err=True)
 
 
 def _whole(dataset: Any, folder: Path) -> bool:

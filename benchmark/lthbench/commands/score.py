@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lthbench.commands.data import fetch_missing
 from lthbench.commands.options import (
     CONTEXT,
     Numbers,
@@ -97,8 +98,7 @@ def score(
         for taken in (*brought.pruned.values(), *brought.dense.values()):
             click.echo(taken.text(), err=True)
     if download:
-        for fetched in api.download(asked, api.checked_folders(options["data"])):
-            click.echo(f"fetched {fetched}", err=True)
+        fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:
