@@ -48,6 +48,9 @@ NEEDS = (
     "explained",
     "lime",
     "concepts",
+    "mis",
+    "pictured",
+    "read",
 )
 
 #: What the untrained network of each seed is called among the variants of a dense network's scores.
@@ -193,7 +196,7 @@ def request(
     if task.data.concepts is None:
         lacking = [m for m in chosen if m is not None and "concepts" in m.looks]
         if metrics is None:
-            chosen = [m for m in chosen if m not in lacking]
+            chosen = [m for m in chosen if m is None or not {"concepts", "mis", "pictured"} & set(m.looks)]
         else:
             why = f"task {task.name} has none; name one with --concepts"
             faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in lacking]
@@ -452,6 +455,11 @@ def _inputs(
         bank = _bank(request, places, data_needed, known)
         view = bank.name + (f"/{bank.digest}" if bank.digest else "")
         return [(need, Inputs(trained_on, "test", looked.concept_images, view, bank.version))]
+    if need == "mis":  # it takes 400 at least
+        return [(need, Inputs(trained_on, "test", max(looked.concept_images, 400), "clean", 1))]
+    if need in ("pictured", "read"):
+        split = "test" if need == "pictured" else "train"
+        return [(need, Inputs(trained_on, split, looked.concept_images, "clean", 1))]
     if need in ("explained", "lime"):
         images = looked.explained_images if need == "explained" else looked.lime_images
         return [(need, Inputs(trained_on, "test", images, "clean", 1))]

@@ -1,0 +1,111 @@
+"""A concept bottleneck after the fact: what a linear reader of concepts can say of a network's features.
+
+For each concept of a bank a linear support vector machine tells images that have it from those that have not,
+by the network's pooled features (its concept activation vector); features are projected on these vectors, and
+a sparse linear head reads the classes from the projections (Yuksekgonul et al. 2023, Post-hoc Concept
+Bottleneck Models).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthbench.kinds import Annotated
+from lthbench.scoring import Floats
+
+#: Images with and without a concept that a vector is fitted to; as many are held out.
+SAMPLES = 50
+#: The penalty of the support vector machine.
+PENALTY = 0.1
+#: Elastic net of the head: its strength and the share of its L1 part.
+STRENGTH, L1 = 1e-3, 0.99
+#: The share of an image's pixels that a concept must have to be in it.
+PRESENT = 0.01
+#: A vector tells its concept where the held-out area under the curve is at least this.
+TOLD = 0.7
+
+
+class Vectors(NamedTuple):
+    """Concept activation vectors: ``directions`` ``[concepts, units]`` of length 1, ``offsets`` and held-out
+    ``auc``.
+
+    NaN for a concept that too few images have, or too few lack.
+    """
+
+    directions: Floats
+    offsets: Floats
+    auc: Floats
+
+
+def vectors(features: NDArray[np.float32], bank: Annotated) -> Vectors:
+    """The vectors by features ``[images, units]`` of a bank's images."""
+    from sklearn.metrics import roc_auc_score
+    from sklearn.svm import SVC
+
+    concepts, units = len(bank.names), features.shape[1]
+    directions, offsets, auc = (np.full(s, np.nan) for s in ((concepts, units), concepts, concepts))
+    centre, spread = features.mean(0), features.std(0) + 1e-6
+    scaled = (features - centre) / spread
+    for k in range(concepts):
+        has = (bank.layers == k + 1).any(1).mean((1, 2)) >= PRESENT
+        draw = np.random.Generator(np.random.PCG64(k))
+        sides = [draw.permutation(np.flatnonzero(has == side)) for side in (True, False)]
+        if min(map(len, sides)) < 2 * SAMPLES:
+            continue
+        train, test = (np.concatenate([s[a : a + SAMPLES] for s in sides]) for a in (0, SAMPLES))
+        model = SVC(C=PENALTY, kernel="linear").fit(scaled[train], has[train])
+        auc[k] = roc_auc_score(has[test], model.decision_function(scaled[test]))
+        weight = model.coef_[0] / spread
+        length = max(float(np.linalg.norm(weight)), 1e-12)
+        directions[k] = weight / length
+        offsets[k] = (float(model.intercept_[0]) - float(weight @ centre)) / length
+    return Vectors(directions, offsets, auc)
+
+
+class Head(NamedTuple):
+    """A sparse linear head: ``weights`` ``[classes, concepts]`` over standardised projections, and its
+    accuracy.
+    """
+
+    weights: Floats
+    accuracy: float
+
+
+def head(
+    found: Vectors,
+    kept: NDArray[np.bool_],
+    train: tuple[NDArray[np.float32], NDArray[np.int64]],
+    test: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> Head:
+    """The head on the ``kept`` concepts, fitted to (features, labels) and scored on others."""
+    import warnings
+
+    import sklearn
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    projected = [f @ found.directions[kept].T + found.offsets[kept] for f in (train[0], test[0])]
+    centre, spread = projected[0].mean(0), projected[0].std(0) + 1e-12
+    first, second = ((p - centre) / spread for p in projected)
+    # The penalty's name went in scikit-learn 1.8; before, l1_ratio needs it.
+    old = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8)
+    more: dict[str, Any] = {"penalty": "elasticnet"} if old else {}
+    strength = 1.0 / (STRENGTH * len(first))
+    model = LogisticRegression(
+        solver="saga", l1_ratio=L1, C=strength, tol=1e-3, max_iter=500, random_state=0, **more
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(first, train[1])
+    return Head(model.coef_, float(model.score(second, test[1])))
+
+
+def top_overlap(ours: Floats, theirs: Floats, k: int) -> Floats:
+    """For each class, intersection over union of the ``k`` concepts with the largest weights."""
+    tops = [np.argsort(-w, axis=1, kind="stable")[:, :k] for w in (ours, theirs)]
+    shared = np.array([len(set(a) & set(b)) for a, b in zip(*(t.tolist() for t in tops), strict=True)])
+    result: Floats = shared / (2 * k - shared)
+    return result

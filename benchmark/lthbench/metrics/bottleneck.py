@@ -1,0 +1,90 @@
+"""What a linear reader of concepts can say of a network, and whether it reads the same as in dense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    from lthbench.bottleneck import Head, Vectors
+
+#: How many of a class's concepts are compared; the first is the headline.
+TOPS = (3, 5)
+
+
+def read(context: Context) -> tuple[Vectors, Head | None, float]:
+    """A network's vectors, its head on the concepts that dense tells, and the network's own accuracy."""
+    import numpy as np
+
+    from lthbench import bottleneck
+    from lthbench.scoring import hits
+    from lthbench.units import activations
+
+    bank, layer = context.concepts(), context.layers()[-1]
+
+    def features(of: Context, pixels: np.ndarray) -> np.ndarray:
+        made = activations(of.network(), (layer,), np.ascontiguousarray(pixels))[layer]
+        pooled: np.ndarray = made.mean((2, 3))
+        return pooled
+
+    found = bottleneck.vectors(features(context, bank.pixels), bank)
+    dense = found if context.own else bottleneck.vectors(features(context.reference, bank.pixels), bank)
+    kept = (dense.auc >= bottleneck.TOLD) & np.isfinite(found.auc)
+    logits = context.logits("pictured")
+    accuracy = float(hits(logits.values, logits.labels).mean())
+    if kept.sum() < 2:
+        return found, None, accuracy
+    train, test = context.images("read"), context.images("pictured")
+    pairs = [(features(context, i.pixels[:]), i.labels) for i in (train, test)]
+    return found, bottleneck.head(found, kept, *pairs), accuracy
+
+
+def measure(context: Context) -> list[Value]:
+    """How well vectors tell concepts, the accuracy of the head, and the gap to the network."""
+    import numpy as np
+
+    from lthbench.scoring import mean_and_error
+
+    found, head, accuracy = read(context)
+    known = found.auc[np.isfinite(found.auc)]
+    n = len(context.images("pictured").labels)
+    few = len(found.auc) - len(known)
+    reason = f"{few} of {len(found.auc)} concepts are in too few images, or lacking in too few" if few else ""
+    auc = mean_and_error(known) if len(known) else (float("nan"), float("nan"))
+    values = [Value("cav_auc", *auc, len(context.concepts().pixels), reason=reason)]
+    if head is None:
+        why = "the dense parent tells fewer than two concepts"
+        names = ("bottleneck_accuracy", "bottleneck_gap")
+        return [*values, *(Value(name, float("nan"), float("nan"), n, reason=why) for name in names)]
+    error = float(np.sqrt(head.accuracy * (1 - head.accuracy) / n))
+    return [
+        *values,
+        Value("bottleneck_accuracy", head.accuracy, error, n),
+        Value("bottleneck_gap", accuracy - head.accuracy, error, n),
+    ]
+
+
+METRIC = Metric(
+    name="bottleneck",
+    version=1,
+    title="post-hoc concept bottleneck",
+    formula="area under the curve of linear SVMs (50 + 50 images) that tell concepts by pooled features; "
+    "accuracy of a sparse linear head on the projections; gap: the network's accuracy less the head's",
+    source=(
+        "Yuksekgonul et al. 2023, Post-hoc Concept Bottleneck Models; Ghosh & Batmanghelich. Concepts that "
+        "the dense parent tells with an area of 0.7. Elastic net by SAGA: the released solver gives other "
+        "heads for other seeds"
+    ),
+    scores=(
+        Score("cav_auc", "concepts told (CAV AUC)", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("bottleneck_accuracy", "bottleneck accuracy", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("bottleneck_gap", "bottleneck gap", "fraction", False, -1.0, 1.0, "interpretability"),
+    ),
+    needs=("pictured",),
+    looks=("concepts", "read", "pictured"),
+    nulls=True,
+    passes=2.0,
+    measure=measure,
+    relative=True,
+)

@@ -1,0 +1,123 @@
+"""Choices between images and readers of concepts: planted ones are seen through, noise is not."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.svm import SVC
+
+from lthbench import bottleneck, likeness, mis
+from lthbench.errors import StepFailed
+from lthbench.kinds import Annotated
+
+DRAW = np.random.Generator(np.random.PCG64(0))
+
+
+def directions(n=600, features=40):
+    made = DRAW.normal(size=(n, features)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def test_a_unit_that_follows_looks_is_told_and_noise_is_not():
+    vectors = directions()
+    aligned, noise = vectors @ vectors[0], DRAW.random((600, 30)).astype(np.float32)
+    found = mis.choices(np.column_stack([aligned, noise, np.ones(600)]).astype(np.float32), vectors)
+    hard, soft = found.hard(), found.soft()
+    assert hard[0] >= 0.95
+    assert soft[0] > 0.5
+    assert hard[1:31].mean() == pytest.approx(0.5, abs=0.1)
+    assert np.isnan(hard[31])
+    assert np.isnan(soft[31])
+
+
+def test_a_choice_is_that_of_its_definition():
+    vectors, values = directions(), DRAW.random((600, 1)).astype(np.float32)
+    found = mis.choices(values, vectors).margins[0]
+    order = np.argsort(-values[:, 0])
+    for task in (0, 7, 19):
+        high, low = ([order[::s][k * 20 + task] for k in range(10)] for s in (1, -1))
+
+        def a(query, references):
+            return np.mean([vectors[query] @ vectors[r] for r in references])
+
+        expected = (a(high[0], high[1:]) - a(high[0], low[1:])) - (a(low[0], high[1:]) - a(low[0], low[1:]))
+        assert found[task] == pytest.approx(expected, abs=1e-5)
+
+
+def test_too_few_images_are_named():
+    with pytest.raises(StepFailed, match="399 images are too few: 400 are needed"):
+        mis.choices(np.zeros((399, 2), dtype=np.float32), directions(399))
+
+
+def test_images_are_alike_by_colour_and_edges():
+    pixels = np.zeros((4, 3, 16, 16), dtype=np.uint8)
+    pixels[0, 0], pixels[1, 0], pixels[2, 2] = 200, 210, 200
+    pixels[3, :, :, ::2] = 255
+    vectors = likeness.embedded(pixels)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
+    similar = vectors @ vectors.T
+    assert similar[0, 1] > similar[0, 2] + 0.3
+    assert similar[0, 1] > similar[0, 3] + 0.3
+    grey = likeness.embedded(DRAW.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8))
+    assert np.isfinite(grey).all()
+
+
+# -------------------------------------------------------------------------------------------- bottleneck
+
+
+def bank(n=400):
+    """Images with "a" in half of them and "b" in a tenth; "c" is in all."""
+    layers = np.zeros((n, 3, 4, 4), dtype=np.int16)
+    has = DRAW.random((n, 3)) < (0.5, 0.1, 1.0)
+    for k in range(3):
+        layers[has[:, k], k] = k + 1
+    return Annotated(np.zeros((n, 3, 4, 4), dtype=np.uint8), layers, ("a", "b", "c"), ("x",) * 3), has
+
+
+def test_vectors_tell_what_features_show():
+    some, has = bank()
+    features = DRAW.normal(size=(400, 8)).astype(np.float32)
+    features[:, 2] += 4 * has[:, 0]
+    found = bottleneck.vectors(features, some)
+    assert found.auc[0] > 0.95
+    assert np.isnan(found.auc[1:]).all()
+    assert np.abs(found.directions[0]).argmax() == 2
+    assert np.linalg.norm(found.directions[0]) == pytest.approx(1.0)
+    projected = features @ found.directions[0] + found.offsets[0]
+    assert roc_auc_score(has[:, 0], projected) > 0.95
+
+
+def test_vectors_are_those_of_a_linear_svm():
+    some, has = bank()
+    features = (DRAW.normal(size=(400, 5)) + has[:, :1]).astype(np.float32)
+    found = bottleneck.vectors(features, some)
+    draw = np.random.Generator(np.random.PCG64(0))
+    train = np.concatenate(
+        [draw.permutation(np.flatnonzero(has[:, 0] == side))[:50] for side in (True, False)]
+    )
+    scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
+    model = SVC(C=bottleneck.PENALTY, kernel="linear").fit(scaled[train], has[train, 0])
+    projected = features @ found.directions[0] + found.offsets[0]
+    decided = model.decision_function(scaled)
+    np.testing.assert_allclose(np.corrcoef(projected, decided)[0, 1], 1.0, atol=1e-6)
+    assert (np.sign(projected) == np.sign(decided)).all()
+
+
+def test_a_head_reads_classes_from_concepts_and_is_the_same_again():
+    directions_ = np.eye(6)[:4]
+    found = bottleneck.Vectors(directions_, np.zeros(4), np.full(4, 0.9))
+    labels = DRAW.integers(0, 3, 900)
+    features = DRAW.normal(size=(900, 6)).astype(np.float32)
+    features[np.arange(900), labels] += 4
+    halves = [(features[s], labels[s]) for s in (slice(0, 600), slice(600, 900))]
+    first, second = (bottleneck.head(found, np.ones(4, dtype=bool), *halves) for _ in range(2))
+    assert first.accuracy > 0.9
+    np.testing.assert_array_equal(first.weights, second.weights)
+    assert first.weights.argmax(1).tolist() == [0, 1, 2]
+    assert bottleneck.top_overlap(first.weights, second.weights, 2).tolist() == [1.0] * 3
+
+
+def test_top_concepts_overlap_as_sets_do():
+    ours = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    theirs = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
+    assert bottleneck.top_overlap(ours, theirs, 2).tolist() == [1.0, 0.0]
+    assert bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
