@@ -342,6 +342,7 @@ KEY = "ab" + "0" * 62
         f"steps\\ab\\{KEY}\\meta.json",
         "C:/escaped",
         f"steps/ab/{KEY}/a\nb",
+        "",
     ],
 )
 def test_names_that_lead_elsewhere_are_refused_and_nothing_is_written(tmp_path, name):

@@ -34,6 +34,8 @@ BROKEN = (
     EOFError,
     RuntimeError,
     ValueError,
+    IndexError,
+    OverflowError,
 )
 
 
@@ -123,7 +125,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
     found: dict[str, list[zipfile.ZipInfo]] = {}
     seen = set()
     for info in archive.infolist():
-        if info.filename == "store.json" or info.is_dir():
+        if info.filename == "store.json" or info.filename.endswith("/"):
             continue
         match = _MEMBER.fullmatch(info.filename)
         if match is None or match[1] != match[2][:2] or info.filename in seen:
