@@ -1,148 +1,52 @@
-"""What every plug-in promises, tested for each one that is found."""
+"""What every plug-in promises (``lthbench.contract``), for all that ship; and that breaking it is seen."""
 
-import copy
 import dataclasses
-import math
-from fractions import Fraction
+import json
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from lthbench import api, channels, data, masks, plan, registry, table
-from lthbench.errors import BadInput
-from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
-from lthbench.runner import Runner
-from lthbench.spec import Network, Train, history
-from lthbench.store import Store
-from lthbench.train import generator
+from lthbench import contract, registry
+from lthbench.cli import main
+from lthbench.contract import architectures, banks, datasets, records, trials
+from lthbench.contract.broken import Broken, Skipped
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 METHODS = [m for m in registry.names(Method) if m != "dense"]
 #: All but AutoAttack, which takes minutes for a batch and a package of its own (tests/test_attacks.py).
 METRICS = [m for m in registry.names(Metric) if m != "autoattack"]
 
 
-def facts_of(record):
-    """The texts that a listing shows."""
-    return [
-        getattr(record, f) for f in ("title", "formula", "source", "cost", "licence") if hasattr(record, f)
-    ]
+def checked(check, *given):
+    """One check; what cannot be checked here is skipped."""
+    try:
+        check(*given)
+    except Skipped as reason:
+        pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("kind", [Architecture, Bank, Dataset, Method, Metric], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", contract.KINDS, ids=lambda k: k.__name__)
 def test_records_say_what_they_are(kind):
     for record in registry.every(kind):
-        assert all(text.strip() for text in facts_of(record)), record.name
-        assert registry.get(kind, record.name.upper().replace("-", "_")) == record
+        records.says_what_it_is(kind, record)
 
 
-# ---------------------------------------------------------------------------------------- architectures
+@pytest.mark.parametrize("check", architectures.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", registry.names(Architecture))
+def test_architectures(name, check):
+    checked(check, registry.get(Architecture, name))
 
 
-def small(architecture, size=None):
-    """A network of 10 classes at the architecture's own size."""
-    return Network(architecture.name, 1, 10, 3, size or architecture.size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+@pytest.mark.parametrize("check", datasets.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", registry.names(Dataset))
+def test_data_sets(name, check):
+    checked(check, registry.get(Dataset, name))
 
 
-@pytest.fixture(scope="module", params=registry.names(Architecture))
-def built(request):
-    """An architecture with its network, built from seed 0."""
-    architecture = registry.get(Architecture, request.param)
-    channels = 1 if architecture.name == "resnet8" else 3
-    network = small(architecture)
-    if channels == 1:
-        network = dataclasses.replace(network, channels=1, mean=(0.5,), std=(0.2,))
-    torch.manual_seed(0)
-    return architecture, network, architecture.build(network)
-
-
-def test_parameters_and_prunable_weights_are_as_declared(built):
-    architecture, network, model = built
-    counts = architecture.count(network)
-    assert sum(p.numel() for p in model.parameters()) == counts.parameters
-    assert sum(w.numel() for w in masks.prunable(model).values()) == counts.prunable
-
-
-def test_the_floor_is_what_is_left_with_one_filter_wherever_filters_can_go(built):
-    architecture, network, model = built
-    found = channels.cuts(model)
-    first = {c.producer: torch.arange(model.get_submodule(c.producer).out_channels) == 0 for c in found}
-    mask = channels.mask_without(model, found, first)
-    assert sum(int(mask[name].sum()) for name in masks.prunable(model)) == architecture.count(network).floor
-
-
-def test_multiply_adds_are_as_declared(built):
-    """Counted from the shapes that pass through each convolution and linear layer."""
-    architecture, network, model = built
-    counted = []
-
-    def convolution(module, inputs, output):
-        counted.append(output[0].numel() * module.weight[0].numel())
-
-    def linear(module, inputs, output):
-        counted.append(module.weight.numel())
-
-    hooks = [m.register_forward_hook(convolution) for m in model.modules() if isinstance(m, nn.Conv2d)]
-    hooks += [m.register_forward_hook(linear) for m in model.modules() if isinstance(m, nn.Linear)]
-    with torch.no_grad():
-        model.eval()(torch.rand(1, network.channels, network.size, network.size))
-    for hook in hooks:
-        hook.remove()
-    assert sum(counted) == architecture.count(network).macs
-
-
-def test_logits_have_their_shape_and_pixels_are_normalised_inside(built):
-    architecture, network, model = built
-    x = torch.rand(3, network.channels, network.size, network.size)
-    before = x.clone()
-    other = dataclasses.replace(network, mean=tuple(m + 0.25 for m in network.mean))
-    torch.manual_seed(0)
-    shifted = architecture.build(other)
-    with torch.no_grad():
-        logits = model.eval()(x)
-        assert logits.shape == (3, network.classes)
-        assert torch.isfinite(logits).all()
-        assert torch.equal(x, before)
-        # Normalised by the batch: freshly drawn weights alone may let through nothing but the bias.
-        fitted, fitted_shifted = (by_batch(m)(y) for m, y in ((model, x), (shifted, x + 0.25)))
-    spread = fitted.std(0).max()
-    assert spread > 1e-3
-    assert torch.allclose(fitted, fitted_shifted, rtol=0.0, atol=0.02 * float(spread))
-
-
-def by_batch(model):
-    """A copy of the network whose batch normalisation looks at the batch, without dropout."""
-    model = copy.deepcopy(model).train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.eval()
-    return model
-
-
-def test_weights_come_from_the_global_generator_alone(built):
-    architecture, network, model = built
-    torch.manual_seed(0)
-    same = architecture.build(network).state_dict()
-    torch.manual_seed(1)
-    other = architecture.build(network).state_dict()
-    assert all(torch.equal(v, same[k]) for k, v in model.state_dict().items())
-    assert any(not torch.equal(v, other[k]) for k, v in model.state_dict().items())
-
-
-def test_the_layer_for_maps_is_there_and_has_a_grid(built):
-    architecture, network, model = built
-    seen = []
-    hook = model.get_submodule(architecture.layer).register_forward_hook(lambda m, i, o: seen.append(o.shape))
-    with torch.no_grad():
-        model.eval()(torch.rand(2, network.channels, network.size, network.size))
-    hook.remove()
-    assert len(seen) == 1
-    assert len(seen[0]) == 4
-    assert min(seen[0][2:]) >= 2
-
-
-# ---------------------------------------------------------------------------------------------- methods
+@pytest.mark.parametrize("check", banks.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", registry.names(Bank))
+def test_banks(name, check):
+    checked(check, registry.get(Bank, name))
 
 
 def criteria():
@@ -152,89 +56,26 @@ def criteria():
 
 
 @pytest.mark.parametrize("criterion", criteria())
-def test_a_criterion_scores_every_prunable_weight_finitely_and_repeatably(criterion, network):
-    assert isinstance(criterion, Criterion)
-    images = data.per_class(data.load("digits", "train", ()), criterion.per_class)
-    results = []
-    for _ in range(2):
-        torch.manual_seed(0)
-        model = registry.get(Architecture, "resnet8").build(network).train()
-        batch = (torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels))
-        if not criterion.per_class:
-            batch = (torch.ones(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
-        results.append(criterion.score(model, iter([batch]), generator("x", 0)))
-    weights = masks.prunable(model)
-    assert results[0].keys() == weights.keys()
-    for name, score in results[0].items():
-        assert score.shape == weights[name].shape
-        assert torch.isfinite(score).all()
-        assert not score.requires_grad
-        assert torch.equal(score, results[1][name])
+def test_criteria(criterion):
+    trials.criterion_scores_every_prunable_weight(criterion)
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, tiny_task):
-    """Every method, at two sparsities of the small task, with every metric."""
-    asked = api.ask(tiny_task, METHODS, rounds=[1, 3], seeds=1, metrics=METRICS, concepts="shapes")
-    made = plan.plan(asked, ())
-    store = Store(tmp_path_factory.mktemp("store"))
-    store.open()
-    runner = Runner(store, ())
-    failures = runner.do(made.steps)
-    return made, runner, table.build(made, store, failures), failures
+def trial(tmp_path_factory):
+    """Every method, at two sparsities of a small task, with every metric."""
+    return trials.Trial(tmp_path_factory.mktemp("trial"), METHODS, METRICS)
 
 
-def test_nothing_fails(ran):
-    assert ran[3] == {}
+@pytest.mark.parametrize("check", trials.METHOD_CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", METHODS)
+def test_methods(trial, name, check):
+    check(trial, name)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_yields_networks_of_the_density_asked_for(ran, method):
-    made, runner, _, _ = ran
-    entries = [e for e in made.entries if e.method == method]
-    assert [e.sparsity for e in entries] == [0.5, 0.875]
-    criterion = registry.get(Method, method).criterion
-    for entry in entries:
-        weights = masks.prunable(runner.network(entry.network))
-        held = runner.held(entry.network) or {n: torch.ones_like(w, dtype=bool) for n, w in weights.items()}
-        assert all(not weights[n][~held[n]].any() for n in weights)
-        kept = sum(k for k, _ in masks.count(held).values())
-        wanted = Fraction(1 - entry.sparsity) * 73_872
-        if criterion is None or criterion.unit == "filter":
-            assert kept == pytest.approx(float(wanted), rel=0.1)
-        elif criterion.unit == "kernel":
-            assert 0 <= wanted - kept < 9
-        else:
-            assert kept == round(wanted)
-
-
-def test_tickets_are_made_from_the_cell_alone(ran):
-    """Only a ticket's own recipe, data and seed stand in the steps it hangs from."""
-    made = ran[0]
-    for entry in made.entries:
-        trainings = [s for s in history(entry.network) if isinstance(s, Train)]
-        assert {t.seed for t in trainings} == {entry.seed}
-        assert {t.data for t in trainings} == {made.sources[0]}
-
-
-# ---------------------------------------------------------------------------------------------- metrics
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_a_metric_yields_its_scores_in_their_ranges(ran, metric):
-    scores = {s.name: s for s in registry.get(Metric, metric).scores}
-    rows = ran[2][ran[2]["metric"] == metric]
-    networks = rows.groupby(["method", "sparsity", "seed"])
-    assert len(networks) == 1 + 2 * len(METHODS)
-    for _, found in networks:
-        assert set(found["score"]) == scores.keys()
-        for row in found.itertuples():
-            assert math.isfinite(row.value) or row.reason
-            assert (
-                not math.isfinite(row.value) or scores[row.score].low <= row.value <= scores[row.score].high
-            )
-            assert not math.isfinite(row.se) or row.se >= 0.0
-            assert row.n > 0
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics(trial, name):
+    trials.runs_without_failure(trial, name)
+    trials.scores_are_in_their_ranges(trial, name)
 
 
 def test_every_score_belongs_to_one_metric():
@@ -242,28 +83,196 @@ def test_every_score_belongs_to_one_metric():
     assert len(names) == len(set(names))
 
 
-# --------------------------------------------------------------------------------------------- data sets
+# --------------------------------------------------------------------------------- what breaks a promise
+
+OWN = '''
+from lthbench.kinds import Criterion, Method
 
 
-@pytest.mark.parametrize("name", registry.names(Dataset))
-def test_a_data_set_that_is_found_is_as_declared(name):
-    dataset = registry.get(Dataset, name)
-    assert len(dataset.mean) == len(dataset.std) == dataset.channels
-    assert len(set(dataset.classes)) == len(dataset.classes)
-    places = data.folders()
-    if dataset.locate(places) is None:
-        assert "--data" in dataset.obtain
-        pytest.skip(f"{name} is not on this machine")
-    for split, count in dataset.splits.items():
-        failure = ""
-        try:
-            images = data.load(name, split, places)
-        except BadInput as error:
-            failure = str(error)
-        if failure:  # a copy may hold the test images alone, and says so
-            assert split != "test"
-            assert "test images only" in failure
-            continue
-        assert len(images.labels) == len(images.pixels) == count
-        assert images.pixels.dtype == np.uint8
-        assert set(np.unique(images.labels)) <= set(range(len(dataset.classes)))
+def scores(model, batches, generator):
+    """Score w**2; the highest are kept."""
+    from lthbench.masks import prunable
+
+    return {name: weight.detach() ** 2 for name, weight in prunable(model).items()}
+
+
+CRITERION = Criterion("own", version=1, score=scores)
+
+
+def ticket(cell):
+    """Prune the trained parent, rewind, train."""
+    return cell.train(cell.rewound, cell.prune(cell.dense, CRITERION))
+
+
+METHOD = Method(
+    name="own",
+    title="squared magnitude",
+    formula="keep the largest w**2 of the trained network; rewind; train",
+    source="an example",
+    cost="one training for each sparsity and seed",
+    ticket=ticket,
+    criterion=CRITERION,
+)
+'''
+
+METRIC = '''
+import random
+
+from lthbench.kinds import Metric, Score, Value
+
+
+def measure(context):
+    """The largest logit."""
+    largest = float(context.logits("test").values.max())
+    return [Value("largest", VALUE, 0.0, 10)]
+
+
+METRIC = Metric(
+    name="own-metric",
+    version=1,
+    title="largest logit",
+    formula="max of logits",
+    source="an example",
+    scores=(Score("largest", "largest logit", "ratio", True, -100.0, 100.0, "generalization"),),
+    needs=("test",),
+    measure=measure,
+)
+'''
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """What a test takes in of its own files is forgotten at its end."""
+    monkeypatch.setattr(registry, "_paths", dict(registry._paths))
+    monkeypatch.setattr(registry, "_imported", dict(registry._imported))
+    registry._criteria.cache_clear()
+    yield
+    registry._criteria.cache_clear()
+
+
+def findings(tmp_path, text):
+    """What is found of a file, by the first words of the promise; its text comes with what is not ok."""
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return [f for f in contract.check(str(path), scratch) if f.state == "FAILED"]
+
+
+def test_a_file_that_keeps_all_promises_passes(tmp_path, forgotten, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN + METRIC.replace("VALUE", "largest"))
+    main(["check", str(path)])
+    said = capsys.readouterr().out
+    assert "method own\n" in said
+    assert "metric own-metric\n" in said
+    assert "13 checks, 0 failed" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("from lthbench.kinds", "import numpy\nfrom lthbench.kinds", "imports numpy; import inside of the"),
+        ('source="an example"', 'source=" "', "empty: source"),
+        ("weight.detach() ** 2", "weight.detach() / 0", "conv1.weight: scores are not finite"),
+        ("weight.detach() ** 2", "weight ** 2", "conv1.weight: scores have a gradient; detach them"),
+        ("weight.detach() ** 2", "weight.detach().sum(1)", "scores have shape [16, 3, 3], not [16, 1, 3, 3]"),
+        (
+            "weight.detach() ** 2",
+            "__import__('torch').randn(weight.shape) + next(COUNT)",
+            "from one time to the next",
+        ),
+        ("return {name", "return {name + 'x'", "scores and prunable weights differ in"),
+        ("return {name", "raise KeyError(name)\n    return {name", "NameError"),
+        ("cell.prune(cell.dense, CRITERION)", "cell.prune(cell.dense, CRITERION, 0.9)", "asked for 36,936"),
+        ('Criterion("own"', 'Criterion("magnitude"', "is called magnitude, as that of"),
+        ('name="own"', 'name="imp"', "the name 'imp' is taken"),
+        ('name="own"', 'name="../own"', "name: letters, digits"),
+        ("return cell.train", "return 1 or cell.train", "must return a training"),
+        ("def ticket", "raise SystemExit(3)\ndef ticket", "cannot be imported: SystemExit: 3"),
+        ("def ticket", "def ticket)", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_method_that_breaks_a_promise_is_told_so(tmp_path, forgotten, before, after, said):
+    assert before in OWN
+    text = OWN.replace(before, after).replace("def scores", "COUNT = iter(range(10**6))\n\n\ndef scores")
+    failed = findings(tmp_path, text)
+    assert any(said in f.text for f in failed), failed
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("largest + 1000", "is not in -100..100"),
+        ("float('nan')", "largest: nan without a reason"),
+        ("random.random()", "and then"),
+        ("largest / 0", "ZeroDivisionError"),
+        ("largest, 0.0, 0), Value('other', 1.0", "yields other, which it does not declare"),
+        ("largest, 0.0, 0), *(() and [Value('', 1.0", "n is 0"),
+    ],
+)
+def test_a_metric_that_breaks_a_promise_is_told_so(tmp_path, forgotten, value, said):
+    text = METRIC.replace("VALUE", value)
+    if "*(()" in value:
+        text = METRIC.replace("VALUE, 0.0, 10", "largest, 0.0, 0")
+    failed = findings(tmp_path, text)
+    assert any(said in f.text for f in failed), failed
+
+
+class Odd(torch.nn.Module):
+    """A network that keeps no promise."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 3)
+        self.weight = torch.nn.Parameter(torch.from_numpy(__import__("numpy").random.rand(1)).float())
+
+    def forward(self, x):
+        x.mul_(0.5)
+        return x.mean((1, 2, 3))
+
+
+def test_an_architecture_that_breaks_its_promises_fails_every_check():
+    odd = dataclasses.replace(
+        registry.get(Architecture, "resnet8"), name="odd", build=lambda network: Odd(), layer="absent"
+    )
+    for check in architectures.CHECKS:
+        with pytest.raises(Broken):
+            check(odd)
+
+
+def test_a_data_set_that_breaks_its_promises_fails():
+    digits = registry.get(Dataset, "digits")
+    with pytest.raises(Broken, match="2 means, 1 deviations, 1 channels"):
+        datasets.record_fits_its_images(dataclasses.replace(digits, mean=(0.5, 0.5)))
+    with pytest.raises(Broken, match="a class is named twice"):
+        datasets.record_fits_its_images(dataclasses.replace(digits, classes=("a", "a")))
+    with pytest.raises(Broken, match="declared 7"):
+        datasets.images_are_as_declared(dataclasses.replace(digits, splits={"train": 7}))
+    with pytest.raises(Broken, match="--data"):
+        datasets.images_are_as_declared(dataclasses.replace(digits, locate=lambda p: None, obtain="ask"))
+
+
+def test_a_name_is_checked_as_a_file_is(capsys):
+    main(["check", "digits", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {f["state"] for f in found} == {"ok"}
+    assert {f["kind"] for f in found} == {"data set"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [("absent.py", "no plug-in file"), ("absent", 'no plug-in "absent"')],
+)
+def test_what_is_no_plugin_is_bad_input(tmp_path, monkeypatch, capsys, plugin, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", plugin])
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_without_a_plugin_fails(tmp_path, capsys):
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(SystemExit, match="1"):
+        main(["check", str(tmp_path / "empty.py")])
+    assert "defines no plug-in: none of ARCHITECTURE = Architecture(...)" in capsys.readouterr().out

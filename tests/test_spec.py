@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 
 from lthbench import api, plan, spec
-from lthbench.spec import Explain, Inputs, Measure, Predict, Prune, Rewind, Train
+from lthbench.spec import Explain, Given, Inputs, Measure, Predict, Prune, Rewind, Train
 
 # A key is a promise: results computed under it are found again by any later version. When one of these
 # changes, every user's store is lost; change it only together with a version that says why.
 GOLDEN = {
     "init": "bd058148b287895f",
+    "given": "50f7769680f3c5ab",
     "train": "0724346fe0731255",
     "rewind": "39a039a8abc54df7",
     "prune": "c8c6a4c7fead0ea3",
@@ -32,6 +33,7 @@ def steps(init, recipe, digits):
     inputs = Inputs(digits, "test", 0, "clean", 1)
     return {
         "init": init,
+        "given": Given(init.network, "0" * 64, 0.512),
         "train": train,
         "rewind": rewind,
         "prune": prune,
@@ -63,7 +65,7 @@ def test_a_field_that_is_none_leaves_the_key_alone(steps):
 
 
 def test_history_puts_needs_first_and_each_step_once(steps):
-    listed = list(spec.history(steps["measure"], steps["explained"], steps["ticket"]))
+    listed = list(spec.history(steps["measure"], steps["explained"], steps["ticket"], steps["given"]))
     place = {s.key: i for i, s in enumerate(listed)}
     assert len(place) == len(listed)
     assert all(place[n.key] < place[s.key] for s in listed for n in s.needs())
@@ -87,3 +89,13 @@ def test_imp_shares_its_chain_over_sparsities(tiny_task):
 def test_equal_densities_reached_by_different_sums_are_one_value():
     assert spec.round_density(0.8**3) == spec.round_density(0.512)
     assert spec.round_density(0.8 * 0.8 * 0.8) == 0.512
+
+
+def test_a_network_made_elsewhere_keeps_its_own_mask(steps, network):
+    assert spec.mask_keeper(steps["given"]) == steps["given"]
+    assert spec.sparsity_of(steps["given"]) == 0.488
+    dense = Given(network, "1" * 64)
+    assert spec.mask_keeper(dense) is None
+    assert spec.sparsity_of(dense) == 0.0
+    assert spec.network_of(Predict(dense, Inputs(steps["train"].data, "test", 0, "clean", 1))) == network
+    assert dense.needs() == ()

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "run"]
+__all__ = ["__version__", "run", "score"]
 
 if TYPE_CHECKING:
-    from lthbench.api import run
+    from lthbench.api import run, score
 
 
 def __getattr__(name: str) -> Any:
     # Looked up late, so that importing the package costs nothing.
-    if name == "run":
-        from lthbench.api import run
+    if name in ("run", "score"):
+        from lthbench import api
 
-        return run
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

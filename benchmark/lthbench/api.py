@@ -1,7 +1,8 @@
-"""The verbs of the command line as functions: ``run`` and ``report``."""
+"""The verbs of the command line as functions: ``run`` and ``score``."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,15 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import data, registry, table, task
+from lthbench import data, fetch, registry, table, task
 from lthbench.engines.local import Local
 from lthbench.errors import BadInput, Damaged, unknown
 from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
-from lthbench.plan import Plan, Request, plan, request
+from lthbench.plan import Plan, Request, network, plan, request
 from lthbench.progress import Course, listen
-from lthbench.spec import Explain, Measure, Predict, Prune, Rewind, Step, Train, mask_keeper
+from lthbench.spec import (
+    Explain,
+    Given,
+    Measure,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    mask_keeper,
+    round_density,
+)
 from lthbench.store import Store, sets_limit
 from lthbench.transfer import room
 
@@ -26,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.engines.ray import OnRay
+    from lthbench.given import Brought
 
 DEFAULT_STORE = "lthbench-store"
 ENGINES = ("local", "ray")
@@ -80,6 +93,91 @@ def run(
     return outcome.table
 
 
+def score(
+    model: Any,
+    task: str = "digits-r8",
+    *,
+    dense: Any = None,
+    mask: Any = None,
+    name: str = "given",
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    data: str | Path | None = None,
+    store: str | Path = DEFAULT_STORE,
+    device: str = "auto",
+    report: str | Path | None = None,
+    workers: int = 0,
+    progress: str = "none",
+    ood: Sequence[str] | None = None,
+    concepts: str | None = None,
+) -> pd.DataFrame:
+    """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
+
+    ``model`` is a module, a state dict, a path or the id of a repository of the Hugging Face hub, or a list
+    of them: networks of several seeds. ``dense`` is the same for the parents; or one seed, or a list of
+    seeds, whose dense networks are trained by the task's recipe (None: seeds 0, 1, ...). ``mask`` is a path
+    or a mapping (or a list); None: masks in the file, or else the exact zeros. ``name`` stands for the
+    method in the table. ``normalization`` is the mean and standard deviation by channel, for pixels from 0
+    to 1, that the networks expect (None: what they hold themselves, or else the task's). The other arguments
+    are those of ``run``. Raises BadInput, with an account of each tensor that does not match, before
+    anything is written.
+    """
+    networks = (_several(model), _several(dense), _several(mask))
+    asked, given = bring(task, name, *networks, normalization, metrics, budget, ood, concepts)
+    outcome = execute(asked, data, store, device, workers, progress, brought=given)
+    if report is not None:
+        from lthbench.report import write
+
+        write(outcome.table, outcome.facts, Path(report))
+    return outcome.table
+
+
+def bring(
+    name: str,
+    method: str,
+    pruned: Sequence[Any],
+    dense: Sequence[Any],
+    masks: Sequence[Any],
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    ood: Sequence[str] | None = None,
+    concepts: str | None = None,
+    typed: str = "",
+) -> tuple[Request, Brought]:
+    """The checked request for scoring networks pruned elsewhere, and these networks.
+
+    ``dense`` holds seeds or networks; ``typed`` is the command line.
+    """
+    from lthbench import given
+
+    seeds = [int(d) for d in dense if _is_seed(d)] if dense else list(range(len(pruned)))
+    if dense and len(seeds) not in (0, len(dense)):
+        raise BadInput("dense: give networks or seeds, not both.")
+    parents = [] if seeds else list(dense)
+    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts)
+    given.check_name(method)
+    both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
+    found = given.brought(
+        method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both
+    )
+    shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
+    density = round_density(1.0 - found.sparsity)
+    return dataclasses.replace(asked, methods=(method,), densities=(density,), typed=shown), found
+
+
+def _several(given: Any) -> list[Any]:
+    """One thing or a list of them as a list; none for None."""
+    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _is_seed(given: Any) -> bool:
+    return isinstance(given, int) or (
+        isinstance(given, str) and given.isdecimal() and not Path(given).exists()
+    )
+
+
 def ask(
     name: str,
     methods: Sequence[str] | None = None,
@@ -105,8 +203,12 @@ def execute(
     announce: Callable[[Plan, list[Step], Estimate, int], None] = lambda plan, todo, estimate, workers: None,
     engine: str = "local",
     address: str | None = None,
+    brought: Brought | None = None,
 ) -> Outcome:
-    """Do what of a request the store does not hold. Data is read and checked before anything is written."""
+    """Do what of a request the store does not hold. Data is read and checked before anything is written.
+
+    Networks made elsewhere are ``brought``.
+    """
     check_device(device)
     check_engine(engine, address)
     if workers < 0:
@@ -115,7 +217,7 @@ def execute(
     store = Store(store_folder)
     store.check()
     sets_limit()
-    made = plan(asked, places)
+    made = plan(asked, places, elsewhere=brought.networks if brought else None)
     todo = missing(made, store)
     failures: dict[str, str] = {}
     if todo:
@@ -123,6 +225,9 @@ def execute(
         room(store, footprint(todo), "this run")
         with _connected(engine, address, workers, device) as runs:
             store.open()
+            if brought:
+                brought.publish(store)
+                todo = [s for s in todo if not isinstance(s, Given)]
             events = store.events()
             rates = learned_rates(events, runs.device)
             announce(made, todo, estimate(todo, events, runs.workers, runs.device), runs.workers)
@@ -135,7 +240,7 @@ def execute(
         announce(made, todo, estimate(todo, (), workers, "cpu"), workers)
     from lthbench import album
 
-    facts = table.facts(made, store)
+    facts = table.facts(made, store) | (brought.facts() if brought else {})
     pictures = album.saliency(made, store, places)
     if pictures:
         facts["pictures"] = pictures
@@ -241,17 +346,15 @@ def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
     return data.folders(folder)
 
 
-def download(asked: Request, places: tuple[Path, ...]) -> list[str]:
+def download(
+    asked: Request, places: tuple[Path, ...], told: fetch.Told = lambda name, done, total: None
+) -> list[str]:
     """Fetch the data sets of a request that are not there into the user's cache. Returns their names."""
     fetched = []
     for name in (asked.task.data.dataset, *asked.task.data.ood):
         dataset = registry.get(Dataset, name)
         if dataset.locate(places) is None:
-            if dataset.download is None:
-                raise BadInput(f"data set {name} cannot be downloaded. {dataset.obtain}")
-            folder = data.default_folder()
-            folder.mkdir(parents=True, exist_ok=True)
-            dataset.download(folder)
+            fetch.obtain(dataset, data.default_folder(), told)
             fetched.append(name)
     return fetched
 
@@ -265,7 +368,7 @@ def check_device(device: str) -> None:
 
 def resolve(device: str) -> str:
     """The device to use: ``auto`` is a CUDA device where one is, else the CPU."""
-    if device == "cpu" or (device == "auto" and not _nvidia_driver()):
+    if device == "cpu" or (device == "auto" and not nvidia_driver()):
         return "cpu"
     import torch
 
@@ -276,7 +379,7 @@ def resolve(device: str) -> str:
     raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
 
 
-def _nvidia_driver() -> bool:
+def nvidia_driver() -> bool:
     """Whether an NVIDIA driver can be loaded: cheap to ask, and spares most the import of torch."""
     import ctypes
 

@@ -199,6 +199,10 @@ def _failures(scores: pd.DataFrame) -> dict[str, str]:
 
 def _planned(facts: Mapping[str, Any]) -> Plan:
     """The plan of the command in run.json, on the data that it names by hash. Raises BadInput."""
+    if str(facts.get("command", "")).startswith(("lthbench score", "lthbench.score")):
+        raise BadInput(
+            "run.json: scores networks made elsewhere; only what a command makes again is bundled."
+        )
     try:
         words = shlex.split(facts["command"])
         given = dict(zip(words[2::2], words[3::2], strict=True))

@@ -13,11 +13,16 @@ import click
 from click.core import ParameterSource
 
 from lthbench import __version__
+from lthbench.commands.check import check
 from lthbench.commands.compare import compare
+from lthbench.commands.data import data, fetch_missing
+from lthbench.commands.doctor import doctor
 from lthbench.commands.explain import explain
 from lthbench.commands.gate import gate
-from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options
+from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_options, result_options
 from lthbench.commands.report import report
+from lthbench.commands.score import score
+from lthbench.commands.shown import show
 from lthbench.commands.store import store
 from lthbench.commands.submit import submit, verify
 from lthbench.errors import BadInput, LthbenchError
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from lthbench.estimate import Estimate
     from lthbench.plan import Plan, Request
     from lthbench.spec import Step
-    from lthbench.verdict import Verdict
 
 
 @click.group(context_settings=CONTEXT)
@@ -43,30 +47,10 @@ def cli(debug: bool) -> None:
 @cli.command(context_settings=CONTEXT)
 @grid_options
 @click.option(
-    "--report",
-    "folder",
-    type=click.Path(path_type=Path),
-    default="lthbench-report",
-    show_default=True,
-    help="Where the page and the table go.",
-)
-@click.option("--no-report", is_flag=True, help="Write no page and no table.")
-@click.option(
-    "--rule",
-    help="The verdict's rule: noninferior (default), std, or paper (default where there is one seed).",
-)
-@click.option("--download", is_flag=True, help="Fetch data sets that are missing.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="On stderr.",
-)
-@click.option(
     "--engine", default="local", show_default=True, help="What runs steps: local, or ray for a cluster."
 )
 @click.option("--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default.")
+@result_options
 def run(
     folder: Path,
     no_report: bool,
@@ -94,8 +78,7 @@ def run(
     if not no_report:
         check_folder("--report", folder)
     if download:
-        for name in api.download(asked, api.checked_folders(options["data"])):
-            click.echo(f"fetched {name}", err=True)
+        fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
@@ -119,45 +102,7 @@ def run(
             f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True
         )
         sys.exit(130)
-    _show(outcome, None if no_report else folder, rule)
-    if outcome.failures:
-        for reason in dict.fromkeys(outcome.failures.values()):
-            click.echo(f"failed: {reason}", err=True)
-        sys.exit(1)
-
-
-def _show(outcome: Any, folder: Path | None, rule: str | None) -> None:
-    """Write the report, print the verdict on stdout, and say where the report is.
-
-    The report comes first: it is there even when nobody reads stdout to its end.
-    """
-    from tabulate import tabulate
-
-    from lthbench.report import write
-    from lthbench.report.summary import RULE_TEXT, dense_sentence, sentence, summarise, verdict_rows
-
-    summary = summarise(outcome.table, outcome.facts, rule)
-    written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
-    click.echo(dense_sentence(summary))
-    rows = verdict_rows(summary)
-    if rows:
-        click.echo(f"\n{tabulate(rows, headers='keys', tablefmt='simple', disable_numparse=True)}\n")
-    for result in summary.headline:
-        click.echo(sentence(summary, result))
-    click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
-    for other, results in summary.verdicts.items():
-        if other != summary.rule:
-            click.echo(f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}.")
-    if folder is not None:
-        if not any(p.suffix == ".parquet" for p in written):
-            click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
-        click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
-
-
-def _far(result: Verdict) -> str:
-    from lthbench.report.summary import far
-
-    return "undecided" if result.undecided else far(result)
+    show(outcome, None if no_report else folder, rule)
 
 
 @cli.command("plan", context_settings=CONTEXT)
@@ -238,12 +183,14 @@ def _listing(plural: str, kind: str, summary: str) -> None:
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
     @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
     def listing(name: str | None, as_json: bool, data: Path | None) -> None:
-        from lthbench import listings
+        from lthbench import listings, registry
 
         found = listings.describe(kind, name, data) if name else listings.every(kind, data)
         click.echo(
             json.dumps(found, indent=1, ensure_ascii=False) if as_json else listings.text(found, plural)
         )
+        for what, why in registry.unusable().items():
+            click.echo(f"not usable: {what}: {why}", err=True)
 
 
 for _plural, _kind, _summary in (
@@ -263,7 +210,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (report, explain, compare, gate, submit, verify, store):
+for _command in (score, check, data, doctor, report, explain, compare, gate, submit, verify, store):
     cli.add_command(_command)
 
 

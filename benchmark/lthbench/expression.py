@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lthbench.spec import Init, Prune, Rewind, Step, Train
+from lthbench.spec import Given, Init, Prune, Rewind, Step, Train
 
 
 def written(step: Step, names: Mapping[str, str] | None = None) -> str:
@@ -19,6 +19,9 @@ def written(step: Step, names: Mapping[str, str] | None = None) -> str:
 
     if isinstance(step, Init):
         return f"init({step.network.architecture}, seed {step.seed})"
+    if isinstance(step, Given):
+        kept = "" if step.density is None else f", density {step.density:.6g}"
+        return f"given({step.network.architecture}, digest {step.digest[:12]}{kept})"
     if isinstance(step, Rewind):
         return f"rewind({inner(step.train)}, epoch {step.epoch})"
     if isinstance(step, Prune):

@@ -322,11 +322,22 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A published file: address and MD5 (hex); ``unpack`` for a tar file, ``into`` a folder of its own."""
+
+    url: str
+    md5: str
+    unpack: bool = False
+    into: str = ""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set. ``locate`` finds it or returns None; ``load`` reads one split, raising BadInput by file.
 
     ``locate(folders)`` looks through the given folders in order; ``splits`` maps each split to its number
-    of images where that is fixed; ``obtain`` says how to get the data, ``download(folder)`` does so.
+    of images where that is fixed; ``obtain`` says how to get the data; ``archives`` are fetched to do so, or
+    ``download(folder)`` does it. ``published`` are MD5 of files, by name.
     ``against`` maps data sets to those of their classes that this one, out of their distribution, was
     collected against: it is compared with test images of these classes, by these classes' logits.
     """
@@ -347,6 +358,8 @@ class Dataset:
     obtain: str = ""
     download: Callable[[Path], None] | None = None
     against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    archives: tuple[Archive, ...] = ()
+    published: Mapping[str, str] = field(default_factory=dict)
 
 
 class Annotated(NamedTuple):
@@ -421,6 +434,7 @@ class Architecture:
 __all__ = [
     "Annotated",
     "Architecture",
+    "Archive",
     "Bank",
     "Cell",
     "Context",

@@ -6,10 +6,13 @@ are removed whole it also holds the parameters, beside convolutions' weights, th
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -131,3 +134,33 @@ def count(mask: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
 def collapsed(mask: Mapping[str, torch.Tensor]) -> list[str]:
     """The layers of which nothing is left."""
     return [name for name, (kept, _) in count(mask).items() if kept == 0]
+
+
+def counted(mask: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What is recorded with a mask: weights kept and there, in all and by layer, and the empty layers."""
+    found = count(mask)
+    return {
+        "kept": sum(k for k, _ in found.values()),
+        "total": sum(n for _, n in found.values()),
+        "layers": {name: [k, n] for name, (k, n) in found.items()},
+        "collapsed": collapsed(mask),
+    }
+
+
+def packed(mask: Mapping[str, torch.Tensor]) -> bytes:
+    """A mask as a safetensors file, one bit for each weight."""
+    bits = {name: torch.from_numpy(np.packbits(m.numpy().reshape(-1))) for name, m in mask.items()}
+    shapes = json.dumps({name: list(m.shape) for name, m in mask.items()})
+    return safetensors.torch.save(bits, metadata={"shapes": shapes})
+
+
+def unpacked(content: bytes) -> Mask:
+    """The mask in a file that ``packed`` made."""
+    bits = safetensors.torch.load(content)
+    size = int.from_bytes(content[:8], "little")
+    shapes = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["shapes"])
+    mask = {}
+    for name, shape in shapes.items():
+        flat = np.unpackbits(bits[name].numpy(), count=math.prod(shape)).astype(bool)
+        mask[name] = torch.from_numpy(flat).reshape(shape)
+    return mask

@@ -17,6 +17,7 @@ from lthbench.errors import BadInput, LthbenchError, unknown
 from lthbench.kinds import Architecture, Bank, Cell, Dataset, Method, Metric
 from lthbench.spec import (
     Data,
+    Given,
     Init,
     Inputs,
     Measure,
@@ -64,7 +65,8 @@ class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
     ``given`` is the task as it was typed: a name or a path. ``strangers`` says that the task's data sets out
-    of distribution have been replaced, ``banked`` that its bank of concepts has.
+    of distribution have been replaced, ``banked`` that its bank of concepts has. ``typed`` is the command
+    line where it is not that of ``run``.
     """
 
     task: Task
@@ -76,6 +78,7 @@ class Request:
     given: str = ""
     strangers: bool = False
     banked: bool = False
+    typed: str = ""
 
     @property
     def spec(self) -> Budget:
@@ -84,6 +87,8 @@ class Request:
 
     def command(self) -> str:
         """The command line that asks for just this."""
+        if self.typed:
+            return self.typed
 
         def typed(kind: type[Any], name: str) -> str:
             base, colon, variant = name.partition(":")
@@ -116,8 +121,8 @@ class Entry:
     method: str
     sparsity: float
     seed: int
-    network: Train
-    dense: Train
+    network: Weights
+    dense: Weights
     measures: tuple[Measure, ...]
     controls: tuple[tuple[str, Measure], ...] = ()
 
@@ -140,8 +145,8 @@ class Plan:
         found: dict[str, str] = {}
         for entry in self.entries:
             for step in history(entry.network):
-                if isinstance(step, Train | Prune) and step.key not in found:
-                    mask = step.mask if isinstance(step, Train) else step
+                if isinstance(step, Train | Prune | Given) and step.key not in found:
+                    mask = step if isinstance(step, Prune) else getattr(step, "mask", None)
                     removed = entry.sparsity if mask is None else 1 - mask.density
                     name = "dense" if step == entry.dense else f"{entry.method} {100 * removed:.1f} %"
                     found[step.key] = f"{name} seed {entry.seed}"
@@ -281,11 +286,14 @@ def plan(
     *,
     data_needed: bool = True,
     known: Mapping[str, Data] | None = None,
+    elsewhere: Mapping[str, Mapping[int, Weights]] | None = None,
 ) -> Plan:
     """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed.
 
-    Data sets that are ``known``, by name, are not looked for.
+    Data sets that are ``known``, by name, are not looked for. Networks made ``elsewhere`` stand for those of
+    a method, by seed: for those of ``dense``, if they are there, and for all methods that do not ship.
     """
+    elsewhere = elsewhere or {}
     task, known = request.task, known or {}
 
     def identified(name: str) -> Data:
@@ -303,8 +311,9 @@ def plan(
         n: _inputs(n, request, trained_on, strangers, places, known, data_needed=data_needed) for n in asked
     }
     banks = [_bank(request, places, data_needed, known)] if "concepts" in asked else []
-    network = _network(task)
-    methods = {name: registry.get(Method, name.partition(":")[0]) for name in ("dense", *request.methods)}
+    built = network(task)
+    named = ("dense", *request.methods)
+    methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
     versions = {
         m.criterion.name: registry.version(Method, m.criterion.name)
         for m in methods.values()
@@ -312,12 +321,13 @@ def plan(
     }
     entries = []
     faults: list[str] = []
-    parents = {s: Train(Init(network, s), request.spec.train, trained_on, s) for s in request.seeds}
+    trained = {s: Train(Init(built, s), request.spec.train, trained_on, s) for s in request.seeds}
+    parents: dict[int, Weights] = {s: elsewhere.get("dense", trained)[s] for s in request.seeds}
     following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
     for seed, dense in parents.items():
-        init = Init(network, seed)
-        rewound = Rewind(dense, request.spec.rewind_epoch)
-        for name, method in methods.items():
+        init = Init(built, seed)
+        rewound = Rewind(trained[seed], request.spec.rewind_epoch)
+        for name in named:
             for density in (1.0,) if name == "dense" else request.densities:
                 cell = Cell(
                     density,
@@ -326,7 +336,7 @@ def plan(
                     request.spec.train,
                     trained_on,
                     init,
-                    dense,
+                    trained[seed],
                     rewound,
                     versions,
                     registry.get(Architecture, task.architecture),
@@ -335,7 +345,9 @@ def plan(
                     name.partition(":")[2],
                 )
                 try:
-                    reason, ticket = _built(method, cell)
+                    reason, ticket = (
+                        ("", elsewhere[name][seed]) if name in elsewhere else _built(methods[name], cell)
+                    )
                 except LthbenchError:
                     raise
                 except Exception as error:  # a method of the user's own may raise anything
@@ -358,7 +370,7 @@ def plan(
     return Plan(request, tuple(entries), steps, (trained_on, *strangers, *(b for b in banks if b.digest)))
 
 
-def _built(method: Method, cell: Cell) -> tuple[str, Train | None]:
+def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:
     """Why a method does not fit a cell, or the network that it makes of it."""
     reason = method.unfit(cell)
     if reason:
@@ -388,7 +400,8 @@ def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
     return -(-min(recipe.images or images, images) // recipe.batch_size)
 
 
-def _network(task: Task) -> Network:
+def network(task: Task) -> Network:
+    """The network of a task."""
     dataset = registry.get(Dataset, task.data.dataset)
     return Network(
         task.architecture,
@@ -402,7 +415,7 @@ def _network(task: Task) -> Network:
 
 
 def _measure(
-    metric: Metric, network: Weights, dense: Train, sets: dict[str, list[tuple[str, Inputs]]]
+    metric: Metric, network: Weights, dense: Weights, sets: dict[str, list[tuple[str, Inputs]]]
 ) -> Measure:
     inputs = tuple(pair for need in metric.needs for pair in sets[need])
     version = registry.version(Metric, metric.name)

@@ -31,6 +31,7 @@ _FOLDERS: dict[type, tuple[str, str]] = {
 }
 _paths: dict[tuple[type, str], Path] = {}
 _imported: dict[tuple[type, str], object] = {}
+_unusable: dict[str, str] = {}
 
 
 def names(kind: type[Any]) -> list[str]:
@@ -78,19 +79,56 @@ def get(kind: type[K], name: str) -> K:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
     if (kind, found) in _paths:
         return _from_path(kind, noun, attribute, _paths[kind, found])
-    points = _entry_points(folder)
-    if found in points:
-        record = _record(kind, attribute, found, points[found].load(), points[found].value)
-    else:
+    if found in _shipped(folder):
         module = importlib.import_module(f"lthbench.{folder}.{found.replace('-', '_')}")
         record = _record(kind, attribute, found, module, f"lthbench.{folder}")
+    else:
+        record = _from_package(kind, attribute, found)
     _imported[kind, found] = record
     return record
 
 
 def every(kind: type[K]) -> list[K]:
-    """All plug-ins of a kind, imported, by name."""
-    return [get(kind, name) for name in names(kind)]
+    """All plug-ins of a kind, imported, by name; those of packages that cannot be used are passed over.
+
+    ``unusable`` says which and why.
+    """
+    folder, _ = _FOLDERS[kind]
+    found = []
+    for name in names(kind):
+        try:
+            found.append(get(kind, name))
+        except BadInput as error:
+            if name not in _entry_points(folder):
+                raise
+            _unusable[f"{folder.removesuffix('s')} {name}"] = str(error)
+    return found
+
+
+def unusable() -> dict[str, str]:
+    """Why plug-ins of other packages cannot be used, by kind and name: of those that were tried."""
+    for kind, (folder, _) in _FOLDERS.items():
+        for name in sorted(_entry_points(folder).keys() & _shipped(folder)):
+            where, noun = _package(_entry_points(folder)[name]), folder.removesuffix("s")
+            _unusable[f"{noun} {name}"] = f"{where}: {name} is the name of one that ships; give it another."
+        if _entry_points(folder):
+            every(kind)
+    return dict(_unusable)
+
+
+def packaged(kind: type[Any]) -> dict[str, str]:
+    """The plug-ins of a kind that other packages offer, and which package, with its version. Imports none."""
+    return {name: _package(point) for name, point in _entry_points(_FOLDERS[kind][0]).items()}
+
+
+def kinds_in(path: Path) -> list[type[Any]]:
+    """The kinds of plug-in that a user's own file defines. Raises BadInput for one that defines none."""
+    module = _module(path, "plug-in")
+    found = [kind for kind, (_, attribute) in _FOLDERS.items() if hasattr(module, attribute)]
+    if not found:
+        wanted = [f"{attribute} = {kind.__name__}(...)" for kind, (_, attribute) in _FOLDERS.items()]
+        raise BadInput(f"{path}: defines no plug-in: none of {', '.join(wanted)}.")
+    return found
 
 
 def criterion(name: str) -> Criterion:
@@ -98,22 +136,40 @@ def criterion(name: str) -> Criterion:
     known = _criteria(frozenset(_paths.items()))
     if name not in known:
         raise unknown("pruning criterion", name, known)
-    return known[name]
+    return known[name][0]
 
 
 @lru_cache(maxsize=1)
-def _criteria(own_files: frozenset[object]) -> dict[str, Criterion]:
-    """All criteria; made anew when a user's own file was taken in."""
-    return {m.criterion.name: m.criterion for m in every(Method) if m.criterion is not None}
+def _criteria(own_files: frozenset[object]) -> dict[str, tuple[Criterion, str]]:
+    """All criteria with the methods that define them; made anew when a user's own file was taken in.
+
+    Raises BadInput for a name that stands for two.
+    """
+    found: dict[str, tuple[Criterion, str]] = {}
+    own = {name for kind, name in _paths if kind is Method} | set(_entry_points("methods"))
+    for method in sorted(every(Method), key=lambda m: m.name in own):
+        if method.criterion is None:
+            continue
+        known, owner = found.setdefault(method.criterion.name, (method.criterion, method.name))
+        if known != method.criterion:
+            raise BadInput(
+                f"method {method.name}: its criterion is called {known.name}, as that of {owner}; they would "
+                "be taken for one another. Give it a name of its own."
+            )
+    return found
 
 
 def version(kind: type[Any], name: str) -> str:
-    """The version that stands in keys: the plug-in's number, and a hash of a user's own file."""
-    for (k, n), path in _paths.items():
-        own = k is kind and (n == name or (k is Method and _criterion_name(n) == name))
-        if own:
-            return f"{_version_number(kind, name)}+{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    return str(_version_number(kind, name))
+    """The version that stands in keys: the plug-in's number, and a hash of a user's own or package's file."""
+    owner = _criteria(frozenset(_paths.items()))[name][1] if kind is Method else name
+    folder, _ = _FOLDERS[kind]
+    if (kind, owner) in _paths:
+        source = hashlib.sha256(_paths[kind, owner].read_bytes()).hexdigest()
+    elif owner not in _shipped(folder) and owner in _entry_points(folder):
+        source = _source_hash(_entry_points(folder)[owner])
+    else:
+        return str(_version_number(kind, name))
+    return f"{_version_number(kind, name)}+{source[:12]}"
 
 
 def path_of(kind: type[Any], name: str) -> Path | None:
@@ -141,11 +197,6 @@ def _version_number(kind: type[Any], name: str) -> int:
     return criterion(name).version if kind is Method else get(kind, name).version
 
 
-def _criterion_name(method: str) -> str:
-    found = get(Method, method).criterion
-    return found.name if found else ""
-
-
 def _fold(name: str) -> str:
     return name.strip().lower().replace("_", "").replace("-", "")
 
@@ -167,7 +218,51 @@ def _entry_points(folder: str) -> dict[str, metadata.EntryPoint]:
     return {p.name: p for p in metadata.entry_points(group=f"lthbench.{folder}")}
 
 
+def _from_package(kind: type[K], attribute: str, name: str) -> K:
+    """The plug-in that another package offers. Raises BadInput, naming the package, for one of no use."""
+    folder, _ = _FOLDERS[kind]
+    point = _entry_points(folder)[name]
+    offering = sorted({_package(p) for p in metadata.entry_points(group=f"lthbench.{folder}", name=name)})
+    if len(offering) > 1:
+        noun = folder.removesuffix("s")
+        raise BadInput(f"{' and '.join(offering)} both offer a {noun} {name}; uninstall one of them.")
+    where = offering[0]
+    try:
+        loaded = point.load()
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{where}: {point.value} cannot be imported: {said}") from error
+    return _record(kind, attribute, name, loaded, f"{where}: {point.value}")
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    """The package that an entry point is of, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _source_hash(point: metadata.EntryPoint) -> str:
+    """A hash of the file that an entry point names: where it changes, so do the keys."""
+    origin = getattr(sys.modules.get(point.module), "__file__", None)
+    content = Path(origin).read_bytes() if origin else point.value.encode()
+    return hashlib.sha256(content).hexdigest()
+
+
 def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
+    module, path = _module(path, noun), path.resolve()
+    found = getattr(module, attribute, None)
+    if not isinstance(found, kind):
+        raise BadInput(f"{path}: must define {attribute} = {kind.__name__}(...).")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", found.name):
+        raise BadInput(f"{path}: name: letters, digits, '-', '_' and '.' only, got {found.name!r}.")
+    taken = set(names(kind)) - {n for (k, n), p in _paths.items() if k is kind and p == path}
+    if found.name in taken:
+        raise BadInput(f"{path}: the name {found.name!r} is taken; give the {noun} another.")
+    _paths[kind, found.name] = path
+    return found
+
+
+def _module(path: Path, noun: str) -> ModuleType:
+    """A user's own file, imported once."""
     path = path.resolve()
     if not path.is_file():
         raise BadInput(f"no {noun} file {path}.")
@@ -184,16 +279,7 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, kind):
-        raise BadInput(f"{path}: must define {attribute} = {kind.__name__}(...).")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", found.name):
-        raise BadInput(f"{path}: name: letters, digits, '-', '_' and '.' only, got {found.name!r}.")
-    taken = set(names(kind)) - {n for (k, n), p in _paths.items() if k is kind and p == path}
-    if found.name in taken:
-        raise BadInput(f"{path}: the name {found.name!r} is taken; give the {noun} another.")
-    _paths[kind, found.name] = path
-    return found
+    return module
 
 
 def _module_name(path: Path) -> str:

@@ -28,6 +28,7 @@ from lthbench.masks import Mask
 from lthbench.predict import predict, ready
 from lthbench.spec import (
     Explain,
+    Given,
     Init,
     Measure,
     Predict,
@@ -42,8 +43,8 @@ from lthbench.spec import (
 from lthbench.store import DRAWS, Store
 from lthbench.train import generator, train
 
-#: The file that holds a mask, one bit for each weight.
-MASK = "mask.safetensors"
+#: The files that hold a network's weights, and a mask, one bit for each weight.
+WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
 
 
 class Runner:
@@ -97,6 +98,8 @@ class Runner:
     def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
         if isinstance(step, Init):
             self._publish_weights(step, self._built(step), time.time())
+        elif isinstance(step, Given):
+            raise StepFailed("a network made elsewhere is no longer in the store: score it again")
         elif isinstance(step, Train):
             self._train(step, passing)
         elif isinstance(step, Rewind):
@@ -145,7 +148,7 @@ class Runner:
         files: dict[str, bytes] = {}
         facts: dict[str, Any] = {}
         if step.rewire is not None and trained.mask is not None:
-            files, facts = {MASK: _packed(trained.mask)}, _counted(trained.mask)
+            files, facts = {MASK: masks.packed(trained.mask)}, masks.counted(trained.mask)
         self._publish_weights(step, model, started, files, losses=trained.losses, **facts)
 
     def _rewind(self, step: Rewind) -> None:
@@ -177,7 +180,7 @@ class Runner:
             else:
                 mask = masks.top(scores, density, mask, step.allocation)
         assert mask is not None
-        self.store.put(step, {MASK: _packed(mask)}, self._meta(started, **_counted(mask)))
+        self.store.put(step, {MASK: masks.packed(mask)}, self._meta(started, **masks.counted(mask)))
 
     def _predict(self, step: Predict) -> None:
         started = time.time()
@@ -254,12 +257,12 @@ class Runner:
     def network(self, step: Weights) -> nn.Module:
         """A network with the weights of a step, on the device."""
         model = self._built(Init(network_of(step), 0))
-        model.load_state_dict(safetensors.torch.load(self.store.read(step, "weights.safetensors")))
+        model.load_state_dict(safetensors.torch.load(self.store.read(step, WEIGHTS)))
         return model.to(self.device)
 
-    def mask(self, step: Prune | Train) -> Mask:
-        """The mask of a step, or that which a rewired training ended with."""
-        return _unpacked(self.store.read(step, MASK))
+    def mask(self, step: Prune | Train | Given) -> Mask:
+        """The mask of a step, that which a rewired training ended with, or one made elsewhere."""
+        return masks.unpacked(self.store.read(step, MASK))
 
     def held(self, step: Weights) -> Mask | None:
         """The mask that a network holds to; None for a dense one."""
@@ -299,7 +302,7 @@ class Runner:
         **facts: Any,
     ) -> None:
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        content = {"weights.safetensors": safetensors.torch.save(tensors), **(files or {})}
+        content = {WEIGHTS: safetensors.torch.save(tensors), **(files or {})}
         self.store.put(step, content, self._meta(started, **facts))
 
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
@@ -324,17 +327,6 @@ class Runner:
             event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
             event["network"] = network_of(step).architecture
         self.store.log(event)
-
-
-def _counted(mask: Mask) -> dict[str, Any]:
-    """What is recorded with a mask: weights kept and there, in all and by layer, and the empty layers."""
-    counted = masks.count(mask)
-    return {
-        "kept": sum(k for k, _ in counted.values()),
-        "total": sum(n for _, n in counted.values()),
-        "layers": {name: [k, n] for name, (k, n) in counted.items()},
-        "collapsed": masks.collapsed(mask),
-    }
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -362,20 +354,3 @@ def _processor() -> str:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _packed(mask: Mapping[str, torch.Tensor]) -> bytes:
-    bits = {name: torch.from_numpy(np.packbits(m.numpy().reshape(-1))) for name, m in mask.items()}
-    shapes = json.dumps({name: list(m.shape) for name, m in mask.items()})
-    return safetensors.torch.save(bits, metadata={"shapes": shapes})
-
-
-def _unpacked(content: bytes) -> Mask:
-    bits = safetensors.torch.load(content)
-    size = int.from_bytes(content[:8], "little")
-    shapes = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["shapes"])
-    mask = {}
-    for name, shape in shapes.items():
-        flat = np.unpackbits(bits[name].numpy(), count=math.prod(shape)).astype(bool)
-        mask[name] = torch.from_numpy(flat).reshape(shape)
-    return mask

@@ -21,6 +21,8 @@ TRAIN_VERSION = 1
 PREDICT_VERSION = 1
 #: Raise when a change to ``saliency.py`` changes the maps that the same step yields.
 EXPLAIN_VERSION = 1
+#: Raise when a change to ``given.py`` changes the weights or the mask that the same tensors yield.
+GIVEN_VERSION = 1
 #: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
 MASK_VERSION = 1
 
@@ -147,6 +149,20 @@ class Init(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class Given(Step):
+    """Weights that were made elsewhere, and the mask they are held to where they were pruned.
+
+    ``digest`` is a hash of both (``given.digest``), ``density`` the share of prunable weights that the mask
+    keeps (None: there is no mask). Nothing can make them again: they are put into the store as they are read.
+    """
+
+    network: Network
+    digest: str
+    density: float | None = None
+    version: int = GIVEN_VERSION
+
+
+@dataclass(frozen=True, eq=False)
 class Train(Step):
     """The weights after training from ``start``, with ``mask`` held throughout, or changed by ``rewire``.
 
@@ -256,9 +272,9 @@ class Measure(Step):
         return (*networks, *_mask_of(self.subject), *predictions, *explained)
 
 
-Weights = Init | Train | Rewind
+Weights = Init | Train | Rewind | Given
 
-STEPS: tuple[type[Step], ...] = (Init, Train, Rewind, Prune, Predict, Explain, Measure)
+STEPS: tuple[type[Step], ...] = (Init, Given, Train, Rewind, Prune, Predict, Explain, Measure)
 
 
 # ---------------------------------------------------------------------------------------------- identity
@@ -320,7 +336,7 @@ def round_density(density: float) -> float:
 
 def network_of(step: Step) -> Network:
     """The network that a step's weights belong to."""
-    while not isinstance(step, Init):
+    while not isinstance(step, Init | Given):
         if isinstance(step, Train):
             step = step.start
         elif isinstance(step, Rewind):
@@ -332,8 +348,13 @@ def network_of(step: Step) -> Network:
     return step.network
 
 
-def mask_keeper(step: Weights) -> Prune | Train | None:
-    """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given."""
+def mask_keeper(step: Weights) -> Prune | Train | Given | None:
+    """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given.
+
+    A network made elsewhere holds its own.
+    """
+    if isinstance(step, Given):
+        return step if step.density is not None else None
     if not isinstance(step, Train):
         return None
     return step if step.rewire is not None else step.mask
@@ -341,5 +362,7 @@ def mask_keeper(step: Weights) -> Prune | Train | None:
 
 def sparsity_of(step: Weights) -> float:
     """The share of prunable weights that the network's mask removes; 0 without a mask."""
+    if isinstance(step, Given):
+        return 0.0 if step.density is None else round_density(1.0 - step.density)
     mask = step.mask if isinstance(step, Train) else None
     return 0.0 if mask is None else round_density(1.0 - mask.density)

@@ -13,7 +13,7 @@ from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.expression import written
 from lthbench.kinds import Dataset, Metric, Score
-from lthbench.spec import Train, mask_keeper
+from lthbench.spec import Given, Train, mask_keeper
 from lthbench.store import DRAWS, Store
 from lthbench.verdict import Aspect
 
@@ -254,7 +254,7 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     layers: dict[str, dict[str, Any]] = {}
-    trained = {s.key for s in plan.steps if isinstance(s, Train)}
+    trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
     names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
         if not store.has(step):

@@ -85,47 +85,84 @@ def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...
         registry.take(path)
 
 
+def _options() -> dict[str, Callable[..., Any]]:
+    """The options that several commands have, by name."""
+    given: dict[str, dict[str, Any]] = {
+        "task": {"default": "digits-r8", "help": "A task's name, or a path to a task file."},
+        "methods": {"type": Words(), "help": "Pruning methods, by name or by path to a file of your own."},
+        "sparsity": {"type": Numbers(whole=False), "help": "Shares of weights removed, such as 0.5,0.9."},
+        "rounds": {
+            "type": Numbers(whole=True),
+            "help": "The same as rounds of the grid, such as 2,7 or 1-12.",
+        },
+        "seeds": {"type": Seeds(), "help": "How many seeds, or which: 3, or 0,1,7."},
+        "metrics": {"type": Words(), "help": "Metrics; all by default."},
+        "budget": {"help": "quick, standard or paper, as far as the task has them."},
+        "plugin": {
+            "multiple": True,
+            "expose_value": False,
+            "is_eager": True,
+            "callback": _take,
+            "help": "A file of your own that a task names by what it defines.",
+        },
+        "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
+        "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
+        "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
+        "store": {
+            "type": click.Path(path_type=Path),
+            "default": "lthbench-store",
+            "help": "Where everything computed is kept.",
+        },
+        "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
+        "workers": {
+            "type": click.IntRange(0, 256),
+            "help": "Worker processes; one for each core by default.",
+        },
+    }
+    shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
+    return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
+
+
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is asked for; the same for ``run`` and ``plan``."""
+    return _with(command, list(_options().values()))
+
+
+def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that do not say which networks: for ``score``."""
+    kept = [o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds")]
+    return _with(command, kept)
+
+
+def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is done with results, and what is told on the way; the same for ``run`` and ``score``."""
     options = [
         click.option(
-            "--task", default="digits-r8", show_default=True, help="A task's name, or a path to a task file."
-        ),
-        click.option(
-            "--methods", type=Words(), help="Pruning methods, by name or by path to a file of your own."
-        ),
-        click.option(
-            "--sparsity", type=Numbers(whole=False), help="Shares of weights removed, such as 0.5,0.9."
-        ),
-        click.option(
-            "--rounds", type=Numbers(whole=True), help="The same as rounds of the grid, such as 2,7 or 1-12."
-        ),
-        click.option("--seeds", type=Seeds(), help="How many seeds, or which: 3, or 0,1,7."),
-        click.option("--metrics", type=Words(), help="Metrics; all by default."),
-        click.option("--budget", help="quick, standard or paper, as far as the task has them."),
-        click.option(
-            "--plugin",
-            multiple=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_take,
-            help="A file of your own that a task names by what it defines.",
-        ),
-        click.option("--ood", type=Words(), help="Data sets out of distribution, instead of the task's."),
-        click.option("--concepts", metavar="NAME", help="Bank of concepts, instead of the task's."),
-        click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets."),
-        click.option(
-            "--store",
+            "--report",
+            "folder",
             type=click.Path(path_type=Path),
-            default="lthbench-store",
+            default="lthbench-report",
             show_default=True,
-            help="Where everything computed is kept.",
+            help="Where the page and the table go.",
         ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--no-report", is_flag=True, help="Write no page and no table."),
         click.option(
-            "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
+            "--rule",
+            help="The verdict's rule: noninferior (default), std, or paper (default for one seed).",
+        ),
+        click.option("--download", is_flag=True, help="Fetch data sets that are missing."),
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "plain", "none"]),
+            default="auto",
+            show_default=True,
+            help="On stderr.",
         ),
     ]
+    return _with(command, options)
+
+
+def _with(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lthbench.errors import BadInput
 from lthbench.imagefiles import planes, read_class_folders
 from lthbench.kinds import Images, Source
 
 SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}
-
-
-def fetch(name: str, folder: Path) -> None:
-    """Download the published archive into ``folder`` through torchvision's class ``name``."""
-    import torchvision.datasets
-
-    getattr(torchvision.datasets, name)(str(folder), download=True)
 
 
 def from_torchvision(name: str, source: Source, split: str) -> Images:

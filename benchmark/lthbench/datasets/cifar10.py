@@ -10,16 +10,27 @@ A tree has no file order of its own; there the last tenth of each class validate
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-from lthbench.datasets._cifar import SPLITS, by_order, fetch, from_torchvision, from_tree
+from lthbench.datasets._cifar import SPLITS, by_order, from_torchvision, from_tree
 from lthbench.imagefiles import arrays, class_folders, expect, planes, tiles
-from lthbench.kinds import Dataset, Images, Source
+from lthbench.kinds import Archive, Dataset, Images, Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _MOSAICS = (*(f"train_{b}.jpg" for b in range(1, 6)), "test.webp", "labels.npz")
 _BATCHES = (*(f"data_batch_{b}" for b in range(1, 6)), "test_batch", "batches.meta")
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+MD5 = "c58f30108f718f92721af3b95e74349a"
+PUBLISHED = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+}
 
 
 def locate(folders: tuple[Path, ...]) -> Source | None:
@@ -65,6 +76,7 @@ DATASET = Dataset(
     splits=SPLITS,
     locate=locate,
     load=load,
-    obtain="Fetch it with --download (163 MB, by torchvision), or name a folder that has it with --data DIR.",
-    download=partial(fetch, "CIFAR10"),
+    obtain="Fetch it with --download or lthbench data (163 MB), or name a folder with it by --data DIR.",
+    archives=(Archive(URL, MD5, unpack=True),),
+    published=PUBLISHED,
 )

@@ -6,13 +6,12 @@ neither is in any folder that is searched, from ``cifar100/test.webp`` with ``la
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-from lthbench.datasets._cifar import SPLITS, fetch, from_torchvision, from_tree
+from lthbench.datasets._cifar import SPLITS, from_torchvision, from_tree
 from lthbench.errors import BadInput
 from lthbench.imagefiles import arrays, class_folders, expect, planes, tiles
-from lthbench.kinds import Dataset, Images, Source
+from lthbench.kinds import Archive, Dataset, Images, Source
 
 CLASSES = (
     "apple",
@@ -117,6 +116,14 @@ CLASSES = (
     "worm",
 )
 
+URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+MD5 = "eb9058c3a382ffc7106e4002c42a8d85"
+PUBLISHED = {
+    "train": "16019d7e3df5f24257cddd939b257f8d",
+    "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    "meta": "7973b15100ade9c7d40fb424638fde48",
+}
+
 
 def locate(folders: tuple[Path, ...]) -> Source | None:
     """The first whole copy, else the test images. Raises BadInput for a layout that is there in part."""
@@ -140,8 +147,7 @@ def load(source: Source, split: str) -> Images:
         if split != "test":
             raise BadInput(
                 f"{source.root}: holds the test images only, and training needs the whole set. Fetch it: "
-                f'python -c "from torchvision.datasets import CIFAR100; '
-                f"CIFAR100('{source.root.parent}', download=True)\""
+                f"lthbench data download cifar100 --to {source.root.parent}"
             )
         (labels,) = arrays(source.root / "labels.npz", ["labels"])
         return Images(planes(tiles(source.root / "test.webp", 10_000)), labels.astype(np.int64))
@@ -164,6 +170,7 @@ DATASET = Dataset(
     splits=SPLITS,
     locate=locate,
     load=load,
-    obtain="Fetch it with --download (161 MB, by torchvision), or name a folder that has it with --data DIR.",
-    download=partial(fetch, "CIFAR100"),
+    obtain="Fetch it with --download or lthbench data (161 MB), or name a folder with it by --data DIR.",
+    archives=(Archive(URL, MD5, unpack=True),),
+    published=PUBLISHED,
 )

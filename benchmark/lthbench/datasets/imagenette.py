@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lthbench.datasets._folders import load_tree, locate_tree
 from lthbench.datasets.imagenet import MEAN, STD
-from lthbench.kinds import Dataset, Images, Source
+from lthbench.kinds import Archive, Dataset, Images, Source
 
 SPLITS = {"train": 9_469, "test": 3_925}
 _CLASSES = {
@@ -29,6 +29,10 @@ _CLASSES = {
     "n03888257": "parachute",
 }
 _PARTS = {"train": "train", "test": "val"}
+
+#: The archive of 320-pixel images.
+URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz"
+MD5 = "3df6f0d01a2c9592104656642f5e78a3"
 
 
 def locate(folders: tuple[Path, ...], splits: Mapping[str, int] = SPLITS) -> Source | None:
@@ -47,13 +51,6 @@ def load(source: Source, split: str) -> Images:
     return load_tree(source, _PARTS[split], tuple(_CLASSES), 160)
 
 
-def download(folder: Path) -> None:
-    """Fetch the archive of 320-pixel images (342 MB) into ``folder`` through torchvision."""
-    import torchvision.datasets
-
-    torchvision.datasets.Imagenette(str(folder), split="train", size="320px", download=True)
-
-
 DATASET = Dataset(
     name="imagenette",
     version=1,
@@ -68,7 +65,7 @@ DATASET = Dataset(
     splits=SPLITS,
     locate=locate,
     load=load,
-    obtain="Fetch it with --download (342 MB, by torchvision), or name a folder that holds imagenette2-320, "
+    obtain="Fetch it with --download or lthbench data (342 MB), or name a folder that holds imagenette2-320, "
     "imagenette2 or imagenette2-160 with --data DIR.",
-    download=download,
+    archives=(Archive(URL, MD5, unpack=True),),
 )

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from lthbench.errors import BadInput
 from lthbench.imagefiles import expect
-from lthbench.kinds import Dataset, Images, Source
+from lthbench.kinds import Archive, Dataset, Images, Source
 
 SPLITS = {"train": 73_257, "test": 26_032}
 _FILES = {split: f"{split}_32x32.mat" for split in SPLITS}
+
+URL = "http://ufldl.stanford.edu/housenumbers/"
+MD5 = {
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+}
 
 
 def locate(folders: tuple[Path, ...]) -> Source | None:
@@ -45,14 +51,6 @@ def load(source: Source, split: str) -> Images:
     return Images(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), labels % 10)
 
 
-def download(folder: Path) -> None:
-    """Fetch both files (246 MB) into ``folder/svhn`` through torchvision."""
-    import torchvision.datasets
-
-    for split in SPLITS:
-        torchvision.datasets.SVHN(str(folder / "svhn"), split=split, download=True)
-
-
 DATASET = Dataset(
     name="svhn",
     version=1,
@@ -67,6 +65,7 @@ DATASET = Dataset(
     splits=SPLITS,
     locate=locate,
     load=load,
-    obtain="Fetch it with --download (246 MB, by torchvision), or name a folder that has it with --data DIR.",
-    download=download,
+    obtain="Fetch it with --download or lthbench data (246 MB), or name a folder with it by --data DIR.",
+    archives=tuple(Archive(URL + name, MD5[name], into="svhn") for name in sorted(MD5)),
+    published=MD5,
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lthbench.costs import flops
-from lthbench.spec import Explain, Measure, Predict, Rewind, Step, Train
+from lthbench.spec import Explain, Measure, Predict, Rewind, Step, mask_keeper
 
 
 @dataclass
@@ -52,7 +52,7 @@ def _beside(step: Explain | Measure) -> bool:
 
     Dense networks are held against one another in a ring: in their own jobs they would wait for each other.
     """
-    unmasked = not isinstance(step.subject, Train) or step.subject.mask is None
+    unmasked = mask_keeper(step.subject) is None
     return unmasked and step.reference is not None and step.reference.key != step.subject.key
 
 

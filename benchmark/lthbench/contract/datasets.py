@@ -1,0 +1,41 @@
+"""What a data set promises."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lthbench import data
+from lthbench.contract.broken import Skipped, demand
+from lthbench.errors import BadInput
+from lthbench.kinds import Dataset
+
+
+def record_fits_its_images(dataset: Dataset) -> None:
+    """Has a mean and std for each channel, and no class twice."""
+    lengths = (len(dataset.mean), len(dataset.std), dataset.channels)
+    demand(len(set(lengths)) == 1, f"{lengths[0]} means, {lengths[1]} deviations, {lengths[2]} channels")
+    demand(len(set(dataset.classes)) == len(dataset.classes), "a class is named twice")
+    demand(bool(dataset.splits), "has no splits")
+
+
+def images_are_as_declared(dataset: Dataset) -> None:
+    """Where it is found, has the images and labels that it declares; where not, says how to get it."""
+    places = data.folders()
+    if dataset.locate(places) is None:
+        demand("--data" in dataset.obtain, "obtain does not say how to get it and name it with --data")
+        raise Skipped(f"{dataset.name} is not on this machine")
+    for split, count in dataset.splits.items():
+        try:
+            images = data.load(dataset.name, split, places)
+        except BadInput as error:  # a copy may hold the test images alone, and says so
+            if split == "test" or "test images only" not in str(error):
+                raise
+            continue
+        found = (len(images.labels), len(images.pixels))
+        demand(found == (count, count), f"{split}: {found[1]} images and {found[0]} labels, declared {count}")
+        demand(images.pixels.dtype == np.uint8, f"{split}: pixels are {images.pixels.dtype}, not uint8")
+        strange = set(np.unique(images.labels).tolist()) - set(range(len(dataset.classes)))
+        demand(not strange, f"{split}: labels {sorted(strange)[:5]} have no class")
+
+
+CHECKS = (record_fits_its_images, images_are_as_declared)

@@ -1,0 +1,208 @@
+"""What this machine can run, what is missing, and the command to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import lthbench
+from lthbench import api, holdings, registry
+from lthbench.errors import BadInput
+
+#: What the smallest run needs, in GB of memory and of disk.
+MEMORY, DISK = 1.0, 0.5
+
+
+class Finding(NamedTuple):
+    """One line: ``state`` is ok, note (something cannot be used) or problem (nothing can be run)."""
+
+    topic: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+def examined(folder: Path | None, store: Path) -> Iterator[Finding]:
+    """Everything that is looked at, in order; nothing is written. Raises BadInput for a folder not there."""
+    api.checked_folders(folder)
+    yield from _versions()
+    yield from _device()
+    yield from _machine(store)
+    yield from _extras()
+    for what, why in registry.unusable().items():
+        yield Finding("plug-ins", "note", f"{what}: {why}")
+    for row in holdings.listed(folder)["sets"]:
+        if row["state"] == "missing":
+            yield Finding("data", "note", f"{row['name']}: not here", row["command"] or row["detail"])
+        else:
+            yield Finding(
+                "data", "ok" if row["state"] == "found" else "note", f"{row['name']}: {row['detail']}"
+            )
+
+
+def _versions() -> Iterator[Finding]:
+    enough = sys.version_info >= (3, 11)
+    found = f"Python {platform.python_version()}, lthbench {lthbench.__version__}"
+    yield Finding(
+        "python", "ok" if enough else "problem", found, "" if enough else "use Python 3.11 or later"
+    )
+    for name, wanted, good in _required():
+        if not good:
+            yield Finding(
+                "packages", "problem", f"{name} {_version(name) or 'is missing'}", f"pip install '{wanted}'"
+            )
+
+
+def _required(extra: str = "") -> Iterator[tuple[str, str, bool]]:
+    """The packages that lthbench requires, or one of its extras: name, requirement, and whether it is met."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        lines = metadata.requires("lthbench") or []
+    except metadata.PackageNotFoundError:
+        return
+    for line in lines:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
+            continue
+        if extra and (wanted.marker is None or wanted.marker.evaluate({"extra": ""})):
+            continue
+        version = _version(wanted.name)
+        good = version != "" and wanted.specifier.contains(version, prereleases=True)
+        yield wanted.name, f"{wanted.name}{wanted.specifier}", good
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _device() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Finding("torch", "problem", f"cannot be imported: {error}", "pip install torch torchvision")
+        return
+    yield Finding(
+        "torch", "ok", f"torch {torch.__version__}, torchvision {_version('torchvision') or 'missing'}"
+    )
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(index)
+            memory = f"{facts.total_memory / 2**30:.0f} GiB"
+            yield Finding(
+                "device", "ok", f"cuda:{index} {facts.name}, {memory}: runs the budgets standard and paper"
+            )
+    elif api.nvidia_driver():
+        remedy = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
+        yield Finding("device", "note", "there is an NVIDIA driver, and torch was built without CUDA", remedy)
+    else:
+        yield Finding("device", "ok", "cpu: runs the budget quick; standard and paper want a CUDA device")
+
+
+def _machine(store: Path) -> Iterator[Finding]:
+    cores = api.default_workers()
+    threads = {n: os.environ[n] for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ}
+    said = f" ({', '.join(f'{n}={v}' for n, v in threads.items())})" if threads else ""
+    yield Finding("cores", "ok", f"{cores} for this process{said}: lthbench run takes {cores} workers")
+    total, free = memory()
+    if total:
+        state = "ok" if free >= MEMORY else "problem"
+        text = f"{total:.1f} GiB, {free:.1f} GiB free"
+        yield Finding(
+            "memory", state, text, "" if state == "ok" else f"free {MEMORY:g} GiB, or use fewer --workers"
+        )
+    near = next(p for p in (store.absolute(), *store.absolute().parents) if p.exists())
+    gigabytes = shutil.disk_usage(near).free / 1e9
+    state = "ok" if gigabytes >= DISK else "problem"
+    text = f"{gigabytes:.1f} GB free for {store}"
+    yield Finding("disk", state, text, "" if state == "ok" else "name another folder with --store DIR")
+    writable = os.access(near, os.W_OK | os.X_OK)
+    if not writable:
+        yield Finding("disk", "problem", f"{near} is read-only", "name another folder with --store DIR")
+    try:
+        from lthbench.store import Store
+
+        Store(store).check()
+    except BadInput as error:
+        yield Finding("store", "problem", str(error), "name another folder with --store DIR")
+
+
+def memory() -> tuple[float, float]:
+    """The memory of this machine, or of its container where that is less, and what is free of it, in GiB."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        known = {line.split(":")[0]: int(line.split()[1]) / 2**20 for line in lines if line.endswith(" kB")}
+        total, free = known["MemTotal"], known["MemAvailable"]
+    except (OSError, ValueError, KeyError, IndexError):
+        try:
+            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        except (AttributeError, OSError, ValueError):
+            return 0.0, 0.0
+        return total, total
+    for most, taken in (_group(*names) for names in GROUPS):
+        if 0.0 < most < total:
+            total, free = most, min(free, most - taken)
+    return total, max(free, 0.0)
+
+
+#: Where containers say how much memory they may have, how much they have, and what of it can be given back.
+GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+
+
+def _group(limit: str, used: str, stat: str, idle: str) -> tuple[float, float]:
+    """The limit of a container's memory and what is taken of it, in GiB; 0 where there is none."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        most, taken = int((root / limit).read_text()), int((root / used).read_text())
+        facts = dict(line.split(maxsplit=1) for line in (root / stat).read_text().splitlines())
+        return most / 2**30, (taken - int(facts.get(idle, 0))) / 2**30
+    except (OSError, ValueError):
+        return 0.0, 0.0
+
+
+def _extras() -> Iterator[Finding]:
+    """What each extra is for, where its packages are, and how to get them where they are not."""
+    for extra, use in EXTRAS.items():
+        needed = list(_required(extra))
+        missing = [name for name, _, good in needed if not good]
+        if not needed:
+            continue
+        if missing:
+            yield Finding(
+                "extras",
+                "note",
+                f"{extra} ({use}): lacks {', '.join(missing)}",
+                f"pip install 'lthbench[{extra}]'",
+            )
+        else:
+            yield Finding("extras", "ok", f"{extra} ({use})")
+
+
+EXTRAS = {
+    "parquet": "scores.parquet beside scores.csv",
+    "robust": "the metric autoattack",
+    "derma": "downloads DermaMNIST",
+    "hub": "scores networks of the Hugging Face hub",
+    "ray": "runs on a cluster",
+    "test": "the tests",
+}

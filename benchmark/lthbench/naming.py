@@ -1,0 +1,216 @@
+"""Which tensor of a checkpoint is which of a network: prefixes, other projects' names, pruned parameters."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from lthbench.errors import BadInput
+
+#: Names that say nothing about a network's output in evaluation mode.
+_IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
+_NORMALIZE = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
+#: How many names of each kind a message lists.
+SHOWN = 6
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+
+
+def _transformers(match: re.Match[str]) -> str:
+    stage, block, part = int(match[1]) + 1, match[2], match[3]
+    inner = re.fullmatch(r"layer\.(\d+)\.(convolution|normalization)\.", part)
+    if inner:
+        return f"layer{stage}.{block}.{'conv' if inner[2] == 'convolution' else 'bn'}{int(inner[1]) + 1}."
+    return f"layer{stage}.{block}.downsample.{0 if 'convolution' in part else 1}."
+
+
+#: Other projects' names for the same networks, by who uses them. A pattern starts where a name's part does.
+RENAMES: dict[str, tuple[Rule, ...]] = {
+    "": (),
+    "pytorch-cifar": ((r"shortcut\.", "downsample."), (r"linear\.", "fc.")),
+    "WideResNet-pytorch": (
+        (r"block(\d)\.layer\.", r"layer\1."),
+        (r"convShortcut\.", "shortcut."),
+        (r"(?<!\d\.)bn1\.(?=[a-z_]+$)", "bn."),
+    ),
+    "transformers": (
+        (r"embedder\.embedder\.convolution\.", "conv1."),
+        (r"embedder\.embedder\.normalization\.", "bn1."),
+        (
+            r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(layer\.\d+\.\w+\.|shortcut\.(?:convolution|normalization)\.)",
+            _transformers,
+        ),
+        (r"classifier\.1\.", "fc."),
+    ),
+}
+
+
+class Part(NamedTuple):
+    """A parameter of a checkpoint: the tensor, and its own mask where it was pruned in place."""
+
+    tensor: torch.Tensor
+    mask: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A checkpoint by a network's names, and how it got there.
+
+    ``names`` says whose names it had ("" for the network's own), ``normalization`` the mean and standard
+    deviation by channel that it holds itself, if it does.
+    """
+
+    parts: dict[str, Part]
+    names: str
+    prefix: str
+    normalization: dict[str, tuple[float, ...]]
+
+
+def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
+    """Pruned parameters as one part each: of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of
+    parametrisations (``original`` and ``0.mask``), or plain with a ``_mask`` beside them.
+    """
+    parts: dict[str, Part] = {}
+    used: set[str] = set()
+    for name, tensor in tensors.items():
+        parametrized = re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original", name)
+        if name.endswith("_orig") and f"{name[:-5]}_mask" in tensors:
+            plain, mask = name[:-5], f"{name[:-5]}_mask"
+        elif parametrized:
+            plain = parametrized[1] + parametrized[2]
+            mask = f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"
+        else:
+            plain, mask = name, f"{name}_mask"
+        if mask in tensors:
+            parts[plain] = Part(tensor, tensors[mask])
+            used.add(mask)
+        else:
+            parts[plain] = Part(tensor)
+    return {name: part for name, part in parts.items() if name not in used}
+
+
+def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: str, network: str) -> Matched:
+    """Find each tensor of a network among the parts of a checkpoint.
+
+    Of all ways to read its names the one that leaves the least over is taken. Raises BadInput with an account
+    of what is missing, unexpected or of another shape; ``network`` says in words what was looked for.
+    """
+    best = min((read(parts, target, names) for names in RENAMES), key=lambda m: _left(m, target))
+    wanted = {name for name in target if not _IDLE.search(name)}
+    missing = sorted(wanted - best.parts.keys())
+    unexpected = sorted(n for n in best.parts if n not in target and not _IDLE.search(n))
+    shaped = {
+        name: best.parts[name].tensor.shape
+        for name in sorted(wanted & best.parts.keys())
+        if best.parts[name].tensor.shape != target[name]
+    }
+    if missing or unexpected or shaped:
+        raise BadInput(_account(where, network, target, best, missing, unexpected, shaped))
+    return Matched(
+        {name: part for name, part in best.parts.items() if name in target},
+        best.names,
+        best.prefix,
+        best.normalization,
+    )
+
+
+def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier: str) -> bool:
+    """Whether a checkpoint is of a network, whatever the number of its classes."""
+    for names in RENAMES:
+        found = read(parts, target, names)
+        if _left(found, target) == 0:
+            same = (found.parts[n].tensor.shape == s for n, s in target.items() if n in found.parts)
+            named = (n.startswith(classifier) for n in target if n in found.parts)
+            return all(s or c for s, c in zip(same, named, strict=True))
+    return False
+
+
+def read(parts: Mapping[str, Part], target: Mapping[str, torch.Size], names: str) -> Matched:
+    """A checkpoint read with the names of one project, without wrappers' prefixes."""
+    stripped, prefix = _unwrapped(parts, target)
+    renamed = {_renamed(name, RENAMES[names]): part for name, part in stripped.items()}
+    prefixes = Counter(p for name in renamed for p in _prefixes(name, target))
+    more = prefixes.most_common(1)[0][0] if prefixes else ""
+    found: dict[str, Part] = {}
+    normalization: dict[str, tuple[float, ...]] = {}
+    for name, part in renamed.items():
+        own = name.removeprefix(more) if name.startswith(more) else name
+        kind = _NORMALIZE.get(own.rpartition(".")[2])
+        if kind and own not in target and part.tensor.numel() <= 4 and part.tensor.is_floating_point():
+            normalization[kind] = tuple(part.tensor.detach().double().flatten().tolist())
+        else:
+            found[own] = part
+    return Matched(found, names, prefix + more, normalization)
+
+
+def _unwrapped(parts: Mapping[str, Part], target: Iterable[str]) -> tuple[dict[str, Part], str]:
+    """The parts without first names that all have in common and the network does not have."""
+    own, stripped, prefix = {name.partition(".")[0] for name in target}, dict(parts), ""
+    while stripped:
+        first = {name.partition(".")[0] for name in stripped}
+        if len(first) > 1 or first & own or not all("." in name for name in stripped):
+            break
+        prefix += f"{first.pop()}."
+        stripped = {name.partition(".")[2]: part for name, part in stripped.items()}
+    return stripped, prefix
+
+
+def _prefixes(name: str, target: Mapping[str, torch.Size]) -> Iterable[str]:
+    """What could stand before the network's own name."""
+    pieces = name.split(".")
+    for i in range(len(pieces)):
+        if ".".join(pieces[i:]) in target:
+            yield "".join(f"{p}." for p in pieces[:i])
+
+
+def _renamed(name: str, rules: Iterable[Rule]) -> str:
+    for pattern, other in rules:
+        name = re.sub(rf"(?<![^.]){pattern}", other, name)
+    return name
+
+
+def _left(found: Matched, target: Mapping[str, torch.Size]) -> int:
+    """How many names are missing or unexpected."""
+    return sum(1 for n in set(target) ^ set(found.parts) if not _IDLE.search(n))
+
+
+def _account(
+    where: str,
+    network: str,
+    target: Mapping[str, torch.Size],
+    found: Matched,
+    missing: list[str],
+    unexpected: list[str],
+    shaped: Mapping[str, torch.Size],
+) -> str:
+    """What does not match, a line for each name, with the nearest one on the other side."""
+    counts = (
+        (len(missing), "missing"),
+        (len(unexpected), "unexpected"),
+        (len(shaped), "of another shape"),
+    )
+    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    lines = [f"{where}: does not hold {network}: {said}, of {len(target)} tensors."]
+    for kind, names, others in (("missing", missing, unexpected), ("unexpected", unexpected, missing)):
+        for name in names[:SHOWN]:
+            shape = target[name] if kind == "missing" else found.parts[name].tensor.shape
+            near = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
+            lines.append(f"  {kind}: {name} {list(shape)}{f'; nearest: {near[0]}' if near else ''}")
+        if len(names) > SHOWN:
+            lines.append(f"  {kind}: and {len(names) - SHOWN} more")
+    for name, shape in list(shaped.items())[:SHOWN]:
+        lines.append(f"  shape: {name} is {list(shape)} in the file, {list(target[name])} in the network")
+    if len(shaped) > SHOWN:
+        lines.append(f"  shape: and {len(shaped) - SHOWN} more")
+    narrower = [
+        n for n, s in shaped.items() if len(s) == len(target[n]) and all(map(int.__le__, s, target[n]))
+    ]
+    if narrower and len(narrower) == len(shaped) and not missing and len(shaped) > 2:
+        lines.append("  Layers that were made narrower cannot be read; keep their shapes, with zeros.")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""A pruning method for lthbench: keep the largest squares."""

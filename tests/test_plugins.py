@@ -1,0 +1,148 @@
+"""Plug-ins of other packages: found by entry point, hashed into keys, and named when they are of no use."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from lthbench import registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Method, Metric
+
+TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Makes a package that offers plug-ins: what pip would have installed of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_imported", dict(registry._imported))
+    monkeypatch.setattr(registry, "_unusable", {})
+    modules = set(sys.modules)
+
+    def forget():
+        registry._entry_points.cache_clear()
+        registry._criteria.cache_clear()
+
+    def make(entry_points, name="lthbench_squared", version="0.1.0", **changes):
+        target = tmp_path / name
+        shutil.copytree(TEMPLATE / "src" / "lthbench_squared", target, dirs_exist_ok=True)
+        for before, after in changes.values():
+            path = target / "method.py"
+            assert before in path.read_text()
+            path.write_text(path.read_text().replace(before, after))
+        facts = tmp_path / f"{name}-{version}.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (facts / "entry_points.txt").write_text(entry_points)
+        forget()
+        return target
+
+    yield make
+    for name in set(sys.modules) - modules:
+        if name.startswith("lthbench_"):
+            del sys.modules[name]
+    forget()
+
+
+POINT = "[lthbench.methods]\nsquared = lthbench_squared.method\n"
+
+
+def test_a_packages_plugin_is_listed_without_being_imported_and_got_by_name(package):
+    package(POINT)
+    assert "squared" in registry.names(Method)
+    assert "lthbench_squared.method" not in sys.modules
+    assert registry.packaged(Method) == {"squared": "lthbench_squared 0.1.0"}
+    assert registry.get(Method, "Squared").title == "squared magnitude, one shot"
+    assert registry.criterion("squared").version == 1
+
+
+def test_a_packages_file_is_part_of_the_key_and_leaves_other_keys_alone(package):
+    before = registry.version(Method, "magnitude")
+    target = package(POINT)
+    registry.get(Method, "squared")
+    first = registry.version(Method, "squared")
+    assert first.startswith("1+")
+    assert len(first) == len("1+") + 12
+    (target / "method.py").write_text((target / "method.py").read_text() + "# changed\n")
+    assert registry.version(Method, "squared") != first
+    assert registry.version(Method, "magnitude") == before == "1"
+
+
+def test_a_criterion_of_lthbench_keeps_its_version_when_a_package_uses_it(package):
+    package(
+        POINT,
+        criterion=(
+            'SQUARED = Criterion("squared", version=1, score=scores)',
+            "from lthbench.methods.omp import METHOD as OMP\n\nSQUARED = OMP.criterion",
+        ),
+    )
+    assert registry.get(Method, "squared").criterion is registry.get(Method, "omp").criterion
+    assert registry.version(Method, "magnitude") == "1"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("METHOD = Method(", "import absent_module\nMETHOD = Method("), "ModuleNotFoundError"),
+        (('name="squared"', 'name="other"'), "must define METHOD with name='squared'"),
+        (("METHOD = Method(", "SOMETHING = Method("), "must define METHOD with name='squared'"),
+        (("METHOD = Method(", "raise SystemExit(0)\nMETHOD = Method("), "SystemExit"),
+    ],
+)
+def test_a_broken_package_is_named_and_breaks_nothing_else(package, change, said):
+    package(POINT, change=change)
+    with pytest.raises(BadInput, match=r"^lthbench_squared 0\.1\.0: .*") as caught:
+        registry.get(Method, "squared")
+    assert said in str(caught.value)
+    assert "imp" in {m.name for m in registry.every(Method)}
+    assert registry.criterion("magnitude").name == "magnitude"
+    assert list(registry.unusable()) == ["method squared"]
+
+
+def test_a_package_cannot_take_the_place_of_what_ships(package):
+    package("[lthbench.methods]\nimp = lthbench_squared.method\n[lthbench.metrics]\necee = lthbench_absent\n")
+    assert registry.get(Method, "imp").title != "squared magnitude, one shot"
+    assert "method imp" in registry.unusable()
+    assert "is the name of one that ships" in registry.unusable()["method imp"]
+    assert "ModuleNotFoundError" in registry.unusable()["metric ecee"]
+    assert "ece" in registry.names(Metric)
+
+
+def test_two_packages_with_one_name_are_told_apart(package):
+    package(POINT)
+    package(POINT, name="lthbench_other", version="2.0")
+    with pytest.raises(BadInput, match=r"lthbench_(other 2\.0|squared 0\.1\.0) and lthbench_\w+ [\d.]+ both"):
+        registry.get(Method, "squared")
+
+
+@pytest.mark.slow
+def test_the_template_is_built_installed_and_passes_its_tests(tmp_path):
+    """By pip, without a network: a wheel, in an environment that borrows everything else from this one."""
+    work = tmp_path / "template"
+    shutil.copytree(TEMPLATE, work, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", tmp_path, work], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("lthbench_squared-*.whl")
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    site = next((tmp_path / "env" / "lib").glob("python3*")) / "site-packages"
+    install = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target", site, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    places = [str(Path(p)) for p in sys.path if p and Path(p).is_dir()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+
+    def run(*words):
+        done = subprocess.run(
+            [python, "-m", *words], capture_output=True, text=True, env=environment, cwd=work, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "squared magnitude, one shot" in run("lthbench", "methods")
+    assert "7 checks, 0 failed" in run("lthbench", "check", "squared")
+    assert "2 passed" in run("pytest", "-q", "-p", "no:cacheprovider", "tests")

@@ -1,0 +1,658 @@
+"""Networks pruned elsewhere: how files are read, what is refused, and that their scores are the same."""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+import lthbench
+from lthbench import api, checkpoints, given, masks, naming, plan, registry, spec, table
+from lthbench import task as tasks
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
+from lthbench.report.summary import summarise
+from lthbench.runner import MASK, WEIGHTS, Runner
+from lthbench.store import Store
+
+SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-gap"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_task):
+    """Dense and pruned networks of two seeds of the small task: files exported of them, and their table."""
+    root = tmp_path_factory.mktemp("trained")
+    asked = api.ask(tiny_task, ["omp"], rounds=[2], seeds=2, metrics=SCORED)
+    outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+    runner = Runner(Store(root / "store"), ())
+    for entry in plan.plan(asked, ()).entries:
+        model = runner.network(entry.network)
+        held = runner.held(entry.network)
+        if held is not None:
+            # As a user of PyTorch would have it: pruned in place, the original weights still there.
+            for name, module in model.named_modules():
+                if isinstance(module, nn.Conv2d):
+                    with torch.no_grad():
+                        module.weight += 0.5 * ~held[f"{name}.weight"]
+                    prune.custom_from_mask(module, "weight", held[f"{name}.weight"])
+        torch.save(model.state_dict(), root / f"{entry.method}{entry.seed}.pt")
+    return root, outcome.table
+
+
+def built(seed=0):
+    """ResNet-8 for the digits, drawn from a seed, with batch statistics that are not all alike."""
+    network = plan.network(tasks.load("digits-r8"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = registry.get(Architecture, "resnet8").build(network)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    return network, model
+
+
+def pruned(amount=0.6):
+    """The same, pruned globally by torch.nn.utils.prune, with the weights as they count."""
+    network, model = built()
+    convolutions = [(m, "weight") for m in model.modules() if isinstance(m, nn.Conv2d)]
+    prune.global_unstructured(convolutions, prune.L1Unstructured, amount=amount)
+    effective = {n: p.detach().clone() for n, p in built()[1].state_dict().items()}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            effective[f"{name}.weight"] = module.weight.detach().clone()
+    return network, model, effective
+
+
+def saved(tmp_path, content, name="net.pt"):
+    path = tmp_path / name
+    if name.endswith(".safetensors"):
+        safetensors.torch.save_file({k: v.contiguous() for k, v in content.items()}, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def taken(path, network, **options):
+    return given.take(network, checkpoints.read(path), **options)
+
+
+# ------------------------------------------------------------------------------------------- end to end
+
+
+def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_path, tiny_task):
+    """Exported, pruned again with torch.nn.utils.prune, and read: the same masks, the same numbers."""
+    root, first = trained
+    again = lthbench.score(
+        [root / "omp0.pt", root / "omp1.pt"],
+        tiny_task,
+        dense=[root / "dense0.pt", root / "dense1.pt"],
+        metrics=SCORED,
+        store=tmp_path / "store",
+        device="cpu",
+        report=tmp_path / "report",
+    )
+    key = ["sparsity", "seed", "metric", "score", "variant"]
+    both = first[first["method"] == "omp"].merge(again[again["method"] == "given"], on=key, how="outer")
+    assert len(both) > 20
+    assert (both["status_x"] == "ok").sum() > 20
+    assert (both["status_x"] == both["status_y"]).all()
+    for column in ("value", "se", "diff_se", "mean_diff_se", "n"):
+        np.testing.assert_array_equal(both[f"{column}_x"], both[f"{column}_y"])
+    dense = first[first["method"] == "dense"].merge(again[again["method"] == "dense"], on=key, how="outer")
+    np.testing.assert_array_equal(dense["value_x"], dense["value_y"])
+    # The table can be read, reported and judged as any other.
+    read, facts = table.read(tmp_path / "report")
+    assert summarise(read, facts).headline[0].method == "given"
+    assert [g["mask"] for g in facts["given"]] == ["mask in the file"] * 2 + [""] * 2
+    assert facts["seconds"].get("train") is None
+    assert "given(resnet8, digest" in facts["networks"]["given 0.75 0"]["expression"]
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+
+
+def test_the_parent_is_trained_where_only_its_seed_is_given(trained, tmp_path, tiny_task):
+    root, first = trained
+    again = lthbench.score(
+        str(root / "omp1.pt"), tiny_task, dense=1, metrics=["accuracy"], store=root / "store", name="mine"
+    )
+    assert set(again["seed"]) == {1}
+    assert set(again["method"]) == {"dense", "mine"}
+    value = first[(first.method == "dense") & (first.seed == 1) & (first.score == "accuracy")]["value"].item()
+    assert again[again.method == "dense"]["value"].item() == value
+    # What is stored is found again, whatever the format of the file.
+    network = plan.network(tasks.load(tiny_task))
+    other = checkpoints.read(root / "omp1.pt")
+    packed = saved(tmp_path, other.tensors, "same.safetensors")
+    assert taken(packed, network).step == given.take(network, other).step
+
+
+def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, tiny_task, capsys):
+    from lthbench.cli import main
+
+    root, _ = trained
+    words = ["score", "--task", tiny_task, "--checkpoint", root / "omp0.pt", "--dense", root / "dense0.pt"]
+    words += ["--metrics", "accuracy,nll", "--store", tmp_path / "store", "--report", tmp_path / "report"]
+    main(
+        [*map(str, words), "--workers", "0", "--device", "cpu", "--name", "elsewhere", "--progress", "plain"]
+    )
+    said = capsys.readouterr()
+    assert "omp0.pt: 75.00 % of prunable weights removed, mask in the file" in said.err
+    assert "dense0.pt: dense" in said.err
+    assert "elsewhere" in said.out
+    facts = json.loads((tmp_path / "report" / "run.json").read_text())
+    assert facts["command"].startswith(f"lthbench score --task {tiny_task} --checkpoint {root / 'omp0.pt'}")
+    assert facts["methods"] == ["elsewhere"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["submit", str(tmp_path / "report"), "--store", str(tmp_path / "store")])
+    assert "only what a command makes again is bundled" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------------- formats
+
+
+def test_every_common_form_of_a_checkpoint_is_the_same_network(tmp_path):
+    network, model, effective = pruned()
+    in_place = model.state_dict()
+    wanted = given.take(network, checkpoints.of(model, "model")).step
+    assert wanted.density == pytest.approx(0.4, abs=1e-4)
+    forms = {
+        "plain": effective,
+        "nested": {"epoch": 3, "state_dict": effective, "optimizer": {"state": {}, "param_groups": []}},
+        "twice": {"model": {"state_dict": effective}},
+        "parallel": {f"module.{k}": v for k, v in effective.items()},
+        "compiled": {f"_orig_mod.module.{k}": v for k, v in effective.items()},
+        "wrapped": {"0.mean": effective["normalize.mean"], "0.std": effective["normalize.std"]}
+        | {f"1.{k}": v for k, v in effective.items() if not k.startswith("normalize")},
+        "pruned": in_place,
+        "half": {k: v for k, v in effective.items() if "num_batches" not in k},
+    }
+    read = {name: taken(saved(tmp_path, form), network).step for name, form in forms.items()}
+    assert set(read.values()) == {wanted}
+    assert taken(saved(tmp_path, in_place, "p.safetensors"), network).step == wanted
+    assert taken(saved(tmp_path, effective, "e.safetensors"), network).step == wanted
+
+
+def test_weights_and_mask_are_what_torch_computes_with(tmp_path):
+    network, model, effective = pruned()
+    found = taken(saved(tmp_path, model.state_dict()), network)
+    for name in masks.prunable(built()[1]):
+        assert torch.equal(found.weights[name], effective[name])
+        assert torch.equal(found.mask[name], effective[name] != 0)
+    x = torch.rand(5, 1, 8, 8)
+    other = built(seed=9)[1]
+    other.load_state_dict(found.weights)
+    assert torch.equal(other.eval()(x), model.eval()(x))
+
+
+def test_a_parametrisation_with_a_mask_is_read():
+    network, model, effective = pruned()
+    renamed = {}
+    for name, tensor in model.state_dict().items():
+        name = name.replace("weight_orig", "parametrizations.weight.original")
+        renamed[name.replace("weight_mask", "parametrizations.weight.0.mask")] = tensor
+    wanted = given.take(network, checkpoints.of(effective, "model")).step
+    assert given.take(network, checkpoints.of(renamed, "model")).step == wanted
+
+
+@pytest.mark.parametrize("form", ["weight", "mask", "module", "packed", "beside"])
+def test_a_mask_in_a_file_of_its_own_is_held_to(tmp_path, form):
+    network, dense = built()
+    wanted = {n: torch.rand(w.shape) < 0.3 for n, w in masks.prunable(dense).items()}
+    plain = {k: v.clone() for k, v in dense.state_dict().items()}
+    path = saved(tmp_path, plain)
+    names = {"weight": "{}", "mask": "{}_mask", "module": "{}", "beside": "{}"}
+    if form == "packed":
+        (tmp_path / "mask.safetensors").write_bytes(masks.packed(wanted))
+    elif form == "beside":
+        path = saved(tmp_path, {"state_dict": plain, "masks": {n: m.float() for n, m in wanted.items()}})
+    else:
+        cut = {n.removesuffix(".weight") if form == "module" else n: m for n, m in wanted.items()}
+        saved(tmp_path, {names[form].format(n): m.to(torch.uint8) for n, m in cut.items()}, "mask.pt")
+    mask_file = {"packed": "mask.safetensors", "beside": None}.get(form, "mask.pt")
+    found = taken(path, network, given_mask=tmp_path / mask_file if mask_file else None)
+    assert all(torch.equal(found.mask[n], wanted[n]) for n in wanted)
+    assert all(torch.equal(found.weights[n], plain[n] * wanted[n]) for n in wanted)
+
+
+def test_the_linear_layer_may_be_pruned_too_and_does_not_count_as_prunable(tmp_path):
+    network, _, effective = pruned()
+    effective["fc.weight"][:, ::2] = 0.0
+    found = taken(saved(tmp_path, effective), network)
+    assert found.mask["fc.weight"].float().mean() == 0.5
+    assert found.account["sparsity"] == pytest.approx(0.6, abs=1e-4)
+    kept = masks.count(found.mask)
+    assert "fc.weight" not in kept
+
+
+# ------------------------------------------------------------------------------------- other names
+
+
+def torchvision_names(model):
+    return model.state_dict()
+
+
+def cifar_names(model):
+    other = {"downsample.": "shortcut.", "fc.": "linear."}
+    found = model.state_dict()
+    for ours, theirs in other.items():
+        found = {name.replace(ours, theirs): tensor for name, tensor in found.items()}
+    return found
+
+
+def transformers_names(model):
+    found = {}
+    for name, tensor in model.state_dict().items():
+        parts = name.split(".")
+        if parts[0] in ("conv1", "bn1"):
+            kind = "convolution" if parts[0] == "conv1" else "normalization"
+            name = f"resnet.embedder.embedder.{kind}.{parts[1]}"
+        elif parts[0] == "fc":
+            name = f"classifier.1.{parts[1]}"
+        else:
+            start = f"resnet.encoder.stages.{int(parts[0][-1]) - 1}.layers.{parts[1]}."
+            if parts[2] == "downsample":
+                name = f"{start}shortcut.{'convolution' if parts[3] == '0' else 'normalization'}.{parts[4]}"
+            else:
+                kind = "convolution" if parts[2].startswith("conv") else "normalization"
+                name = f"{start}layer.{int(parts[2][-1]) - 1}.{kind}.{parts[3]}"
+        found[name] = tensor
+    return found
+
+
+@pytest.mark.parametrize("names", [torchvision_names, cifar_names, transformers_names])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_resnets_of_others_are_read(names, depth):
+    import torchvision
+
+    network = spec.Network(
+        f"resnet{depth}" + ("-img" if depth == 18 else ""), 1, 10, 3, 224, (0.5,) * 3, (0.2,) * 3
+    )
+    theirs = getattr(torchvision.models, f"resnet{depth}")(num_classes=10)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.dim() == 4:
+                parameter[torch.rand_like(parameter) < 0.5] = 0.0
+    found = given.take(network, checkpoints.of(names(theirs), "model"))
+    ours = registry.get(Architecture, network.architecture).build(network)
+    ours.load_state_dict(found.weights)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(ours.eval()(x), theirs.eval()((x - 0.5) / 0.2), atol=1e-4)
+
+
+def test_googlenet_of_torchvision_is_read_without_its_auxiliary_classifiers():
+    import torchvision
+
+    network = spec.Network("googlenet", 1, 10, 3, 224, (0.5,) * 3, (0.2,) * 3)
+    theirs = torchvision.models.googlenet(num_classes=10, aux_logits=True, init_weights=False)
+    nn.utils.prune.random_unstructured(theirs.conv1.conv, "weight", 0.5)
+    found = given.take(network, checkpoints.of(theirs, "model"))
+    assert not any(name.startswith("aux") for name in found.weights)
+    assert 0 < found.account["sparsity"] < 0.01
+
+
+def test_wide_resnets_are_read_by_the_names_they_are_published_under():
+    network = spec.Network("wrn28-10", 1, 10, 3, 32, (0.5,) * 3, (0.2,) * 3, (16, 16, 32, 64))
+    model = registry.get(Architecture, "wrn28-10").build(network)
+    theirs = {}
+    for name, tensor in model.state_dict().items():
+        if name.startswith("layer"):
+            stage, block, rest = name.split(".", 2)
+            name = f"block{stage[-1]}.layer.{block}.{rest.replace('shortcut', 'convShortcut')}"
+        theirs[f"module.{name[:2] + '1' + name[2:] if name.startswith('bn.') else name}"] = tensor.clone()
+    theirs["module.block1.layer.0.conv1.weight"][0] = 0.0
+    found = given.take(network, checkpoints.of(theirs, "model"))
+    assert found.account["names"] == "WideResNet-pytorch"
+    assert all(
+        torch.equal(found.weights[n], model.state_dict()[n]) for n in ("bn.weight", "layer3.1.conv2.weight")
+    )
+
+
+def test_the_normalisation_is_the_files_or_as_told():
+    network, _, effective = pruned()
+    task = (network.mean, network.std)
+    plain = {k: v for k, v in effective.items() if not k.startswith("normalize")}
+
+    def read(content, normalization=None):
+        step = given.take(network, checkpoints.of(content, "model"), normalization=normalization).step
+        return step.network.mean, step.network.std
+
+    assert read(effective) == task  # equal but for float32: the same key
+    assert read(plain) == task
+    own = plain | {"normalize.mean": torch.tensor([0.25]), "normalize.std": torch.tensor([0.5])}
+    assert read(own) == ((0.25,), (0.5,))
+    assert read(own, ((0.125,), (1.0,))) == ((0.125,), (1.0,))
+    with pytest.raises(BadInput, match="mean of the pixels: 1 numbers are needed, got 3"):
+        read(plain, ((0.5,) * 3, (0.5,) * 3))
+    with pytest.raises(BadInput, match="divide by 255"):
+        read(plain, ((127.5,), (0.5,)))
+    with pytest.raises(BadInput, match="std of the pixels: for pixels from 0 to 1, not 0"):
+        read(plain, ((0.5,), (0.0,)))
+
+
+# ---------------------------------------------------------------------------------------------- refusals
+
+
+def test_an_account_names_what_is_missing_unexpected_and_of_another_shape(tmp_path):
+    network, _, effective = pruned()
+    broken = {k.replace("layer2.0.conv1", "layer2.0.conv_1"): v for k, v in effective.items()}
+    broken["fc.weight"] = torch.zeros(100, 64)
+    broken["extra.bias"] = torch.zeros(3)
+    path = saved(tmp_path, broken)
+    with pytest.raises(BadInput) as caught:
+        taken(path, network)
+    said = str(caught.value)
+    assert said.startswith(
+        f"{path}: does not hold a resnet8 for 10 classes of 1 x 8 x 8 images: 1 missing, 2 une"
+    )
+    assert "missing: layer2.0.conv1.weight [32, 16, 3, 3]; nearest: layer2.0.conv_1.weight" in said
+    assert "unexpected: layer2.0.conv_1.weight [32, 16, 3, 3]; nearest: layer2.0.conv1.weight" in said
+    assert "unexpected: extra.bias [3]" in said
+    assert "shape: fc.weight is [100, 64] in the file, [10, 64] in the network" in said
+
+
+def test_another_architecture_is_recognised():
+    network = plan.network(tasks.load("c10-r20s"))
+    other = spec.Network("resnet18", 1, 100, 3, 32, (0.5,) * 3, (0.2,) * 3)
+    model = registry.get(Architecture, "resnet18").build(other)
+    with pytest.raises(BadInput, match="It is a resnet18 for colour images; tasks with one: c10-r18,"):
+        given.take(network, checkpoints.of(cifar_names(model), "model"))
+
+
+def test_another_number_of_channels_is_recognised():
+    with pytest.raises(BadInput, match="It is a resnet8 for grey images; tasks with one: digits-r8"):
+        given.take(plan.network(tasks.load("c10-r20s")), checkpoints.of(pruned()[1], "model"))
+
+
+def test_layers_made_narrower_are_explained():
+    network, _ = built()
+    narrow = spec.Network("resnet8", 1, 10, 1, 8, (0.3,), (0.3,), (8, 8, 16, 32))
+    model = registry.get(Architecture, "resnet8").build(narrow)
+    with pytest.raises(BadInput, match="Layers that were made narrower cannot be read"):
+        given.take(network, checkpoints.of(model, "model"))
+
+
+class Evil:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch", "module"])
+def test_nothing_is_unpickled(tmp_path, form):
+    network, model, effective = pruned()
+    target, path = tmp_path / "written", tmp_path / "net.pt"
+    if form == "pickle":
+        path.write_bytes(pickle.dumps({"state_dict": effective, "evil": Evil(target)}))
+    else:
+        torch.save(model if form == "module" else {"state_dict": effective, "evil": Evil(target)}, path)
+    with pytest.raises(BadInput, match=r"net\.pt: (holds Python objects|is no checkpoint)") as caught:
+        taken(path, network)
+    if form != "pickle":
+        assert "torch.save(model.state_dict(), FILE)" in str(caught.value)
+    assert not target.exists()
+
+
+def deflated(path, effective):
+    torch.save(effective, path)
+    with zipfile.ZipFile(path) as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    content["archive/data/bomb"] = bytes(50_000_000)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, not a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
+        (b"not a network", "is no checkpoint that torch or safetensors can read"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", "broken safetensors file"),
+        (b"\x02\x00\x00\x00\x00\x00\x00\x00{}", "holds a mask alone|holds no tensors"),
+    ],
+)
+def test_files_that_are_none_are_refused(tmp_path, content, said):
+    path = tmp_path / "net.bin"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"net\.bin: .*({said})"):
+        taken(path, built()[0])
+
+
+def test_a_file_that_unpacks_to_much_more_is_refused(tmp_path):
+    deflated(tmp_path / "net.pt", pruned()[2])
+    with pytest.raises(BadInput, match=r"unpacks to 0\.1 GB"):
+        checkpoints.read(tmp_path / "net.pt")
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    for name in ("net.pt", "net.safetensors"):
+        path = saved(tmp_path, pruned()[2], name)
+        whole = path.read_bytes()
+        for share in (0.1, 0.5, 0.99):
+            path.write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(BadInput, match=r"net\."):
+                taken(path, built()[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (torch.zeros(3), "holds one tensor"),
+        ([torch.zeros(3)], "holds a list"),
+        ({"epoch": 3}, "holds no tensors by name; it has epoch"),
+        ({"a": {"w": torch.zeros(1)}, "b": {"w": torch.zeros(1)}}, r"holds several networks \(a, b\)"),
+    ],
+)
+def test_what_holds_no_network_is_refused(tmp_path, content, said):
+    with pytest.raises(BadInput, match=said):
+        checkpoints.read(saved(tmp_path, content))
+
+
+def _changed(**changes):
+    return pruned()[2] | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fc.bias": torch.full((10,), torch.nan)}, "fc.bias holds values that are not finite"),
+        ({"fc.bias": torch.zeros(10, dtype=torch.int8)}, "fc.bias is torch.int8; weights must be floating"),
+        ({"fc.bias": torch.zeros(10, dtype=torch.complex64)}, "weights must be floating point"),
+        ({"fc.weight": torch.zeros(1, 1).expand(10**6, 10**6)}, r"shape: fc.weight is \[1000000, 1000000\]"),
+        ({"fc.weight": torch.zeros(1, 1).expand(10, 64)}, ""),
+    ],
+)
+def test_weights_that_cannot_be_computed_with_are_refused(change, said):
+    network = built()[0]
+    found = checkpoints.of(_changed(**change), "model")
+    if not said:
+        assert given.take(network, found).weights["fc.weight"].shape == (10, 64)
+        return
+    with pytest.raises(BadInput, match=said):
+        given.take(network, found)
+
+
+def test_masks_that_cannot_be_used_are_refused(tmp_path):
+    network, dense = built()
+    plain = {k: v.clone() for k, v in dense.state_dict().items()}
+    found = checkpoints.of(plain, "model")
+    mask = {n: torch.rand(w.shape) < 0.5 for n, w in masks.prunable(dense).items()}
+    first = next(iter(mask))
+
+    def refused(given_mask, said, of=found):
+        with pytest.raises(BadInput, match=said):
+            given.take(network, of, given_mask)
+
+    refused(None, "no weight is exactly zero and it has no mask")
+    refused(mask | {first: torch.ones(3)}, r"the mask of conv1\.weight is \[3\], the weight \[16, 1, 3, 3\]")
+    refused(mask | {first: torch.full((16, 1, 3, 3), 0.5)}, "has values other than 0 and 1")
+    refused({"other.weight_mask": torch.ones(3)}, "has a mask for other.weight, which the network does not")
+    refused({n: torch.ones_like(m) for n, m in mask.items()}, "its mask keeps all")
+    refused({n: torch.zeros_like(m) for n, m in mask.items()}, "its mask keeps nothing")
+    zeroed = plain | {n: plain[n] * m for n, m in mask.items()}
+    refused({n: ~m for n, m in mask.items()}, "wrong way round", checkpoints.of(zeroed, "model"))
+    refused(mask, "has masks of its own", checkpoints.of(pruned()[1], "model"))
+    with pytest.raises(BadInput, match=r"is not dense: [45]\d\.\d % of its weights are pruned"):
+        given.take(network, checkpoints.of(zeroed, "dense"), dense=True)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path, tiny_task):
+    effective = pruned()[2]
+    first, second = saved(tmp_path, effective, "a.pt"), saved(tmp_path, pruned(0.5)[2], "b.pt")
+
+    def refused(said, *words, **options):
+        with pytest.raises(BadInput, match=said):
+            lthbench.score(*words, task=tiny_task, store=tmp_path / "store", **options)
+        assert not (tmp_path / "store").exists()
+
+    refused("no file absent.pt", "absent.pt")
+    refused("must have one sparsity; these have 60.00 %, 50.00 %", [first, second])
+    refused("given twice", [first, first])
+    refused("2 networks need 2 dense parents", [first, first], dense=[second])
+    refused("give networks or seeds, not both", [first, second], dense=[0, second])
+    refused("imp is a method of lthbench", first, name="imp")
+    refused("letters, digits", first, name="../x")
+    refused("is a folder", tmp_path)
+    refused("expected a path, a module or a state dict, got int", 3)
+    refused("at least one network", [])
+    refused('no metric "acuracy"', first, metrics=["acuracy"])
+
+
+def test_a_damaged_network_is_put_back_by_the_same_command(trained, tmp_path, tiny_task):
+    root, _ = trained
+    options = {"dense": root / "dense0.pt", "metrics": ["accuracy"], "store": tmp_path / "s", "device": "cpu"}
+    first = lthbench.score(root / "omp0.pt", tiny_task, **options)
+    network = plan.network(tasks.load(tiny_task))
+    step = taken(root / "omp0.pt", network).step
+    store = Store(tmp_path / "s")
+    for name in (WEIGHTS, MASK):
+        path = store.folder(step) / name
+        path.write_bytes(path.read_bytes()[:-1] + b"\x00\x01")
+        pd.testing.assert_frame_equal(lthbench.score(root / "omp0.pt", tiny_task, **options), first)
+        assert store.intact(step)
+
+
+# --------------------------------------------------------------------------------------------------- hub
+
+
+class Hub:
+    """Stands for the module huggingface_hub: one repository, of files in a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def list_repo_files(self, name):
+        if name != "owner/net":
+            raise OSError("404 Client Error\nRepository Not Found")
+        return [p.name for p in self.folder.iterdir()]
+
+    def hf_hub_download(self, name, file):
+        return str(self.folder / file)
+
+
+def test_a_repository_of_the_hub_is_read_where_its_library_is_there(tmp_path, monkeypatch):
+    network, _, effective = pruned()
+    (tmp_path / "hub").mkdir()
+    saved(tmp_path / "hub", effective, "model.safetensors")
+    saved(tmp_path / "hub", effective, "other.pt")
+    wanted = given.take(network, checkpoints.of(effective, "model")).step
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(BadInput, match=r"no file owner/net\. .*pip install 'lthbench\[hub\]'"):
+        checkpoints.read("owner/net")
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", Hub(tmp_path / "hub"))
+    assert taken("owner/net", network).step == wanted
+    assert taken("hf://owner/net/other.pt", network).step == wanted
+    with pytest.raises(BadInput, match=r"has no absent\.pt\. It has model\.safetensors, other\.pt; name one"):
+        checkpoints.read("hf://owner/net/absent.pt")
+    with pytest.raises(BadInput, match=r"the Hugging Face hub does not give it: OSError: 404 Client Error$"):
+        checkpoints.read("owner/absent")
+    for path in ("runs/net.pt", "a/b/c", "../net", "hf://owner", "hf://../../etc"):
+        with pytest.raises(BadInput, match="no file"):
+            checkpoints.read(path)
+
+
+def test_names_alone_decide_which_reading_leaves_the_least_over():
+    target = {"conv1.weight": torch.Size([1]), "fc.weight": torch.Size([2])}
+    parts = naming.folded({"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)})
+    found = naming.match(parts, target, "x", "a network")
+    assert (found.names, found.prefix) == ("pytorch-cifar", "module.")
+    assert found.parts.keys() == target.keys()
+
+
+# ------------------------------------------------------------------------------------------------ fuzzing
+
+
+def damaged(whole, draw):
+    """A file with bytes flipped, cut out, doubled or replaced, or its end cut off."""
+    content = bytearray(whole)
+    for _ in range(int(draw.integers(1, 4))):
+        # Most of a file is weights; what a reader can stumble over stands at its ends.
+        place = int(draw.integers(0, 2000)) if draw.random() < 0.5 else -int(draw.integers(1, 6000))
+        place = max(0, place % len(content))
+        kind, size = draw.integers(0, 5), int(draw.integers(1, 40))
+        if kind == 0:
+            content[place] ^= 1 << int(draw.integers(0, 8))
+        elif kind == 1:
+            del content[place : place + size]
+        elif kind == 2:
+            content[place:place] = content[place : place + size]
+        elif kind == 3:
+            content[place : place + size] = draw.bytes(size)
+        else:
+            content = content[: max(1, place)]
+    return bytes(content)
+
+
+def fuzz(tmp_path, count):
+    """Reads damaged files; all that may come out is a network or a message."""
+    network, model, effective = pruned()
+    small = {k: v for k, v in effective.items() if not k.startswith("layer3")}
+    forms = {
+        "net.pt": {"state_dict": effective, "epoch": 3},
+        "small.pt": {"model": small, "masks": {k: v != 0 for k, v in small.items() if v.dim() == 4}},
+        "pruned.pt": model.state_dict(),
+        "net.safetensors": effective,
+    }
+    wholes = {name: saved(tmp_path, form, name).read_bytes() for name, form in forms.items()}
+    torch.save(effective, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    wholes["old.pt"] = (tmp_path / "old.pt").read_bytes()
+    wholes["mask.safetensors"] = masks.packed({"conv1.weight": effective["conv1.weight"] != 0})
+    draw, refused = np.random.Generator(np.random.PCG64(0)), 0
+    before = sorted(p.name for p in tmp_path.iterdir())
+    names = list(wholes)
+    for i in range(count):
+        name = names[i % len(names)]
+        path = tmp_path / name if (tmp_path / name).exists() else tmp_path / "net.pt"
+        path.write_bytes(damaged(wholes[name], draw))
+        said = ""
+        try:
+            taken(path, network)
+        except BadInput as error:
+            said = str(error)
+        assert not said or said.startswith(str(path))
+        refused += said != ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    return refused
+
+
+def test_damaged_files_are_read_or_refused_with_a_message(tmp_path):
+    assert fuzz(tmp_path, 300) > 150
+
+
+@pytest.mark.slow
+def test_many_damaged_files_are_read_or_refused_with_a_message(tmp_path):
+    assert fuzz(tmp_path, 20_000) > 10_000
