@@ -122,6 +122,24 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(tiny_task
     assert not (tmp_path / "store").exists()
 
 
+def test_a_quota_holds_for_what_is_there_and_what_is_to_come(made, tiny_task, tmp_path, monkeypatch):
+    words = ("run", "--task", tiny_task, "--no-report", "--workers", 0, "--store")
+    monkeypatch.setenv("LTHBENCH_STORE_GB", "0.0001")
+    code, _, err = call(*words, tmp_path / "store")
+    assert code == 2
+    assert "and of 0.0001 GB (LTHBENCH_STORE_GB) 0 GB are taken. Make room (lthbench store prune)" in err
+    assert not (tmp_path / "store").exists()
+    taken = stock(Store(made / "store")).size()
+    transfer.room(Store(tmp_path), 1000, "this")
+    monkeypatch.setenv("LTHBENCH_STORE_GB", str(taken / 1e9))
+    with pytest.raises(BadInput, match="LTHBENCH_STORE_GB"):
+        transfer.room(Store(made / "store"), 1000, "this")
+    monkeypatch.setenv("LTHBENCH_STORE_GB", "much")
+    code, _, err = call(*words, tmp_path / "store")
+    assert code == 2
+    assert "LTHBENCH_STORE_GB=much: give a number of gigabytes" in err
+
+
 # --------------------------------------------------------------------------------------------------- verify
 
 
@@ -324,6 +342,7 @@ KEY = "ab" + "0" * 62
         f"steps\\ab\\{KEY}\\meta.json",
         "C:/escaped",
         f"steps/ab/{KEY}/a\nb",
+        "",
     ],
 )
 def test_names_that_lead_elsewhere_are_refused_and_nothing_is_written(tmp_path, name):

@@ -48,19 +48,9 @@ def is_path(name: str) -> bool:
 
 def take(path: Path | str) -> None:
     """Take in a file of plug-ins that the user named, of whichever kinds it defines. Raises BadInput."""
-    kinds = [(kind, attribute) for kind, (_, attribute) in _FOLDERS.items()]
-    found = 0
-    for kind, attribute in kinds:
-        try:
-            get(kind, str(Path(path).resolve()))
-            found += 1
-        except BadInput:
-            module = sys.modules.get(_module_name(Path(path).resolve()))
-            if module is None or hasattr(module, attribute):
-                raise
-    if not found:
-        names = ", ".join(attribute for _, attribute in kinds)
-        raise BadInput(f"{path}: defines none of {names}.")
+    path = Path(path).resolve()
+    for kind in kinds_in(path):
+        get(kind, str(path))
 
 
 def get(kind: type[K], name: str) -> K:

@@ -300,13 +300,22 @@ def manifest_text(key: str, hashes: Mapping[str, str]) -> bytes:
 
 def sets_limit() -> float:
     """The bytes that ``Store.sets`` may take up: ``LTHBENCH_SETS_GB``, or 4 GB. Raises BadInput."""
-    given = os.environ.get("LTHBENCH_SETS_GB", "")
+    return _gigabytes("LTHBENCH_SETS_GB", 4.0, "or 0 to keep no sets")
+
+
+def quota() -> float:
+    """The bytes that a store may take up: ``LTHBENCH_STORE_GB``, or all there are. Raises BadInput."""
+    return _gigabytes("LTHBENCH_STORE_GB", float("inf"), "or nothing for all that the disk has")
+
+
+def _gigabytes(variable: str, default: float, otherwise: str) -> float:
+    given = os.environ.get(variable, "")
     try:
-        gigabytes = float(given) if given else 4.0
+        gigabytes = float(given) if given else default
     except ValueError:
         gigabytes = -1.0
     if not gigabytes >= 0.0:
-        raise BadInput(f"LTHBENCH_SETS_GB={given}: give a number of gigabytes, or 0 to keep no sets.")
+        raise BadInput(f"{variable}={given}: give a number of gigabytes, {otherwise}.")
     return gigabytes * 1e9
 
 

@@ -7,6 +7,7 @@ and its description its key. That shows damage; whether numbers are honest only 
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import zipfile
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lthbench.errors import BadInput
-from lthbench.inventory import KEY, NAME, fault, keys, kind_of
-from lthbench.store import Store
+from lthbench.inventory import KEY, NAME, fault, keys, kind_of, stock
+from lthbench.store import Store, quota
 
 #: An artefact's file in an archive: the layout of a store.
 _MEMBER = re.compile(rf"steps/([0-9a-f]{{2}})/({KEY.pattern})/({NAME.pattern})")
@@ -33,6 +34,8 @@ BROKEN = (
     EOFError,
     RuntimeError,
     ValueError,
+    IndexError,
+    OverflowError,
 )
 
 
@@ -122,7 +125,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
     found: dict[str, list[zipfile.ZipInfo]] = {}
     seen = set()
     for info in archive.infolist():
-        if info.filename == "store.json" or info.is_dir():
+        if info.filename == "store.json" or info.filename.endswith("/"):
             continue
         match = _MEMBER.fullmatch(info.filename)
         if match is None or match[1] != match[2][:2] or info.filename in seen:
@@ -213,7 +216,15 @@ def _has(store: Store, key: str) -> bool:
 
 
 def room(store: Store, size: float, what: str) -> None:
-    """Raise BadInput if the disk of a store has no room for so many bytes."""
+    """Raise BadInput if the disk of a store, or its quota, has no room for so many bytes."""
+    most = quota()
+    taken = stock(store).size() if math.isfinite(most) else 0
+    if taken + size > most:
+        raise BadInput(
+            f"store {store.root}: {what} needs about {size / 1e9:.2g} GB, and of {most / 1e9:g} GB "
+            f"(LTHBENCH_STORE_GB) {taken / 1e9:.2g} GB are taken. Make room (lthbench store prune), or "
+            "allow more."
+        )
     free = free_bytes(store.root)
     if size > free:
         raise BadInput(
