@@ -101,14 +101,13 @@ def score(
         fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
-    def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int = workers) -> None:
         if progress != "none":
             click.echo(header(made, todo, estimate, workers), err=True)
 
     try:
-        outcome = api.execute(
-            asked, options["data"], options["store"], options["device"], workers, progress, announce, brought
-        )
+        places = (options["data"], options["store"], options["device"])
+        outcome = api.execute(asked, *places, workers, progress, announce, brought=brought)
     except Interrupted:
         click.echo(
             f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True
