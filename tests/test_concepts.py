@@ -91,6 +91,14 @@ def test_maps_are_enlarged_as_pictures_are():
         assert (first[unit] == (large > 0.5))[near].all()
 
 
+def test_a_concept_in_two_layers_is_counted_once():
+    some = bank()
+    twice = some._replace(layers=np.concatenate([some.layers, some.layers[:, ::-1]], axis=1))
+    activations = made(some)
+    plain, doubled = (dissection.tally(activations, b) for b in (some, twice))
+    np.testing.assert_array_equal(plain.iou(), doubled.iou())
+
+
 def test_dead_units_detect_nothing():
     some = bank()
     counted = dissection.tally(made(some), some)

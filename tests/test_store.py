@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from lthbench import spec
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Init
-from lthbench.store import SCHEMA, Store
+from lthbench.store import SCHEMA, Store, host
 
 FILES = {"weights.safetensors": b"0123456789" * 50, "note.txt": b"x"}
 ALL = ("weights.safetensors", "note.txt", "meta.json", "step.json", "manifest.json")
@@ -134,7 +134,7 @@ def test_a_write_that_fails_leaves_nothing(store, init, monkeypatch):
         return len(data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(Unwritable, match=r"the disk is full \(No space left.*What was finished is stored"):
         store.put(init, FILES, {})
     assert not store.has(init)
     assert list((store.root / "tmp").iterdir()) == []
@@ -143,9 +143,9 @@ def test_a_write_that_fails_leaves_nothing(store, init, monkeypatch):
 # -------------------------------------------------------------------------------------- opening and sweeping
 
 
-def half_written(store: Store, pid: int, age: float) -> Path:
+def half_written(store: Store, pid: int, age: float, machine: str | None = None) -> Path:
     """A folder as a process leaves it that is killed while it writes."""
-    folder = store.root / "tmp" / f"{pid}-{'0' * 32}"
+    folder = store.root / "tmp" / f"{machine or host()}-{pid}-{'0' * 32}"
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"012")
     os.utime(folder, (time.time() - age,) * 2)
@@ -168,6 +168,12 @@ def test_what_dead_processes_left_half_written_is_swept_when_the_store_is_opened
 
 def test_what_a_living_process_writes_is_not_swept(store):
     folder = half_written(store, os.getpid(), age=120)
+    store.open()
+    assert folder.exists()
+
+
+def test_what_another_machine_writes_is_not_swept_by_the_numbers_of_processes_here(store, dead):
+    folder = half_written(store, dead, age=120, machine="a-node.of.the-cluster")
     store.open()
     assert folder.exists()
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import data, fetch, registry, table, task
 from lthbench.engines.local import Local
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import BadInput, Damaged, unknown
 from lthbench.estimate import Estimate, estimate, learned_rates
+from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, network, plan, request
 from lthbench.progress import Course, listen
@@ -29,13 +32,16 @@ from lthbench.spec import (
     round_density,
 )
 from lthbench.store import Store, sets_limit
+from lthbench.transfer import room
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lthbench.engines.ray import OnRay
     from lthbench.given import Brought
 
 DEFAULT_STORE = "lthbench-store"
+ENGINES = ("local", "ray")
 DEFAULT_REPORT = "lthbench-report"
 #: The share of images out of distribution that may be training images: published sets share a few.
 MAX_OVERLAP = 0.01
@@ -67,16 +73,19 @@ def run(
     progress: str = "none",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
     What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
-    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. Raises
-    BadInput for what cannot be used, before anything is written.
+    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
+    ray runs on the Ray cluster at ``address``, or on one of this machine. Raises BadInput for what cannot be
+    used, before anything is written.
     """
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
-    outcome = execute(asked, data, store, device, workers, progress)
+    outcome = execute(asked, data, store, device, workers, progress, engine=engine, address=address)
     if report is not None:
         from lthbench.report import write
 
@@ -191,7 +200,9 @@ def execute(
     device: str,
     workers: int,
     progress: str,
-    announce: Callable[[Plan, list[Step], Estimate], None] = lambda plan, todo, estimate: None,
+    announce: Callable[[Plan, list[Step], Estimate, int], None] = lambda plan, todo, estimate, workers: None,
+    engine: str = "local",
+    address: str | None = None,
     brought: Brought | None = None,
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
@@ -199,6 +210,7 @@ def execute(
     Networks made elsewhere are ``brought``.
     """
     check_device(device)
+    check_engine(engine, address)
     if workers < 0:
         raise BadInput(f"workers: must not be negative, got {workers}.")
     places = checked_folders(folder)
@@ -210,23 +222,22 @@ def execute(
     failures: dict[str, str] = {}
     if todo:
         check_data(todo, places)
-        device = resolve(device)
-        store.open()
-        if brought:
-            brought.publish(store)
-            todo = [s for s in todo if not isinstance(s, Given)]
-        workers = 1 if device != "cpu" and workers else workers
-        events = store.events()
-        rates = learned_rates(events, device)
-        announce(made, todo, estimate(todo, events, workers, device))
-        course = Course(todo, made.labels(), rates, device, workers)
-        with listen(course, progress) as listener:
-            engine = Local(workers, device)
-            failures = engine.run(
-                todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
-            )
+        room(store, footprint(todo), "this run")
+        with _connected(engine, address, workers, device) as runs:
+            store.open()
+            if brought:
+                brought.publish(store)
+                todo = [s for s in todo if not isinstance(s, Given)]
+            events = store.events()
+            rates = learned_rates(events, runs.device)
+            announce(made, todo, estimate(todo, events, runs.workers, runs.device), runs.workers)
+            course = Course(todo, made.labels(), rates, runs.device, runs.workers)
+            with listen(course, progress) as listener:
+                failures = runs.run(
+                    todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
+                )
     else:
-        announce(made, todo, estimate(todo, (), workers, "cpu"))
+        announce(made, todo, estimate(todo, (), workers, "cpu"), workers)
     from lthbench import album
 
     facts = table.facts(made, store) | (brought.facts() if brought else {})
@@ -234,6 +245,29 @@ def execute(
     if pictures:
         facts["pictures"] = pictures
     return Outcome(table.build(made, store, failures), facts, failures)
+
+
+def check_engine(engine: str, address: str | None) -> None:
+    """Raise BadInput for an engine that there is not, or is not installed. Imports none."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if engine != "ray" and address is not None:
+        raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
+
+
+@contextmanager
+def _connected(engine: str, address: str | None, workers: int, device: str) -> Iterator[Local | OnRay]:
+    """What runs steps: on this machine, or on a cluster, which is left when it has done so."""
+    if engine == "ray":
+        from lthbench.engines.ray import connected
+
+        with connected(address, workers or default_workers(), device) as cluster:
+            yield cluster
+    else:
+        found = resolve(device)
+        yield Local(1 if found != "cpu" and workers else workers, found)
 
 
 def missing(made: Plan, store: Store) -> list[Step]:

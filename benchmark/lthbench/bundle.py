@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from lthbench.kinds import Metric
 from lthbench.plan import Plan, plan
 from lthbench.spec import Data, Measure, Step, describe, history
 from lthbench.store import DRAWS, Store
+from lthbench.transfer import BROKEN, pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 #: No bundle unpacks to more bytes than this.
 LIMIT = 1_000_000_000
+#: And to no more files.
+ENTRIES = 500_000
 #: The parts of a request that its command names.
 _ASKED = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
 
@@ -84,17 +88,22 @@ def read(path: Path) -> dict[str, bytes]:
     """The files of a bundle. Raises BadInput for what is none, Refused for one that was changed."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LIMIT:
-                raise BadInput(f"{path}: unpacks to more than {LIMIT / 1e9:g} GB; a bundle does not.")
-            files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > LIMIT or len(entries) > ENTRIES:
+                raise BadInput(
+                    f"{path}: unpacks to more than {LIMIT / 1e9:g} GB or {ENTRIES:,} files; bundles do not."
+                )
+            if len({entry.filename for entry in entries}) < len(entries):
+                raise Refused(f"{path}: holds two files of one name.")
+            files = {entry.filename: b"".join(pieces(archive, entry)) for entry in entries}
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file.") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+    except (OSError, *BROKEN) as error:
         raise BadInput(f"{path}: is no bundle: {error}") from error
     try:
         head = json.loads(files.pop("bundle.json"))
         good = head["what"] == "lthbench bundle" and isinstance(head["files"], dict)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: is no bundle: it has no bundle.json that can be read.") from error
     if not good or head.get("schema") != SCHEMA:
         raise BadInput(f"{path}: has schema {head.get('schema')}, this version reads schema {SCHEMA}.")
@@ -131,7 +140,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         again = table.build(made, _Results(files), _failures(scores))  # type: ignore[arg-type]
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise Refused(f"{path}: cannot be made again: {type(error).__name__}: {error}") from error
     if table.as_csv(again) != files["scores.csv"]:
         raise Refused(f"{path}: {_difference(scores, again)}")
@@ -198,7 +207,7 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
         words = shlex.split(facts["command"])
         given = dict(zip(words[2::2], words[3::2], strict=True))
         known = {d["name"]: Data(d["name"], d["version"], d["digest"]) for d in facts["data"]}
-        names = ("methods", "metrics", "sparsity", "seeds", "ood")
+        names = ("methods", "metrics", "sparsity", "seeds", "ood", "concepts")
         lists = {name: given[f"--{name}"].split(",") for name in names if f"--{name}" in given}
         if words[:2] != ["lthbench", "run"] or not set(given) <= set(_ASKED):
             raise ValueError(facts["command"])
@@ -206,10 +215,10 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
         seeds = [int(s) for s in lists["seeds"] if s]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput("run.json: its command cannot be read.") from error
-    if "/" in given["--task"] or given["--task"].endswith(".toml"):
+    if "/" in given["--task"] or os.sep in given["--task"] or given["--task"].endswith(".toml"):
         raise BadInput(f"run.json: task {given['--task']} is a file; only tasks that ship are bundled.")
-    if any("/" in name for names in (lists["methods"], lists["metrics"]) for name in names):
-        raise BadInput("run.json: a method or metric is a file; only those that are installed are bundled.")
+    if any(registry.is_path(name) for names in lists.values() for name in names):
+        raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
     asked = api.ask(
         given["--task"],
         [m for m in lists["methods"] if m],

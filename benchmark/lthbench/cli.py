@@ -23,6 +23,7 @@ from lthbench.commands.options import CONTEXT, check_folder, check_rule, grid_op
 from lthbench.commands.report import report
 from lthbench.commands.score import score
 from lthbench.commands.shown import show
+from lthbench.commands.store import store
 from lthbench.commands.submit import submit, verify
 from lthbench.errors import BadInput, LthbenchError
 
@@ -45,9 +46,20 @@ def cli(debug: bool) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @grid_options
+@click.option(
+    "--engine", default="local", show_default=True, help="What runs steps: local, or ray for a cluster."
+)
+@click.option("--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default.")
 @result_options
 def run(
-    folder: Path, no_report: bool, rule: str | None, download: bool, progress: str, **options: Any
+    folder: Path,
+    no_report: bool,
+    rule: str | None,
+    download: bool,
+    progress: str,
+    engine: str,
+    address: str | None,
+    **options: Any,
 ) -> None:
     """Prune, train and score what is asked for, and say which networks match their dense parent.
 
@@ -57,24 +69,33 @@ def run(
     Example: lthbench run --task c10-r20s --methods imp,omp --sparsity 0.5,0.9 --seeds 2
     """
     from lthbench import api
-    from lthbench.engines.local import Interrupted
+    from lthbench.engines.common import Interrupted
     from lthbench.progress import header
 
     asked = _ask(options)
     check_rule(rule)
+    api.check_engine(engine, address)
     if not no_report:
         check_folder("--report", folder)
     if download:
         fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
-    def announce(made: Plan, todo: list[Step], estimate: Estimate) -> None:
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if progress != "none":
             click.echo(header(made, todo, estimate, workers), err=True)
 
     try:
         outcome = api.execute(
-            asked, options["data"], options["store"], options["device"], workers, progress, announce
+            asked,
+            options["data"],
+            options["store"],
+            options["device"],
+            workers,
+            progress,
+            announce,
+            engine,
+            address,
         )
     except Interrupted:
         click.echo(
@@ -189,7 +210,7 @@ def _ask(options: dict[str, Any]) -> Request:
     return api.ask(options["task"], *(options[n] for n in names))
 
 
-for _command in (score, check, data, doctor, report, explain, compare, gate, submit, verify):
+for _command in (score, check, data, doctor, report, explain, compare, gate, submit, verify, store):
     cli.add_command(_command)
 
 

@@ -27,7 +27,7 @@ from lthbench.corruptions import official
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images
 from lthbench.spec import PREDICT_VERSION, Inputs
-from lthbench.store import sets_limit
+from lthbench.store import host, sets_limit
 from lthbench.stream import Stream, ahead
 from lthbench.train import generator
 
@@ -147,7 +147,7 @@ def _digest(path: Path, changed: int, inode: int) -> str:
 def _write(path: Path, made: Iterator[np.ndarray]) -> None:
     """Write a set and then its hash: what was cut short has none. Two processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.parent.parent / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+    scratch = path.parent.parent / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
     scratch.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     try:

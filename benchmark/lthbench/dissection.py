@@ -104,11 +104,17 @@ def tally_layers(made: Mapping[str, NDArray[np.float32]], bank: Annotated, shift
 def masks_of(bank: Annotated) -> NDArray[np.int16]:
     """The layers of a bank at the size at which they are compared, ``[N, layers, size, size]``: nearest
     pixels.
+
+    A concept that a pixel has in two layers stays in the first alone: it is counted once.
     """
     side = bank.layers.shape[2]
     size = min(side, MASK)
     near = (np.arange(size) * 2 + 1) * side // (2 * size)
-    return bank.layers[:, :, near][:, :, :, near]
+    layers = np.array(bank.layers[:, :, near][:, :, :, near])
+    for later in range(1, layers.shape[1]):
+        for earlier in range(later):
+            layers[:, later][layers[:, later] == layers[:, earlier]] = 0
+    return layers
 
 
 def ceiling(tally: Tally, pixels: int) -> Floats:

@@ -4,6 +4,7 @@ LthbenchError          a message for the user; no traceback is shown
 ├── BadInput           exit code 2: a name, value, file or folder that cannot be used
 ├── Damaged            an artefact whose content does not match its hashes
 └── StepFailed         exit code 1: a step could not be done; the reason is the message
+    └── Unwritable     the store cannot take it, or any other: the disk is full, or read-only
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ class Damaged(LthbenchError):
 
 class StepFailed(LthbenchError):
     """A step could not be completed."""
+
+
+class Unwritable(StepFailed):
+    """The store takes nothing more. A run ends with it; what was finished before is stored."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadInput:

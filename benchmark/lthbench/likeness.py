@@ -32,8 +32,9 @@ def _embedded(content: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     rgb = np.moveaxis(np.broadcast_to(pixels, (n, 3, height, width)), 1, -1)
     found = []
     cell = (max(2, height // 4), max(2, width // 4))
+    lows_and_highs = np.array(ENDS).T
     for image in rgb:
-        lab = np.clip(rgb2lab(np.ascontiguousarray(image)).reshape(-1, 3), *zip(*ENDS, strict=True))
+        lab = rgb2lab(np.ascontiguousarray(image)).reshape(-1, 3).clip(*lows_and_highs)
         colours, _ = np.histogramdd(lab, bins=COLOURS, range=ENDS)
         edges = hog(
             image.mean(2), orientations=8, pixels_per_cell=cell, cells_per_block=(1, 1), feature_vector=True

@@ -94,6 +94,11 @@ class Request:
             base, colon, variant = name.partition(":")
             return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
 
+        own = {
+            registry.path_of(Dataset, self.task.data.dataset),
+            registry.path_of(Architecture, self.task.architecture),
+        }
+        plugins = "".join(f" --plugin {shlex.quote(str(path))}" for path in sorted(filter(None, own)))
         sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
         others = ",".join(typed(Dataset, name) for name in self.task.data.ood)
         bank = f" --concepts {typed(Bank, self.task.data.concepts or '')}" if self.banked else ""
@@ -102,7 +107,7 @@ class Request:
             f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
             f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
             f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
-            f"{f' --ood {others}' if self.strangers else ''}{bank}"
+            f"{f' --ood {others}' if self.strangers else ''}{bank}{plugins}"
         )
 
 

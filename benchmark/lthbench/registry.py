@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from functools import cache, lru_cache
@@ -37,6 +38,29 @@ def names(kind: type[Any]) -> list[str]:
     """The names of all plug-ins of a kind, sorted. Imports none of them."""
     folder, _ = _FOLDERS[kind]
     return sorted(_shipped(folder) | set(_entry_points(folder)) | {n for k, n in _paths if k is kind})
+
+
+def is_path(name: str) -> bool:
+    """Whether a name, with or without a variant, is that of a file of code."""
+    base = name.partition(":")[0] if "/" not in name else name
+    return "/" in name or os.sep in name or base.endswith(".py")
+
+
+def take(path: Path | str) -> None:
+    """Take in a file of plug-ins that the user named, of whichever kinds it defines. Raises BadInput."""
+    kinds = [(kind, attribute) for kind, (_, attribute) in _FOLDERS.items()]
+    found = 0
+    for kind, attribute in kinds:
+        try:
+            get(kind, str(Path(path).resolve()))
+            found += 1
+        except BadInput:
+            module = sys.modules.get(_module_name(Path(path).resolve()))
+            if module is None or hasattr(module, attribute):
+                raise
+    if not found:
+        names = ", ".join(attribute for _, attribute in kinds)
+        raise BadInput(f"{path}: defines none of {names}.")
 
 
 def get(kind: type[K], name: str) -> K:
@@ -242,7 +266,7 @@ def _module(path: Path, noun: str) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise BadInput(f"no {noun} file {path}.")
-    module_name = f"lthbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module_name = _module_name(path)
     module = sys.modules.get(module_name)
     if module is None:
         spec = importlib.util.spec_from_file_location(module_name, path)
@@ -256,6 +280,10 @@ def _module(path: Path, noun: str) -> ModuleType:
             del sys.modules[module_name]
             raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    return f"lthbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 def _record(kind: type[K], attribute: str, name: str, module: ModuleType | object, where: str) -> K:

@@ -22,7 +22,7 @@ from lthbench import channels, data, maps, masks, registry, saliency
 from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
-from lthbench.errors import Damaged, LthbenchError, StepFailed
+from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
@@ -77,9 +77,11 @@ class Runner:
             elif not self.store.has(step):
                 passing = [r for r in steps if isinstance(r, Rewind) and r.train.key == step.key]
                 started = time.time()
+                if self.device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(self.device)
                 try:
                     self._do(step, passing)
-                except Damaged:
+                except (Damaged, Unwritable):
                     raise
                 except LthbenchError as error:
                     failed[step.key] = str(error)
@@ -320,6 +322,10 @@ class Runner:
         }
         if isinstance(step, Train | Predict):
             event["architecture"] = network_of(step).architecture
+        if self.device.type == "cuda":
+            event["memory"] = torch.cuda.max_memory_reserved(self.device)
+            event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
+            event["network"] = network_of(step).architecture
         self.store.log(event)
 
 

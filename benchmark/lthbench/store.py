@@ -6,28 +6,37 @@ steps/ab/abcdef.../        step.json (the step and all before it), meta.json, th
 sets/                      corrupted images, the same for every network; may be deleted (see ``corrupted``)
 tmp/                       folders being written; one is renamed into place when it is complete
 damaged/                   what did not match its manifest, kept for a look
+leases/                    who is doing what at the moment (see ``leases``)
+index.tsv                  key, kind and bytes of each artefact: listing opens no folder; may be deleted
 events.jsonl               one line per step done: what, when, how long, by which process
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import time
+import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lthbench import spec
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Step
 
 SCHEMA = 1
 #: The file that holds the draws of a measure's headline scores: float64 by score, see ``kinds.Value``.
 DRAWS = "draws.safetensors"
+#: What a store's folder may hold before its marker is written.
+_OWN = ("steps", "tmp", "leases")
+#: Why a file system takes nothing more, whoever asks.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Store:
@@ -44,17 +53,17 @@ class Store:
     def open(self) -> None:
         """Make the store if it is not there; refuse one that this version cannot read or write."""
         self.check()
-        for folder in ("steps", "tmp"):
-            try:
+        try:
+            for folder in ("steps", "tmp"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BadInput(f"store {self.root}: cannot be written: {error.strerror}") from error
-        if not (self.root / "store.json").exists():
-            text = json.dumps({"schema": SCHEMA, "what": "lthbench store"}) + "\n"
-            scratch = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
-            scratch.write_text(text)
-            scratch.replace(self.root / "store.json")
-        self._sweep()
+            now = self.clock()  # writes, too: a read-only store is refused at once
+            if not (self.root / "store.json").exists():
+                scratch = self.scratch()
+                scratch.write_text(json.dumps({"schema": SCHEMA, "what": "lthbench store"}) + "\n")
+                scratch.replace(self.root / "store.json")
+        except OSError as error:
+            raise BadInput(f"store {self.root}: cannot be written: {error.strerror}.") from error
+        self._sweep(now)
 
     def check(self) -> None:
         """Raise BadInput if the folder holds something else, or a store of another schema. Writes nothing."""
@@ -64,7 +73,7 @@ class Store:
             raise BadInput(f"store {self.root}: is a file; give a folder.")
         marker = self.root / "store.json"
         if not marker.exists():
-            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in ("steps", "tmp"))
+            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in _OWN)
             if strangers and not marker.exists():  # another process may just have made the store
                 raise BadInput(
                     f"store {self.root}: holds other things ({strangers[0]}); give an empty folder."
@@ -76,14 +85,33 @@ class Store:
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.") from error
         if schema != SCHEMA:
+            newer = isinstance(schema, int) and schema > SCHEMA
             raise BadInput(
                 f"store {self.root}: has schema {schema}, this version reads schema {SCHEMA}. "
-                "Give another folder, or use the version of lthbench that made it."
+                + ("Upgrade lthbench (pip install -U lthbench), or give" if newer else "Give")
+                + " another folder, or use the version of lthbench that made it."
             )
 
     def folder(self, step: Step) -> Path:
         """Where the step's artefact is, or would be."""
-        return self.root / "steps" / step.key[:2] / step.key
+        return self.place(step.key)
+
+    def place(self, key: str) -> Path:
+        """Where the artefact of a key is, or would be."""
+        return self.root / "steps" / key[:2] / key
+
+    def scratch(self) -> Path:
+        """A new path in ``tmp`` that names its writer; nothing is there yet."""
+        return self.root / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
+
+    def clock(self) -> float:
+        """The time on the clock that stamps the store's files: a server's where the disk is shared."""
+        probe = self.scratch()
+        try:
+            probe.write_bytes(b".")
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
 
     def has(self, step: Step) -> bool:
         """Whether the artefact is there (its content is checked when it is read)."""
@@ -118,45 +146,83 @@ class Store:
         return found
 
     def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
-        """Publish an artefact whole. False if another process published the same step first."""
-        scratch = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        scratch.mkdir(parents=True)
-        try:
-            content = {
-                **files,
-                "step.json": _json({s.key: spec.describe(s) for s in spec.history(step)}),
-                "meta.json": _json(meta),
-            }
-            for name, data in content.items():
-                (scratch / name).write_bytes(data)
-            hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-            manifest = {"schema": SCHEMA, "key": step.key, "files": hashes}
-            (scratch / "manifest.json").write_bytes(_json(manifest))
-            target = self.folder(step)
-            target.parent.mkdir(parents=True, exist_ok=True)
+        """Publish an artefact whole. False if another process published the same step first.
+
+        Raises Unwritable where the disk is full or read-only; then nothing is left behind.
+        """
+        content = {
+            **files,
+            "step.json": _json({s.key: spec.describe(s) for s in spec.history(step)}),
+            "meta.json": _json(meta),
+        }
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+        content["manifest.json"] = manifest_text(step.key, hashes)
+        scratch = self.scratch()
+        with self.writing():
             try:
-                scratch.rename(target)
-            except OSError:
-                if self.has(step):
+                scratch.mkdir(parents=True)
+                for name, data in content.items():
+                    (scratch / name).write_bytes(data)
+                if not self.publish(step.key, scratch):
                     return False
-                self.put_aside(step)  # what is in the way has no manifest
-                scratch.rename(target)
-            return True
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            self.note([(step.key, type(step).__name__, sum(map(len, content.values())))])
+        return True
+
+    def publish(self, key: str, scratch: Path) -> bool:
+        """Rename a complete folder into its place. False if the artefact is there already."""
+        target = self.place(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.rename(target)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            if (target / "manifest.json").is_file():
+                return False
+            self.put_key_aside(key)  # what is in the way has no manifest
+            scratch.rename(target)
+        return True
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Tell a disk that takes nothing more from other faults: raises Unwritable for it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL and not isinstance(error, PermissionError):
+                raise
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            said = "the disk is full" if full else "cannot be written"
+            raise Unwritable(
+                f"store {self.root}: {said} ({error.strerror}). "
+                "What was finished is stored; "
+                + ("make room (lthbench store prune)" if full else "make it writable")
+                + " and give the same command again."
+            ) from error
 
     def put_aside(self, step: Step) -> None:
         """Move a damaged artefact out of the way, so that the step is done again."""
-        aside = self.root / "damaged" / f"{step.key}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.folder(step).rename(aside)
-        except FileNotFoundError:
-            return
+        self.put_key_aside(step.key)
+
+    def put_key_aside(self, key: str) -> None:
+        """Move the damaged artefact of a key out of the way. Raises Unwritable."""
+        aside = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
+        with self.writing():
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.place(key).rename(aside)
+
+    def note(self, entries: Iterable[tuple[str, str, int]]) -> None:
+        """Append lines to the index: key, kind and bytes of artefacts."""
+        text = "".join(f"{key}\t{kind}\t{size}\n" for key, kind, size in entries)
+        with (self.root / "index.tsv").open("a", encoding="ascii") as file:
+            file.write(text)
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Append a line to the event log."""
-        with (self.root / "events.jsonl").open("a", encoding="utf-8") as file:
+        """Append a line to the event log. Raises Unwritable."""
+        with self.writing(), (self.root / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event, sort_keys=True) + "\n")
 
     def events(self) -> list[dict[str, Any]]:
@@ -209,16 +275,27 @@ class Store:
             raise Damaged(f"{path}: does not match its hash")
         return data
 
-    def _sweep(self, older_than: float = 86400.0, now: Callable[[], float] = time.time) -> None:
+    def _sweep(self, now: float, older_than: float = 86400.0) -> None:
         """Remove what killed processes left half-written: of dead processes here, or a day old."""
         for path in (self.root / "tmp").iterdir():
-            pid = path.name.split("-")[0]
+            writer, pid, *_ = (*path.name.rsplit("-", 2), "")  # as ``scratch`` names it
             try:
-                age = now() - path.stat().st_mtime
-                if age > older_than or (age > 60.0 and pid.isdigit() and not _alive(int(pid))):
+                age = now - path.stat().st_mtime
+                dead = writer == host() and pid.isdigit() and not alive(int(pid))
+                if age > older_than or (age > 60.0 and dead):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             except OSError:
                 continue
+
+
+def host() -> str:
+    """This machine's name as it stands in names of files."""
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64] or "host"
+
+
+def manifest_text(key: str, hashes: Mapping[str, str]) -> bytes:
+    """The content of a manifest: the same files give the same bytes."""
+    return _json({"schema": SCHEMA, "key": key, "files": dict(hashes)})
 
 
 def sets_limit() -> float:
@@ -245,7 +322,8 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine lives."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

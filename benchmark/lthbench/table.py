@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,7 +354,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         facts = json.loads(run.read_text(encoding="utf-8"))
         schema = facts["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
     pictures = folder / PICTURES
     if pictures.is_file():
@@ -361,7 +362,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             facts["pictures"] = json.loads(pictures.read_text(encoding="utf-8"))
             if not all({"kind", "title", "text", "image"} <= set(p) for p in facts["pictures"]):
                 raise ValueError("a picture lacks a part")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadInput(f"{pictures}: cannot be read as pictures of a run.") from error
     if schema != SCHEMA:
         raise BadInput(
@@ -369,13 +370,15 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             "it again: what its store holds is not trained again."
         )
     try:
-        table = pd.read_csv(
-            csv,
-            dtype=dict(COLUMNS),
-            keep_default_na=False,
-            na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
-        )
-    except (ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
+            table = pd.read_csv(
+                csv,
+                dtype=dict(COLUMNS),
+                keep_default_na=False,
+                na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
+            )
+    except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
         raise BadInput(f"{csv}: not a table of scores: {error}") from error
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:

@@ -13,11 +13,16 @@ from typing import Any, TypeVar
 
 from lthbench import places
 from lthbench.errors import BadInput, unknown
+from lthbench.registry import is_path
 from lthbench.spec import Recipe, round_density
 
 T = TypeVar("T")
 SOURCES = ("generated", "official")
 BUDGETS = ("quick", "standard", "paper")
+#: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
+LIMIT, WIDTH = 100_000, 2000
+#: No number in one is larger.
+LARGEST = 2**53
 SCHEDULES = ("step", "exponential", "cosine", "linear")
 
 
@@ -139,8 +144,13 @@ def load(name: str) -> Task:
             raise unknown("task", name, names(), "a path to a .toml file works too")
         path = places.tasks() / f"{shipped[name.lower()]}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if path.stat().st_size > LIMIT:
+            raise BadInput(f"{path}: has more than {LIMIT:,} bytes; a task file does not.")
+        text = path.read_text(encoding="utf-8")
+        if any(len(line) > WIDTH for line in text.splitlines()):
+            raise BadInput(f"{path}: has a line of more than {WIDTH:,} characters; a task file does not.")
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error}") from error
@@ -166,26 +176,37 @@ def read(kind: type[T], table: dict[str, Any], where: str) -> T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise BadInput(f"{where}: expected a table, got {value!r}")
+            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
         return read(typing.cast(type, hint), value, where)
     origin = typing.get_origin(hint)
     if origin is types.UnionType:  # a field that may be left out; None cannot be written in TOML
         return _convert(next(h for h in typing.get_args(hint) if h is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise BadInput(f"{where}: expected a list, got {value!r}")
+            raise BadInput(f"{where}: expected a list, got {_shown(value)}")
         return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise BadInput(f"{where}: expected a table, got {value!r}")
+            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
         return {k: _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if type(value) is int and abs(value) > LARGEST:
+        raise BadInput(f"{where}: no number is larger than {LARGEST}, got {_shown(value)}")
     if hint is float and type(value) is int:
         value = float(value)
     if type(value) is not hint:
-        raise BadInput(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise BadInput(f"{where}: expected {hint.__name__}, got {_shown(value)}")
     if hint is float and not math.isfinite(value):
         raise BadInput(f"{where}: must be finite, got {value!r}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in a message: cut short, and without what cannot be written out."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
 def _check(task: Task, where: str) -> None:
@@ -194,8 +215,22 @@ def _check(task: Task, where: str) -> None:
             raise BadInput(f"{where}: {key}: {text}")
 
     demand(task.schema == 1, "schema", f"this version reads schema 1, not {task.schema}")
+    demand(len(task.name) <= 64, "name", f"64 characters at most, got {len(task.name)}")
+    named = {"architecture": [task.architecture], "data.dataset": [task.data.dataset]}
+    named |= {"data.ood": list(task.data.ood), "grid.methods": list(task.grid.methods)}
+    named["data.concepts"] = [task.data.concepts or ""]
+    for key, given in named.items():
+        for name in filter(is_path, given):
+            raise BadInput(
+                f"{where}: {key}: {_shown(name)} is a file of code, and a task file may not say what code is "
+                "run; name it yourself, with --plugin FILE, and here the name that it defines"
+            )
     safe = task.name.replace("-", "").replace("_", "").replace(".", "").isalnum() and task.name[0] != "."
-    demand(safe and task.name.isascii(), "name", f"letters, digits, '-', '_' and '.' only, got {task.name!r}")
+    demand(
+        safe and task.name.isascii(),
+        "name",
+        f"letters, digits, '-', '_' and '.' only, got {_shown(task.name)}",
+    )
     grid = task.grid
     demand(0.0 < grid.rate < 1.0, "grid.rate", f"must lie between 0 and 1, got {grid.rate}")
     demand(1 <= grid.max_rounds <= 100, "grid.max_rounds", f"must be 1..100, got {grid.max_rounds}")
@@ -232,8 +267,14 @@ def _check_budget(budget: Budget, where: str) -> None:
         )
     if not evaluate.corruptions:
         raise BadInput(f"{where}.evaluate.corruptions: at least one is needed")
+    for key in ("corruptions", "severities"):
+        given = getattr(evaluate, key)
+        if len(set(given)) != len(given):
+            raise BadInput(f"{where}.evaluate.{key}: each is named once, got {_shown(list(given))}")
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
-        raise BadInput(f"{where}.evaluate.severities: whole numbers 1..5, got {list(evaluate.severities)}")
+        raise BadInput(
+            f"{where}.evaluate.severities: whole numbers 1..5, got {_shown(list(evaluate.severities))}"
+        )
     if evaluate.corruption_source not in (None, *SOURCES):
         raise unknown("corruption_source", str(evaluate.corruption_source), SOURCES, f"{where}.evaluate")
     if not 0 < evaluate.fgsm_epsilon_255 <= 255:
@@ -247,6 +288,9 @@ def _check_recipe(train: Recipe, where: str) -> None:
     for key in ("images", "weight_decay", "warmup_epochs", "crop_padding", "gamma"):
         if getattr(train, key) < 0:
             raise BadInput(f"{where}.{key}: must not be negative, got {getattr(train, key)}")
+    for key, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("crop_padding", 256)):
+        if getattr(train, key) > most:
+            raise BadInput(f"{where}.{key}: must be at most {most:,}, got {getattr(train, key)}")
     if not 0 <= train.momentum < 1:
         raise BadInput(f"{where}.momentum: must lie in [0, 1), got {train.momentum}")
     if train.resized_crop is not None and not 0 < train.resized_crop <= 1:

@@ -78,6 +78,13 @@ class Seeds(Numbers):
         return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
 
 
+def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> None:
+    from lthbench import registry
+
+    for path in paths:
+        registry.take(path)
+
+
 def _options() -> dict[str, Callable[..., Any]]:
     """The options that several commands have, by name."""
     given: dict[str, dict[str, Any]] = {
@@ -91,6 +98,13 @@ def _options() -> dict[str, Callable[..., Any]]:
         "seeds": {"type": Seeds(), "help": "How many seeds, or which: 3, or 0,1,7."},
         "metrics": {"type": Words(), "help": "Metrics; all by default."},
         "budget": {"help": "quick, standard or paper, as far as the task has them."},
+        "plugin": {
+            "multiple": True,
+            "expose_value": False,
+            "is_eager": True,
+            "callback": _take,
+            "help": "A file of your own that a task names by what it defines.",
+        },
         "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},

@@ -71,7 +71,7 @@ def score(
              lthbench score --task c10-r18 --checkpoint a.pt --checkpoint b.pt --dense 0 --dense 1
     """
     from lthbench import api
-    from lthbench.engines.local import Interrupted
+    from lthbench.engines.common import Interrupted
     from lthbench.progress import header
 
     if (mean is None) != (std is None):
@@ -101,13 +101,21 @@ def score(
         fetch_missing(asked, options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
 
-    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int = workers) -> None:
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if progress != "none":
             click.echo(header(made, todo, estimate, workers), err=True)
 
     try:
-        places = (options["data"], options["store"], options["device"])
-        outcome = api.execute(asked, *places, workers, progress, announce, brought=brought)
+        outcome = api.execute(
+            asked,
+            options["data"],
+            options["store"],
+            options["device"],
+            workers,
+            progress,
+            announce,
+            brought=brought,
+        )
     except Interrupted:
         click.echo(
             f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True

@@ -12,6 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,26 +22,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
+from lthbench.engines.common import (
+    LOOK_EVERY,
+    RETRIES,
+    Done,
+    Interrupted,
+    Queue,
+    Stepped,
+    Watched,
+    died,
+    known,
+    skipped,
+)
 from lthbench.engines.jobs import Job, group
-from lthbench.errors import Damaged, LthbenchError
+from lthbench.leases import Leases
 from lthbench.spec import Step
 from lthbench.store import Store
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
-
-#: How often a job is given to a new worker after its worker died.
-RETRIES = 2
-
-#: How often the event log is looked at for steps that workers have done, in seconds.
-LOOK_EVERY = 1.0
-
-Done = Callable[[Job, dict[str, str]], None]
-Stepped = Callable[[Step], None]
-
-
-class Interrupted(LthbenchError):
-    """The user asked to stop; all steps that were finished are stored."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,13 @@ def _in_process(
 
     failed: dict[str, str] = {}
     with one_thread(device):
-        runner = Runner(store, places, device)
-        queue = _Queue(jobs)
-        while (job := queue.next()) is not None:
-            result = _skipped(job, failed) or runner.do(job.steps, _known(job, failed), stepped=stepped)
+        runner, leases = Runner(store, places, device), Leases(store)
+        queue = Queue(jobs)
+        while (job := queue.next(leases.taken) or queue.next()) is not None:
+            result = skipped(job.steps, failed)
+            if not result:
+                with leases.held(job.name):
+                    result = runner.do(job.steps, known(job.steps, failed), stepped=stepped)
             failed |= result
             queue.finish(job)
             done(job, result)
@@ -98,34 +101,41 @@ def _in_workers(
     stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    queue = _Queue(jobs)
+    queue, leases = Queue(jobs), Leases(store)
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], Job] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
     flag = multiprocessing.get_context("spawn").RawValue("b", 0)
     pool = _pool(store, places, engine, flag)
-    watched = _Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
+    watched = Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
     stop = False
     try:
         while True:
             try:
-                died = False
-                while not stop and len(running) < engine.workers and (job := queue.next()) is not None:
-                    skipped = _skipped(job, failed)
-                    if skipped:
-                        failed |= skipped
+                lost = False
+                while (
+                    not stop
+                    and len(running) < engine.workers
+                    and (job := queue.next(leases.taken)) is not None
+                ):
+                    reasons = skipped(job.steps, failed)
+                    if reasons:
+                        failed |= reasons
                         queue.finish(job)
-                        done(job, skipped)
+                        done(job, reasons)
                         continue
                     try:
                         with _deaf_to_interrupts():
-                            running[pool.submit(_work, job.steps, _known(job, failed))] = job
+                            running[pool.submit(_work, job.name, job.steps, known(job.steps, failed))] = job
                     except BrokenProcessPool:
                         queue.give_back(job)
-                        died = True
+                        lost = True
                         break
-                if not running and not died:
-                    break
+                if not running and not lost:
+                    if stop or not queue:
+                        break
+                    time.sleep(LOOK_EVERY)  # other drivers of this store are doing all that could be done
+                    continue
                 finished, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
                 for step in watched.new():
                     stepped(step)
@@ -138,14 +148,11 @@ def _in_workers(
                     failed |= result
                     queue.finish(job)
                     done(job, result)
-                if broken or died:
+                if broken or lost:
                     for job in running.values():
                         tries[job.name] = tries.get(job.name, 0) + 1
                         if tries[job.name] > RETRIES:
-                            raise LthbenchError(
-                                f"a worker died {tries[job.name]} times at the same work (out of memory?). "
-                                "What was finished is stored."
-                            )
+                            raise died(tries[job.name])
                         queue.give_back(job)
                     running.clear()
                     pool.shutdown(wait=True)
@@ -167,64 +174,6 @@ def _in_workers(
     if stop:
         raise Interrupted
     return failed
-
-
-class _Queue:
-    """Jobs whose needs are done, those with the most work hanging from them first."""
-
-    def __init__(self, jobs: dict[str, Job]):
-        self._jobs = jobs
-        self._waiting = {name: len(job.needs) for name, job in jobs.items()}
-        self._users: dict[str, list[str]] = {name: [] for name in jobs}
-        for job in jobs.values():
-            for need in job.needs:
-                self._users[need].append(job.name)
-        self._ready = [job for job in jobs.values() if not job.needs]
-
-    def next(self) -> Job | None:
-        """Take the ready job with the greatest height (the earliest of equals)."""
-        if not self._ready:
-            return None
-        best = max(range(len(self._ready)), key=lambda i: (self._ready[i].height, -i))
-        return self._ready.pop(best)
-
-    def give_back(self, job: Job) -> None:
-        """Put back a job that was taken and not done."""
-        self._ready.append(job)
-
-    def finish(self, job: Job) -> None:
-        """Free the jobs that waited for this one."""
-        for user in self._users[job.name]:
-            self._waiting[user] -= 1
-            if self._waiting[user] == 0:
-                self._ready.append(self._jobs[user])
-
-
-def _skipped(job: Job, failed: dict[str, str]) -> dict[str, str]:
-    """Why a job cannot be started: what its first step needs has failed."""
-    own = {s.key for s in job.steps}
-    for need in job.steps[0].needs():
-        if need.key in failed and need.key not in own:
-            return {s.key: failed[need.key] for s in job.steps}
-    return {}
-
-
-def _known(job: Job, failed: dict[str, str]) -> dict[str, str]:
-    """The failures among what a job's steps need."""
-    return {n.key: failed[n.key] for step in job.steps for n in step.needs() if n.key in failed}
-
-
-class _Watched:
-    """Steps that workers have done, from the event log of the store."""
-
-    def __init__(self, store: Store, steps: dict[str, Step]):
-        self._store, self._steps = store, steps
-        self._place = store.events_after(0)[1]
-
-    def new(self) -> list[Step]:
-        """Those that were done since it was asked last."""
-        events, self._place = self._store.events_after(self._place)
-        return [self._steps[e["key"]] for e in events if e.get("key") in self._steps]
 
 
 def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> ProcessPoolExecutor:
@@ -256,9 +205,14 @@ _runner: Runner | None = None  # the worker's own, and what tells it to stop; se
 _flag: Any = None
 
 
-def _work(steps: Sequence[Step], known: dict[str, str]) -> dict[str, str]:
+def _work(name: str, steps: Sequence[Step], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    return _runner.do(steps, known, stopped=lambda: _flag is not None and bool(_flag.value))
+    with Leases(_runner.store).held(name, waited=_stopped):
+        return _runner.do(steps, failed, stopped=_stopped)
+
+
+def _stopped() -> bool:
+    return _flag is not None and bool(_flag.value)
 
 
 def _end_with_parent() -> None:
@@ -305,6 +259,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if heard:
         raise KeyboardInterrupt
-
-
-__all__ = ["Damaged", "Interrupted", "Local"]

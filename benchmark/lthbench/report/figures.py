@@ -42,9 +42,12 @@ def style(summary: Summary, method: str) -> tuple[str, str]:
     return COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
-def curves(summary: Summary) -> list[Figure]:
-    """One figure for each score: every method's mean and spread over sparsity, and the dense line."""
-    return [_curve(summary, score) for score in summary.scores]
+def curves(summary: Summary, *, all_scores: bool = True) -> list[Figure]:
+    """One figure for each score: every method's mean and spread over sparsity, and the dense line.
+
+    Without ``all_scores``, only for those that the verdict asks for.
+    """
+    return [_curve(summary, score) for score in summary.scores if all_scores or score.verdict]
 
 
 def marker(summary: Summary, method: str) -> str:

@@ -125,7 +125,7 @@ def read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"baseline {path}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"baseline {path}: not JSON: {error}.") from error
     if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
         raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")

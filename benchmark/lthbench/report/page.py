@@ -18,11 +18,16 @@ from lthbench.report.reliability import diagrams
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back, sentence, verdict_rows
 from lthbench.table import as_csv
 
+#: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
+#: those beside the verdict are left to the chart that is drawn on demand.
+DRAWN = 6000
+
 
 def render(summary: Summary, linked: bool = False) -> str:
     """The page: one file that needs no other, or where ``linked``, the page of a task in a site."""
     facts = summary.facts
-    drawn = figures.curves(summary)
+    many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
+    drawn = figures.curves(summary, all_scores=many <= DRAWN)
     wanted = {s.title for s in summary.scores if s.verdict}
     where: dict[str, Any] = {"root": "../", "here": ""} if linked else pages.alone()
     return pages.render(

@@ -1,0 +1,100 @@
+"""What the engines share: the order of jobs, what failures mean for others, and news of steps done."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+
+from lthbench.engines.jobs import Job
+from lthbench.errors import LthbenchError
+from lthbench.spec import Step
+from lthbench.store import Store
+
+#: How often a job is given to a new worker after its worker died.
+RETRIES = 2
+
+#: How often the event log is looked at for steps that workers have done, in seconds.
+LOOK_EVERY = 1.0
+
+Done = Callable[[Job, dict[str, str]], None]
+Stepped = Callable[[Step], None]
+
+
+class Interrupted(LthbenchError):
+    """The user asked to stop; all steps that were finished are stored."""
+
+
+def died(times: int) -> LthbenchError:
+    """The error for work at which one worker after another died."""
+    return LthbenchError(
+        f"a worker died {times} times at the same work (out of memory?). What was finished is stored."
+    )
+
+
+class Queue:
+    """Jobs whose needs are done, those with the most work hanging from them first."""
+
+    def __init__(self, jobs: dict[str, Job]):
+        self._jobs = jobs
+        self._places = {name: place for place, name in enumerate(jobs)}
+        self._waiting = {name: len(job.needs) for name, job in jobs.items()}
+        self._users: dict[str, list[str]] = {name: [] for name in jobs}
+        for job in jobs.values():
+            for need in job.needs:
+                self._users[need].append(job.name)
+        self._ready: list[tuple[float, int, Job]] = []
+        for job in jobs.values():
+            if not job.needs:
+                self.give_back(job)
+
+    def __bool__(self) -> bool:
+        """Whether a job is ready."""
+        return bool(self._ready)
+
+    def next(self, taken: Callable[[str], bool] = lambda name: False) -> Job | None:
+        """Take the ready job with the greatest height (the earliest of equals) that nobody else has taken."""
+        passed = []
+        while self._ready and taken(self._ready[0][-1].name):
+            passed.append(heapq.heappop(self._ready))
+        job = heapq.heappop(self._ready)[-1] if self._ready else None
+        for entry in passed:
+            heapq.heappush(self._ready, entry)
+        return job
+
+    def give_back(self, job: Job) -> None:
+        """Put back a job that was taken and not done."""
+        heapq.heappush(self._ready, (-job.height, self._places[job.name], job))
+
+    def finish(self, job: Job) -> None:
+        """Free the jobs that waited for this one."""
+        for user in self._users[job.name]:
+            self._waiting[user] -= 1
+            if self._waiting[user] == 0:
+                self.give_back(self._jobs[user])
+
+
+def skipped(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
+    """Why a job's steps cannot be started: what the first of them needs has failed."""
+    own = {s.key for s in steps}
+    for need in steps[0].needs():
+        if need.key in failed and need.key not in own:
+            return {s.key: failed[need.key] for s in steps}
+    return {}
+
+
+def known(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
+    """The failures among what a job's steps need."""
+    return {n.key: failed[n.key] for step in steps for n in step.needs() if n.key in failed}
+
+
+class Watched:
+    """Steps that workers have done, from the event log of the store."""
+
+    def __init__(self, store: Store, steps: dict[str, Step]):
+        self._store, self._steps = store, steps
+        self._place = store.events_after(0)[1]
+
+    def new(self) -> list[Step]:
+        """Those that were done since it was asked last."""
+        events, self._place = self._store.events_after(self._place)
+        return [self._steps[e["key"]] for e in events if e.get("key") in self._steps]

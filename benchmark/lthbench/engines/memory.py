@@ -1,0 +1,37 @@
+"""What share of a GPU a job takes, from what such steps took before. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lthbench.engines.jobs import Job
+from lthbench.spec import Init, Step, network_of
+
+#: What a process takes on a GPU beside its tensors, in bytes, and how much more than measured is set aside.
+_CONTEXT, _MARGIN = 700e6, 1.2
+#: Shares are whole twentieths.
+_PARTS = 20
+
+
+def shares(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The share of a GPU's memory by kind of step and architecture: the greatest of what the log has."""
+    found: dict[str, float] = {}
+    for event in events:
+        taken, total = event.get("memory"), event.get("device_memory")
+        if event.get("status") == "ok" and isinstance(taken, int) and isinstance(total, int) and total > 0:
+            part = math.ceil(_PARTS * _MARGIN * (taken + _CONTEXT) / total) / _PARTS
+            kind = f"{event.get('step')} {event.get('network')}"
+            found[kind] = min(1.0, max(part, found.get(kind, 0.0)))
+    return found
+
+
+def share(job: Job, measured: Mapping[str, float]) -> float:
+    """The share for a job: the greatest of its steps'; a whole GPU for what was never measured."""
+    counted = [step for step in job.steps if not isinstance(step, Init)]
+    return max((measured.get(_kind(step), 1.0) for step in counted), default=1.0 / _PARTS)
+
+
+def _kind(step: Step) -> str:
+    return f"{type(step).__name__} {network_of(step).architecture}"

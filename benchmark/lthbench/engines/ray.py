@@ -1,0 +1,333 @@
+"""The cluster engine: each job is a task of Ray, which decides where and when it runs.
+
+What a task needs are the results of other tasks, so that Ray's own scheduler knows the order; it gives a
+task that died with its worker or its node to another one, a bounded number of times. Only steps and reasons
+travel: the store, in a folder that all nodes see, holds the data, and leases keep two drivers from the same
+work.
+
+Where no cluster is named, one of this machine is started, bound to loopback, with no dashboard and no
+statistics of usage, and ended with the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lthbench
+from lthbench import banked, data, registry
+from lthbench.corruptions import official
+from lthbench.engines.common import (
+    LOOK_EVERY,
+    RETRIES,
+    Done,
+    Interrupted,
+    Queue,
+    Stepped,
+    Watched,
+    died,
+    known,
+    skipped,
+)
+from lthbench.engines.jobs import Job, group
+from lthbench.engines.memory import share, shares
+from lthbench.errors import BadInput, LthbenchError
+from lthbench.kinds import Bank
+from lthbench.leases import Leases
+from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
+from lthbench.store import Store, host
+
+if TYPE_CHECKING:
+    from lthbench.runner import Runner
+
+#: How long a node waits until it sees in a shared folder what another has written, in seconds.
+PATIENCE = 90.0
+#: Bytes of shared memory for Ray's objects on a cluster of our own: next to nothing travels.
+_OBJECTS = 100_000_000
+#: Variables of the driver's environment that a task must see.
+_SETTINGS = ("LTHBENCH_SETS_GB",)
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """A cluster that is connected: ``workers`` is how many jobs fit on it at once, each on ``device``."""
+
+    workers: int
+    device: str
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        store: Store,
+        places: tuple[Path, ...],
+        done: Done = lambda job, failed: None,
+        stopping: Callable[[], None] = lambda: None,
+        stepped: Stepped = lambda step: None,
+    ) -> dict[str, str]:
+        """Do the steps, needs first. Returns why some failed, by key. Interrupts are as in ``Local.run``."""
+        import ray
+
+        jobs = group(steps)
+        site = _site(store, places, self.device)
+        watched = Watched(store, {s.key: s for s in steps})
+        failed: dict[str, str] = {}
+        stop = False
+        pending: dict[Any, Job] = {}
+        try:
+            pending = _submitted(jobs, site, self.device, store)
+            while pending:
+                try:
+                    finished, _ = ray.wait(list(pending), num_returns=len(pending), timeout=LOOK_EVERY / 2)
+                    for step in watched.new():
+                        stepped(step)
+                    for task in finished:
+                        failed |= _result(task)
+                        job = pending.pop(task)
+                        if not stop:
+                            done(job, {s.key: failed[s.key] for s in job.steps if s.key in failed})
+                except KeyboardInterrupt:
+                    if stop:
+                        raise
+                    stop = True
+                    site.stop.write_bytes(b"")
+                    stopping()
+        except BaseException as error:
+            for task in pending:
+                ray.cancel(task, force=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted from None
+            raise
+        finally:
+            site.stop.unlink(missing_ok=True)
+        if stop:
+            raise Interrupted
+        return failed
+
+
+@contextmanager
+def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]:
+    """A cluster: the one at ``address``, or one of this machine with so many workers. Raises BadInput.
+
+    ``device`` auto is a GPU where the cluster has one.
+    """
+    # Set before ray is imported: it asks no outside address, and leaves it to us what a task may see.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'") from error
+    own = not ray.is_initialized()
+    if own and address is None:
+        ray.init(
+            address="local",  # else Ray would join a cluster that somebody else runs on this machine
+            num_cpus=max(workers, 1),
+            num_gpus=0 if device == "cpu" else None,
+            object_store_memory=_OBJECTS,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+            _system_config={"task_oom_retries": RETRIES},
+        )
+    elif own:
+        try:
+            _reach(address)
+            ray.init(address=address, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise BadInput(
+                f"--address {address}: no Ray cluster answers there ({said}). Start one (ray start --head), "
+                "or leave --address away."
+            ) from error
+    try:
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        gpus = int(there.get("GPU", 0))
+        if device.startswith("cuda") and not gpus:
+            raise BadInput(f"device {device}: the cluster has no GPU. Valid here: auto, cpu")
+        chosen = "cpu" if device == "cpu" or not gpus else "cuda"
+        yield OnRay(gpus if chosen == "cuda" else int(there.get("CPU", 1)), chosen)
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError or ValueError where nothing listens: Ray itself would try for minutes."""
+    if address in (None, "auto"):
+        return
+    machine, colon, port = str(address).rpartition(":")
+    if not colon or "/" in machine or not port.isdigit():
+        raise ValueError("give auto, or HOST:PORT as ray start printed it")
+    socket.create_connection((machine.strip("[]"), int(port)), timeout=10.0).close()
+
+
+# ------------------------------------------------------------------------------------------- at the driver
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What a task must know beside its steps; ``stop`` is a file that is there once it shall do no more."""
+
+    root: Path
+    places: tuple[Path, ...]
+    device: str
+    files: tuple[tuple[str, str, str], ...]
+    version: str
+    stop: Path
+    settings: tuple[tuple[str, str], ...] = field(default=())
+
+
+def _site(store: Store, places: tuple[Path, ...], device: str) -> _Site:
+    own = registry.user_files()
+    files = tuple((kind, path, _hash(Path(path))) for kind, paths in own.items() for path in paths)
+    root = store.root.resolve()
+    settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
+    stop = Store(root).scratch()
+    seen = tuple(p.resolve() for p in places)
+    return _Site(root, seen, device, files, lthbench.__version__, stop, settings)
+
+
+def _submitted(jobs: dict[str, Job], site: _Site, device: str, store: Store) -> dict[Any, Job]:
+    """All jobs as tasks, those with the most work hanging from them first; each waits for those it needs."""
+    import ray
+
+    task = ray.remote(_do)
+    measured = shares(store.events()) if device == "cuda" else {}
+    where = ray.put(site)
+    queue = Queue(jobs)
+    tasks: dict[str, Any] = {}
+    while (job := queue.next()) is not None:
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "name": job.name[:80]}
+        if device == "cuda":
+            options["num_gpus"] = share(job, measured)
+        before = [tasks[need] for need in sorted(job.needs)]
+        tasks[job.name] = task.options(**options).remote(where, job.name, job.steps, *before)
+        queue.finish(job)
+    return {handle: jobs[name] for name, handle in tasks.items()}
+
+
+def _result(task: Any) -> dict[str, str]:
+    """What a task returned. Raises what it raised, or LthbenchError if it died too often."""
+    import ray
+
+    try:
+        found: dict[str, str] = ray.get(task)
+        return found
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, Exception):
+            raise error.cause from None
+        raise
+    except (
+        ray.exceptions.WorkerCrashedError,
+        ray.exceptions.NodeDiedError,
+        ray.exceptions.OutOfMemoryError,
+        ray.exceptions.ObjectLostError,
+    ):
+        raise died(RETRIES + 1) from None
+
+
+# ------------------------------------------------------------------------------------------- at a worker
+
+
+def _do(site: _Site, name: str, steps: Sequence[Step], *before: dict[str, str]) -> dict[str, str]:
+    """Do a job's steps. Returns why some failed; ``before`` is that of the jobs it needs."""
+
+    def stopped() -> bool:
+        return site.stop.exists()
+
+    failed = {key: reason for reasons in before for key, reason in reasons.items()}
+    reasons = skipped(steps, failed)
+    if reasons or stopped():
+        return reasons
+    runner = _runner(site)
+    _check_data(steps, site.places)
+    with Leases(runner.store).held(name, waited=stopped):
+        _await(runner.store, steps, failed)
+        return runner.do(steps, known(steps, failed), stopped=stopped)
+
+
+@lru_cache(maxsize=1)
+def _runner(site: _Site) -> Runner:
+    """The worker's own runner, set up for a driver once. Raises BadInput if the node is set up otherwise."""
+    import torch
+
+    from lthbench.runner import Runner
+
+    where = f"node {host()}"
+    if lthbench.__version__ != site.version:
+        raise BadInput(f"{where}: has lthbench {lthbench.__version__}, the driver has {site.version}.")
+    if not (site.root / "store.json").is_file():
+        raise BadInput(f"{where}: does not see the store {site.root}; all nodes must share its folder.")
+    for kind, path, digest in site.files:
+        if not Path(path).is_file() or _hash(Path(path)) != digest:
+            raise BadInput(f"{where}: {path} is not there, or is another file than the driver's.")
+        registry.use_files({kind: [path]})
+    os.environ.update(dict(site.settings))
+    if site.device == "cpu":
+        torch.set_num_threads(1)
+    return Runner(Store(site.root), site.places, site.device)
+
+
+def _check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:
+    """Raise BadInput if a data set is not the one here that stands in the keys of the steps."""
+    for found in {d for step in steps for d in _sources(step)}:
+        here = data.identify(found.name, places)
+        if here != found:
+            raise BadInput(
+                f"node {host()}: data set {found.name} is another one here than the driver's; all nodes must "
+                "see the same images."
+            )
+    looks = (look for step in steps if isinstance(step, Measure) for look in step.looks or ())
+    for view in {inputs.view for need, inputs in looks if need == "concepts"}:
+        name, _, digest = view.partition("/")
+        if banked.identify(registry.get(Bank, name), places).digest != digest:
+            raise BadInput(
+                f"node {host()}: the bank of concepts {name} is another one here than the driver's; all "
+                "nodes must see the same images."
+            )
+
+
+def _sources(step: Step) -> Iterator[Data]:
+    if isinstance(step, Train | Prune):
+        yield from () if step.data is None else (step.data,)
+    elif isinstance(step, Predict | Explain):
+        yield from _source(step.inputs)
+    elif isinstance(step, Measure):
+        for _, inputs in (*step.inputs, *(step.looks or ()), *(step.maps or ())):
+            yield from _source(inputs)
+
+
+def _source(inputs: Inputs) -> Iterator[Data]:
+    if not inputs.view.startswith(official.PREFIX):  # those have a digest of their own
+        yield inputs.data
+
+
+def _await(store: Store, steps: Sequence[Step], failed: dict[str, str]) -> None:
+    """Wait until this node sees what the steps need: a shared folder may show it late."""
+    own = {s.key for s in steps}
+    needs = (n for s in steps if not store.has(s) for n in s.needs())
+    wanted = {n.key: n for n in needs if n.key not in own | failed.keys()}
+    end = time.monotonic() + PATIENCE
+    for need in wanted.values():
+        while not store.has(need):
+            if time.monotonic() > end:
+                raise LthbenchError(
+                    f"{type(need).__name__.lower()} {need.key[:12]} is done, but not to be seen in "
+                    f"{store.root} after {PATIENCE:.0f} s; is that one folder for all nodes?"
+                )
+            time.sleep(0.2)
+            with os.scandir(store.root / "steps") as entries:  # makes a network's file system look again
+                sum(1 for _ in entries)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

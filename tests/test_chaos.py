@@ -1,0 +1,287 @@
+"""Processes killed at random and disks that take nothing more: the table is the undisturbed one, or none is.
+
+``LTHBENCH_KILLS`` sets how many processes are killed in each of the two long tests.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lthbench import api, inventory
+from lthbench.report import write
+from lthbench.store import Store
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
+)
+
+REQUEST = ("--methods", "imp,omp", "--seeds", "2", "--metrics", "accuracy,ece,nll,fgsm,mce")
+KILLS = int(os.environ.get("LTHBENCH_KILLS", "100"))
+
+
+def request(task: str) -> api.Request:
+    return api.ask(task, ["imp", "omp"], seeds=2, metrics=REQUEST[-1].split(","))
+
+
+def launch(folder: Path, task: str, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--device", "cpu", *REQUEST, *more]
+    command += ["--store", str(folder / "store"), "--report", str(folder / "report")]
+    with (folder / "said.txt").open("ab") as said:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+
+
+def processes() -> dict[int, tuple[int, str, str]]:
+    """All living processes: parent, moment of birth, command."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent, *rest = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (OSError, ValueError):
+            continue
+        if state != "Z":
+            found[int(folder.name)] = (int(parent), rest[17], command)
+    return found
+
+
+def below(root: int, living: dict[int, tuple[int, str, str]]) -> set[int]:
+    """The processes that a process started, and those that these started."""
+    found, added = set(), {root}
+    while added:
+        found |= added
+        added = {pid for pid, (parent, _, _) in living.items() if parent in added} - found
+    return found & living.keys()
+
+
+class Watch:
+    """Remembers every process that came from those watched, by number and moment of birth."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, str], str] = {}
+
+    def look(self, *roots: int) -> dict[int, str]:
+        """The commands of the living processes below these."""
+        living = processes()
+        pids = set().union(*(below(root, living) for root in roots))
+        self.seen |= {(pid, living[pid][1]): living[pid][2] for pid in pids}
+        return {pid: living[pid][2] for pid in pids}
+
+    def left(self, seconds: float = 60.0) -> list[str]:
+        """Those that still live after some time."""
+        end = time.monotonic() + seconds
+        while True:
+            living = {(pid, born) for pid, (_, born, _) in processes().items()}
+            left = [f"{pid} {command}" for (pid, born), command in self.seen.items() if (pid, born) in living]
+            if not left or time.monotonic() > end:
+                return left
+            time.sleep(0.2)
+
+
+def check(folder: Path, expected: bytes) -> None:
+    """The table is the undisturbed one, nothing in the store is wrong, and nothing was put aside."""
+    assert (folder / "report" / "scores.csv").read_bytes() == expected
+    store = Store(folder / "store")
+    assert {key: why for key, path in inventory.keys(store) if (why := inventory.fault(path, key))} == {}
+    assert not (store.root / "damaged").exists()
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_task, tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    outcome = api.execute(request(tiny_task), None, folder / "store", "cpu", 0, "none")
+    write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
+    return (folder / "report" / "scores.csv").read_bytes()
+
+
+def kill(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def told(killed: Counter[str], grids: int, began: float) -> str:
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(killed.items()))
+    return f"\n{killed.total()} kills ({kinds}); {grids} grids, {time.monotonic() - began:.0f} s"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, expected, capsys):
+    draw, killed, watch, grids = random.Random(0), Counter(), Watch(), 0
+    began = time.monotonic()
+    while killed.total() < KILLS:
+        folder = tmp_path / f"grid{grids}"
+        folder.mkdir()
+        while True:
+            process = launch(folder, tiny_task, "--workers", "2")
+            while process.poll() is None:
+                time.sleep(draw.uniform(0.2, 4.0))
+                commands = watch.look(process.pid)
+                workers = [pid for pid, command in commands.items() if "spawn_main" in command]
+                if killed.total() < KILLS and process.poll() is None:
+                    kind = "worker" if workers and draw.random() < 0.75 else "driver"
+                    killed[kind] += kill(draw.choice(workers) if kind == "worker" else process.pid)
+            if process.wait() == 0:
+                break
+            assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()
+        check(folder, expected)
+        assert "Traceback" not in (folder / "said.txt").read_text()
+        shutil.rmtree(folder)
+        grids += 1
+    assert watch.left() == []
+    with capsys.disabled():
+        print(told(killed, grids, began))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_workers_drivers_and_nodes_of_a_cluster_killed_at_random(tiny_task, tmp_path, expected, capsys):
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    draw, killed, watch, grids = random.Random(1), Counter(), Watch(), 0
+    began = time.monotonic()
+    size = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
+    try:
+        node, process = cluster.add_node(**size), None
+        while killed.total() < KILLS:
+            folder = tmp_path / f"grid{grids}"
+            folder.mkdir()
+            while True:
+                process = launch(folder, tiny_task, "--engine", "ray", "--address", cluster.address)
+                while process.poll() is None:
+                    time.sleep(draw.uniform(0.2, 6.0))
+                    commands = watch.look(os.getpid(), process.pid)
+                    # Not its agents: with one of these a node ends, the head's too.
+                    workers = [p for p, c in commands.items() if c.startswith(("ray::_do", "ray::IDLE"))]
+                    if killed.total() >= KILLS or process.poll() is not None:
+                        continue
+                    dice = draw.random()
+                    if dice < 0.1:
+                        for info in node.all_processes["raylet"]:
+                            killed["node"] += kill(info.process.pid)
+                        cluster.remove_node(node, allow_graceful=False)
+                        node = cluster.add_node(**size)
+                    elif dice < 0.2:
+                        killed["driver"] += kill(process.pid)
+                    elif workers:
+                        killed["worker"] += kill(draw.choice(workers))
+                if process.wait() == 0:
+                    break
+                assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()
+            check(folder, expected)
+            shutil.rmtree(folder)
+            grids += 1
+    finally:
+        if process is not None and process.poll() is None:
+            kill(process.pid)
+        cluster.shutdown()
+    watch.seen = {who: command for who, command in watch.seen.items() if who[0] != os.getpid()}
+    assert watch.left() == []
+    with capsys.disabled():
+        print(told(killed, grids, began))
+
+
+# ------------------------------------------------------------------------------ disks that take nothing more
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own of 1.5 MB; skipped where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "lthbench-test", str(folder)]
+    if os.name != "posix" or os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_with_more_room(
+    small_disk, tiny_task, tmp_path, expected, workers
+):
+    folder = small_disk
+    said = tmp_path / "said.txt"
+    code = (
+        "import sys; from lthbench import transfer; transfer.free_bytes = lambda folder: 10**12\n"
+        "from lthbench.cli import main; main(sys.argv[1:])"
+    )  # what is free is checked first: as if another took it later
+    command = [sys.executable, "-c", code, "run", "--task", tiny_task, *REQUEST, "--workers", workers]
+    command += ["--device", "cpu", "--store", str(folder / "store"), "--report", str(tmp_path / "report")]
+    with said.open("wb") as file:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=file, timeout=300)
+    assert done.returncode == 1, said.read_text()
+    assert "the disk is full (No space left on device). What was finished is stored; make room" in (
+        said.read_text()
+    )
+    assert "Traceback" not in said.read_text()
+    store = Store(folder / "store")
+    assert all(inventory.fault(path, key) == "" for key, path in inventory.keys(store))
+    assert list((store.root / "tmp").iterdir()) == []
+    assert not (tmp_path / "report").exists()
+    remount(folder, "size=100m")
+    with said.open("ab") as file:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=file, timeout=300)
+    assert done.returncode == 0, said.read_text()
+    assert (tmp_path / "report" / "scores.csv").read_bytes() == expected
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_too_small_or_read_only_is_refused_before_anything_runs(
+    small_disk, tiny_task, tmp_path
+):
+    process = launch(small_disk, tiny_task)
+    assert process.wait() == 2
+    assert "needs about" in (small_disk / "said.txt").read_text()
+    assert not (small_disk / "store").exists()
+    remount(small_disk, "size=100m")
+    Store(small_disk / "store").open()
+    remount(small_disk, "ro")
+    done = subprocess.run(
+        [sys.executable, "-m", "lthbench", "run", "--task", tiny_task, "--store", str(small_disk / "store")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "cannot be written: Read-only file system." in done.stderr
+    assert "Traceback" not in done.stderr
+    remount(small_disk, "rw")
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_shown_from_a_store_that_is_read_only(small_disk, tiny_task, tmp_path, expected):
+    remount(small_disk, "size=100m")
+    process = launch(small_disk, tiny_task, "--workers", "0")
+    assert process.wait() == 0
+    remount(small_disk, "ro")
+    outcome = api.execute(request(tiny_task), None, small_disk / "store", "cpu", 0, "none")
+    assert outcome.table.to_csv(index=False, lineterminator="\n").encode() == expected
+    done = subprocess.run(
+        [sys.executable, "-m", "lthbench", "store", "--json", "--store", str(small_disk / "store")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["kinds"]["Train"]["artefacts"] == 8
+    remount(small_disk, "rw")

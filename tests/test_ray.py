@@ -1,0 +1,335 @@
+"""The cluster engine: the same table as the local one, on one node and on two; what ends and refuses it."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lthbench import api
+from lthbench.cli import main
+from lthbench.engines import memory
+from lthbench.engines.jobs import group
+from lthbench.errors import BadInput, LthbenchError
+from lthbench.plan import plan
+from lthbench.report import write
+from lthbench.spec import Data, Init, Train
+from lthbench.store import Store
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+#: Ray's own code warns of what is to change in Python and in itself.
+quiet = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+
+
+def request(task: str, seeds: int = 1) -> api.Request:
+    return api.ask(task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
+
+
+def table(folder: Path, asked: api.Request, **how: object) -> bytes:
+    """The score table of a request, as its canonical CSV."""
+    outcome = api.execute(asked, None, folder / "store", "cpu", 1, "none", **how)
+    assert outcome.failures == {}
+    write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
+    return (folder / "report" / "scores.csv").read_bytes()
+
+
+@needs_ray
+@quiet
+def test_a_cluster_of_this_machine_gives_the_table_of_the_local_engine(tiny_task, tmp_path):
+    asked = request(tiny_task)
+    here = table(tmp_path / "local", asked)
+    there = table(tmp_path / "ray", asked, engine="ray")
+    assert there == here
+    made = plan(asked, ())
+    store = Store(tmp_path / "ray" / "store")
+    assert all(store.intact(step) for step in made.steps)
+    pids = {e["pid"] for e in store.events()}
+    assert pids
+    assert os.getpid() not in pids
+    assert list((store.root / "leases").iterdir()) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--engine", "rya"), 'no engine "rya". Did you mean ray?'),
+        (("--address", "auto"), "--address is that of a Ray cluster: give --engine ray, too."),
+    ],
+)
+def test_engines_that_there_are_not_are_refused(tmp_path, capsys, words, said):
+    with pytest.raises(SystemExit) as end:
+        main(["run", *words, "--store", str(tmp_path / "store")])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_without_ray_the_engine_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(api.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"pip install 'lthbench\[ray\]'"):
+        api.check_engine("ray", None)
+
+
+# ------------------------------------------------------------------------------- what a node checks of itself
+
+
+@pytest.fixture
+def site(tmp_path):
+    """What the driver of a store tells its tasks."""
+    pytest.importorskip("ray")
+    from lthbench.engines import ray
+
+    store = Store(tmp_path / "store")
+    store.open()
+    yield ray._site(store, (), "cpu")
+    ray._runner.cache_clear()
+
+
+def test_a_node_with_another_version_is_refused(site):
+    from lthbench.engines import ray
+
+    with pytest.raises(BadInput, match=r"has lthbench .*, the driver has 0\.0"):
+        ray._runner(dataclasses.replace(site, version="0.0"))
+
+
+def test_a_node_that_does_not_see_the_store_is_refused(site, tmp_path):
+    from lthbench.engines import ray
+
+    with pytest.raises(BadInput, match="does not see the store"):
+        ray._runner(dataclasses.replace(site, root=tmp_path / "elsewhere"))
+
+
+def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
+    from lthbench.engines import ray
+
+    (tmp_path / "mine.py").write_text("x = 1")
+    files = (("Method", str(tmp_path / "mine.py"), "0" * 64),)
+    with pytest.raises(BadInput, match=r"mine\.py is not there, or is another file"):
+        ray._runner(dataclasses.replace(site, files=files))
+
+
+def test_a_node_with_other_images_is_refused(site, init, recipe):
+    from lthbench.engines import ray
+
+    with pytest.raises(BadInput, match="data set digits is another one here than the driver's"):
+        ray._do(site, "train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])
+
+
+def test_a_node_that_does_not_see_what_a_step_needs_waits_and_then_says_so(site, tiny_task, monkeypatch):
+    from lthbench.engines import ray
+
+    monkeypatch.setattr(ray, "PATIENCE", 0.5)
+    train = next(s for s in plan(request(tiny_task), ()).steps if isinstance(s, Train))
+    with pytest.raises(LthbenchError, match="is done, but not to be seen"):
+        ray._do(site, "train", [train])
+
+
+def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed(site, tiny_task):
+    from lthbench.engines import ray
+
+    steps = plan(request(tiny_task), ()).steps
+    train = next(s for s in steps if isinstance(s, Train))
+    assert ray._do(site, "train", [train], {train.start.key: "no memory"}) == {train.key: "no memory"}
+    site.stop.write_bytes(b"")
+    assert ray._do(site, "init", [train.start]) == {}
+    assert not Store(site.root).has(train.start)
+
+
+# ---------------------------------------------------------------------------------------- shares of a GPU
+
+
+def event(step: str, taken: int, total: int = 10**10, **more: object) -> dict[str, object]:
+    return {
+        "step": step,
+        "network": "resnet8",
+        "memory": taken,
+        "device_memory": total,
+        "status": "ok",
+        **more,
+    }
+
+
+def test_a_share_is_the_greatest_that_was_measured_with_room_to_spare(tiny_task):
+    events = [event("Train", 10**9), event("Train", 3 * 10**9), event("Train", 9**9, status="failed")]
+    events += [event("Predict", 10**8), {"step": "Measure", "status": "ok"}]
+    found = memory.shares(events)
+    # (3 + 0.7) GB * 1.2 of 10 GB is 0.444: nine twentieths.
+    assert found == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
+    assert memory.shares([event("Train", 10**11)]) == {"Train resnet8": 1.0}
+    jobs = group(plan(request(tiny_task), ()).steps)
+    by_kind = {type(j.steps[0]).__name__: memory.share(j, found) for j in jobs.values()}
+    assert by_kind == {"Init": 0.05, "Train": 0.45, "Prune": 1.0, "Predict": 1.0}  # measures: never measured
+    assert memory.share(next(j for j in jobs.values() if isinstance(j.steps[0], Init)), {}) == 0.05
+
+
+# ------------------------------------------------------------------------------------------------ two nodes
+
+
+@pytest.fixture
+def cluster():
+    """A real cluster of two nodes with one core each on this machine, and its address."""
+    pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False},
+    )
+    made.add_node(num_cpus=1, object_store_memory=100_000_000)
+    made.wait_for_nodes()
+    yield made
+    made.shutdown()
+
+
+def launch(folder: Path, task: str, address: str, *more: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "lthbench",
+        "run",
+        "--task",
+        task,
+        "--engine",
+        "ray",
+        "--address",
+        address,
+    ]
+    command += [
+        "--store",
+        str(folder / "store"),
+        "--report",
+        str(folder / "report"),
+        "--device",
+        "cpu",
+        *more,
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+REQUEST = ("--methods", "omp", "--rounds", "1", "--seeds", "2", "--metrics", "accuracy,ece")
+
+
+@needs_ray
+@quiet
+@pytest.mark.slow
+def test_two_nodes_give_the_table_of_the_local_engine(cluster, tiny_task, tmp_path):
+    here = table(tmp_path / "local", request(tiny_task, seeds=2))
+    process = launch(tmp_path, tiny_task, cluster.address, *REQUEST)
+    said, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    assert "with 2 workers" in complaints
+    assert "Dense parent" in said
+    assert (tmp_path / "report" / "scores.csv").read_bytes() == here
+
+
+@needs_ray
+@quiet
+@pytest.mark.slow
+def test_an_interrupted_run_on_a_cluster_finishes_its_steps_and_goes_on(cluster, tiny_task, tmp_path):
+    here = table(tmp_path / "local", request(tiny_task, seeds=2))
+    process = launch(tmp_path, tiny_task, cluster.address, *REQUEST)
+    log = tmp_path / "store" / "events.jsonl"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (log.exists() and log.read_bytes()):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaints = process.communicate(timeout=120)
+    assert process.returncode == 130, complaints
+    assert "finishing the steps in progress" in complaints
+    assert "Continue with the same command." in complaints
+    assert "Traceback" not in complaints
+    assert list((tmp_path / "store" / "leases").iterdir()) == []
+    done = {json.loads(line)["key"] for line in log.read_text().splitlines()}
+    assert len(done) < len(plan(request(tiny_task, seeds=2), ()).steps)
+    process = launch(tmp_path, tiny_task, cluster.address, *REQUEST)
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    assert (tmp_path / "report" / "scores.csv").read_bytes() == here
+    keys = [json.loads(line)["key"] for line in log.read_text().splitlines()]
+    assert len(keys) == len(set(keys))
+
+
+METHOD = """
+from lthbench.kinds import Method
+import os
+from lthbench.kinds import Criterion
+
+def scores(model, batches, generator):
+    os.kill(os.getpid(), 9)
+
+DEADLY = Criterion("deadly", version=1, score=scores)
+METHOD = Method(name="deadly", title="t", formula="f", source="s", cost="c",
+                criterion=DEADLY,
+                ticket=lambda cell: cell.train(cell.rewound, cell.prune(cell.dense, DEADLY)))
+"""
+
+
+@needs_ray
+@quiet
+@pytest.mark.slow
+def test_work_that_kills_each_worker_ends_the_run_after_three(cluster, tiny_task, tmp_path):
+    (tmp_path / "deadly.py").write_text(METHOD)
+    words = ("--methods", str(tmp_path / "deadly.py"), *REQUEST[2:])
+    process = launch(tmp_path, tiny_task, cluster.address, *words)
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "Error: a worker died 3 times at the same work" in complaints
+    assert "Traceback" not in complaints
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:1", "Connection refused"),
+        ("ray://127.0.0.1:10001", "give auto, or HOST:PORT"),
+        ("127.0.0.1", "give auto, or HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_refused(tiny_task, tmp_path, address, why):
+    with pytest.raises(BadInput, match=rf"--address {address}: no Ray cluster answers there \(.*{why}"):
+        api.execute(
+            request(tiny_task), None, tmp_path / "store", "cpu", 1, "none", engine="ray", address=address
+        )
+    assert not (tmp_path / "store").exists()
+
+
+@needs_ray
+@quiet
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_five_thousand_steps_cost_little_more_than_they_take(network, tmp_path, capsys):
+    """Steps of some milliseconds each on one worker: wall time less the time in them, for each."""
+    from lthbench.engines.ray import connected
+
+    steps = [Init(network, seed) for seed in range(5000)]
+    store = Store(tmp_path / "store")
+    store.open()
+    with connected(None, 1, "cpu") as cluster:
+        cluster.run(steps[:1], store, ())  # starts the worker
+        began = time.perf_counter()
+        assert cluster.run(steps[1:], store, ()) == {}
+        wall = time.perf_counter() - began
+    spent = sum(e["seconds"] for e in store.events()[1:])
+    overhead = 1000 * (wall - spent) / (len(steps) - 1)
+    assert all(store.has(step) for step in steps)
+    assert overhead < 20.0
+    with capsys.disabled():
+        print(
+            f"\n{len(steps)} steps: {wall:.0f} s, of which {spent:.0f} s in them; overhead {overhead:.1f} ms"
+        )

@@ -1,0 +1,386 @@
+"""``lthbench store``: what it counts, finds damaged, deletes, and carries to other stores and back."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lthbench import api, inventory, report, transfer
+from lthbench.cli import main
+from lthbench.errors import BadInput
+from lthbench.footprint import footprint
+from lthbench.inventory import stock
+from lthbench.plan import plan
+from lthbench.store import Store
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(w) for w in words])
+        except SystemExit as end:
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def made(tiny_task, tmp_path_factory) -> Path:
+    """A folder with a store of two seeds, and a report on the first of them."""
+    root = tmp_path_factory.mktemp("made")
+    for seeds, name in ((2, "both"), (1, "first")):
+        asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
+        outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+        report.write(outcome.table, outcome.facts, root / name, formats=("csv",))
+    return root
+
+
+@pytest.fixture
+def copy(made, tmp_path) -> Path:
+    shutil.copytree(made, tmp_path / "made")
+    return tmp_path / "made"
+
+
+def tree(store: Path) -> dict[str, bytes]:
+    """All artefacts of a store, file by file."""
+    steps = store / "steps"
+    return {str(p.relative_to(steps)): p.read_bytes() for p in sorted(steps.rglob("*")) if p.is_file()}
+
+
+def as_json(store: Path) -> dict:
+    code, out, _ = call("store", "--store", store, "--json")
+    assert code == 0
+    account = json.loads(out)
+    assert account.pop("free") > 0  # others write on the disk, too
+    return account
+
+
+# --------------------------------------------------------------------------------------------------- counts
+
+
+def test_it_counts_what_is_there_with_and_without_its_index(copy):
+    store = copy / "store"
+    found = as_json(store)
+    files = list((store / "steps").rglob("manifest.json"))
+    assert sum(k["artefacts"] for k in found["kinds"].values()) == len(files)
+    assert found["kinds"]["Train"]["artefacts"] == 4
+    assert sum(k["bytes"] for k in found["kinds"].values()) == sum(map(len, tree(store).values()))
+    index = sorted((store / "index.tsv").read_text().splitlines())
+    (store / "index.tsv").unlink()
+    assert as_json(store) == found
+    assert sorted((store / "index.tsv").read_text().splitlines()) == index
+    torn = "\n".join(index)[:-3] + "\n\xff\nnonsense\n" + "0" * 64 + "\tTrain\t12\n"
+    (store / "index.tsv").write_text(torn, encoding="latin-1")
+    assert as_json(store)["kinds"].keys() == found["kinds"].keys()
+
+
+def test_it_counts_what_was_left_unfinished_or_put_aside(copy):
+    store = Store(copy / "store")
+    (store.root / "tmp" / "another-1-00").mkdir()
+    (store.root / "tmp" / "another-1-00" / "weights.safetensors").write_bytes(b"12345")
+    key = "0" * 64
+    folder = store.place(key)
+    shutil.copytree(next(inventory.keys(store))[1], folder, ignore=shutil.ignore_patterns("manifest.json"))
+    store.put_key_aside(list(inventory.keys(store))[1][0])
+    found = as_json(store.root)
+    assert (found["unfinished"]["entries"], found["damaged"]["entries"]) == (2, 1)
+    code, out, _ = call("store", "--store", store.root)
+    assert code == 0
+    assert "lthbench store prune removes it" in out
+    assert stock(store).half[folder] == sum(p.stat().st_size for p in folder.iterdir())
+    assert key not in stock(store).artefacts
+
+
+def test_a_store_that_is_not_there_or_none_is_refused(tmp_path):
+    for words in ((), ("verify",), ("prune",), ("export", tmp_path / "x.zip")):
+        code, _, err = call("store", *words, "--store", tmp_path / "absent")
+        assert code == 2
+        assert "absent: is not there" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_estimate_of_a_plan_is_near_what_it_takes(made, tiny_task):
+    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
+    taken = sum(size for _, size in stock(Store(made / "store")).artefacts.values())
+    assert 0.7 < footprint(plan(asked, ()).steps) / taken < 1.6
+
+
+def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "free_bytes", lambda folder: 100_000)
+    code, _, err = call("run", "--task", tiny_task, "--store", tmp_path / "store", "--no-report")
+    assert code == 2
+    assert "the disk has 0.0001 GB free. Make room (lthbench store prune)" in err
+    assert not (tmp_path / "store").exists()
+
+
+# --------------------------------------------------------------------------------------------------- verify
+
+
+def test_a_whole_store_is_whole(made):
+    code, out, _ = call("store", "verify", "--store", made / "store")
+    assert code == 0
+    assert out == f"{len(stock(Store(made / 'store')).artefacts)} artefacts are whole\n"
+
+
+def test_every_flipped_bit_is_found(made, tmp_path):
+    """A bit at a random place of a random file, of every kind of file, 300 times."""
+    store, draw = Store(made / "store"), random.Random(0)
+    places = list(inventory.keys(store))
+    seen = set()
+    for n in range(300):
+        key, folder = draw.choice(places)
+        spoilt = tmp_path / f"{n}"
+        shutil.copytree(folder, spoilt)
+        path = draw.choice(sorted(spoilt.iterdir()))
+        content = bytearray(path.read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        assert inventory.fault(folder, key) == ""
+        assert inventory.fault(spoilt, key) != "", path
+        seen.add(path.name)
+        shutil.rmtree(spoilt)
+    assert seen >= {"manifest.json", "meta.json", "step.json", "weights.safetensors", "scores.json"}
+
+
+def test_verify_names_what_is_damaged_and_a_run_makes_it_again(copy, tiny_task):
+    store = copy / "store"
+    whole = tree(store)
+    victims = list((store / "steps").rglob("*.safetensors"))[::7]
+    for path in victims:
+        path.write_bytes(path.read_bytes()[:-1])
+    code, out, _ = call("store", "verify", "--store", store)
+    assert code == 1
+    damaged = [line for line in out.splitlines() if line.startswith("damaged: ")]
+    assert len(damaged) == len(victims)
+    assert all(any(p.parent.name in line and p.name in line for line in damaged) for p in victims)
+    code, out, _ = call("store", "verify", "--store", store, "--aside")
+    assert code == 1
+    assert call("store", "verify", "--store", store)[0] == 0
+    assert len(tree(store)) < len(whole)
+
+
+def test_a_stray_file_and_a_link_are_found(copy, tmp_path):
+    store = Store(copy / "store")
+    (key, folder), (other, second) = list(inventory.keys(store))[:2]
+    (folder / "extra.py").write_text("x")
+    assert inventory.fault(folder, key) == "extra.py is not listed"
+    shutil.move(second / "meta.json", tmp_path / "meta.json")
+    (second / "meta.json").symlink_to(tmp_path / "meta.json")
+    assert inventory.fault(second, other) == "'meta.json' is no file of an artefact"
+
+
+# ---------------------------------------------------------------------------------------------------- prune
+
+
+def test_prune_keeps_what_a_report_needs_and_that_is_enough_to_make_it_again(copy, tiny_task):
+    store = copy / "store"
+    before = tree(store)
+    code, dry, _ = call("store", "prune", "--store", store, "--keep", copy / "first", "--dry-run")
+    assert code == 0
+    assert tree(store) == before
+    code, out, _ = call("store", "prune", "--store", store, "--keep", copy / "first", "--yes")
+    assert code == 0, out
+    after = tree(store)
+    assert after.items() < before.items()
+    gone = {name.split("/")[1] for name in before} - {name.split("/")[1] for name in after}
+    assert {line.split("\t")[1] for line in dry.splitlines()[1:]} == gone
+    assert as_json(store)["kinds"]["Train"]["artefacts"] == 2
+    events = (store / "events.jsonl").read_bytes()
+    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    again = api.execute(asked, None, store, "cpu", 0, "none")
+    assert (store / "events.jsonl").read_bytes() == events
+    assert again.table.to_csv(index=False).encode() == (copy / "first" / "scores.csv").read_bytes()
+
+
+def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
+    words = ("--task", tiny_task, "--methods", "omp", "--rounds", 1, "--seeds", "1,", "--metrics", "ece")
+    code, text, _ = call("plan", *words, "--json")
+    (copy / "plan.json").write_text(text)
+    code, _, err = call("store", "prune", "--store", copy / "store", "--keep", copy / "plan.json", "--yes")
+    assert code == 0, err
+    kinds = as_json(copy / "store")["kinds"]
+    stored = plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=[1], metrics=["ece"]), ()).steps
+    assert sum(k["artefacts"] for k in kinds.values()) == sum(Store(copy / "store").has(s) for s in stored)
+    assert kinds["Measure"]["artefacts"] == 2
+
+
+def test_prune_asks_and_does_nothing_on_no(copy, monkeypatch):
+    before = tree(copy / "store")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, _, err = call("store", "prune", "--store", copy / "store", "--keep", copy / "first")
+    assert code == 130
+    assert "Delete them?" in err
+    assert tree(copy / "store") == before
+
+
+def test_prune_without_keep_deletes_leftovers_alone(copy):
+    store = Store(copy / "store")
+    before = tree(store.root)
+    key, folder = next(inventory.keys(store))
+    shutil.copytree(folder, store.root / "damaged" / f"{key}-0")
+    code, out, _ = call("store", "prune", "--store", store.root, "--yes")
+    assert code == 0, out
+    assert "1 unfinished, damaged or spare" in out
+    assert tree(store.root) == before
+    assert call("store", "prune", "--store", store.root)[1] == "There is nothing to delete.\n"
+
+
+def test_prune_refuses_where_it_cannot_know_what_is_needed(copy, tmp_path):
+    store = copy / "store"
+    before = tree(store)
+    (tmp_path / "no.json").write_text("[]")
+    assert call("store", "prune", "--store", store, "--keep", tmp_path / "no.json", "--yes")[0] == 2
+    assert call("store", "prune", "--store", store, "--keep", tmp_path / "absent", "--yes")[0] == 2
+    (tmp_path / "empty").mkdir()
+    Store(tmp_path / "other").open()
+    code, _, err = call("store", "prune", "--store", tmp_path / "other", "--keep", copy / "first", "--yes")
+    assert code == 2
+    assert "holds nothing of it" in err
+    measure = next((store / "steps").rglob("scores.json")).parent / "step.json"
+    content = measure.read_bytes()
+    measure.write_bytes(content[:50])
+    code, _, err = call("store", "prune", "--store", store, "--keep", copy / "both", "--yes")
+    assert code == 2
+    assert "is damaged, so that what it needs is not known" in err
+    measure.write_bytes(content)
+    assert tree(store) == before
+
+
+def test_prune_refuses_while_somebody_works(copy):
+    from lthbench.leases import Leases
+
+    store = Store(copy / "store")
+    with Leases(store).held("train"):
+        code, _, err = call("store", "prune", "--store", store.root, "--keep", copy / "first", "--yes")
+    assert code == 2
+    assert f"is in use by process {os.getpid()}" in err
+
+
+# ---------------------------------------------------------------------------------------- export and import
+
+
+@pytest.mark.parametrize("name", ["part.zip", "part"])
+def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_path, tiny_task, name):
+    store, target = made / "store", tmp_path / name
+    code, out, _ = call("store", "export", target, "--store", store, "--for", made / "first")
+    assert code == 0, out
+    code, out, _ = call("store", "import", target, "--store", tmp_path / "new")
+    assert code == 0, out
+    assert tree(tmp_path / "new").items() < tree(store).items()
+    assert call("store", "verify", "--store", tmp_path / "new")[0] == 0
+    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    again = api.execute(asked, None, tmp_path / "new", "cpu", 0, "none")
+    assert not (tmp_path / "new" / "events.jsonl").exists()
+    assert again.table.to_csv(index=False).encode() == (made / "first" / "scores.csv").read_bytes()
+    code, out, _ = call("store", "import", target, "--store", tmp_path / "new")
+    assert code == 0
+    assert out.startswith("0 artefacts from")
+
+
+def test_all_of_a_store_is_the_same_zip_each_time(made, tmp_path):
+    for name in ("a.zip", "b.zip"):
+        assert call("store", "export", tmp_path / name, "--store", made / "store")[0] == 0
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert call("store", "import", tmp_path / "a.zip", "--store", tmp_path / "new")[0] == 0
+    assert tree(tmp_path / "new") == tree(made / "store")
+
+
+def test_a_damaged_artefact_is_neither_exported_nor_imported(copy, tmp_path):
+    other = copy / "other"
+    shutil.copytree(copy / "store", other)
+    path = next((other / "steps").rglob("weights.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for words in (
+        ("export", tmp_path / "x.zip", "--store", other),
+        ("import", other, "--store", tmp_path / "n"),
+    ):
+        code, out, _ = call("store", *words)
+        assert code == 1
+        assert f"refused: {path.parent.name}: weights.safetensors does not match its hash" in out
+    assert call("store", "verify", "--store", tmp_path / "n")[0] == 0
+
+
+KEY = "ab" + "0" * 62
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"steps/ab/{KEY}/../../../../../escaped",
+        f"/steps/ab/{KEY}/meta.json",
+        "../escaped",
+        f"steps/cd/{KEY}/meta.json",
+        f"steps/ab/{KEY}/sub/meta.json",
+        f"steps/ab/{KEY}/.hidden",
+        f"steps\\ab\\{KEY}\\meta.json",
+        "C:/escaped",
+        f"steps/ab/{KEY}/a\nb",
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused_and_nothing_is_written(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(name), b"x")
+    code, _, err = call("store", "import", tmp_path / "evil.zip", "--store", tmp_path / "deep" / "new")
+    assert code == 2
+    assert "is no file of a store; nothing was taken in" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["evil.zip"]
+
+
+def test_links_of_a_foreign_folder_are_not_followed(copy, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    other = copy / "store"
+    key, folder = next(inventory.keys(Store(other)))
+    (folder / "meta.json").unlink()
+    (folder / "meta.json").symlink_to(secret)
+    moved = list(inventory.keys(Store(other)))[1][1]
+    shutil.move(moved, tmp_path / "aside")
+    moved.symlink_to(tmp_path / "aside")
+    code, out, _ = call("store", "import", other, "--store", tmp_path / "new")
+    assert code == 1
+    assert f"refused: {key}: meta.json cannot be read" in out
+    assert f"refused: {moved.name}: is a link" in out
+    assert b"s" not in tree(tmp_path / "new").values()
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"steps/ab/{KEY}/manifest.json", bytes(50_000_000))
+    monkeypatch.setattr(transfer, "free_bytes", lambda folder: 10_000_000)
+    with pytest.raises(BadInput, match=r"needs about 0\.05 GB"):
+        transfer.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip")
+    monkeypatch.undo()
+    refused = transfer.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip").refused
+    assert refused == {KEY: "manifest.json is too large"}
+    assert list((tmp_path / "new" / "tmp").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_store_of_a_hundred_thousand_artefacts_lists_in_two_seconds(made, tmp_path, capsys):
+    store = Store(tmp_path / "store")
+    store.open()
+    entries = []
+    for n in range(100_000):
+        key = f"{(n * 0x9E3779B97F4A7C15) % 2**64:016x}".zfill(64)[::-1]
+        folder = store.place(key)
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(b"")
+        entries.append((key, inventory.KINDS[n % len(inventory.KINDS)], n))
+    store.note(entries)
+    began = time.perf_counter()
+    found = stock(store)
+    seconds = time.perf_counter() - began
+    assert len(found.artefacts) == 100_000
+    assert found.size() == sum(range(100_000))
+    assert seconds < 2.0
+    with capsys.disabled():
+        print(f"\n100,000 artefacts listed in {seconds:.2f} s")

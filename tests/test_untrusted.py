@@ -1,0 +1,534 @@
+"""What others wrote: task files, tables, bundles, stores and words on the command line, in any state.
+
+Each input is used or refused in words: no other error, no code run, and nothing written elsewhere.
+``LTHBENCH_FUZZ`` sets how many inputs of each kind are drawn.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lthbench import api, bundle, inventory, plan, registry, report, table, task, transfer
+from lthbench.cli import main
+from lthbench.commands.options import summary_of
+from lthbench.errors import BadInput, LthbenchError
+from lthbench.kinds import Dataset
+from lthbench.store import Store
+
+TINY = Path(__file__).parent / "tiny.toml"
+DRAWS = int(os.environ.get("LTHBENCH_FUZZ", "0"))
+RAN: Counter[str] = Counter()
+
+
+def fuzz(usual: int, share: float = 1.0):
+    """So many inputs in the ordinary suite, always the same; else a share of ``LTHBENCH_FUZZ``, drawn new."""
+    return settings(
+        max_examples=round(DRAWS * share) or usual,
+        derandomize=not DRAWS,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _counted():
+    yield
+    if DRAWS:
+        refused = RAN.pop("refused", 0)
+        print(f"\n{RAN.total():,} inputs, {refused:,} refused: {dict(RAN)}", file=sys.__stderr__)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("untrusted")
+
+
+def outside(folder: Path) -> set[str]:
+    """What lies in a folder, by path."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*")}
+
+
+# --------------------------------------------------------------------------------------------------- values
+
+TEXTS = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        [
+            "",
+            ".",
+            "..",
+            "../../etc/passwd",
+            "/etc/passwd",
+            "a/b",
+            "x.py",
+            "./x.py",
+            "con",
+            "a\x00b",
+            "\u202e",
+            "nan",
+            "<script>alert(1)</script>",
+            "\\input{/etc/passwd}",
+            "{{7*7}}",
+            "%s%n",
+            "$(id)",
+            "`id`",
+            "imp:erk",
+        ]
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.sampled_from([0, -1, 1, 2**31, 2**63, 2**64, 10**400, 1e308, -1e308, 5e-324]),
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
+    max_leaves=8,
+)
+
+
+def toml(value: object) -> str:
+    """A value as TOML; None as what is none of its values."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**300 else hex(abs(value))
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(k)} = {toml(v)}' for k, v in value.items())}}}"
+    return "nothing"
+
+
+# ----------------------------------------------------------------------------------------------- task files
+
+LINES = [line for line in TINY.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+
+
+@st.composite
+def task_files(draw: st.DrawFn) -> str:
+    """tiny.toml with some of its lines changed, doubled, dropped or moved."""
+    lines = list(LINES)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(lines) - 1))
+        name, equals, _ = lines[place].partition(" = ")
+        kind = draw(st.integers(0, 5))
+        if kind <= 2 and equals:
+            lines[place] = f"{name} = {toml(draw(VALUES))}"
+        elif kind == 3:
+            lines[place] = f"{json.dumps(draw(TEXTS))} = {toml(draw(VALUES))}"
+        elif kind == 4:
+            lines.insert(draw(st.integers(0, len(lines) - 1)), lines[place])
+        else:
+            del lines[place]
+    return "\n".join(lines)
+
+
+def ask(path: Path) -> None:
+    """Load a task and plan its grid, or hear why not."""
+    try:
+        plan.plan(plan.request(task.load(str(path))), (), data_needed=False)
+    except BadInput:
+        RAN["refused"] += 1
+
+
+@fuzz(150, 0.5)
+@given(content=task_files())
+def test_a_changed_task_file_is_planned_or_refused(scratch, content):
+    RAN["task files"] += 1
+    (scratch / "task.toml").write_text(content, encoding="utf-8", errors="replace")
+    ask(scratch / "task.toml")
+
+
+@fuzz(80, 0.5)
+@given(
+    content=st.one_of(
+        st.binary(max_size=300), st.text(max_size=300).map(lambda t: t.encode("utf-8", "replace"))
+    )
+)
+def test_any_bytes_for_a_task_file_are_refused(scratch, content):
+    RAN["task files"] += 1
+    (scratch / "task.toml").write_bytes(content)
+    with pytest.raises(BadInput):
+        task.load(str(scratch / "task.toml"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = " + b"[" * 50_000, b"a" + b".a" * 50_000 + b" = 1", b"x = 0x" + b"f" * 100_000, b"#\n" * 100_000],
+    ids=["nested", "dotted", "digits", "long"],
+)
+def test_a_task_file_that_would_exhaust_the_reader_is_refused(tmp_path, content):
+    (tmp_path / "task.toml").write_bytes(content)
+    with pytest.raises(BadInput):
+        task.load(str(tmp_path / "task.toml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('dataset = "digits"', 'dataset = "EVIL"'),
+        ('ood = ["photo-patches"]', 'ood = ["EVIL"]'),
+        ('architecture = "resnet8"', 'architecture = "EVIL"'),
+        ('ood = ["photo-patches"]', 'ood = ["photo-patches"]\nconcepts = "EVIL"'),
+        ('methods = ["omp"]', 'methods = ["EVIL"]'),
+        ('methods = ["omp"]', 'methods = ["EVIL:erk"]'),
+    ],
+)
+@pytest.mark.parametrize("name", ["./evil.py", "evil.py", "{folder}/evil.py"])
+def test_a_task_file_runs_no_code(tmp_path, monkeypatch, old, new, name):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    text = TINY.read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "task.toml").write_text(text.replace(old, new.replace("EVIL", name.format(folder=tmp_path))))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="a task file may not say what code is run"):
+        task.load("./task.toml")
+    assert not (tmp_path / "ran").exists()
+
+
+DIGITS = """
+import dataclasses
+from lthbench.datasets.digits import DATASET as digits
+DATASET = dataclasses.replace(digits, name="my-digits")
+"""
+
+
+def test_a_file_that_the_user_names_may_be_named_by_what_it_defines(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(DIGITS)
+    text = TINY.read_text(encoding="utf-8").replace('dataset = "digits"', 'dataset = "my-digits"')
+    (tmp_path / "task.toml").write_text(text)
+    words = ["--task", str(tmp_path / "task.toml"), "--store", str(tmp_path / "store"), "--json"]
+    try:
+        main(["plan", *words, "--plugin", str(tmp_path / "mine.py")])
+        said = json.loads(capsys.readouterr().out)
+        assert said["data"]["my-digits"]["state"] == "found"
+        assert f"--plugin {tmp_path / 'mine.py'}" in said["command"]
+    finally:
+        registry._paths.pop((Dataset, "my-digits"), None)
+    with pytest.raises(SystemExit) as end:
+        main(["plan", *words])
+    assert end.value.code == 2
+    assert 'no dataset "my-digits"' in capsys.readouterr().err
+    (tmp_path / "none.py").write_text("x = 1")
+    with pytest.raises(BadInput, match="defines none of ARCHITECTURE, BANK, DATASET, METHOD, METRIC"):
+        registry.take(tmp_path / "none.py")
+    with pytest.raises(BadInput, match="no architecture file"):
+        registry.take(tmp_path / "absent.py")
+
+
+# --------------------------------------------------------------------------------------------------- tables
+
+
+@pytest.fixture(scope="module")
+def written(scratch, made_table) -> tuple[bytes, dict]:
+    """The bytes of a table's CSV, and its facts."""
+    scores, facts = made_table(["imp"], seeds=2, sparsities=(0.5,))
+    table.write(scores, facts, scratch / "table")
+    return (scratch / "table" / "scores.csv").read_bytes(), facts
+
+
+def summarised(folder: Path) -> None:
+    try:
+        summary_of(folder, None)
+    except BadInput:
+        RAN["refused"] += 1
+
+
+@fuzz(60, 0.1)
+@given(data=st.data())
+def test_a_changed_table_is_read_or_refused(scratch, written, data):
+    RAN["tables"] += 1
+    rows = [line.split(",") for line in written[0].decode().splitlines()]
+    for _ in range(data.draw(st.integers(1, 4))):
+        row = data.draw(st.integers(0, len(rows) - 1))
+        if rows[row]:
+            cell = data.draw(
+                st.one_of(TEXTS, NUMBERS.map(lambda n: str(n)[:400] if abs(n) < 1e300 else "1e999"))
+            )
+            rows[row][data.draw(st.integers(0, len(rows[row]) - 1))] = cell
+    folder = scratch / "table"
+    content = "\n".join(map(",".join, rows)).encode("utf-8", "replace")
+    (folder / "scores.csv").write_bytes(content)
+    (folder / "run.json").write_text(json.dumps(written[1]))
+    summarised(folder)
+
+
+@fuzz(60, 0.1)
+@given(data=st.data())
+def test_changed_facts_are_read_or_refused(scratch, written, data):
+    RAN["facts"] += 1
+    facts = json.loads(json.dumps(written[1]))
+    for _ in range(data.draw(st.integers(1, 2))):
+        record = facts
+        name = data.draw(st.sampled_from(sorted(record)))
+        while isinstance(record[name], dict | list) and record[name] and data.draw(st.booleans()):
+            record = record[name]
+            places = sorted(record) if isinstance(record, dict) else range(len(record))
+            name = data.draw(st.sampled_from(list(places)))
+        record[name] = data.draw(VALUES)
+    folder = scratch / "table"
+    (folder / "scores.csv").write_bytes(written[0])
+    with contextlib.suppress(ValueError):  # numbers of more digits than are printed
+        (folder / "run.json").write_text(json.dumps(facts))
+    summarised(folder)
+
+
+@fuzz(60, 0.2)
+@given(content=st.binary(max_size=200), which=st.sampled_from(["scores.csv", "run.json"]))
+def test_any_bytes_for_a_table_are_read_or_refused(scratch, written, content, which):
+    RAN["tables"] += 1
+    folder = scratch / "table"
+    (folder / "scores.csv").write_bytes(written[0])
+    (folder / "run.json").write_text(json.dumps(written[1]))
+    (folder / which).write_bytes(content)
+    summarised(folder)
+
+
+# -------------------------------------------------------------------------------------- bundles and stores
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> dict[str, bytes]:
+    """A bundle and an export of a small run."""
+    root = tmp_path_factory.mktemp("run")
+    asked = api.ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["efficiency"], budget="quick")
+    made = plan.plan(asked, ())
+    store = Store(root / "store")
+    store.open()
+    for step in made.steps:  # results that were never computed serve here as well
+        value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
+        result = {"values": [value], "degenerate": [], "forwards": 0}
+        meta = {"seconds": 0.0, "environment": {"device": "cpu"}}
+        store.put(step, {"scores.json": json.dumps(result).encode()}, meta)
+    scores, facts = table.build(made, store, {}), table.facts(made, store)
+    report.write(scores, facts, root / "report", formats=("csv",))
+    bundle.write(root / "report", store, root / "bundle.zip")
+    transfer.export(store, [key for key, _ in inventory.keys(store)], root / "export.zip")
+    bundle.verify(root / "bundle.zip")
+    return {name: (root / f"{name}.zip").read_bytes() for name in ("bundle", "export")}
+
+
+NAMES = [
+    "../evil",
+    "/tmp/evil",
+    "a/../../evil",
+    "C:\\evil",
+    "scores.csv",
+    "results/x",
+    "steps/ab/c",
+    "x" * 300,
+    "a\nb",
+]
+
+
+@st.composite
+def broken(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A zip file with bytes changed, cut or put in, or with members changed, added and named otherwise."""
+    if draw(st.booleans()):
+        content = bytearray(whole)
+        for _ in range(draw(st.integers(1, 4))):
+            place, kind = draw(st.integers(0, len(content) - 1)), draw(st.integers(0, 3))
+            if kind <= 1:
+                content[place] = draw(st.integers(0, 255))
+            elif kind == 2:
+                content[place:place] = draw(st.binary(max_size=20))
+            else:
+                del content[place : place + draw(st.integers(1, 40))]
+                content = content or bytearray(b"PK")
+        return bytes(content)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(buffer, "w") as made:
+        members = [(i.filename, archive.read(i)) for i in archive.infolist()]
+        for _ in range(draw(st.integers(1, 3))):
+            place = draw(st.integers(0, len(members) - 1))
+            name, content = members[place]
+            kind = draw(st.integers(0, 3))
+            if kind == 0:
+                name = draw(st.sampled_from(NAMES))
+            elif kind == 1:
+                content = json.dumps(draw(VALUES.filter(_printable))).encode()
+            elif kind == 2:
+                content = draw(st.binary(max_size=50))
+            else:
+                content = draw(st.sampled_from([b"[" * 100_000, b"1" * 5000, b"\xff", b"null", b"{}"]))
+            members[place] = (name, content)
+        for name, content in members:
+            made.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def _printable(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except ValueError:
+        return False
+    return True
+
+
+@fuzz(60, 0.15)
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_a_changed_bundle_is_refused_or_gives_its_table(scratch, archives, data):
+    RAN["bundles"] += 1
+    path = scratch / "bundle" / "b.zip"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data.draw(broken(archives["bundle"])))
+    try:
+        bundle.verify(path)
+    except LthbenchError:
+        RAN["refused"] += 1
+    assert outside(path.parent) == {"b.zip"}
+
+
+@fuzz(60, 0.15)
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, data):
+    RAN["stores"] += 1
+    folder = scratch / "import"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "e.zip").write_bytes(data.draw(broken(archives["export"])))
+    store = Store(folder / "store")
+    try:
+        transfer.take_in(store, folder / "e.zip")
+    except LthbenchError:
+        RAN["refused"] += 1
+    assert all(name.split("/")[0] in ("e.zip", "store") for name in outside(folder))
+    if store.root.exists():
+        assert [key for key, path in inventory.keys(store) if inventory.fault(path, key)] == []
+        assert list((store.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--methods", "--metrics", "--ood", "--concepts"])
+@pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:erk"])
+def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option, name):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile(io.BytesIO(archives["bundle"])) as archive:
+        facts = json.loads(archive.read("run.json"))
+    words = (
+        f"lthbench run --task digits-r8 --methods imp --sparsity 0.5 --seeds 0, --metrics ece {option} {name}"
+    )
+    with pytest.raises(BadInput, match="a plug-in is a file"):
+        bundle._planned(facts | {"command": words})
+    assert not (tmp_path / "ran").exists()
+
+
+# ---------------------------------------------------------------------------------------- the command line
+
+COMMANDS = ["plan", "report", "explain", "compare", "gate", "submit", "verify", "store", "tasks", "methods"]
+WORDS = st.one_of(
+    TEXTS.filter(lambda t: "\0" not in t),
+    st.sampled_from(
+        [
+            "--task",
+            "--methods",
+            "--sparsity",
+            "--rounds",
+            "--seeds",
+            "--metrics",
+            "--budget",
+            "--ood",
+            "--data",
+            "--store",
+            "--json",
+            "--keep",
+            "--for",
+            "--yes",
+            "verify",
+            "prune",
+            "export",
+            "import",
+            "0.5",
+            "1-3",
+            "imp",
+            "omp,snip",
+            "accuracy",
+            "digits-r8",
+            "9" * 30,
+            "1-99999999999",
+            "-1",
+            "--rule",
+            "--dry-run",
+        ]
+    ),
+)
+
+
+@fuzz(60, 0.1)
+@given(command=st.sampled_from(COMMANDS), words=st.lists(WORDS, max_size=6))
+def test_any_words_are_understood_or_refused(scratch, command, words):
+    RAN["command lines"] += 1
+    folder = scratch / "here"
+    folder.mkdir(exist_ok=True)
+    before, here = outside(scratch.parent) - outside(folder), Path.cwd()
+    os.chdir(folder)
+    words = [w for w in words if not w.startswith("/")]
+    code = 0
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            main([command, *words])
+    except SystemExit as end:
+        code = end.code
+    finally:
+        os.chdir(here)
+    assert code in (0, 1, 2, 130)
+    assert {p for p in outside(scratch.parent) - outside(folder) if f"/{folder.name}/" not in p} <= before | {
+        str(folder.relative_to(scratch.parent) / p) for p in outside(folder)
+    }
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_what_may_ask_for_much_memory_to_unpack_is_refused(archives, tmp_path, packed):
+    for name in ("bundle", "export"):
+        with (
+            zipfile.ZipFile(io.BytesIO(archives[name])) as archive,
+            zipfile.ZipFile(tmp_path / f"{name}.zip", "w", packed) as made,
+        ):
+            for info in archive.infolist():
+                made.writestr(info.filename, archive.read(info))
+    with pytest.raises(BadInput, match="is packed in another way than by deflate"):
+        bundle.read(tmp_path / "bundle.zip")
+    carried = transfer.take_in(Store(tmp_path / "store"), tmp_path / "export.zip")
+    assert not carried.new
+    assert set(carried.refused.values()) == {"cannot be unpacked (is packed in another way than by deflate)"}
+
+
+def test_a_bundle_of_a_gigabyte_is_refused_before_it_is_unpacked(tmp_path):
+    """Ten megabytes that unpack to two hundred of each file: memory stays small."""
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(11):
+            archive.writestr(f"results/{n}", bytes(100_000_000))
+    code = (
+        "import resource, sys; from lthbench import bundle; from lthbench.errors import BadInput\n"
+        "from pathlib import Path\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: bundle.read(Path(sys.argv[1]))\n"
+        "except BadInput as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.zip")], capture_output=True, text=True, check=True
+    )
+    said, grown = done.stdout.splitlines()
+    assert "unpacks to more than 1 GB" in said
+    assert int(grown) < 50_000  # kB
