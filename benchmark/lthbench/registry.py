@@ -48,19 +48,8 @@ def is_path(name: str) -> bool:
 
 def take(path: Path | str) -> None:
     """Take in a file of plug-ins that the user named, of whichever kinds it defines. Raises BadInput."""
-    kinds = [(kind, attribute) for kind, (_, attribute) in _FOLDERS.items()]
-    found = 0
-    for kind, attribute in kinds:
-        try:
-            get(kind, str(Path(path).resolve()))
-            found += 1
-        except BadInput:
-            module = sys.modules.get(_module_name(Path(path).resolve()))
-            if module is None or hasattr(module, attribute):
-                raise
-    if not found:
-        names = ", ".join(attribute for _, attribute in kinds)
-        raise BadInput(f"{path}: defines none of {names}.")
+    for kind in kinds_in(Path(path)):
+        get(kind, str(Path(path).resolve()))
 
 
 def get(kind: type[K], name: str) -> K:
@@ -126,8 +115,8 @@ def kinds_in(path: Path) -> list[type[Any]]:
     module = _module(path, "plug-in")
     found = [kind for kind, (_, attribute) in _FOLDERS.items() if hasattr(module, attribute)]
     if not found:
-        wanted = [f"{attribute} = {kind.__name__}(...)" for kind, (_, attribute) in _FOLDERS.items()]
-        raise BadInput(f"{path}: defines no plug-in: none of {', '.join(wanted)}.")
+        wanted = ", ".join(attribute for _, attribute in _FOLDERS.values())
+        raise BadInput(f"{path}: defines none of {wanted}.")
     return found
 
 
