@@ -230,7 +230,7 @@ def test_a_file_that_the_user_names_may_be_named_by_what_it_defines(tmp_path, ca
     (tmp_path / "none.py").write_text("x = 1")
     with pytest.raises(BadInput, match="defines none of ARCHITECTURE, BANK, DATASET, METHOD, METRIC"):
         registry.take(tmp_path / "none.py")
-    with pytest.raises(BadInput, match="no architecture file"):
+    with pytest.raises(BadInput, match="no plug-in file"):
         registry.take(tmp_path / "absent.py")
 
 
