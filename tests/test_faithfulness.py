@@ -80,6 +80,15 @@ def test_regions_turn_black_in_the_order_of_their_sums(planted):
         np.testing.assert_allclose(found[:, k], curve, atol=1e-6)
 
 
+def test_curves_of_parts_are_those_of_all(planted, monkeypatch):
+    x, labels, known = planted
+    first = orders(known)[0]
+    whole = faithfulness.deletion(Spot(), x, labels, first)
+    monkeypatch.setattr(faithfulness, "VALUES", 2 * x[0].numel())
+    np.testing.assert_allclose(faithfulness.in_parts(faithfulness.deletion, Spot(), x, labels, first), whole)
+    assert faithfulness.in_parts(faithfulness.road, Spot(), x, labels, first).shape == (10, 6)
+
+
 def test_an_image_of_another_shape_is_covered_by_regions():
     x = torch.rand(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
     model = nn.Sequential(nn.Flatten(), nn.Linear(420, 3)).requires_grad_(False)

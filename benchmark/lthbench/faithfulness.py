@@ -7,6 +7,7 @@ the least relevant, and gives a curve for each image. Perturbations are the same
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +25,26 @@ from lthbench.train import generator
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NOISE = 0.01
 DRAWS = 3
+#: Values of images that are perturbed together; several copies of them are in memory.
+VALUES = 16_000_000
 #: Deletion and insertion: the number of steps; the blur that insertion starts from, in pixels.
 STEPS = 20
 BLUR_RADIUS, BLUR_SIGMA = 5, 5.0
 #: Region perturbation: the number of regions at most, and the side of one.
 REGIONS = 100
 PATCH = 8
+
+
+def in_parts(
+    curve: Callable[..., Floats], model: nn.Module, images: torch.Tensor, labels: torch.Tensor, order: Any
+) -> Floats:
+    """A curve of many images, so many at a time that they and their copies stay within ``VALUES``: ``[.,
+    N]``.
+    """
+    size = max(1, VALUES // images[0].numel())
+    starts = range(0, len(images), size)
+    parts = [curve(model, *(t[a : a + size] for t in (images, labels, order))) for a in starts]
+    return np.concatenate(parts, axis=1)
 
 
 def road(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> Floats:

@@ -25,6 +25,8 @@ from lthbench.scoring import Floats
 SAMPLES = 1000
 #: The penalty of the ridge regression, and the width of the kernel over cosine distances.
 ALPHA, WIDTH = 1.0, 0.25
+#: Images that are fitted together.
+TOGETHER = 250
 #: Refits around a random perturbed copy. The published code has 5, which have the same mean.
 REFITS = 20
 #: The variance of the probability below which it is constant: its share that is explained says nothing.
@@ -107,6 +109,11 @@ def segmented(image: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def explained(model: nn.Module, pixels: NDArray[np.uint8]) -> Linear:
     """Linear explanations of the network's own top class for images ``[N, C, H, W]``."""
+    parts = [_explained(model, pixels[a : a + TOGETHER]) for a in range(0, len(pixels), TOGETHER)]
+    return Linear(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+def _explained(model: nn.Module, pixels: NDArray[np.uint8]) -> Linear:
     prepared = prepare(pixels)
     outputs = np.stack([probabilities(model, *one) for one in zip(pixels, *prepared[:2], strict=True)])
     return fitted(prepared, outputs)

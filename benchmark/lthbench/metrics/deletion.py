@@ -15,6 +15,7 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench import faithfulness
     from lthbench.corrupted import as_pixels
+    from lthbench.faithfulness import in_parts
     from lthbench.maps import random_maps, ranked, scaled
     from lthbench.scoring import mean_and_error, mean_value
 
@@ -26,9 +27,9 @@ def measure(context: Context) -> list[Value]:
     def found(array: np.ndarray) -> list[np.ndarray]:
         order = torch.from_numpy(ranked(array)).to(device)
         return [
-            faithfulness.under(faithfulness.deletion(model, x, labels, order)),
-            faithfulness.under(faithfulness.insertion(model, x, labels, order)),
-            faithfulness.mean_fall(faithfulness.regions(model, x, labels, array)),
+            faithfulness.under(in_parts(faithfulness.deletion, model, x, labels, order)),
+            faithfulness.under(in_parts(faithfulness.insertion, model, x, labels, order)),
+            faithfulness.mean_fall(in_parts(faithfulness.regions, model, x, labels, array)),
         ]
 
     values = []

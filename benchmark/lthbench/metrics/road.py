@@ -26,7 +26,10 @@ def measure(context: Context) -> list[Value]:
     def curves(kind: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
         order = torch.from_numpy(ranked(array)).to(device)
         orders = {"MoRF": order} if kind == "random" else {"MoRF": order, "LeRF": order.flip(1)}
-        return [(name, faithfulness.road(model, x, labels, o)) for name, o in orders.items()]
+        return [
+            (name, faithfulness.in_parts(faithfulness.road, model, x, labels, o))
+            for name, o in orders.items()
+        ]
 
     values = []
     steps = [f"{100 * share:.0f} %" for share in (0.0, *faithfulness.SHARES)]
