@@ -600,6 +600,8 @@ def damaged(whole, draw):
     """A file with bytes flipped, cut out, doubled or replaced, or its end cut off."""
     content = bytearray(whole)
     for _ in range(int(draw.integers(1, 4))):
+        if not content:
+            break
         # Most of a file is weights; what a reader can stumble over stands at its ends.
         place = int(draw.integers(0, 2000)) if draw.random() < 0.5 else -int(draw.integers(1, 6000))
         place = max(0, place % len(content))

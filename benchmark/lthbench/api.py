@@ -111,6 +111,8 @@ def score(
     progress: str = "none",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> pd.DataFrame:
     """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
 
@@ -125,7 +127,8 @@ def score(
     """
     networks = (_several(model), _several(dense), _several(mask))
     asked, given = bring(task, name, *networks, normalization, metrics, budget, ood, concepts)
-    outcome = execute(asked, data, store, device, workers, progress, brought=given)
+    places = (data, store, device)
+    outcome = execute(asked, *places, workers, progress, engine=engine, address=address, brought=given)
     if report is not None:
         from lthbench.report import write
 

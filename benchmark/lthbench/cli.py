@@ -46,10 +46,6 @@ def cli(debug: bool) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @grid_options
-@click.option(
-    "--engine", default="local", show_default=True, help="What runs steps: local, or ray for a cluster."
-)
-@click.option("--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default.")
 @result_options
 def run(
     folder: Path,

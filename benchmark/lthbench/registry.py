@@ -116,8 +116,8 @@ def kinds_in(path: Path) -> list[type[Any]]:
     module = _module(path, "plug-in")
     found = [kind for kind, (_, attribute) in _FOLDERS.items() if hasattr(module, attribute)]
     if not found:
-        wanted = [f"{attribute} = {kind.__name__}(...)" for kind, (_, attribute) in _FOLDERS.items()]
-        raise BadInput(f"{path}: defines no plug-in: none of {', '.join(wanted)}.")
+        wanted = ", ".join(attribute for _, attribute in _FOLDERS.values())
+        raise BadInput(f"{path}: defines none of {wanted}.")
     return found
 
 

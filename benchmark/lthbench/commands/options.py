@@ -158,6 +158,15 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="On stderr.",
         ),
+        click.option(
+            "--engine",
+            default="local",
+            show_default=True,
+            help="What runs steps: local, or ray for a cluster.",
+        ),
+        click.option(
+            "--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default."
+        ),
     ]
     return _with(command, options)
 

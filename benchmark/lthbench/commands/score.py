@@ -58,6 +58,8 @@ def score(
     rule: str | None,
     download: bool,
     progress: str,
+    engine: str,
+    address: str | None,
     **options: Any,
 ) -> None:
     """Score a network that was pruned elsewhere with a task's metrics, beside a dense parent.
@@ -81,6 +83,7 @@ def score(
     if not no_report:
         check_folder("--report", folder)
     api.check_device(options["device"])
+    api.check_engine(engine, address)
     asked, brought = api.bring(
         options["task"],
         name,
@@ -114,7 +117,9 @@ def score(
             workers,
             progress,
             announce,
-            brought=brought,
+            engine,
+            address,
+            brought,
         )
     except Interrupted:
         click.echo(

@@ -68,7 +68,7 @@ def check(target: str, scratch: Path) -> Iterator[Finding]:
 
 def _targets(target: str) -> list[tuple[type[Any], str]]:
     """The kinds of plug-in that a file defines, or that have a name."""
-    if "/" in target or target.endswith(".py"):
+    if registry.is_path(target):
         found = registry.kinds_in(Path(target))
         return [(kind, target) for kind in KINDS if kind in found]
     named = [(kind, target) for kind in KINDS if target in registry.names(kind)]
