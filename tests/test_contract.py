@@ -281,4 +281,6 @@ def test_a_file_without_a_plugin_fails(tmp_path, capsys):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(SystemExit, match="1"):
         main(["check", str(tmp_path / "empty.py")])
-    assert "defines none of ARCHITECTURE, BANK, DATASET, METHOD, METRIC." in capsys.readouterr().out
+    assert (
+        "defines no plug-in: none of ARCHITECTURE, BANK, DATASET, METHOD, METRIC." in capsys.readouterr().out
+    )

@@ -117,7 +117,7 @@ def kinds_in(path: Path) -> list[type[Any]]:
     found = [kind for kind, (_, attribute) in _FOLDERS.items() if hasattr(module, attribute)]
     if not found:
         wanted = ", ".join(attribute for _, attribute in _FOLDERS.values())
-        raise BadInput(f"{path}: defines none of {wanted}.")
+        raise BadInput(f"{path}: defines no plug-in: none of {wanted}.")
     return found
 
 
