@@ -46,12 +46,11 @@ def _solved(images: torch.Tensor, removed: torch.Tensor, tolerance: float) -> to
     hole = torch.zeros(n, height * width, dtype=images.dtype, device=images.device)
     hole = hole.scatter_(1, removed, 1.0).reshape(n, 1, height, width).expand_as(images)
     hole, x = (t.reshape(-1, height, width).permute(1, 2, 0).contiguous() for t in (hole, images))
-    across = [_band(length, images) for length in (height, width)]
+    down, along = _band(height, images), _band(width, images) / 12.0
 
     def spread(v: torch.Tensor) -> torch.Tensor:
         """W v, and a third of v with it."""
-        rows = (across[0] @ v.reshape(height, -1)).reshape(v.shape)
-        return (across[1] @ rows) / 12.0
+        return along @ (down @ v.reshape(height, -1)).reshape(v.shape)
 
     ones = torch.ones(height, width, 1, dtype=images.dtype, device=images.device)
     degree = spread(ones) - 1.0 / 3.0
@@ -65,8 +64,8 @@ def _solved(images: torch.Tensor, removed: torch.Tensor, tolerance: float) -> to
     for _ in range(20 * (height + width)):
         if bool((square <= goal).all()):
             break
-        pushed = direction * root
-        pushed = direction - (spread(pushed) - pushed / 3.0) * root
+        moved = direction * root
+        pushed = spread(moved).sub_(moved, alpha=1.0 / 3.0).mul_(root).neg_().add_(direction)
         step = square / (direction * pushed).sum((0, 1)).clamp_min(1e-30)
         solution.addcmul_(step.expand_as(solution), direction)
         residual.addcmul_(step.expand_as(residual), pushed, value=-1.0)

@@ -127,10 +127,12 @@ def probabilities(
     device = next(model.parameters()).device
     x = torch.from_numpy(np.array(image)).to(device, torch.float32).div_(255.0)
     shown = torch.from_numpy(masks).to(device, torch.float32)
-    where = torch.from_numpy(segments).to(device)
+    # Which pixels a segment has: a product with the masks shows a copy's pixels, exactly.
+    which = torch.arange(masks.shape[1], device=device)[:, None]
+    pixels = (torch.from_numpy(segments).to(device).reshape(1, -1) == which).float()
     parts = []
     for part in torch.split(shown, at_once(device, *image.shape[1:])):
-        copies = x * part[:, where][:, None]
+        copies = x * (part @ pixels).reshape(len(part), 1, *segments.shape)
         parts.append(model(copies.contiguous(memory_format=torch.channels_last)))
     logits = torch.cat(parts).double()
     if not bool(torch.isfinite(logits).all()):
