@@ -1,5 +1,7 @@
 """What interpretability scores are held against: other dense networks, untrained ones, and a gate."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -143,3 +145,21 @@ def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task)
     explained = [n for n in step.needs() if type(n).__name__ == "Explain"]
     assert [n.subject for n in explained] == [entry.network, entry.dense]
     assert {n.reference for n in explained} == {entry.dense}
+
+
+def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task):
+    asked = api.ask(tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=["concept-match"], concepts="shapes")
+    made = plan.plan(asked, ())
+    store = Store(tmp_path)
+    store.open()
+    assert Runner(store, ()).do(made.steps) == {}
+    (picture,) = album.concepts(made, store, ())
+    assert pictures.grouped({"pictures": [picture]})[0][0] == "What its concepts look like"
+    assert "omp at 87.5 %" in picture["text"]
+    entry = next(e for e in made.entries if e.sparsity == 0.875)
+    told = json.loads(store.read(measured(entry, "concept-match"), album.CROPS))
+    assert len(told["concepts"]) == 4
+    for row in told["concepts"]:
+        for crops in row.values():
+            assert len({image for image, _, _ in crops}) == len(crops) > 1
+            assert all(0 <= y <= 8 - told["side"] and 0 <= x <= 8 - told["side"] for _, y, x in crops)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
@@ -19,12 +20,16 @@ from lthbench.maps import FILE, unpacked
 from lthbench.spec import Explain
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lthbench.plan import Entry, Plan
     from lthbench.store import Store
 
 #: Images that are shown, of different classes; sparsities at most; a map's side in pixels.
 IMAGES, SPARSITIES, CELL = 4, 6, 56
 KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+#: The file beside the scores of ``concept-match`` that says which crops stand for concepts.
+CROPS = "crops.json"
 #: Legible on white and on black.
 INK = "#808080"
 
@@ -74,6 +79,65 @@ def saliency(plan: Plan, store: Store, places: tuple[Path, ...]) -> list[dict[st
     return found
 
 
+def concepts(plan: Plan, store: Store, places: tuple[Path, ...]) -> list[dict[str, str]]:
+    """Top crops of concepts, dense beside pruned: each method at its middle sparsity, the first seed."""
+    seed, found = plan.request.seeds[0], []
+    for method in plan.request.methods:
+        entries = [e for e in plan.entries if (e.method, e.seed) == (method, seed)]
+        for entry in entries[len(entries) // 2 :][:1]:
+            for measure in (m for m in entry.measures if m.metric == "concept-match" and store.has(m)):
+                if CROPS not in store.files(measure):
+                    continue
+                try:
+                    told = json.loads(store.read(measure, CROPS))
+                except Damaged:
+                    continue
+                inputs = dict(measure.looks or ())["pictured"]
+                images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
+                level = present.sparsity(entry.sparsity)
+                found.append(
+                    {
+                        "kind": "concepts",
+                        "title": f"{method} at {level}",
+                        "text": f"Crops that have most of {len(told['concepts'])} concepts of the dense "
+                        f"network, a row each, and of those of {method} at {level} that are matched with "
+                        f"them, seed {seed}.",
+                        "image": _crops(told, np.asarray(images.pixels[:])),
+                    }
+                )
+    return found
+
+
+def _crops(told: dict[str, Any], pixels: NDArray[np.uint8]) -> str:
+    """Rows of crops: left those of the dense network, right those of the other."""
+    from matplotlib.figure import Figure
+
+    rows, side = told["concepts"], told["side"]
+    each = max(len(row["dense"]) for row in rows)
+    width, height = 2 * (0.3 + each * 0.62), 0.3 + len(rows) * 0.62
+    canvas = Figure(figsize=(width, height), dpi=100)
+    for block, (name, title) in enumerate((("dense", "dense"), ("own", "pruned"))):
+        box = (
+            (0.15 + block * (0.3 + each * 0.62)) / width,
+            0.02,
+            each * 0.62 / width,
+            len(rows) * 0.62 / height,
+        )
+        axes = canvas.add_axes(box)
+        cells = np.zeros((len(rows) * CELL, each * CELL, 4))
+        near = np.arange(CELL - 2) * side // (CELL - 2)
+        for line, row in enumerate(rows):
+            for column, (k, y, x) in enumerate(row[name]):
+                crop = np.moveaxis(pixels[k][:, y + near][:, :, x + near], 0, -1) / 255.0
+                spot = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
+                cells[(*spot, np.s_[:3])] = crop
+                cells[(*spot, 3)] = 1.0
+        axes.imshow(cells, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(title, color=INK, fontsize=8.5, pad=3)
+    return _as_url(canvas)
+
+
 def _step(entry: Entry) -> Explain | None:
     """The maps that some metric reads of a network."""
     for measure in entry.measures:
@@ -97,7 +161,6 @@ def _drawn(
 ) -> str:
     """The grids of one image as a WebP in a data URL."""
     from matplotlib.figure import Figure
-    from PIL import Image
 
     columns, lines = 1 + len(levels), max(1, len(rows))
     width, height = 1.0 + 2 * (0.95 + columns * 0.62), 0.55 + lines * 0.62
@@ -123,6 +186,13 @@ def _drawn(
         axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
         for side in axes.spines.values():
             side.set_visible(False)
+    return _as_url(canvas)
+
+
+def _as_url(canvas: Figure) -> str:
+    """A drawing as a WebP in a data URL."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", transparent=True)
     small = io.BytesIO()

@@ -244,7 +244,7 @@ def execute(
     from lthbench import album
 
     facts = table.facts(made, store) | (brought.facts() if brought else {})
-    pictures = album.saliency(made, store, places)
+    pictures = album.saliency(made, store, places) + album.concepts(made, store, places)
     if pictures:
         facts["pictures"] = pictures
     return Outcome(table.build(made, store, failures), facts, failures)

@@ -26,11 +26,15 @@ DESIGN, TOP = 128, 10
 
 
 class Crops(NamedTuple):
-    """Crops uint8 ``[crops, C, H, W]`` at the size of the images, the image and the label of each."""
+    """Crops uint8 ``[crops, C, H, W]`` at the size of the images; the image, the label and the top left
+    corner ``[crops, 2]`` of each, and the side that all have in their images.
+    """
 
     pixels: NDArray[np.uint8]
     image: NDArray[np.int64]
     labels: NDArray[np.int64]
+    corners: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
+    side: int = 0
 
 
 class Concepts(NamedTuple):
@@ -51,7 +55,8 @@ def cropped(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Crops:
     large = torch.nn.functional.interpolate(stacked, (size, size), mode="bilinear", align_corners=False)
     count = len(parts)
     made = large.round().clamp(0, 255).to(torch.uint8).numpy()
-    return Crops(made, np.repeat(np.arange(len(pixels)), count), np.repeat(labels, count))
+    corners = np.tile([(y, x) for y in starts for x in starts], (len(pixels), 1))
+    return Crops(made, np.repeat(np.arange(len(pixels)), count), np.repeat(labels, count), corners, side)
 
 
 def factored(activations: NDArray[np.float32]) -> Concepts:

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lthbench.craft import Concepts, Crops
+
+#: The file beside the scores that says which crops stand for which concepts, and how many of each.
+PICTURED, SHOWN, EACH = "crops.json", 4, 5
+
+
+def _pictured(
+    crops: Crops, ours: Concepts, theirs: Concepts, partners: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> bytes:
+    """The top crops of the dense parent's largest concepts and of their partners, as image and corner."""
+    import numpy as np
+
+    from lthbench import craft
+
+    def places(top: NDArray[np.int64]) -> list[list[int]]:
+        return [[int(chosen[crops.image[c]]), *map(int, crops.corners[c])] for c in top[:EACH]]
+
+    own, dense = craft.tops(ours, crops), craft.tops(theirs, crops)
+    partner = {int(d): o for o, d in enumerate(partners)}
+    largest = np.argsort(-theirs.amounts.sum(0), kind="stable")[:SHOWN]
+    pairs = [{"dense": places(dense[d]), "own": places(own[partner[int(d)]])} for d in largest]
+    return (json.dumps({"side": crops.side, "concepts": pairs}) + "\n").encode()
 
 
 def measure(context: Context) -> list[Value]:
@@ -10,7 +40,7 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench import craft
-    from lthbench.metrics.craft import concepts_of
+    from lthbench.metrics.craft import classes_of, concepts_of
 
     if context.own:
         alone = "the network itself: give two seeds or more, to compare two dense networks"
@@ -25,7 +55,9 @@ def measure(context: Context) -> list[Value]:
         ]
     crops, ours, _ = concepts_of(context)
     _, theirs, _ = concepts_of(context.reference)
-    value, _ = craft.matched(ours, theirs)
+    value, partners = craft.matched(ours, theirs)
+    chosen = np.flatnonzero(np.isin((labels := context.images("pictured").labels), classes_of(labels)))
+    context.attach(PICTURED, _pictured(crops, ours, theirs, partners, chosen))
     shuffled = np.random.Generator(np.random.PCG64(0)).permutation(len(ours.amounts))
     chance, _ = craft.matched(ours._replace(amounts=ours.amounts[shuffled]), theirs)
     n = len(np.unique(crops.image))
