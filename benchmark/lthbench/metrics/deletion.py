@@ -6,6 +6,8 @@ from lthbench.kinds import Context, Metric, Score, Value
 
 KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 _NAMES = ("deletion", "insertion", "aopc")
+#: Curves that a report draws, at every other of their 20 steps.
+_DRAWN = ("deletion", "insertion")
 
 
 def measure(context: Context) -> list[Value]:
@@ -27,11 +29,12 @@ def measure(context: Context) -> list[Value]:
     def found(array: np.ndarray) -> list[np.ndarray]:
         order = torch.from_numpy(ranked(array)).to(device)
         return [
-            faithfulness.under(in_parts(faithfulness.deletion, model, x, labels, order)),
-            faithfulness.under(in_parts(faithfulness.insertion, model, x, labels, order)),
-            faithfulness.mean_fall(in_parts(faithfulness.regions, model, x, labels, array)),
+            in_parts(faithfulness.deletion, model, x, labels, order),
+            in_parts(faithfulness.insertion, model, x, labels, order),
+            in_parts(faithfulness.regions, model, x, labels, array),
         ]
 
+    areas = (faithfulness.under, faithfulness.under, faithfulness.mean_fall)
     values = []
     chance = found(random_maps((n, height, width)))
     for kind in KINDS:
@@ -40,9 +43,14 @@ def measure(context: Context) -> list[Value]:
         reason = (
             f"{undefined} of {n} images have a map of zeros or none: ranked at random" if undefined else ""
         )
-        for name, area, random in zip(_NAMES, found(array), chance, strict=True):
-            values.append(mean_value(f"{kind}_{name}", area, reason=reason))
-            values.append(Value(f"{kind}_{name}", *mean_and_error(random), n, "random attribution"))
+        for name, area, curve, random in zip(_NAMES, areas, found(array), chance, strict=True):
+            values.append(mean_value(f"{kind}_{name}", area(curve), reason=reason))
+            values.append(Value(f"{kind}_{name}", *mean_and_error(area(random)), n, "random attribution"))
+            if name in _DRAWN:
+                values += [
+                    Value("label_probability", *mean_and_error(curve[k]), n, f"{kind} {name} {5 * k} %")
+                    for k in range(0, faithfulness.STEPS + 1, 2)
+                ]
     return values
 
 
@@ -56,12 +64,15 @@ def _scores(kind: str, title: str) -> tuple[Score, ...]:
 
 METRIC = Metric(
     name="deletion",
-    version=2,
+    version=3,
     title="deletion, insertion and region perturbation",
     formula="area under p(label) as the most relevant pixels turn black, or appear on a blurred image, in 20 "
     "steps; AOPC: 1/(L+1) sum_k p(0) - p(k), squares turning black",
     source="Petsiuk et al. 2018, RISE; Samek et al. 2017. Maps for the label",
-    scores=tuple(score for kind, title in KINDS.items() for score in _scores(kind, title)),
+    scores=(
+        *(score for kind, title in KINDS.items() for score in _scores(kind, title)),
+        Score("label_probability", "deletion curve", "fraction", True, 0.0, 1.0, "interpretability"),
+    ),
     needs=(),
     looks=("explained",),
     maps=("explained",),

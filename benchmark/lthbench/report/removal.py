@@ -1,4 +1,4 @@
-"""Removal curves: accuracy as the pixels that a network looks at most, or least, are taken away."""
+"""Removal curves: what a network says as the pixels that it looks at most, or least, are taken away."""
 
 from __future__ import annotations
 
@@ -8,33 +8,52 @@ from lthbench.report.summary import Summary
 
 #: The maps whose order is followed, by the beginning of the curves' names.
 KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
-#: The orders, and how their lines are drawn.
-ORDERS = {"MoRF": "-", "LeRF": (0, (1, 1.4))}
+DOTTED = (0, (1, 1.4))
+#: For each figure: its score, its two curves and how they are drawn and called, and what it says of itself.
+FIGURES = (
+    (
+        "road_accuracy",
+        {"MoRF": ("-", "most relevant first"), "LeRF": (DOTTED, "least relevant first")},
+        "pixels removed, %",
+        "accuracy in %; grey: dense",
+    ),
+    (
+        "label_probability",
+        {"deletion": ("-", "deletion"), "insertion": (DOTTED, "insertion")},
+        "pixels black, or shown, %",
+        "probability of the label in %; grey: dense",
+    ),
+)
 
 Curves = dict[tuple[str, float, str], list[tuple[float, float]]]
 
 
 def diagrams(summary: Summary) -> list[Figure]:
-    """One for each method and kind of map: ROAD curves at the middle sparsity, dense beside it.
+    """For each method and kind of map: ROAD, then deletion and insertion, at the middle sparsity beside
+    dense.
 
-    Means over seeds; most relevant pixels first and least relevant first.
+    Means over seeds.
     """
-    curves = _curves(summary)
     if not summary.sparsities:
         return []
     middle = summary.sparsities[len(summary.sparsities) // 2]
-    return [
-        _diagram(summary, method, middle, kind, curves)
-        for kind in KINDS
-        for method in summary.methods
-        if all((m, s, f"{kind} MoRF") in curves for m, s in (("dense", 0.0), (method, middle)))
-    ]
+    drawn = []
+    for place, (score, *_) in enumerate(FIGURES):
+        curves = _curves(summary, score)
+        there = {(method, sparsity, order.partition(" ")[0]) for method, sparsity, order in curves}
+        drawn += [
+            _diagram(summary, method, middle, kind, curves, place)
+            for kind in KINDS
+            for method in summary.methods
+            if {("dense", 0.0, kind), (method, middle, kind)} <= there
+        ]
+    return drawn
 
 
-def _curves(summary: Summary) -> Curves:
-    """Share removed and accuracy, both in per cent, by method, sparsity and order."""
+def _curves(summary: Summary, score: str) -> Curves:
+    """Share removed and the score, both in per cent, by method, sparsity and order."""
     table = summary.table
-    rows = table[(table["score"] == "road_accuracy") & table["variant"].str.endswith("%")]
+    rows = table[(table["score"] == score) & table["variant"].str.endswith("%")]
     sums: dict[tuple[str, float, str, float], list[float]] = {}
     columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
     for method, sparsity, variant, value in zip(*columns, strict=True):
@@ -50,27 +69,28 @@ def _curves(summary: Summary) -> Curves:
     return found
 
 
-def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: Curves) -> Figure:
+def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: Curves, place: int) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(3.7, 2.6))
     axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
     colour, _ = style(summary, method)
+    score, orders, along, note = FIGURES[place]
     words = []
     for (name, level), line in {("dense", 0.0): DENSE, (method, sparsity): colour}.items():
-        for order, dashes in ORDERS.items():
+        for order, (dashes, said) in orders.items():
             points = curves.get((name, level, f"{kind} {order}"), [])
             if points:
                 x, y = zip(*points, strict=True)
                 axes.plot(x, y, color=line, lw=1.8 if name == method else 1.4, ls=dashes)
-                ends = f"from {y[0]:.0f} to {y[-1]:.0f}"
-                words.append(f"{name}, {'most' if order == 'MoRF' else 'least'} relevant first, {ends}")
+                words.append(f"{name}, {said}, from {y[0]:.0f} to {y[-1]:.0f}")
     chance = curves.get((method, sparsity, "random"), [])
     if chance:
         axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2)
         words.append(f"{method}, random order, from {chance[0][1]:.0f} to {chance[-1][1]:.0f}")
-    axes.set_xlabel("pixels removed, %", color=INK, fontsize=8.5)
-    axes.set_xlim(0, 90)
+    axes.set_xlabel(along, color=INK, fontsize=8.5)
+    axes.set_xlim(left=0)
+    axes.margins(x=0)
     axes.set_ylim(bottom=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -80,9 +100,9 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
     shown = present.sparsity(sparsity)
     return Figure(
         f"{method} at {shown}, {KINDS[kind]}",
-        "accuracy in %; grey: dense",
-        svg(canvas, f"removal {kind} {method}"),
-        f"Accuracy in per cent over the share of pixels removed, {KINDS[kind]}, {method} at {shown}: "
+        note,
+        svg(canvas, f"{score} {kind} {method}"),
+        f"{note.partition(';')[0].capitalize()} over {along}, {KINDS[kind]}, {method} at {shown}: "
         f"{'; '.join(words)}.",
         canvas,
     )
