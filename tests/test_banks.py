@@ -245,3 +245,45 @@ def test_a_bank_whose_masks_do_not_fit_its_images_is_refused(monkeypatch, tiny_t
         with pytest.raises(BadInput, match=said):
             banked.load(dataclasses.replace(inputs, images=12), 8, 1, ())
     banked.load.cache_clear()
+
+
+def test_pets_have_their_breeds(tmp_path):
+    root = tmp_path / "oxford-iiit-pet"
+    (root / "annotations/trimaps").mkdir(parents=True)
+    lines = []
+    for name, value in (("Abyssinian_1", 1), ("great_pyrenees_7", 1), ("great_pyrenees_8", 3)):
+        photo(root / f"images/{name}.jpg", (0, 90, 0))
+        trimap = np.full((30, 40), 2, dtype=np.uint8)
+        trimap[:, 15:25] = value
+        Image.fromarray(trimap).save(root / f"annotations/trimaps/{name}.png")
+        lines.append(f"{name} 1 1 1")
+    (root / "annotations/trainval.txt").write_text("\n".join(lines) + "\n")
+    bank = registry.get(Bank, "pets")
+    made = bank.load(bank.locate((tmp_path,)), None, 0, 30, 3)
+    assert made.names == ("Abyssinian", "great pyrenees")
+    assert sorted(layer.max() for layer in made.layers) == [0, 1, 2]  # a border is no animal
+    assert (made.layers[:, 0, :, 10:20].max((1, 2)) == made.layers.max((1, 2, 3))).all()
+
+
+def test_a_folder_of_masks_is_read_and_its_faults_are_named(tmp_path):
+    root = tmp_path / "concepts"
+    bank = registry.get(Bank, "folder")
+    assert bank.locate((tmp_path,)) is None
+    photo(root / "images/a.jpg", (9, 9, 9))
+    (root / "classes.txt").write_text("wheel\tpart\nsky\n")
+    with pytest.raises(BadInput, match=r"a\.jpg has no mask"):
+        bank.locate((tmp_path,))
+    (root / "masks").mkdir()
+    numbers = np.zeros((30, 40), dtype=np.uint8)
+    numbers[:, 20:] = 2
+    Image.fromarray(numbers).save(root / "masks/a.png")
+    made = bank.load(bank.locate((tmp_path,)), None, 0, 15, 1)
+    assert (made.names, made.categories) == (("wheel", "sky"), ("part", "object"))
+    assert set(np.unique(made.layers)) == {0, 2}
+    numbers[0, 10] = 3
+    Image.fromarray(numbers).save(root / "masks/a.png")
+    with pytest.raises(BadInput, match="has label 3 of 2"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 15, 1)
+    Image.fromarray(np.zeros((30, 40, 3), dtype=np.uint8)).save(root / "masks/a.png")
+    with pytest.raises(BadInput, match="has 3 channels"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 15, 1)

@@ -1,0 +1,71 @@
+"""Oxford-IIIT pets: the breed of each pixel of an animal, in torchvision's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench.banks._pixels import gathered
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated, Bank, Images, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+#: In a trimap: the animal, the background, and the border between them.
+ANIMAL = 1
+
+
+def locate(folders: tuple[Path, ...]) -> Source | None:
+    """``oxford-iiit-pet`` with ``annotations/trainval.txt`` and its trimaps, as torchvision unpacks it."""
+    for folder in folders:
+        for root in (folder / "oxford-iiit-pet", folder):
+            listed = root / "annotations" / "trainval.txt"
+            if listed.is_file() and (root / "annotations" / "trimaps").is_dir():
+                names = [line.split()[0] for line in listed.read_text(encoding="utf-8").splitlines() if line]
+                maps = [root / "annotations" / "trimaps" / f"{name}.png" for name in names]
+                return Source("Oxford-IIIT Pet", root, (listed, *maps))
+    return None
+
+
+def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
+    """Photographs; the animal has its breed. All animals together would be too large a concept to be
+    detected.
+    """
+    import numpy as np
+
+    del backdrop
+    assert source is not None
+    maps = source.files[1:]
+    breeds = [path.stem.rpartition("_")[0].replace("_", " ") for path in maps]
+    names = sorted(set(breeds))
+
+    def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
+        from PIL import Image
+
+        path = source.root / "images" / f"{maps[k].stem}.jpg"
+        try:
+            image = Image.open(path)
+            image.load()
+            with Image.open(maps[k]) as trimap:
+                animal = np.asarray(trimap) == ANIMAL
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read: {error}") from error
+        return image, [animal * (1 + names.index(breeds[k]))]
+
+    categories = ["object"] * len(names)
+    return gathered(len(maps), read, names, categories, count, size, channels, str(source.root))
+
+
+BANK = Bank(
+    name="pets",
+    version=1,
+    title="Oxford-IIIT Pet, 37 breeds of cats and dogs with their outlines",
+    source="Parkhi et al. 2012, Cats and Dogs",
+    licence="CC BY-SA 4.0",
+    load=load,
+    locate=locate,
+    obtain="Fetch it with torchvision.datasets.OxfordIIITPet and name its folder with --data DIR.",
+)
