@@ -14,7 +14,7 @@ from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 METHODS = [m for m in registry.names(Method) if m != "dense"]
 #: All but AutoAttack, which takes minutes for a batch and a package of its own (tests/test_attacks.py).
-METRICS = [m for m in registry.names(Metric) if m != "autoattack"]
+METRICS = [m for m in registry.names(Metric) if m not in ("autoattack", "mis-dreamsim")]
 
 
 def checked(check, *given):

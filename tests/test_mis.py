@@ -1,13 +1,19 @@
 """Choices between images and readers of concepts: planted ones are seen through, noise is not."""
 
+import importlib.util
+import sys
+import types
+
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from lthbench import bottleneck, likeness, mis
-from lthbench.errors import StepFailed
+from lthbench import api, bottleneck, likeness, mis
+from lthbench.errors import BadInput, StepFailed
 from lthbench.kinds import Annotated
+from lthbench.metrics import mis_dreamsim
 
 DRAW = np.random.Generator(np.random.PCG64(0))
 
@@ -121,3 +127,31 @@ def test_top_concepts_overlap_as_sets_do():
     theirs = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
     assert bottleneck.top_overlap(ours, theirs, 2).tolist() == [1.0, 0.0]
     assert bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
+    """A stand-in for the package, whose weights would have to be fetched."""
+    seen = []
+
+    class Model:
+        def embed(self, x):
+            seen.append(tuple(x.shape))
+            return torch.stack([x[0].mean(), x[0].std()])[None]
+
+    def prepare(image):
+        assert (image.mode, image.size) == ("RGB", (8, 6))
+        return torch.from_numpy(np.asarray(image) / 255.0).permute(2, 0, 1)[None]
+
+    module = types.ModuleType("dreamsim")
+    module.dreamsim = lambda pretrained, device: (Model(), prepare)
+    monkeypatch.setitem(sys.modules, "dreamsim", module)
+    found = mis_dreamsim.embedded(DRAW.integers(0, 256, (3, 1, 6, 8), dtype=np.uint8), "cpu")
+    assert seen == [(1, 3, 6, 8)] * 3
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+
+
+def test_mis_by_dreamsim_says_what_is_missing(tiny_task):
+    if importlib.util.find_spec("dreamsim") is None:
+        with pytest.raises(BadInput, match=r"needs the package dreamsim: pip install 'lthbench\[mis\]'"):
+            api.ask(tiny_task, ["omp"], metrics=["mis-dreamsim"])
+    assert "mis-dreamsim" not in api.ask("c10-r20s").metrics

@@ -200,6 +200,7 @@ def _extras() -> Iterator[Finding]:
 
 EXTRAS = {
     "parquet": "scores.parquet beside scores.csv",
+    "mis": "the metric mis-dreamsim",
     "robust": "the metric autoattack",
     "derma": "downloads DermaMNIST",
     "hub": "scores networks of the Hugging Face hub",

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def measure(context: Context) -> list[Value]:
     """The mean share of right choices over units, hard and soft, and how units spread."""
+    from lthbench.likeness import embedded
+
+    return chosen(context, embedded, "mis")
+
+
+def chosen(
+    context: Context, embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], name: str
+) -> list[Value]:
+    """The scores ``name`` and ``name_soft`` by the similarity of what ``embed`` makes of images."""
     import numpy as np
 
     from lthbench import mis
-    from lthbench.likeness import embedded
     from lthbench.scoring import mean_and_error
     from lthbench.units import activations
 
-    shown = context.images("mis")
-    pixels = np.ascontiguousarray(shown.pixels[:])
+    pixels = np.ascontiguousarray(context.images("mis").pixels[:])
     made = activations(context.network(), context.layers(), pixels)
     means = np.concatenate([layer.mean((2, 3)) for layer in made.values()], axis=1)
-    found = mis.choices(means, embedded(pixels))
+    found = mis.choices(means, embed(pixels))
     hard, soft = found.hard(), found.soft()
     there = ~np.isnan(hard)
     constant = int((~there).sum())
     n = len(pixels)
     reason = f"{constant} of {len(hard)} units are constant and left out" if constant else ""
     if not there.any():
-        return [Value(s, float("nan"), float("nan"), n, reason=reason) for s in ("mis", "mis_soft")]
+        return [Value(s, float("nan"), float("nan"), n, reason=reason) for s in (name, f"{name}_soft")]
     values = [
-        Value("mis", *mean_and_error(hard[there]), n, reason=reason),
-        Value("mis_soft", *mean_and_error(soft[there]), n, reason=reason),
+        Value(name, *mean_and_error(hard[there]), n, reason=reason),
+        Value(f"{name}_soft", *mean_and_error(soft[there]), n, reason=reason),
     ]
     values += [
-        Value("mis", float(np.quantile(hard[there], q)), float("nan"), n, f"{100 * q:.0f}th percentile")
+        Value(name, float(np.quantile(hard[there], q)), float("nan"), n, f"{100 * q:.0f}th percentile")
         for q in (0.05, 0.95)
     ]
-    return [*values, Value("mis", 0.5, float("nan"), n, "chance")]
+    return [*values, Value(name, 0.5, float("nan"), n, "chance")]
 
 
 METRIC = Metric(

@@ -1,0 +1,63 @@
+"""The machine interpretability score by DreamSim, as published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def measure(context: Context) -> list[Value]:
+    """The mean share of right choices over units, hard and soft, by DreamSim's similarity."""
+    from lthbench.metrics.mis import chosen
+
+    device = next(context.network().parameters()).device
+    return chosen(context, lambda pixels: embedded(pixels, str(device)), "mis_dreamsim")
+
+
+def embedded(pixels: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
+    """DreamSim's vectors of images ``[N, C, H, W]``, of length 1; its weights are fetched at first use."""
+    import numpy as np
+    import torch
+    from dreamsim import dreamsim
+    from PIL import Image
+
+    model, prepare = dreamsim(pretrained=True, device=device)
+    parts = []
+    with torch.no_grad():
+        for image in pixels:
+            colours = np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1)
+            parts.append(
+                model.embed(prepare(Image.fromarray(np.ascontiguousarray(colours))).to(device)).cpu()
+            )
+    vectors = torch.nn.functional.normalize(torch.cat(parts).float(), dim=1)
+    result: NDArray[np.float32] = vectors.numpy()
+    return result
+
+
+METRIC = Metric(
+    name="mis-dreamsim",
+    version=1,
+    title="machine interpretability of units (MIS)",
+    formula="as mis, by the cosine of DreamSim's vectors",
+    source=(
+        "Zimmermann et al. 2024; Fu et al. 2023, DreamSim. The published score takes training images of "
+        "ImageNet; here it is the task's test images"
+    ),
+    scores=(
+        Score("mis_dreamsim", "MIS", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("mis_dreamsim_soft", "MIS, soft", "fraction", True, 0.0, 1.0, "interpretability"),
+    ),
+    needs=(),
+    looks=("mis",),
+    nulls=True,
+    passes=1.0,
+    measure=measure,
+    usual=False,
+    package="dreamsim",
+    extra="mis",
+)
