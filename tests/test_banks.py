@@ -287,3 +287,29 @@ def test_a_folder_of_masks_is_read_and_its_faults_are_named(tmp_path):
     Image.fromarray(np.zeros((30, 40, 3), dtype=np.uint8)).save(root / "masks/a.png")
     with pytest.raises(BadInput, match="has 3 channels"):
         bank.load(bank.locate((tmp_path,)), None, 0, 15, 1)
+
+
+def test_attributes_of_birds_are_those_of_whole_images(tmp_path):
+    root = tmp_path / "CUB_200_2011"
+    (root / "attributes").mkdir(parents=True)
+    photo(root / "images/001.A/a.jpg", (9, 9, 9), (200, 150))
+    photo(root / "images/001.A/b.jpg", (200, 9, 9), (200, 150))
+    (root / "images.txt").write_text("1 001.A/a.jpg\n2 001.A/b.jpg\n")
+    (tmp_path / "attributes.txt").write_text(
+        "1 has_bill_shape::curved\n2 has_bill_shape::dagger\n3 has_wing_color::blue\n"
+    )
+    (root / "attributes/image_attribute_labels.txt").write_text(
+        "1 1 0 3 1.0\n1 2 1 4 1.0\n1 3 1 1 1.0\n2 1 1 3 2.0\n2 2 1 3 2.0\n2 3 1 4 2.0 0\n"
+    )
+    bank = registry.get(Bank, "cub-attributes")
+    made = bank.load(bank.locate((tmp_path,)), None, 0, 140, 3)
+    assert made.categories == ("has_bill_shape", "has_bill_shape", "has_wing_color")
+    assert made.pixels.shape == (2, 3, 140, 140)
+    assert made.layers.shape == (2, 2, 112, 112)  # labels no finer than they are looked at
+    second = int(made.pixels[1, 0].mean() > 100)
+    assert np.unique(made.layers[1 - second, 0]).tolist() == [2]
+    assert np.unique(made.layers[1 - second, 1]).tolist() == [0]  # "guessing" is not certain enough
+    assert [np.unique(layer).tolist() for layer in made.layers[second]] == [[1], [3]]
+    (root / "attributes/image_attribute_labels.txt").write_text("1 one\n")
+    with pytest.raises(BadInput, match="attributes cannot be read"):
+        bank.load(bank.locate((tmp_path,)), None, 0, 20, 3)

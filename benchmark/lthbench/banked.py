@@ -42,10 +42,12 @@ def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> 
     backdrop = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
     made = bank.load(_found(bank, places), backdrop, inputs.images, size, channels)
     shape = (len(made.pixels), channels, size, size)
-    if made.pixels.shape != shape or made.layers.shape[::2] != shape[::2] or made.layers.shape[3] != size:
+    labels = made.layers.shape
+    square = labels[0] == shape[0] and labels[2] == labels[3] <= size
+    if made.pixels.shape != shape or not square:
         raise BadInput(
             f"bank of concepts {name}: images {made.pixels.shape} and masks {made.layers.shape} do not fit: "
-            f"expected {shape} and the same height and width."
+            f"expected {shape}, and squares that are no larger."
         )
     if len(made.names) != len(made.categories) or made.layers.max(initial=0) > len(made.names):
         raise BadInput(f"bank of concepts {name}: masks, names and categories do not fit each other.")

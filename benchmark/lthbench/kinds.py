@@ -365,7 +365,7 @@ class Dataset:
 class Annotated(NamedTuple):
     """Images whose pixels are labelled with concepts.
 
-    ``pixels`` is uint8 ``[images, channels, H, W]``; ``layers`` int16 ``[images, layers, H, W]``, in each of
+    ``pixels`` is uint8 ``[images, channels, H, W]``; ``layers`` int16 ``[images, layers, h, w]``, in each of
     which a pixel has one concept at most: 0 for none, k for the k-th of ``names``; ``categories`` are those
     of the names (colour, texture, shape, part ...).
     """

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+#: The size of labels, as in Broden: finer ones fill memory and are not looked at.
+LABELS = 112
+
+
 def gathered(
     total: int,
     read: Callable[[int], tuple[Image, Sequence[NDArray[np.integer]]]],
@@ -25,6 +29,8 @@ def gathered(
     where: str,
 ) -> Annotated:
     """``count`` of ``total`` images in a fixed random order (0: all), as squares of ``size`` pixels.
+
+    Their labels are squares of ``LABELS`` pixels, or ``size`` if that is less.
 
     ``read(k)`` gives image k and its layers of labels ``[H, W]``: 0 for none, else the place of a name
     counted from 1. The largest square in the middle is taken; labels keep their nearest pixel. Raises
@@ -54,6 +60,7 @@ def gathered(
         square = image.convert("RGB" if channels == 3 else "L").crop((left, top, left + side, top + side))
         small = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
         pixels.append(small.reshape(size, size, channels).transpose(2, 0, 1))
-        near = (np.arange(size) * 2 + 1) * side // (2 * size)
+        fine = min(size, LABELS)
+        near = (np.arange(fine) * 2 + 1) * side // (2 * fine)
         layers.append([mask[np.ix_(top + near, left + near)] for mask in labels])
     return Annotated(np.stack(pixels), np.array(layers, dtype=np.int16), tuple(names), tuple(categories))

@@ -1,0 +1,82 @@
+"""CUB-200-2011 with its attributes of birds, each of which a whole image has or lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench.banks._pixels import gathered
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated, Bank, Images, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+#: Attributes count where people were at least "probably" certain.
+CERTAIN = 3
+
+
+def locate(folders: tuple[Path, ...]) -> Source | None:
+    """``CUB_200_2011`` with ``images.txt`` and ``attributes``; the names of attributes may lie beside it."""
+    for folder in folders:
+        for root in (folder / "CUB_200_2011", folder):
+            labels = root / "attributes" / "image_attribute_labels.txt"
+            named = [root / "attributes" / "attributes.txt", root.parent / "attributes.txt"]
+            names = next((path for path in named if path.is_file()), None)
+            if labels.is_file() and names is not None and (root / "images.txt").is_file():
+                return Source("CUB", root, (root / "images.txt", names, labels))
+    return None
+
+
+def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
+    """Photographs; a layer for each group of attributes (bill shape, wing colour, ...), the first of which
+    counts.
+
+    A group is what stands before the two colons of a name, and is its attributes' category.
+    """
+    import numpy as np
+
+    del backdrop
+    assert source is not None
+    listed, named, labelled = source.files
+    try:
+        images = [line.split()[1] for line in listed.read_text(encoding="utf-8").splitlines() if line]
+        names = [line.split()[1] for line in named.read_text(encoding="utf-8").splitlines() if line]
+        rows = [line.split()[:4] for line in labelled.read_text(encoding="utf-8").splitlines() if line]
+        facts = np.array(rows, dtype=np.int64).reshape(-1, 4)
+        groups = [name.partition("::")[0] for name in names]
+        order = list(dict.fromkeys(groups))
+        place = np.array([order.index(group) for group in groups])
+        has = np.zeros((len(images), len(order)), dtype=np.int64)
+        for image, attribute, present, certainty in facts[::-1]:
+            if present and certainty >= CERTAIN:
+                has[image - 1, place[attribute - 1]] = attribute
+    except (OSError, ValueError, IndexError) as error:
+        raise BadInput(f"{source.root}: its attributes cannot be read: {error}") from error
+
+    def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
+        from PIL import Image
+
+        path = source.root / "images" / images[k]
+        try:
+            image = Image.open(path)
+            image.load()
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read: {error}") from error
+        return image, [np.full(image.size[::-1], value) for value in has[k]]
+
+    return gathered(len(images), read, names, groups, count, size, channels, str(source.root))
+
+
+BANK = Bank(
+    name="cub-attributes",
+    version=1,
+    title="CUB-200-2011, photographs of birds with 312 attributes",
+    source="Wah et al. 2011, The Caltech-UCSD Birds-200-2011 Dataset",
+    licence="non-commercial research",
+    load=load,
+    locate=locate,
+    obtain="Unpack CUB_200_2011.tgz and name the folder that holds CUB_200_2011 with --data DIR.",
+)
