@@ -18,6 +18,8 @@ def measure(context: Context) -> list[Value]:
     values = []
     for kind in KINDS:
         a, b = getattr(ours, kind), getattr(theirs, kind)
+        chance = overlap_by_chance(a[0].size, SHARES[0])
+        values.append(Value(f"{kind}_iou", chance, float("nan"), len(a), "chance"))
         if context.own:
             alone = "the network itself: give two seeds or more, to compare two dense networks"
             named = (f"{kind}_rho", f"{kind}_iou", f"{kind}_ssim")
@@ -28,8 +30,6 @@ def measure(context: Context) -> list[Value]:
         for share in SHARES:
             variant = "" if share == SHARES[0] else f"top {100 * share:.0f} %"
             values.append(defined_value(f"{kind}_iou", overlap(a, b, share), lack, variant=variant))
-        chance = overlap_by_chance(a[0].size, SHARES[0])
-        values.append(Value(f"{kind}_iou", chance, float("nan"), len(a), "chance"))
         small = min(a.shape[1:]) < 3
         lack = (
             f"a grid of {a.shape[1]} x {a.shape[2]}, too small for windows" if small else "a map of one value"
@@ -48,7 +48,7 @@ def _scores(kind: str, title: str) -> tuple[Score, ...]:
 
 METRIC = Metric(
     name="agreement",
-    version=2,
+    version=3,
     title="agreement of saliency maps with the dense parent",
     formula="Spearman correlation; intersection over union of the 10 % most relevant pixels; SSIM",
     source=(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lthbench import present
 from lthbench.report.summary import Summary
 
@@ -9,7 +11,7 @@ from lthbench.report.summary import Summary
 UNTRAINED = ("untrained network",)
 CHANCE = ("random attribution", "chance", "shuffled masks")
 #: Metrics whose dense row is the agreement of two dense networks.
-RIVAL = ("agreement", "drift")
+RIVAL = ("agreement", "concept-match", "concept-weights", "drift")
 
 
 def rows(summary: Summary) -> list[tuple[str, str, str, str]]:
@@ -28,6 +30,7 @@ def rows(summary: Summary) -> list[tuple[str, str, str, str]]:
         for variants in (("",), UNTRAINED, CHANCE):
             there = [named[v] for v in variants if v in named]
             cells.append(present.number(there[0], score.unit) if there else "–")
-        cells[0] += " (two dense networks)" if metrics[score.name] in RIVAL else ""
+        beside = metrics[score.name] in RIVAL and "" in named and not math.isnan(named[""])
+        cells[0] += " (two dense networks)" if beside else ""
         found.append((score.header, cells[0], cells[1], cells[2]))
     return found
