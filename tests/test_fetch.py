@@ -378,7 +378,7 @@ def test_an_old_python_unpacks_only_what_lies_inside(tmp_path, monkeypatch, name
     at.write_bytes(buffer.getvalue())
     into = tmp_path / "data"
     into.mkdir()
-    with pytest.raises(StepFailed, match="outside|neither"):
+    with pytest.raises(StepFailed, match=r"outside|neither"):
         fetch.unpack(at, into)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "data"]
     at.write_bytes(gzip.decompress(tarred({"/photos/a.txt": b"first", "photos/b.txt": b"second"})))
