@@ -1,6 +1,7 @@
 """Task files are read strictly: each fault is refused, and the message names the key."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +329,9 @@ def test_strangers_can_be_replaced_and_the_command_says_so():
     assert [name for name, _ in made.entries[0].measures[0].inputs] == ["test", "ood/svhn"]
     with pytest.raises(BadInput, match="Did you mean svhn"):
         plan.request(found, ood=["svnh"])
+
+
+def test_names_enter_keys_as_they_are_registered_not_as_they_are_typed():
+    found = task.load("digits-r8")
+    shouted = replace(found, architecture="RESNET8")
+    assert plan.network(shouted) == plan.network(found)
