@@ -27,7 +27,7 @@ LAYERS = [
     ["maps"],
     ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
-    ["costs"],
+    ["costs", "inference"],
     ["attacks", "corrupted", "curvature", "imputer"],
     ["bottleneck", "faithfulness", "likeness", "lime", "mis", "saliency", "units"],
     ["craft", "dissection"],

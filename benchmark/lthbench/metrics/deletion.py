@@ -18,10 +18,11 @@ def measure(context: Context) -> list[Value]:
     from lthbench import faithfulness
     from lthbench.corrupted import as_pixels
     from lthbench.faithfulness import in_parts
+    from lthbench.inference import folded
     from lthbench.maps import random_maps, ranked, scaled
     from lthbench.scoring import mean_and_error, mean_value
 
-    model, shown, maps = context.network(), context.images("explained"), context.maps("explained")
+    model, shown, maps = folded(context.network()), context.images("explained"), context.maps("explained")
     device = next(model.parameters()).device
     x, labels = as_pixels(shown.pixels[:], device), torch.from_numpy(shown.labels).to(device)
     n, _, height, width = x.shape
