@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from lthbench import api, bundle, report
+from lthbench.cli import main
 from lthbench.errors import BadInput
 from lthbench.store import Store
 
@@ -59,6 +60,23 @@ def test_a_whole_bundle_is_accepted_and_gives_the_table(run, whole):
     table, facts = bundle.verify(whole)
     assert bundle.table.as_csv(table) == (run / "report" / "scores.csv").read_bytes()
     assert facts["task"]["name"] == "digits-r8"
+
+
+def test_commands_read_the_table_in_a_bundle_with_its_pictures(whole, tmp_path, capsys):
+    picture = {"kind": "saliency", "title": "t", "text": "maps", "image": "data:image/png;base64,AAAA"}
+    path = tmp_path / "mine.zip"
+    changed(whole, path, lambda files: files.update({"pictures.json": json.dumps([picture]).encode()}))
+    main(["report", str(path), "--out", str(tmp_path / "out"), "--format", "html,csv"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert picture["image"] in page
+    assert json.loads((tmp_path / "out" / "pictures.json").read_text()) == [picture]
+    with zipfile.ZipFile(path) as archive:
+        assert (tmp_path / "out" / "scores.csv").read_bytes() == archive.read("scores.csv")
+    changed(whole, path, edited("scores.csv", b"omp", b"imp"), honest=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(path), str(whole)])
+    assert ended.value.code == 1
+    assert "scores.csv was changed" in capsys.readouterr().err
 
 
 def test_the_same_report_is_the_same_bundle(run, whole, tmp_path):

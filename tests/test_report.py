@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from lthbench import report, table
 from lthbench.errors import BadInput
-from lthbench.report import markdown, page
+from lthbench.report import markdown, page, pages, site
 from lthbench.report.summary import sentence, summarise
 
 NASTY = "<script>alert(1)</script>"
@@ -326,3 +326,18 @@ def test_a_table_of_several_tasks_or_budgets_is_refused(column, found):
 def test_an_unknown_rule_is_refused():
     with pytest.raises(BadInput, match="Did you mean paper"):
         summary_of(rule="papr")
+
+
+def test_a_large_table_lies_beside_its_pages(monkeypatch, tmp_path):
+    """Not inside the page of a run, and compressed beside the page of a site."""
+    made = summarise(built(), facts())
+    assert "data:application/gzip" in page.render(made)
+    monkeypatch.setattr(page, "PACKED", 3)
+    monkeypatch.setattr(pages, "COMPRESSED", 3)
+    alone = page.render(made)
+    assert "data:application/gzip" not in alone
+    assert "it is the file <code>scores.csv</code> of the run" in alone
+    site.write([made], tmp_path)
+    (path,) = tmp_path.glob("*/scores.csv.gz")
+    assert gzip.decompress(path.read_bytes()) == table.as_csv(made.table)
+    assert 'href="scores.csv.gz"' in (path.parent / "index.html").read_text()

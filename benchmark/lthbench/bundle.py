@@ -1,10 +1,11 @@
 """Result bundles: a table with all that it was computed from, for a maintainer to check and publish.
 
-A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv`` and ``run.json`` as a
-run wrote them, ``steps.json`` (every step behind them, by key) and ``results/KEY/``: what each measure
-published. The table is a pure function of the plan and these results, so that checking is making it again: an
-edited number, name, status or seed gives another table or another key. What cannot be seen so is a whole that
-was made up and fits together; for that a sample is run again (``rerun``).
+A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv``, ``run.json`` and
+``pictures.json`` as a run wrote them, ``steps.json`` (every step behind them, by key) and ``results/KEY/``:
+what each measure published. The table is a pure function of the plan and these results, so that checking is
+making it again: an edited number, name, status or seed gives another table or another key. What cannot be
+seen so is a whole that was made up and fits together; for that a sample is run again (``rerun``). Pictures
+are taken as they come.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def write(folder: Path, store: Store, target: Path) -> int:
     again = table.as_csv(table.build(made, store, failures))
     if again != files["scores.csv"]:
         raise BadInput(f"{folder / 'scores.csv'}: is not what the store {store.root} gives; run again.")
+    if (folder / table.PICTURES).is_file():
+        files[table.PICTURES] = (folder / table.PICTURES).read_bytes()
     files["steps.json"] = _json({s.key: describe(s) for s in history(*measures)})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": lthbench.__version__, "files": hashes}
@@ -128,18 +131,24 @@ def read(path: Path) -> dict[str, bytes]:
     return files
 
 
-def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
+def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of a bundle and its facts, as they stand in it. Raises BadInput or Refused."""
     import tempfile
 
-    files = read(path)
+    files = read(path) if files is None else files
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("scores.csv", "run.json"):
+        for name in {"scores.csv", "run.json", table.PICTURES} & set(files):
             (Path(scratch) / name).write_bytes(files[name])
         try:
-            scores, facts = table.read(Path(scratch))
+            return table.read(Path(scratch))
         except BadInput as error:
             raise Refused(f"{path}: {str(error).replace(scratch, '').lstrip('/')}") from error
+
+
+def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
+    files = read(path)
+    scores, facts = opened(path, files)
     try:
         made = _planned(facts)
         _check_steps(files, made)

@@ -198,9 +198,15 @@ def check_rule(rule: str | None) -> None:
 
 
 def read(source: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table and its facts in a folder that a run wrote, or beside its scores.csv. Raises BadInput."""
+    """The table and its facts in a folder that a run wrote, beside its scores.csv, or in a bundle. Raises
+    BadInput.
+    """
     from lthbench import table
 
+    if source.suffix == ".zip" and source.is_file():
+        from lthbench import bundle
+
+        return bundle.opened(source)
     return table.read(source.parent if source.is_file() else source)
 
 

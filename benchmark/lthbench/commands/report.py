@@ -22,7 +22,7 @@ from lthbench.errors import BadInput, unknown
 )
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:
-    """Write reports of the tables of one or more runs (folders that hold scores.csv and run.json).
+    """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
 
     Of several tables it is a site: start with its index.html. The site of one table is --format site; the
     other formats of several tables go into a folder for each.
@@ -38,9 +38,10 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
         if name not in (*FORMATS, *MORE):
             raise unknown("format", name, (*FORMATS, *MORE))
     folders = [s.parent if s.is_file() else s for s in sources]
-    if len(sources) > 1 and out is None:
-        raise BadInput("--out DIR: say where the reports of several tables go.")
-    tables = [read(folder) for folder in folders]
+    if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):
+        what = "several tables" if len(sources) > 1 else "a bundle"
+        raise BadInput(f"--out DIR: say where the reports of {what} go.")
+    tables = [read(source) for source in sources]
     target = out or folders[0]
     check_folder("--out", target)
     try:
@@ -49,7 +50,7 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
         else:
             written = write(*tables[0], target, rule, tuple(formats or FORMATS))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(folders[0], error) from error
+        raise as_no_run_wrote(sources[0], error) from error
     if len(written) > 20:
         start = target / "index.html"
         click.echo(f"{len(written)} files; start with {start if start in written else written[0]}")

@@ -21,6 +21,8 @@ from lthbench.table import as_csv
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
 #: those beside the verdict are left to the chart that is drawn on demand.
 DRAWN = 6000
+#: Up to so many rows the table is in the page (about 30 bytes each).
+PACKED = 40_000
 
 
 def render(summary: Summary, linked: bool = False) -> str:
@@ -29,6 +31,7 @@ def render(summary: Summary, linked: bool = False) -> str:
     many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
     drawn = figures.curves(summary, all_scores=many <= DRAWN)
     wanted = {s.title for s in summary.scores if s.verdict}
+    csv_name = pages.table_name(len(summary.table)) if linked else "scores.csv.gz"
     where: dict[str, Any] = {"root": "../", "here": ""} if linked else pages.alone()
     return pages.render(
         "report.html.j2",
@@ -61,13 +64,18 @@ def render(summary: Summary, linked: bool = False) -> str:
         kinds=_kinds(summary),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
-        csv="scores.csv" if linked else _packed(summary),
-        csv_name="scores.csv" if linked else "scores.csv.gz",
+        csv=csv_name if linked else _packed(summary),
+        csv_name=csv_name,
     )
 
 
 def _packed(summary: Summary) -> str:
-    """The table as a data URL, compressed: as text it would be most of the page."""
+    """The table as a data URL, compressed: as text it would be most of the page.
+
+    None ("") for one that is large even so: it lies beside the page, and in its run's folder.
+    """
+    if len(summary.table) > PACKED:
+        return ""
     content = gzip.compress(as_csv(summary.table), mtime=0)
     return f"data:application/gzip;base64,{base64.b64encode(content).decode()}"
 

@@ -20,6 +20,8 @@ STYLES = ("style.css",)
 #: The same of a page with the interactive chart.
 CHART_SCRIPTS = (*SCRIPTS, "uPlot.iife.min.js", "explorer.js")
 CHART_STYLES = ("uPlot.min.css", *STYLES)
+#: Beyond so many rows the table beside a page is compressed.
+COMPRESSED = 20_000
 #: The pages that every page of a site links to.
 NAV = (("Tasks", "index.html"), ("Claims", "claims.html"), ("How to read", "reading.html"))
 
@@ -50,6 +52,11 @@ def alone() -> dict[str, Any]:
     script = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_SCRIPTS)
     style = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_STYLES)
     return {"inline": {"style": Markup(style), "script": Markup(script)}, "nav": ()}
+
+
+def table_name(rows: int) -> str:
+    """The file of a site that holds a table of so many rows: compressed where it would be large."""
+    return "scores.csv" if rows <= COMPRESSED else "scores.csv.gz"
 
 
 def assets() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         publish(out / "assets" / name, source.read_bytes())
     for summary, folder in zip(summaries, folders, strict=True):
         put(f"{folder}/index.html", page.render(summary, linked=True))
-        publish(out / folder / "scores.csv", as_csv(summary.table))
+        content, name = as_csv(summary.table), pages.table_name(len(summary.table))
+        publish(out / folder / name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
         cards = network.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
         for method, sparsity in there:
