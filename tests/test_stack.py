@@ -1,4 +1,4 @@
-"""Networks trained as one are what each is when it trains alone; engines form stacks and lose none of a run."""
+"""Networks trained as one are what each is alone; engines form stacks, and lose nothing of a run."""
 
 import dataclasses
 import io
@@ -224,7 +224,7 @@ def test_a_capture_out_of_memory_is_not_hidden():
 
 def test_a_pass_through_fixed_buffers_gives_the_same_outputs(members):
     model = members()[0].model.eval().to(memory_format=torch.channels_last)
-    run = replay.Forward(model, (16, 1, 8, 8), as_it_is)
+    run = replay.Forward(model, as_it_is)
     draw = torch.Generator().manual_seed(0)
     batches = [torch.rand(n, 1, 8, 8, generator=draw) for n in (16, 16, 16, 16, 16, 5)]
     found = [run(b) for b in batches]
@@ -486,7 +486,7 @@ def test_on_a_gpu_room_is_measured_and_no_more_is_taken(members, images, recipe)
 @pytest.mark.gpu
 def test_on_a_gpu_a_pass_replayed_is_the_pass(members):
     model = members()[0].model.cuda().eval().to(memory_format=torch.channels_last)
-    run = replay.Forward(model, (250, 1, 8, 8), replay.graphs(torch.device("cuda")))
+    run = replay.Forward(model, replay.graphs(torch.device("cuda")))
     batches = [torch.rand(250, 1, 8, 8, device="cuda") for _ in range(6)]
     found = [run(b) for b in batches]
     with torch.no_grad():

@@ -5,7 +5,7 @@ Whatever changes the logits that a step yields must raise ``spec.PREDICT_VERSION
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,13 @@ from lthbench import data
 from lthbench.attacks import ATTACKS
 from lthbench.corrupted import BATCH, as_pixels, batches, corrupted, starts
 from lthbench.kinds import Images, Logits
+from lthbench.replay import Forward, graphs
 from lthbench.spec import Inputs
+from lthbench.stream import ahead
 from lthbench.train import generator
+
+#: A network, or what does its pass.
+Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None) -> Logits:
@@ -29,8 +34,9 @@ def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...], kept: Pa
     images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
     device = next(model.parameters()).device
     notes: dict[str, float] = {}
+    run = Forward(model, graphs(device)) if device.type == "cuda" else model
     if inputs.view == "clean":
-        values = _forward(model, batches(images), device)
+        values = _forward(run, batches(images), device)
     elif inputs.view in ATTACKS:
         attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
         values = np.stack([logits for logits, _ in attacked])
@@ -38,7 +44,7 @@ def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...], kept: Pa
     else:
         values = np.stack(
             [
-                _forward(model, corrupted(inputs, strength, places, kept), device)
+                _forward(run, corrupted(inputs, strength, places, kept), device)
                 for strength in inputs.strengths
             ]
         )
@@ -52,8 +58,13 @@ def ready(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
-    return np.concatenate([model(as_pixels(b, device)).float().cpu().numpy() for b in batches])
+def _forward(run: Run, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
+    if device.type == "cpu":
+        return np.concatenate([run(as_pixels(b, device)).float().numpy() for b in batches])
+    # A GPU has its next images made while it works, and is waited for once.
+    found = torch.cat([run(as_pixels(b, device)).float() for b in ahead(batches)])
+    logits: np.ndarray = found.cpu().numpy()
+    return logits
 
 
 def _attacked(

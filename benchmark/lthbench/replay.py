@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -62,20 +61,18 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
 
 
 class Forward:
-    """A network in evaluation mode, its pass over batches of one shape replayed; others run as they are.
+    """A network in evaluation mode whose pass over batches of one shape, that of the first, is replayed.
 
-    ``shape`` is that of most batches, float32 in channels_last layout on the network's device.
+    Batches of other shapes run as they are. Nothing else may change the network's weights meanwhile.
     """
 
-    def __init__(self, model: nn.Module, shape: tuple[int, ...], capture: Callable[[Work], Work]):
+    def __init__(self, model: nn.Module, capture: Callable[[Work], Work]):
         self._model = model
-        device = next(model.parameters()).device
-        self._given = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
-        self._made: Any = None
+        self._given: torch.Tensor | None = None
+        self._made: torch.Tensor | None = None
         self._run = Replayed(self._pass, capture)
 
     def _pass(self) -> None:
-        # What is captured must write into the same place: the first results' own.
         found = self._model(self._given)
         if self._made is None:
             self._made = torch.empty_like(found)
@@ -84,10 +81,12 @@ class Forward:
     @torch.no_grad()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """The network's output for a batch."""
+        if self._given is None:
+            self._given = torch.empty_like(batch)
         if batch.shape != self._given.shape:
             found: torch.Tensor = self._model(batch)
             return found
         self._given.copy_(batch)
         self._run()
-        made: torch.Tensor = self._made.clone()
-        return made
+        assert self._made is not None
+        return self._made.clone()
