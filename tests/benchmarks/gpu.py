@@ -265,7 +265,7 @@ def counts(budget: str) -> dict[str, float]:
 def projection(asked: dict[str, float], train_rate: float, score_rate: float) -> dict[str, Any]:
     """Hours of one GPU for a grid, from images a second in training (a stack's) and in evaluation.
 
-    hours = (images trained / rate of training + (images evaluated + to prune by) / that of evaluation) / 3600.
+    hours = (images trained / rate of training + (evaluated + to prune by) / rate of evaluation) / 3600.
     Left out: corruptions and scores read off logits, which a CPU makes meanwhile, and the start.
     """
     training = asked["images_trained"] / train_rate / 3600
