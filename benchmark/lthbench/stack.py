@@ -54,7 +54,8 @@ class Net:
         self.member, self.model = member, member.model
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
-        self.held = hold(self.model, member.mask)
+        # In the layout of the weights, so that one kernel can take many of them.
+        self.held = [(w, torch.empty_like(w).copy_(keep)) for w, keep in hold(self.model, member.mask)]
         self.optimizer = sgd(self.model, recipe, fused)
         self.rewiring = None
         if member.rewire is not None:
@@ -69,7 +70,12 @@ class Net:
         for parameter, _ in pairs:
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
-        torch._foreach_copy_([p.grad for p, _ in pairs if p.grad is not None], [g for _, g in pairs])
+        places = [(p.grad, g) for p, g in pairs if p.grad is not None]
+        same = [pair for pair in places if pair[0].stride() == pair[1].stride()]
+        torch._foreach_copy_([place for place, _ in same], [g for _, g in same])
+        for place, gradient in places:
+            if place.stride() != gradient.stride():  # with one such, none would share a kernel
+                place.copy_(gradient)
 
     def due(self, step: int) -> bool:
         """Whether the member changes its mask at this step, in place of moving its weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -41,6 +42,7 @@ def in_stacks(
     while waiting:
         members = [one() for one in waiting[:size]]
         results = _attempt(members, images, recipe, first_epoch, last_epoch, replayed)
+        _tidy(next(members[0].model.parameters()).device)
         if not results and size > 1:
             size //= 2
         elif not results and replayed:
@@ -71,7 +73,13 @@ def _attempt(
     finally:
         if device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(1.0, device)
-            torch.cuda.empty_cache()
+
+
+def _tidy(device: torch.device) -> None:
+    """Give a GPU's memory back: what was captured refers to itself, and would wait for the collector."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _alone(
