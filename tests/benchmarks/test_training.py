@@ -171,7 +171,7 @@ work()
 print("ready", flush=True)
 sys.stdin.readline()
 start, count = time.perf_counter(), 0
-while time.perf_counter() - start < 8.0:
+while time.perf_counter() - start < 5.0:
     work()
     count += len(images.labels)
 print(count / (time.perf_counter() - start), flush=True)
@@ -191,19 +191,30 @@ def together(kind, processes, threads):
     return sum(float(process.communicate()[0]) for process in running)
 
 
-@pytest.mark.parametrize(("precision", "least"), [("float32", 1.2), ("bfloat16", 1.0)])
-def test_a_process_for_each_core_against_the_plain_loop_with_two_threads(benchmark, precision, least):
-    """What two cores do a second: ours as the local engine runs it, the plain loop with a thread for each."""
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_process_for_each_core_against_the_plain_loop_with_two_threads(benchmark, precision):
+    """What two cores do a second: ours as the local engine runs it, the plain loop with a thread for each.
+
+    The plain loop in two processes tells the two parts of it. Other work on the machine makes threads wait
+    for each other, and this ratio greater: the numbers that count are those of a quiet machine.
+    """
+    ways = {
+        "plain, 2 threads": ("plain", 1, 2),
+        "plain, 2 processes": ("plain", 2, 1),
+        "ours, 2 processes": (precision, 2, 1),
+    }
     found = []
     for k in range(3):
-        order = [("plain", 1, 2), (precision, 2, 1)]
-        rates = {kind: together(kind, *how) for kind, *how in (order if k % 2 else order[::-1])}
-        found.append((rates[precision] / rates["plain"], rates))
-    speed = statistics.median(r for r, _ in found)
-    benchmark.extra_info |= {"ratio": speed, "images_per_second": [rates for _, rates in found]}
+        names = list(ways) if k % 2 else list(ways)[::-1]
+        found.append({name: together(*ways[name]) for name in names})
+    parts = {
+        name: statistics.median(rates["ours, 2 processes"] / rates[name] for rates in found)
+        for name in ("plain, 2 threads", "plain, 2 processes")
+    }
+    benchmark.extra_info |= {"ratios": parts, "images_per_second": found}
     benchmark.pedantic(lambda: None, rounds=1)
-    print(f"\n{benchmark.name}: {speed:.2f} times {found}")
-    assert speed > least
+    print(f"\n{benchmark.name}: {parts} {found}")
+    assert parts["plain, 2 threads"] > 1.2
 
 
 # ----------------------------------------------------------------------------------------------------- GPU
