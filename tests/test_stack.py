@@ -36,7 +36,7 @@ def images():
 def members(network):
     """Makes three members: a dense one, one with a mask, and one that rewires; each drawn anew."""
 
-    def made(after_epoch=stack._ignore):
+    def made(after_epoch=None):
         found = []
         for seed, density, rewire in ((0, 1.0, None), (1, 0.3, None), (2, 0.2, RIGL)):
             torch.manual_seed(seed)
@@ -258,7 +258,7 @@ def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, ima
     make = [lambda i=i: members()[i] for i in range(3)]
     found = list(training.in_stacks(make, images, recipe))
     assert sizes == [3]
-    assert all(same_bits(a.model, made.model) for a, (made, _) in zip(expected, found, strict=True))
+    assert all(same_bits(a.model, made.model) for a, (made, _, _) in zip(expected, found, strict=True))
 
 
 def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, monkeypatch):
@@ -271,7 +271,7 @@ def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, m
 
     monkeypatch.setattr(training, "_attempt", attempt)
     make = [lambda i=i: members()[i] for i in range(3)]
-    found = [result for _, result in training.in_stacks(make, images, recipe)]
+    found = [result for _, result, _ in training.in_stacks(make, images, recipe)]
     assert str(found[1]) == "the device ran out of memory"
     assert [isinstance(r, StepFailed) for r in found] == [False, True, False]
     assert tried == [(0, 3, True), (0, 1, True), (1, 1, True), (1, 1, False), (2, 1, False)]

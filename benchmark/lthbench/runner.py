@@ -163,15 +163,14 @@ class Runner:
                 if epoch in wanted:
                     self._publish_weights(wanted[epoch], model, started)
 
-            model = self.network(step.start)
-            passed(step.first_epoch, model)
-            mask = self.mask(step.mask) if step.mask else None
-            return Member(model, step.seed, mask, step.rewire, passed)
+            made = self._member(step, passed)
+            passed(step.first_epoch, made.model)
+            return made
 
         failed: dict[str, str] = {}
         makers = [partial(member, step) for step in steps]
         trained = in_stacks(makers, self._training_images(first), first.recipe, first.first_epoch)
-        for step, (made, result) in zip(steps, trained, strict=True):
+        for step, (made, result, seconds) in zip(steps, trained, strict=True):
             if isinstance(result, StepFailed):
                 failed[step.key] = str(result)
                 continue
@@ -180,20 +179,25 @@ class Runner:
             if step.rewire is not None and result.mask is not None:
                 files = {MASK: masks.packed(result.mask)}
                 facts |= masks.counted(result.mask)
-            self._publish_weights(step, made.model, started, files, losses=result.losses, **facts)
+            began = time.time() - seconds
+            self._publish_weights(step, made.model, began, files, losses=result.losses, **facts)
         return failed
+
+    def _member(self, step: Train, passed: Callable[[int, nn.Module], None] | None = None) -> Member:
+        mask = self.mask(step.mask) if step.mask else None
+        return Member(self.network(step.start), step.seed, mask, step.rewire, passed)
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
         started, whole = time.time(), step.train
-        mask = self.mask(whole.mask) if whole.mask else None
-        member = Member(self.network(whole.start), whole.seed, mask)
-        if step.epoch > whole.first_epoch:
-            images = self._training_images(whole)
-            for _, result in in_stacks([lambda: member], images, whole.recipe, whole.first_epoch, step.epoch):
-                if isinstance(result, StepFailed):
-                    raise result
-        self._publish_weights(step, member.model, started)
+        if step.epoch == whole.first_epoch:
+            self._publish_weights(step, self.network(whole.start), started)
+            return
+        make, images = partial(self._member, whole), self._training_images(whole)
+        for made, result, _ in in_stacks([make], images, whole.recipe, whole.first_epoch, step.epoch):
+            if isinstance(result, StepFailed):
+                raise result
+            self._publish_weights(step, made.model, started)
 
     def _prune(self, step: Prune) -> None:
         started = time.time()

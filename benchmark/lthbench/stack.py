@@ -32,10 +32,6 @@ LANES = 8
 Backward = Callable[[torch.Tensor, torch.Tensor], None]
 
 
-def _ignore(epoch: int, model: nn.Module) -> None:
-    """Do nothing after an epoch."""
-
-
 @dataclass(frozen=True)
 class Member:
     """A network to train in place, and what is its own; ``after_epoch`` is as for ``train.train``."""
@@ -44,7 +40,7 @@ class Member:
     seed: int
     mask: Mask | None = None
     rewire: Rewire | None = None
-    after_epoch: Callable[[int, nn.Module], None] = _ignore
+    after_epoch: Callable[[int, nn.Module], None] | None = None
 
 
 class Net:
@@ -219,10 +215,10 @@ def train_together(
 def _end_epoch(net: Net, loss: float, epoch: int) -> None:
     if net.failure is None:
         net.losses.append(loss)
-        if math.isfinite(loss):
-            net.member.after_epoch(epoch + 1, net.model)
-        else:
+        if not math.isfinite(loss):
             net.failure = diverged(loss, epoch)
+        elif net.member.after_epoch is not None:
+            net.member.after_epoch(epoch + 1, net.model)
 
 
 class _Step:

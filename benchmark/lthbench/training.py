@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -20,6 +21,7 @@ from lthbench.train import Trained, train
 SHARE, MARGIN = 0.8, 1.5
 
 Result = Trained | StepFailed
+_NO_ROOM = StepFailed("the device ran out of memory")
 
 
 def in_stacks(
@@ -28,11 +30,12 @@ def in_stacks(
     recipe: Recipe,
     first_epoch: int = 0,
     last_epoch: int | None = None,
-) -> Iterator[tuple[Member, Result]]:
-    """Make members and train them, together as far as there is room. Yields each with its result, in order.
+) -> Iterator[tuple[Member, Result, float]]:
+    """Make members and train them, together as far as there is room.
 
-    A stack that runs out of memory is halved and begins again; a network that does so alone fails. Images
-    that are decoded as they are needed are not worth a stack: networks take turns.
+    Yields each with its result and its share of the seconds, in order. A stack that runs out of memory is
+    halved and begins again; a network that does so alone fails. Images that are decoded as they are needed
+    are not worth a stack: networks take turns.
     """
     waiting, size, replayed = list(make), len(make), True
     if isinstance(images.pixels, Stream):
@@ -40,6 +43,7 @@ def in_stacks(
     elif size > 1:
         size = min(size, fits(make[0], images, recipe))
     while waiting:
+        started = time.monotonic()
         members = [one() for one in waiting[:size]]
         results = _attempt(members, images, recipe, first_epoch, last_epoch, replayed)
         _tidy(next(members[0].model.parameters()).device)
@@ -48,7 +52,9 @@ def in_stacks(
         elif not results and replayed:
             replayed = False  # a captured step needs memory of its own
         else:
-            yield from zip(members, results or [StepFailed("the device ran out of memory")], strict=True)
+            seconds = (time.monotonic() - started) / len(members)
+            for member, result in zip(members, results or [_NO_ROOM], strict=True):
+                yield member, result, seconds
             waiting = waiting[size:]
 
 
