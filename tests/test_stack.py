@@ -1,5 +1,6 @@
 """Networks trained as one are what each is alone; engines form stacks, and lose nothing of a run."""
 
+import contextlib
 import dataclasses
 import io
 import warnings
@@ -133,6 +134,34 @@ def test_as_one_batched_model_they_learn_the_same_in_single_precision(members, i
         assert abs(right[0] - right[1]) <= 0.02
         for name, keep in (b.mask or {}).items():
             assert not dict(b.model.named_parameters())[name][~keep].any()
+
+
+def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, images, recipe, monkeypatch):
+    """Streams are stood in for, so that a CPU does what a GPU would be told to do."""
+    log = []
+
+    class Stream:
+        def __init__(self, device=None):
+            self.name = f"lane {len(log)}" if device is not None else "here"
+            log.append(f"made {self.name}")
+
+        def wait_stream(self, other):
+            log.append((self.name, other.name))
+
+    here = Stream()
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: here)
+    monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext(log.append(lane.name)))
+    monkeypatch.setattr(stack, "LANES", 2)
+    one, other = members(), members()
+    alone(one, images, recipe)
+    stack.train_together(other, images, recipe, way="lanes")
+    assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
+    assert log[:9] == [
+        *("made here", "made lane 1", "made lane 2"),
+        *(("lane 1", "here"), "lane 1", ("lane 2", "here"), "lane 2"),
+        *(("here", "lane 1"), ("here", "lane 2")),
+    ]
 
 
 def test_a_part_of_a_training_is_that_part(members, images, recipe):

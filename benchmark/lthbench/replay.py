@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -67,26 +68,23 @@ class Forward:
     """
 
     def __init__(self, model: nn.Module, capture: Callable[[Work], Work]):
-        self._model = model
-        self._given: torch.Tensor | None = None
-        self._made: torch.Tensor | None = None
-        self._run = Replayed(self._pass, capture)
-
-    def _pass(self) -> None:
-        found = self._model(self._given)
-        if self._made is None:
-            self._made = torch.empty_like(found)
-        self._made.copy_(found)
+        self._model, self._capture = model, capture
+        self._fixed: tuple[torch.Tensor, torch.Tensor, Replayed] | None = None
 
     @torch.no_grad()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """The network's output for a batch."""
-        if self._given is None:
-            self._given = torch.empty_like(batch)
-        if batch.shape != self._given.shape:
+        if self._fixed is None or batch.shape != self._fixed[0].shape:
             found: torch.Tensor = self._model(batch)
+            if self._fixed is None:
+                given, made = torch.empty_like(batch), torch.empty_like(found)
+                self._fixed = given, made, Replayed(partial(_pass, self._model, given, made), self._capture)
             return found
-        self._given.copy_(batch)
-        self._run()
-        assert self._made is not None
-        return self._made.clone()
+        given, made, run = self._fixed
+        given.copy_(batch)
+        run()
+        return made.clone()
+
+
+def _pass(model: nn.Module, given: torch.Tensor, made: torch.Tensor) -> None:
+    made.copy_(model(given))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -68,7 +69,8 @@ class Net:
                 parameter.grad = torch.empty_like(parameter)
         places = [(p.grad, g) for p, g in pairs if p.grad is not None]
         same = [pair for pair in places if pair[0].stride() == pair[1].stride()]
-        torch._foreach_copy_([place for place, _ in same], [g for _, g in same])
+        if same:
+            torch._foreach_copy_([place for place, _ in same], [g for _, g in same])
         for place, gradient in places:
             if place.stride() != gradient.stride():  # with one such, none would share a kernel
                 place.copy_(gradient)
@@ -79,8 +81,8 @@ class Net:
 
     def move(self) -> None:
         """One step of the optimiser. Pruned weights get no gradient: they and their momentum stay zero."""
-        if self.held:
-            pulls = [(w.grad, keep) for w, keep in self.held if w.grad is not None]
+        pulls = [(w.grad, keep) for w, keep in self.held if w.grad is not None]
+        if pulls:
             torch._foreach_mul_([pull for pull, _ in pulls], [keep for _, keep in pulls])
         self.optimizer.step()
 
@@ -241,7 +243,8 @@ class _Step:
                 net.optimizer.param_groups[0]["lr"] = self.rate
         self.backward = WAYS[way](nets, recipe.precision, self.losses)
         self.shapes: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Replayed]] = {}
-        self.moves = Replayed(self._move, capture) if capture else None
+        # What is captured must not refer back to this step: a cycle would keep a GPU's memory.
+        self.moves = Replayed(partial(_move, nets), capture) if capture else None
 
     def __call__(self, batch: torch.Tensor, target: torch.Tensor, rate: float, step: int) -> torch.Tensor:
         """The losses ``[k]``; they are overwritten at the next step."""
@@ -268,12 +271,13 @@ class _Step:
             return
         if batch.shape not in self.shapes:
             x, y = torch.empty_like(batch), torch.empty_like(target)
-            self.shapes[batch.shape] = x, y, Replayed(lambda: self.backward(x, y), self.capture)
+            self.shapes[batch.shape] = x, y, Replayed(partial(self.backward, x, y), self.capture)
         x, y, run = self.shapes[batch.shape]
         x.copy_(batch)
         y.copy_(target)
         run()
 
-    def _move(self) -> None:
-        for net in self.nets:
-            net.move()
+
+def _move(nets: Sequence[Net]) -> None:
+    for net in nets:
+        net.move()

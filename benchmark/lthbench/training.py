@@ -82,7 +82,7 @@ def _attempt(
 
 
 def _tidy(device: torch.device) -> None:
-    """Give a GPU's memory back: what was captured refers to itself, and would wait for the collector."""
+    """Give a GPU's memory back, also what only the collector finds."""
     if device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ everything at tiny sizes on a CPU: a test of the script, of no worth as a measur
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import subprocess
@@ -87,6 +88,7 @@ def peak(device: str) -> Iterator[dict[str, int]]:
     """The bytes that torch had of the device at most; 0 on a CPU."""
     found = {"bytes": 0}
     if device == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     yield found
