@@ -74,4 +74,5 @@ def test_the_script_runs_from_a_checkout(tmp_path):
     for rows in found["training"].values():
         assert all(r["images_per_second"] > 0 for r in rows.values())
     assert found["paper"]["float32"]["hours"] > 0
+    assert 0 < found["reached"]["float32"]["share_of_the_matrix_product"] < 1
     assert found["ceilings"]["copy_bytes_per_second"] > 0

@@ -291,6 +291,29 @@ def projected(found: dict[str, Any], budget: str) -> dict[str, Any]:
     return made
 
 
+def reached(found: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
+    """How far each precision's best stack is: from the goals, and from the matrix product's rate."""
+    forward = 2.0 * registry.get(Architecture, sizes.network.architecture).count(sizes.network).macs
+    made: dict[str, Any] = {}
+    for precision, rows in found["training"].items():
+        measured = {n: r for n, r in rows.items() if "images_per_second" in r}
+        best = measured[found["paper"][precision]["stack"]]
+        flop_share = 3.0 * forward * best["images_per_second"] / found["ceilings"]["bfloat16_flop_per_second"]
+        made[precision] = {
+            "grid_hours": found["paper"][precision]["hours"],
+            "grid_hours_goal": 12.0,
+            "best_over_step_by_step": best["over_step_by_step"],
+            "best_over_one_in_this_program": best.get("over_one_in_this_program"),
+            "stack_of_32_goal": 8.0,
+            "share_of_the_matrix_product": flop_share,
+            "peak_share_of_memory": {
+                n: r["peak_bytes"] / found["facts"].get("device_bytes", float("inf"))
+                for n, r in measured.items()
+            },
+        }
+    return made
+
+
 # ------------------------------------------------------------------------------------------------- program
 
 
@@ -357,6 +380,7 @@ def main() -> int:
         ("training", lambda: training(sizes, left)),
         ("paper", lambda: projected(found, "paper")),
         ("standard", lambda: projected(found, "standard")),
+        ("reached", lambda: reached(found, sizes)),
         ("checks", lambda: {"skipped": "dry"} if given.dry else checks(max(left(), 60.0))),
     ):
         found[stage] = attempt(work, left)
@@ -366,7 +390,7 @@ def main() -> int:
             path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if path is not None:
         print(path)
-    stages = ("ceilings", "evaluation", "training", "paper", "standard")
+    stages = ("ceilings", "evaluation", "training", "paper", "standard", "reached")
     return int(any("skipped" in found[s] for s in stages) or found["checks"].get("rc", 0) != 0)
 
 
