@@ -27,7 +27,7 @@ LAYERS = [
     ["maps"],
     ["channels", "crops", "replay", "rewire", "sizes"],
     ["train", "plan"],
-    ["costs", "feed"],
+    ["costs", "feed", "inference"],
     ["stack"],
     ["training"],
     ["attacks", "corrupted", "curvature", "imputer"],

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lthbench import plan, predict, registry, replay, stack, task, train
+from lthbench import inference, plan, predict, registry, stack, task, train
 from lthbench.corrupted import batches
 from lthbench.costs import flops, forward_flops
 from lthbench.kinds import Architecture, Images
@@ -218,11 +218,11 @@ def evaluation(sizes: Sizes) -> dict[str, float]:
             for _ in range(0, sizes.evaluated, 250):
                 model(batch)
 
-    run = replay.Forward(model, replay.graphs(device)) if sizes.device == "cuda" else model
+    run, folded = predict.fast(model), inference.folded(model)
     found = {}
     for name, work in (
         ("as scored", lambda: predict._forward(run, batches(given), device)),
-        ("as scored, launched kernel by kernel", lambda: predict._forward(model, batches(given), device)),
+        ("as scored, launched kernel by kernel", lambda: predict._forward(folded, batches(given), device)),
         ("bare forward", bare),
     ):
         seconds = []
