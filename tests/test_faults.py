@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 REQUEST = ("--methods", "imp,omp", "--seeds", "2")
+#: Networks trained one by one, or four as one.
+STACKED = pytest.mark.parametrize("more", [(), ("--stack", "4")], ids=["apart", "stacked"])
 
 
 def launch(
@@ -155,8 +157,9 @@ def test_a_run_killed_two_dozen_times_ends_with_the_same_table(tmp_path, tiny_ta
         print(f"\n{len(killed)} kills: {', '.join(killed)}")
 
 
-def test_two_runs_at_once_on_one_store_end_with_the_same_table(tmp_path, tiny_task, expected):
-    both = [launch(tmp_path, tiny_task, report=name, workers=1) for name in ("one", "two")]
+@STACKED
+def test_two_runs_at_once_on_one_store_end_with_the_same_table(tmp_path, tiny_task, expected, more):
+    both = [launch(tmp_path, tiny_task, *more, report=name, workers=1) for name in ("one", "two")]
     for process in both:
         code, said = finished(process)
         assert code == 0, said
@@ -176,8 +179,9 @@ def test_a_run_that_is_told_to_terminate_finishes_its_steps_like_an_interrupted_
     assert wait_until(lambda: not session(process.pid), 10)
 
 
-def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, expected):
-    process = launch(tmp_path, tiny_task)
+@STACKED
+def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, expected, more):
+    process = launch(tmp_path, tiny_task, *more)
     assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
     code, said = finished(process)
@@ -194,8 +198,9 @@ def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, e
     assert (tmp_path / "report" / "scores.csv").read_bytes() == expected
 
 
-def test_a_run_outlives_the_death_of_a_worker(tmp_path, tiny_task, expected):
-    process = launch(tmp_path, tiny_task)
+@STACKED
+def test_a_run_outlives_the_death_of_a_worker(tmp_path, tiny_task, expected, more):
+    process = launch(tmp_path, tiny_task, *more)
     assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
     victim = workers_of(process.pid)[0]
     os.kill(victim, signal.SIGKILL)

@@ -75,17 +75,21 @@ def run(
     concepts: str | None = None,
     engine: str = "local",
     address: str | None = None,
+    stack: int = 0,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
     What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
     ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
-    ray runs on the Ray cluster at ``address``, or on one of this machine. Raises BadInput for what cannot be
+    ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
+    alike are trained as one (0: as many as pay on the device, 1: none). Raises BadInput for what cannot be
     used, before anything is written.
     """
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
-    outcome = execute(asked, data, store, device, workers, progress, engine=engine, address=address)
+    outcome = execute(
+        asked, data, store, device, workers, progress, engine=engine, address=address, stack=stack
+    )
     if report is not None:
         from lthbench.report import write
 
@@ -207,13 +211,14 @@ def execute(
     engine: str = "local",
     address: str | None = None,
     brought: Brought | None = None,
+    stack: int = 0,
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
 
-    Networks made elsewhere are ``brought``.
+    Networks made elsewhere are ``brought``. ``stack`` is as for ``run``.
     """
     check_device(device)
-    check_engine(engine, address)
+    check_engine(engine, address, stack)
     if workers < 0:
         raise BadInput(f"workers: must not be negative, got {workers}.")
     places = checked_folders(folder)
@@ -226,7 +231,7 @@ def execute(
     if todo:
         check_data(todo, places)
         room(store, footprint(todo), "this run")
-        with _connected(engine, address, workers, device) as runs:
+        with _connected(engine, address, workers, device, stack) as runs:
             store.open()
             if brought:
                 brought.publish(store)
@@ -250,18 +255,24 @@ def execute(
     return Outcome(table.build(made, store, failures), facts, failures)
 
 
-def check_engine(engine: str, address: str | None) -> None:
-    """Raise BadInput for an engine that there is not, or is not installed. Imports none."""
+def check_engine(engine: str, address: str | None, stack: int = 0) -> None:
+    """Raise BadInput for an engine that there is not, is not installed, or builds no stacks. Imports none."""
+    if stack < 0:
+        raise BadInput(f"stack: must not be negative, got {stack}. 0 is as many as pay, 1 is none.")
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if engine != "ray" and address is not None:
         raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
+    if engine == "ray" and stack > 1:
+        raise BadInput(f"--stack {stack}: engine ray trains one network in a task. Valid there: 0, 1")
     if engine == "ray" and importlib.util.find_spec("ray") is None:
         raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
 
 
 @contextmanager
-def _connected(engine: str, address: str | None, workers: int, device: str) -> Iterator[Local | OnRay]:
+def _connected(
+    engine: str, address: str | None, workers: int, device: str, stack: int
+) -> Iterator[Local | OnRay]:
     """What runs steps: on this machine, or on a cluster, which is left when it has done so."""
     if engine == "ray":
         from lthbench.engines.ray import connected
@@ -270,7 +281,7 @@ def _connected(engine: str, address: str | None, workers: int, device: str) -> I
             yield cluster
     else:
         found = resolve(device)
-        yield Local(1 if found != "cpu" and workers else workers, found)
+        yield Local(1 if found != "cpu" and workers else workers, found, stack)
 
 
 def missing(made: Plan, store: Store) -> list[Step]:

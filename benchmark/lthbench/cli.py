@@ -72,7 +72,7 @@ def run(
 
     asked = _ask(options)
     check_rule(rule)
-    api.check_engine(engine, address)
+    api.check_engine(engine, address, options["stack"])
     if not no_report:
         check_folder("--report", folder)
     if download:
@@ -94,6 +94,7 @@ def run(
             announce,
             engine,
             address,
+            stack=options["stack"],
         )
     except Interrupted:
         click.echo(
@@ -121,7 +122,12 @@ def show_plan(as_json: bool, **options: Any) -> None:
     places = api.checked_folders(options["data"])
     workers = api.default_workers() if options["workers"] is None else options["workers"]
     account = costed(
-        plan(asked, places, data_needed=False), options["store"], places, workers, options["device"]
+        plan(asked, places, data_needed=False),
+        options["store"],
+        places,
+        workers,
+        options["device"],
+        options["stack"],
     )
     account["command"] += _places_given()
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
@@ -130,7 +136,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
 def _places_given() -> str:
     """The options of this command that say where and not what, as they were typed."""
     context = click.get_current_context()
-    names = ("data", "store", "device", "workers")
+    names = ("data", "store", "device", "workers", "stack")
     given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
     return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in given)
 
@@ -155,6 +161,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         ),
         "",
         f"time    {account['time']} on {account['device']} with {account['workers']} workers"
+        + (f", up to {account['stack']} networks trained as one" if account["stack"] > 1 else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]

@@ -84,7 +84,8 @@ def at_once(device: torch.device, height: int, width: int) -> int:
 
 def as_pixels(batch: np.ndarray, device: torch.device) -> torch.Tensor:
     """A batch of uint8 as float32 in [0, 1], channels last, on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(device, torch.float32).div_(255.0)
+    # First to the device, then to floats: a quarter of the bytes travel.
+    tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(device).to(torch.float32).div_(255.0)
     return tensor.contiguous(memory_format=torch.channels_last)
 
 

@@ -27,24 +27,37 @@ def shifted(
 
     ``pixels`` are padded images ``[N, H, W, C]`` on any device, or a stream; ``batches`` number them.
     """
-    padding, count = recipe.crop_padding, sum(map(len, batches))
+    padding = recipe.crop_padding
     size = pixels.size if isinstance(pixels, Stream) else pixels.shape[1] - 2 * padding
-    corners = torch.randint(0, 2 * padding + 1, (2, count), generator=draw)
-    flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
-    across = torch.arange(size)
+    places = shifts(sum(map(len, batches)), recipe, draw)
     start = 0
     for chosen in batches:
-        top, left = corners[:, start : start + len(chosen)]
-        flip = flips[start : start + len(chosen), None]
+        place = places[:, start : start + len(chosen)]
         start += len(chosen)
-        rows = (top[:, None] + across)[:, :, None]
-        columns = (left[:, None] + torch.where(flip, across.flip(0), across))[:, None, :]
         if isinstance(pixels, Stream):
             decoded = pad(torch.from_numpy(pixels[chosen.numpy()]), padding)
-            yield decoded[torch.arange(len(chosen))[:, None, None], rows, columns]
+            yield cut(decoded, torch.arange(len(chosen)), place, size)
         else:
-            device = pixels.device
-            yield pixels[chosen.to(device)[:, None, None], rows.to(device), columns.to(device)]
+            yield cut(pixels, chosen.to(pixels.device), place.to(pixels.device), size)
+
+
+def shifts(count: int, recipe: Recipe, draw: torch.Generator) -> torch.Tensor:
+    """Where so many crops are taken: int64 ``[3, count]``, their top, left, and 1 where flipped."""
+    corners = torch.randint(0, 2 * recipe.crop_padding + 1, (2, count), generator=draw)
+    flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
+    return torch.cat((corners, flips[None].to(corners.dtype)))
+
+
+def cut(pixels: torch.Tensor, chosen: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
+    """Crops ``[..., size, size, C]`` of images ``[N, H, W, C]``, all on one device.
+
+    ``chosen`` ``[...]`` numbers the images, ``places`` ``[3, ...]`` are as from ``shifts``.
+    """
+    top, left, flip = places[..., None]
+    across = torch.arange(size, device=pixels.device)
+    rows = (top + across)[..., :, None]
+    columns = (left + torch.where(flip > 0, across.flip(0), across))[..., None, :]
+    return pixels[chosen[..., None, None], rows, columns]
 
 
 def resized(

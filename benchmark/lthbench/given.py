@@ -20,8 +20,9 @@ from lthbench import task as tasks
 from lthbench.checkpoints import Checkpoint
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Method
+from lthbench.machine import environment
 from lthbench.naming import Part
-from lthbench.runner import MASK, WEIGHTS, environment
+from lthbench.runner import MASK, WEIGHTS
 from lthbench.spec import Given, Network, Weights, round_density
 from lthbench.store import Store
 

@@ -13,6 +13,7 @@ import lthbench
 from lthbench import banked, present
 from lthbench.costs import costs
 from lthbench.engines.jobs import Job
+from lthbench.engines.local import Local
 from lthbench.estimate import Estimate, duration, estimate, seconds
 from lthbench.plan import Plan
 from lthbench.spec import Explain, Measure, Predict, Prune, Step, Train, mask_keeper
@@ -223,7 +224,12 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
 
 
 def costed(
-    plan: Plan, store_folder: Path | str, places: tuple[Path, ...], workers: int, device: str
+    plan: Plan,
+    store_folder: Path | str,
+    places: tuple[Path, ...],
+    workers: int,
+    device: str,
+    stack: int = 0,
 ) -> dict[str, Any]:
     """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
     store = Store(store_folder)
@@ -248,6 +254,7 @@ def costed(
         "chain": f"{_chain(plan)}",
         "learned": guess.learned,
         "workers": workers,
+        "stack": Local(workers, kind, stack).together,
         "device": device,
         "data": {source.name: dict(banked.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),

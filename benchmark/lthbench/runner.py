@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-import lthbench
 from lthbench import channels, data, maps, masks, registry, saliency
 from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
 from lthbench.kinds import Architecture, Criterion, Images, Metric
+from lthbench.machine import environment
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
 from lthbench.spec import (
@@ -39,21 +38,28 @@ from lthbench.spec import (
     Weights,
     mask_keeper,
     network_of,
+    trains_alike,
 )
+from lthbench.stack import Member
 from lthbench.store import DRAWS, Store
-from lthbench.train import generator, train
+from lthbench.train import generator
+from lthbench.training import in_stacks
 
 #: The files that hold a network's weights, and a mask, one bit for each weight.
 WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
 
 
 class Runner:
-    """Does steps on one device, reading and publishing through a store."""
+    """Does steps on one device, reading and publishing through a store.
 
-    def __init__(self, store: Store, places: tuple[Path, ...], device: str = "cpu"):
+    Up to ``stack`` trainings that are alike and ready, among steps given at once, are done together.
+    """
+
+    def __init__(self, store: Store, places: tuple[Path, ...], device: str = "cpu", stack: int = 1):
         self.store = store
         self.places = places
         self.device = torch.device(device)
+        self.stack = stack
 
     def do(
         self,
@@ -74,34 +80,45 @@ class Runner:
                 break
             if any(n.key in failed for n in step.needs()):
                 failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
-            elif not self.store.has(step):
-                passing = [r for r in steps if isinstance(r, Rewind) and r.train.key == step.key]
-                started = time.time()
-                if self.device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats(self.device)
-                try:
-                    self._do(step, passing)
-                except (Damaged, Unwritable):
-                    raise
-                except LthbenchError as error:
-                    failed[step.key] = str(error)
-                except torch.cuda.OutOfMemoryError:
-                    failed[step.key] = "the device ran out of memory"
-                except Exception as error:
-                    if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
-                        raise
-                    failed[step.key] = f"{type(error).__name__}: {error}"
-                self._log(step, started, failed.get(step.key, ""))
+            elif step.key not in failed and not self.store.has(step):
+                failed |= self._attempt(step, steps, failed)
             stepped(step)
         return {step.key: failed[step.key] for step in steps if step.key in failed}
 
-    def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
+    def _attempt(self, step: Step, among: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
+        """Do a step, and with a training those like it. Returns why some failed, by key."""
+        together = self._together(step, among, failed) if isinstance(step, Train) else []
+        found: dict[str, str] = {}
+        started, reason = time.time(), ""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        try:
+            if together:
+                found = self._train(together, among)
+            else:
+                self._do(step)
+        except (Damaged, Unwritable):
+            raise
+        except LthbenchError as error:
+            reason = str(error)
+        except torch.OutOfMemoryError:
+            reason = "the device ran out of memory"
+        except Exception as error:
+            if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
+                raise
+            reason = f"{type(error).__name__}: {error}"
+        tried: Sequence[Step] = together or [step]
+        if reason:
+            found |= {s.key: reason for s in tried if not self.store.has(s)}
+        for one in tried:
+            self._log(one, started, found.get(one.key, ""), len(tried))
+        return found
+
+    def _do(self, step: Step) -> None:
         if isinstance(step, Init):
             self._publish_weights(step, self._built(step), time.time())
         elif isinstance(step, Given):
             raise StepFailed("a network made elsewhere is no longer in the store: score it again")
-        elif isinstance(step, Train):
-            self._train(step, passing)
         elif isinstance(step, Rewind):
             self._rewind(step)
         elif isinstance(step, Prune):
@@ -122,45 +139,65 @@ class Runner:
             torch.manual_seed(generator("init", step.seed).initial_seed())
             return architecture.build(step.network)
 
-    def _train(self, step: Train, passing: Sequence[Rewind]) -> None:
-        started = time.time()
-        model = self.network(step.start)
-        wanted = {r.epoch: r for r in passing}
-        if step.first_epoch in wanted:
-            self._publish_weights(wanted[step.first_epoch], model, started)
+    def _together(self, step: Train, among: Sequence[Step], failed: Mapping[str, str]) -> list[Train]:
+        """The training, and those among the steps that are like it and could begin now, up to the stack."""
+        alike = [s for s in among if isinstance(s, Train) and s.key != step.key and self.stack > 1]
+        ready = [
+            s
+            for s in alike
+            if trains_alike(s) == trains_alike(step)
+            and s.key not in failed
+            and not self.store.has(s)
+            and all(self.store.has(n) for n in s.needs())
+        ]
+        return [step, *ready][: self.stack]
 
-        def after(epoch: int, model: nn.Module) -> None:
-            if epoch in wanted:
-                self._publish_weights(wanted[epoch], model, started)
+    def _train(self, steps: Sequence[Train], among: Sequence[Step]) -> dict[str, str]:
+        """Train what is alike, and publish the weights that it passes through. Returns why some failed."""
+        started, first = time.time(), steps[0]
 
+        def member(step: Train) -> Member:
+            wanted = {r.epoch: r for r in among if isinstance(r, Rewind) and r.train.key == step.key}
+
+            def passed(epoch: int, model: nn.Module) -> None:
+                if epoch in wanted:
+                    self._publish_weights(wanted[epoch], model, started)
+
+            made = self._member(step, passed)
+            passed(step.first_epoch, made.model)
+            return made
+
+        failed: dict[str, str] = {}
+        makers = [partial(member, step) for step in steps]
+        trained = in_stacks(makers, self._training_images(first), first.recipe, first.first_epoch)
+        for step, (made, result, seconds) in zip(steps, trained, strict=True):
+            if isinstance(result, StepFailed):
+                failed[step.key] = str(result)
+                continue
+            files: dict[str, bytes] = {}
+            facts: dict[str, Any] = {"stack": len(steps)} if len(steps) > 1 else {}
+            if step.rewire is not None and result.mask is not None:
+                files = {MASK: masks.packed(result.mask)}
+                facts |= masks.counted(result.mask)
+            began = time.time() - seconds
+            self._publish_weights(step, made.model, began, files, losses=result.losses, **facts)
+        return failed
+
+    def _member(self, step: Train, passed: Callable[[int, nn.Module], None] | None = None) -> Member:
         mask = self.mask(step.mask) if step.mask else None
-        images = self._training_images(step)
-        trained = train(
-            model,
-            images,
-            step.recipe,
-            step.seed,
-            mask,
-            step.first_epoch,
-            after_epoch=after,
-            rewire=step.rewire,
-        )
-        files: dict[str, bytes] = {}
-        facts: dict[str, Any] = {}
-        if step.rewire is not None and trained.mask is not None:
-            files, facts = {MASK: masks.packed(trained.mask)}, masks.counted(trained.mask)
-        self._publish_weights(step, model, started, files, losses=trained.losses, **facts)
+        return Member(self.network(step.start), step.seed, mask, step.rewire, passed)
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
-        started = time.time()
-        whole = step.train
-        model = self.network(whole.start)
-        if step.epoch > whole.first_epoch:
-            mask = self.mask(whole.mask) if whole.mask else None
-            images = self._training_images(whole)
-            train(model, images, whole.recipe, whole.seed, mask, whole.first_epoch, step.epoch)
-        self._publish_weights(step, model, started)
+        started, whole = time.time(), step.train
+        if step.epoch == whole.first_epoch:
+            self._publish_weights(step, self.network(whole.start), started)
+            return
+        make, images = partial(self._member, whole), self._training_images(whole)
+        for made, result, _ in in_stacks([make], images, whole.recipe, whole.first_epoch, step.epoch):
+            if isinstance(result, StepFailed):
+                raise result
+            self._publish_weights(step, made.model, started)
 
     def _prune(self, step: Prune) -> None:
         started = time.time()
@@ -308,12 +345,13 @@ class Runner:
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
         return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
 
-    def _log(self, step: Step, started: float, failure: str) -> None:
+    def _log(self, step: Step, started: float, failure: str, together: int = 1) -> None:
+        """A line in the event log; of steps done ``together``, each has its share of time and memory."""
         event = {
             "key": step.key,
             "step": type(step).__name__,
             "start": started,
-            "seconds": time.time() - started,
+            "seconds": (time.time() - started) / together,
             "flops": flops(step),
             "device": self.device.type,
             "pid": os.getpid(),
@@ -322,34 +360,13 @@ class Runner:
         }
         if isinstance(step, Train | Predict):
             event["architecture"] = network_of(step).architecture
+        if together > 1:
+            event["stack"] = together
         if self.device.type == "cuda":
-            event["memory"] = torch.cuda.max_memory_reserved(self.device)
+            event["memory"] = torch.cuda.max_memory_reserved(self.device) // together
             event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
             event["network"] = network_of(step).architecture
         self.store.log(event)
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """What a result may depend on beside its step: versions and the kind of device."""
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {
-        "lthbench": lthbench.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": sys.platform,
-        "device": f"{device.type}: {kind}",
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _number(value: float) -> float | None:

@@ -348,6 +348,11 @@ def network_of(step: Step) -> Network:
     return step.network
 
 
+def trains_alike(step: Train) -> tuple[Network, Recipe, Data, int]:
+    """What two trainings must have in common to be done together: see ``stack``."""
+    return network_of(step), step.recipe, step.data, step.first_epoch
+
+
 def mask_keeper(step: Weights) -> Prune | Train | Given | None:
     """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given.
 

@@ -24,6 +24,9 @@ from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
 from lthbench.stream import Stream, ahead
 
+#: Weights, each with its mask.
+Held = list[tuple[nn.Parameter, torch.Tensor]]
+
 
 class Trained(NamedTuple):
     """What a training leaves: its mean loss in each epoch it ran, and momentum and mask at the end."""
@@ -61,14 +64,8 @@ def train(
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
     model.train()
-    held = _hold(model, mask)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
+    held = hold(model, mask)
+    optimizer = sgd(model, recipe)
     pixels, labels = padded(images, recipe.crop_padding, device)
     steps = math.ceil(len(labels) / recipe.batch_size)
     rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire is not None else None
@@ -92,20 +89,43 @@ def train(
             total += loss.detach() * len(target)
         losses.append(float(total) / len(labels))
         if not math.isfinite(losses[-1]):
-            raise StepFailed(f"training diverged: the loss is {losses[-1]} in epoch {epoch + 1}")
+            raise diverged(losses[-1], epoch)
         if after_epoch is not None:
             after_epoch(epoch + 1, model)
+    return ended(model, losses, optimizer, held)
+
+
+def diverged(loss: float, epoch: int) -> StepFailed:
+    """The error for a mean loss of an epoch that is not finite."""
+    return StepFailed(f"training diverged: the loss is {loss} in epoch {epoch + 1}")
+
+
+def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.SGD, held: Held) -> Trained:
+    """What a training leaves."""
     names = {id(p): name for name, p in model.named_parameters()}
     momentum = {
         names[id(p)]: state["momentum_buffer"]
         for p, state in optimizer.state.items()
         if state.get("momentum_buffer") is not None
     }
-    ended = {names[id(w)]: keep.detach().cpu() > 0 for w, keep in held}
-    return Trained(losses, momentum, ended or None)
+    mask = {names[id(w)]: keep.detach().cpu() > 0 for w, keep in held}
+    return Trained(losses, momentum, mask or None)
 
 
-def _hold(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, torch.Tensor]]:
+def sgd(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
+    """The optimiser of a recipe; ``fused`` is one kernel for many weights, on a GPU."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=True if fused else None,
+    )
+
+
+def hold(model: nn.Module, mask: Mask | None) -> Held:
+    """Prune the weights; with each its mask, 1 where it is kept, on its device and in its type."""
     if mask is None:
         return []
     masks.apply(model, mask)

@@ -118,6 +118,11 @@ def _options() -> dict[str, Callable[..., Any]]:
             "type": click.IntRange(0, 256),
             "help": "Worker processes; one for each core by default.",
         },
+        "stack": {
+            "type": click.IntRange(0, 1024),
+            "default": 0,
+            "help": "Networks trained as one: 0 as many as pay (GPU 32, CPU 1), 1 none, N at most N.",
+        },
     }
     shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
     return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
@@ -130,7 +135,9 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Those of them that do not say which networks: for ``score``."""
-    kept = [o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds")]
+    kept = [
+        o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds", "stack")
+    ]
     return _with(command, kept)
 
 

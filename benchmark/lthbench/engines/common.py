@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
-from lthbench.engines.jobs import Job
+from lthbench.engines.jobs import Job, alike
 from lthbench.errors import LthbenchError
 from lthbench.spec import Step
 from lthbench.store import Store
@@ -60,6 +61,14 @@ class Queue:
         for entry in passed:
             heapq.heappush(self._ready, entry)
         return job
+
+    def like(self, job: Job, count: int, taken: Callable[[Job], bool]) -> list[Job]:
+        """Take up to so many more ready jobs that can be done together with one that was taken."""
+        fitting = (e for e in sorted(self._ready) if alike(job, e[-1]) and not taken(e[-1]))
+        found = list(islice(fitting, count))
+        self._ready = [e for e in self._ready if e not in found]
+        heapq.heapify(self._ready)
+        return [e[-1] for e in found]
 
     def give_back(self, job: Job) -> None:
         """Put back a job that was taken and not done."""

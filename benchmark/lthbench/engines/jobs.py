@@ -6,22 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lthbench.costs import flops
-from lthbench.spec import Explain, Measure, Predict, Rewind, Step, mask_keeper
+from lthbench.spec import Explain, Measure, Predict, Rewind, Step, Train, mask_keeper, trains_alike
 
 
 @dataclass
 class Job:
     """Steps that one worker does in a row: a training with its rewind points, or a network's whole scoring.
 
-    ``needs`` are the jobs that must be done first; ``height`` is the work in FLOPs on the longest way from
-    here to the end, by which jobs that are ready are ordered.
+    ``training`` is the one among them, if there is one. ``needs`` are the jobs that must be done first;
+    ``height`` is the work in FLOPs on the longest way from here to the end, by which jobs that are ready are
+    ordered.
     """
 
     name: str
     steps: list[Step] = field(default_factory=list)
+    training: Train | None = None
     needs: set[str] = field(default_factory=set)
     flops: float = 0.0
     height: float = 0.0
+
+
+def alike(job: Job, other: Job) -> bool:
+    """Whether two jobs are trainings that can be done together."""
+    if job.training is None or other.training is None:
+        return False
+    return trains_alike(job.training) == trains_alike(other.training)
 
 
 def group(steps: Sequence[Step]) -> dict[str, Job]:
@@ -40,6 +49,8 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
             name = step.key
         job = jobs.setdefault(name, Job(name))
         job.steps.append(step)
+        if isinstance(step, Train):
+            job.training = step
         job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else flops(step)
         owner[step.key] = name
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}

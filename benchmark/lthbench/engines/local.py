@@ -7,13 +7,14 @@ results independent of how many cores there are. Only keys and steps travel; the
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -43,12 +44,25 @@ if TYPE_CHECKING:
     from lthbench.runner import Runner
 
 
+#: How many networks are trained as one by default, where that pays; a GPU's memory may allow fewer.
+STACKS = {"cpu": 1, "cuda": 32}
+
+
 @dataclass(frozen=True)
 class Local:
-    """``workers`` processes on ``device`` (0: in this process, which is what tests and notebooks use)."""
+    """``workers`` processes on ``device`` (0: in this process, which is what tests and notebooks use).
+
+    Up to ``stack`` networks are trained as one (0: as many as pay on the device).
+    """
 
     workers: int
     device: str = "cpu"
+    stack: int = 0
+
+    @property
+    def together(self) -> int:
+        """How many networks are trained as one at most."""
+        return self.stack or STACKS[self.device.partition(":")[0]]
 
     def run(
         self,
@@ -67,28 +81,63 @@ class Local:
         """
         jobs = group(steps)
         if self.workers == 0:
-            return _in_process(jobs, store, places, self.device, done, stepped)
+            return _in_process(jobs, store, places, self, done, stepped)
         return _in_workers(jobs, store, places, self, done, stopping, stepped)
 
 
 def _in_process(
-    jobs: dict[str, Job], store: Store, places: tuple[Path, ...], device: str, done: Done, stepped: Stepped
+    jobs: dict[str, Job],
+    store: Store,
+    places: tuple[Path, ...],
+    engine: Local,
+    done: Done,
+    stepped: Stepped,
 ) -> dict[str, str]:
     from lthbench.runner import Runner
 
     failed: dict[str, str] = {}
-    with one_thread(device):
-        runner, leases = Runner(store, places, device), Leases(store)
+    with one_thread(engine.device):
+        runner, leases = Runner(store, places, engine.device, engine.together), Leases(store)
         queue = Queue(jobs)
         while (job := queue.next(leases.taken) or queue.next()) is not None:
             result = skipped(job.steps, failed)
+            together = [job]
             if not result:
-                with leases.held(job.name):
-                    result = runner.do(job.steps, known(job.steps, failed), stepped=stepped)
+                together += _like(queue, job, engine, leases, failed)
+                with _held(leases, together):
+                    steps = _steps(together)
+                    result = runner.do(steps, known(steps, failed), stepped=stepped)
             failed |= result
-            queue.finish(job)
-            done(job, result)
+            _finish(together, result, queue, done)
     return failed
+
+
+def _like(queue: Queue, job: Job, engine: Local, leases: Leases, failed: Mapping[str, str]) -> list[Job]:
+    """More jobs to do together with one, off the queue."""
+    return queue.like(
+        job, engine.together - 1, lambda other: leases.taken(other.name) or bool(skipped(other.steps, failed))
+    )
+
+
+def _steps(together: Sequence[Job]) -> list[Step]:
+    return [step for job in together for step in job.steps]
+
+
+def _finish(together: Sequence[Job], result: Mapping[str, str], queue: Queue, done: Done) -> None:
+    for job in together:
+        queue.finish(job)
+        done(job, {s.key: result[s.key] for s in job.steps if s.key in result})
+
+
+@contextlib.contextmanager
+def _held(
+    leases: Leases, together: Sequence[Job], waited: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Hold the leases of jobs. In the order of their names, so that no two drivers wait for each other."""
+    with contextlib.ExitStack() as stack:
+        for name in sorted(job.name for job in together):
+            stack.enter_context(leases.held(name, waited))
+        yield
 
 
 def _in_workers(
@@ -103,7 +152,7 @@ def _in_workers(
     failed: dict[str, str] = {}
     queue, leases = Queue(jobs), Leases(store)
     tries: dict[str, int] = {}
-    running: dict[Future[dict[str, str]], Job] = {}
+    running: dict[Future[dict[str, str]], list[Job]] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
     flag = multiprocessing.get_context("spawn").RawValue("b", 0)
     pool = _pool(store, places, engine, flag)
@@ -124,11 +173,16 @@ def _in_workers(
                         queue.finish(job)
                         done(job, reasons)
                         continue
+                    together = [job]
+                    if job.name not in tries:  # what a worker died of is tried again alone
+                        together += _like(queue, job, engine, leases, failed)
                     try:
                         with _deaf_to_interrupts():
-                            running[pool.submit(_work, job.name, job.steps, known(job.steps, failed))] = job
+                            task = pool.submit(_work, together, known(_steps(together), failed))
+                            running[task] = together
                     except BrokenProcessPool:
-                        queue.give_back(job)
+                        for job in together:
+                            queue.give_back(job)
                         lost = True
                         break
                 if not running and not lost:
@@ -143,13 +197,11 @@ def _in_workers(
                 for future in finished:
                     if future in broken:
                         continue
-                    job = running.pop(future)
                     result = future.result()
                     failed |= result
-                    queue.finish(job)
-                    done(job, result)
+                    _finish(running.pop(future), result, queue, done)
                 if broken or lost:
-                    for job in running.values():
+                    for job in itertools.chain.from_iterable(running.values()):
                         tries[job.name] = tries.get(job.name, 0) + 1
                         if tries[job.name] > RETRIES:
                             raise died(tries[job.name])
@@ -181,11 +233,13 @@ def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> P
         engine.workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(str(store.root), places, engine.device, registry.user_files(), flag),
+        initargs=(str(store.root), places, engine, registry.user_files(), flag),
     )
 
 
-def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]], flag: Any) -> None:
+def _begin(
+    root: str, places: tuple[Path, ...], engine: Local, files: dict[str, list[str]], flag: Any
+) -> None:
     """Set up a worker: it ends with its parent, and leaves interrupts to it; ``flag`` tells it to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -193,22 +247,22 @@ def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, li
 
     from lthbench.runner import Runner
 
-    if device == "cpu":
+    if engine.device == "cpu":
         torch.set_num_threads(1)
     registry.use_files(files)
     global _runner, _flag
     _flag = flag
-    _runner = Runner(Store(root), places, device)
+    _runner = Runner(Store(root), places, engine.device, engine.together)
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
 _flag: Any = None
 
 
-def _work(name: str, steps: Sequence[Step], failed: dict[str, str]) -> dict[str, str]:
+def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    with Leases(_runner.store).held(name, waited=_stopped):
-        return _runner.do(steps, failed, stopped=_stopped)
+    with _held(Leases(_runner.store), together, _stopped):
+        return _runner.do(_steps(together), failed, stopped=_stopped)
 
 
 def _stopped() -> bool:

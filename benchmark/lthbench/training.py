@@ -1,0 +1,128 @@
+"""Trainings that are alike, as many at a time as the device has room for."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from lthbench.errors import StepFailed
+from lthbench.feed import Feed
+from lthbench.kinds import Images
+from lthbench.spec import Recipe
+from lthbench.stack import LANES, Member, Net, in_turn, train_together
+from lthbench.stream import Stream
+from lthbench.train import Trained, train
+
+#: The share of a device's memory that a stack may fill, and what a network at work has, over what it took.
+SHARE, MARGIN = 0.8, 1.5
+
+Result = Trained | StepFailed
+_NO_ROOM = StepFailed("the device ran out of memory")
+
+
+def in_stacks(
+    make: Sequence[Callable[[], Member]],
+    images: Images,
+    recipe: Recipe,
+    first_epoch: int = 0,
+    last_epoch: int | None = None,
+) -> Iterator[tuple[Member, Result, float]]:
+    """Make members and train them, together as far as there is room.
+
+    Yields each with its result and its share of the seconds, in order. A stack that runs out of memory is
+    halved and begins again; a network that does so alone fails. Images that are decoded as they are needed
+    are not worth a stack: networks take turns.
+    """
+    waiting, size, replayed = list(make), len(make), True
+    if isinstance(images.pixels, Stream):
+        size = 1
+    elif size > 1:
+        size = min(size, fits(make[0], images, recipe))
+    while waiting:
+        started = time.monotonic()
+        members = [one() for one in waiting[:size]]
+        results = _attempt(members, images, recipe, first_epoch, last_epoch, replayed)
+        _tidy(next(members[0].model.parameters()).device)
+        if not results and size > 1:
+            size //= 2
+        elif not results and replayed:
+            replayed = False  # a captured step needs memory of its own
+        else:
+            seconds = (time.monotonic() - started) / len(members)
+            for member, result in zip(members, results or [_NO_ROOM], strict=True):
+                yield member, result, seconds
+            waiting = waiting[size:]
+
+
+def _attempt(
+    members: Sequence[Member],
+    images: Images,
+    recipe: Recipe,
+    first_epoch: int,
+    last_epoch: int | None,
+    replayed: bool,
+) -> list[Result]:
+    """The results, or none where the device ran out of memory."""
+    device = next(members[0].model.parameters()).device
+    if device.type == "cpu" and len(members) == 1:
+        return [_alone(members[0], images, recipe, first_epoch, last_epoch)]
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(SHARE, device)
+    try:
+        return train_together(members, images, recipe, first_epoch, last_epoch, replayed=replayed)
+    except torch.OutOfMemoryError:
+        return []
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+def _tidy(device: torch.device) -> None:
+    """Give a GPU's memory back, also what only the collector finds."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _alone(
+    member: Member, images: Images, recipe: Recipe, first_epoch: int, last_epoch: int | None
+) -> Result:
+    own = (member.seed, member.mask, first_epoch, last_epoch, member.after_epoch, member.rewire)
+    try:
+        return train(member.model, images, recipe, *own)
+    except StepFailed as error:
+        return error
+
+
+def fits(make: Callable[[], Member], images: Images, recipe: Recipe) -> int:
+    """How many such members fit on their device, measured by a step of one. At least 1; on a CPU no limit."""
+    member = make()
+    device = next(member.model.parameters()).device
+    if device.type != "cuda":
+        return sys.maxsize
+    feed = Feed(images, recipe, [member.seed], device)
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    net = Net(member, recipe, feed.steps, fused=True)
+    batch, target = next(iter(feed.epoch(0)))
+    in_turn([net], recipe.precision, torch.zeros(1, device=device))(batch, target)
+    net.move()
+    weights = sum(t.numel() * t.element_size() for t in net.model.state_dict().values())
+    kept = torch.cuda.memory_allocated(device) - before + weights
+    work = torch.cuda.max_memory_allocated(device) - before
+    free, total = torch.cuda.mem_get_info(device)
+    return members_in(free - (1.0 - SHARE) * total, kept, work)
+
+
+def members_in(room: float, kept: float, work: float, lanes: int = LANES) -> int:
+    """How many members have room, all in bytes: each keeps some, and those at work need more. At least 1."""
+
+    def needed(count: int) -> float:
+        return count * kept + MARGIN * min(count, lanes) * work
+
+    return next((n for n in range(1, 4096) if needed(n + 1) > room), 4096)

@@ -1,0 +1,537 @@
+"""Networks trained as one are what each is alone; engines form stacks, and lose nothing of a run."""
+
+import contextlib
+import dataclasses
+import io
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+
+from lthbench import api, data, feed, masks, replay, stack, train, training
+from lthbench.cli import main
+from lthbench.engines.common import Queue
+from lthbench.engines.jobs import alike, group
+from lthbench.engines.local import Local
+from lthbench.errors import BadInput, StepFailed
+from lthbench.kinds import Architecture, Images
+from lthbench.leases import Leases
+from lthbench.plan import plan
+from lthbench.registry import get
+from lthbench.runner import Runner
+from lthbench.spec import Prune, Rewind, Rewire, Train
+from lthbench.store import Store
+
+RIGL = Rewire(0.3, 0.0, 4, 0.75)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Some digits: 10 batches of 32 and one of 8."""
+    return data.subset(data.load("digits", "train", ()), 328)
+
+
+@pytest.fixture
+def members(network):
+    """Makes three members: a dense one, one with a mask, and one that rewires; each drawn anew."""
+
+    def made(after_epoch=None):
+        found = []
+        for seed, density, rewire in ((0, 1.0, None), (1, 0.3, None), (2, 0.2, RIGL)):
+            torch.manual_seed(seed)
+            model = get(Architecture, "resnet8").build(network)
+            draw = torch.Generator().manual_seed(seed)
+            scores = {n: torch.rand(w.shape, generator=draw) for n, w in masks.prunable(model).items()}
+            mask = masks.top(scores, density) if density < 1 else None
+            found.append(stack.Member(model, seed, mask, rewire, after_epoch))
+        return found
+
+    return made
+
+
+def alone(members, images, recipe, **how):
+    return [train.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire, **how) for m in members]
+
+
+def same_bits(one, other):
+    states = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in states)
+
+
+def as_it_is(work):
+    """A capture that captures nothing."""
+    return work
+
+
+# --------------------------------------------------------------------------------------------- what is fed
+
+
+@pytest.mark.parametrize("change", [{}, {"flip": True, "crop_padding": 2}, {"resized_crop": 0.5}])
+def test_the_batches_are_to_the_bit_those_of_trainings_alone(images, recipe, change):
+    recipe = dataclasses.replace(recipe, **change)
+    pixels, labels = train.padded(images, recipe.crop_padding, torch.device("cpu"))
+    fed = feed.Feed(images, recipe, (0, 7), torch.device("cpu"))
+    apart = [list(train.epoch_of(pixels, labels, recipe, seed, 1)) for seed in (0, 7)]
+    count = 0
+    for step, (batch, target) in enumerate(fed.epoch(1)):
+        for i in range(2):
+            assert torch.equal(batch[i], apart[i][step][0])
+            assert batch[i].stride() == apart[i][step][0].stride()
+            assert torch.equal(target[i], apart[i][step][1])
+        count += 1
+    assert count == fed.steps == len(apart[0])
+
+
+# ------------------------------------------------------------------------------- equal to training alone
+
+
+@pytest.mark.parametrize("capture", [None, as_it_is])
+def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, recipe, capture):
+    """With a capture the step goes through the buffers that a CUDA graph would read and write."""
+    one, other = members(), members()
+    expected = alone(one, images, recipe)
+    found = stack.train_together(other, images, recipe, way="turns", capture=capture)
+    for a, b, trained, result in zip(one, other, expected, found, strict=True):
+        assert same_bits(a.model, b.model)
+        assert result.losses == trained.losses
+        assert all(torch.equal(trained.momentum[n], result.momentum[n]) for n in trained.momentum)
+        assert (result.mask is None) == (a.mask is None)
+        for name, kept in (trained.mask or {}).items():
+            assert torch.equal(result.mask[name], kept)
+
+
+def test_as_one_batched_model_they_are_the_same_within_rounding(members, images, recipe, monkeypatch):
+    """In double precision, where three epochs of chaos do not hide a mistake behind rounding."""
+    for module, name in ((feed.Feed, "epoch"), (train, "epoch_of")):
+        draw = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, draw=draw: ((x.double(), y) for x, y in draw(*a)))
+    one, other = members(), members()
+    for member in (*one, *other):
+        member.model.double()
+    expected = alone(one, images, recipe)
+    found = stack.train_together(other, images, recipe, way="batched", capture=as_it_is)
+    for a, b, trained, result in zip(one, other, expected, found, strict=True):
+        assert result.losses == pytest.approx(trained.losses, abs=1e-6)  # they are summed in float32
+        for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True):
+            assert torch.allclose(x, y, rtol=0, atol=1e-11)
+        for name, kept in (trained.mask or {}).items():
+            assert torch.equal(result.mask[name], kept)
+
+
+def test_as_one_batched_model_they_learn_the_same_in_single_precision(members, images, recipe):
+    """Loss curves within 1 % and the same accuracy within 2 points; masks to the bit."""
+    calm = dataclasses.replace(recipe, lr=0.01, epochs=4)
+    one, other = members()[:2], members()[:2]
+    expected = alone(one, images, calm)
+    found = stack.train_together(other, images, calm, way="batched")
+    pixels = torch.from_numpy(images.pixels).float().div(255)
+    labels = torch.from_numpy(images.labels)
+    for a, b, trained, result in zip(one, other, expected, found, strict=True):
+        assert result.losses == pytest.approx(trained.losses, rel=0.01)
+        right = [(m.model.eval()(pixels).argmax(1) == labels).float().mean() for m in (a, b)]
+        assert abs(right[0] - right[1]) <= 0.02
+        for name, keep in (b.mask or {}).items():
+            assert not dict(b.model.named_parameters())[name][~keep].any()
+
+
+def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, images, recipe, monkeypatch):
+    """Streams are stood in for, so that a CPU does what a GPU would be told to do."""
+    log = []
+
+    class Stream:
+        def __init__(self, device=None):
+            self.name = f"lane {len(log)}" if device is not None else "here"
+            log.append(f"made {self.name}")
+
+        def wait_stream(self, other):
+            log.append((self.name, other.name))
+
+    here = Stream()
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: here)
+    monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext(log.append(lane.name)))
+    monkeypatch.setattr(stack, "LANES", 2)
+    one, other = members(), members()
+    alone(one, images, recipe)
+    stack.train_together(other, images, recipe, way="lanes")
+    assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
+    assert log[:9] == [
+        *("made here", "made lane 1", "made lane 2"),
+        *(("lane 1", "here"), "lane 1", ("lane 2", "here"), "lane 2"),
+        *(("here", "lane 1"), ("here", "lane 2")),
+    ]
+
+
+def test_a_part_of_a_training_is_that_part(members, images, recipe):
+    one, other = members()[:2], members()[:2]
+    alone(one, images, recipe, first_epoch=1, last_epoch=2)
+    found = stack.train_together(other, images, recipe, 1, 2)
+    assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
+    assert [len(r.losses) for r in found] == [1, 1]
+
+
+def test_each_member_is_told_of_its_own_epochs(members, images, recipe):
+    told = []
+    made = members(lambda epoch, model: told.append((epoch, id(model))))
+    stack.train_together(made, images, recipe, 1)
+    assert told == [(epoch, id(m.model)) for epoch in (2, 3) for m in made]
+
+
+@pytest.mark.parametrize("way", ["turns", "batched"])
+def test_a_member_that_diverges_fails_alone(members, images, recipe, way):
+    told = []
+    one, other = members()[:2], members(lambda epoch, model: told.append(id(model)))
+    with torch.no_grad():
+        other[2].model.fc.weight.fill_(float("inf"))
+    alone(one, images, dataclasses.replace(recipe, epochs=1))
+    found = stack.train_together(other, images, recipe, 0, 1, way=way)
+    assert isinstance(found[2], StepFailed)
+    assert "training diverged: the loss is nan in epoch 1" in str(found[2])
+    assert told == [id(m.model) for m in other[:2]]
+    assert all(np.isfinite(r.losses).all() for r in found[:2])
+    if way == "turns":
+        expected = alone(members()[:2], images, dataclasses.replace(recipe, epochs=3), last_epoch=1)
+        assert [r.losses for r in found[:2]] == [r.losses for r in expected]
+
+
+def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
+    class Spare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare = torch.nn.Linear(64, 10), torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.used(x.flatten(1))
+
+    for way in ("turns", "batched"):
+        torch.manual_seed(0)
+        made = [stack.Member(Spare(), seed) for seed in (0, 1)]
+        before = [m.model.spare.weight.detach().clone() for m in made]
+        stack.train_together(made, images, recipe, way=way)
+        assert all(torch.equal(m.model.spare.weight, b) for m, b in zip(made, before, strict=True))
+        assert not any(torch.equal(m.model.used.weight, m.model.spare.weight) for m in made)
+
+
+# ------------------------------------------------------------------------------------------------ captures
+
+
+def test_work_is_captured_once_after_it_has_run_as_it_is():
+    log = []
+    run = replay.Replayed(lambda: log.append("work"), lambda work: lambda: log.append("replay"))
+    for _ in range(replay.WARM + 2):
+        run()
+    assert log == ["work"] * replay.WARM + ["replay"] * 2
+
+
+def test_work_that_cannot_be_captured_goes_on_as_it_is():
+    def refuse(work):
+        raise RuntimeError("operation not permitted\nmore")
+
+    log = []
+    run = replay.Replayed(lambda: log.append("work"), refuse)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(replay.WARM + 3):
+            run()
+    assert log == ["work"] * (replay.WARM + 3)
+    assert run.refused == "operation not permitted"
+    assert len(said) == 1
+
+
+def test_a_capture_out_of_memory_is_not_hidden():
+    def full(work):
+        raise torch.OutOfMemoryError("full")
+
+    run = replay.Replayed(lambda: None, full)
+    for _ in range(replay.WARM):
+        run()
+    with pytest.raises(torch.OutOfMemoryError):
+        run()
+
+
+def test_a_pass_through_fixed_buffers_gives_the_same_outputs(members):
+    model = members()[0].model.eval().to(memory_format=torch.channels_last)
+    run = replay.Forward(model, as_it_is)
+    draw = torch.Generator().manual_seed(0)
+    batches = [torch.rand(n, 1, 8, 8, generator=draw) for n in (16, 16, 16, 16, 16, 5)]
+    found = [run(b) for b in batches]
+    with torch.no_grad():
+        assert all(torch.equal(model(b), f) for b, f in zip(batches, found, strict=True))
+
+
+# -------------------------------------------------------------------------------------------------- memory
+
+
+def test_how_many_have_room():
+    assert training.members_in(100, 10, 0, lanes=8) == 10
+    assert training.members_in(100, 0, 10, lanes=8) == 6  # each at work takes 1.5 times what was measured
+    assert training.members_in(1000, 10, 10, lanes=8) == 88  # never more than eight at work
+    assert training.members_in(-5, 10, 10, lanes=8) == 1
+
+
+def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, images, recipe, monkeypatch):
+    sizes, together = [], stack.train_together
+
+    def small(some, *more, **how):
+        sizes.append(len(some))
+        if len(some) > 1:
+            together(some, images, recipe, 0, 1)  # it was on its way
+            raise torch.OutOfMemoryError
+        return together(some, *more, **how)
+
+    monkeypatch.setattr(training, "train_together", small)
+    expected = members()
+    alone(expected, images, recipe)
+    make = [lambda i=i: members()[i] for i in range(3)]
+    found = list(training.in_stacks(make, images, recipe))
+    assert sizes == [3]
+    assert all(same_bits(a.model, made.model) for a, (made, _, _) in zip(expected, found, strict=True))
+
+
+def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, monkeypatch):
+    tried = []
+
+    def attempt(some, *more):
+        tried.append((some[0].seed, len(some), more[-1]))
+        full = any(m.seed == 1 for m in some)
+        return [] if full else [train.Trained([0.0], {}) for _ in some]
+
+    monkeypatch.setattr(training, "_attempt", attempt)
+    make = [lambda i=i: members()[i] for i in range(3)]
+    found = [result for _, result, _ in training.in_stacks(make, images, recipe)]
+    assert str(found[1]) == "the device ran out of memory"
+    assert [isinstance(r, StepFailed) for r in found] == [False, True, False]
+    assert tried == [(0, 3, True), (0, 1, True), (1, 1, True), (1, 1, False), (2, 1, False)]
+
+
+# ------------------------------------------------------------------------------------------------- engines
+
+
+@pytest.fixture(scope="module")
+def made(tiny_task):
+    """Three methods, two densities and two seeds."""
+    return plan(api.ask(tiny_task, ["imp", "omp", "snip"], rounds=[1, 2], seeds=2, metrics=["accuracy"]), ())
+
+
+def results(store, steps):
+    """The files of all steps but what is measured of time."""
+    return {
+        s.key: {name: store.read(s, name) for name in store.files(s) if name != "meta.json"} for s in steps
+    }
+
+
+@pytest.fixture(scope="module")
+def one_by_one(made, tmp_path_factory):
+    """A store in which each network was trained alone."""
+    store = Store(tmp_path_factory.mktemp("alone"))
+    store.open()
+    assert Local(0, stack=1).run(made.steps, store, ()) == {}
+    return store
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_in_stacks_gives_the_same_bytes(made, one_by_one, tmp_path, workers):
+    store = Store(tmp_path)
+    store.open()
+    told, done = [], []
+    engine = Local(workers, stack=3)
+    steps = [s for s in made.steps if not isinstance(s, Rewind)] if workers else made.steps
+    failed = engine.run(made.steps, store, (), lambda job, why: done.append(job.name), stepped=told.append)
+    assert failed == {}
+    assert results(store, made.steps) == results(one_by_one, made.steps)
+    assert sorted(s.key for s in told) == sorted(s.key for s in steps)
+    assert sorted(done) == sorted(group(made.steps))
+    events = [e for e in store.events() if e["step"] == "Train"]
+    assert len({e["key"] for e in events}) == len(events)
+    assert max(e.get("stack", 1) for e in events) == 3
+    assert list(Leases(store).folder.iterdir()) == []
+    assert all("stack" not in e for e in one_by_one.events())
+
+
+def test_on_a_processor_no_stack_is_formed_unless_asked_for():
+    assert Local(2).together == 1
+    assert Local(1, "cuda:1").together > 8
+    assert Local(1, "cuda", 1).together == 1
+    assert Local(2, "cpu", 5).together == 5
+
+
+def test_only_what_is_alike_and_ready_is_taken_together(made):
+    jobs = group(made.steps)
+    queue, taken, finished = Queue(jobs), [], set()
+    while (job := queue.next()) is not None:
+        more = queue.like(job, 2, lambda other: False)
+        assert all(alike(job, other) for other in more)
+        assert len(more) <= 2
+        taken.append(1 + len(more))
+        for one in (job, *more):
+            assert one.needs <= finished
+        for one in (job, *more):
+            queue.finish(one)
+            finished.add(one.name)
+    assert sum(taken) == len(jobs)
+    assert max(taken) == 3
+
+
+def test_what_another_driver_does_is_not_taken(made):
+    queue = Queue(group(made.steps))
+    job = queue.next()
+    while job is not None and job.training is None:
+        queue.finish(job)
+        job = queue.next()
+    assert job is not None
+    assert queue.like(job, 5, lambda other: True) == []
+    assert queue.like(job, 0, lambda other: False) == []
+
+
+def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.open()
+    together, broken = training.train_together, []
+
+    def breaks(members, *more, **how):
+        if len(members) > 1:
+            broken.append(members[-1].seed)
+            with torch.no_grad():
+                members[-1].model.fc.weight.fill_(float("nan"))
+        return together(members, *more, **how)
+
+    monkeypatch.setattr(training, "train_together", breaks)
+    dense = [e.dense for e in made.entries if e.method == "dense"]
+    runner = Runner(store, (), stack=8)
+    runner.do([d.start for d in dense])
+    rewinds = [s for s in made.steps if isinstance(s, Rewind) and s.train in dense]
+    failed = runner.do([*dense, *rewinds])
+    assert broken == [dense[-1].seed]
+    assert set(failed) == {dense[-1].key} | {r.key for r in rewinds if r.train == dense[-1]}
+    assert all("training diverged" in why for why in failed.values())
+    assert all(store.has(s) for s in (*dense[:-1], *(r for r in rewinds if r.train != dense[-1])))
+    events = {e["key"]: e for e in store.events() if e["step"] == "Train"}
+    assert [events[d.key]["status"] for d in dense] == ["ok"] * (len(dense) - 1) + ["failed"]
+    assert {e["stack"] for e in events.values()} == {len(dense)}
+
+
+def test_a_runner_takes_only_trainings_whose_needs_are_stored(made, one_by_one, tmp_path):
+    """Given a whole plan in order, it does what it would do one by one."""
+    store = Store(tmp_path)
+    store.open()
+    assert Runner(store, (), stack=4).do(made.steps) == {}
+    assert results(store, made.steps) == results(one_by_one, made.steps)
+
+
+def test_images_that_are_streamed_are_not_stacked(members, recipe, monkeypatch, tmp_path):
+    from lthbench.stream import Stream
+
+    sizes = []
+    monkeypatch.setattr(training, "_attempt", lambda some, *more: sizes.append(len(some)) or [1] * len(some))
+    images = Images(Stream([tmp_path / "a.png"], 8), np.zeros(1, dtype=np.int64))
+    list(training.in_stacks([lambda i=i: members()[i] for i in range(3)], images, recipe))
+    assert sizes == [1, 1, 1]
+
+
+# -------------------------------------------------------------------------------------------- command line
+
+
+def call(*words):
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(w) for w in words])
+        except SystemExit as end:
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_a_plan_says_how_many_are_trained_as_one(tiny_task, tmp_path):
+    words = ("plan", "--task", tiny_task, "--store", tmp_path / "store", "--device", "cpu")
+    assert "trained as one" not in call(*words)[1]
+    code, out, _ = call(*words, "--stack", 4)
+    assert code == 0
+    assert "up to 4 networks trained as one" in out
+    assert out.rstrip().endswith("--stack 4")
+
+
+def test_a_stack_that_cannot_be_is_refused_and_nothing_is_written(tiny_task, tmp_path):
+    words = ("run", "--task", tiny_task, "--store", tmp_path / "store", "--report", tmp_path / "report")
+    code, _, err = call(*words, "--stack", -1)
+    assert (code, "--stack" in err) == (2, True)
+    code, _, err = call(*words, "--stack", 4, "--engine", "ray")
+    assert code == 2
+    assert "--stack 4: engine ray trains one network in a task. Valid there: 0, 1" in err
+    with pytest.raises(BadInput, match="stack: must not be negative"):
+        api.run(tiny_task, store=tmp_path / "store", stack=-1)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ----------------------------------------------------------------------------------------------------- GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("replayed", [False, True])
+@pytest.mark.parametrize("way", ["turns", "lanes", "batched"])
+def test_on_a_gpu_each_way_trains_as_alone(members, images, recipe, way, replayed, monkeypatch):
+    """Curves near those of training alone on the same device at a low rate; masks to the bit.
+
+    Rewiring picks weights by rank, which rounding may turn, so it is let go further.
+    """
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    calm = dataclasses.replace(recipe, lr=0.01, epochs=6)
+    one, other = members(), members()
+    for member in (*one, *other):
+        member.model.cuda()
+    expected = alone(one, images, calm)
+    found = stack.train_together(other, images, calm, way=way, replayed=replayed)
+    for member, trained, result in zip(other, expected, found, strict=True):
+        assert result.losses == pytest.approx(trained.losses, rel=0.2 if member.rewire else 0.02)
+        for name, keep in (result.mask or {}).items():
+            weight = dict(member.model.named_parameters())[name].detach().cpu()
+            assert not weight[~keep].any()
+            assert not result.momentum[name].cpu()[~keep].any()
+            assert int(keep.sum()) == int(member.mask[name].sum())
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_steps_are_captured(members, images, recipe):
+    made = members()[:2]
+    for member in made:
+        member.model.cuda()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="no CUDA graph")
+        stack.train_together(made, images, dataclasses.replace(recipe, epochs=6))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_room_is_measured_and_no_more_is_taken(members, images, recipe):
+    def make():
+        member = members()[0]
+        member.model.cuda()
+        return member
+
+    count = training.fits(make, images, recipe)
+    assert count > 32
+    torch.cuda.reset_peak_memory_stats()
+    list(training.in_stacks([make] * 16, images, recipe, 0, 1))
+    total = torch.cuda.get_device_properties(0).total_memory
+    assert torch.cuda.max_memory_reserved() < training.SHARE * total
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_pass_replayed_is_the_pass(members):
+    model = members()[0].model.cuda().eval().to(memory_format=torch.channels_last)
+    run = replay.Forward(model, replay.graphs(torch.device("cuda")))
+    batches = [torch.rand(250, 1, 8, 8, device="cuda") for _ in range(6)]
+    found = [run(b) for b in batches]
+    with torch.no_grad():
+        assert all(torch.allclose(model(b), f, atol=1e-6) for b, f in zip(batches, found, strict=True))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_run_in_stacks_ends_well(made, tmp_path):
+    store = Store(tmp_path)
+    store.open()
+    assert Local(0, "cuda", 8).run(made.steps, store, ()) == {}
+    events = [e for e in store.events() if e["step"] == "Train"]
+    assert max(e.get("stack", 1) for e in events) > 1
+    assert all(e["memory"] > 0 for e in events)
+    assert all(store.intact(s) for s in made.steps if isinstance(s, Train | Prune))
