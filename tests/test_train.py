@@ -122,3 +122,19 @@ def test_a_diverging_training_fails_by_name(model, images, recipe):
     recipe = dataclasses.replace(recipe, lr=1e30, warmup_epochs=0.0)
     with pytest.raises(StepFailed, match="training diverged: the loss is"):
         train.train(model, images, recipe, 0)
+
+
+def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe):
+    """Not from what was drawn before the training."""
+    found = []
+    for before, seed in ((1, 0), (2, 0), (1, 1)):
+        torch.manual_seed(0)
+        model = get(Architecture, "resnet8").build(network)
+        model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.fc)
+        assert train.draws(model)
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        found.append(train.train(model, images, recipe, seed).losses)
+        assert torch.equal(torch.get_rng_state(), state)
+    assert found[0] == found[1] != found[2]
+    assert not train.draws(get(Architecture, "resnet8").build(network))

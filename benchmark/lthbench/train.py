@@ -43,6 +43,7 @@ def generator(*purpose: object) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@torch.random.fork_rng(devices=[])
 def train(
     model: nn.Module,
     images: Images,
@@ -71,6 +72,7 @@ def train(
     rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire is not None else None
     losses = []
     for epoch in range(first_epoch, recipe.epochs if last_epoch is None else last_epoch):
+        _seed_layers(device, seed, epoch)
         total = torch.zeros((), device=device)
         for step, (batch, target) in enumerate(epoch_of(pixels, labels, recipe, seed, epoch)):
             for group in optimizer.param_groups:
@@ -93,6 +95,20 @@ def train(
         if after_epoch is not None:
             after_epoch(epoch + 1, model)
     return ended(model, losses, optimizer, held)
+
+
+def _seed_layers(device: torch.device, seed: int, epoch: int) -> None:
+    """Seed what layers draw from, in training alone: which units a dropout leaves out."""
+    drawn = generator("layers", seed, epoch).initial_seed()
+    torch.default_generator.manual_seed(drawn)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(drawn)
+
+
+def draws(model: nn.Module) -> bool:
+    """Whether layers of a network draw at random in training: such networks do not train as one."""
+    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
 
 
 def diverged(loss: float, epoch: int) -> StepFailed:

@@ -15,7 +15,7 @@ from lthbench.kinds import Images
 from lthbench.spec import Recipe
 from lthbench.stack import LANES, Member, Net, in_turn, train_together
 from lthbench.stream import Stream
-from lthbench.train import Trained, train
+from lthbench.train import Trained, draws, train
 
 #: The share of a device's memory that a stack may fill, and what a network at work has, over what it took.
 SHARE, MARGIN = 0.8, 1.5
@@ -68,8 +68,8 @@ def _attempt(
 ) -> list[Result]:
     """The results, or none where the device ran out of memory."""
     device = next(members[0].model.parameters()).device
-    if device.type == "cpu" and len(members) == 1:
-        return [_alone(members[0], images, recipe, first_epoch, last_epoch)]
+    if (device.type == "cpu" and len(members) == 1) or draws(members[0].model):
+        return [_alone(member, images, recipe, first_epoch, last_epoch) for member in members]
     if device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(SHARE, device)
     try:
