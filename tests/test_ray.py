@@ -108,7 +108,7 @@ def test_a_node_that_does_not_see_the_store_is_refused(site, tmp_path):
     from lthbench.engines import ray
 
     with pytest.raises(BadInput, match="does not see the store"):
-        ray._runner(dataclasses.replace(site, root=tmp_path / "elsewhere"))
+        ray._runner(dataclasses.replace(site, store=str(tmp_path / "elsewhere")))
 
 
 def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
@@ -141,10 +141,11 @@ def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed
 
     steps = plan(request(tiny_task), ()).steps
     train = next(s for s in steps if isinstance(s, Train))
-    assert ray._do(site, "train", [train], {train.start.key: "no memory"}) == {train.key: "no memory"}
-    site.stop.write_bytes(b"")
-    assert ray._do(site, "init", [train.start]) == {}
-    assert not Store(site.root).has(train.start)
+    before = ray._Result({train.start.key: "no memory"})
+    assert ray._do(site, "train", [train], before) == ray._Result({train.key: "no memory"})
+    Store(site.store).flag(site.stop)
+    assert ray._do(site, "init", [train.start]) == ray._Result({})
+    assert not Store(site.store).has(train.start)
 
 
 # ---------------------------------------------------------------------------------------- shares of a GPU

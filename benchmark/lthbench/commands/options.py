@@ -23,6 +23,19 @@ else:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class Place(ParamType):
+    """A folder, or the URL of an object store."""
+
+    name = "folder|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A path, or a URL as it is."""
+        if isinstance(value, Path) or "://" in value:
+            found: Path | str = value
+            return found
+        return Path(value)
+
+
 class Words(ParamType):
     """Names separated by commas; spaces around them do not matter."""
 
@@ -109,9 +122,9 @@ def _options() -> dict[str, Callable[..., Any]]:
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
-            "type": click.Path(path_type=Path),
+            "type": Place(),
             "default": "lthbench-store",
-            "help": "Where everything computed is kept.",
+            "help": "Where everything computed is kept: a folder, or a URL such as s3://BUCKET/PREFIX.",
         },
         "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
         "workers": {

@@ -35,7 +35,7 @@ from lthbench.engines.common import (
     skipped,
 )
 from lthbench.engines.jobs import Job, group
-from lthbench.leases import Leases
+from lthbench.remote import at, leases
 from lthbench.spec import Step
 from lthbench.store import Store
 
@@ -78,12 +78,12 @@ def _in_process(
 
     failed: dict[str, str] = {}
     with one_thread(device):
-        runner, leases = Runner(store, places, device), Leases(store)
+        runner, held = Runner(store, places, device), leases(store)
         queue = Queue(jobs)
-        while (job := queue.next(leases.taken) or queue.next()) is not None:
+        while (job := queue.next(held.taken) or queue.next()) is not None:
             result = skipped(job.steps, failed)
             if not result:
-                with leases.held(job.name):
+                with held.held(job.name):
                     result = runner.do(job.steps, known(job.steps, failed), stepped=stepped)
             failed |= result
             queue.finish(job)
@@ -101,7 +101,7 @@ def _in_workers(
     stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    queue, leases = Queue(jobs), Leases(store)
+    queue, held = Queue(jobs), leases(store)
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], Job] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
@@ -114,9 +114,7 @@ def _in_workers(
             try:
                 lost = False
                 while (
-                    not stop
-                    and len(running) < engine.workers
-                    and (job := queue.next(leases.taken)) is not None
+                    not stop and len(running) < engine.workers and (job := queue.next(held.taken)) is not None
                 ):
                     reasons = skipped(job.steps, failed)
                     if reasons:
@@ -181,11 +179,13 @@ def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> P
         engine.workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(str(store.root), places, engine.device, registry.user_files(), flag),
+        initargs=(store.address, places, engine.device, registry.user_files(), flag),
     )
 
 
-def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]], flag: Any) -> None:
+def _begin(
+    address: str, places: tuple[Path, ...], device: str, files: dict[str, list[str]], flag: Any
+) -> None:
     """Set up a worker: it ends with its parent, and leaves interrupts to it; ``flag`` tells it to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -198,7 +198,7 @@ def _begin(root: str, places: tuple[Path, ...], device: str, files: dict[str, li
     registry.use_files(files)
     global _runner, _flag
     _flag = flag
-    _runner = Runner(Store(root), places, device)
+    _runner = Runner(at(address), places, device)
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
@@ -207,7 +207,7 @@ _flag: Any = None
 
 def _work(name: str, steps: Sequence[Step], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    with Leases(_runner.store).held(name, waited=_stopped):
+    with leases(_runner.store).held(name, waited=_stopped):
         return _runner.do(steps, failed, stopped=_stopped)
 
 
