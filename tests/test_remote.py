@@ -7,9 +7,13 @@ import builtins
 import importlib.util
 import json
 import os
+import secrets
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -400,26 +404,48 @@ def test_a_worker_with_a_disk_of_its_own_tells_the_driver_what_it_did(server, as
 @needs_ray
 @quiet
 @pytest.mark.slow
-def test_a_cluster_without_a_shared_disk_gives_the_table_of_a_folder(server, asked, tmp_path, monkeypatch):
-    from ray.cluster_utils import Cluster
-
+@pytest.mark.timeout(300)
+def test_a_cluster_without_a_shared_disk_gives_the_table_of_a_folder(server, asked, tmp_path, tiny_task):
+    """Two nodes and a driver, each with copies of its own."""
     expected = table_of(tmp_path / "store", asked, tmp_path / "here")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    options = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
-    elsewhere(monkeypatch, tmp_path / "node 0")
-    cluster = Cluster(initialize_head=True, head_node_args=options)
+    settings = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    words = ["ray", "start", "--block", "--num-cpus=1", "--object-store-memory=100000000"]
+    words += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    heads = [["--head", f"--port={port}", "--include-dashboard=false"], [f"--address=127.0.0.1:{port}"]]
+    nodes = []
     try:
-        elsewhere(monkeypatch, tmp_path / "node 1")
-        cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
-        elsewhere(monkeypatch, tmp_path / "driver")
-        url = "s3://bucket/cluster"
-        assert table_of(url, asked, tmp_path / "there", engine="ray", address=cluster.address) == expected
+        for n, more in enumerate(heads):
+            environment = {**settings, "XDG_CACHE_HOME": str(tmp_path / f"node {n}")}
+            program = [sys.executable, "-m", "ray.scripts.scripts", *words[1:], *more]
+            nodes.append(
+                subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+            )
+            time.sleep(10)
+        run = [sys.executable, "-m", "lthbench", "run", "--engine", "ray", "--address", f"127.0.0.1:{port}"]
+        run += ["--task", tiny_task, "--methods", "omp", "--rounds", "1", "--seeds", "1", "--device", "cpu"]
+        run += [
+            "--metrics",
+            "accuracy,ece",
+            "--store",
+            "s3://bucket/cluster",
+            "--report",
+            str(tmp_path / "there"),
+        ]
+        environment = {**settings, "XDG_CACHE_HOME": str(tmp_path / "driver")}
+        done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
     finally:
-        cluster.shutdown()
-    folders = [p for p in tmp_path.glob("*/lthbench/stores/*") if (p / "index.tsv").exists()]
-    assert len(folders) >= 2
-    driver = remote.at(url)
-    done = {e["key"] for e in driver.events()}
-    assert done
-    assert done <= set(driver.sizes())
-    assert os.getpid() not in {e["pid"] for e in driver.events()}
+        for node in nodes:
+            os.killpg(node.pid, signal.SIGTERM)
+        for node in nodes:
+            node.wait(timeout=60)
+    assert (tmp_path / "there" / "scores.csv").read_bytes() == expected
+    folders = {p.parts[-5] for p in tmp_path.glob("*/lthbench/stores/*/index.tsv")}
+    assert folders == {"node 0", "node 1", "driver"}
+    logs = list((tmp_path / "driver").glob("lthbench/stores/*/events.jsonl"))
+    told = {json.loads(line)["key"] for log in logs for line in log.read_text().splitlines()}
+    assert told
+    assert told <= set(remote.at("s3://bucket/cluster").sizes())
