@@ -76,7 +76,7 @@ class Runner:
                 failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
             elif not self.store.has(step):
                 passing = [r for r in steps if isinstance(r, Rewind) and r.train.key == step.key]
-                started = time.time()
+                started, began = time.time(), time.monotonic()
                 if self.device.type == "cuda":
                     torch.cuda.reset_peak_memory_stats(self.device)
                 try:
@@ -91,13 +91,13 @@ class Runner:
                     if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
                         raise
                     failed[step.key] = f"{type(error).__name__}: {error}"
-                self._log(step, started, failed.get(step.key, ""))
+                self._log(step, started, time.monotonic() - began, failed.get(step.key, ""))
             stepped(step)
         return {step.key: failed[step.key] for step in steps if step.key in failed}
 
     def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
         if isinstance(step, Init):
-            self._publish_weights(step, self._built(step), time.time())
+            self._publish_weights(step, self._built(step), time.monotonic())
         elif isinstance(step, Given):
             raise StepFailed("a network made elsewhere is no longer in the store: score it again")
         elif isinstance(step, Train):
@@ -123,7 +123,7 @@ class Runner:
             return architecture.build(step.network)
 
     def _train(self, step: Train, passing: Sequence[Rewind]) -> None:
-        started = time.time()
+        started = time.monotonic()
         model = self.network(step.start)
         wanted = {r.epoch: r for r in passing}
         if step.first_epoch in wanted:
@@ -153,7 +153,7 @@ class Runner:
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
-        started = time.time()
+        started = time.monotonic()
         whole = step.train
         model = self.network(whole.start)
         if step.epoch > whole.first_epoch:
@@ -163,7 +163,7 @@ class Runner:
         self._publish_weights(step, model, started)
 
     def _prune(self, step: Prune) -> None:
-        started = time.time()
+        started = time.monotonic()
         criterion = registry.criterion(step.criterion)
         model = self.network(step.given).train()
         draw = generator("prune", step.seed)
@@ -183,7 +183,7 @@ class Runner:
         self.store.put(step, {MASK: masks.packed(mask)}, self._meta(started, **masks.counted(mask)))
 
     def _predict(self, step: Predict) -> None:
-        started = time.time()
+        started = time.monotonic()
         model = ready(self.network(step.subject), self.device)
         logits = predict(model, step.inputs, self.places, self.store.sets)
         tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
@@ -193,7 +193,7 @@ class Runner:
         self.store.put(step, files, self._meta(started, notes=notes))
 
     def _explain(self, step: Explain) -> None:
-        started = time.time()
+        started = time.monotonic()
         wanted = Predict(step.reference, step.inputs)
         logits = safetensors.torch.load(self.store.read(wanted, "logits.safetensors"))["logits"]
         images = data.subset(
@@ -208,7 +208,7 @@ class Runner:
         self.store.put(step, {maps.FILE: safetensors.torch.save(tensors)}, self._meta(started))
 
     def _measure(self, step: Measure) -> None:
-        started = time.time()
+        started = time.monotonic()
         metric = registry.get(Metric, step.metric)
         context = StoredContext(self, step, step.subject)
         values = metric.measure(context)
@@ -306,14 +306,14 @@ class Runner:
         self.store.put(step, content, self._meta(started, **facts))
 
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
-        return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
+        return {"seconds": time.monotonic() - started, "environment": environment(self.device), **facts}
 
-    def _log(self, step: Step, started: float, failure: str) -> None:
+    def _log(self, step: Step, started: float, seconds: float, failure: str) -> None:
         event = {
             "key": step.key,
             "step": type(step).__name__,
             "start": started,
-            "seconds": time.time() - started,
+            "seconds": seconds,
             "flops": flops(step),
             "device": self.device.type,
             "pid": os.getpid(),

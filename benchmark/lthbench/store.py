@@ -303,8 +303,9 @@ class Store:
             writer, pid, *_ = (*path.name.rsplit("-", 2), "")  # as ``scratch`` names it
             try:
                 age = now - path.stat().st_mtime
-                dead = writer == host() and pid.isdigit() and not alive(int(pid))
-                if age > older_than or (age > 60.0 and dead):
+                own = writer == host() and pid.isdigit()
+                lives = own and alive(int(pid))  # whatever a clock that was set says
+                if (age > older_than and not lives) or (age > 60.0 and own and not lives):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             except OSError:
                 continue
