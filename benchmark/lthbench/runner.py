@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
+from lthbench.footprint import footprint
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready
@@ -42,6 +44,7 @@ from lthbench.spec import (
 )
 from lthbench.store import DRAWS, Store
 from lthbench.train import generator, train
+from lthbench.transfer import free_bytes
 
 #: The files that hold a network's weights, and a mask, one bit for each weight.
 WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
@@ -66,9 +69,10 @@ class Runner:
 
         ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps
         is taken from it on the way. ``stopped`` is asked before each step whether to go on, ``stepped`` told
-        of each that is done.
+        of each that is done. Raises Unwritable, before it starts, where the disk has no room for them.
         """
         failed: dict[str, str] = dict(known or {})
+        self._check_room(steps)
         for step in steps:
             if stopped():
                 break
@@ -94,6 +98,13 @@ class Runner:
                 self._log(step, started, time.monotonic() - began, failed.get(step.key, ""))
             stepped(step)
         return {step.key: failed[step.key] for step in steps if step.key in failed}
+
+    def _check_room(self, steps: Sequence[Step]) -> None:
+        """Raise Unwritable where the disk has no room for what of the steps is not stored."""
+        free = free_bytes(self.store.root)
+        if free < footprint(steps) and free < footprint(s for s in steps if not self.store.has(s)):
+            with self.store.writing():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _do(self, step: Step, passing: Sequence[Rewind]) -> None:
         if isinstance(step, Init):
