@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, Words, read
+from lthbench.commands.options import CONTEXT, Words, as_a_run_wrote_it, read
 from lthbench.errors import BadInput, unknown
 
 
@@ -55,7 +55,8 @@ def gate(
     if (baseline is None) == (target is None):
         raise BadInput("give --baseline FILE to hold scores to it, or --write-baseline FILE to make one.")
     if target is not None:
-        made = gates.baseline(*read(source), scores or ())
+        with as_a_run_wrote_it(source):
+            made = gates.baseline(*read(source), scores or ())
         if not made["scores"]:
             raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
         if not target.absolute().parent.is_dir():
@@ -66,8 +67,9 @@ def gate(
     assert baseline is not None
     base = gates.read(baseline)
     table, facts = read(source)
-    found = gates.hold(table, facts, base, rule)
-    titles = {s["name"]: s["title"] for s in facts["scores"]}
+    with as_a_run_wrote_it(source):
+        found = gates.hold(table, facts, base, rule)
+        titles = {s["name"]: s["title"] for s in facts["scores"]}
     places = [p for p in (summary, os.environ.get("GITHUB_STEP_SUMMARY")) if p]
     for place in places:
         with Path(place).open("a", encoding="utf-8") as file:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,13 +224,18 @@ def summary_of(source: Path, rule: str | None) -> Summary:
 
     check_rule(rule)
     scores, facts = read(source)
-    try:
+    with as_a_run_wrote_it(source):
         return summarise(scores, facts, rule)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(source, error) from error
 
 
-def as_no_run_wrote(folder: Path, error: Exception) -> BadInput:
-    """The error for facts that were changed since a run wrote them."""
-    said = f"{type(error).__name__}: {error}"
-    return BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).")
+@contextmanager
+def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
+    """Raise BadInput, and nothing else, for a table or facts that were changed since a run wrote them.
+
+    Numbers may be too large to be squared.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
