@@ -234,6 +234,11 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
     def fail(*arguments, **options):
         raise TimeoutError("no answer")
 
+    worker = remote.at(url)  # as a worker opens it
+    monkeypatch.setattr(worker.objects._fs, "cat_file", fail)
+    monkeypatch.setattr(worker.objects._fs, "get_file", fail)
+    with pytest.raises(Unwritable, match="TimeoutError: no answer"):
+        worker.has(init)
     monkeypatch.setattr(here.objects._fs, "put_file", fail)
     with pytest.raises(Unwritable, match=r"TimeoutError: no answer. .* give the same command again"):
         here.put(init, FILES, {})

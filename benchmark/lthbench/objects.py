@@ -15,7 +15,7 @@ class Objects:
 
     def __init__(self, url: str):
         self._url = url
-        self.ready = False  # whether a store was found there
+        self.ready = False  # whether a store was found there: what fails from then on ends a run
         try:
             from fsspec.core import url_to_fs
         except ImportError as error:

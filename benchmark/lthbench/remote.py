@@ -76,7 +76,6 @@ class Mirror(Store):
         if not self._identity():
             made = {"schema": SCHEMA, "what": "lthbench store", "id": uuid.uuid4().hex}
             self.objects.create("store.json", (json.dumps(made) + "\n").encode())
-            self.objects.ready = True
             self.root = self._folder(self._identity())
             Store(self.root).open()
 
@@ -87,7 +86,6 @@ class Mirror(Store):
             self._known = set(self.sizes())
             self.root = self._folder(identity)
             Store(self.root).open()
-            self.objects.ready = True
             return
         for stranger in self.objects.names():
             if stranger not in ("steps", "leases", "stops", "store.json"):
@@ -197,6 +195,7 @@ class Mirror(Store):
         check_schema(self.url, schema)
         if not re.fullmatch(r"[0-9a-f]{32}", str(identity)):
             raise BadInput(f"{self.url}/store.json: cannot be read; this is not a store of lthbench.")
+        self.objects.ready = True
         return str(identity)
 
     def _folder(self, identity: str) -> Path:
