@@ -149,7 +149,8 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
             said = str(error).strip().partition("\n")[0]
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({said}). Start one (ray start --head), "
-                "or leave --address away."
+                "or leave --address away. For one that asks for a token set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN as on its nodes."
             ) from error
     try:
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
