@@ -169,6 +169,9 @@ def test_a_share_is_the_greatest_that_was_measured_with_room_to_spare(tiny_task)
     # (3 + 0.7) GB * 1.2 of 10 GB is 0.444: nine twentieths.
     assert found == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
     assert memory.shares([event("Train", 10**11)]) == {"Train resnet8": 1.0}
+    # A worker with a smaller GPU: what was measured on the larger one must fit there, too.
+    unlike = [event("Train", 3 * 10**9, 8 * 10**10), event("Predict", 10**8, 10**10)]
+    assert memory.shares(unlike) == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
     jobs = group(plan(request(tiny_task), ()).steps)
     by_kind = {type(j.steps[0]).__name__: memory.share(j, found) for j in jobs.values()}
     assert by_kind == {"Init": 0.05, "Train": 0.45, "Prune": 1.0, "Predict": 1.0}  # measures: never measured
