@@ -616,6 +616,25 @@ def test_a_changed_checkpoint_is_taken_or_refused(scratch, saved, seed, values, 
         RAN["refused"] += 1
 
 
+@pytest.mark.parametrize("name", ["normalize.mean", "conv1.weight"])
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.eye(3).to_sparse(), "is sparse; save tensors as dense ones"),
+        (torch.zeros(1).expand(1 << 20, 1 << 20), "would take 4.4e\\+03 GB, and its file has less of it"),
+        (torch.zeros(3, device="meta"), "is empty; save tensors"),
+    ],
+    ids=["sparse", "expanded", "meta"],
+)
+def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, saved, name, tensor, said):
+    with contextlib.suppress(Exception):  # torch itself does not save some of them any more
+        torch.save({**saved, name: tensor}, tmp_path / "odd.pt")
+    given = tmp_path / "odd.pt" if (tmp_path / "odd.pt").exists() else {**saved, name: tensor}
+    for whole in (given, {**saved, name: tensor}):
+        with pytest.raises(BadInput, match=said):
+            api.bring(str(TINY), "given", [whole], [0], [])
+
+
 # ---------------------------------------------------------------------------------------- the command line
 
 COMMANDS = ["plan", "report", "explain", "compare", "gate", "submit", "verify", "store", "tasks", "methods"]
