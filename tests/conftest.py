@@ -1,6 +1,7 @@
 """What all tests share: one torch thread, small networks, and the small task."""
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ TESTS = Path(__file__).parent
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts():
+    """Interrupts are heard, also where the tests run in the background of a shell that has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -116,9 +116,16 @@ def test_a_batch_at_a_time_gives_the_same_maps(images, monkeypatch):
 
 
 @pytest.mark.parametrize(("layer", "said"), [("stage9", "no layer 'stage9'"), ("6", "'6' has no grid")])
-def test_a_layer_that_cannot_be_mapped_is_named(images, layer, said):
+def test_a_layer_that_cannot_be_mapped_costs_its_own_maps_alone(images, layer, said):
+    model = network()
+    x = torch.from_numpy(images.pixels).float() / 255
     with pytest.raises(StepFailed, match=said):
-        found(network(), images, layer=layer)
+        saliency.gradcam(model, layer, x, torch.from_numpy(images.labels))
+    good, bad = found(network(), images), found(network(), images, layer=layer)
+    assert bad.gradcam.shape == (len(images.labels), 1, 1)
+    assert np.isnan(bad.gradcam).all()
+    for name in ("gradient", "ig", "gaps"):
+        np.testing.assert_array_equal(getattr(bad, name), getattr(good, name))
 
 
 def test_a_network_that_does_not_react_has_maps_of_zeros(images):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from lthbench import api, banked, data, plan, registry
+from lthbench import api, banked, data, plan, progress, registry
 from lthbench.banks import _arrays, shapes
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Images
@@ -224,6 +224,8 @@ def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
     (inputs,) = concept_inputs(made)
     assert inputs.view.startswith("bank/broden/")
     assert made.sources[-1].name == "bank/broden"
+    told = progress.costed(made, tmp_path / "store", (tmp_path,), 1, "cpu")["data"]["bank/broden"]
+    assert told == {"state": "found", "detail": f"broden in {tmp_path / 'broden1_224'}"}
     again = plan.plan(asked, (), known={d.name: d for d in made.sources}, data_needed=False)
     assert [m.key for e in again.entries for m in e.measures] == [
         m.key for e in made.entries for m in e.measures

@@ -1,5 +1,6 @@
 """Claims held to tables made by hand: they agree and differ where they should, and else say nothing."""
 
+import pandas as pd
 import pytest
 
 from lthbench import task
@@ -12,15 +13,18 @@ from lthbench.verdict import Verdict
 LEVELS = tuple(round(1 - 0.8**n, 12) for n in range(1, 20))
 
 
-def summary(values, methods=("imp",), verdict=None, name="made"):
-    """A summary of cells: ``values`` by (method, sparsity, score)."""
+def summary(values, methods=("imp",), verdict=None, name="made", nulls=()):
+    """A summary of cells: ``values`` by (method, sparsity, score), ``nulls`` (score, variant, value)."""
+    table = pd.DataFrame(
+        [("dense", *null) for null in nulls], columns=["method", "score", "variant", "value"]
+    ).astype({"value": float})
     cells = {key: Cell(value, 0.01, 3, "ok", "", "") for key, value in values.items()}
     levels = tuple(sorted({s for _, s, _ in values} - {0.0}))
     found = {"paper": (verdict,) if verdict else ()}
     scores = tuple(
         Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
     )
-    return Summary({"task": {"name": name}}, None, scores, methods, levels, cells, "paper", found)
+    return Summary({"task": {"name": name}}, table, scores, methods, levels, cells, "paper", found)
 
 
 def extremes(found, levels=LEVELS, undecided=""):
@@ -175,9 +179,14 @@ def test_an_undecided_verdict_says_nothing():
             series("mis", 0.9, {s: 1 - s for s in LEVELS}),
         ),
         (
-            "Grad-CAM shows drifts",
+            "drifts from the dense network",
             series("agreement", 1, {0.2: 0.9, 0.5: 0.8, 0.9: 0.3}),
             series("agreement", 1, {0.2: 0.3, 0.5: 0.8, 0.9: 0.9}),
+        ),
+        (
+            "little by little",
+            series("agreement", 1, {0.2: 0.9, 0.5: 0.7, 0.8: 0.5, 0.9: 0.3}),
+            series("agreement", 1, {0.2: 0.9, 0.5: 0.9, 0.8: 0.3, 0.9: 0.3}),
         ),
         (
             "sparser (Gini)",
@@ -204,4 +213,25 @@ def test_claims_of_interpretability_agree_and_differ(text, agreeing, differing):
 
 
 def test_no_claim_of_interpretability_is_left_untested():
-    assert len(claims_interpretability.CLAIMS) == 12
+    assert len(claims_interpretability.CLAIMS) == 16
+
+
+def test_claims_about_networks_that_know_nothing():
+    mis = of("MIS stays high")
+    for fresh, finding in ((0.9, "agrees"), (0.86, "agrees"), (0.7, "differs")):
+        found = summary(series("mis", 0.9, {}), nulls=[("mis", "untrained network", fresh)])
+        assert mis.check(found) == (f"untrained {fresh:.3f}, dense 0.900", finding)
+    maps = of("fresh weights")
+    for fresh, finding in ((0.09, "agrees"), (0.4, "differs")):
+        nulls = [("gradcam_iou", "untrained network", fresh), ("gradcam_iou", "chance", 0.05)]
+        assert maps.check(summary({("imp", 0.2, "other"): 1.0}, nulls=nulls))[1] == finding
+
+
+def test_formulas_are_held_to_single_concepts_in_every_network():
+    good = series("composition", 0.04, {0.5: 0.05}) | series("concept", 0.02, {0.5: 0.03})
+    assert of("Formulas of three").check(summary(good)) == (
+        "1.80 times the IoU, in 2 of 2 networks",
+        "agrees",
+    )
+    bad = good | {("imp", 0.5, SCORES["concept"]): 0.05}
+    assert of("Formulas of three").check(summary(bad))[1] == "differs"

@@ -165,6 +165,17 @@ def test_two_runs_at_once_on_one_store_end_with_the_same_table(tmp_path, tiny_ta
     assert whole(tmp_path, tiny_task)
 
 
+def test_a_run_that_is_told_to_terminate_finishes_its_steps_like_an_interrupted_one(tmp_path, tiny_task):
+    process = launch(tmp_path, tiny_task)
+    assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
+    os.kill(process.pid, signal.SIGTERM)  # as a scheduler does
+    code, said = finished(process)
+    assert code == 130, said
+    assert "finishing the steps in progress" in said
+    assert "Continue with the same command" in said
+    assert wait_until(lambda: not session(process.pid), 10)
+
+
 def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, expected):
     process = launch(tmp_path, tiny_task)
     assert wait_until(lambda: steps_done(tmp_path) > 0, 120)

@@ -361,3 +361,29 @@ def test_a_run_fetches_what_is_missing(photos, server, tmp_path, capsys, monkeyp
     server.seen.clear()
     fetch_missing(Asked, None)
     assert server.seen == []
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "inside/../../outside.txt", "link"])
+def test_an_old_python_unpacks_only_what_lies_inside(tmp_path, monkeypatch, name):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        good, bad = tarfile.TarInfo("photos/a.txt"), tarfile.TarInfo(name)
+        good.size = 5
+        archive.addfile(good, io.BytesIO(b"first"))
+        if name == "link":
+            bad.type, bad.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(bad, io.BytesIO())
+    at = tmp_path / "a.tar"
+    at.write_bytes(buffer.getvalue())
+    into = tmp_path / "data"
+    into.mkdir()
+    with pytest.raises(StepFailed, match=r"outside|neither"):
+        fetch.unpack(at, into)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "data"]
+    at.write_bytes(gzip.decompress(tarred({"/photos/a.txt": b"first", "photos/b.txt": b"second"})))
+    fetch.unpack(at, into)
+    assert {p.name: p.read_bytes() for p in (into / "photos").iterdir()} == {
+        "a.txt": b"first",
+        "b.txt": b"second",
+    }

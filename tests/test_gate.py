@@ -103,6 +103,23 @@ def test_scores_may_be_named_and_unknown_ones_are_refused():
         gate.baseline(table, facts(), ["acuracy"])
 
 
+def test_a_baseline_may_hold_some_methods_and_sparsities_and_always_dense():
+    parts = [rows("dense", 0.0, "accuracy", A)]
+    parts += [rows(m, s, "accuracy", A) for m in ("omp", "snip") for s in (0.5904, 0.8322)]
+    table = frame(*parts)
+
+    def cells(**chosen):
+        return [(e["method"], e["sparsity"]) for e in gate.baseline(table, facts(), **chosen)["scores"]]
+
+    assert len(cells()) == 5
+    assert cells(methods=["omp"]) == [("dense", 0.0), ("omp", 0.5904), ("omp", 0.8322)]
+    assert cells(methods=["omp"], sparsities=[0.59]) == [("dense", 0.0), ("omp", 0.5904)]
+    with pytest.raises(BadInput, match="Did you mean snip"):
+        cells(methods=["snap"])
+    with pytest.raises(BadInput, match=r"no sparsity 0.7 in this table. Valid: 0, 0.5904, 0.8322"):
+        cells(sparsities=[0.7])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -28,7 +28,7 @@ LAYERS = [
     ["maps"],
     ["channels", "crops", "rewire", "sizes"],
     ["train", "plan"],
-    ["costs"],
+    ["costs", "inference"],
     ["attacks", "footprint", "corrupted", "curvature", "imputer"],
     ["bottleneck", "faithfulness", "likeness", "lime", "mis", "saliency", "units"],
     ["craft", "dissection"],

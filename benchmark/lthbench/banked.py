@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def identify(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Da
     source = _found(bank, places, needed=needed)
     digest = data.digest(source) if source else data.MISSING if bank.locate is not None else ""
     return Data(PREFIX + bank.name, bank.version, digest)
+
+
+def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
+    """Whether and where a source of images is there, by its name in keys: a bank, or a data set."""
+    if not name.startswith(PREFIX):
+        return data.describe(name, places)
+    bank = registry.get(Bank, name.removeprefix(PREFIX))
+    try:
+        source = _found(bank, places, needed=False)
+    except BadInput as error:
+        return {"state": "broken", "detail": str(error)}
+    if source is None:
+        return {"state": "missing", "detail": bank.obtain}
+    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
 
 
 def _found(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Source | None:

@@ -62,7 +62,8 @@ def write(folder: Path, store: Store, target: Path) -> int:
         if store.has(measure):
             for name in ("scores.json", DRAWS):
                 if name in store.files(measure):
-                    files[f"results/{measure.key}/{name}"] = store.read(measure, name)
+                    content = store.read(measure, name)
+                    files[f"results/{measure.key}/{name}"] = _single(content) if name == DRAWS else content
         elif measure.key not in failures:
             raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
     again = table.as_csv(table.build(made, store, failures))
@@ -73,6 +74,14 @@ def write(folder: Path, store: Store, target: Path) -> int:
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": lthbench.__version__, "files": hashes}
     table.publish(target, _zipped({"bundle.json": _json(head), **files}))
     return len({m.key for m in measures})
+
+
+def _single(draws: bytes) -> bytes:
+    """Draws in single precision, which is all that the table uses of them: version 0.1 kept double."""
+    import safetensors.numpy
+
+    found = safetensors.numpy.load(draws)
+    return safetensors.numpy.save({score: values.astype("float32") for score, values in found.items()})
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:

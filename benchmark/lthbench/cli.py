@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +215,9 @@ for _command in (score, check, data, doctor, report, explain, compare, gate, sub
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 fine, 1 something failed, 2 bad input, 130 interrupted."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    if threading.current_thread() is threading.main_thread():
+        # Schedulers, and kill, end a command by this signal: it is stopped as by the terminal's.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli.main(arguments, prog_name="lthbench", standalone_mode=False)
     except click.ClickException as error:

@@ -17,7 +17,7 @@ from torch import nn
 from lthbench.corrupted import at_once
 from lthbench.errors import StepFailed
 from lthbench.imputer import imputed
-from lthbench.maps import ranked
+from lthbench.maps import ranked, scaled
 from lthbench.scoring import Floats
 from lthbench.train import generator
 
@@ -45,6 +45,12 @@ def in_parts(
     starts = range(0, len(images), size)
     parts = [curve(model, *(t[a : a + size] for t in (images, labels, order))) for a in starts]
     return np.concatenate(parts, axis=1)
+
+
+def undefined(maps: NDArray[np.floating]) -> str:
+    """How many images have no map, or one of zeros, in a sentence: these are ranked at random."""
+    lack = int(np.isnan(scaled(maps)).any(1).sum())
+    return f"{lack} of {len(maps)} images have a map of zeros or none: ranked at random" if lack else ""
 
 
 def road(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> Floats:

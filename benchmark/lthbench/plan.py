@@ -403,9 +403,10 @@ def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
 def network(task: Task) -> Network:
     """The network of a task."""
     dataset = registry.get(Dataset, task.data.dataset)
+    architecture = registry.get(Architecture, task.architecture)
     return Network(
-        task.architecture,
-        registry.get(Architecture, task.architecture).version,
+        architecture.name,
+        architecture.version,
         len(dataset.classes),
         dataset.channels,
         dataset.size,

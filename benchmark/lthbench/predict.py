@@ -1,6 +1,6 @@
 """One pass of a network over a set of images: clean, corrupted or attacked. Logits in float32.
 
-Whatever changes the logits that a step yields must raise ``spec.PREDICT_VERSION``.
+Whatever changes the logits that a step yields, by more than rounding, must raise ``spec.PREDICT_VERSION``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import nn
 
 from lthbench import data
 from lthbench.attacks import ATTACKS
-from lthbench.corrupted import BATCH, as_pixels, batches, corrupted, starts
+from lthbench.corrupted import BATCH, as_pixels, at_once, batches, corrupted, starts
+from lthbench.inference import folded
 from lthbench.kinds import Images, Logits
 from lthbench.spec import Inputs
 from lthbench.train import generator
@@ -30,17 +31,15 @@ def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...], kept: Pa
     device = next(model.parameters()).device
     notes: dict[str, float] = {}
     if inputs.view == "clean":
-        values = _forward(model, batches(images), device)
+        values = _forward(folded(model), batches(images), device)
     elif inputs.view in ATTACKS:
         attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
         values = np.stack([logits for logits, _ in attacked])
         notes["zero_gradients"] = max(zeros for _, zeros in attacked)
     else:
+        fast = folded(model)
         values = np.stack(
-            [
-                _forward(model, corrupted(inputs, strength, places, kept), device)
-                for strength in inputs.strengths
-            ]
+            [_forward(fast, corrupted(inputs, s, places, kept), device) for s in inputs.strengths]
         )
     return Logits(values, images.labels, notes)
 
@@ -53,7 +52,12 @@ def ready(model: nn.Module, device: torch.device) -> nn.Module:
 
 @torch.no_grad()
 def _forward(model: nn.Module, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
-    return np.concatenate([model(as_pixels(b, device)).float().cpu().numpy() for b in batches])
+    outputs = []
+    for batch in batches:
+        x = as_pixels(batch, device)
+        parts = [model(part) for part in torch.split(x, at_once(device, *x.shape[2:]))]
+        outputs.append(torch.cat(parts).float().cpu().numpy())
+    return np.concatenate(outputs)
 
 
 def _attacked(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import lthbench
-from lthbench import data, present
+from lthbench import banked, present
 from lthbench.costs import costs
 from lthbench.engines.jobs import Job
 from lthbench.estimate import Estimate, duration, estimate, seconds
@@ -234,7 +234,6 @@ def costed(
     todo = [s for s in plan.steps if s.key not in stored]
     kind = "cuda" if device.startswith("cuda") else "cpu"
     guess = estimate(todo, store.events(), workers, kind)
-    names = tuple(d.name for d in plan.sources)
     return {
         "task": request.task.name,
         "budget": request.budget,
@@ -251,7 +250,7 @@ def costed(
         "learned": guess.learned,
         "workers": workers,
         "device": device,
-        "data": {name: dict(data.describe(name, places)) for name in names},
+        "data": {source.name: dict(banked.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),
     }
 

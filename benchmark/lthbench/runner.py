@@ -247,7 +247,7 @@ class Runner:
         }
         content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
         draws = {
-            v.score: torch.from_numpy(np.ascontiguousarray(v.draws))
+            v.score: torch.from_numpy(np.ascontiguousarray(v.draws, dtype=np.float32))
             for v in values
             if v.draws is not None and not v.variant
         }

@@ -33,8 +33,9 @@ Arrays = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 def explain(model: nn.Module, layer: str, images: Images, classes: NDArray[np.int64]) -> Arrays:
     """Maps for the labels of all images, and for ``classes`` where these are others.
 
-    ``model`` is used up: activations that work in place are made not to. Raises StepFailed where ``layer`` is
-    no module of it, or has no grid. ``maps.unpacked`` makes ``Maps`` of the result.
+    ``model`` is used up: activations that work in place are made not to. Where ``layer`` is no module of it,
+    or has no grid, Grad-CAM's maps are NaN, on a grid of one pixel. ``maps.unpacked`` makes ``Maps`` of the
+    result.
     """
     for module in model.modules():
         if getattr(module, "inplace", False):
@@ -89,14 +90,22 @@ def _batch(
         slopes.sum(1),
         integrated.abs().sum(1),
         integrated.sum(1),
-        gradcam(model, layer, x, classes),
+        _gradcam_or_none(model, layer, x, classes),
         gaps,
     )
     return tuple(field.detach().float().cpu().numpy() for field in fields)
 
 
+def _gradcam_or_none(model: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """The other maps need no layer: a network without one has these, and it is counted for Grad-CAM."""
+    try:
+        return gradcam(model, layer, x, classes)
+    except StepFailed:
+        return torch.full((len(x), 1, 1), float("nan"))
+
+
 def gradcam(model: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Grad-CAM with its ReLU, ``[N, h, w]`` on the layer's own grid."""
+    """Grad-CAM with its ReLU, ``[N, h, w]`` on the layer's own grid. Raises StepFailed where it has none."""
     from captum.attr import LayerGradCam
 
     try:

@@ -50,6 +50,11 @@ def mean_value(score: str, values: Floats, *, reason: str = "") -> Value:
     return Value(score, *mean_and_error(values), len(values), reason=reason, draws=draws)
 
 
+def none_of(score: str, n: int, reason: str) -> Value:
+    """A score that n images do not have."""
+    return Value(score, float("nan"), float("nan"), n, reason=reason)
+
+
 def defined_value(score: str, values: Floats, what: str, *, variant: str = "") -> Value:
     """The mean over the images for which it is defined (not NaN); the others are counted in the reason.
 

@@ -188,12 +188,14 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> 
 
 
 def _draws(store: Store, measure: Measure) -> dict[str, Any]:
-    """The draws of a measure's scores; none where it has none."""
+    """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
+    import numpy as np
     import safetensors.numpy
 
     if DRAWS not in store.files(measure):
         return {}
-    return safetensors.numpy.load(store.read(measure, DRAWS))
+    found = safetensors.numpy.load(store.read(measure, DRAWS))
+    return {score: draws.astype(np.float32).astype(np.float64) for score, draws in found.items()}
 
 
 def _facts(score: Score) -> dict[str, str]:

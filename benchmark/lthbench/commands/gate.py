@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, Words, as_a_run_wrote_it, read
+from lthbench.commands.options import CONTEXT, Numbers, Words, as_a_run_wrote_it, read
 from lthbench.errors import BadInput, unknown
 
 
@@ -25,6 +25,8 @@ from lthbench.errors import BadInput, unknown
     help="The folder of the report that is held to it.",
 )
 @click.option("--scores", type=Words(), help="With --write-baseline: these instead of the verdict's.")
+@click.option("--methods", type=Words(), help="With --write-baseline: only these, and dense.")
+@click.option("--sparsity", type=Numbers(whole=False), help="With --write-baseline: only these.")
 @click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
@@ -33,6 +35,8 @@ def gate(
     target: Path | None,
     source: Path,
     scores: list[str] | None,
+    methods: list[str] | None,
+    sparsity: list[float] | None,
     rule: str,
     summary: Path | None,
     as_json: bool,
@@ -54,9 +58,13 @@ def gate(
         raise unknown("rule", rule, gates.RULES)
     if (baseline is None) == (target is None):
         raise BadInput("give --baseline FILE to hold scores to it, or --write-baseline FILE to make one.")
+    if baseline is not None and (scores or methods or sparsity):
+        raise BadInput(
+            "--scores, --methods and --sparsity choose what a baseline holds: --write-baseline FILE."
+        )
     if target is not None:
         with as_a_run_wrote_it(source):
-            made = gates.baseline(*read(source), scores or ())
+            made = gates.baseline(*read(source), scores or (), methods or (), sparsity or ())
         if not made["scores"]:
             raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
         if not target.absolute().parent.is_dir():

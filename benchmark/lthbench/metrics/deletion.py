@@ -8,6 +8,8 @@ KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-
 _NAMES = ("deletion", "insertion", "aopc")
 #: Curves that a report draws, at every other of their 20 steps.
 _DRAWN = ("deletion", "insertion")
+#: Why there is no score of a kind of map.
+LACK = "no image has such a map: the layer that it needs gives none"
 
 
 def measure(context: Context) -> list[Value]:
@@ -18,10 +20,11 @@ def measure(context: Context) -> list[Value]:
     from lthbench import faithfulness
     from lthbench.corrupted import as_pixels
     from lthbench.faithfulness import in_parts
-    from lthbench.maps import random_maps, ranked, scaled
-    from lthbench.scoring import mean_and_error, mean_value
+    from lthbench.inference import folded
+    from lthbench.maps import random_maps, ranked
+    from lthbench.scoring import mean_and_error, mean_value, none_of
 
-    model, shown, maps = context.network(), context.images("explained"), context.maps("explained")
+    model, shown, maps = folded(context.network()), context.images("explained"), context.maps("explained")
     device = next(model.parameters()).device
     x, labels = as_pixels(shown.pixels[:], device), torch.from_numpy(shown.labels).to(device)
     n, _, height, width = x.shape
@@ -39,10 +42,10 @@ def measure(context: Context) -> list[Value]:
     chance = found(random_maps((n, height, width)))
     for kind in KINDS:
         array = faithfulness.resized(getattr(maps, kind), height, width)
-        undefined = int(np.isnan(scaled(array)).any(1).sum())
-        reason = (
-            f"{undefined} of {n} images have a map of zeros or none: ranked at random" if undefined else ""
-        )
+        if np.isnan(array).all():
+            values += [none_of(f"{kind}_{name}", n, LACK) for name in _NAMES]
+            continue
+        reason = faithfulness.undefined(array)
         for name, area, curve, random in zip(_NAMES, areas, found(array), chance, strict=True):
             values.append(mean_value(f"{kind}_{name}", area(curve), reason=reason))
             values.append(Value(f"{kind}_{name}", *mean_and_error(area(random)), n, "random attribution"))

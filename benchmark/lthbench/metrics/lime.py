@@ -11,11 +11,12 @@ def measure(context: Context) -> list[Value]:
     """LIME fidelity and stability over images, as published and without the network's scale."""
     import numpy as np
 
+    from lthbench.inference import folded
     from lthbench.lime import explained
     from lthbench.scoring import defined_value, mean_value
 
     pixels = np.ascontiguousarray(context.images("lime").pixels[:])
-    found = explained(context.network(), pixels)
+    found = explained(folded(context.network()), pixels)
     return [
         mean_value("lime_fidelity", found.fidelity),
         defined_value("lime_unexplained", found.scaled, _LACK),

@@ -7,6 +7,9 @@ from lthbench.kinds import Context, Metric, Score, Value
 #: Maps that are judged, by the beginning of their scores' names.
 KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 
+#: Why there is no score of a kind of map.
+LACK = "no image has such a map: the layer that it needs gives none"
+
 
 def measure(context: Context) -> list[Value]:
     """Areas between and under the curves of each kind of map, the curves, and those of a random order."""
@@ -15,10 +18,11 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench import faithfulness
     from lthbench.corrupted import as_pixels
-    from lthbench.maps import random_maps, ranked, scaled
-    from lthbench.scoring import mean_and_error, mean_value
+    from lthbench.inference import folded
+    from lthbench.maps import random_maps, ranked
+    from lthbench.scoring import mean_and_error, mean_value, none_of
 
-    model, shown, maps = context.network(), context.images("explained"), context.maps("explained")
+    model, shown, maps = folded(context.network()), context.images("explained"), context.maps("explained")
     device = next(model.parameters()).device
     x, labels = as_pixels(shown.pixels[:], device), torch.from_numpy(shown.labels).to(device)
     n, _, height, width = x.shape
@@ -35,12 +39,12 @@ def measure(context: Context) -> list[Value]:
     steps = [f"{100 * share:.0f} %" for share in (0.0, *faithfulness.SHARES)]
     for kind in KINDS:
         array = faithfulness.resized(getattr(maps, kind), height, width)
+        if np.isnan(array).all():
+            values += [none_of(f"{kind}_road_{score}", n, LACK) for score in ("gap", "aopc")]
+            continue
         (_, most), (_, least) = curves(kind, array)
         areas = {"MoRF": faithfulness.area(most), "LeRF": faithfulness.area(least)}
-        undefined = int(np.isnan(scaled(array)).any(1).sum())
-        reason = (
-            f"{undefined} of {n} images have a map of zeros or none: ranked at random" if undefined else ""
-        )
+        reason = faithfulness.undefined(array)
         values.append(mean_value(f"{kind}_road_gap", areas["LeRF"] - areas["MoRF"], reason=reason))
         values += [Value(f"{kind}_road_gap", *mean_and_error(a), n, name) for name, a in areas.items()]
         values.append(mean_value(f"{kind}_road_aopc", faithfulness.mean_fall(most), reason=reason))

@@ -56,3 +56,10 @@ def rounds(sparsity: float) -> float:
 def near(sparsity: float, published: float) -> bool:
     """Whether a sparsity is the published one, give or take one round."""
     return abs(rounds(sparsity) - rounds(published)) <= 1.0 + 1e-3
+
+
+def null_of(summary: Summary, score: str, variants: tuple[str, ...]) -> float:
+    """The mean over dense seeds of a variant of a score that is a null; NaN where it was not measured."""
+    table = summary.table
+    chosen = (table["method"] == "dense") & (table["score"] == score) & table["variant"].isin(variants)
+    return float(table.loc[chosen, "value"].mean())

@@ -5,17 +5,21 @@ Scores are named in ``SCORES``, by what they measure; where a table lacks them, 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
 from lthbench import present
-from lthbench.report.claim import CHEN, NOT_MEASURED, TICKETS, Claim, Shown, mean_of
+from lthbench.report.claim import CHEN, NOT_MEASURED, TICKETS, Claim, Shown, mean_of, null_of
+from lthbench.report.nulls import UNTRAINED
 from lthbench.report.summary import Summary
 
 FRANKLE = "Frankle & Bau 2019"
 RAD = "von Rad & Seuffert 2024"
 GHOSH = "Ghosh & Batmanghelich"
 SUWAL = "Suwal et al."
+ADEBAYO = "Adebayo et al. 2018, Sanity Checks for Saliency Maps"
+MU = "Mu & Andreas 2020, Compositional Explanations of Neurons"
 CIFAR = (
     *("c10-r20s", "c10-r18", "c10-wrn28-10", "c10-vgg11"),
     *("c100-r20s", "c100-r18", "c100-wrn28-10", "c100-vgg11"),
@@ -28,6 +32,7 @@ SCORES = {
     "retained": "retained_units",
     "same": "same_concept_units",
     "composition": "composition_iou",
+    "concept": "composition_iou_1",
     "mis": "mis",
     "agreement": "gradcam_iou",
     "gini": "gradient_gini",
@@ -167,6 +172,50 @@ def _sparser_maps(summary: Summary) -> Shown:
     return shown, "differs" if below else "agrees"
 
 
+def _mis_untrained(summary: Summary) -> Shown:
+    """The untrained network's MIS is at most five points below that of dense."""
+    dense, fresh = _dense(summary, "mis"), null_of(summary, SCORES["mis"], UNTRAINED)
+    if math.isnan(dense) or math.isnan(fresh):
+        return NOT_MEASURED
+    return f"untrained {fresh:.3f}, dense {dense:.3f}", "agrees" if fresh >= dense - 0.05 else "differs"
+
+
+def _gradual(summary: Summary) -> Shown:
+    """No step between neighbouring sparsities takes more than half of the whole fall of the agreement."""
+    found = sorted(_at(summary, TICKETS, 0.0, 1.0, "agreement"))
+    if len(found) < 4:
+        return NOT_MEASURED
+    steps = [(after[0], before[1] - after[1]) for before, after in itertools.pairwise(found)]
+    whole, (level, most) = found[0][1] - found[-1][1], max(steps, key=lambda step: step[1])
+    if whole <= 0:
+        return f"it does not fall: {found[0][1]:.2f} to {found[-1][1]:.2f}", "differs"
+    shown = f"the largest step, at {present.sparsity(level)}, is {100 * most / whole:.0f} % of the fall"
+    return shown, "agrees" if most <= 0.5 * whole else "differs"
+
+
+def _depend_on_weights(summary: Summary) -> Shown:
+    """Between a network with fresh weights and the trained one, the overlap of Grad-CAM is near chance."""
+    fresh = null_of(summary, SCORES["agreement"], UNTRAINED)
+    chance = null_of(summary, SCORES["agreement"], ("chance",))
+    if math.isnan(fresh) or math.isnan(chance):
+        return NOT_MEASURED
+    shown = f"overlap with an untrained network {fresh:.2f}, by chance {chance:.2f}"
+    return shown, "agrees" if fresh <= chance + 0.1 else "differs"
+
+
+def _compose(summary: Summary) -> Shown:
+    """In dense and in every method, formulas match units better than single concepts do."""
+    cells = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
+    pairs = [tuple(mean_of(summary, m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in cells]
+    pairs = [p for p in pairs if not any(math.isnan(v) for v in p)]
+    if not pairs:
+        return NOT_MEASURED
+    less = sum(long <= short for long, short in pairs)
+    ratio = sum(long for long, _ in pairs) / max(sum(short for _, short in pairs), 1e-12)
+    shown = f"{ratio:.2f} times the IoU, in {len(pairs) - less} of {len(pairs)} networks"
+    return shown, "differs" if less else "agrees"
+
+
 CLAIMS = (
     Claim(
         "Interpretable units are as many as in the dense network until 83 % is removed.", FRANKLE, _units_hold
@@ -199,4 +248,8 @@ CLAIMS = (
     ),
     Claim("Integrated gradients become more faithful (AOPC) with pruning.", SUWAL, _falls("aopc", 1)),
     Claim("Concepts merge under heavy pruning: redundancy rises.", SUWAL, _falls("redundancy", 1)),
+    Claim("MIS stays high where a network knows nothing.", RAD, _mis_untrained),
+    Claim("What Grad-CAM shows drifts little by little, not at once.", GHOSH, _gradual),
+    Claim("Grad-CAM of a network with fresh weights shows something else.", ADEBAYO, _depend_on_weights),
+    Claim("Formulas of three concepts match units better than single concepts.", MU, _compose),
 )

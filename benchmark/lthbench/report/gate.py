@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RULES = ("tolerance", "noninferior")
+#: How far a typed sparsity may be from one in the table.
+NEAR = 0.005
 _FIELDS = {
     "method": str,
     "sparsity": float,
@@ -54,11 +56,18 @@ class Held:
     reason: str
 
 
-def baseline(table: pd.DataFrame, facts: dict[str, Any], scores: Sequence[str] = ()) -> dict[str, Any]:
-    """A baseline of the verdict's scores, or of those named.
+def baseline(
+    table: pd.DataFrame,
+    facts: dict[str, Any],
+    scores: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    sparsities: Sequence[float] = (),
+) -> dict[str, Any]:
+    """A baseline of the verdict's scores, or of those named; of all methods and sparsities, or of some.
 
-    The tolerance is its margin, or twice its standard deviation over seeds where that is more: another
-    processor rounds otherwise, and then trains as another seed would. Raises BadInput for an unknown score.
+    Dense is always there. The tolerance is a score's margin, or twice its standard deviation over seeds where
+    that is more: another processor rounds otherwise, and then trains as another seed would. Raises BadInput
+    for a score, method or sparsity that is not in the table.
     """
     from lthbench.errors import unknown
 
@@ -67,9 +76,10 @@ def baseline(table: pd.DataFrame, facts: dict[str, Any], scores: Sequence[str] =
         if name not in known:
             raise unknown("score", name, known, "in this table")
     wanted = tuple(scores) or tuple(n for n, s in known.items() if s["verdict"])
+    there = _methods(table, methods), _sparsities(table, sparsities)
     entries = []
     for method, sparsity, name in _cells(table):
-        if name not in wanted:
+        if name not in wanted or method not in there[0] or sparsity not in there[1]:
             continue
         rows = _rows(table, method, sparsity, name)
         values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
@@ -93,6 +103,30 @@ def baseline(table: pd.DataFrame, facts: dict[str, Any], scores: Sequence[str] =
         "command": facts["command"],
         "scores": entries,
     }
+
+
+def _methods(table: pd.DataFrame, asked: Sequence[str]) -> set[str]:
+    """The methods asked for, dense with them; all if none is named."""
+    from lthbench.errors import unknown
+
+    there = set(table["method"])
+    for name in asked:
+        if name not in there:
+            raise unknown("method", name, there, "in this table")
+    return {*asked, "dense"} if asked else there
+
+
+def _sparsities(table: pd.DataFrame, asked: Sequence[float]) -> set[float]:
+    """The sparsities of the table that are meant by those asked for, and 0; all if none is named."""
+    there = {float(s) for s in table["sparsity"]}
+    found = {0.0} if asked else there
+    for typed in asked:
+        level = min(there, key=lambda s: abs(s - typed))
+        if abs(level - typed) > NEAR:
+            valid = ", ".join(f"{s:.4g}" for s in sorted(there))
+            raise BadInput(f"no sparsity {typed:g} in this table. Valid: {valid}")
+        found.add(level)
+    return found
 
 
 def _tolerance(score: dict[str, Any], values: Sequence[float]) -> float:

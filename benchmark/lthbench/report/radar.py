@@ -8,6 +8,7 @@ the worst to the best network shown, so that a difference of any size fills it.
 from __future__ import annotations
 
 import math
+from textwrap import fill
 
 from lthbench import present
 from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
@@ -17,6 +18,8 @@ from lthbench.report.summary import Shown, Summary
 SHOWN = 3
 #: Where a spoke of a fixed axis ends: twice as good as dense.
 END = 2.0
+#: Letters in a line of a spoke's name.
+WRAP = 12
 
 
 def radars(summary: Summary) -> list[Figure]:
@@ -78,8 +81,8 @@ def _draw(
     from matplotlib.figure import Figure as Canvas
     from matplotlib.projections.polar import PolarAxes
 
-    canvas = Canvas(figsize=(3.7, 3.1))
-    axes = canvas.add_axes((0.2, 0.12, 0.6, 0.72), projection="polar")
+    canvas = Canvas(figsize=(3.9, 3.1))
+    axes = canvas.add_axes((0.2, 0.1, 0.6, 0.78), projection="polar")
     assert isinstance(axes, PolarAxes)
     angles = [2 * math.pi * i / len(scores) for i in range(len(scores))]
     closed = [*angles, angles[0]]
@@ -99,9 +102,13 @@ def _draw(
     axes.set_ylim(0.0, top * 1.02)
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
-    axes.set_xticks(angles, [s.title.replace(" (dense = 1)", "") for s in scores])
+    axes.set_xticks(angles, [fill(s.title.replace(" (dense = 1)", ""), WRAP) for s in scores])
+    for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
+        # Clockwise from the top: labels grow away from the drawing, so that neighbours stay apart.
+        aside = math.sin(angle)
+        label.set_horizontalalignment("center" if abs(aside) < 0.2 else "left" if aside > 0 else "right")
     axes.set_yticks([top / 2, top], ["", ""])
-    axes.tick_params(colors=INK, labelsize=8.5, pad=6)
+    axes.tick_params(colors=INK, labelsize=8.5, pad=2)
     axes.grid(color=FAINT, lw=0.7)
     axes.spines["polar"].set_visible(False)
     title = f"{where}, {form}"

@@ -1,0 +1,60 @@
+"""Photographs as encoded pictures end to end in one ``.npz`` file.
+
+``data`` (uint8) holds the bytes of all files, picture ``i`` from ``offsets[i]`` to ``offsets[i + 1]``;
+``labels`` count into ``classes``; ``split`` counts into ``splits``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lthbench.errors import BadInput
+from lthbench.imagefiles import arrays, expect, planes
+from lthbench.kinds import Images, Source
+
+#: What ``Source.layout`` says of such a file.
+LAYOUT = "encoded pictures"
+
+
+def locate_encoded(folder: Path, name: str) -> Source | None:
+    """The file ``name`` in ``folder``, if it is there. Raises BadInput where it is empty."""
+    return expect(LAYOUT, folder, [name])
+
+
+def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str], size: int) -> Images:
+    """All pictures of ``parts`` (names in ``splits``, each with its number of pictures), in the file's order.
+
+    Labels are renumbered to ``classes``. Raises BadInput for a file that holds something else.
+    """
+    import numpy as np
+    from PIL import Image
+
+    (path,) = source.files
+    wanted = ["data", "offsets", "labels", "classes", "split", "splits"]
+    content, offsets, labels, names, split, splits = arrays(path, wanted)
+    strange = sorted(set(map(str, names)) ^ set(classes))
+    if strange:
+        raise BadInput(f"{path}: classes should be {', '.join(classes)}; not so: {', '.join(strange)}.")
+    number = np.array([classes.index(str(name)) for name in names])
+    if len(offsets) != len(labels) + 1 or len(split) != len(labels):
+        raise BadInput(f"{path}: offsets, labels and split are not of one length.")
+    part = np.array([str(splits[s]) for s in split])
+    for name, count in parts.items():
+        if (part == name).sum() != count:
+            raise BadInput(f"{path}: should hold {count:,} pictures of {name}, has {(part == name).sum():,}.")
+    chosen = np.flatnonzero(np.isin(part, list(parts)))
+    pixels = np.empty((len(chosen), size, size, 3), dtype=np.uint8)
+    for row, i in enumerate(chosen):
+        try:
+            with Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())) as image:
+                found = np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise BadInput(f"{path}: picture {i} is broken: {error}") from error
+        if found.shape != (size, size, 3):
+            raise BadInput(
+                f"{path}: picture {i} should be {size} x {size}, is {found.shape[1]} x {found.shape[0]}."
+            )
+        pixels[row] = found
+    return Images(planes(pixels), number[labels[chosen]].astype(np.int64))

@@ -1,0 +1,52 @@
+"""A network made ready for forward passes alone: fewer and cheaper operations, the same function.
+
+In evaluation mode batch normalisation is a fixed scale and shift, which go into the weights of the
+convolution before it (Jacob et al. 2018, section 3.2); sums and rectifiers then write over what nobody reads
+again. Logits differ by rounding alone (1e-6 of the largest), as they do between processors.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx, nn
+from torch.fx.experimental import optimization
+from torch.nn import functional as F
+
+#: Modules whose output is a new tensor, that may be written over.
+_FRESH = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy of a network in evaluation mode, for forward passes without gradients.
+
+    Its parts keep no names and call no hooks. A network that cannot be traced is returned as it is.
+    """
+    assert not model.training, "only a network in evaluation mode can be folded"
+    try:
+        graph = optimization.fuse(model)
+    except Exception:  # whatever a network of a plug-in does when it is traced; as it is it works
+        return model
+    assert isinstance(graph, fx.GraphModule)
+    parts = dict(graph.named_modules())
+    fresh = {n for n in graph.graph.nodes if n.op == "call_module" and isinstance(parts[n.target], _FRESH)}
+    for node in graph.graph.nodes:
+        if node.op != "call_function":
+            continue
+        if node.target is operator.add and all(isinstance(a, fx.Node) for a in node.args):
+            # The sum goes where its first term was; the terms are exchanged where only the second may go.
+            node.args = tuple(sorted(node.args, key=lambda a: not _free(a, fresh)))
+            if _free(node.args[0], fresh):
+                node.target = operator.iadd
+                fresh.add(node)
+        elif node.target in (F.relu, torch.relu) and _free(node.args[0], fresh):
+            node.target, node.kwargs = torch.relu_, {}
+            fresh.add(node)
+    graph.recompile()
+    return graph.to(memory_format=torch.channels_last)
+
+
+def _free(node: fx.Node, fresh: set[fx.Node]) -> bool:
+    """Whether a value may be written over: a tensor of its own, that is read once."""
+    return node in fresh and len(node.users) == 1

@@ -1,0 +1,84 @@
+"""A folded network is the same function, in fewer operations."""
+
+import pytest
+import torch
+from torch import nn
+
+from lthbench import registry
+from lthbench.inference import folded
+from lthbench.kinds import Architecture
+from lthbench.spec import Network
+
+
+def network(name):
+    """A network of few channels whose batch normalisations have seen something."""
+    architecture = registry.get(Architecture, name)
+    size = min(architecture.size, 64) if "googlenet" not in name else 96
+    widths = None if architecture.widths is None else tuple(max(1, w // 8) for w in architecture.widths)
+    made = architecture.build(Network(name, 1, 7, 3, size, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), widths))
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0.0, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.data.uniform_(0.5, 2.0)
+            module.bias.data.normal_(0.0, 0.2)
+    return made.eval().requires_grad_(False), torch.rand(5, 3, size, size)
+
+
+@pytest.mark.parametrize("name", registry.names(Architecture))
+@torch.no_grad()
+def test_logits_are_those_of_the_network_and_it_is_left_as_it_was(name):
+    torch.manual_seed(0)
+    model, x = network(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    seen, expected = x.clone(), model(x)
+    fast = folded(model)
+    for _ in range(2):
+        found = fast(x)
+        assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
+        torch.testing.assert_close(x, seen, rtol=0.0, atol=0.0)
+    left = [m for m in fast.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert bool(left) == (name == "wrn28-10")  # its rectifiers stand between normalisation and convolution
+    torch.testing.assert_close(model.state_dict(), before, rtol=0.0, atol=0.0)
+
+
+class Shared(nn.Module):
+    """Values that are read twice, a rectified input, and sums with the fresh term in either place."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        once = torch.relu(x)
+        both = self.a(once)
+        kept = torch.relu(both)
+        summed = x + self.b(kept)
+        scaled = both + 1.0
+        return torch.relu(summed) + scaled + kept + once
+
+
+@torch.no_grad()
+def test_what_is_read_again_is_not_written_over():
+    torch.manual_seed(0)
+    model, x = Shared().eval(), torch.randn(2, 3, 8, 8)
+    seen, expected = x.clone(), model(x)
+    torch.testing.assert_close(folded(model)(x), expected)
+    torch.testing.assert_close(x, seen, rtol=0.0, atol=0.0)
+
+
+class Branching(nn.Module):
+    """Cannot be traced: what it does depends on the values."""
+
+    def forward(self, x):
+        return x.mean((2, 3)) if x.sum() > 0 else -x.mean((2, 3))
+
+
+def test_a_network_that_cannot_be_traced_is_used_as_it_is():
+    model = Branching().eval()
+    assert folded(model) is model
+
+
+def test_only_a_network_in_evaluation_mode_is_folded():
+    with pytest.raises(AssertionError, match="evaluation mode"):
+        folded(Shared().train())
