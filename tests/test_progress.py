@@ -7,6 +7,7 @@ import pytest
 from lthbench import api, plan
 from lthbench.engines.jobs import group
 from lthbench.engines.local import Local
+from lthbench.errors import Unwritable
 from lthbench.progress import Course, Lines
 from lthbench.runner import Runner
 from lthbench.spec import Measure, Predict, Rewind
@@ -85,3 +86,16 @@ def test_the_event_log_is_read_on_from_a_place_in_whole_lines(store):
         file.write('"c"}\nbroken\n')
     assert [e["key"] for e in store.events_after(place)[0]] == ["c"]
     assert store.events_after(10**9) == ([], 10**9)
+
+
+def test_a_job_for_which_the_disk_has_no_room_is_not_begun(made, store, monkeypatch):
+    job = [s for s in made.steps if not s.needs()][:1]
+    monkeypatch.setattr("lthbench.runner.free_bytes", lambda folder: 1000)
+    with pytest.raises(Unwritable, match=r"the disk is full .* make room \(lthbench store prune\)"):
+        Runner(store, ()).do(job)
+    assert not store.has(job[0])
+    assert store.events() == []
+    monkeypatch.undo()
+    Runner(store, ()).do(job)
+    monkeypatch.setattr("lthbench.runner.free_bytes", lambda folder: 1000)
+    assert Runner(store, ()).do(job) == {}  # what is stored needs no room

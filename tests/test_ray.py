@@ -108,7 +108,7 @@ def test_a_node_that_does_not_see_the_store_is_refused(site, tmp_path):
     from lthbench.engines import ray
 
     with pytest.raises(BadInput, match="does not see the store"):
-        ray._runner(dataclasses.replace(site, root=tmp_path / "elsewhere"))
+        ray._runner(dataclasses.replace(site, store=str(tmp_path / "elsewhere")))
 
 
 def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
@@ -141,10 +141,11 @@ def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed
 
     steps = plan(request(tiny_task), ()).steps
     train = next(s for s in steps if isinstance(s, Train))
-    assert ray._do(site, "train", [train], {train.start.key: "no memory"}) == {train.key: "no memory"}
-    site.stop.write_bytes(b"")
-    assert ray._do(site, "init", [train.start]) == {}
-    assert not Store(site.root).has(train.start)
+    before = ray._Result({train.start.key: "no memory"})
+    assert ray._do(site, "train", [train], before) == ray._Result({train.key: "no memory"})
+    Store(site.store).flag(site.stop)
+    assert ray._do(site, "init", [train.start]) == ray._Result({})
+    assert not Store(site.store).has(train.start)
 
 
 # ---------------------------------------------------------------------------------------- shares of a GPU
@@ -168,6 +169,9 @@ def test_a_share_is_the_greatest_that_was_measured_with_room_to_spare(tiny_task)
     # (3 + 0.7) GB * 1.2 of 10 GB is 0.444: nine twentieths.
     assert found == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
     assert memory.shares([event("Train", 10**11)]) == {"Train resnet8": 1.0}
+    # A worker with a smaller GPU: what was measured on the larger one must fit there, too.
+    unlike = [event("Train", 3 * 10**9, 8 * 10**10), event("Predict", 10**8, 10**10)]
+    assert memory.shares(unlike) == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
     jobs = group(plan(request(tiny_task), ()).steps)
     by_kind = {type(j.steps[0]).__name__: memory.share(j, found) for j in jobs.values()}
     assert by_kind == {"Init": 0.05, "Train": 0.45, "Prune": 1.0, "Predict": 1.0}  # measures: never measured

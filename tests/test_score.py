@@ -471,7 +471,6 @@ def _changed(**changes):
         ({"fc.bias": torch.full((10,), torch.nan)}, "fc.bias holds values that are not finite"),
         ({"fc.bias": torch.zeros(10, dtype=torch.int8)}, "fc.bias is torch.int8; weights must be floating"),
         ({"fc.bias": torch.zeros(10, dtype=torch.complex64)}, "weights must be floating point"),
-        ({"fc.weight": torch.zeros(1, 1).expand(10**6, 10**6)}, r"shape: fc.weight is \[1000000, 1000000\]"),
         ({"fc.weight": torch.zeros(1, 1).expand(10, 64)}, ""),
     ],
 )

@@ -184,8 +184,9 @@ def test_what_was_just_written_is_not_swept(store, dead):
     assert folder.exists()
 
 
-def test_what_is_older_than_a_day_is_swept_whoever_wrote_it(store):
-    folder, marker = half_written(store, os.getpid(), age=90_000), store.root / "tmp" / "abc.json"
+def test_what_another_machine_left_a_day_ago_is_swept(store):
+    folder = half_written(store, os.getpid(), age=90_000, machine="a-node")
+    marker = store.root / "tmp" / "abc.json"
     marker.write_text("{}")
     os.utime(marker, (0, 0))
     store.open()

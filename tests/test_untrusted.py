@@ -1,21 +1,25 @@
-"""What others wrote: task files, tables, bundles, stores and words on the command line, in any state.
+"""What others wrote, in any state: task files, tables, bundles, stores, checkpoints, words of command lines.
 
-Each input is used or refused in words: no other error, no code run, and nothing written elsewhere.
-``LTHBENCH_FUZZ`` sets how many inputs of each kind are drawn.
+Each input is used or refused in words: no other error, no code run, and nothing written, made, renamed or
+deleted outside of the folder of these tests. ``LTHBENCH_FUZZ=60000`` draws 100,000 inputs and more, new ones.
 """
 
 import contextlib
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +27,12 @@ from lthbench import api, bundle, inventory, plan, registry, report, table, task
 from lthbench.cli import main
 from lthbench.commands.options import summary_of
 from lthbench.errors import BadInput, LthbenchError
-from lthbench.kinds import Dataset
+from lthbench.kinds import Architecture, Dataset
 from lthbench.store import Store
 
 TINY = Path(__file__).parent / "tiny.toml"
+#: Inputs are large; what fails is shown all the same.
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 DRAWS = int(os.environ.get("LTHBENCH_FUZZ", "0"))
 RAN: Counter[str] = Counter()
 
@@ -42,12 +48,86 @@ def fuzz(usual: int, share: float = 1.0):
     )
 
 
+#: What Python tells of before it is done: which arguments are paths that it changes, each with that which is
+#: the folder it starts from where it is relative.
+CHANGES = {
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.chmod": ((0, 2),),
+    "os.utime": ((0, 3),),
+}
+
+
+class Watch:
+    """Notes what this process changes outside of a folder; an audit hook stays for good."""
+
+    def __init__(self) -> None:
+        self.folder = ""
+        self.strays: list[str] = []
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, arguments: tuple) -> None:
+        if not self.folder:
+            return
+        if event == "open":
+            path, mode, flags = arguments
+            writes = any(c in mode for c in "wax+") if isinstance(mode, str) else flags & 3
+            places = [(path, -1)] if writes else []
+        else:
+            places = [(arguments[path], arguments[start]) for path, start in CHANGES.get(event, ())]
+        for place, start in places:
+            if isinstance(place, int) or place is None:
+                continue
+            near = os.readlink(f"/proc/self/fd/{start}") if start >= 0 else os.getcwd()
+            found = os.path.normpath(os.path.join(near, os.fsdecode(place)))
+            # The others are what the interpreter, torch and hypothesis keep of their own.
+            own = found.startswith(self.folder) or found == os.devnull
+            if (
+                not own
+                and "__pycache__" not in found
+                and "torchinductor" not in found
+                and ".hypothesis" not in found
+            ):
+                self.strays.append(f"{event} {found}")
+
+
+WATCH = Watch()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _counted():
     yield
     if DRAWS:
         refused = RAN.pop("refused", 0)
         print(f"\n{RAN.total():,} inputs, {refused:,} refused: {dict(RAN)}", file=sys.__stderr__)
+
+
+@pytest.fixture(autouse=True)
+def _watched(tmp_path_factory, monkeypatch):
+    """Nothing outside the folder of the tests is written, made, renamed or deleted."""
+    WATCH.strays.clear()
+    WATCH.folder = str(tmp_path_factory.getbasetemp()) + os.sep
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.getbasetemp()))
+    yield
+    WATCH.folder = ""
+    assert WATCH.strays == []
+
+
+def test_the_watch_sees_what_is_changed_elsewhere(tmp_path_factory):
+    place = tmp_path_factory.getbasetemp() / "stray"
+    WATCH.folder += "elsewhere" + os.sep
+    place.mkdir()
+    (place / "file").write_text("x")
+    (place / "file").rename(place / "other")
+    (place / "other").read_text()
+    shutil.rmtree(place)
+    seen = [stray.partition(" ")[0] for stray in WATCH.strays]
+    WATCH.strays.clear()
+    assert seen == ["os.mkdir", "open", "os.rename", "os.rename", "os.remove", "os.rmdir"]
 
 
 @pytest.fixture(scope="module")
@@ -250,20 +330,38 @@ def summarised(folder: Path) -> None:
         summary_of(folder, None)
     except BadInput:
         RAN["refused"] += 1
+    if RAN.total() % 10 == 0:  # these print what they find, and are slower
+        for words in (["compare", str(folder), str(folder)], ["gate", "--write-baseline", f"{folder}.json"]):
+            said = io.StringIO()
+            heard = contextlib.redirect_stdout(said), contextlib.redirect_stderr(said)
+            with contextlib.suppress(SystemExit), heard[0], heard[1]:
+                main([*words, *([] if words[0] == "compare" else [str(folder)])])
+
+
+@pytest.mark.parametrize("value", ["2.2e228", "-1e308", "1.7976931348623157e308"])
+def test_a_number_too_large_to_be_squared_is_refused_in_words(scratch, written, value, capsys):
+    rows = [line.split(",") for line in written[0].decode().splitlines()]
+    for row in (8, 9):
+        rows[row][rows[0].index("value")] = value
+    (scratch / "table" / "scores.csv").write_text("\n".join(map(",".join, rows)))
+    (scratch / "table" / "run.json").write_text(json.dumps(written[1]))
+    for command in (["explain"], ["report", "--out", str(scratch / "out")], ["gate"], ["compare"]):
+        with contextlib.suppress(SystemExit):
+            main([command[0], str(scratch / "table"), *command[1:]])
+        assert "Traceback" not in capsys.readouterr().err
+
+
+PLACES = st.integers(0, 10**6)
+CELLS = st.one_of(TEXTS, NUMBERS.map(lambda n: str(n)[:400] if abs(n) < 1e300 else "1e999"))
 
 
 @fuzz(60, 0.1)
-@given(data=st.data())
-def test_a_changed_table_is_read_or_refused(scratch, written, data):
+@given(changes=st.lists(st.tuples(PLACES, PLACES, CELLS), min_size=1, max_size=4))
+def test_a_changed_table_is_read_or_refused(scratch, written, changes):
     RAN["tables"] += 1
     rows = [line.split(",") for line in written[0].decode().splitlines()]
-    for _ in range(data.draw(st.integers(1, 4))):
-        row = data.draw(st.integers(0, len(rows) - 1))
-        if rows[row]:
-            cell = data.draw(
-                st.one_of(TEXTS, NUMBERS.map(lambda n: str(n)[:400] if abs(n) < 1e300 else "1e999"))
-            )
-            rows[row][data.draw(st.integers(0, len(rows[row]) - 1))] = cell
+    for row, column, cell in changes:
+        rows[row % len(rows)][column % len(rows[0])] = cell
     folder = scratch / "table"
     content = "\n".join(map(",".join, rows)).encode("utf-8", "replace")
     (folder / "scores.csv").write_bytes(content)
@@ -272,18 +370,20 @@ def test_a_changed_table_is_read_or_refused(scratch, written, data):
 
 
 @fuzz(60, 0.1)
-@given(data=st.data())
-def test_changed_facts_are_read_or_refused(scratch, written, data):
+@given(changes=st.lists(st.tuples(st.lists(PLACES, min_size=1, max_size=6), VALUES), min_size=1, max_size=2))
+def test_changed_facts_are_read_or_refused(scratch, written, changes):
     RAN["facts"] += 1
     facts = json.loads(json.dumps(written[1]))
-    for _ in range(data.draw(st.integers(1, 2))):
-        record = facts
-        name = data.draw(st.sampled_from(sorted(record)))
-        while isinstance(record[name], dict | list) and record[name] and data.draw(st.booleans()):
-            record = record[name]
-            places = sorted(record) if isinstance(record, dict) else range(len(record))
-            name = data.draw(st.sampled_from(list(places)))
-        record[name] = data.draw(VALUES)
+    for way, value in changes:
+        record, name = facts, ""
+        for place in way:
+            inner = record[name] if name != "" else record
+            if not isinstance(inner, dict | list) or not inner:
+                break
+            record = inner
+            names = sorted(record) if isinstance(record, dict) else range(len(record))
+            name = names[place % len(names)]
+        record[name] = value
     folder = scratch / "table"
     (folder / "scores.csv").write_bytes(written[0])
     with contextlib.suppress(ValueError):  # numbers of more digits than are printed
@@ -433,9 +533,118 @@ def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option,
     assert not (tmp_path / "ran").exists()
 
 
+# ---------------------------------------------------------------------------------------------- checkpoints
+
+
+@pytest.fixture(scope="module")
+def saved() -> dict[str, torch.Tensor]:
+    """A network of the small task, half of each layer pruned."""
+    asked = api.ask(str(TINY))
+    network = plan.network(asked.task)
+    model = registry.get(Architecture, network.architecture).build(network)
+    tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        if tensor.dim() > 1 and not name.startswith("normalize."):
+            tensor[::2] = 0.0
+    return tensors
+
+
+def odd_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Tensors that may stand in the place of one."""
+    if tensor.numel() > 1 << 30:
+        return [torch.zeros(0)]
+    return [
+        torch.zeros(0),
+        torch.zeros(()),
+        torch.full_like(tensor, float("nan")) if tensor.is_floating_point() else tensor,
+        torch.zeros_like(tensor),
+        tensor.to(torch.float64),
+        tensor.to(torch.int8),
+        tensor.to(torch.complex64),
+        torch.zeros(1).expand(1 << 20, 1 << 20),  # a terabyte by its shape, four bytes by its storage
+        tensor.reshape(-1),
+        tensor.to_sparse() if tensor.dim() else tensor,
+        torch.zeros(3, dtype=torch.bool),
+    ]
+
+
+def checkpoint(whole: dict[str, torch.Tensor], seed: int, values: list[object], names: list[object]) -> bytes:
+    """A file of a network with tensors and names changed, wrapped, or with bytes of the file changed."""
+    draw = random.Random(seed)
+    tensors: dict = dict(whole)
+    for value, other in zip(values, names, strict=False):
+        name = draw.choice(list(tensors))
+        kind = draw.randrange(5)
+        if kind <= 1 and isinstance(tensors[name], torch.Tensor):
+            tensors[name] = draw.choice(odd_tensors(tensors[name]))
+        elif kind == 2:
+            tensors[other] = tensors.pop(name)
+        elif kind == 3:
+            tensors[name] = value
+        else:
+            del tensors[name]
+    buffer = io.BytesIO()
+    form = draw.randrange(3)
+    if form == 0:
+        plain = {str(k): v for k, v in tensors.items() if isinstance(v, torch.Tensor) and not v.is_sparse}
+        small = {k: v.contiguous().clone() for k, v in plain.items() if v.numel() < 1 << 30}
+        buffer.write(safetensors.torch.save(small))
+    else:
+        wrapped = draw.choice([tensors, {"state_dict": tensors}, {"model": tensors, "epoch": 3}, [1]])
+        torch.save(wrapped, buffer, _use_new_zipfile_serialization=form == 1)
+    content = bytearray(buffer.getvalue())
+    for _ in range(draw.randrange(4)):
+        place = draw.randrange(draw.choice([len(content), min(len(content), 2000)]))
+        if draw.random() < 0.5:
+            content[place] = draw.randrange(256)
+        else:
+            del content[place : place + draw.randint(1, 5000)]
+            content = content or bytearray(b"PK")
+    return bytes(content)
+
+
+@fuzz(40, 0.1)
+@given(
+    seed=st.integers(0, 2**64),
+    values=st.lists(VALUES.filter(_printable), max_size=3),
+    names=st.lists(st.one_of(TEXTS, st.integers()), min_size=3, max_size=3),
+    masked=st.booleans(),
+)
+def test_a_changed_checkpoint_is_taken_or_refused(scratch, saved, seed, values, names, masked):
+    RAN["checkpoints"] += 1
+    path = scratch / "checkpoint.pt"
+    path.write_bytes(checkpoint(saved, seed, values, names))
+    try:
+        api.bring(str(TINY), "given", [path], [0], [path] if masked else [])
+    except LthbenchError:
+        RAN["refused"] += 1
+
+
+@pytest.mark.parametrize("name", ["normalize.mean", "conv1.weight"])
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.eye(3).to_sparse(), "is sparse; save tensors as dense ones"),
+        (torch.zeros(1).expand(1 << 20, 1 << 20), "would take 4.4e\\+03 GB, and its file has less of it"),
+        (torch.zeros(3, device="meta"), "is empty; save tensors"),
+    ],
+    ids=["sparse", "expanded", "meta"],
+)
+def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, saved, name, tensor, said):
+    with contextlib.suppress(Exception):  # torch itself does not save some of them any more
+        torch.save({**saved, name: tensor}, tmp_path / "odd.pt")
+    given = tmp_path / "odd.pt" if (tmp_path / "odd.pt").exists() else {**saved, name: tensor}
+    for whole in (given, {**saved, name: tensor}):
+        with pytest.raises(BadInput, match=said):
+            api.bring(str(TINY), "given", [whole], [0], [])
+
+
 # ---------------------------------------------------------------------------------------- the command line
 
 COMMANDS = ["plan", "report", "explain", "compare", "gate", "submit", "verify", "store", "tasks", "methods"]
+COMMANDS += ["metrics", "datasets", "architectures", "run", "score", "check", "doctor", "data"]
+#: What keeps those that would work for minutes from it: their words are looked at, and refused at last.
+ENDS = {"run": ["--budget", "nosuch"], "score": ["--budget", "nosuch"], "check": ["nosuch"]}
 WORDS = st.one_of(
     TEXTS.filter(lambda t: "\0" not in t),
     st.sampled_from(
@@ -469,6 +678,18 @@ WORDS = st.one_of(
             "-1",
             "--rule",
             "--dry-run",
+            "--checkpoint",
+            "--mask",
+            "--dense",
+            "--engine",
+            "--address",
+            "--plugin",
+            "--report",
+            "--device",
+            "ray",
+            "memory://here",
+            "nosuch://there",
+            "--help",
         ]
     ),
 )
@@ -482,7 +703,7 @@ def test_any_words_are_understood_or_refused(scratch, command, words):
     folder.mkdir(exist_ok=True)
     before, here = outside(scratch) - outside(folder), Path.cwd()
     os.chdir(folder)
-    words = [w for w in words if not w.startswith("/")]
+    words = [w for w in words if not w.startswith("/")] + ENDS.get(command, [])
     code = 0
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -19,6 +19,7 @@ from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, Request, network, plan, request
 from lthbench.progress import Course, listen
+from lthbench.remote import at
 from lthbench.spec import (
     Explain,
     Given,
@@ -222,7 +223,7 @@ def execute(
     if workers < 0:
         raise BadInput(f"workers: must not be negative, got {workers}.")
     places = checked_folders(folder)
-    store = Store(store_folder)
+    store = at(store_folder)
     store.check()
     sets_limit()
     made = plan(asked, places, elsewhere=brought.networks if brought else None)

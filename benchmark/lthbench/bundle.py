@@ -231,7 +231,7 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
             raise ValueError(facts["command"])
         sparsities = [float(s) for s in lists["sparsity"] if s]
         seeds = [int(s) for s in lists["seeds"] if s]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise BadInput("run.json: its command cannot be read.") from error
     if "/" in given["--task"] or os.sep in given["--task"] or given["--task"].endswith(".toml"):
         raise BadInput(f"run.json: task {given['--task']} is a file; only tasks that ship are bundled.")

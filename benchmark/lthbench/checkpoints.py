@@ -131,7 +131,7 @@ def _found(content: Any, where: str, depth: int = 3) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
     if _tensors(content):
-        return Checkpoint(where, _tensors(content))
+        return Checkpoint(where, _plain(_tensors(content), where))
     inner = {str(k): v for k, v in content.items() if isinstance(v, Mapping) and _deep(v, depth)}
     beside: Tensors = next((_tensors(inner[k]) for k in MASKS if k in inner), {})
     networks = [k for k in inner if k not in MASKS] or list(inner)
@@ -142,7 +142,23 @@ def _found(content: Any, where: str, depth: int = 3) -> Checkpoint:
         names = ", ".join(str(k) for k in list(content)[:8]) or "nothing"
         raise BadInput(f"{where}: holds no tensors by name; it has {names}.")
     found = _found(inner[chosen], where, depth - 1)
-    return Checkpoint(where, found.tensors, found.masks or (beside if chosen not in MASKS else {}))
+    return Checkpoint(
+        where, found.tensors, found.masks or (_plain(beside, where) if chosen not in MASKS else {})
+    )
+
+
+def _plain(tensors: Tensors, where: str) -> Tensors:
+    """The tensors, if each has a number in memory for each that its shape says. Raises BadInput."""
+    for name, t in tensors.items():
+        if t.layout != torch.strided or t.is_quantized or t.device.type == "meta":
+            kind = "quantized" if t.is_quantized else "empty" if t.device.type == "meta" else "sparse"
+            raise BadInput(f"{where}: {name[:100]} is {kind}; save tensors as dense ones of plain numbers.")
+        size = t.numel() * t.element_size()
+        if size > max(1e8, t.untyped_storage().nbytes()):
+            raise BadInput(
+                f"{where}: {name[:100]} would take {size / 1e9:.3g} GB, and its file has less of it."
+            )
+    return tensors
 
 
 def _tensors(content: Mapping[Any, Any]) -> Tensors:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import lthbench
 from lthbench import api, holdings, registry
-from lthbench.errors import BadInput
+from lthbench.errors import LthbenchError
 
 #: What the smallest run needs, in GB of memory and of disk.
 MEMORY, DISK = 1.0, 0.5
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examined(folder: Path | None, store: Path) -> Iterator[Finding]:
+def examined(folder: Path | None, store: Path | str) -> Iterator[Finding]:
     """Everything that is looked at, in order; nothing is written. Raises BadInput for a folder not there."""
     api.checked_folders(folder)
     yield from _versions()
@@ -111,7 +111,7 @@ def _device() -> Iterator[Finding]:
         yield Finding("device", "ok", "cpu: runs the budget quick; standard and paper want a CUDA device")
 
 
-def _machine(store: Path) -> Iterator[Finding]:
+def _machine(store: Path | str) -> Iterator[Finding]:
     cores = api.default_workers()
     threads = {n: os.environ[n] for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ}
     said = f" ({', '.join(f'{n}={v}' for n, v in threads.items())})" if threads else ""
@@ -123,7 +123,10 @@ def _machine(store: Path) -> Iterator[Finding]:
         yield Finding(
             "memory", state, text, "" if state == "ok" else f"free {MEMORY:g} GiB, or use fewer --workers"
         )
-    near = next(p for p in (store.absolute(), *store.absolute().parents) if p.exists())
+    from lthbench.remote import at, default_folder, is_url
+
+    place = default_folder() if is_url(store) else Path(store).absolute()
+    near = next(p for p in (place, *place.parents) if p.exists())
     gigabytes = shutil.disk_usage(near).free / 1e9
     state = "ok" if gigabytes >= DISK else "problem"
     text = f"{gigabytes:.1f} GB free for {store}"
@@ -132,10 +135,8 @@ def _machine(store: Path) -> Iterator[Finding]:
     if not writable:
         yield Finding("disk", "problem", f"{near} is read-only", "name another folder with --store DIR")
     try:
-        from lthbench.store import Store
-
-        Store(store).check()
-    except BadInput as error:
+        at(store).check()
+    except LthbenchError as error:
         yield Finding("store", "problem", str(error), "name another folder with --store DIR")
 
 
@@ -205,5 +206,6 @@ EXTRAS = {
     "derma": "downloads DermaMNIST",
     "hub": "scores networks of the Hugging Face hub",
     "ray": "runs on a cluster",
+    "remote": "keeps results on an object store",
     "test": "the tests",
 }

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def take(
         raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
     architecture = registry.get(Architecture, network.architecture)
     parts = naming.folded(found.tensors)
-    target = _shapes(architecture, network)
+    target = _shapes(_skeleton(architecture, network))
     said = (
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
@@ -231,10 +232,21 @@ def _skeleton(architecture: Architecture, network: Network) -> torch.nn.Module:
         return architecture.build(network)
 
 
-def _shapes(architecture: Architecture, network: Network) -> dict[str, torch.Size]:
+def _shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
     """The shapes of a network's parameters and buffers; normalisation is no part of what others save."""
-    state = _skeleton(architecture, network).state_dict()
+    state = model.state_dict()
     return {name: t.shape for name, t in state.items() if not name.startswith("normalize.")}
+
+
+@lru_cache(maxsize=256)  # building all networks takes seconds
+def _layout(architecture: Architecture, network: Network) -> tuple[dict[str, torch.Size], str]:
+    """The shapes of a network and how the names of its last layer begin; none where it cannot be built."""
+    try:
+        model = _skeleton(architecture, network)
+    except Exception:  # not for images of this size
+        return {}, "?"
+    heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    return _shapes(model), heads[-1] if heads else "?"
 
 
 def _others(parts: Mapping[str, Part], network: Network) -> str:
@@ -245,12 +257,8 @@ def _others(parts: Mapping[str, Part], network: Network) -> str:
         own = dataclasses.replace(own, mean=(0.5,) * count, std=(0.5,) * count)
         if (other.name, count) == (network.architecture, network.channels):
             continue
-        try:
-            model = _skeleton(other, own)
-        except Exception:  # not for images of this size
-            continue
-        heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-        if naming.fits(parts, _shapes(other, own), heads[-1] if heads else "?"):
+        shapes, head = _layout(other, own)
+        if shapes and naming.fits(parts, shapes, head):
             having = [n for n in tasks.names() if tasks.load(n).architecture == other.name]
             kind = "colour" if count == 3 else "grey"
             return (

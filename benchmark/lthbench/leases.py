@@ -54,19 +54,18 @@ class Leases:
         """Whether somebody else holds it. Costs one look at a file where nobody does."""
         path = self.path(name)
         facts = _read(path)
-        return facts is not None and not _mine(facts) and not self._stale(path, facts)
+        return facts is not None and not self._mine(facts) and not self._stale(path, facts)
 
     def take(self, name: str) -> str | None:
         """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
-        path, mark = self.path(name), uuid.uuid4().hex
-        facts = {"host": host(), "pid": os.getpid(), "born": _born(os.getpid()), "mark": mark, "what": name}
+        path, facts = self.path(name), self._facts(name)
         with self._store.writing():
             self.folder.mkdir(exist_ok=True)
             for _ in range(2):
                 try:
                     with path.open("x", encoding="ascii") as file:
                         file.write(json.dumps(facts))
-                    return mark
+                    return str(facts["mark"])
                 except FileExistsError:
                     if not self._clear(path):
                         return None
@@ -96,7 +95,7 @@ class Leases:
             yield False
             return
         ended = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(self.path(name), mark, ended), daemon=True)
+        beating = threading.Thread(target=self._beat, args=(name, mark, ended), daemon=True)
         beating.start()
         try:
             yield True
@@ -105,13 +104,37 @@ class Leases:
             beating.join()
             self.release(name, mark)
 
-    def _beat(self, path: Path, mark: str, ended: threading.Event) -> None:
-        while not ended.wait(self.beat):
-            facts = _read(path)
-            if facts is None or facts.get("mark") != mark:
-                return  # taken over: another believes that this process is dead
-            with contextlib.suppress(OSError):
-                os.utime(path)
+    def _beat(self, name: str, mark: str, ended: threading.Event) -> None:
+        while not ended.wait(self.beat) and self._touch(name, mark):
+            pass
+
+    def _touch(self, name: str, mark: str) -> bool:
+        """Show that the holder lives. False where another has taken over, who believes that it does not."""
+        path = self.path(name)
+        facts = _read(path)
+        if facts is None or facts.get("mark") != mark:
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return True
+
+    @staticmethod
+    def _facts(name: str) -> dict[str, Any]:
+        """What a holder writes into a lease."""
+        pid, mark = os.getpid(), uuid.uuid4().hex
+        return {"host": host(), "pid": pid, "born": _born(pid), "mark": mark, "what": name}
+
+    @staticmethod
+    def _mine(facts: dict[str, Any]) -> bool:
+        return facts.get("host") == host() and facts.get("pid") == os.getpid()
+
+    @staticmethod
+    def _ended(facts: dict[str, Any]) -> bool:
+        """Whether the holder was a process of this machine that is no more."""
+        if facts.get("host") != host():
+            return False
+        pid, born = facts.get("pid"), facts.get("born")
+        return not isinstance(pid, int) or not alive(pid) or bool(born and _born(pid) not in ("", born))
 
     def _clear(self, path: Path) -> bool:
         """Remove a lease if it is stale: whether the way is free."""
@@ -135,10 +158,8 @@ class Leases:
         return True
 
     def _stale(self, path: Path, facts: dict[str, Any]) -> bool:
-        if facts.get("host") == host():
-            pid, born = facts.get("pid"), facts.get("born")
-            if not isinstance(pid, int) or not alive(pid) or (born and _born(pid) not in ("", born)):
-                return True
+        if self._ended(facts):
+            return True
         try:
             touched = path.stat().st_mtime_ns
         except OSError:
@@ -165,10 +186,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def _mine(facts: dict[str, Any]) -> bool:
-    return facts.get("host") == host() and facts.get("pid") == os.getpid()
 
 
 def _born(pid: int) -> str:

@@ -16,6 +16,7 @@ from lthbench.engines.jobs import Job
 from lthbench.engines.local import Local
 from lthbench.estimate import Estimate, duration, estimate, seconds
 from lthbench.plan import Plan
+from lthbench.remote import at
 from lthbench.spec import Explain, Measure, Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 
@@ -232,10 +233,10 @@ def costed(
     stack: int = 0,
 ) -> dict[str, Any]:
     """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
-    store = Store(store_folder)
+    store = at(store_folder)
     store.check()
     request = plan.request
-    stored = {s.key for s in plan.steps if store.has(s)}
+    stored = {s.key for s in plan.steps if store.lists(s)}
     todo = [s for s in plan.steps if s.key not in stored]
     kind = "cuda" if device.startswith("cuda") else "cpu"
     guess = estimate(todo, store.events(), workers, kind)

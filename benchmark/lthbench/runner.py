@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from lthbench.context import StoredContext
 from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
+from lthbench.footprint import footprint
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.machine import environment
 from lthbench.masks import Mask
@@ -44,6 +46,7 @@ from lthbench.stack import Member
 from lthbench.store import DRAWS, Store
 from lthbench.train import generator
 from lthbench.training import in_stacks
+from lthbench.transfer import free_bytes
 
 #: The files that hold a network's weights, and a mask, one bit for each weight.
 WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
@@ -72,9 +75,10 @@ class Runner:
 
         ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps
         is taken from it on the way. ``stopped`` is asked before each step whether to go on, ``stepped`` told
-        of each that is done.
+        of each that is done. Raises Unwritable, before it starts, where the disk has no room for them.
         """
         failed: dict[str, str] = dict(known or {})
+        self._check_room(steps)
         for step in steps:
             if stopped():
                 break
@@ -89,7 +93,7 @@ class Runner:
         """Do a step, and with a training those like it. Returns why some failed, by key."""
         together = self._together(step, among, failed) if isinstance(step, Train) else []
         found: dict[str, str] = {}
-        started, reason = time.time(), ""
+        started, began, reason = time.time(), time.monotonic(), ""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
@@ -110,13 +114,21 @@ class Runner:
         tried: Sequence[Step] = together or [step]
         if reason:
             found |= {s.key: reason for s in tried if not self.store.has(s)}
+        seconds = (time.monotonic() - began) / len(tried)
         for one in tried:
-            self._log(one, started, found.get(one.key, ""), len(tried))
+            self._log(one, started, seconds, found.get(one.key, ""), len(tried))
         return found
+
+    def _check_room(self, steps: Sequence[Step]) -> None:
+        """Raise Unwritable where the disk has no room for what of the steps is not stored."""
+        free = free_bytes(self.store.root)
+        if free < footprint(steps) and free < footprint(s for s in steps if not self.store.has(s)):
+            with self.store.writing():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _do(self, step: Step) -> None:
         if isinstance(step, Init):
-            self._publish_weights(step, self._built(step), time.time())
+            self._publish_weights(step, self._built(step), time.monotonic())
         elif isinstance(step, Given):
             raise StepFailed("a network made elsewhere is no longer in the store: score it again")
         elif isinstance(step, Rewind):
@@ -154,7 +166,7 @@ class Runner:
 
     def _train(self, steps: Sequence[Train], among: Sequence[Step]) -> dict[str, str]:
         """Train what is alike, and publish the weights that it passes through. Returns why some failed."""
-        started, first = time.time(), steps[0]
+        started, first = time.monotonic(), steps[0]
 
         def member(step: Train) -> Member:
             wanted = {r.epoch: r for r in among if isinstance(r, Rewind) and r.train.key == step.key}
@@ -179,7 +191,7 @@ class Runner:
             if step.rewire is not None and result.mask is not None:
                 files = {MASK: masks.packed(result.mask)}
                 facts |= masks.counted(result.mask)
-            began = time.time() - seconds
+            began = time.monotonic() - seconds
             self._publish_weights(step, made.model, began, files, losses=result.losses, **facts)
         return failed
 
@@ -189,7 +201,7 @@ class Runner:
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
-        started, whole = time.time(), step.train
+        started, whole = time.monotonic(), step.train
         if step.epoch == whole.first_epoch:
             self._publish_weights(step, self.network(whole.start), started)
             return
@@ -200,7 +212,7 @@ class Runner:
             self._publish_weights(step, made.model, started)
 
     def _prune(self, step: Prune) -> None:
-        started = time.time()
+        started = time.monotonic()
         criterion = registry.criterion(step.criterion)
         model = self.network(step.given).train()
         draw = generator("prune", step.seed)
@@ -220,7 +232,7 @@ class Runner:
         self.store.put(step, {MASK: masks.packed(mask)}, self._meta(started, **masks.counted(mask)))
 
     def _predict(self, step: Predict) -> None:
-        started = time.time()
+        started = time.monotonic()
         model = ready(self.network(step.subject), self.device)
         logits = predict(model, step.inputs, self.places, self.store.sets)
         tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
@@ -230,7 +242,7 @@ class Runner:
         self.store.put(step, files, self._meta(started, notes=notes))
 
     def _explain(self, step: Explain) -> None:
-        started = time.time()
+        started = time.monotonic()
         wanted = Predict(step.reference, step.inputs)
         logits = safetensors.torch.load(self.store.read(wanted, "logits.safetensors"))["logits"]
         images = data.subset(
@@ -245,7 +257,7 @@ class Runner:
         self.store.put(step, {maps.FILE: safetensors.torch.save(tensors)}, self._meta(started))
 
     def _measure(self, step: Measure) -> None:
-        started = time.time()
+        started = time.monotonic()
         metric = registry.get(Metric, step.metric)
         context = StoredContext(self, step, step.subject)
         values = metric.measure(context)
@@ -343,15 +355,15 @@ class Runner:
         self.store.put(step, content, self._meta(started, **facts))
 
     def _meta(self, started: float, **facts: Any) -> dict[str, Any]:
-        return {"seconds": time.time() - started, "environment": environment(self.device), **facts}
+        return {"seconds": time.monotonic() - started, "environment": environment(self.device), **facts}
 
-    def _log(self, step: Step, started: float, failure: str, together: int = 1) -> None:
+    def _log(self, step: Step, started: float, seconds: float, failure: str, together: int = 1) -> None:
         """A line in the event log; of steps done ``together``, each has its share of time and memory."""
         event = {
             "key": step.key,
             "step": type(step).__name__,
             "start": started,
-            "seconds": (time.time() - started) / together,
+            "seconds": seconds,
             "flops": flops(step),
             "device": self.device.type,
             "pid": os.getpid(),

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import uuid
@@ -44,6 +45,11 @@ class Store:
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
+
+    @property
+    def address(self) -> str:
+        """What another process opens the same store by: see ``remote.at``."""
+        return str(self.root)
 
     @property
     def sets(self) -> Path:
@@ -80,16 +86,12 @@ class Store:
                 )
             if not strangers:
                 return
-        try:
-            schema = json.loads(marker.read_text())["schema"]
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.") from error
-        if schema != SCHEMA:
-            newer = isinstance(schema, int) and schema > SCHEMA
+        facts = marker_of(self.root)
+        check_schema(str(self.root), facts["schema"])
+        if "migrating" in facts:
             raise BadInput(
-                f"store {self.root}: has schema {schema}, this version reads schema {SCHEMA}. "
-                + ("Upgrade lthbench (pip install -U lthbench), or give" if newer else "Give")
-                + " another folder, or use the version of lthbench that made it."
+                f"store {self.root}: its migration was not finished. Go on with it: "
+                f"lthbench store migrate --store {shlex.quote(str(self.root))}"
             )
 
     def folder(self, step: Step) -> Path:
@@ -115,7 +117,15 @@ class Store:
 
     def has(self, step: Step) -> bool:
         """Whether the artefact is there (its content is checked when it is read)."""
-        return (self.folder(step) / "manifest.json").is_file()
+        return self.hold(step.key)
+
+    def hold(self, key: str) -> bool:
+        """Whether the artefact of a key is there."""
+        return (self.place(key) / "manifest.json").is_file()
+
+    def lists(self, step: Step) -> bool:
+        """Whether the artefact is there as far as can be told at no cost."""
+        return self.has(step)
 
     def intact(self, step: Step) -> bool:
         """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
@@ -214,6 +224,18 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 self.place(key).rename(aside)
 
+    def flag(self, name: str) -> None:
+        """Raise a flag that all who share the store see: see ``flagged``."""
+        (self.root / "tmp" / name).write_bytes(b"")
+
+    def flagged(self, name: str) -> bool:
+        """Whether a flag is raised."""
+        return (self.root / "tmp" / name).exists()
+
+    def unflag(self, name: str) -> None:
+        """Lower a flag."""
+        (self.root / "tmp" / name).unlink(missing_ok=True)
+
     def note(self, entries: Iterable[tuple[str, str, int]]) -> None:
         """Append lines to the index: key, kind and bytes of artefacts."""
         text = "".join(f"{key}\t{kind}\t{size}\n" for key, kind, size in entries)
@@ -281,11 +303,38 @@ class Store:
             writer, pid, *_ = (*path.name.rsplit("-", 2), "")  # as ``scratch`` names it
             try:
                 age = now - path.stat().st_mtime
-                dead = writer == host() and pid.isdigit() and not alive(int(pid))
-                if age > older_than or (age > 60.0 and dead):
+                own = writer == host() and pid.isdigit()
+                lives = own and alive(int(pid))  # whatever a clock that was set says
+                if (age > older_than and not lives) or (age > 60.0 and own and not lives):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             except OSError:
                 continue
+
+
+def marker_of(root: Path) -> dict[str, Any]:
+    """What a store's marker says; ``schema`` is among it. Raises BadInput for what is no store."""
+    marker = root / "store.json"
+    try:
+        facts = _parsed(marker.read_text())
+    except (OSError, ValueError):
+        facts = None
+    if facts is None or "schema" not in facts:
+        raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.")
+    return facts
+
+
+def check_schema(where: str, schema: Any) -> None:
+    """Raise BadInput for a store whose schema this version does not read: how to go on depends on which."""
+    if schema == SCHEMA:
+        return
+    said = f"store {where}: has schema {str(schema)[:40]}, this version reads schema {SCHEMA}. "
+    if isinstance(schema, int) and 0 < schema < SCHEMA:
+        said += f"Bring it up to date: lthbench store migrate --store {shlex.quote(where)}"
+    elif isinstance(schema, int) and schema > SCHEMA:
+        said += "Upgrade lthbench (pip install -U lthbench), or give another place."
+    else:
+        said += "Give another place."
+    raise BadInput(said)
 
 
 def host() -> str:
@@ -293,9 +342,9 @@ def host() -> str:
     return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64] or "host"
 
 
-def manifest_text(key: str, hashes: Mapping[str, str]) -> bytes:
-    """The content of a manifest: the same files give the same bytes."""
-    return _json({"schema": SCHEMA, "key": key, "files": dict(hashes)})
+def manifest_text(key: str, hashes: Mapping[str, str], schema: int | None = None) -> bytes:
+    """The content of a manifest: the same files give the same bytes. ``schema`` is this version's."""
+    return _json({"schema": schema or SCHEMA, "key": key, "files": dict(hashes)})
 
 
 def sets_limit() -> float:
@@ -326,7 +375,7 @@ def _json(value: Any) -> bytes:
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lthbench.commands.options import CONTEXT, read
+from lthbench.commands.options import CONTEXT, as_a_run_wrote_it, read
 
 
 @click.command(context_settings=CONTEXT)
@@ -31,7 +31,8 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     from lthbench.report.compare import text
 
     first, second = read(a), read(b)
-    found = compared(first, second, every)
+    with as_a_run_wrote_it(b):
+        found = compared(first, second, every)
     if as_json:
         click.echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
     else:

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT
+from lthbench.commands.options import CONTEXT, Place
 
 
 @click.command(context_settings=CONTEXT)
 @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default="lthbench-store",
     show_default=True,
     help="Where results are to go.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
-def doctor(data: Path | None, store: Path, as_json: bool) -> None:
+def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
     """Say what this machine can run, what is missing, and the command to get it. Exits with 1 on a problem.
 
     \b

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, Numbers, Words, read
+from lthbench.commands.options import CONTEXT, Numbers, Words, as_a_run_wrote_it, read
 from lthbench.errors import BadInput, unknown
 
 
@@ -63,7 +63,8 @@ def gate(
             "--scores, --methods and --sparsity choose what a baseline holds: --write-baseline FILE."
         )
     if target is not None:
-        made = gates.baseline(*read(source), scores or (), methods or (), sparsity or ())
+        with as_a_run_wrote_it(source):
+            made = gates.baseline(*read(source), scores or (), methods or (), sparsity or ())
         if not made["scores"]:
             raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
         if not target.absolute().parent.is_dir():
@@ -74,8 +75,9 @@ def gate(
     assert baseline is not None
     base = gates.read(baseline)
     table, facts = read(source)
-    found = gates.hold(table, facts, base, rule)
-    titles = {s["name"]: s["title"] for s in facts["scores"]}
+    with as_a_run_wrote_it(source):
+        found = gates.hold(table, facts, base, rule)
+        titles = {s["name"]: s["title"] for s in facts["scores"]}
     places = [p for p in (summary, os.environ.get("GITHUB_STEP_SUMMARY")) if p]
     for place in places:
         with Path(place).open("a", encoding="utf-8") as file:

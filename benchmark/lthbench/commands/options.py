@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,19 @@ else:
     ParamType = click.ParamType
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Place(ParamType):
+    """A folder, or the URL of an object store."""
+
+    name = "folder|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A path, or a URL as it is."""
+        if isinstance(value, Path) or "://" in value:
+            found: Path | str = value
+            return found
+        return Path(value)
 
 
 class Words(ParamType):
@@ -109,9 +123,9 @@ def _options() -> dict[str, Callable[..., Any]]:
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
-            "type": click.Path(path_type=Path),
+            "type": Place(),
             "default": "lthbench-store",
-            "help": "Where everything computed is kept.",
+            "help": "Where everything computed is kept: a folder, or a URL such as s3://BUCKET/PREFIX.",
         },
         "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
         "workers": {
@@ -223,13 +237,18 @@ def summary_of(source: Path, rule: str | None) -> Summary:
 
     check_rule(rule)
     scores, facts = read(source)
-    try:
+    with as_a_run_wrote_it(source):
         return summarise(scores, facts, rule)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(source, error) from error
 
 
-def as_no_run_wrote(folder: Path, error: Exception) -> BadInput:
-    """The error for facts that were changed since a run wrote them."""
-    said = f"{type(error).__name__}: {error}"
-    return BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).")
+@contextmanager
+def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
+    """Raise BadInput, and nothing else, for a table or facts that were changed since a run wrote them.
+
+    Numbers may be too large to be squared.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error

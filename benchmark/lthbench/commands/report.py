@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, Words, as_no_run_wrote, check_folder, check_rule, read
+from lthbench.commands.options import CONTEXT, Words, as_a_run_wrote_it, check_folder, check_rule, read
 from lthbench.errors import BadInput, unknown
 
 
@@ -44,13 +44,11 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
     tables = [read(source) for source in sources]
     target = out or folders[0]
     check_folder("--out", target)
-    try:
+    with as_a_run_wrote_it(folders[0]):
         if len(tables) > 1:
             written = write_several(tables, target, rule, tuple(formats or ("site",)))
         else:
             written = write(*tables[0], target, rule, tuple(formats or FORMATS))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise as_no_run_wrote(sources[0], error) from error
     if len(written) > 20:
         start = target / "index.html"
         click.echo(f"{len(written)} files; start with {start if start in written else written[0]}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lthbench.commands.options import CONTEXT, grid_options
+from lthbench.commands.options import CONTEXT, Place, grid_options
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from lthbench.transfer import Carried
 
 _PATH = click.Path(path_type=Path)
-_OPTION = click.option("--store", type=_PATH, help="The store.  [default: lthbench-store]")
+_OPTION = click.option("--store", type=Place(), help="The store.  [default: lthbench-store]")
 
 
 @click.group(context_settings=CONTEXT, invoke_without_command=True)
 @_OPTION
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.pass_context
-def store(context: click.Context, store: Path | None, as_json: bool) -> None:
+def store(context: click.Context, store: Path | str | None, as_json: bool) -> None:
     """Say how large a store is, and what it holds: artefacts by kind, and leftovers.
 
     \b
@@ -35,7 +35,7 @@ def store(context: click.Context, store: Path | None, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from lthbench.inventory import stock
-    from lthbench.leases import Leases
+    from lthbench.remote import Mirror, leases
     from lthbench.transfer import free_bytes
 
     opened = _opened(context, store)
@@ -48,8 +48,11 @@ def store(context: click.Context, store: Path | None, as_json: bool) -> None:
         "sets": {"files": found.set_files, "bytes": found.sets},
         "unfinished": {"entries": len(found.half), "bytes": sum(found.half.values())},
         "damaged": {"entries": len(found.damaged), "bytes": sum(found.damaged.values())},
-        "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in Leases(opened).others()}),
+        "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in leases(opened).others()}),
     }
+    if isinstance(opened, Mirror):
+        there = opened.sizes()
+        account["objects"] = {"url": opened.url, "artefacts": len(there), "bytes": sum(there.values())}
     click.echo(json.dumps(account, indent=1) if as_json else _text(account, found))
 
 
@@ -65,6 +68,11 @@ def _text(account: dict[str, Any], found: Stock) -> str:
     lines.append(
         f"\n{_size(account['bytes'])} in {account['store']}; {_size(account['free'])} free on its disk"
     )
+    if there := account.get("objects"):
+        lines.append(
+            f"These are the copies here of {there['artefacts']:,} artefacts, {_size(there['bytes'])}, in "
+            f"{there['url']}"
+        )
     if account["unfinished"]["entries"] or account["damaged"]["entries"]:
         lines.append("What is unfinished or damaged is never read; lthbench store prune removes it.")
     if account["in use by"]:
@@ -76,16 +84,24 @@ def _text(account: dict[str, Any], found: Stock) -> str:
 @_OPTION
 @click.option("--aside", is_flag=True, help="Move what is damaged aside, so that a run makes it again.")
 @click.pass_context
-def verify_store(context: click.Context, store: Path | None, aside: bool) -> None:
+def verify_store(context: click.Context, store: Path | str | None, aside: bool) -> None:
     """Compare every file with its hash. Names what is damaged, and exits with 1 where anything is.
 
     \b
     Example: lthbench store verify
     """
     from lthbench import inventory
+    from lthbench.remote import Mirror
 
     opened = _opened(context, store)
     whole, wrong = 0, 0
+    if isinstance(opened, Mirror):
+        for key in opened.sizes():
+            if reason := opened.audit(key):
+                wrong += 1
+                click.echo(f"damaged: {opened.url}: {key}: {reason}")
+                if aside:
+                    opened.delete(key)
     for key, folder in inventory.keys(opened):
         reason = inventory.fault(folder, key)
         if not reason:
@@ -121,7 +137,12 @@ def verify_store(context: click.Context, store: Path | None, aside: bool) -> Non
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(
-    context: click.Context, store: Path | None, kept: tuple[Path, ...], sets: bool, dry_run: bool, yes: bool
+    context: click.Context,
+    store: Path | str | None,
+    kept: tuple[Path, ...],
+    sets: bool,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
     """Delete what is unfinished or damaged and, with --keep, all that no kept report or plan needs.
 
@@ -131,19 +152,16 @@ def prune(
     import shutil
 
     from lthbench import inventory
-    from lthbench.leases import Leases
+    from lthbench.remote import Mirror
 
     opened = _opened(context, store)
-    busy = Leases(opened).others()
-    if busy and not dry_run:
-        who = busy[0]
-        raise BadInput(
-            f"store {opened.root}: is in use by process {who.get('pid')} on {who.get('host')}; "
-            "wait until it ends."
-        )
+    if not dry_run:
+        _check_idle(opened)
     wanted = set().union(*(_wanted(source, opened) for source in kept))
     found = inventory.stock(opened)
-    gone = {k: v for k, v in found.artefacts.items() if kept and k not in wanted}
+    objects = opened.sizes() if isinstance(opened, Mirror) else {}
+    held = {key: ("unknown", size) for key, size in objects.items()} | found.artefacts
+    gone = {k: v for k, v in held.items() if kept and k not in wanted}
     rubbish = {**found.half, **found.damaged}
     if sets and opened.sets.is_dir():
         rubbish[opened.sets] = found.sets
@@ -154,7 +172,7 @@ def prune(
     if not said:
         click.echo("There is nothing to delete.")
         return
-    left = len(found.artefacts) - len(gone)
+    left = len(held) - len(gone)
     click.echo(f"To delete: {', '.join(said)}; {_size(freed)}. {left:,} artefacts stay.")
     if dry_run:
         for key, (kind, size) in sorted(gone.items()):
@@ -167,11 +185,38 @@ def prune(
     opened.open()
     for key in gone:
         inventory.remove(opened, key)
+        if isinstance(opened, Mirror):
+            opened.delete(key)
     with opened.writing():
         for path in rubbish:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     inventory.reindex(opened, {k: v for k, v in found.artefacts.items() if k not in gone})
     click.echo(f"Deleted {_size(freed)}.")
+
+
+@store.command("migrate", context_settings=CONTEXT)
+@_OPTION
+@click.pass_context
+def migrate(context: click.Context, store: Path | str | None) -> None:
+    """Bring a store that an older version made up to date. What is stopped goes on with the same command.
+
+    \b
+    Example: lthbench store migrate
+    """
+    from lthbench import migration
+    from lthbench.remote import is_url
+    from lthbench.store import Store, marker_of
+
+    if is_url(root := _root(context, store)):
+        raise BadInput(f"store {root}: cannot be migrated in its place; run again with a new one.")
+    opened = Store(root)
+    before = marker_of(opened.root)
+    _check_idle(opened)
+    changed = migration.migrate(opened)
+    if marker_of(opened.root) == before:
+        click.echo(f"{opened.root} is up to date.")
+    else:
+        click.echo(f"{opened.root} is up to date: {changed:,} artefacts were changed.")
 
 
 @store.command("export", context_settings=CONTEXT)
@@ -185,17 +230,22 @@ def prune(
     help="Only what the report in this folder, or what lthbench plan --json printed, needs.",
 )
 @click.pass_context
-def export(context: click.Context, target: Path, store: Path | None, sources: tuple[Path, ...]) -> None:
+def export(context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...]) -> None:
     """Copy artefacts into TARGET: a zip file, or a folder that is then a store of its own.
 
     \b
     Example: lthbench store export half.zip --for lthbench-report
     """
     from lthbench import inventory, transfer
+    from lthbench.remote import Mirror
 
     opened = _opened(context, store)
+    asked = set().union(*(_wanted(s, opened) for s in sources))
+    if isinstance(opened, Mirror):
+        for key in asked if sources else opened.sizes():
+            opened.hold(key)
     held = {key for key, folder in inventory.keys(opened) if (folder / "manifest.json").is_file()}
-    wanted = held & set().union(*(_wanted(s, opened) for s in sources)) if sources else held
+    wanted = held & asked if sources else held
     _tell(transfer.export(opened, wanted, target), f"to {target}")
 
 
@@ -203,7 +253,7 @@ def export(context: click.Context, target: Path, store: Path | None, sources: tu
 @click.argument("source", type=_PATH)
 @_OPTION
 @click.pass_context
-def take_in(context: click.Context, source: Path, store: Path | None) -> None:
+def take_in(context: click.Context, source: Path, store: Path | str | None) -> None:
     """Copy the artefacts in SOURCE, which export or another run made, into a store.
 
     Every file is compared with its hash, and nothing is written elsewhere. Hashes show damage; whether
@@ -213,9 +263,20 @@ def take_in(context: click.Context, source: Path, store: Path | None) -> None:
     Example: lthbench store import half.zip
     """
     from lthbench import transfer
-    from lthbench.store import Store
+    from lthbench.remote import at
 
-    _tell(transfer.take_in(Store(_root(context, store)), source), f"from {source}")
+    _tell(transfer.take_in(at(_root(context, store)), source), f"from {source}")
+
+
+def _check_idle(opened: Store) -> None:
+    """Raise BadInput while somebody works on a store."""
+    from lthbench.remote import leases
+
+    for who in leases(opened).others():
+        raise BadInput(
+            f"store {opened.address}: is in use by process {who.get('pid')} on {who.get('host')}; "
+            "wait until it ends."
+        )
 
 
 def _tell(carried: Carried, where: str) -> None:
@@ -238,9 +299,12 @@ def _wanted(source: Path, opened: Store) -> set[str]:
         asked = set(scores["step"])
         for network in facts.get("networks", {}).values():
             asked |= {network["network"], network["mask"] or network["network"]}
-        there = {key for key in asked if inventory.KEY.fullmatch(key) and opened.place(key).is_dir()}
+        asked = {key for key in asked if inventory.KEY.fullmatch(key)}
+        there = {key for key in asked if opened.hold(key) or opened.place(key).is_dir()}
         if not there:
-            raise BadInput(f"{source}: store {opened.root} holds nothing of it; give the store that made it.")
+            raise BadInput(
+                f"{source}: store {opened.address} holds nothing of it; give the store that made it."
+            )
         for key in there:
             if key not in inventory.history_of(opened.place(key)):
                 raise BadInput(
@@ -276,21 +340,19 @@ def _ASKED(**options: Any) -> None:
     """Stands for ``run`` where its options are read from a plan."""
 
 
-def _root(context: click.Context, given: Path | None) -> Path:
-    outer = context.parent.params.get("store") if context.parent is not None else None
-    root = given or outer or Path("lthbench-store")
-    assert isinstance(root, Path)
-    return root
+def _root(context: click.Context, given: Path | str | None) -> Path | str:
+    outer: Path | str | None = context.parent.params.get("store") if context.parent is not None else None
+    return given or outer or Path("lthbench-store")
 
 
-def _opened(context: click.Context, given: Path | None) -> Store:
+def _opened(context: click.Context, given: Path | str | None) -> Store:
     """The store, which must be there. Raises BadInput."""
-    from lthbench.store import Store
+    from lthbench.remote import at
 
-    opened = Store(_root(context, given))
+    opened = at(_root(context, given))
     opened.check()
     if not (opened.root / "store.json").is_file():
-        raise BadInput(f"store {opened.root}: is not there; give the folder of a store with --store.")
+        raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")
     return opened
 
 

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import click
 
-from lthbench.commands.options import CONTEXT, check_folder
+from lthbench.commands.options import CONTEXT, Place, check_folder
 
 
 @click.command(context_settings=CONTEXT)
 @click.argument("source", type=click.Path(path_type=Path), default="lthbench-report")
-@click.option("--store", type=click.Path(path_type=Path), default="lthbench-store", show_default=True)
+@click.option("--store", type=Place(), default="lthbench-store", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="bundle.zip", show_default=True)
-def submit(source: Path, store: Path, out: Path) -> None:
+def submit(source: Path, store: Path | str, out: Path) -> None:
     """Bundle a report with the results behind it, for others to check and publish.
 
     \b
     Example: lthbench submit lthbench-report --out my-results.zip
     """
     from lthbench import bundle
-    from lthbench.store import Store
+    from lthbench.remote import at
 
     check_folder("--out", out.parent)
-    found = Store(store)
+    found = at(store)
     found.check()
     count = bundle.write(source.parent if source.is_file() else source, found, out)
     click.echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")

@@ -37,6 +37,7 @@ from lthbench.engines.common import (
 )
 from lthbench.engines.jobs import Job, group
 from lthbench.leases import Leases
+from lthbench.remote import at, leases
 from lthbench.spec import Step
 from lthbench.store import Store
 
@@ -97,14 +98,14 @@ def _in_process(
 
     failed: dict[str, str] = {}
     with one_thread(engine.device):
-        runner, leases = Runner(store, places, engine.device, engine.together), Leases(store)
+        runner, held = Runner(store, places, engine.device, engine.together), leases(store)
         queue = Queue(jobs)
-        while (job := queue.next(leases.taken) or queue.next()) is not None:
+        while (job := queue.next(held.taken) or queue.next()) is not None:
             result = skipped(job.steps, failed)
             together = [job]
             if not result:
-                together += _like(queue, job, engine, leases, failed)
-                with _held(leases, together):
+                together += _like(queue, job, engine, held, failed)
+                with _held(held, together):
                     steps = _steps(together)
                     result = runner.do(steps, known(steps, failed), stepped=stepped)
             failed |= result
@@ -112,10 +113,10 @@ def _in_process(
     return failed
 
 
-def _like(queue: Queue, job: Job, engine: Local, leases: Leases, failed: Mapping[str, str]) -> list[Job]:
+def _like(queue: Queue, job: Job, engine: Local, held: Leases, failed: Mapping[str, str]) -> list[Job]:
     """More jobs to do together with one, off the queue."""
     return queue.like(
-        job, engine.together - 1, lambda other: leases.taken(other.name) or bool(skipped(other.steps, failed))
+        job, engine.together - 1, lambda other: held.taken(other.name) or bool(skipped(other.steps, failed))
     )
 
 
@@ -130,13 +131,11 @@ def _finish(together: Sequence[Job], result: Mapping[str, str], queue: Queue, do
 
 
 @contextlib.contextmanager
-def _held(
-    leases: Leases, together: Sequence[Job], waited: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
+def _held(own: Leases, together: Sequence[Job], waited: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Hold the leases of jobs. In the order of their names, so that no two drivers wait for each other."""
     with contextlib.ExitStack() as stack:
         for name in sorted(job.name for job in together):
-            stack.enter_context(leases.held(name, waited))
+            stack.enter_context(own.held(name, waited))
         yield
 
 
@@ -150,7 +149,7 @@ def _in_workers(
     stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    queue, leases = Queue(jobs), Leases(store)
+    queue, held = Queue(jobs), leases(store)
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], list[Job]] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
@@ -163,9 +162,7 @@ def _in_workers(
             try:
                 lost = False
                 while (
-                    not stop
-                    and len(running) < engine.workers
-                    and (job := queue.next(leases.taken)) is not None
+                    not stop and len(running) < engine.workers and (job := queue.next(held.taken)) is not None
                 ):
                     reasons = skipped(job.steps, failed)
                     if reasons:
@@ -175,7 +172,7 @@ def _in_workers(
                         continue
                     together = [job]
                     if job.name not in tries:  # what a worker died of is tried again alone
-                        together += _like(queue, job, engine, leases, failed)
+                        together += _like(queue, job, engine, held, failed)
                     try:
                         with _deaf_to_interrupts():
                             task = pool.submit(_work, together, known(_steps(together), failed))
@@ -233,12 +230,12 @@ def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> P
         engine.workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(str(store.root), places, engine, registry.user_files(), flag),
+        initargs=(store.address, places, engine, registry.user_files(), flag),
     )
 
 
 def _begin(
-    root: str, places: tuple[Path, ...], engine: Local, files: dict[str, list[str]], flag: Any
+    address: str, places: tuple[Path, ...], engine: Local, files: dict[str, list[str]], flag: Any
 ) -> None:
     """Set up a worker: it ends with its parent, and leaves interrupts to it; ``flag`` tells it to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -252,7 +249,7 @@ def _begin(
     registry.use_files(files)
     global _runner, _flag
     _flag = flag
-    _runner = Runner(Store(root), places, engine.device, engine.together)
+    _runner = Runner(at(address), places, engine.device, engine.together)
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
@@ -261,7 +258,7 @@ _flag: Any = None
 
 def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    with _held(Leases(_runner.store), together, _stopped):
+    with _held(leases(_runner.store), together, _stopped):
         return _runner.do(_steps(together), failed, stopped=_stopped)
 
 

@@ -16,15 +16,22 @@ _PARTS = 20
 
 
 def shares(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The share of a GPU's memory by kind of step and architecture: the greatest of what the log has."""
-    found: dict[str, float] = {}
+    """The share of a GPU's memory by kind of step and architecture: the greatest of what the log has.
+
+    A share is that of the smallest GPU in the log: which one a job will get is not known.
+    """
+    most: dict[str, int] = {}
+    smallest = math.inf
     for event in events:
         taken, total = event.get("memory"), event.get("device_memory")
         if event.get("status") == "ok" and isinstance(taken, int) and isinstance(total, int) and total > 0:
-            part = math.ceil(_PARTS * _MARGIN * (taken + _CONTEXT) / total) / _PARTS
             kind = f"{event.get('step')} {event.get('network')}"
-            found[kind] = min(1.0, max(part, found.get(kind, 0.0)))
-    return found
+            most[kind] = max(taken, most.get(kind, 0))
+            smallest = min(smallest, total)
+    parts = {
+        kind: math.ceil(_PARTS * _MARGIN * (taken + _CONTEXT) / smallest) for kind, taken in most.items()
+    }
+    return {kind: min(1.0, part / _PARTS) for kind, part in parts.items()}
 
 
 def share(job: Job, measured: Mapping[str, float]) -> float:

@@ -2,8 +2,8 @@
 
 What a task needs are the results of other tasks, so that Ray's own scheduler knows the order; it gives a
 task that died with its worker or its node to another one, a bounded number of times. Only steps and reasons
-travel: the store, in a folder that all nodes see, holds the data, and leases keep two drivers from the same
-work.
+travel: the store, in a folder that all nodes see or at a URL, holds the data, and leases keep two drivers
+from the same work.
 
 Where no cluster is named, one of this machine is started, bound to loopback, with no dashboard and no
 statistics of usage, and ended with the run.
@@ -42,7 +42,7 @@ from lthbench.engines.jobs import Job, group
 from lthbench.engines.memory import share, shares
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Bank
-from lthbench.leases import Leases
+from lthbench.remote import Mirror, at, leases
 from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
 from lthbench.store import Store, host
 
@@ -90,7 +90,10 @@ class OnRay:
                     for step in watched.new():
                         stepped(step)
                     for task in finished:
-                        failed |= _result(task)
+                        result = _result(task)
+                        failed |= result.failed
+                        for event in result.events:
+                            store.log(event)
                         job = pending.pop(task)
                         if not stop:
                             done(job, {s.key: failed[s.key] for s in job.steps if s.key in failed})
@@ -98,7 +101,7 @@ class OnRay:
                     if stop:
                         raise
                     stop = True
-                    site.stop.write_bytes(b"")
+                    store.flag(site.stop)
                     stopping()
         except BaseException as error:
             for task in pending:
@@ -107,7 +110,7 @@ class OnRay:
                 raise Interrupted from None
             raise
         finally:
-            site.stop.unlink(missing_ok=True)
+            store.unflag(site.stop)
         if stop:
             raise Interrupted
         return failed
@@ -146,7 +149,8 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
             said = str(error).strip().partition("\n")[0]
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({said}). Start one (ray start --head), "
-                "or leave --address away."
+                "or leave --address away. For one that asks for a token set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN as on its nodes."
             ) from error
     try:
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -175,25 +179,39 @@ def _reach(address: str | None) -> None:
 
 @dataclass(frozen=True)
 class _Site:
-    """What a task must know beside its steps; ``stop`` is a file that is there once it shall do no more."""
+    """What a task must know beside its steps; ``stop`` is a flag of the store: no more once it is up."""
 
-    root: Path
+    store: str
+    folder: str
     places: tuple[Path, ...]
     device: str
     files: tuple[tuple[str, str, str], ...]
     version: str
-    stop: Path
+    stop: str
     settings: tuple[tuple[str, str], ...] = field(default=())
 
 
 def _site(store: Store, places: tuple[Path, ...], device: str) -> _Site:
     own = registry.user_files()
     files = tuple((kind, path, _hash(Path(path))) for kind, paths in own.items() for path in paths)
-    root = store.root.resolve()
     settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
-    stop = Store(root).scratch()
     seen = tuple(p.resolve() for p in places)
-    return _Site(root, seen, device, files, lthbench.__version__, stop, settings)
+    address = store.address if isinstance(store, Mirror) else str(store.root.resolve())
+    version = lthbench.__version__
+    return _Site(address, _folder(store), seen, device, files, version, store.scratch().name, settings)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Why steps of a job failed, by key, and the lines of a log of its own that a worker keeps."""
+
+    failed: dict[str, str]
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _folder(store: Store) -> str:
+    """Which folder a process works in, where its log of events is: one for all nodes, or one on each."""
+    return str(store.root.resolve()) if not isinstance(store, Mirror) else f"{host()}:{store.root}"
 
 
 def _submitted(jobs: dict[str, Job], site: _Site, device: str, store: Store) -> dict[Any, Job]:
@@ -215,12 +233,12 @@ def _submitted(jobs: dict[str, Job], site: _Site, device: str, store: Store) -> 
     return {handle: jobs[name] for name, handle in tasks.items()}
 
 
-def _result(task: Any) -> dict[str, str]:
+def _result(task: Any) -> _Result:
     """What a task returned. Raises what it raised, or LthbenchError if it died too often."""
     import ray
 
     try:
-        found: dict[str, str] = ray.get(task)
+        found: _Result = ray.get(task)
         return found
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, Exception):
@@ -238,21 +256,29 @@ def _result(task: Any) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------- at a worker
 
 
-def _do(site: _Site, name: str, steps: Sequence[Step], *before: dict[str, str]) -> dict[str, str]:
-    """Do a job's steps. Returns why some failed; ``before`` is that of the jobs it needs."""
+def _do(site: _Site, name: str, steps: Sequence[Step], *before: _Result) -> _Result:
+    """Do a job's steps; ``before`` are the results of the jobs it needs."""
+
+    failed = {key: reason for result in before for key, reason in result.failed.items()}
+    reasons = skipped(steps, failed)
+    if reasons:
+        return _Result(reasons)
+    runner = _runner(site)
+    store = runner.store
 
     def stopped() -> bool:
-        return site.stop.exists()
+        return store.flagged(site.stop)
 
-    failed = {key: reason for reasons in before for key, reason in reasons.items()}
-    reasons = skipped(steps, failed)
-    if reasons or stopped():
-        return reasons
-    runner = _runner(site)
+    if stopped():
+        return _Result({})
     _check_data(steps, site.places)
-    with Leases(runner.store).held(name, waited=stopped):
-        _await(runner.store, steps, failed)
-        return runner.do(steps, known(steps, failed), stopped=stopped)
+    place = store.events_after(0)[1]
+    with leases(store).held(name, waited=stopped):
+        _await(store, steps, failed)
+        reasons = runner.do(steps, known(steps, failed), stopped=stopped)
+    if _folder(store) == site.folder:
+        return _Result(reasons)
+    return _Result(reasons, [e for e in store.events_after(place)[0] if e.get("pid") == os.getpid()])
 
 
 @lru_cache(maxsize=1)
@@ -265,8 +291,11 @@ def _runner(site: _Site) -> Runner:
     where = f"node {host()}"
     if lthbench.__version__ != site.version:
         raise BadInput(f"{where}: has lthbench {lthbench.__version__}, the driver has {site.version}.")
-    if not (site.root / "store.json").is_file():
-        raise BadInput(f"{where}: does not see the store {site.root}; all nodes must share its folder.")
+    store = at(site.store)
+    if isinstance(store, Mirror):
+        store.open()
+    elif not (store.root / "store.json").is_file():
+        raise BadInput(f"{where}: does not see the store {store.root}; all nodes must share its folder.")
     for kind, path, digest in site.files:
         if not Path(path).is_file() or _hash(Path(path)) != digest:
             raise BadInput(f"{where}: {path} is not there, or is another file than the driver's.")
@@ -274,7 +303,7 @@ def _runner(site: _Site) -> Runner:
     os.environ.update(dict(site.settings))
     if site.device == "cpu":
         torch.set_num_threads(1)
-    return Runner(Store(site.root), site.places, site.device)
+    return Runner(store, site.places, site.device)
 
 
 def _check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:

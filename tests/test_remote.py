@@ -1,0 +1,456 @@
+"""A store at a URL: the same table, what is damaged is made again, leases that ask no clock.
+
+S3 is moto's server on loopback, over its real protocol; memory:// and file:// are fsspec's own.
+"""
+
+import builtins
+import importlib.util
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fsspec")
+
+import fsspec
+
+from lthbench import api, remote
+from lthbench.cli import main
+from lthbench.errors import BadInput, Damaged, Unwritable
+from lthbench.report import write
+from lthbench.spec import Init
+from lthbench.store import Store, host
+
+FILES = {"weights.safetensors": b"0123456789" * 500}
+needs_s3 = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("moto", "s3fs", "flask"))),
+    reason="moto and s3fs are not installed",
+)
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+#: What s3fs, moto and Ray stand on warns of what is to change in Python.
+quiet = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of S3 on loopback with one bucket."""
+    from moto.server import ThreadedMotoServer
+
+    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    address = "http://{}:{}".format(*running.get_host_and_port())
+    settings = {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    patch = pytest.MonkeyPatch()
+    for name, value in settings.items():
+        patch.setenv(name, value)
+    fsspec.filesystem("s3").mkdir("bucket")
+    yield
+    patch.undo()
+    running.stop()
+
+
+@pytest.fixture
+def url(request):
+    """An empty prefix."""
+    fsspec.filesystem("memory").store.clear()
+    return f"memory://{request.node.name}"
+
+
+def elsewhere(monkeypatch, folder: Path) -> None:
+    """From now on this is another machine: it has copies of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+
+def opened(url: str) -> remote.Mirror:
+    made = remote.at(url)
+    assert isinstance(made, remote.Mirror)
+    made.open()
+    return made
+
+
+def objects(url: str) -> list[str]:
+    files, root = fsspec.url_to_fs(url)
+    return sorted(path.removeprefix(root).lstrip("/") for path in files.find(root))
+
+
+def spoil(url: str, key: str, content: bytes) -> None:
+    files, root = fsspec.url_to_fs(url)
+    files.pipe_file(f"{root}/steps/{key[:2]}/{key}.zip", content)
+
+
+# ----------------------------------------------------------------------------------------------- artefacts
+
+
+def test_what_one_machine_puts_another_reads(url, init, tmp_path, monkeypatch):
+    here = opened(url)
+    assert not here.has(init)
+    assert here.put(init, FILES, {"seconds": 1.5})
+    assert objects(url) == [f"steps/{init.key[:2]}/{init.key}.zip", "store.json"]
+    elsewhere(monkeypatch, tmp_path / "other")
+    there = opened(url)
+    assert there.root != here.root
+    assert there.lists(init)
+    assert there.intact(init)
+    assert there.read(init, "weights.safetensors") == FILES["weights.safetensors"]
+    assert there.meta(init) == {"seconds": 1.5}
+    assert not there.put(init, FILES, {"seconds": 2.0})
+    assert list((there.root / "tmp").iterdir()) == []
+
+
+def test_one_url_is_one_store_and_one_that_was_emptied_is_another(url, init):
+    here = opened(url)
+    here.put(init, FILES, {})
+    assert opened(url).root == here.root
+    fsspec.filesystem("memory").store.clear()
+    assert opened(url).root != here.root
+    assert not opened(url).has(init)
+
+
+def test_what_was_not_sent_for_a_kill_is_sent_by_the_next_who_looks(url, init, tmp_path, monkeypatch):
+    here = opened(url)
+    monkeypatch.setattr(remote.Mirror, "_send", lambda self, key: None)
+    here.put(init, FILES, {})
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here.root.parents[2]))
+    assert objects(url) == ["store.json"]
+    again = opened(url)
+    assert again.has(init)
+    elsewhere(monkeypatch, tmp_path / "other")
+    assert opened(url).intact(init)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "other"])
+def test_a_damaged_object_is_not_taken_in_and_is_written_anew(
+    url, init, network, tmp_path, monkeypatch, damage
+):
+    here = opened(url)
+    here.put(init, FILES, {})
+    here.put(Init(network, 1), FILES, {})
+    files, root = fsspec.url_to_fs(url)
+    whole = files.cat_file(f"{root}/steps/{init.key[:2]}/{init.key}.zip")
+    other = files.cat_file(f"{root}/steps/{Init(network, 1).key[:2]}/{Init(network, 1).key}.zip")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    content = {"cut": whole[: len(whole) // 2], "flipped": bytes(flipped), "emptied": b"", "other": other}
+    spoil(url, init.key, content[damage])
+    assert here.audit(init.key)
+    elsewhere(monkeypatch, tmp_path / "other")
+    there = opened(url)
+    assert not there.has(init)
+    assert not there.intact(init)
+    there.put(init, FILES, {})
+    assert there.audit(init.key) == ""
+    elsewhere(monkeypatch, tmp_path / "third")
+    assert opened(url).intact(init)
+
+
+def test_a_damaged_copy_is_put_aside_and_fetched_again(url, init):
+    here = opened(url)
+    here.put(init, FILES, {})
+    (here.folder(init) / "weights.safetensors").write_bytes(b"x")
+    with pytest.raises(Damaged, match="does not match its hash"):
+        here.read(init, "weights.safetensors")
+    assert not here.intact(init)
+    assert here.has(init)
+    assert here.intact(init)
+
+
+def test_a_flag_is_seen_by_all(url, tmp_path, monkeypatch):
+    here = opened(url)
+    here.flag("stop")
+    elsewhere(monkeypatch, tmp_path / "other")
+    there = opened(url)
+    assert there.flagged("stop")
+    here.unflag("stop")
+    assert not there.flagged("stop")
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+def test_other_things_another_schema_and_no_store_are_refused(url, tmp_path):
+    files, root = fsspec.url_to_fs(url)
+    files.pipe_file(f"{root}/photo.png", b"x")
+    with pytest.raises(BadInput, match=r"holds other things \(photo.png\); give an empty prefix"):
+        remote.at(url).open()
+    for marker in (b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "id": "../../evil"}', b"\xff"):
+        files.pipe_file(f"{root}/store.json", marker)
+        with pytest.raises(BadInput, match="is not a store of lthbench"):
+            remote.at(url)
+    files.pipe_file(f"{root}/store.json", b'{"schema": 2, "id": ""}')
+    with pytest.raises(BadInput, match=r"has schema 2, this version reads schema 1\. Upgrade lthbench"):
+        remote.at(url)
+    assert objects(url) == ["photo.png", "store.json"]
+
+
+def test_a_url_that_nothing_reaches_says_what_to_install(monkeypatch, capsys):
+    with pytest.raises(BadInput, match=r"store nosuch://place/here: .*Protocol not known: nosuch"):
+        remote.at("nosuch://place/here")
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.partition(".")[0] in ("fsspec", "gcsfs"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "--store", "gs://bucket/here"])
+    assert end.value.code == 2
+    assert "needs the package fsspec: pip install 'lthbench[remote]'" in capsys.readouterr().err
+
+
+@needs_s3
+@quiet
+@pytest.mark.parametrize("given", ["s3://nowhere-at-all/prefix", "http://127.0.0.1:1/store"])
+def test_a_place_that_cannot_be_reached_or_written_is_refused(server, capsys, tmp_path, tiny_task, given):
+    with pytest.raises(SystemExit) as end:
+        main(["run", "--task", tiny_task, "--metrics", "accuracy", "--store", given, "--no-report"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert f"store {given}: cannot be reached" in said
+    assert "Traceback" not in said
+
+
+def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monkeypatch):
+    here = opened(url)
+
+    def fail(*arguments, **options):
+        raise TimeoutError("no answer")
+
+    worker = remote.at(url)  # as a worker opens it
+    monkeypatch.setattr(worker.objects._fs, "cat_file", fail)
+    monkeypatch.setattr(worker.objects._fs, "get_file", fail)
+    with pytest.raises(Unwritable, match="TimeoutError: no answer"):
+        worker.has(init)
+    monkeypatch.setattr(here.objects._fs, "put_file", fail)
+    with pytest.raises(Unwritable, match=r"TimeoutError: no answer. .* give the same command again"):
+        here.put(init, FILES, {})
+    monkeypatch.undo()
+    assert Store(here.root).has(init)
+
+
+# --------------------------------------------------------------------------------------------------- leases
+
+
+def test_a_lease_is_held_by_one_and_given_back(url):
+    first, second = remote.leases(opened(url)), remote.leases(opened(url))
+    mark = first.take("job")
+    assert mark
+    assert second.take("job") is None
+    assert [f["what"] for f in second.others()] == ["job"]
+    second.release("job", "another mark")
+    assert second.take("job") is None
+    first.release("job", mark)
+    assert second.take("job")
+
+
+def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url, monkeypatch):
+    here = opened(url)
+    leases = remote._Leases(here, 10.0, 60.0)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    facts = {"host": host(), "pid": child.pid, "born": "1", "mark": "a", "beats": 0}
+    here.objects.put(leases._object("job"), json.dumps(facts).encode())
+    assert not leases.taken("job")
+    mark = leases.take("job")
+    assert mark
+    now = [0.0]
+    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    here.objects.put(leases._object("far"), json.dumps({**facts, "host": "far away"}).encode())
+    assert leases.taken("far")
+    now[0] = 50.0
+    assert leases.taken("far")
+    here.objects.put(leases._object("far"), json.dumps({**facts, "host": "far away", "beats": 1}).encode())
+    assert leases.taken("far")
+    now[0] = 100.0
+    assert leases.take("far") is None
+    now[0] = 111.0
+    assert not leases.taken("far")
+    assert leases.take("far")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypatch, content):
+    here = opened(url)
+    leases = remote._Leases(here)
+    now = [0.0]
+    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    here.objects.put(leases._object("job"), content)
+    assert leases.take("job") is None
+    now[0] = leases.stale + 1
+    assert leases.take("job")
+
+
+def test_a_holder_shows_that_it_lives_until_another_took_over(url):
+    here = opened(url)
+    leases = remote._Leases(here, 0.05)
+    with leases.held("job"):
+        place = leases._object("job")
+        changed = threading.Event()
+        for _ in range(100):
+            if json.loads(here.objects.read(place) or b"{}").get("beats", 0) > 1:
+                changed.set()
+                break
+            changed.wait(0.05)
+        assert changed.is_set()
+        here.objects.put(place, json.dumps({"host": "far", "mark": "theirs"}).encode())
+        changed.clear()
+        changed.wait(0.3)
+    assert json.loads(here.objects.read(place))["mark"] == "theirs"
+
+
+@needs_s3
+@quiet
+def test_of_many_at_once_one_takes_a_lease_on_s3(server):
+    opened("s3://bucket/leases")
+    for n in range(5):
+        start = threading.Barrier(4)
+
+        def take(_: int, name: str = f"job {n}", start: threading.Barrier = start) -> str | None:
+            leases = remote.leases(remote.at("s3://bucket/leases"))
+            start.wait()
+            return leases.take(name)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(mark is not None for mark in pool.map(take, range(4))) == 1
+
+
+# ----------------------------------------------------------------------------------------------------- runs
+
+
+def table_of(url: str | Path, asked: api.Request, folder: Path, workers: int = 0, **how: object) -> bytes:
+    outcome = api.execute(asked, None, url, "cpu", workers, "none", **how)
+    assert outcome.failures == {}
+    write(outcome.table, outcome.facts, folder, formats=("csv",))
+    return (folder / "scores.csv").read_bytes()
+
+
+@pytest.fixture
+def asked(tiny_task):
+    return api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+
+
+@needs_s3
+@quiet
+def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing_to_do(
+    server, asked, tmp_path, monkeypatch, capsys
+):
+    url = "s3://bucket/run"
+    expected = table_of(tmp_path / "store", asked, tmp_path / "here")
+    assert table_of(url, asked, tmp_path / "there", workers=1) == expected
+    elsewhere(monkeypatch, tmp_path / "other")
+    assert table_of(url, asked, tmp_path / "again") == expected
+    assert remote.at(url).events() == []
+    held = [name for name in objects(url) if not name.startswith("steps/")]
+    assert held == ["store.json"]
+
+    # Its keeping: what is there, whether it is whole, and what nobody needs.
+    main(["store", "--store", url, "--json"])
+    account = json.loads(capsys.readouterr().out)
+    assert account["objects"]["artefacts"] == len(objects(url)) - 1
+    main(["store", "--store", url, "verify"])
+    assert "artefacts are whole" in capsys.readouterr().out
+    key = remote.at(url).sizes().popitem()[0]
+    spoil(url, key, b"PK")
+    with pytest.raises(SystemExit) as end:
+        main(["store", "--store", url, "verify", "--aside"])
+    assert end.value.code == 1
+    assert f"damaged: {url}: {key}" in capsys.readouterr().out
+    assert key not in remote.at(url).sizes()
+    main(["store", "export", str(tmp_path / "all.zip"), "--store", url])
+    main(["store", "import", str(tmp_path / "all.zip"), "--store", "s3://bucket/copy"])
+    assert remote.at("s3://bucket/copy").sizes().keys() >= remote.at(url).sizes().keys()
+    before = len(remote.at(url).sizes()) + 1  # the one that was deleted is here, and sent again
+    main(["store", "prune", "--store", url, "--keep", str(tmp_path / "again"), "--yes"])
+    assert 0 < len(remote.at(url).sizes()) <= before
+    elsewhere(monkeypatch, tmp_path / "third")
+    assert table_of(url, asked, tmp_path / "third") == expected
+
+
+@needs_s3
+@needs_ray
+@quiet
+def test_a_worker_with_a_disk_of_its_own_tells_the_driver_what_it_did(server, asked, tmp_path, monkeypatch):
+    from lthbench.engines import ray
+    from lthbench.plan import plan
+
+    steps = [s for s in plan(asked, ()).steps if isinstance(s, Init)]
+    here = opened("s3://bucket/worker")
+    site = ray._site(here, (), "cpu")
+    elsewhere(monkeypatch, tmp_path / "node")
+    try:
+        result = ray._do(site, "init", steps)
+    finally:
+        ray._runner.cache_clear()
+    assert result.failed == {}
+    assert [e["key"] for e in result.events] == [s.key for s in steps]
+    assert here.events() == []
+    assert all(here.has(s) for s in steps)
+
+
+@needs_s3
+@needs_ray
+@quiet
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cluster_without_a_shared_disk_gives_the_table_of_a_folder(server, asked, tmp_path, tiny_task):
+    """Two nodes and a driver, each with copies of its own."""
+    expected = table_of(tmp_path / "store", asked, tmp_path / "here")
+    settings = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    words = ["ray", "start", "--block", "--num-cpus=1", "--object-store-memory=100000000"]
+    words += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    heads = [["--head", f"--port={port}", "--include-dashboard=false"], [f"--address=127.0.0.1:{port}"]]
+    nodes = []
+    try:
+        for n, more in enumerate(heads):
+            environment = {**settings, "XDG_CACHE_HOME": str(tmp_path / f"node {n}")}
+            program = [sys.executable, "-m", "ray.scripts.scripts", *words[1:], *more]
+            nodes.append(
+                subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+            )
+            time.sleep(10)
+        run = [sys.executable, "-m", "lthbench", "run", "--engine", "ray", "--address", f"127.0.0.1:{port}"]
+        run += ["--task", tiny_task, "--methods", "omp", "--rounds", "1", "--seeds", "1", "--device", "cpu"]
+        run += [
+            "--metrics",
+            "accuracy,ece",
+            "--store",
+            "s3://bucket/cluster",
+            "--report",
+            str(tmp_path / "there"),
+        ]
+        environment = {**settings, "XDG_CACHE_HOME": str(tmp_path / "driver")}
+        done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+    finally:
+        for node in nodes:
+            os.killpg(node.pid, signal.SIGTERM)
+        for node in nodes:
+            node.wait(timeout=60)
+    assert (tmp_path / "there" / "scores.csv").read_bytes() == expected
+    folders = {p.parts[-5] for p in tmp_path.glob("*/lthbench/stores/*/index.tsv")}
+    assert folders == {"node 0", "node 1", "driver"}
+    logs = list((tmp_path / "driver").glob("lthbench/stores/*/events.jsonl"))
+    told = {json.loads(line)["key"] for log in logs for line in log.read_text().splitlines()}
+    assert told
+    assert told <= set(remote.at("s3://bucket/cluster").sizes())
