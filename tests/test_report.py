@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from lthbench import report, table
 from lthbench.errors import BadInput
 from lthbench.report import markdown, page, pages, site
-from lthbench.report.summary import sentence, summarise
+from lthbench.report.summary import Cell, Shown, Summary, sentence, summarise
 
 NASTY = "<script>alert(1)</script>"
 REASON = 'layer "a" & b < c &lt;i&gt; | `x` *is* empty'
@@ -341,3 +341,34 @@ def test_a_large_table_lies_beside_its_pages(monkeypatch, tmp_path):
     (path,) = tmp_path.glob("*/scores.csv.gz")
     assert gzip.decompress(path.read_bytes()) == table.as_csv(made.table)
     assert 'href="scores.csv.gz"' in (path.parent / "index.html").read_text()
+
+
+def test_small_numbers_keep_their_digits_on_the_axes():
+    from lthbench.report.figures import _lean
+
+    drawn = _lean('<svg><path d="M 1.23456 2.0004"/><text x="7.12345">0.0067</text></svg>')
+    assert drawn == '<svg><path d="M 1.2 2"/><text x="7.1">0.0067</text></svg>'
+
+
+def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four():
+    from lthbench.report import figures, radar
+
+    methods = [f"m{i}" for i in range(11)]
+    scores = ("accuracy", "ece", "nll")
+    cells = {(m, 0.5, s): Cell(0.5, 0.1, 2, "ok", "", "") for m in methods for s in scores}
+    cells |= {("dense", 0.0, s): Cell(0.6, 0.1, 2, "ok", "", "") for s in scores}
+    shown = tuple(Shown(s, s, "fraction", True, "generalization", True) for s in scores)
+    made = Summary({}, None, shown, tuple(methods), (0.5,), cells, "std", {})
+    assert (
+        len({figures.style(made, m) for m in methods})
+        == len({figures.style(made, m)[0] for m in methods})
+        == 11
+    )
+    drawn = radar.radars(made)
+    assert [d.title for d in drawn[::2]] == [
+        "50.0 %, m0, m1, m2 and m3, fixed axes",
+        "50.0 %, m4, m5, m6 and m7, fixed axes",
+        "50.0 %, m8, m9 and m10, fixed axes",
+    ]
+    assert "m4" in drawn[3].text
+    assert "m0" not in drawn[3].text

@@ -14,7 +14,7 @@ from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
 from lthbench.verdict import Match, Verdict
 
 #: How far a typed sparsity may be from one in the table.
-NEAR = 0.0006
+NEAR = 0.005
 
 
 def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from lthbench import present
 from lthbench.report.summary import Shown, Summary
 
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and a marker for each as well.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f"),
+    *("#7b61c4", "#b33a6b", "#6b8e00"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 #: Up to so many methods spreads are bands; those of more would hide each other, and are bars.
@@ -38,7 +41,7 @@ class Figure:
 def style(summary: Summary, method: str) -> tuple[str, str]:
     """The colour and marker of a method: the same in all figures of a report."""
     place = summary.methods.index(method)
-    # Past eight methods colours come again, each with the next marker.
+    # When colours come again, each has the next marker.
     return COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
@@ -171,13 +174,20 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text
 
 
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
+
+def _short(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
 def _lean(text: str) -> str:
     """The same drawing in a third of the bytes: no unused ids, no more digits or fonts than can be seen."""
     used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
-    text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    text = re.sub(r"<[^>]+>", lambda tag: _NUMBER.sub(_short, tag[0]), text)
     text = re.sub(r"\s*\n\s*", " ", text)
     text = re.sub(r"> <", "><", text).replace("<g/>", "")
     text = re.sub(r'style="[^"]*"', lambda found: found[0].replace(": ", ":").replace("; ", ";"), text)

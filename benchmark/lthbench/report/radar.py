@@ -19,7 +19,9 @@ SHOWN = 3
 #: Where a spoke of a fixed axis ends: twice as good as dense.
 END = 2.0
 #: Letters in a line of a spoke's name.
-WRAP = 12
+WRAP = 10
+#: Methods in a drawing at most: more hide each other.
+TOGETHER = 4
 
 
 def radars(summary: Summary) -> list[Figure]:
@@ -29,20 +31,28 @@ def radars(summary: Summary) -> list[Figure]:
         return []
     levels = summary.sparsities
     step = max(1, -(-len(levels) // SHOWN))
-    return [f for level in levels[step - 1 :: step] for f in _pair(summary, scores, level)]
+    return [f for level in levels[step - 1 :: step] for f in _pairs(summary, scores, level)]
 
 
-def _pair(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
+def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
+    """Both drawings for each few methods; what a spoke is stretched to is the same for all of them."""
     methods = [m for m in summary.methods if summary.cell(m, level, scores[0].name) is not None]
     fixed = {m: [_relative(summary, m, level, s) for s in scores] for m in methods}
     raw = {m: [_oriented(summary, m, level, s) for s in scores] for m in methods}
     raw["dense"] = [_oriented(summary, "dense", 0.0, s) for s in scores]
     stretched = _stretched(raw)
-    where = present.sparsity(level)
-    return [
-        _draw(summary, scores, fixed, where, "fixed axes", "relative to dense: 1 on the ring, 2 at the rim"),
-        _draw(summary, scores, stretched, where, "stretched", "each spoke from the worst to the best shown"),
-    ]
+    parts = -(-len(methods) // TOGETHER)
+    found = []
+    for part in range(parts):
+        some = methods[part * TOGETHER : (part + 1) * TOGETHER]
+        where = present.sparsity(level) + (f", {present.listed(some)}" if parts > 1 else "")
+        shown = {m: stretched[m] for m in (*some, "dense")}
+        own = {m: fixed[m] for m in some}
+        note = "relative to dense: 1 on the ring, 2 at the rim"
+        found.append(_draw(summary, scores, own, where, "fixed axes", note))
+        note = "each spoke from the worst to the best of all methods"
+        found.append(_draw(summary, scores, shown, where, "stretched", note))
+    return found
 
 
 def _oriented(summary: Summary, method: str, level: float, score: Shown) -> float:
@@ -75,6 +85,10 @@ def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
     return {m: [share(v, *pair) for v, pair in zip(values, ends, strict=True)] for m, values in raw.items()}
 
 
+def _wrapped(title: str) -> str:
+    return fill(title.replace(" (dense = 1)", ""), WRAP, break_on_hyphens=False, break_long_words=False)
+
+
 def _draw(
     summary: Summary, scores: list[Shown], values: dict[str, list[float]], where: str, form: str, note: str
 ) -> Figure:
@@ -82,7 +96,7 @@ def _draw(
     from matplotlib.projections.polar import PolarAxes
 
     canvas = Canvas(figsize=(3.9, 3.1))
-    axes = canvas.add_axes((0.2, 0.1, 0.6, 0.78), projection="polar")
+    axes = canvas.add_axes((0.21, 0.11, 0.58, 0.76), projection="polar")
     assert isinstance(axes, PolarAxes)
     angles = [2 * math.pi * i / len(scores) for i in range(len(scores))]
     closed = [*angles, angles[0]]
@@ -102,7 +116,7 @@ def _draw(
     axes.set_ylim(0.0, top * 1.02)
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
-    axes.set_xticks(angles, [fill(s.title.replace(" (dense = 1)", ""), WRAP) for s in scores])
+    axes.set_xticks(angles, [_wrapped(s.title) for s in scores])
     for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
         # Clockwise from the top: labels grow away from the drawing, so that neighbours stay apart.
         aside = math.sin(angle)
