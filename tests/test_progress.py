@@ -1,10 +1,12 @@
 """What a run says while it works, and how soon it stops when it is told to."""
 
 import re
+import threading
+import time
 
 import pytest
 
-from lthbench import api, plan
+from lthbench import api, plan, progress
 from lthbench.engines.jobs import group
 from lthbench.engines.local import Local
 from lthbench.errors import Unwritable
@@ -57,6 +59,29 @@ def test_a_short_job_says_no_more_than_its_end(made, capsys):
     for step in made.steps:
         lines.stepped(step)
     assert capsys.readouterr().err == ""
+
+
+def test_a_step_that_takes_long_is_heard_of_while_it_goes_on(made, monkeypatch, capsys):
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines = Lines(course(made), patience=60.0)
+    now += 59.0
+    lines.tick()
+    assert capsys.readouterr().err == ""
+    now += 61.0
+    lines.tick()
+    lines.tick()  # said a moment ago
+    assert re.fullmatch(r"\d\d:\d\d:\d\d +0 %  at work for 2 min · .* left\n", capsys.readouterr().err)
+
+
+def test_the_thread_that_tells_so_ends_with_the_run(made, capsys):
+    before = threading.active_count()
+    heard = []
+    with progress._ticking(lambda: heard.append(1), every=0.01):
+        assert threading.active_count() == before + 1
+        while len(heard) < 3:
+            time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("workers", [0, 1])

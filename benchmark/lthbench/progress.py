@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,10 +63,11 @@ class Course:
         self.total = sum(seconds(s, rates, device) for s in steps)
         self.spent = 0.0
         self._counted: set[str] = set()
-        self.started = time.monotonic()
+        self.started = self.moved = time.monotonic()
 
     def step(self, step: Step) -> None:
         """A step is done. It counts once."""
+        self.moved = time.monotonic()
         if step.key not in self._counted:
             self._counted.add(step.key)
             self.spent += seconds(step, self._rates, self._device)
@@ -94,6 +96,10 @@ class Course:
         elapsed = time.monotonic() - self.started
         pace = elapsed / self.spent if self.spent > 0.05 * self.total else 1.0 / self._workers
         return f"{duration(max(self.total - self.spent, 0.0) * pace)} left"
+
+    def busy(self) -> str:
+        """What is said while no step ends: how long the steps in progress have been at it."""
+        return f"at work for {duration(time.monotonic() - self.moved)}"
 
     def name(self, job: Job) -> str:
         """What the job did: "train imp 79.0 % seed 0"."""
@@ -131,6 +137,11 @@ class Lines:
         if time.monotonic() - self._said >= self._patience:
             self._line(self._course.doing(step))
 
+    def tick(self) -> None:
+        """Say that something is going on, where no step has ended for long."""
+        if time.monotonic() - self._said >= self._patience:
+            self._line(self._course.busy())
+
     def _line(self, what: str) -> None:
         self._said = time.monotonic()
         stamp = time.strftime("%H:%M:%S")
@@ -161,6 +172,11 @@ class Bar:
         self._course.step(step)
         self._show(self._course.doing(step))
 
+    def tick(self) -> None:
+        """Show that something is going on, where no step has ended for long."""
+        if time.monotonic() - self._course.moved >= 10.0:
+            self._show(self._course.busy())
+
     def _show(self, what: str) -> None:
         self._bar.update(self._task, completed=self._course.spent, description=what, left=self._course.left())
 
@@ -178,7 +194,9 @@ def listen(course: Course, style: str) -> Iterator[Listener]:
     if style == "none":
         yield Silent()
     elif style == "plain" or not sys.stderr.isatty():
-        yield Lines(course)
+        lines = Lines(course)
+        with _ticking(lines.tick):
+            yield lines
     else:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -191,7 +209,27 @@ def listen(course: Course, style: str) -> Iterator[Listener]:
             TextColumn("{task.description}"),
         )
         with Progress(*columns, console=console, transient=True) as bar:
-            yield Bar(course, bar)
+            shown = Bar(course, bar)
+            with _ticking(shown.tick):
+                yield shown
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None], every: float = 5.0) -> Iterator[None]:
+    """Call something now and then, in a thread of its own: a step may take minutes."""
+    end = threading.Event()
+
+    def go_on() -> None:
+        while not end.wait(every):
+            tick()
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
