@@ -235,3 +235,10 @@ def test_formulas_are_held_to_single_concepts_in_every_network():
     )
     bad = good | {("imp", 0.5, SCORES["concept"]): 0.05}
     assert of("Formulas of three").check(summary(bad))[1] == "differs"
+
+
+def test_one_sparsity_is_neither_low_nor_a_trend():
+    one = {(m, 0.67, SCORES["mis"]): 0.9 + 0.01 * k for k, m in enumerate("abcdefg")}
+    assert of("(MIS) does not depend").check(summary(one, methods=tuple("abcdefg"))) == NOT_MEASURED
+    high = {("random", 0.67, "accuracy"): 0.7, ("snip", 0.67, "accuracy"): 0.8}
+    assert of("no better than random").check(summary(high, methods=("random", "snip"))) == NOT_MEASURED

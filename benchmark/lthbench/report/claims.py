@@ -68,6 +68,8 @@ def _at_init(summary: Summary) -> Shown:
     if "random" not in summary.methods or not there:
         return NOT_MEASURED
     level = min(summary.sparsities)
+    if level > 0.5:
+        return NOT_MEASURED
     random = mean_of(summary, "random", level, "accuracy")
     ahead = {m: mean_of(summary, m, level, "accuracy") - random for m in there}
     ahead = {m: a for m, a in ahead.items() if not math.isnan(a)}

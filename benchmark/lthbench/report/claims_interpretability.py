@@ -139,11 +139,11 @@ def _mis_unrelated(summary: Summary) -> Shown:
     from scipy import stats
 
     found = [pair for m in summary.methods for pair in _at(summary, m, 0.0, 1.0, "mis")]
-    if len(found) < 5:
+    if len(found) < 5 or len({s for s, _ in found}) < 3 or len({v for _, v in found}) < 2:
         return NOT_MEASURED
     result = stats.spearmanr([s for s, _ in found], [v for _, v in found])
     shown = f"rank correlation {result.statistic:+.2f}, p = {result.pvalue:.2g}, {len(found)} networks"
-    return shown, "agrees" if result.pvalue > 0.05 or math.isnan(result.pvalue) else "differs"
+    return shown, "agrees" if result.pvalue > 0.05 else "differs"
 
 
 def _falls(name: str, sign: int) -> Callable[[Summary], Shown]:

@@ -1,0 +1,169 @@
+/* The interactive chart: any score over sparsity, drawn by uPlot, read by pointer, slider or table. */
+(function () {
+  "use strict";
+  var data, chart, points;
+  function by(name) { return document.getElementById("closer-" + name); }
+  function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+
+  /* Numbers as the tables show them. */
+  function number(value, unit) {
+    if (value === null || value === undefined || Number.isNaN(value)) { return "–"; }
+    if (data.percent.includes(unit)) { return (100 * value).toFixed(1); }
+    var size = Math.abs(value);
+    if (data.counts.includes(unit)) {
+      var power = Math.min(Math.max(0, Math.floor((String(Math.round(size)).length - 1) / 3)), 4);
+      return (value / Math.pow(1000, power)).toFixed(power ? 1 : 0) + ["", "k", "M", "G", "T"][power];
+    }
+    return size >= 1000 ? value.toPrecision(3) : value.toFixed(size < 10 ? 3 : 1);
+  }
+  function measured(mean, spread, unit) {
+    return number(mean, unit) + (mean === null || spread === null ? "" : " ± " + number(spread, unit));
+  }
+  function signed(value, unit) {
+    var text = number(value, unit);
+    return value !== null && value > 0 ? "+" + text : text.replace("-", "−");
+  }
+
+  function score() { return data.scores[by("score").value]; }
+  function relative() { return by("difference").checked && score().dense[0] !== null; }
+  function shown(place) { return by("methods").querySelectorAll("input")[place].checked; }
+  function difference(place, level) {
+    var mean = score().mean[place][level], dense = score().dense[0];
+    return mean === null || dense === null ? null : mean - dense;
+  }
+  function header() { return score().title + (score().shown ? ", " + score().shown : ""); }
+
+  /* Columns for uPlot: the places on the axis, then dense and each method as mean, upper and lower end. */
+  function columns() {
+    var now = score(), scale = data.percent.includes(now.unit) ? 100 : 1;
+    var base = relative() ? now.dense[0] : 0, found = [points];
+    function push(means, spreads) {
+      [0, 1, -1].forEach(function (sign) {
+        found.push(means.map(function (mean, i) {
+          return mean === null ? null : (mean - base + sign * (spreads[i] || 0)) * scale;
+        }));
+      });
+    }
+    push(points.map(function () { return now.dense[0]; }), points.map(function () { return now.dense[1]; }));
+    data.methods.forEach(function (_, i) { push(now.mean[i], now.spread[i]); });
+    return found;
+  }
+
+  function draw() {
+    var box = by("chart"), ink = css("--soft"), line = css("--line"), dense = css("--dense");
+    var series = [{}], bands = [];
+    function add(colour, dash, visible, label, marked) {
+      var first = series.length;
+      series.push({ label: label, stroke: colour, width: marked ? 2 : 1.5, dash: dash, show: visible, spanGaps: true,
+        points: { show: marked && points.length < 30, size: 6, fill: colour } });
+      series.push({ show: visible, width: 0, points: { show: false } }, { show: visible, width: 0, points: { show: false } });
+      bands.push({ series: [first + 1, first + 2], fill: colour + "22" });
+    }
+    add(dense, [6, 4], true, "dense", false);
+    data.methods.forEach(function (name, i) {
+      add(data.colours[i], data.dashed[i] ? [2, 3] : undefined, shown(i), name, true);
+    });
+    var font = "12px " + getComputedStyle(document.body).fontFamily;
+    var pad = 0.06 * Math.max(points[points.length - 1] - points[0], 0.5);
+    if (chart) { chart.destroy(); }
+    chart = new window.uPlot({
+      width: box.clientWidth, height: Math.max(240, Math.min(380, 0.55 * box.clientWidth)), series: series, bands: bands,
+      legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
+      scales: { x: { time: false, range: function () { return [points[0] - pad, points[points.length - 1] + pad]; } } },
+      axes: [
+        { label: "sparsity", labelFont: font, labelSize: 20, size: 28, stroke: ink, font: font, grid: { show: false }, ticks: { show: false },
+          splits: function (self) {
+            var every = Math.ceil(points.length * 58 / Math.max(self.width - 60, 58));
+            return points.filter(function (_, i) { return i % every === 0; });
+          },
+          values: function (_, places) { return places.map(function (x) { return data.labels[points.indexOf(x)]; }); } },
+        { stroke: ink, font: font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 56 }
+      ],
+      hooks: { setCursor: [function (self) {
+        var at = self.cursor.idx;
+        if (at !== null && at !== undefined && String(at) !== by("at").value) { by("at").value = at; tell(); }
+      }] }
+    }, columns(), box);
+    tell();
+    mark();
+  }
+
+  /* Put the chart's cursor where the slider is. */
+  function mark() {
+    if (chart) { chart.setCursor({ left: chart.valToPos(points[by("at").value], "x"), top: 0 }, false); }
+  }
+
+  /* The numbers at the slider's sparsity, as a table, and in words for the slider. */
+  function tell() {
+    var now = score(), at = Number(by("at").value), rows = by("values"), words = [];
+    by("level").textContent = data.labels[at];
+    by("caption").textContent = header() + " at " + data.labels[at] + " (" + now.better + "); dense "
+      + measured(now.dense[0], now.dense[1], now.unit);
+    rows.textContent = "";
+    data.methods.forEach(function (name, i) {
+      if (!shown(i)) { return; }
+      var row = rows.insertRow(), cell = document.createElement("th"), text = measured(now.mean[i][at], now.spread[i][at], now.unit);
+      var found = now.found && now.found[i][at] !== null ? data.findings[now.found[i][at]] : "–";
+      cell.scope = "row";
+      cell.textContent = name;
+      cell.style.setProperty("--colour", data.colours[i]);
+      row.appendChild(cell);
+      [text, signed(difference(i, at), now.unit), found].forEach(function (value, place) {
+        var td = row.insertCell();
+        td.textContent = value;
+        td.className = place < 2 ? "number" : value === "matches" ? "pass" : /worse|failed|degenerate/.test(value) ? "fail" : "";
+      });
+      words.push(name + " " + text);
+    });
+    by("at").setAttribute("aria-valuetext", data.labels[at] + ": " + words.join(", "));
+    by("says").textContent = header() + (relative() ? ", difference to dense" : "") + ", over sparsity; " + now.better
+      + ". Dashed: dense. Shaded: one standard deviation over seeds.";
+  }
+
+  function option(parent, text, value) {
+    var made = document.createElement("option");
+    made.textContent = text;
+    made.value = value;
+    parent.appendChild(made);
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    if (!by("data") || !window.uPlot) { return; }
+    data = JSON.parse(by("data").textContent);
+    // Even steps for even shares removed, as the rounds of the grid.
+    points = data.sparsities.map(function (s) { return -Math.log(1 - s); });
+    var groups = {};
+    data.scores.forEach(function (one, place) {
+      if (!groups[one.group]) {
+        groups[one.group] = by("score").appendChild(document.createElement("optgroup"));
+        groups[one.group].label = one.group;
+      }
+      option(groups[one.group], one.title, place);
+    });
+    data.methods.forEach(function (name, place) {
+      var label = document.createElement("label"), box = document.createElement("input");
+      label.className = "check";
+      label.style.setProperty("--colour", data.colours[place]);
+      box.type = "checkbox";
+      box.checked = true;
+      var line = document.createElement("span");
+      line.className = data.dashed[place] ? "dotted" : "";
+      label.append(box, line, name);
+      by("methods").appendChild(label);
+      box.addEventListener("change", draw);
+    });
+    by("at").max = points.length - 1;
+    by("at").value = points.length - 1;
+    by("score").addEventListener("change", draw);
+    by("difference").addEventListener("change", draw);
+    by("at").addEventListener("input", function () { tell(); mark(); });
+    document.getElementById("closer").hidden = false;
+    draw();
+    new ResizeObserver(function () {
+      if (chart && by("chart").clientWidth !== chart.width) { draw(); }
+    }).observe(by("chart"));
+    // Colours are drawn, not styled: draw again when the theme changes.
+    new MutationObserver(draw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  });
+})();

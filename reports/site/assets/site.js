@@ -1,0 +1,53 @@
+/* What a page does with a script: the theme, and tables that sort, filter and hide columns. Without it all is there. */
+(function () {
+  "use strict";
+  var root = document.documentElement;
+  var remembered = null;
+  try { remembered = localStorage.getItem("lthbench-theme"); } catch (error) { /* storage may be closed */ }
+  if (remembered === "light" || remembered === "dark") { root.dataset.theme = remembered; }
+
+  function sortable(table) {
+    var box = table.closest(".scroll");
+    var made = new window.DataTable(table, {
+      paging: false,
+      info: false,
+      order: [],
+      autoWidth: false,
+      layout: {
+        topStart: { buttons: [{ extend: "colvis", text: "Columns", columns: function (place) { return place > 1; } }] },
+        topEnd: { search: { placeholder: "method, sparsity ..." } }
+      },
+      language: { search: "Filter", zeroRecords: "Nothing fits the filter." }
+    });
+    // The tools stay where they are while the table scrolls sideways.
+    var tools = made.table().container().querySelector(".dt-layout-row:not(.dt-layout-table)");
+    if (box && tools) { box.parentNode.insertBefore(tools, box); }
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    var button = document.getElementById("theme");
+    if (button) {
+      var dark = function () {
+        return root.dataset.theme ? root.dataset.theme === "dark"
+          : window.matchMedia("(prefers-color-scheme: dark)").matches;
+      };
+      var say = function () {
+        button.textContent = dark() ? "Light" : "Dark";
+        button.setAttribute("aria-label", "Switch to " + (dark() ? "light" : "dark") + " colours");
+      };
+      button.hidden = false;
+      say();
+      button.addEventListener("click", function () {
+        root.dataset.theme = dark() ? "light" : "dark";
+        try { localStorage.setItem("lthbench-theme", root.dataset.theme); } catch (error) { /* as above */ }
+        say();
+      });
+    }
+    if (!window.DataTable) { return; }
+    document.querySelectorAll("table.sortable").forEach(function (table) {
+      // What is folded away is made sortable when it is opened: a page has thousands of cells.
+      var folded = table.closest("details:not([open])");
+      if (folded) { folded.addEventListener("toggle", function () { sortable(table); }, { once: true }); } else { sortable(table); }
+    });
+  });
+})();
