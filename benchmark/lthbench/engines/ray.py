@@ -153,7 +153,8 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
                 "RAY_AUTH_TOKEN as on its nodes."
             ) from error
     try:
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: Any = ray.cluster_resources  # has no types in some versions
+        there: dict[str, float] = resources()
         gpus = int(there.get("GPU", 0))
         if device.startswith("cuda") and not gpus:
             raise BadInput(f"device {device}: the cluster has no GPU. Valid here: auto, cpu")
