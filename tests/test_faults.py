@@ -23,7 +23,13 @@ pytestmark = pytest.mark.skipif(
 
 REQUEST = ("--methods", "imp,omp", "--seeds", "2")
 #: Networks trained one by one, or four as one.
-STACKED = pytest.mark.parametrize("more", [(), ("--stack", "4")], ids=["apart", "stacked"])
+STACKED = pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), id="apart"),
+        pytest.param(("--stack", "4"), id="stacked", marks=pytest.mark.slow),
+    ],
+)
 
 
 def launch(
