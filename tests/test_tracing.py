@@ -1,83 +1,79 @@
-"""What channels are followed through, on networks of two layers."""
+"""Graphs of networks, and what other threads compute while they are taken."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from lthbench import channels
+from lthbench import registry
+from lthbench.kinds import Architecture
+from lthbench.spec import Network
+from lthbench.tracing import traced
 
 
-class Chain(nn.Module):
-    """Two convolutions with something between them, and perhaps a linear layer on flattened maps."""
+def resnet():
+    network = Network("resnet20s", 1, 10, 3, 32, (0.5,) * 3, (0.25,) * 3, (4, 4, 8, 16))
+    return registry.get(Architecture, "resnet20s").build(network).eval()
 
-    def __init__(self, between, head=False):
+
+def test_the_graph_computes_what_the_network_does_with_its_own_modules():
+    model = resnet()
+    graph = traced(model)
+    images = torch.randn(4, 3, 32, 32)
+    assert torch.equal(graph(images), model(images))
+    own = set(model.modules())
+    convolutions = [m for m in graph.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 19
+    assert all(m in own for m in convolutions)
+
+
+class Waits(nn.Module):
+    """A network in whose forward pass another thread gets its turn."""
+
+    def __init__(self, inside: threading.Event, go_on: threading.Event) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, 6, 3, padding=1)
-        self.between = between
-        self.second = nn.Linear(6 * 16, 2) if head else nn.Conv2d(6, 2, 1)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.inside, self.go_on = inside, go_on
 
-    def forward(self, x):
-        return self.second(self.between(self.first(x)))
-
-
-class Do(nn.Module):
-    """A function as a module that tracing looks into."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.inside.set()
+        assert self.go_on.wait(60)
+        return self.conv(x)
 
 
-@pytest.mark.parametrize(
-    ("function", "possible"),
-    [
-        (lambda x: F.dropout(x.relu(), 0.5, False), True),
-        (lambda x: x.mean((2, 3), keepdim=True), True),
-        (lambda x: torch.mean(x, dim=(-1, -2), keepdim=True), True),
-        (lambda x: x.mean(3, keepdim=True), True),
-        (lambda x: x + x.mean(1, keepdim=True), False),
-        (lambda x: x.mean(1, keepdim=True), False),
-        (lambda x: torch.mean(x, (1, 2, 3)), False),
-        (lambda x: x.mean(), False),
-        (lambda x: x.flip(1), False),
-        (lambda x: x * x.sigmoid(), False),
-        (lambda x: torch.cat([x[:, :3], x[:, 3:]], 1), False),
-    ],
-)
-def test_channels_are_followed_through_what_keeps_them_apart(function, possible):
-    assert [c.producer for c in channels.cuts(Chain(Do(function)))] == ["first"] * possible
+def test_other_threads_compute_while_a_network_is_traced():
+    inside, go_on = threading.Event(), threading.Event()
+    other = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 5))
+    images = torch.ones(2, 3, 8, 8)
+    expected = other(images)
+    with ThreadPoolExecutor(1) as pool:
+        tracing = pool.submit(traced, Waits(inside, go_on))
+        assert inside.wait(60)
+        try:
+            found = other(images)
+        finally:
+            go_on.set()
+        graph = tracing.result(timeout=60)
+    assert torch.equal(found, expected)
+    assert [n.op for n in graph.graph.nodes] == ["placeholder", "call_module", "output"]
 
 
-@pytest.mark.parametrize(
-    "flatten", [nn.Flatten(), Do(lambda x: x.flatten(1)), Do(lambda x: torch.flatten(x, start_dim=1))]
-)
-def test_a_linear_layer_loses_all_pixels_of_a_channel(flatten):
-    model = Chain(flatten, head=True)
-    (cut,) = channels.cuts(model)
-    mask = channels.mask_without(model, [cut], {"first": torch.arange(6) != 2})
-    gone = (~mask["second.weight"]).nonzero()
-    assert set(gone[:, 0].tolist()) == {0, 1}
-    assert set(gone[:, 1].tolist()) == set(range(32, 48))
+def test_traces_of_many_threads_leave_modules_as_they_were():
+    before = nn.Module.__call__, nn.Module.__getattr__
+    with ThreadPoolExecutor(4) as pool:
+        graphs = list(pool.map(lambda _: traced(resnet()), range(16)))
+    assert len({len(g.graph.nodes) for g in graphs}) == 1
+    assert (nn.Module.__call__, nn.Module.__getattr__) == before
 
 
-def test_flattening_that_moves_channels_is_not_followed():
-    assert channels.cuts(Chain(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 96))), head=True)) == []
-    assert channels.cuts(Chain(Do(lambda x: x.flatten(2)))) == []
+def test_a_network_that_cannot_be_traced_leaves_modules_as_they_were():
+    class Branches(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
 
-
-def test_grouped_convolutions_stay():
-    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 1, groups=3), nn.Conv2d(6, 2, 1))
-    assert channels.cuts(model) == []
-
-
-def test_finding_cuts_leaves_the_network_as_it_is():
-    model = Chain(nn.Sequential(nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout()))
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    training = channels.cuts(model)
-    assert all(m.training for m in model.modules())
-    assert channels.cuts(model.eval()) == training == [channels.Cut("first", ("between.0",), ("second",))]
-    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    before = nn.Module.__call__
+    with pytest.raises(torch.fx.proxy.TraceError):
+        traced(Branches())
+    assert nn.Module.__call__ is before

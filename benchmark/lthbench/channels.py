@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lthbench.masks import Mask
+from lthbench.tracing import traced
 
 _SAME_CHANNELS = (
     nn.BatchNorm2d,
@@ -47,7 +48,7 @@ class Cut:
 
 def cuts(model: nn.Module) -> list[Cut]:
     """The convolutions of which filters can be removed, in the order of the forward pass."""
-    graph = fx.symbolic_trace(model).graph
+    graph = traced(model).graph
     modules = dict(model.named_modules())
     found = []
     for node in graph.nodes:

@@ -14,6 +14,8 @@ from torch import fx, nn
 from torch.fx.experimental import optimization
 from torch.nn import functional as F
 
+from lthbench.tracing import traced
+
 #: Modules whose output is a new tensor, that may be written over.
 _FRESH = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
@@ -25,7 +27,7 @@ def folded(model: nn.Module) -> nn.Module:
     """
     assert not model.training, "only a network in evaluation mode can be folded"
     try:
-        graph = optimization.fuse(model)
+        graph = optimization.fuse(traced(model), no_trace=True)
     except Exception:  # whatever a network of a plug-in does when it is traced; as it is it works
         return model
     assert isinstance(graph, fx.GraphModule)
