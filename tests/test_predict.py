@@ -54,6 +54,12 @@ def ready(model):
     return predict.ready(model, torch.device("cpu"))
 
 
+def alone(model, asked, places):
+    """The logits of one network."""
+    (found,) = predict.predict([model], asked, places)
+    return found
+
+
 def normalised(pixels):
     """Images ``[N, 3, 4, 4]`` in [0, 1] as float64 rows, normalised."""
     mean, std = (np.reshape(v, (1, 3, 1, 1)) for v in (MEAN, STD))
@@ -65,7 +71,7 @@ def normalised(pixels):
 
 def test_clean_logits_are_those_of_every_image_in_order(images):
     weight = weights()
-    found = predict.predict(ready(Linear(weight)), inputs(), ())
+    found = alone(ready(Linear(weight)), inputs(), ())
     expected = normalised(images.pixels / 255.0) @ weight.double().numpy().T
     assert found.values.dtype == np.float32
     np.testing.assert_allclose(found.values, expected, atol=1e-4)
@@ -74,9 +80,9 @@ def test_clean_logits_are_those_of_every_image_in_order(images):
 
 
 def test_a_share_of_the_images_keeps_images_and_labels_together(images):
-    found = predict.predict(ready(Linear(weights())), inputs(count=100), ())
+    found = alone(ready(Linear(weights())), inputs(count=100), ())
     chosen = data.subset(images, 100)
-    whole = predict.predict(ready(Linear(weights())), inputs(), ())
+    whole = alone(ready(Linear(weights())), inputs(), ())
     rows = [np.flatnonzero((images.pixels == p).all((1, 2, 3))).item() for p in chosen.pixels]
     np.testing.assert_allclose(found.values, whole.values[rows], atol=1e-5)
     np.testing.assert_array_equal(found.labels, images.labels[rows])
@@ -92,7 +98,7 @@ def test_a_network_is_scored_in_evaluation_mode_and_without_weight_gradients():
 def test_scoring_changes_neither_weights_nor_batch_statistics(images, view):
     model = ready(nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3)))
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    predict.predict(model, inputs(view, strengths=(8,) if view == "fgsm" else ()), ())
+    alone(model, inputs(view, strengths=(8,) if view == "fgsm" else ()), ())
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
 
@@ -125,7 +131,7 @@ def test_fgsm_moves_each_pixel_by_epsilon_along_the_known_gradient_and_clips(ima
 
 def test_fgsm_steps_are_in_255ths_and_a_longer_one_costs_more(images):
     model = ready(Linear(weights(), scale=0.1))
-    found = predict.predict(model, inputs("fgsm", strengths=(2, 8)), ())
+    found = alone(model, inputs("fgsm", strengths=(2, 8)), ())
     steps = [
         (attacked - clean).abs().amax()
         for clean, attacked in zip(model.shown[0::2], model.shown[1::2], strict=True)
@@ -137,7 +143,7 @@ def test_fgsm_steps_are_in_255ths_and_a_longer_one_costs_more(images):
     ]
     assert found.values.shape == (2, 600, 3)
     assert losses[0] < losses[1]
-    weak = predict.predict(ready(Linear(weights(), scale=0.1)), inputs("fgsm", strengths=(2,)), ())
+    weak = alone(ready(Linear(weights(), scale=0.1)), inputs("fgsm", strengths=(2,)), ())
     np.testing.assert_array_equal(found.values[0], weak.values[0])
 
 
@@ -172,7 +178,7 @@ def test_images_without_a_gradient_are_counted_and_left_as_they_are(images):
             return super().forward(x) * (x.detach()[:, 0, 0, :1] > 0.5)
 
     model = ready(Dead(weights()))
-    found = predict.predict(model, inputs("fgsm", strengths=(8,)), ())
+    found = alone(model, inputs("fgsm", strengths=(8,)), ())
     dark = images.pixels[:, 0, 0, 0] / 255.0 <= 0.5
     clean, attacked = torch.cat(model.shown[0::2]), torch.cat(model.shown[1::2])
     assert found.notes["zero_gradients"] == dark.sum() > 0
@@ -261,9 +267,65 @@ def test_what_leaves_an_even_image_even_does_not_darken_it_by_a_level(monkeypatc
 
 def test_corrupted_logits_are_those_of_the_corrupted_images(images):
     weight = weights()
-    found = predict.predict(ready(Linear(weight)), inputs("contrast", 120, (2, 4)), ())
+    found = alone(ready(Linear(weight)), inputs("contrast", 120, (2, 4)), ())
     assert found.values.shape == (2, 120, 3)
     for values, severity in zip(found.values, (2, 4), strict=True):
         shown = np.concatenate(list(corrupted.corrupted(inputs("contrast", 120, (2, 4)), severity, ())))
         expected = normalised(shown / 255.0) @ weight.double().numpy().T
         np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------- many at one time
+
+
+VIEWS = {"clean": (), "contrast": (2, 4), "fgsm": (2, 8)}
+
+
+def trio():
+    """Networks of their own weights, one of which sees no difference between images."""
+    return [ready(Linear(weights(seed=s), scale=0.0 if s == 2 else 0.1)) for s in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_networks_that_pass_together_give_the_bits_that_each_gives_alone(images, view):
+    asked = inputs(view, 300, VIEWS[view])
+    found = predict.predict(trio(), asked, ())
+    assert len(found) == 3
+    for one, model in zip(found, trio(), strict=True):
+        own = alone(model, asked, ())
+        np.testing.assert_array_equal(one.values, own.values)
+        np.testing.assert_array_equal(one.labels, own.labels)
+        assert one.notes == own.notes
+    assert np.ptp(found[0].values) > 0 == np.ptp(found[1].values)
+
+
+def test_networks_that_pass_together_have_their_images_made_once(images, monkeypatch):
+    asked, made = predict.corrupted, []
+    monkeypatch.setattr(predict, "corrupted", lambda *given: made.append(given[1]) or asked(*given))
+    predict.predict(trio(), inputs("contrast", 120, (2, 4)), ())
+    assert made == [2, 4]
+
+
+def test_networks_for_which_there_is_no_room_pass_in_halves(images, monkeypatch):
+    expected, predicted, sizes = predict.predict(trio(), inputs(), ()), predict._predicted, []
+
+    def small(models, *given):
+        sizes.append(len(models))
+        if len(models) > 1:
+            raise torch.OutOfMemoryError("full")
+        return predicted(models, *given)
+
+    monkeypatch.setattr(predict, "_predicted", small)
+    found = predict.predict(trio(), inputs(), ())
+    assert sizes == [3, 1, 2, 1, 1]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_network_for_which_there_is_no_room_is_an_error(images, monkeypatch):
+    def none(models, *given):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(predict, "_predicted", none)
+    with pytest.raises(torch.OutOfMemoryError):
+        predict.predict(trio(), inputs(), ())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lthbench import api, data, feed, masks, replay, stack, train, training
+from lthbench import api, data, feed, masks, predict, replay, runner, stack, train, training
 from lthbench.cli import main
 from lthbench.engines.common import Queue
 from lthbench.engines.jobs import alike, group
@@ -21,7 +21,7 @@ from lthbench.leases import Leases
 from lthbench.plan import plan
 from lthbench.registry import get
 from lthbench.runner import Runner
-from lthbench.spec import Prune, Rewind, Rewire, Train
+from lthbench.spec import Predict, Prune, Rewind, Rewire, Train
 from lthbench.store import Store
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
@@ -420,6 +420,41 @@ def test_a_runner_takes_only_trainings_whose_needs_are_stored(made, one_by_one, 
     assert results(store, made.steps) == results(one_by_one, made.steps)
 
 
+def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes(tiny_task, tmp_path):
+    made = plan(api.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy", "fgsm"]), ())
+    one_by_one, store = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    for place, size in ((one_by_one, 1), (store, 4)):
+        place.open()
+        assert Local(0, stack=size).run(made.steps, place, ()) == {}
+    passes = [e for e in store.events() if e["step"] == "Predict"]
+    steps = {s.key: s for s in made.steps}
+    sizes = {view: set() for view in ("clean", "fgsm")}
+    for event in passes:
+        sizes[steps[event["key"]].inputs.view].add(event.get("stack", 1))
+    assert max(sizes["clean"]) == 4
+    assert sizes["fgsm"] == {1}
+    assert all(store.meta(steps[e["key"]]).get("stack", 1) == e.get("stack", 1) for e in passes)
+    assert results(store, made.steps) == results(one_by_one, made.steps)
+
+
+def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
+    """What no network of several can see fails all of them, and nothing else."""
+    store, passed = Store(tmp_path), runner.predict
+    store.open()
+
+    def gone(models, inputs, *more):
+        if inputs.split == "test":
+            raise StepFailed("the images are gone")
+        return passed(models, inputs, *more)
+
+    monkeypatch.setattr(runner, "predict", gone)
+    failed = Local(0, stack=4).run(made.steps, store, ())
+    lost = [s for s in made.steps if isinstance(s, Predict) and s.inputs.split == "test"]
+    assert lost
+    assert {failed.get(s.key) for s in lost} == {"the images are gone"}
+    assert all(store.has(s) for s in made.steps if isinstance(s, Train | Prune))
+
+
 def test_images_that_are_streamed_are_not_stacked(members, recipe, monkeypatch, tmp_path):
     from lthbench.stream import Stream
 
@@ -535,3 +570,16 @@ def test_on_a_gpu_a_run_in_stacks_ends_well(made, tmp_path):
     assert max(e.get("stack", 1) for e in events) > 1
     assert all(e["memory"] > 0 for e in events)
     assert all(store.intact(s) for s in made.steps if isinstance(s, Train | Prune))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_networks_that_pass_together_are_what_each_is_alone(members):
+    device = torch.device("cuda")
+    models = [predict.ready(m.model, device) for m in members()]
+    run = predict.fast(models)
+    for _ in range(replay.WARM + 3):
+        batch = torch.rand(250, 1, 8, 8, device="cuda")
+        found = run(batch)
+        with torch.no_grad():
+            for one, model in zip(found, models, strict=True):
+                torch.testing.assert_close(one, model(batch), rtol=0.01, atol=0.01)  # convolutions in TF32

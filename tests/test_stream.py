@@ -292,13 +292,13 @@ def test_a_network_trains_and_predicts_from_a_stream(images, folder, plugin, cro
     losses = train.train(model, images, dataclasses.replace(cropping, epochs=6, lr=0.05), 0).losses
     assert losses[-1] < losses[0]
     inputs = Inputs(Data(plugin, 1, "x"), "test", 5, "clean", 1)
-    found = predict(ready(model, torch.device("cpu")), inputs, (folder,))
+    (found,) = predict([ready(model, torch.device("cpu"))], inputs, (folder,))
     expected = data.subset(data.load(plugin, "test", (folder,)), 5)
     with torch.no_grad():
         logits = model(torch.from_numpy(expected.pixels[:]).float() / 255.0).numpy()
     np.testing.assert_allclose(found.values, logits, atol=1e-5)
     assert found.labels.tolist() == expected.labels.tolist()
-    attacked = predict(model, dataclasses.replace(inputs, view="fgsm", strengths=(2,)), (folder,))
+    (attacked,) = predict([model], dataclasses.replace(inputs, view="fgsm", strengths=(2,)), (folder,))
     assert attacked.values.shape == (1, 5, 3)
 
 

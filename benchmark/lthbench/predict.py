@@ -1,11 +1,11 @@
-"""One pass of a network over a set of images: clean, corrupted or attacked. Logits in float32.
+"""Passes of networks over a set of images: clean, corrupted or attacked. Logits in float32.
 
 Whatever changes the logits that a step yields, by more than rounding, must raise ``spec.PREDICT_VERSION``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +17,59 @@ from lthbench.attacks import ATTACKS
 from lthbench.corrupted import BATCH, as_pixels, at_once, batches, corrupted, starts
 from lthbench.inference import folded
 from lthbench.kinds import Images, Logits
-from lthbench.replay import Forward, graphs
+from lthbench.replay import Forward, Passes, graphs
 from lthbench.spec import Inputs
 from lthbench.stream import ahead
 from lthbench.train import generator
 
-#: A network, or what does its pass.
+#: What does the pass of networks over a batch.
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
-def predict(model: nn.Module, inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None) -> Logits:
-    """The logits ``[images, classes]``, with a leading axis for the strengths of a view that has them.
+def predict(
+    models: Sequence[nn.Module], inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None
+) -> list[Logits]:
+    """Each network's logits ``[images, classes]``, with a leading axis for the strengths of a view that has
+    them.
 
-    ``notes`` count, for an attack, the images whose input gradient is zero everywhere (not attacked).
-    ``kept`` is where corrupted images are kept for the next network (see ``corrupted``).
+    The networks, on one device, see the same images, which are made or read once. As many pass at a time as
+    the device has memory for; raises torch.OutOfMemoryError where it has none for one. ``notes`` count, for
+    an attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
+    images are kept for the next networks (see ``corrupted``).
     """
+    try:
+        return _predicted(models, inputs, places, kept)
+    except torch.OutOfMemoryError:
+        if len(models) == 1:
+            raise
+    half = len(models) // 2
+    return [made for part in (models[:half], models[half:]) for made in predict(part, inputs, places, kept)]
+
+
+def shared(inputs: Inputs) -> bool:
+    """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
+    return inputs.view not in ATTACKS
+
+
+def _predicted(
+    models: Sequence[nn.Module], inputs: Inputs, places: tuple[Path, ...], kept: Path | None
+) -> list[Logits]:
     images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
-    device = next(model.parameters()).device
-    notes: dict[str, float] = {}
+    device = next(models[0].parameters()).device
+    if inputs.view in ATTACKS:
+        found = []
+        for model in models:
+            attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
+            notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
+            found.append(Logits(np.stack([logits for logits, _ in attacked]), images.labels, notes))
+        return found
+    run = fast(models)
     if inputs.view == "clean":
-        values = _forward(fast(model), batches(images), device)
-    elif inputs.view in ATTACKS:
-        attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
-        values = np.stack([logits for logits, _ in attacked])
-        notes["zero_gradients"] = max(zeros for _, zeros in attacked)
+        values = _forward(run, batches(images), device)
     else:
-        run = fast(model)
-        values = np.stack(
-            [_forward(run, corrupted(inputs, s, places, kept), device) for s in inputs.strengths]
-        )
-    return Logits(values, images.labels, notes)
+        strengths = [_forward(run, corrupted(inputs, s, places, kept), device) for s in inputs.strengths]
+        values = np.stack(strengths, axis=1)
+    return [Logits(own, images.labels, {}) for own in values]
 
 
 def ready(model: nn.Module, device: torch.device) -> nn.Module:
@@ -55,20 +78,22 @@ def ready(model: nn.Module, device: torch.device) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def fast(model: nn.Module) -> Run:
-    """What gives a network's outputs fastest on its device, without gradients."""
-    device = next(model.parameters()).device
-    return Forward(folded(model), graphs(device)) if device.type == "cuda" else folded(model)
+def fast(models: Sequence[nn.Module]) -> Run:
+    """What gives networks' outputs ``[networks, B, classes]`` for a batch fastest, without gradients."""
+    device = next(models[0].parameters()).device
+    passes = Passes([folded(model) for model in models], device)
+    return Forward(passes, graphs(device)) if device.type == "cuda" else passes
 
 
 @torch.no_grad()
 def _forward(run: Run, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
+    """The logits ``[networks, images, classes]``."""
     outputs = []
     for batch in batches if device.type == "cpu" else ahead(batches):  # a GPU works while the next are made
         x = as_pixels(batch, device)
         parts = [run(part) for part in torch.split(x, at_once(device, *x.shape[2:]))]
-        outputs.append(torch.cat(parts).float())
-    logits: np.ndarray = torch.cat(outputs).cpu().numpy()
+        outputs.append(torch.cat(parts, dim=1).float())
+    logits: np.ndarray = torch.cat(outputs, dim=1).cpu().numpy()
     return logits
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,6 +13,9 @@ Work = Callable[[], None]
 
 #: How often work runs as it is before it is captured: libraries choose their kernels, buffers come to be.
 WARM = 3
+
+#: How many networks have work on a GPU at the same moment.
+LANES = 8
 
 
 class Replayed:
@@ -61,19 +64,67 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
     return capture
 
 
-class Forward:
-    """A network in evaluation mode whose pass over batches of one shape, that of the first, is replayed.
+class Lanes:
+    """So many CUDA streams side by side, which begin and end with the current one."""
 
-    Batches of other shapes run as they are. Nothing else may change the network's weights meanwhile.
+    def __init__(self, device: torch.device, count: int):
+        self._device = device
+        self._streams = [
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            for _ in range(count)
+        ]
+
+    def __call__(self, work: Callable[[int], None], items: int) -> None:
+        """Do the work of each item, in the lane that is its turn."""
+        here = torch.cuda.current_stream(self._device)
+        for lane, stream in enumerate(self._streams):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                for item in range(lane, items, len(self._streams)):
+                    work(item)
+        for stream in self._streams:
+            here.wait_stream(stream)
+
+
+class Passes:
+    """Networks in evaluation mode, each of which sees the same batch: ``[B, ...]`` in, ``[networks, B, ...]``
+    out.
+
+    On a GPU side by side, on a CPU one after the other.
     """
 
-    def __init__(self, model: nn.Module, capture: Callable[[Work], Work]):
+    def __init__(self, models: Sequence[nn.Module], device: torch.device):
+        self._models = models
+        self._lanes = Lanes(device, min(LANES, len(models))) if device.type == "cuda" else None
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """The networks' outputs for a batch."""
+        found: list[torch.Tensor | None] = [None] * len(self._models)
+
+        def one(i: int) -> None:
+            found[i] = self._models[i](batch)
+
+        if self._lanes is not None:
+            self._lanes(one, len(found))
+        else:
+            for i in range(len(found)):
+                one(i)
+        return torch.stack([output for output in found if output is not None])
+
+
+class Forward:
+    """A pass in evaluation mode over batches of one shape, that of the first, which is replayed.
+
+    Batches of other shapes run as they are. Nothing else may change the networks' weights meanwhile.
+    """
+
+    def __init__(self, model: Callable[[torch.Tensor], torch.Tensor], capture: Callable[[Work], Work]):
         self._model, self._capture = model, capture
         self._fixed: tuple[torch.Tensor, torch.Tensor, Replayed] | None = None
 
     @torch.no_grad()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """The network's output for a batch."""
+        """The outputs for a batch."""
         if self._fixed is None or batch.shape != self._fixed[0].shape:
             found: torch.Tensor = self._model(batch)
             if self._fixed is None:
@@ -86,5 +137,5 @@ class Forward:
         return made.clone()
 
 
-def _pass(model: nn.Module, given: torch.Tensor, made: torch.Tensor) -> None:
+def _pass(model: Callable[[torch.Tensor], torch.Tensor], given: torch.Tensor, made: torch.Tensor) -> None:
     made.copy_(model(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import os
@@ -26,7 +27,7 @@ from lthbench.footprint import footprint
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.machine import environment
 from lthbench.masks import Mask
-from lthbench.predict import predict, ready
+from lthbench.predict import predict, ready, shared
 from lthbench.spec import (
     Explain,
     Given,
@@ -55,7 +56,8 @@ WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
 class Runner:
     """Does steps on one device, reading and publishing through a store.
 
-    Up to ``stack`` trainings that are alike and ready, among steps given at once, are done together.
+    Up to ``stack`` trainings that are alike and ready, among steps given at once, are done together; so are
+    networks' passes over the same images.
     """
 
     def __init__(self, store: Store, places: tuple[Path, ...], device: str = "cpu", stack: int = 1):
@@ -90,15 +92,17 @@ class Runner:
         return {step.key: failed[step.key] for step in steps if step.key in failed}
 
     def _attempt(self, step: Step, among: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
-        """Do a step, and with a training those like it. Returns why some failed, by key."""
-        together = self._together(step, among, failed) if isinstance(step, Train) else []
+        """Do a step, and those like it that are done with it. Returns why some failed, by key."""
+        together = self._together(step, among, failed)
         found: dict[str, str] = {}
         started, began, reason = time.time(), time.monotonic(), ""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
-            if together:
-                found = self._train(together, among)
+            if isinstance(step, Train):
+                found = self._train([s for s in together if isinstance(s, Train)], among)
+            elif isinstance(step, Predict):
+                self._predict([s for s in together if isinstance(s, Predict)])
             else:
                 self._do(step)
         except (Damaged, Unwritable):
@@ -111,12 +115,11 @@ class Runner:
             if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
                 raise
             reason = f"{type(error).__name__}: {error}"
-        tried: Sequence[Step] = together or [step]
         if reason:
-            found |= {s.key: reason for s in tried if not self.store.has(s)}
-        seconds = (time.monotonic() - began) / len(tried)
-        for one in tried:
-            self._log(one, started, seconds, found.get(one.key, ""), len(tried))
+            found |= {s.key: reason for s in together if not self.store.has(s)}
+        seconds = (time.monotonic() - began) / len(together)
+        for one in together:
+            self._log(one, started, seconds, found.get(one.key, ""), len(together))
         return found
 
     def _check_room(self, steps: Sequence[Step]) -> None:
@@ -135,8 +138,6 @@ class Runner:
             self._rewind(step)
         elif isinstance(step, Prune):
             self._prune(step)
-        elif isinstance(step, Predict):
-            self._predict(step)
         elif isinstance(step, Explain):
             self._explain(step)
         elif isinstance(step, Measure):
@@ -151,18 +152,18 @@ class Runner:
             torch.manual_seed(generator("init", step.seed).initial_seed())
             return architecture.build(step.network)
 
-    def _together(self, step: Train, among: Sequence[Step], failed: Mapping[str, str]) -> list[Train]:
-        """The training, and those among the steps that are like it and could begin now, up to the stack."""
-        alike = [s for s in among if isinstance(s, Train) and s.key != step.key and self.stack > 1]
-        ready = [
-            s
-            for s in alike
-            if trains_alike(s) == trains_alike(step)
-            and s.key not in failed
-            and not self.store.has(s)
-            and all(self.store.has(n) for n in s.needs())
-        ]
-        return [step, *ready][: self.stack]
+    def _together(self, step: Step, among: Sequence[Step], failed: Mapping[str, str]) -> list[Step]:
+        """The step, and those among the steps that are like it and could be done now, up to the stack."""
+        ready = (
+            other
+            for other in (among if self.stack > 1 else ())
+            if other.key != step.key
+            and _alike(other, step)
+            and other.key not in failed
+            and not self.store.has(other)
+            and all(self.store.has(n) for n in other.needs())
+        )
+        return [step, *itertools.islice(ready, self.stack - 1)]
 
     def _train(self, steps: Sequence[Train], among: Sequence[Step]) -> dict[str, str]:
         """Train what is alike, and publish the weights that it passes through. Returns why some failed."""
@@ -231,15 +232,18 @@ class Runner:
         assert mask is not None
         self.store.put(step, {MASK: masks.packed(mask)}, self._meta(started, **masks.counted(mask)))
 
-    def _predict(self, step: Predict) -> None:
-        started = time.monotonic()
-        model = ready(self.network(step.subject), self.device)
-        logits = predict(model, step.inputs, self.places, self.store.sets)
-        tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
-        files = {"logits.safetensors": safetensors.torch.save(tensors)}
-        flat = logits.values.reshape(-1, logits.values.shape[-1])
-        notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
-        self.store.put(step, files, self._meta(started, notes=notes))
+    def _predict(self, steps: Sequence[Predict]) -> None:
+        started, first = time.monotonic(), steps[0]
+        models = [ready(self.network(step.subject), self.device) for step in steps]
+        found = predict(models, first.inputs, self.places, self.store.sets)
+        began = time.monotonic() - (time.monotonic() - started) / len(steps)
+        facts = {"stack": len(steps)} if len(steps) > 1 else {}
+        for step, logits in zip(steps, found, strict=True):
+            tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
+            files = {"logits.safetensors": safetensors.torch.save(tensors)}
+            flat = logits.values.reshape(-1, logits.values.shape[-1])
+            notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
+            self.store.put(step, files, self._meta(began, notes=notes, **facts))
 
     def _explain(self, step: Explain) -> None:
         started = time.monotonic()
@@ -379,6 +383,16 @@ class Runner:
             event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
             event["network"] = network_of(step).architecture
         self.store.log(event)
+
+
+def _alike(step: Step, other: Step) -> bool:
+    """Whether two steps can be done together: trainings of a stack, or passes over the same images."""
+    if isinstance(step, Train) and isinstance(other, Train):
+        return trains_alike(step) == trains_alike(other)
+    if isinstance(step, Predict) and isinstance(other, Predict):
+        same = step.inputs == other.inputs and network_of(step) == network_of(other)
+        return same and shared(step.inputs)
+    return False
 
 
 def _number(value: float) -> float | None:

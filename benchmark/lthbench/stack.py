@@ -21,13 +21,10 @@ from lthbench.errors import StepFailed
 from lthbench.feed import Feed
 from lthbench.kinds import Images
 from lthbench.masks import Mask
-from lthbench.replay import Replayed, Work, graphs
+from lthbench.replay import LANES, Lanes, Replayed, Work, graphs
 from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
 from lthbench.train import Trained, diverged, ended, hold, learning_rate, sgd
-
-#: How many members have work on a GPU at the same moment.
-LANES = 8
 
 #: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
 Backward = Callable[[torch.Tensor, torch.Tensor], None]
@@ -102,19 +99,10 @@ def in_turn(nets: Sequence[Net], precision: str, losses: torch.Tensor) -> Backwa
 
 def in_lanes(nets: Sequence[Net], precision: str, losses: torch.Tensor, lanes: int | None = None) -> Backward:
     """Members side by side on so many CUDA streams, which begin and end with the current one."""
-    device = losses.device
-    count = min(lanes or LANES, len(nets))
-    streams = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
+    side_by_side = Lanes(losses.device, min(lanes or LANES, len(nets)))
 
     def backward(batch: torch.Tensor, target: torch.Tensor) -> None:
-        here = torch.cuda.current_stream(device)
-        for lane, stream in enumerate(streams):
-            stream.wait_stream(here)
-            with torch.cuda.stream(stream):
-                for i in range(lane, len(nets), len(streams)):
-                    _one(nets[i], precision, batch[i], target[i], losses[i])
-        for stream in streams:
-            here.wait_stream(stream)
+        side_by_side(lambda i: _one(nets[i], precision, batch[i], target[i], losses[i]), len(nets))
 
     return backward
 

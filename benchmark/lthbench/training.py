@@ -12,8 +12,9 @@ import torch
 from lthbench.errors import StepFailed
 from lthbench.feed import Feed
 from lthbench.kinds import Images
+from lthbench.replay import LANES
 from lthbench.spec import Recipe
-from lthbench.stack import LANES, Member, Net, in_turn, train_together
+from lthbench.stack import Member, Net, in_turn, train_together
 from lthbench.stream import Stream
 from lthbench.train import Trained, draws, train
 

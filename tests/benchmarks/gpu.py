@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lthbench import inference, plan, predict, registry, stack, task, train
+from lthbench import inference, plan, predict, registry, replay, stack, task, train
 from lthbench.corrupted import batches
 from lthbench.costs import flops, forward_flops
 from lthbench.kinds import Architecture, Images
@@ -67,11 +67,14 @@ class Sizes:
     stacks: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
     lanes: tuple[int, ...] = (1, 4, 16, 32)
     swept: int = 32
+    scored: tuple[int, ...] = (1, 2, 4, 8)
     evaluated: int = 50_000
     matrix: int = 8192
 
 
-DRY = Sizes("cpu", Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)), 8, 2, 3, (1, 2), (1, 2), 2, 300, 64)
+DRY = Sizes(
+    "cpu", Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)), 8, 2, 3, (1, 2), (1, 2), 2, (1, 2), 300, 64
+)
 
 
 # ------------------------------------------------------------------------------------------------- timing
@@ -117,7 +120,12 @@ def network(sizes: Sizes, seed: int) -> torch.nn.Module:
 
 
 def trained(
-    sizes: Sizes, count: int, precision: str, way: str | None, replayed: bool = True, lanes: int = stack.LANES
+    sizes: Sizes,
+    count: int,
+    precision: str,
+    way: str | None,
+    replayed: bool = True,
+    lanes: int = stack.LANES,
 ) -> dict[str, float]:
     """Milliseconds for a step of one network, images a second and peak bytes: of the epochs after the first.
 
@@ -207,24 +215,29 @@ def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
 
 
 def evaluation(sizes: Sizes) -> dict[str, float]:
-    """Images a second of a scored set, from uint8 in the host's memory to logits; and of the bare forward."""
+    """Images a second and network of a scored set, from uint8 in the host's memory to logits, for one network
+    and for several that pass together; and of the bare forward."""
     device = torch.device(sizes.device)
-    model, given = predict.ready(network(sizes, 0), device), images(sizes, sizes.evaluated)
+    models = [predict.ready(network(sizes, i), device) for i in range(max(sizes.scored))]
+    given = images(sizes, sizes.evaluated)
     batch = torch.rand(250, *given.pixels.shape[1:], device=device)
     batch = batch.contiguous(memory_format=torch.channels_last)
 
     def bare() -> None:
         with torch.no_grad():
             for _ in range(0, sizes.evaluated, 250):
-                model(batch)
+                models[0](batch)
 
-    run, folded = predict.fast(model), inference.folded(model)
+    folded = replay.Passes([inference.folded(models[0])], device)
+    ways: list[tuple[str, int, Callable[[], Any]]] = [
+        ("launched kernel by kernel", 1, lambda: predict._forward(folded, batches(given), device)),
+        ("bare forward", 1, bare),
+    ]
+    for count in sizes.scored:
+        run = predict.fast(models[:count])
+        ways.append((f"{count} together", count, partial(_scored, run, given, device)))
     found = {}
-    for name, work in (
-        ("as scored", lambda: predict._forward(run, batches(given), device)),
-        ("as scored, launched kernel by kernel", lambda: predict._forward(folded, batches(given), device)),
-        ("bare forward", bare),
-    ):
+    for name, count, work in ways:
         seconds = []
         for _ in range(3):
             wait(sizes.device)
@@ -232,8 +245,14 @@ def evaluation(sizes: Sizes) -> dict[str, float]:
             work()
             wait(sizes.device)
             seconds.append(time.perf_counter() - start)
-        found[name] = sizes.evaluated / min(seconds[1:])
+        found[name] = count * sizes.evaluated / min(seconds[1:])
+    found["together over one"] = max(found[f"{n} together"] for n in sizes.scored) / found["1 together"]
+    found["as scored"] = found[f"{sizes.scored[-1]} together"]
     return found
+
+
+def _scored(run: predict.Run, given: Images, device: torch.device) -> None:
+    predict._forward(run, batches(given), device)
 
 
 def attempt(work: Callable[[], Any], left: Callable[[], float]) -> Any:

@@ -178,7 +178,7 @@ def test_evaluation_against_the_bare_forward(benchmark):
     rng = np.random.default_rng(0)
     given = Images(rng.integers(0, 256, (500, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 500))
     floats = torch.from_numpy(given.pixels).float().div(255)
-    bare, run = network().eval(), predict.fast(predict.ready(network(), torch.device("cpu")))
+    bare, run = network().eval(), predict.fast([predict.ready(network(), torch.device("cpu"))])
 
     @torch.no_grad()
     def forward():

@@ -6,31 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lthbench.costs import flops
-from lthbench.spec import Explain, Measure, Predict, Rewind, Step, Train, mask_keeper, trains_alike
+from lthbench.spec import (
+    Explain,
+    Measure,
+    Network,
+    Predict,
+    Rewind,
+    Step,
+    Train,
+    mask_keeper,
+    network_of,
+    trains_alike,
+)
 
 
 @dataclass
 class Job:
     """Steps that one worker does in a row: a training with its rewind points, or a network's whole scoring.
 
-    ``training`` is the one among them, if there is one. ``needs`` are the jobs that must be done first;
-    ``height`` is the work in FLOPs on the longest way from here to the end, by which jobs that are ready are
-    ordered.
+    ``training`` is the one among them, if there is one; ``scored`` the network that passes over images.
+    ``needs`` are the jobs that must be done first; ``height`` is the work in FLOPs on the longest way from
+    here to the end, by which jobs that are ready are ordered.
     """
 
     name: str
     steps: list[Step] = field(default_factory=list)
     training: Train | None = None
+    scored: Network | None = None
     needs: set[str] = field(default_factory=set)
     flops: float = 0.0
     height: float = 0.0
 
 
 def alike(job: Job, other: Job) -> bool:
-    """Whether two jobs are trainings that can be done together."""
-    if job.training is None or other.training is None:
-        return False
-    return trains_alike(job.training) == trains_alike(other.training)
+    """Whether two jobs gain by being done together: trainings of a stack, or networks on the same images."""
+    if job.training is not None and other.training is not None:
+        return trains_alike(job.training) == trains_alike(other.training)
+    return job.scored is not None and job.scored == other.scored
 
 
 def group(steps: Sequence[Step]) -> dict[str, Job]:
@@ -51,6 +63,8 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
         job.steps.append(step)
         if isinstance(step, Train):
             job.training = step
+        elif isinstance(step, Predict):
+            job.scored = network_of(step)
         job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else flops(step)
         owner[step.key] = name
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}

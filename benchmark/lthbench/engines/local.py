@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 #: How many networks are trained as one by default, where that pays; a GPU's memory may allow fewer.
 STACKS = {"cpu": 1, "cuda": 32}
 
+#: How many networks are scored by turns at most: as many as have work on a GPU at the same moment.
+SCORED = 8
+
 
 @dataclass(frozen=True)
 class Local:
@@ -115,8 +118,9 @@ def _in_process(
 
 def _like(queue: Queue, job: Job, engine: Local, held: Leases, failed: Mapping[str, str]) -> list[Job]:
     """More jobs to do together with one, off the queue."""
+    most = engine.together if job.training is not None else min(engine.together, SCORED)
     return queue.like(
-        job, engine.together - 1, lambda other: held.taken(other.name) or bool(skipped(other.steps, failed))
+        job, most - 1, lambda other: held.taken(other.name) or bool(skipped(other.steps, failed))
     )
 
 
