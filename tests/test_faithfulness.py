@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.linalg import spsolve
 from torch import nn
 
 from lthbench import faithfulness, imputer, lime, maps
@@ -116,6 +119,41 @@ def test_imputation_leaves_known_pixels_and_averages_the_others():
                         total += weight * filled[k, :, row + down, column + right]
                         weights += weight
             torch.testing.assert_close(filled[k, :, row, column], total / weights, atol=1e-9, rtol=0)
+
+
+def direct(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    """An image ``[C, H, W]`` with pixels ``[H, W]`` removed and filled in by a sparse direct solver."""
+    height, width = removed.shape
+    rows, columns = (
+        sparse.diags_array([np.ones(n - 1), np.full(n, 2.0), np.ones(n - 1)], offsets=(-1, 0, 1))
+        for n in (height, width)
+    )
+    weights = (sparse.kron(rows, columns) / 12.0 - sparse.eye_array(height * width) / 3.0).tocsr()
+    matrix = (sparse.diags_array(np.asarray(weights.sum(1)).ravel()) - weights).tocsr()
+    hole, flat = removed.ravel(), image.reshape(len(image), -1).astype(np.float64).T
+    filled = flat.copy()
+    filled[hole] = spsolve(matrix[hole][:, hole].tocsc(), weights[hole][:, ~hole] @ flat[~hole])
+    return filled.T.reshape(image.shape)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (70, 97), (131, 66)])
+@pytest.mark.parametrize("share", [0.1, 0.9])
+@pytest.mark.parametrize("shape", ["scattered", "disc", "all but a disc"])
+def test_imputation_is_within_a_thousandth_of_a_direct_solution(size, share, shape):
+    """Small images, and large ones, for which half the image is solved first; wide holes too."""
+    height, width = size
+    draw = np.random.default_rng(0)
+    image = gaussian_filter(draw.random((2, height, width)), (0, 3, 3))
+    image = ((image - image.min()) / np.ptp(image)).astype(np.float32)
+    far = (np.arange(height)[:, None] - 0.4 * height) ** 2 + (np.arange(width) - 0.6 * width) ** 2
+    first = {"scattered": draw.random(size), "disc": far, "all but a disc": -far}[shape]
+    order = torch.from_numpy(first.ravel().argsort())[None]
+    count = round(share * height * width)
+    found = imputer.imputed(torch.from_numpy(image)[None], order, count)[0].numpy()
+    removed = np.zeros(height * width, dtype=bool)
+    removed[order[0, :count].numpy()] = True
+    np.testing.assert_allclose(found, direct(image, removed.reshape(size)), atol=1e-3)
+    assert np.array_equal(found[:, ~removed.reshape(size)], image[:, ~removed.reshape(size)])
 
 
 def test_a_flat_image_stays_flat_and_the_input_is_left_alone():

@@ -183,3 +183,25 @@ def test_imputation_one_at_a_time(benchmark, holed):
                 solved(image, mask.reshape(32, 32))
 
     benchmark.pedantic(each, rounds=1)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Images of 160 pixels, and an order of pixels that takes whole regions, as Grad-CAM does."""
+    from scipy.ndimage import gaussian_filter
+
+    x = torch.from_numpy(photographs(96, 32)[:2]).float() / 255
+    x = torch.nn.functional.interpolate(x, size=(160, 160), mode="bilinear")
+    noise = np.random.Generator(np.random.PCG64(1)).random((2, 160, 160))
+    maps = np.stack([gaussian_filter(one, 20.0) for one in noise]).reshape(2, -1)
+    return x, torch.from_numpy(maps.argsort(1)[:, ::-1].copy()), [round(25600 * k / 10) for k in (1, 5, 9)]
+
+
+@pytest.mark.benchmark(group="ROAD imputation, 160 pixels, 10, 50, 90 %", timer=time.process_time)
+@pytest.mark.parametrize("way", ["half the image first", "from zeros"])
+def test_imputation_of_large_images(benchmark, large, monkeypatch, way):
+    x, order, counts = large
+    if way == "from zeros":
+        monkeypatch.setattr(imputer, "LARGE", 10**6)
+    found = benchmark.pedantic(lambda: [imputer.imputed(x, order, c) for c in counts], rounds=2)
+    assert all(torch.isfinite(f).all() for f in found)
