@@ -135,7 +135,8 @@ def _options() -> dict[str, Callable[..., Any]]:
         "stack": {
             "type": click.IntRange(0, 1024),
             "default": 0,
-            "help": "Networks trained as one: 0 as many as pay (GPU 32, CPU 1), 1 none, N at most N.",
+            "help": "Networks trained as one, and scored together: 0 as many as pay (GPU 32, CPU 1), 1 none, "
+            "N at most N.",
         },
     }
     shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
