@@ -44,10 +44,26 @@ def test_the_best_stack_is_projected_and_what_was_skipped_is_not(gpu, monkeypatc
         "counts",
         lambda budget: dict.fromkeys(("images_trained", "images_evaluated", "images_to_prune_by"), 3600.0),
     )
-    rows = {"1": {"images_per_second": 1.0}, "8": {"images_per_second": 4.0}, "64": {"skipped": "full"}}
-    found = gpu.projected({"training": {"float32": rows}, "evaluation": {"as scored": 2.0}}, "paper")
-    assert found["float32"]["stack"] == "8"
-    assert found["float32"]["hours"] == pytest.approx(0.25 + 1.0)
+    monkeypatch.setattr(gpu, "formed", lambda budget, most: {8: 24, 3: 12} if most == 8 else {})
+    rows = {
+        "one, launched step by step": {"networks": 1, "images_per_second": 0.5},
+        "1, lanes": {"networks": 1, "images_per_second": 1.0},
+        "8, lanes": {"networks": 8, "images_per_second": 4.0},
+        "8, turns": {"networks": 8, "images_per_second": 3.0},
+        "64, lanes": {"skipped": "full"},
+    }
+    found = gpu.projected({"training": {"float32": rows}, "evaluation": {"as scored": 2.0}}, "paper", "lanes")
+    assert found["float32"]["stack"] == "8, lanes"
+    # Two thirds of the images at 4 a second, and a third, of stacks of three, at the rate of one.
+    assert found["float32"]["training"] == pytest.approx(2 / 3 / 4 + 1 / 3)
+    assert found["float32"]["scoring"] == pytest.approx(1.0)
+
+
+def test_most_of_the_grid_is_done_in_full_stacks(gpu):
+    sizes = gpu.formed("paper", 32)
+    assert sum(sizes.values()) == 504
+    assert sizes[32] > 380
+    assert set(sizes) - {32} == {3, 11, 14}
 
 
 def test_a_stage_that_fails_or_has_no_time_says_so(gpu):

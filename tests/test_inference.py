@@ -82,3 +82,39 @@ def test_a_network_that_cannot_be_traced_is_used_as_it_is():
 def test_only_a_network_in_evaluation_mode_is_folded():
     with pytest.raises(AssertionError, match="evaluation mode"):
         folded(Shared().train())
+
+
+class Twice(nn.Module):
+    """A convolution that is called twice, each time with a normalisation of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.first, self.second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.second(self.conv(torch.relu(self.first(self.conv(x)))))
+
+
+class Gated(nn.Module):
+    """Sums of different shapes, the smaller one first or last, and of different types."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.one, self.many, self.first = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 4, 1), first
+
+    def forward(self, x):
+        return self.one(x) + self.many(x) if self.first else self.many(x) + self.one(x)
+
+
+@pytest.mark.parametrize("model", [Twice(), Gated(True), Gated(False)])
+@torch.no_grad()
+def test_what_is_called_twice_or_summed_in_other_shapes_is_the_same_function(model):
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0.0, 0.5)
+            module.running_var.uniform_(0.5, 2.0)
+    x = torch.rand(4, 3, 8, 8)
+    model.eval().requires_grad_(False)
+    torch.testing.assert_close(folded(model)(x), model(x), rtol=1e-5, atol=1e-6)

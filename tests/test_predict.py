@@ -304,28 +304,3 @@ def test_networks_that_pass_together_have_their_images_made_once(images, monkeyp
     monkeypatch.setattr(predict, "corrupted", lambda *given: made.append(given[1]) or asked(*given))
     predict.predict(trio(), inputs("contrast", 120, (2, 4)), ())
     assert made == [2, 4]
-
-
-def test_networks_for_which_there_is_no_room_pass_in_halves(images, monkeypatch):
-    expected, predicted, sizes = predict.predict(trio(), inputs(), ()), predict._predicted, []
-
-    def small(models, *given):
-        sizes.append(len(models))
-        if len(models) > 1:
-            raise torch.OutOfMemoryError("full")
-        return predicted(models, *given)
-
-    monkeypatch.setattr(predict, "_predicted", small)
-    found = predict.predict(trio(), inputs(), ())
-    assert sizes == [3, 1, 2, 1, 1]
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one.values, other.values)
-
-
-def test_a_network_for_which_there_is_no_room_is_an_error(images, monkeypatch):
-    def none(models, *given):
-        raise torch.OutOfMemoryError("full")
-
-    monkeypatch.setattr(predict, "_predicted", none)
-    with pytest.raises(torch.OutOfMemoryError):
-        predict.predict(trio(), inputs(), ())

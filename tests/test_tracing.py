@@ -10,7 +10,7 @@ from torch import nn
 from lthbench import registry
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
-from lthbench.tracing import traced
+from lthbench.tracing import traceable, traced
 
 
 def resnet():
@@ -77,3 +77,42 @@ def test_a_network_that_cannot_be_traced_leaves_modules_as_they_were():
     with pytest.raises(torch.fx.proxy.TraceError):
         traced(Branches())
     assert nn.Module.__call__ is before
+
+
+def test_a_network_that_traces_another_is_traced():
+    class Curious(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            assert len(traced(nn.Sequential(nn.ReLU())).graph.nodes) == 3
+            return self.conv(x)
+
+    assert [n.op for n in traced(Curious()).graph.nodes] == ["placeholder", "call_module", "output"]
+
+
+def test_another_thread_uses_the_weights_of_a_network_that_is_traced():
+    inside, go_on = threading.Event(), threading.Event()
+    model = Waits(inside, go_on)
+    images, expected = torch.ones(2, 3, 8, 8), None
+    go_on.set()
+    expected = model(images)
+    go_on.clear()
+    inside.clear()
+    with ThreadPoolExecutor(1) as pool:
+        tracing = pool.submit(traced, model)
+        assert inside.wait(60)
+        try:
+            weight, found = model.conv.weight, model.conv(images)
+        finally:
+            go_on.set()
+        graph = tracing.result(timeout=60)
+    assert isinstance(weight, nn.Parameter)
+    assert torch.equal(found, expected)
+    assert [n.op for n in graph.graph.nodes] == ["placeholder", "call_module", "output"]
+
+
+def test_what_can_be_traced():
+    assert traceable(resnet())
+    assert not traceable(nn.LSTM(3, 4))

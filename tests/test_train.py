@@ -131,10 +131,38 @@ def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe
         torch.manual_seed(0)
         model = get(Architecture, "resnet8").build(network)
         model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.fc)
-        assert train.draws(model)
+        assert train.draws(model, images)
         torch.manual_seed(before)
         state = torch.get_rng_state()
         found.append(train.train(model, images, recipe, seed).losses)
         assert torch.equal(torch.get_rng_state(), state)
     assert found[0] == found[1] != found[2]
-    assert not train.draws(get(Architecture, "resnet8").build(network))
+
+
+class Noisy(torch.nn.Module):
+    """A network that draws by itself, without a layer that says so."""
+
+    def __init__(self, inner, draw):
+        super().__init__()
+        self.inner, self.draw = inner, draw
+
+    def forward(self, x):
+        return self.inner(x) + self.draw(x).mean()
+
+
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        (torch.zeros_like, False),
+        (torch.rand_like, True),
+        (torch.nn.functional.dropout, True),
+        (torch.nn.RReLU(), True),
+    ],
+)
+def test_what_draws_at_random_is_found_by_its_draws_and_left_as_it_was(network, images, draw, expected):
+    model = Noisy(get(Architecture, "resnet8").build(network), draw)
+    before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
+    assert train.draws(model, images) == expected
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not train.draws(get(Architecture, "resnet8").build(network), images)

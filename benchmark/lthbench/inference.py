@@ -27,7 +27,10 @@ def folded(model: nn.Module) -> nn.Module:
     """
     assert not model.training, "only a network in evaluation mode can be folded"
     try:
-        graph = optimization.fuse(traced(model), no_trace=True)
+        whole = traced(model)
+        if _reuses(whole):  # a convolution cannot hold two normalisations
+            return model
+        graph = optimization.fuse(whole, no_trace=True)
     except Exception:  # whatever a network of a plug-in does when it is traced; as it is it works
         return model
     assert isinstance(graph, fx.GraphModule)
@@ -40,13 +43,26 @@ def folded(model: nn.Module) -> nn.Module:
             # The sum goes where its first term was; the terms are exchanged where only the second may go.
             node.args = tuple(sorted(node.args, key=lambda a: not _free(a, fresh)))
             if _free(node.args[0], fresh):
-                node.target = operator.iadd
+                node.target = _plus
                 fresh.add(node)
         elif node.target in (F.relu, torch.relu) and _free(node.args[0], fresh):
             node.target, node.kwargs = torch.relu_, {}
             fresh.add(node)
     graph.recompile()
     return graph.to(memory_format=torch.channels_last)
+
+
+def _reuses(graph: fx.GraphModule) -> bool:
+    """Whether a module with weights is called more than once."""
+    parts = dict(graph.named_modules())
+    called = [parts[str(n.target)] for n in graph.graph.nodes if n.op == "call_module"]
+    weighty = [id(m) for m in called if next(m.parameters(), None) is not None]
+    return len(set(weighty)) < len(weighty)
+
+
+def _plus(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The sum, in place of the first where it has its shape and type."""
+    return a.add_(b) if a.shape == b.shape and a.dtype == b.dtype else a + b
 
 
 def _free(node: fx.Node, fresh: set[fx.Node]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 
 from lthbench import data
 from lthbench.attacks import ATTACKS
@@ -32,28 +32,10 @@ def predict(
     """Each network's logits ``[images, classes]``, with a leading axis for the strengths of a view that has
     them.
 
-    The networks, on one device, see the same images, which are made or read once. As many pass at a time as
-    the device has memory for; raises torch.OutOfMemoryError where it has none for one. ``notes`` count, for
-    an attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
+    The networks, on one device, see the same images, which are made or read once. ``notes`` count, for an
+    attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
     images are kept for the next networks (see ``corrupted``).
     """
-    try:
-        return _predicted(models, inputs, places, kept)
-    except torch.OutOfMemoryError:
-        if len(models) == 1:
-            raise
-    half = len(models) // 2
-    return [made for part in (models[:half], models[half:]) for made in predict(part, inputs, places, kept)]
-
-
-def shared(inputs: Inputs) -> bool:
-    """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
-    return inputs.view not in ATTACKS
-
-
-def _predicted(
-    models: Sequence[nn.Module], inputs: Inputs, places: tuple[Path, ...], kept: Path | None
-) -> list[Logits]:
     images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
     device = next(models[0].parameters()).device
     if inputs.view in ATTACKS:
@@ -72,6 +54,11 @@ def _predicted(
     return [Logits(own, images.labels, {}) for own in values]
 
 
+def shared(inputs: Inputs) -> bool:
+    """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
+    return inputs.view not in ATTACKS
+
+
 def ready(model: nn.Module, device: torch.device) -> nn.Module:
     """The network as it is scored: on the device, in evaluation mode, weights without gradients."""
     model = model.to(device).to(memory_format=torch.channels_last)
@@ -81,8 +68,11 @@ def ready(model: nn.Module, device: torch.device) -> nn.Module:
 def fast(models: Sequence[nn.Module]) -> Run:
     """What gives networks' outputs ``[networks, B, classes]`` for a batch fastest, without gradients."""
     device = next(models[0].parameters()).device
-    passes = Passes([folded(model) for model in models], device)
-    return Forward(passes, graphs(device)) if device.type == "cuda" else passes
+    quick = [folded(model) for model in models]
+    passes = Passes(quick, device)
+    # What cannot be traced may look at its values, which a graph cannot capture.
+    fixed = all(isinstance(model, fx.GraphModule) for model in quick)
+    return Forward(passes, graphs(device)) if device.type == "cuda" and fixed else passes
 
 
 @torch.no_grad()

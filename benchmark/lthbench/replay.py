@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,22 +48,47 @@ class Replayed:
 
 
 def graphs(device: torch.device) -> Callable[[Work], Work]:
-    """What captures work on a CUDA device. The graphs share their memory: replay them one after another."""
+    """What captures work on a CUDA device. The graphs share their memory: replay them one after another.
+
+    Raises what the work itself raises, rather than what the broken capture says of it.
+    """
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
 
     def capture(work: Work) -> Work:
-        graph = torch.cuda.CUDAGraph()
-        # Other threads of this process, which do no work of ours, may use the device meanwhile.
-        with (
-            torch.cuda.device(device),
-            torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
-        ):
-            work()
+        nonlocal pool
+        reasons: list[Exception] = []
+        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
+        try:
+            # Other threads of this process, which do no work of ours, may use the device meanwhile.
+            with (
+                torch.cuda.device(device),
+                torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
+            ):
+                try:
+                    work()
+                except Exception as error:
+                    reasons.append(error)
+                    raise
+        except Exception as error:
+            torch.cuda.set_stream(here)
+            pool = _abandon(device, pool)
+            raise (reasons or [error])[0] from None
         replay: Work = graph.replay
         return replay
 
     return capture
+
+
+def _abandon(device: torch.device, pool: Any) -> Any:
+    """Another pool of memory, after a capture into this one broke off."""
+    # A capture that ends in an error can leave the allocator filling its pool, and freeing nothing else.
+    stop = getattr(torch._C, "_cuda_endAllocateToPool", None)
+    if stop is not None:
+        with contextlib.suppress(RuntimeError, TypeError):
+            stop(torch.cuda.current_device() if device.index is None else device.index, pool)
+    with torch.cuda.device(device):
+        return torch.cuda.graph_pool_handle()
 
 
 class Lanes:
@@ -77,24 +104,27 @@ class Lanes:
     def __call__(self, work: Callable[[int], None], items: int) -> None:
         """Do the work of each item, in the lane that is its turn."""
         here = torch.cuda.current_stream(self._device)
-        for lane, stream in enumerate(self._streams):
-            stream.wait_stream(here)
-            with torch.cuda.stream(stream):
-                for item in range(lane, items, len(self._streams)):
-                    work(item)
-        for stream in self._streams:
-            here.wait_stream(stream)
+        try:
+            for lane, stream in enumerate(self._streams):
+                stream.wait_stream(here)
+                with torch.cuda.stream(stream):
+                    for item in range(lane, items, len(self._streams)):
+                        work(item)
+        finally:  # also after an error: what the lanes still read must not be given to others before
+            for stream in self._streams:
+                here.wait_stream(stream)
 
 
 class Passes:
     """Networks in evaluation mode, each of which sees the same batch: ``[B, ...]`` in, ``[networks, B, ...]``
     out.
 
-    On a GPU side by side, on a CPU one after the other.
+    On a GPU side by side, on a CPU one after the other. A network that writes to its input gets a copy.
     """
 
     def __init__(self, models: Sequence[nn.Module], device: torch.device):
         self._models = models
+        self._writes: list[bool | None] = [None] * len(models)  # not known before the first batch
         self._lanes = Lanes(device, min(LANES, len(models))) if device.type == "cuda" else None
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -102,7 +132,10 @@ class Passes:
         found: list[torch.Tensor | None] = [None] * len(self._models)
 
         def one(i: int) -> None:
-            found[i] = self._models[i](batch)
+            own = batch if self._writes[i] is False else batch.clone()
+            before = own._version
+            found[i] = self._models[i](own)
+            self._writes[i] = own._version != before
 
         if self._lanes is not None:
             self._lanes(one, len(found))

@@ -46,7 +46,7 @@ from lthbench.spec import (
 from lthbench.stack import Member
 from lthbench.store import DRAWS, Store
 from lthbench.train import generator
-from lthbench.training import in_stacks
+from lthbench.training import in_stacks, tidy
 from lthbench.transfer import free_bytes
 
 #: The files that hold a network's weights, and a mask, one bit for each weight.
@@ -187,6 +187,7 @@ class Runner:
             if isinstance(result, StepFailed):
                 failed[step.key] = str(result)
                 continue
+            assert made is not None
             files: dict[str, bytes] = {}
             facts: dict[str, Any] = {"stack": len(steps)} if len(steps) > 1 else {}
             if step.rewire is not None and result.mask is not None:
@@ -210,6 +211,7 @@ class Runner:
         for made, result, _ in in_stacks([make], images, whole.recipe, whole.first_epoch, step.epoch):
             if isinstance(result, StepFailed):
                 raise result
+            assert made is not None
             self._publish_weights(step, made.model, started)
 
     def _prune(self, step: Prune) -> None:
@@ -233,9 +235,20 @@ class Runner:
         self.store.put(step, {MASK: masks.packed(mask)}, self._meta(started, **masks.counted(mask)))
 
     def _predict(self, steps: Sequence[Predict]) -> None:
-        started, first = time.monotonic(), steps[0]
-        models = [ready(self.network(step.subject), self.device) for step in steps]
-        found = predict(models, first.inputs, self.places, self.store.sets)
+        """Networks on the same images. Where the device has no room for all, they pass in halves."""
+        started, found, models = time.monotonic(), None, []
+        try:
+            models += [ready(self.network(step.subject), self.device) for step in steps]
+            found = predict(models, steps[0].inputs, self.places, self.store.sets)
+        except torch.OutOfMemoryError:
+            if len(steps) == 1:
+                raise
+        if found is None:  # not in the handler, which would keep what was in memory
+            models.clear()
+            tidy()
+            for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
+                self._predict(part)
+            return
         began = time.monotonic() - (time.monotonic() - started) / len(steps)
         facts = {"stack": len(steps)} if len(steps) > 1 else {}
         for step, logits in zip(steps, found, strict=True):

@@ -24,6 +24,7 @@ from lthbench.masks import Mask
 from lthbench.replay import LANES, Lanes, Replayed, Work, graphs
 from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
+from lthbench.tracing import traceable
 from lthbench.train import Trained, diverged, ended, hold, learning_rate, sgd
 
 #: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
@@ -185,7 +186,7 @@ def train_together(
     Raises torch.OutOfMemoryError, which leaves the members' weights as they were on the way.
     """
     device = next(members[0].model.parameters()).device
-    if device.type == "cuda" and replayed and capture is None:
+    if device.type == "cuda" and replayed and capture is None and traceable(members[0].model):
         capture = graphs(device)
     feed = Feed(images, recipe, [m.seed for m in members], device)
     nets = [Net(m, recipe, feed.steps, fused=device.type == "cuda") for m in members]

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import fx, nn
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class _OwnThread(fx.Tracer):
@@ -30,6 +30,11 @@ class _OwnThread(fx.Tracer):
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
 
 def traced(model: nn.Module) -> fx.GraphModule:
     """A network's operations as a graph; its modules are those of the network, not copies.
@@ -40,3 +45,12 @@ def traced(model: nn.Module) -> fx.GraphModule:
         tracer = _OwnThread()
         graph = tracer.trace(model)
     return fx.GraphModule(tracer.root, graph, type(model).__name__)
+
+
+def traceable(model: nn.Module) -> bool:
+    """Whether what a network computes is the same series of operations whatever it is shown."""
+    try:
+        traced(model)
+    except Exception:  # whatever a network of a plug-in does when it is traced
+        return False
+    return True

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -106,9 +108,25 @@ def _seed_layers(device: torch.device, seed: int, epoch: int) -> None:
             torch.cuda.manual_seed(drawn)
 
 
-def draws(model: nn.Module) -> bool:
-    """Whether layers of a network draw at random in training: such networks do not train as one."""
-    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
+@torch.random.fork_rng(devices=[])
+def draws(model: nn.Module, images: Images) -> bool:
+    """Whether a network draws at random in training: such networks do not train as one.
+
+    Found by a pass of a copy over two images.
+    """
+    copy = deepcopy(model).train()
+    device = next(copy.parameters()).device
+    batch = torch.from_numpy(np.ascontiguousarray(images.pixels[:2])).to(device, torch.float32).div_(255.0)
+    before = _generators(device)
+    with torch.no_grad():
+        copy(batch)
+    return any(not torch.equal(a, b) for a, b in zip(before, _generators(device), strict=True))
+
+
+def _generators(device: torch.device) -> list[torch.Tensor]:
+    """Where the generators stand that layers draw from."""
+    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *own]
 
 
 def diverged(loss: float, epoch: int) -> StepFailed:

@@ -19,7 +19,7 @@ from lthbench.stream import Stream
 from lthbench.train import Trained, draws, train
 
 #: The share of a device's memory that a stack may fill, and what a network at work has, over what it took.
-SHARE, MARGIN = 0.8, 1.5
+SHARE, MARGIN = 0.8, 2.0
 
 Result = Trained | StepFailed
 _NO_ROOM = StepFailed("the device ran out of memory")
@@ -31,60 +31,72 @@ def in_stacks(
     recipe: Recipe,
     first_epoch: int = 0,
     last_epoch: int | None = None,
-) -> Iterator[tuple[Member, Result, float]]:
+) -> Iterator[tuple[Member | None, Result, float]]:
     """Make members and train them, together as far as there is room.
 
     Yields each with its result and its share of the seconds, in order. A stack that runs out of memory is
-    halved and begins again; a network that does so alone fails. Images that are decoded as they are needed
-    are not worth a stack: networks take turns.
+    halved and begins again; a network that does so alone fails, and is None. Networks take turns where a
+    stack gains nothing, as with images that are decoded as they are needed, or would change what comes out,
+    as with layers that draw at random.
     """
-    waiting, size, replayed = list(make), len(make), True
-    if isinstance(images.pixels, Stream):
-        size = 1
-    elif size > 1:
-        size = min(size, fits(make[0], images, recipe))
+    waiting, size, replayed = list(make), 1, True
+    if len(make) > 1 and not isinstance(images.pixels, Stream):
+        size = min(_size(make[0], images, recipe), len(make))
     while waiting:
         started = time.monotonic()
-        members = [one() for one in waiting[:size]]
-        results = _attempt(members, images, recipe, first_epoch, last_epoch, replayed)
-        _tidy(next(members[0].model.parameters()).device)
+        size = min(size, len(waiting))
+        members, results = _attempt(waiting[:size], images, recipe, first_epoch, last_epoch, replayed)
         if not results and size > 1:
             size //= 2
         elif not results and replayed:
             replayed = False  # a captured step needs memory of its own
         else:
-            seconds = (time.monotonic() - started) / len(members)
-            for member, result in zip(members, results or [_NO_ROOM], strict=True):
-                yield member, result, seconds
+            seconds = (time.monotonic() - started) / size
+            for i in range(size):
+                yield (members[i], results[i], seconds) if results else (None, _NO_ROOM, seconds)
             waiting = waiting[size:]
+        members, results = [], []
+        tidy()
+
+
+def _size(make: Callable[[], Member], images: Images, recipe: Recipe) -> int:
+    """How many may train as one."""
+    try:
+        member = make()
+        return 1 if draws(member.model, images) else fits(member, images, recipe)
+    except torch.OutOfMemoryError:
+        return 1
 
 
 def _attempt(
-    members: Sequence[Member],
+    make: Sequence[Callable[[], Member]],
     images: Images,
     recipe: Recipe,
     first_epoch: int,
     last_epoch: int | None,
     replayed: bool,
-) -> list[Result]:
-    """The results, or none where the device ran out of memory."""
-    device = next(members[0].model.parameters()).device
-    if (device.type == "cpu" and len(members) == 1) or draws(members[0].model):
-        return [_alone(member, images, recipe, first_epoch, last_epoch) for member in members]
-    if device.type == "cuda":
-        torch.cuda.set_per_process_memory_fraction(SHARE, device)
+) -> tuple[list[Member], list[Result]]:
+    """The members and results; none where the device ran out of memory."""
+    limited: torch.device | None = None
     try:
-        return train_together(members, images, recipe, first_epoch, last_epoch, replayed=replayed)
-    except torch.OutOfMemoryError:
-        return []
-    finally:
+        members = [one() for one in make]
+        device = next(members[0].model.parameters()).device
+        if len(members) == 1 and (device.type == "cpu" or draws(members[0].model, images)):
+            return members, [_alone(members[0], images, recipe, first_epoch, last_epoch)]
         if device.type == "cuda":
-            torch.cuda.set_per_process_memory_fraction(1.0, device)
+            limited = device
+            torch.cuda.set_per_process_memory_fraction(SHARE, device)
+        return members, train_together(members, images, recipe, first_epoch, last_epoch, replayed=replayed)
+    except torch.OutOfMemoryError:
+        return [], []
+    finally:
+        if limited is not None:
+            torch.cuda.set_per_process_memory_fraction(1.0, limited)
 
 
-def _tidy(device: torch.device) -> None:
-    """Give a GPU's memory back, also what only the collector finds."""
-    if device.type == "cuda":
+def tidy() -> None:
+    """Give a GPU's memory back, also what only the collector finds; nothing where none is used."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -99,9 +111,8 @@ def _alone(
         return error
 
 
-def fits(make: Callable[[], Member], images: Images, recipe: Recipe) -> int:
+def fits(member: Member, images: Images, recipe: Recipe) -> int:
     """How many such members fit on their device, measured by a step of one. At least 1; on a CPU no limit."""
-    member = make()
     device = next(member.model.parameters()).device
     if device.type != "cuda":
         return sys.maxsize

@@ -15,6 +15,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ import torch
 from lthbench import inference, plan, predict, registry, replay, stack, task, train
 from lthbench.corrupted import batches
 from lthbench.costs import flops, forward_flops
+from lthbench.engines.common import Queue
+from lthbench.engines.jobs import group
 from lthbench.kinds import Architecture, Images
 from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Train
 
@@ -298,15 +301,38 @@ def projection(asked: dict[str, float], train_rate: float, score_rate: float) ->
     return {"training": training, "scoring": scoring, "hours": training + scoring, "arithmetic": said}
 
 
-def projected(found: dict[str, Any], budget: str) -> dict[str, Any]:
-    """The projection for the best stack measured, in each precision."""
+def formed(budget: str, most: int) -> dict[int, int]:
+    """How many trainings of the grid are done in stacks of each size, by one worker."""
+    asked = plan.request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
+    queue, sizes = Queue(group(plan.plan(asked, (), data_needed=False).steps)), Counter()
+    while (job := queue.next()) is not None:
+        more = queue.like(job, most - 1, lambda other: False) if job.training is not None else []
+        if job.training is not None:
+            sizes[1 + len(more)] += 1 + len(more)
+        for one in (job, *more):
+            queue.finish(one)
+    return dict(sizes)
+
+
+def rate_of(sizes: dict[int, int], rates: dict[int, float]) -> float:
+    """Images a second over all trainings, each at the rate of the largest stack measured that it fills."""
+    slowness = sum(n / rates[max(r for r in rates if r <= size)] for size, n in sizes.items())
+    return sum(sizes.values()) / slowness
+
+
+def projected(found: dict[str, Any], budget: str, way: str) -> dict[str, Any]:
+    """The projection in each precision: up to the best stack measured, in the sizes that form."""
     asked = counts(budget)
     made: dict[str, Any] = {"budget": budget, "asked": asked}
     for precision, rows in found["training"].items():
-        rates = {n: r["images_per_second"] for n, r in rows.items() if "images_per_second" in r}
-        best = max(rates, key=lambda n: rates[n])
-        score_rate = found["evaluation"]["as scored"]
-        made[precision] = {"stack": best, **projection(asked, rates[best], score_rate)}
+        measured = {n: r for n, r in rows.items() if "images_per_second" in r}
+        best = max(measured, key=lambda n: measured[n]["images_per_second"])
+        own = [r for n, r in measured.items() if n == f"{r['networks']}, {way}"]
+        rates = {r["networks"]: r["images_per_second"] for r in own}
+        most = max(rates, key=lambda n: rates[n])
+        sizes = formed(budget, most)
+        hours = projection(asked, rate_of(sizes, rates), found["evaluation"]["as scored"])
+        made[precision] = {"stack": best, "trainings in stacks of": sizes, **hours}
     return made
 
 
@@ -380,7 +406,7 @@ def main() -> int:
     if not given.dry and not torch.cuda.is_available():
         print(f"no GPU: torch {torch.__version__} sees no CUDA device. --dry runs on a CPU.", file=sys.stderr)
         return 2
-    start = time.perf_counter()
+    start, way = time.perf_counter(), stack.way_on(torch.device(sizes.device))
 
     def left() -> float:
         return given.seconds - (time.perf_counter() - start)
@@ -397,8 +423,8 @@ def main() -> int:
         ("ceilings", lambda: ceilings(sizes)),
         ("evaluation", lambda: evaluation(sizes)),
         ("training", lambda: training(sizes, left)),
-        ("paper", lambda: projected(found, "paper")),
-        ("standard", lambda: projected(found, "standard")),
+        ("paper", lambda: projected(found, "paper", way)),
+        ("standard", lambda: projected(found, "standard", way)),
         ("reached", lambda: reached(found, sizes)),
         ("checks", lambda: {"skipped": "dry"} if given.dry else checks(max(left(), 60.0))),
     ):

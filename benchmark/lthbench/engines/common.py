@@ -33,7 +33,10 @@ def died(times: int) -> LthbenchError:
 
 
 class Queue:
-    """Jobs whose needs are done, those with the most work hanging from them first."""
+    """Jobs whose needs are done: those that draw weights and masks, then those with the most work after them.
+
+    What only prepares comes first so that trainings are ready together, as stacks want them.
+    """
 
     def __init__(self, jobs: dict[str, Job]):
         self._jobs = jobs
@@ -43,7 +46,7 @@ class Queue:
         for job in jobs.values():
             for need in job.needs:
                 self._users[need].append(job.name)
-        self._ready: list[tuple[float, int, Job]] = []
+        self._ready: list[tuple[bool, float, int, Job]] = []
         for job in jobs.values():
             if not job.needs:
                 self.give_back(job)
@@ -53,7 +56,7 @@ class Queue:
         return bool(self._ready)
 
     def next(self, taken: Callable[[str], bool] = lambda name: False) -> Job | None:
-        """Take the ready job with the greatest height (the earliest of equals) that nobody else has taken."""
+        """Take the first ready job that nobody else has taken."""
         passed = []
         while self._ready and taken(self._ready[0][-1].name):
             passed.append(heapq.heappop(self._ready))
@@ -72,7 +75,7 @@ class Queue:
 
     def give_back(self, job: Job) -> None:
         """Put back a job that was taken and not done."""
-        heapq.heappush(self._ready, (-job.height, self._places[job.name], job))
+        heapq.heappush(self._ready, (not job.prepares, -job.height, self._places[job.name], job))
 
     def finish(self, job: Job) -> None:
         """Free the jobs that waited for this one."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from lthbench.costs import flops
 from lthbench.spec import (
     Explain,
+    Given,
+    Init,
     Measure,
     Network,
     Predict,
+    Prune,
     Rewind,
     Step,
     Train,
@@ -26,13 +29,15 @@ class Job:
 
     ``training`` is the one among them, if there is one; ``scored`` the network that passes over images.
     ``needs`` are the jobs that must be done first; ``height`` is the work in FLOPs on the longest way from
-    here to the end, by which jobs that are ready are ordered.
+    here to the end, by which jobs that are ready are ordered. ``prepares`` says that it draws weights or
+    masks alone, which is soon done and lets trainings start.
     """
 
     name: str
     steps: list[Step] = field(default_factory=list)
     training: Train | None = None
     scored: Network | None = None
+    prepares: bool = True
     needs: set[str] = field(default_factory=set)
     flops: float = 0.0
     height: float = 0.0
@@ -61,6 +66,7 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
             name = step.key
         job = jobs.setdefault(name, Job(name))
         job.steps.append(step)
+        job.prepares &= isinstance(step, Init | Given | Prune)
         if isinstance(step, Train):
             job.training = step
         elif isinstance(step, Predict):

@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
@@ -116,12 +117,21 @@ def _in_process(
     return failed
 
 
-def _like(queue: Queue, job: Job, engine: Local, held: Leases, failed: Mapping[str, str]) -> list[Job]:
-    """More jobs to do together with one, off the queue."""
+def _like(
+    queue: Queue,
+    job: Job,
+    engine: Local,
+    held: Leases,
+    failed: Mapping[str, str],
+    tries: Mapping[str, int] = MappingProxyType({}),
+) -> list[Job]:
+    """More jobs to do together with one, off the queue; none that was tried before."""
+
+    def apart(other: Job) -> bool:
+        return other.name in tries or held.taken(other.name) or bool(skipped(other.steps, failed))
+
     most = engine.together if job.training is not None else min(engine.together, SCORED)
-    return queue.like(
-        job, most - 1, lambda other: held.taken(other.name) or bool(skipped(other.steps, failed))
-    )
+    return queue.like(job, most - 1, apart)
 
 
 def _steps(together: Sequence[Job]) -> list[Step]:
@@ -176,7 +186,7 @@ def _in_workers(
                         continue
                     together = [job]
                     if job.name not in tries:  # what a worker died of is tried again alone
-                        together += _like(queue, job, engine, held, failed)
+                        together += _like(queue, job, engine, held, failed, tries)
                     try:
                         with _deaf_to_interrupts():
                             task = pool.submit(_work, together, known(_steps(together), failed))
