@@ -23,7 +23,7 @@ LAYERS = [
     ["inventory", "leases", "machine", "banked", "banks"],
     ["migration", "transfer"],
     ["remote"],
-    ["masks", "scoring"],
+    ["masks", "scoring", "tracing"],
     ["checkpoints", "naming"],
     ["maps"],
     ["channels", "crops", "replay", "rewire", "sizes"],
