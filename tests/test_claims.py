@@ -121,6 +121,12 @@ def test_ranges_of_extremes(low, high, last, finding):
     assert claim.check(found)[1] == finding
 
 
+def test_networks_without_an_interpretable_unit_say_nothing_of_how_many_there_are():
+    found = summary(series("units", 0, {0.5: 0, 0.83: 0}))
+    for text in ("never adds interpretable units", "as many as in the dense network"):
+        assert of(text).check(found) == NOT_MEASURED
+
+
 def test_one_round_is_near_and_two_are_not():
     assert near(0.8, 0.8)
     assert near(1 - 0.8**5, 1 - 0.8**6)

@@ -68,6 +68,8 @@ def _never_more_units(summary: Summary) -> Shown:
     if cell is None or math.isnan(cell.mean) or not found:
         return NOT_MEASURED
     level, most = max(found, key=lambda pair: pair[1])
+    if most <= 0.0 and cell.mean <= 0.0:  # the concepts, or the training, are not enough to tell
+        return NOT_MEASURED
     spread = 0.0 if math.isnan(cell.spread) else cell.spread
     return f"at most {most:.0f} (dense {cell.mean:.0f}), at {present.sparsity(level)}", (
         "agrees" if most <= cell.mean + spread else "differs"
