@@ -520,16 +520,6 @@ def test_trainings_that_can_be_done_together_are(tiny_task, methods):
     assert len(sizes) <= 3
 
 
-def test_stacks_of_a_large_grid_are_full_where_they_can_be():
-    """c10-r20s, 24 sparsities: the rounds of imp follow one another, three at a time; all else at once."""
-    methods = ["imp", "omp", "random", "snip", "grasp", "synflow", "rigl"]
-    asked = api.ask("c10-r20s", methods, rounds=list(range(1, 25)), budget="paper", metrics=["accuracy"])
-    sizes = sizes_of(plan(asked, (), data_needed=False), 32)
-    assert sum(sizes) == 504
-    assert len(sizes) < 45
-    assert sum(s for s in sizes if s == 32) > 380
-
-
 def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes(tiny_task, tmp_path):
     made = plan(api.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy", "fgsm"]), ())
     one_by_one, store = Store(tmp_path / "alone"), Store(tmp_path / "together")

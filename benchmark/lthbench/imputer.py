@@ -19,10 +19,10 @@ from torch.nn import functional as F
 #: GPU.
 VALUES = {"cpu": 288 * 32 * 32, "cuda": 64_000_000}
 #: The residual, as a share of the right-hand side, at which a system is solved: pixels in [0, 1] are then off
-#: by less than 0.001, a tenth of the noise that ROAD adds; by up to 0.007 where but a few pixels are left.
+#: by less than 0.001, a tenth of the noise that ROAD adds; by up to 0.014 where but a few pixels are left.
 TOLERANCE = 1e-4
-#: From this size on neighbours are summed and half the image is solved first; at 160 pixels that is 10 to 17
-#: times as fast as matrix products from zeros, most where whole regions are removed.
+#: From this size on neighbours are summed and half the image is solved first; at 160 pixels that is 4 to 13
+#: times as fast as matrix products from zeros, most where much is removed.
 LARGE = 65
 
 
