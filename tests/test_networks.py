@@ -5,6 +5,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lthbench import masks, registry
 from lthbench.kinds import Architecture
@@ -142,3 +143,28 @@ def test_no_module_changes_what_another_put_out(name):
         model(torch.rand(1, 3, size, size))
     assert seen
     assert all(torch.equal(now, then) for now, then in seen)
+
+
+class Layouts(TorchDispatchMode):
+    """Notes sums and rectifiers whose maps lie in memory in different ways: these take many times as long."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.mixed = 0, []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function in (torch.ops.aten.add.Tensor, torch.ops.aten.threshold_backward.default):
+            maps = [a.stride() for a in args if isinstance(a, torch.Tensor) and a.dim() == 4]
+            self.calls += 1
+            self.mixed += [(str(function), maps)] if len(set(maps)) > 1 else []
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet20s"])
+def test_gradients_lie_in_memory_as_activations_do(name):
+    model = build(name, 0).train().to(memory_format=torch.channels_last)
+    x = torch.rand(4, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with Layouts() as seen:
+        model(x).square().sum().backward()
+    assert seen.calls > 10
+    assert seen.mixed == []

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -166,3 +167,27 @@ def test_what_draws_at_random_is_found_by_its_draws_and_left_as_it_was(network, 
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not train.draws(get(Architecture, "resnet8").build(network), images)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_many_weights_at_a_time_move_to_the_bit_as_one_after_the_other(
+    model, images, recipe, monkeypatch, nesterov
+):
+    recipe = dataclasses.replace(recipe, nesterov=nesterov)
+    mask, copy = random_mask(model, 0.5), deepcopy(model)
+    together = train.train(model, images, recipe, 1, mask)
+
+    def one_by_one(*given):
+        optimizer = make(*given)
+        assert optimizer.param_groups[0]["foreach"]
+        optimizer.param_groups[0]["foreach"] = False
+        return optimizer
+
+    make = train.sgd
+    monkeypatch.setattr(train, "sgd", one_by_one)
+    alone = train.train(copy, images, recipe, 1, mask)
+    found = zip(model.state_dict().values(), copy.state_dict().values(), strict=True)
+    assert together.losses == alone.losses
+    assert all(torch.equal(a, b) for a, b in found)
+    assert together.momentum
+    assert all(torch.equal(m, alone.momentum[name]) for name, m in together.momentum.items())

@@ -25,7 +25,7 @@ from lthbench.replay import LANES, Lanes, Replayed, Work, graphs
 from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
 from lthbench.tracing import traceable
-from lthbench.train import Trained, diverged, ended, hold, learning_rate, sgd
+from lthbench.train import Trained, clear, diverged, ended, hold, learning_rate, sgd
 
 #: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
 Backward = Callable[[torch.Tensor, torch.Tensor], None]
@@ -49,8 +49,7 @@ class Net:
         self.member, self.model = member, member.model
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
-        # In the layout of the weights, so that one kernel can take many of them.
-        self.held = [(w, torch.empty_like(w).copy_(keep)) for w, keep in hold(self.model, member.mask)]
+        self.held = hold(self.model, member.mask)
         self.optimizer = sgd(self.model, recipe, fused)
         self.rewiring = None
         if member.rewire is not None:
@@ -78,10 +77,8 @@ class Net:
         return self.rewiring is not None and self.failure is None and self.rewiring.due(step)
 
     def move(self) -> None:
-        """One step of the optimiser. Pruned weights get no gradient: they and their momentum stay zero."""
-        pulls = [(w.grad, keep) for w, keep in self.held if w.grad is not None]
-        if pulls:
-            torch._foreach_mul_([pull for pull, _ in pulls], [keep for _, keep in pulls])
+        """One step of the optimiser, which does not move pruned weights."""
+        clear(self.held)
         self.optimizer.step()
 
 

@@ -86,9 +86,7 @@ def train(
             if rewiring is not None and rewiring.due(epoch * steps + step):
                 rewiring.change(epoch * steps + step)
             else:
-                for weight, keep in held:
-                    if weight.grad is not None:
-                        weight.grad.mul_(keep)
+                clear(held)
                 optimizer.step()
             total += loss.detach() * len(target)
         losses.append(float(total) / len(labels))
@@ -147,24 +145,37 @@ def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.SGD, hel
 
 
 def sgd(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """The optimiser of a recipe; ``fused`` is one kernel for many weights, on a GPU."""
+    """The optimiser of a recipe; ``fused`` is one kernel for many weights, on a GPU.
+
+    Elsewhere one call takes many weights, which gives the same bits as one after the other.
+    """
     return torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
-        fused=True if fused else None,
+        **({"fused": True} if fused else {"foreach": True}),
     )
 
 
 def hold(model: nn.Module, mask: Mask | None) -> Held:
-    """Prune the weights; with each its mask, 1 where it is kept, on its device and in its type."""
+    """Prune the weights; with each its mask, 1 where it is kept, on its device and in its type.
+
+    Masks lie in memory as the weights do, so that one call can take many of both.
+    """
     if mask is None:
         return []
     masks.apply(model, mask)
     named = dict(model.named_parameters())
-    return [(named[name], keep.to(named[name].device, named[name].dtype)) for name, keep in mask.items()]
+    return [(named[name], torch.empty_like(named[name]).copy_(keep)) for name, keep in mask.items()]
+
+
+def clear(held: Held) -> None:
+    """Take away what pulls on pruned weights: with their momentum they stay exactly zero."""
+    pulls = [(weight.grad, keep) for weight, keep in held if weight.grad is not None]
+    if pulls:
+        torch._foreach_mul_([pull for pull, _ in pulls], [keep for _, keep in pulls])
 
 
 def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:

@@ -26,7 +26,10 @@ class Shortcut(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Downsample ``[N, C, H, W]``."""
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+        # Taken with the channels last, as they lie in memory, gradients come back in the layout of all
+        # others. In another one the sum and the ReLU before take four times as long.
+        taken = x.permute(0, 2, 3, 1)[:, :: self.stride, :: self.stride].permute(0, 3, 1, 2)
+        return F.pad(taken, (0, 0, 0, 0, self.before, self.after))
 
 
 class BasicBlock(nn.Module):
@@ -72,4 +75,5 @@ class ResNet(nn.Module):
         """Logits ``[N, classes]`` of pixels ``[N, channels, H, W]`` in [0, 1]."""
         x = F.relu(self.bn1(self.conv1(self.normalize(x))))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
+        # Over the pixels, with the channels last as in the shortcut.
+        return self.fc(x.permute(0, 2, 3, 1).mean((1, 2)))  # type: ignore[no-any-return]
