@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,38 @@ def test_a_cluster_of_this_machine_gives_the_table_of_the_local_engine(tiny_task
     assert os.getpid() not in pids
     assert list((store.root / "leases").iterdir()) == []
     assert list((store.root / "tmp").iterdir()) == []
+
+
+@needs_ray
+@quiet
+def test_a_cluster_trains_as_one_what_is_alike_and_gives_the_same_table(tiny_task, tmp_path):
+    asked = request(tiny_task, seeds=2)
+    here = table(tmp_path / "local", asked)
+    assert table(tmp_path / "ray", asked, engine="ray", stack=2) == here
+    store = Store(tmp_path / "ray" / "store")
+    stacked = [e for e in store.events() if e.get("stack") == 2]
+    assert {e["step"] for e in stacked} == {"Train", "Predict"}
+    assert len([e for e in stacked if e["step"] == "Train"]) == 4  # dense and omp, two seeds each
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_stacks_leave_each_worker_its_share_and_come_after_what_they_need(tiny_task):
+    pytest.importorskip("ray")
+    from lthbench.engines.ray import stacks
+
+    def sizes(stack, workers):
+        done, found = set(), []
+        for together in stacks(group(plan(request(tiny_task, seeds=6), ()).steps), stack, workers):
+            assert all(job.needs <= done for job in together)
+            done |= {job.name for job in together}
+            found += [len(together)] if together[0].training is not None else []
+        assert done == set(group(plan(request(tiny_task, seeds=6), ()).steps))
+        return found
+
+    assert sizes(1, 1) == [1] * 12
+    assert sizes(32, 1) == [6, 6]
+    assert sorted(sizes(4, 1)) == [2, 2, 4, 4]
+    assert sorted(sizes(32, 3)) == [2] * 6
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -124,7 +157,7 @@ def test_a_node_with_other_images_is_refused(site, init, recipe):
     from lthbench.engines import ray
 
     with pytest.raises(BadInput, match="data set digits is another one here than the driver's"):
-        ray._do(site, "train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])
+        ray._do(site, [("train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])])
 
 
 def test_a_node_that_does_not_see_what_a_step_needs_waits_and_then_says_so(site, tiny_task, monkeypatch):
@@ -133,7 +166,7 @@ def test_a_node_that_does_not_see_what_a_step_needs_waits_and_then_says_so(site,
     monkeypatch.setattr(ray, "PATIENCE", 0.5)
     train = next(s for s in plan(request(tiny_task), ()).steps if isinstance(s, Train))
     with pytest.raises(LthbenchError, match="is done, but not to be seen"):
-        ray._do(site, "train", [train])
+        ray._do(site, [("train", [train])])
 
 
 def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed(site, tiny_task):
@@ -142,13 +175,34 @@ def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed
     steps = plan(request(tiny_task), ()).steps
     train = next(s for s in steps if isinstance(s, Train))
     before = ray._Result({train.start.key: "no memory"})
-    assert ray._do(site, "train", [train], before) == ray._Result({train.key: "no memory"})
+    assert ray._do(site, [("train", [train])], before) == ray._Result({train.key: "no memory"})
     Store(site.store).flag(site.stop)
-    assert ray._do(site, "init", [train.start]) == ray._Result({})
+    assert ray._do(site, [("init", [train.start])]) == ray._Result({})
     assert not Store(site.store).has(train.start)
 
 
 # ---------------------------------------------------------------------------------------- shares of a GPU
+
+
+def test_a_stack_that_a_worker_died_of_is_done_one_after_the_other(site, tiny_task):
+    from lthbench.engines import ray
+
+    steps = plan(request(tiny_task, seeds=2), ()).steps
+    trains = [s for s in steps if isinstance(s, Train) and s.mask is None]
+    site = dataclasses.replace(site, stack=4)
+    together = [(t.key, [t.start, t]) for t in trains]
+    store, flag = Store(site.store), ray._begun(site, (name for name, _ in together))
+    store.flag(flag)
+    assert ray._do(site, together) == ray._Result({})
+    done = [e for e in store.events() if e["step"] == "Train"]
+    assert [e.get("stack", 1) for e in done] == [1, 1]
+    assert store.flagged(flag)  # the driver lowers it
+    for train in trains:
+        shutil.rmtree(store.place(train.key))
+    store.unflag(flag)
+    ray._do(site, together)
+    assert [e.get("stack", 1) for e in store.events() if e["step"] == "Train"] == [1, 1, 2, 2]
+    assert not store.flagged(flag)
 
 
 def event(step: str, taken: int, total: int = 10**10, **more: object) -> dict[str, object]:

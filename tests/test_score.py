@@ -97,7 +97,10 @@ def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_
         store=tmp_path / "store",
         device="cpu",
         report=tmp_path / "report",
+        stack=2,
     )
+    events = Store(tmp_path / "store").events()
+    assert {e.get("stack") for e in events if e["step"] == "Predict"} == {2}
     key = ["sparsity", "seed", "metric", "score", "variant"]
     both = first[first["method"] == "omp"].merge(again[again["method"] == "given"], on=key, how="outer")
     assert len(both) > 20

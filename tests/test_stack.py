@@ -644,9 +644,6 @@ def test_a_stack_that_cannot_be_is_refused_and_nothing_is_written(tiny_task, tmp
     words = ("run", "--task", tiny_task, "--store", tmp_path / "store", "--report", tmp_path / "report")
     code, _, err = call(*words, "--stack", -1)
     assert (code, "--stack" in err) == (2, True)
-    code, _, err = call(*words, "--stack", 4, "--engine", "ray")
-    assert code == 2
-    assert "--stack 4: engine ray trains one network in a task. Valid there: 0, 1" in err
     with pytest.raises(BadInput, match="stack: must not be negative"):
         api.run(tiny_task, store=tmp_path / "store", stack=-1)
     assert list(tmp_path.iterdir()) == []

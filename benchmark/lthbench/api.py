@@ -118,6 +118,7 @@ def score(
     concepts: str | None = None,
     engine: str = "local",
     address: str | None = None,
+    stack: int = 0,
 ) -> pd.DataFrame:
     """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
 
@@ -133,7 +134,9 @@ def score(
     networks = (_several(model), _several(dense), _several(mask))
     asked, given = bring(task, name, *networks, normalization, metrics, budget, ood, concepts)
     places = (data, store, device)
-    outcome = execute(asked, *places, workers, progress, engine=engine, address=address, brought=given)
+    outcome = execute(
+        asked, *places, workers, progress, engine=engine, address=address, brought=given, stack=stack
+    )
     if report is not None:
         from lthbench.report import write
 
@@ -257,15 +260,13 @@ def execute(
 
 
 def check_engine(engine: str, address: str | None, stack: int = 0) -> None:
-    """Raise BadInput for an engine that there is not, is not installed, or builds no stacks. Imports none."""
+    """Raise BadInput for an engine that there is not or is not installed. Imports none."""
     if stack < 0:
         raise BadInput(f"stack: must not be negative, got {stack}. 0 is as many as pay, 1 is none.")
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if engine != "ray" and address is not None:
         raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
-    if engine == "ray" and stack > 1:
-        raise BadInput(f"--stack {stack}: engine ray trains one network in a task. Valid there: 0, 1")
     if engine == "ray" and importlib.util.find_spec("ray") is None:
         raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
 
@@ -278,7 +279,7 @@ def _connected(
     if engine == "ray":
         from lthbench.engines.ray import connected
 
-        with connected(address, workers or default_workers(), device) as cluster:
+        with connected(address, workers or default_workers(), device, stack) as cluster:
             yield cluster
     else:
         found = resolve(device)

@@ -150,9 +150,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Those of them that do not say which networks: for ``score``."""
-    kept = [
-        o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds", "stack")
-    ]
+    kept = [o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds")]
     return _with(command, kept)
 
 

@@ -83,7 +83,7 @@ def score(
     if not no_report:
         check_folder("--report", folder)
     api.check_device(options["device"])
-    api.check_engine(engine, address)
+    api.check_engine(engine, address, options["stack"])
     asked, brought = api.bring(
         options["task"],
         name,
@@ -120,6 +120,7 @@ def score(
             engine,
             address,
             brought,
+            options["stack"],
         )
     except Interrupted:
         click.echo(

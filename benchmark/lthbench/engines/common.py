@@ -17,6 +17,12 @@ RETRIES = 2
 #: How often the event log is looked at for steps that workers have done, in seconds.
 LOOK_EVERY = 1.0
 
+#: How many networks are trained as one by default, where that pays; a GPU's memory may allow fewer.
+STACKS = {"cpu": 1, "cuda": 32}
+
+#: How many networks are scored by turns at most: as many as have work on a GPU at the same moment.
+SCORED = 8
+
 Done = Callable[[Job, dict[str, str]], None]
 Stepped = Callable[[Step], None]
 
@@ -30,6 +36,16 @@ def died(times: int) -> LthbenchError:
     return LthbenchError(
         f"a worker died {times} times at the same work (out of memory?). What was finished is stored."
     )
+
+
+def stack_on(device: str, asked: int) -> int:
+    """How many networks are trained as one at most on a device; where 0 is asked for, as many as pay."""
+    return asked or STACKS[device.partition(":")[0]]
+
+
+def at_most(job: Job, stack: int) -> int:
+    """How many jobs like this one are done together at most."""
+    return stack if job.training is not None else min(stack, SCORED)
 
 
 class Queue:

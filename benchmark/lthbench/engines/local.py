@@ -32,9 +32,11 @@ from lthbench.engines.common import (
     Queue,
     Stepped,
     Watched,
+    at_most,
     died,
     known,
     skipped,
+    stack_on,
 )
 from lthbench.engines.jobs import Job, group
 from lthbench.leases import Leases
@@ -44,13 +46,6 @@ from lthbench.store import Store
 
 if TYPE_CHECKING:
     from lthbench.runner import Runner
-
-
-#: How many networks are trained as one by default, where that pays; a GPU's memory may allow fewer.
-STACKS = {"cpu": 1, "cuda": 32}
-
-#: How many networks are scored by turns at most: as many as have work on a GPU at the same moment.
-SCORED = 8
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Local:
     @property
     def together(self) -> int:
         """How many networks are trained as one at most."""
-        return self.stack or STACKS[self.device.partition(":")[0]]
+        return stack_on(self.device, self.stack)
 
     def run(
         self,
@@ -130,8 +125,7 @@ def _like(
     def apart(other: Job) -> bool:
         return other.name in tries or held.taken(other.name) or bool(skipped(other.steps, failed))
 
-    most = engine.together if job.training is not None else min(engine.together, SCORED)
-    return queue.like(job, most - 1, apart)
+    return queue.like(job, at_most(job, engine.together) - 1, apart)
 
 
 def _steps(together: Sequence[Job]) -> list[Step]:

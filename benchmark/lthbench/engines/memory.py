@@ -18,13 +18,15 @@ _PARTS = 20
 def shares(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """The share of a GPU's memory by kind of step and architecture: the greatest of what the log has.
 
-    A share is that of the smallest GPU in the log: which one a job will get is not known.
+    A share is that of the smallest GPU in the log: which one a job will get is not known. What networks took
+    together says nothing of one.
     """
     most: dict[str, int] = {}
     smallest = math.inf
     for event in events:
         taken, total = event.get("memory"), event.get("device_memory")
-        if event.get("status") == "ok" and isinstance(taken, int) and isinstance(total, int) and total > 0:
+        alone = event.get("status") == "ok" and event.get("stack", 1) == 1
+        if alone and isinstance(taken, int) and isinstance(total, int) and total > 0:
             kind = f"{event.get('step')} {event.get('network')}"
             most[kind] = max(taken, most.get(kind, 0))
             smallest = min(smallest, total)

@@ -1,7 +1,9 @@
 """The cluster engine: each job is a task of Ray, which decides where and when it runs.
 
+On GPUs a task is a stack of jobs that are alike, as many as leave each GPU its share of those that are ready.
 What a task needs are the results of other tasks, so that Ray's own scheduler knows the order; it gives a
-task that died with its worker or its node to another one, a bounded number of times. Only steps and reasons
+task that died with its worker or its node to another one, a bounded number of times, and of a stack that
+died the jobs are done one after the other. Only steps and reasons
 travel: the store, in a folder that all nodes see or at a URL, holds the data, and leases keep two drivers
 from the same work.
 
@@ -13,11 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -34,9 +38,11 @@ from lthbench.engines.common import (
     Queue,
     Stepped,
     Watched,
+    at_most,
     died,
     known,
     skipped,
+    stack_on,
 )
 from lthbench.engines.jobs import Job, group
 from lthbench.engines.memory import share, shares
@@ -59,10 +65,14 @@ _SETTINGS = ("LTHBENCH_SETS_GB",)
 
 @dataclass(frozen=True)
 class OnRay:
-    """A cluster that is connected: ``workers`` is how many jobs fit on it at once, each on ``device``."""
+    """A cluster that is connected: ``workers`` is how many jobs fit on it at once, each on ``device``.
+
+    Up to ``stack`` networks are trained as one in a task (0: as many as pay on the device).
+    """
 
     workers: int
     device: str
+    stack: int = 0
 
     def run(
         self,
@@ -76,14 +86,14 @@ class OnRay:
         """Do the steps, needs first. Returns why some failed, by key. Interrupts are as in ``Local.run``."""
         import ray
 
-        jobs = group(steps)
-        site = _site(store, places, self.device)
+        together = list(stacks(group(steps), stack_on(self.device, self.stack), self.workers))
+        site = _site(store, places, self.device, stack_on(self.device, self.stack))
         watched = Watched(store, {s.key: s for s in steps})
         failed: dict[str, str] = {}
         stop = False
-        pending: dict[Any, Job] = {}
+        pending: dict[Any, list[Job]] = {}
         try:
-            pending = _submitted(jobs, site, self.device, store)
+            pending = _submitted(together, site, self.device, store)
             while pending:
                 try:
                     finished, _ = ray.wait(list(pending), num_returns=len(pending), timeout=LOOK_EVERY / 2)
@@ -94,9 +104,9 @@ class OnRay:
                         failed |= result.failed
                         for event in result.events:
                             store.log(event)
-                        job = pending.pop(task)
-                        if not stop:
-                            done(job, {s.key: failed[s.key] for s in job.steps if s.key in failed})
+                        for job in pending.pop(task):
+                            if not stop:
+                                done(job, {s.key: failed[s.key] for s in job.steps if s.key in failed})
                 except KeyboardInterrupt:
                     if stop:
                         raise
@@ -110,17 +120,19 @@ class OnRay:
                 raise Interrupted from None
             raise
         finally:
-            store.unflag(site.stop)
+            raised = [_begun(site, (job.name for job in stack)) for stack in together if len(stack) > 1]
+            for flag in (site.stop, *raised):
+                store.unflag(flag)
         if stop:
             raise Interrupted
         return failed
 
 
 @contextmanager
-def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]:
+def connected(address: str | None, workers: int, device: str, stack: int = 0) -> Iterator[OnRay]:
     """A cluster: the one at ``address``, or one of this machine with so many workers. Raises BadInput.
 
-    ``device`` auto is a GPU where the cluster has one.
+    ``device`` auto is a GPU where the cluster has one; ``stack`` is as for ``OnRay``.
     """
     # Set before ray is imported: it asks no outside address, and leaves it to us what a task may see.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -159,7 +171,7 @@ def connected(address: str | None, workers: int, device: str) -> Iterator[OnRay]
         if device.startswith("cuda") and not gpus:
             raise BadInput(f"device {device}: the cluster has no GPU. Valid here: auto, cpu")
         chosen = "cpu" if device == "cpu" or not gpus else "cuda"
-        yield OnRay(gpus if chosen == "cuda" else int(there.get("CPU", 1)), chosen)
+        yield OnRay(gpus if chosen == "cuda" else int(there.get("CPU", 1)), chosen, stack)
     finally:
         if own:
             ray.shutdown()
@@ -180,7 +192,10 @@ def _reach(address: str | None) -> None:
 
 @dataclass(frozen=True)
 class _Site:
-    """What a task must know beside its steps; ``stop`` is a flag of the store: no more once it is up."""
+    """What a task must know beside its steps; ``stop`` is a flag of the store: no more once it is up.
+
+    ``stack`` is how many networks are trained as one at most.
+    """
 
     store: str
     folder: str
@@ -189,17 +204,19 @@ class _Site:
     files: tuple[tuple[str, str, str], ...]
     version: str
     stop: str
+    stack: int = 1
     settings: tuple[tuple[str, str], ...] = field(default=())
 
 
-def _site(store: Store, places: tuple[Path, ...], device: str) -> _Site:
+def _site(store: Store, places: tuple[Path, ...], device: str, stack: int = 1) -> _Site:
     own = registry.user_files()
     files = tuple((kind, path, _hash(Path(path))) for kind, paths in own.items() for path in paths)
     settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
     seen = tuple(p.resolve() for p in places)
     address = store.address if isinstance(store, Mirror) else str(store.root.resolve())
     version = lthbench.__version__
-    return _Site(address, _folder(store), seen, device, files, version, store.scratch().name, settings)
+    stop = store.scratch().name
+    return _Site(address, _folder(store), seen, device, files, version, stop, stack, settings)
 
 
 @dataclass(frozen=True)
@@ -215,23 +232,45 @@ def _folder(store: Store) -> str:
     return str(store.root.resolve()) if not isinstance(store, Mirror) else f"{host()}:{store.root}"
 
 
-def _submitted(jobs: dict[str, Job], site: _Site, device: str, store: Store) -> dict[Any, Job]:
-    """All jobs as tasks, those with the most work hanging from them first; each waits for those it needs."""
+def stacks(jobs: dict[str, Job], stack: int, workers: int) -> Iterator[list[Job]]:
+    """Jobs that are done together, needs first, those with the most work hanging from them first.
+
+    Up to ``stack`` trainings that are ready at the same time are, as many as leave each worker its share.
+    """
+    queue = Queue(jobs)
+    while (job := queue.next()) is not None:
+        ready = [job, *queue.like(job, sys.maxsize, lambda other: False)]
+        size = min(at_most(job, stack), math.ceil(len(ready) / workers))
+        yield from (ready[start : start + size] for start in range(0, len(ready), size))
+        for done in ready:
+            queue.finish(done)
+
+
+def _submitted(stacked: Iterable[list[Job]], site: _Site, device: str, store: Store) -> dict[Any, list[Job]]:
+    """All jobs as tasks, in order; each waits for those it needs. A stack takes a whole GPU."""
     import ray
 
     task = ray.remote(_do)
     measured = shares(store.events()) if device == "cuda" else {}
     where = ray.put(site)
-    queue = Queue(jobs)
-    tasks: dict[str, Any] = {}
-    while (job := queue.next()) is not None:
-        options: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "name": job.name[:80]}
+    tasks: dict[str, Any] = {}  # by the name of each job
+    pending: dict[Any, list[Job]] = {}
+    for together in stacked:
+        first = together[0]
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "name": first.name[:80]}
         if device == "cuda":
-            options["num_gpus"] = share(job, measured)
-        before = [tasks[need] for need in sorted(job.needs)]
-        tasks[job.name] = task.options(**options).remote(where, job.name, job.steps, *before)
-        queue.finish(job)
-    return {handle: jobs[name] for name, handle in tasks.items()}
+            options["num_gpus"] = share(first, measured) if len(together) == 1 else 1.0
+        needs = sorted(set().union(*(job.needs for job in together)))
+        before = list(dict.fromkeys(tasks[need] for need in needs))
+        handle = task.options(**options).remote(where, [(j.name, j.steps) for j in together], *before)
+        tasks |= {job.name: handle for job in together}
+        pending[handle] = together
+    return pending
+
+
+def _begun(site: _Site, names: Iterable[str]) -> str:
+    """The flag of a stack that is at work: if it is up before it begins, its worker died of it."""
+    return f"{site.stop}-{hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:32]}"
 
 
 def _result(task: Any) -> _Result:
@@ -257,12 +296,13 @@ def _result(task: Any) -> _Result:
 # ------------------------------------------------------------------------------------------- at a worker
 
 
-def _do(site: _Site, name: str, steps: Sequence[Step], *before: _Result) -> _Result:
-    """Do a job's steps; ``before`` are the results of the jobs it needs."""
-
+def _do(site: _Site, together: Sequence[tuple[str, Sequence[Step]]], *before: _Result) -> _Result:
+    """Do the steps of jobs, by name; ``before`` are the results of those they need."""
     failed = {key: reason for result in before for key, reason in result.failed.items()}
-    reasons = skipped(steps, failed)
-    if reasons:
+    reasons = {key: why for _, own in together for key, why in skipped(own, failed).items()}
+    names = sorted(name for name, own in together if not skipped(own, failed))
+    steps = [step for name, own in together if name in names for step in own]
+    if not names:
         return _Result(reasons)
     runner = _runner(site)
     store = runner.store
@@ -274,12 +314,27 @@ def _do(site: _Site, name: str, steps: Sequence[Step], *before: _Result) -> _Res
         return _Result({})
     _check_data(steps, site.places)
     place = store.events_after(0)[1]
-    with leases(store).held(name, waited=stopped):
+    with ExitStack() as held:
+        for name in names:  # in this order, so that no two drivers wait for each other
+            held.enter_context(leases(store).held(name, waited=stopped))
         _await(store, steps, failed)
-        reasons = runner.do(steps, known(steps, failed), stopped=stopped)
+        held.enter_context(_as_one(site, runner, [name for name, _ in together]))
+        reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
     if _folder(store) == site.folder:
         return _Result(reasons)
     return _Result(reasons, [e for e in store.events_after(place)[0] if e.get("pid") == os.getpid()])
+
+
+@contextmanager
+def _as_one(site: _Site, runner: Runner, names: Sequence[str]) -> Iterator[None]:
+    """What is alike is done together, but one after the other if a worker died of it."""
+    flag = _begun(site, names)
+    runner.stack = site.stack if len(names) > 1 and not runner.store.flagged(flag) else 1
+    if runner.stack > 1:
+        runner.store.flag(flag)
+    yield
+    if runner.stack > 1:
+        runner.store.unflag(flag)
 
 
 @lru_cache(maxsize=1)
