@@ -10,6 +10,7 @@ import pytest
 from lthbench import costs, plan, registry, task
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Metric
+from lthbench.spec import Train
 
 TINY = Path(__file__).parent / "tiny.toml"
 
@@ -329,6 +330,22 @@ def test_strangers_can_be_replaced_and_the_command_says_so():
     assert [name for name, _ in made.entries[0].measures[0].inputs] == ["test", "ood/svhn"]
     with pytest.raises(BadInput, match="Did you mean svhn"):
         plan.request(found, ood=["svnh"])
+
+
+def test_a_budget_in_float32_is_there_in_bfloat16_too_for_training_alone():
+    found = task.load("c10-r20s")
+    assert set(found.budgets()) == {f"{b}{end}" for b in task.BUDGETS for end in ("", "-bf16")}
+    plain, half = found.budgets()["quick"], found.budgets()["quick-bf16"]
+    for before, after in ((plain.train, half.train), (plain.finetune, half.finetune)):
+        assert (before.precision, after.precision) == ("float32", "bfloat16")
+        assert replace(after, precision="float32") == before
+    assert replace(half, about=plain.about, train=plain.train, finetune=plain.finetune) == plain
+    asked = plan.request(found, ["omp"], rounds=[3], budget="quick-bf16")
+    assert "--budget quick-bf16" in asked.command()
+    made = plan.plan(asked, (), data_needed=False)
+    assert {s.recipe.precision for s in made.steps if isinstance(s, Train)} == {"bfloat16"}
+    with pytest.raises(BadInput, match=r'no budget "standard-bf16"\. Did you mean standard\?'):
+        plan.request(task.load("c10-r18"), budget="standard-bf16")  # it is in bfloat16 as it stands
 
 
 def test_names_enter_keys_as_they_are_registered_not_as_they_are_typed():

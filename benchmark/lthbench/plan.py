@@ -83,7 +83,7 @@ class Request:
     @property
     def spec(self) -> Budget:
         """The budget's recipe and evaluation."""
-        return self.task.budget[self.budget]
+        return self.task.budgets()[self.budget]
 
     def command(self) -> str:
         """The command line that asks for just this."""
@@ -216,12 +216,13 @@ def request(
         chosen = [registry.get(Metric, "accuracy"), *chosen]  # what gates them: see ``table``
     attempt(Architecture, task.architecture)
     budget = task.grid.budget if budget is None else budget
-    if budget not in task.budget:
-        faults.append(f"task {task.name}: {unknown('budget', budget, task.budget)}")
+    budgets = task.budgets()
+    if budget not in budgets:
+        faults.append(f"task {task.name}: {unknown('budget', budget, budgets)}")
     else:
         every = corruptions.every()
-        for kind in task.budget[budget].evaluate.corruptions:
-            known = official.KINDS if task.budget[budget].evaluate.corruption_source == "official" else every
+        for kind in budgets[budget].evaluate.corruptions:
+            known = official.KINDS if budgets[budget].evaluate.corruption_source == "official" else every
             if kind not in known:
                 faults.append(f"task {task.name}: {unknown('corruption', kind, known)}")
     densities: list[float] = []

@@ -87,6 +87,13 @@ class Budget:
     evaluate: Evaluation
     finetune: Recipe | None = None
 
+    def in_bfloat16(self) -> Budget:
+        """The same, with networks trained in bfloat16; they are scored in float32 as ever."""
+        tuned = self.finetune and dataclasses.replace(self.finetune, precision="bfloat16")
+        recipe = dataclasses.replace(self.train, precision="bfloat16")
+        about = f"{self.about}; trained in bfloat16"
+        return dataclasses.replace(self, about=about, train=recipe, finetune=tuned)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -101,6 +108,13 @@ class Task:
     data: TaskData
     grid: Grid
     budget: dict[str, Budget]
+
+    def budgets(self) -> dict[str, Budget]:
+        """The budgets by name: the task's own, and those in float32 a second time in bfloat16."""
+        half = {
+            f"{n}-bf16": b.in_bfloat16() for n, b in self.budget.items() if b.train.precision == "float32"
+        }
+        return half | self.budget
 
     def density(self, n: int) -> float:
         """The density after ``n`` rounds."""

@@ -111,7 +111,9 @@ def _options() -> dict[str, Callable[..., Any]]:
         },
         "seeds": {"type": Seeds(), "help": "How many seeds, or which: 3, or 0,1,7."},
         "metrics": {"type": Words(), "help": "Metrics; all by default."},
-        "budget": {"help": "quick, standard or paper, as far as the task has them."},
+        "budget": {
+            "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."
+        },
         "plugin": {
             "multiple": True,
             "expose_value": False,
