@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lthbench import registry
+from lthbench.kinds import Architecture
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -72,7 +75,7 @@ def test_a_stage_that_fails_or_has_no_time_says_so(gpu):
     assert gpu.attempt(lambda: 1, lambda: 1.0) == 1
 
 
-def test_the_script_runs_from_a_checkout(tmp_path):
+def test_the_script_runs_from_a_checkout(gpu, tmp_path):
     environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     out = tmp_path / "found" / "dry.json"
@@ -90,5 +93,10 @@ def test_the_script_runs_from_a_checkout(tmp_path):
     for rows in found["training"].values():
         assert all(r["images_per_second"] > 0 for r in rows.values())
     assert found["paper"]["float32"]["hours"] > 0
-    assert 0 < found["reached"]["float32"]["share_of_the_matrix_product"] < 1
+    network = gpu.DRY.network
+    operations = 6.0 * registry.get(Architecture, network.architecture).count(network).macs
+    for precision, rows in found["training"].items():
+        rate = operations * rows[found["paper"][precision]["stack"]]["images_per_second"]
+        share = found["reached"][precision]["share_of_the_matrix_product"]
+        assert share == pytest.approx(rate / found["ceilings"]["bfloat16_flop_per_second"])
     assert found["ceilings"]["copy_bytes_per_second"] > 0

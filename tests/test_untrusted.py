@@ -28,6 +28,7 @@ from lthbench.cli import main
 from lthbench.commands.options import summary_of
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Architecture, Dataset
+from lthbench.request import request
 from lthbench.store import Store
 
 TINY = Path(__file__).parent / "tiny.toml"
@@ -224,7 +225,7 @@ def task_files(draw: st.DrawFn) -> str:
 def ask(path: Path) -> None:
     """Load a task and plan its grid, or hear why not."""
     try:
-        plan.plan(plan.request(task.load(str(path))), (), data_needed=False)
+        plan.plan(request(task.load(str(path))), (), data_needed=False)
     except BadInput:
         RAN["refused"] += 1
 
@@ -287,6 +288,7 @@ def test_a_task_file_runs_no_code(tmp_path, monkeypatch, old, new, name):
 DIGITS = """
 import dataclasses
 from lthbench.datasets.digits import DATASET as digits
+from lthbench.request import request
 DATASET = dataclasses.replace(digits, name="my-digits")
 """
 

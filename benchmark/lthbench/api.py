@@ -17,9 +17,10 @@ from lthbench.errors import BadInput, Damaged, unknown
 from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
-from lthbench.plan import Plan, Request, network, plan, request
+from lthbench.plan import Plan, network, plan
 from lthbench.progress import Course, listen
 from lthbench.remote import at
+from lthbench.request import Request, request
 from lthbench.spec import (
     Explain,
     Given,

@@ -31,7 +31,8 @@ from lthbench.errors import BadInput, LthbenchError
 
 if TYPE_CHECKING:
     from lthbench.estimate import Estimate
-    from lthbench.plan import Plan, Request
+    from lthbench.plan import Plan
+    from lthbench.request import Request
     from lthbench.spec import Step
 
 

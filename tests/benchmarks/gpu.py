@@ -32,6 +32,7 @@ from lthbench.costs import flops, forward_flops
 from lthbench.engines.common import Queue
 from lthbench.engines.jobs import group
 from lthbench.kinds import Architecture, Images
+from lthbench.request import request
 from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Train
 
 ROOT = Path(__file__).parents[2]
@@ -273,7 +274,7 @@ def attempt(work: Callable[[], Any], left: Callable[[], float]) -> Any:
 
 def counts(budget: str) -> dict[str, float]:
     """What the whole grid of c10-r20s asks for: trainings, and images shown in training and evaluation."""
-    asked = plan.request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
+    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
     steps = plan.plan(asked, (), data_needed=False).steps
     trainings = [s for s in steps if isinstance(s, Train)]
     forward = forward_flops(trainings[0])
@@ -303,7 +304,7 @@ def projection(asked: dict[str, float], train_rate: float, score_rate: float) ->
 
 def formed(budget: str, most: int) -> dict[int, int]:
     """How many trainings of the grid are done in stacks of each size, by one worker."""
-    asked = plan.request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
+    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
     queue, sizes = Queue(group(plan.plan(asked, (), data_needed=False).steps)), Counter()
     while (job := queue.next()) is not None:
         more = queue.like(job, most - 1, lambda other: False) if job.training is not None else []

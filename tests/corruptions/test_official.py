@@ -11,6 +11,7 @@ from lthbench import corrupted, data, plan, registry, task
 from lthbench.corruptions import official
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images
+from lthbench.request import request
 from lthbench.spec import Inputs
 
 COUNT = 12
@@ -203,7 +204,7 @@ def asked(source, kinds):
     quick = given.budget["quick"]
     looked = dataclasses.replace(quick.evaluate, corruption_source=source, corruptions=kinds)
     budgets = {**given.budget, "quick": dataclasses.replace(quick, evaluate=looked)}
-    return plan.request(dataclasses.replace(given, budget=budgets), methods=[], seeds=1, metrics=["mce"])
+    return request(dataclasses.replace(given, budget=budgets), methods=[], seeds=1, metrics=["mce"])
 
 
 def test_a_plan_shows_networks_the_published_images_by_their_digest(cifar, arrays):

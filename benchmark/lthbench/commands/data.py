@@ -13,7 +13,7 @@ import click
 from lthbench.commands.options import CONTEXT
 
 if TYPE_CHECKING:
-    from lthbench.plan import Request
+    from lthbench.request import Request
 
 _folder = click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 

@@ -16,6 +16,7 @@ from lthbench import data, masks, plan, registry, table
 from lthbench import task as tasks
 from lthbench.contract.broken import Broken, Skipped, demand
 from lthbench.kinds import Architecture, Criterion, Method, Metric
+from lthbench.request import request
 from lthbench.runner import Runner
 from lthbench.spec import Train, history
 from lthbench.store import Store
@@ -63,7 +64,7 @@ class Trial:
     @cached_property
     def plan(self) -> plan.Plan:
         """The steps."""
-        asked = plan.request(small_task(), self._methods, SPARSITIES, seeds=1, metrics=self._metrics)
+        asked = request(small_task(), self._methods, SPARSITIES, seeds=1, metrics=self._metrics)
         return plan.plan(asked, ())
 
     @property
