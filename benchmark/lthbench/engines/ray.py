@@ -239,8 +239,9 @@ def stacks(jobs: dict[str, Job], stack: int, workers: int) -> Iterator[list[Job]
     """
     queue = Queue(jobs)
     while (job := queue.next()) is not None:
-        ready = [job, *queue.like(job, sys.maxsize, lambda other: False)]
-        size = min(at_most(job, stack), math.ceil(len(ready) / workers))
+        most = at_most(job, stack)
+        ready = [job, *queue.like(job, sys.maxsize if most > 1 else 0, lambda other: False)]
+        size = min(most, math.ceil(len(ready) / workers))
         yield from (ready[start : start + size] for start in range(0, len(ready), size))
         for done in ready:
             queue.finish(done)
