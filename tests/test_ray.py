@@ -16,6 +16,7 @@ import pytest
 from lthbench import api
 from lthbench.cli import main
 from lthbench.engines import memory
+from lthbench.engines.common import stacks
 from lthbench.engines.jobs import group
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.plan import plan
@@ -73,9 +74,6 @@ def test_a_cluster_trains_as_one_what_is_alike_and_gives_the_same_table(tiny_tas
 
 
 def test_stacks_leave_each_worker_its_share_and_come_after_what_they_need(tiny_task):
-    pytest.importorskip("ray")
-    from lthbench.engines.ray import stacks
-
     def sizes(stack, workers):
         done, found = set(), []
         for together in stacks(group(plan(request(tiny_task, seeds=6), ()).steps), stack, workers):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from lthbench.engines.jobs import Job, alike
@@ -99,6 +101,21 @@ class Queue:
             self._waiting[user] -= 1
             if self._waiting[user] == 0:
                 self.give_back(self._jobs[user])
+
+
+def stacks(jobs: dict[str, Job], stack: int, workers: int) -> Iterator[list[Job]]:
+    """Jobs that are done together, needs first, those with the most work hanging from them first.
+
+    Up to ``stack`` trainings that are ready at the same time are, as many as leave each worker its share.
+    """
+    queue = Queue(jobs)
+    while (job := queue.next()) is not None:
+        most = at_most(job, stack)
+        ready = [job, *queue.like(job, sys.maxsize if most > 1 else 0, lambda other: False)]
+        size = min(most, math.ceil(len(ready) / workers))
+        yield from (ready[start : start + size] for start in range(0, len(ready), size))
+        for done in ready:
+            queue.finish(done)
 
 
 def skipped(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:

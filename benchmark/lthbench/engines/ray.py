@@ -3,9 +3,8 @@
 On GPUs a task is a stack of jobs that are alike, as many as leave each GPU its share of those that are ready.
 What a task needs are the results of other tasks, so that Ray's own scheduler knows the order; it gives a
 task that died with its worker or its node to another one, a bounded number of times, and of a stack that
-died the jobs are done one after the other. Only steps and reasons
-travel: the store, in a folder that all nodes see or at a URL, holds the data, and leases keep two drivers
-from the same work.
+died the jobs are done one after the other. Only steps and reasons travel: the store, in a folder that all
+nodes see or at a URL, holds the data, and leases keep two drivers from the same work.
 
 Where no cluster is named, one of this machine is started, bound to loopback, with no dashboard and no
 statistics of usage, and ended with the run.
@@ -15,10 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,14 +32,13 @@ from lthbench.engines.common import (
     RETRIES,
     Done,
     Interrupted,
-    Queue,
     Stepped,
     Watched,
-    at_most,
     died,
     known,
     skipped,
     stack_on,
+    stacks,
 )
 from lthbench.engines.jobs import Job, group
 from lthbench.engines.memory import share, shares
@@ -230,21 +226,6 @@ class _Result:
 def _folder(store: Store) -> str:
     """Which folder a process works in, where its log of events is: one for all nodes, or one on each."""
     return str(store.root.resolve()) if not isinstance(store, Mirror) else f"{host()}:{store.root}"
-
-
-def stacks(jobs: dict[str, Job], stack: int, workers: int) -> Iterator[list[Job]]:
-    """Jobs that are done together, needs first, those with the most work hanging from them first.
-
-    Up to ``stack`` trainings that are ready at the same time are, as many as leave each worker its share.
-    """
-    queue = Queue(jobs)
-    while (job := queue.next()) is not None:
-        most = at_most(job, stack)
-        ready = [job, *queue.like(job, sys.maxsize if most > 1 else 0, lambda other: False)]
-        size = min(most, math.ceil(len(ready) / workers))
-        yield from (ready[start : start + size] for start in range(0, len(ready), size))
-        for done in ready:
-            queue.finish(done)
 
 
 def _submitted(stacked: Iterable[list[Job]], site: _Site, device: str, store: Store) -> dict[Any, list[Job]]:
