@@ -217,6 +217,7 @@ def event(step: str, taken: int, total: int = 10**10, **more: object) -> dict[st
 def test_a_share_is_the_greatest_that_was_measured_with_room_to_spare(tiny_task):
     events = [event("Train", 10**9), event("Train", 3 * 10**9), event("Train", 9**9, status="failed")]
     events += [event("Predict", 10**8), {"step": "Measure", "status": "ok"}]
+    events += [event("Train", 9 * 10**9, stack=4)]  # says nothing of one network alone
     found = memory.shares(events)
     # (3 + 0.7) GB * 1.2 of 10 GB is 0.444: nine twentieths.
     assert found == {"Train resnet8": 0.45, "Predict resnet8": 0.1}

@@ -141,6 +141,7 @@ def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, 
     root, _ = trained
     words = ["score", "--task", tiny_task, "--checkpoint", root / "omp0.pt", "--dense", root / "dense0.pt"]
     words += ["--metrics", "accuracy,nll", "--store", tmp_path / "store", "--report", tmp_path / "report"]
+    words += ["--stack", "2"]
     main(
         [*map(str, words), "--workers", "0", "--device", "cpu", "--name", "elsewhere", "--progress", "plain"]
     )
@@ -151,6 +152,8 @@ def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, 
     facts = json.loads((tmp_path / "report" / "run.json").read_text())
     assert facts["command"].startswith(f"lthbench score --task {tiny_task} --checkpoint {root / 'omp0.pt'}")
     assert facts["methods"] == ["elsewhere"]
+    predicted = [e for e in Store(tmp_path / "store").events() if e["step"] == "Predict"]
+    assert {e.get("stack") for e in predicted} == {2}
     with pytest.raises(SystemExit, match="2"):
         main(["submit", str(tmp_path / "report"), "--store", str(tmp_path / "store")])
     assert "only what a command makes again is bundled" in capsys.readouterr().err
