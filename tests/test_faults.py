@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from lthbench import api
+from lthbench.cli import main
 from lthbench.engines import local
 from lthbench.plan import plan
 from lthbench.report import write
+from lthbench.spec import Train
 from lthbench.store import Store
 
 pytestmark = pytest.mark.skipif(
@@ -202,6 +205,45 @@ def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, e
     assert code == 0, said
     assert f"{before} stored or not needed" in said or steps_done(tmp_path) > before
     assert (tmp_path / "report" / "scores.csv").read_bytes() == expected
+
+
+@pytest.fixture
+def long_task(tiny_task, tmp_path):
+    """The tiny task with trainings of 40 epochs."""
+    text = Path(tiny_task).read_text(encoding="utf-8").replace("epochs = 2\n", "epochs = 40\n", 1)
+    path = tmp_path / "long.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task, tmp_path, capsys):
+    more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", "accuracy")
+    store = Store(tmp_path / "store")
+    for wait in (0.3, 0.6, 1.2, 2.4, 4.8):  # once it comes while a network trains
+        process = launch(tmp_path, long_task, *more, workers=1)
+        assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
+        time.sleep(wait)
+        os.kill(process.pid, signal.SIGINT)
+        code, said = finished(process)
+        assert code == 130, said
+        assert "trainings to the end of their epoch" in said
+        assert wait_until(lambda process=process: not session(process.pid), 10)
+        if store.saved():
+            break
+    assert len(store.saved()) == 1
+    main(["store", "--store", str(store.root)])
+    shown = capsys.readouterr().out
+    assert re.search(r"savepoints +1 ", shown)
+    assert "asked for again, they go on from there" in shown
+    code, said = finished(launch(tmp_path, long_task, *more, workers=1))
+    assert code == 0, said
+    assert store.saved() == {}
+    asked = api.ask(long_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
+    trained = [s for s in plan(asked, ()).steps if isinstance(s, Train)]
+    assert [0 < store.meta(s).get("resumed_after", 0) < 40 for s in trained].count(True) == 1
+    outcome = api.execute(asked, None, tmp_path / "other", "cpu", 0, "none")
+    again = api.execute(asked, None, store.root, "cpu", 0, "none")
+    assert outcome.table.equals(again.table)
 
 
 @STACKED

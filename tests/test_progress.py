@@ -46,7 +46,7 @@ def test_a_long_job_is_heard_of_on_the_way(made, capsys):
     lines = Lines(course(made), patience=0.0)
     scored = [s for s in made.steps if isinstance(s, Predict | Measure)]
     for step in scored:
-        lines.stepped(step)
+        lines.stepped(step, 1.0)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(scored)
     assert re.fullmatch(r"\d\d:\d\d:\d\d +\d+ %  score dense seed 0 \(.+\) · .* left", said[0])
@@ -57,7 +57,7 @@ def test_a_long_job_is_heard_of_on_the_way(made, capsys):
 def test_a_short_job_says_no_more_than_its_end(made, capsys):
     lines = Lines(course(made))
     for step in made.steps:
-        lines.stepped(step)
+        lines.stepped(step, 1.0)
     assert capsys.readouterr().err == ""
 
 
@@ -87,14 +87,16 @@ def test_the_thread_that_tells_so_ends_with_the_run(made, capsys):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_every_step_is_told_once(made, store, workers):
     told = []
-    assert Local(workers).run(made.steps, store, (), stepped=lambda s: told.append(s.key)) == {}
+    assert Local(workers).run(made.steps, store, (), stepped=lambda s, share: told.append(s.key)) == {}
     taken_on_the_way = {s.key for s in made.steps if isinstance(s, Rewind)} if workers else set()
     assert sorted(told) == sorted({s.key for s in made.steps} - taken_on_the_way)
 
 
 def test_a_runner_that_is_told_to_stop_ends_after_the_step_in_progress(made, store):
     steps, done = [s for s in made.steps if not isinstance(s, Rewind)], []
-    failed = Runner(store, ()).do(steps, stopped=lambda: len(done) == 3, stepped=done.append)
+    failed = Runner(store, ()).do(
+        steps, stopped=lambda: len(done) == 3, stepped=lambda s, share: done.append(s)
+    )
     assert failed == {}
     assert [store.has(s) for s in steps] == [True] * 3 + [False] * (len(steps) - 3)
 

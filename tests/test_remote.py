@@ -396,7 +396,7 @@ def test_a_worker_with_a_disk_of_its_own_tells_the_driver_what_it_did(server, as
     site = ray._site(here, (), "cpu")
     elsewhere(monkeypatch, tmp_path / "node")
     try:
-        result = ray._do(site, "init", steps)
+        result = ray._do(site, [("init", steps)])
     finally:
         ray._runner.cache_clear()
     assert result.failed == {}

@@ -174,7 +174,7 @@ def test_a_part_of_a_training_is_that_part(members, images, recipe):
 
 def test_each_member_is_told_of_its_own_epochs(members, images, recipe):
     told = []
-    made = members(lambda epoch, model: told.append((epoch, id(model))))
+    made = members(lambda epoch, model, so_far: told.append((epoch, id(model))))
     stack.train_together(made, images, recipe, 1)
     assert told == [(epoch, id(m.model)) for epoch in (2, 3) for m in made]
 
@@ -182,7 +182,7 @@ def test_each_member_is_told_of_its_own_epochs(members, images, recipe):
 @pytest.mark.parametrize("way", ["turns", "batched"])
 def test_a_member_that_diverges_fails_alone(members, images, recipe, way):
     told = []
-    one, other = members()[:2], members(lambda epoch, model: told.append(id(model)))
+    one, other = members()[:2], members(lambda epoch, model, so_far: told.append(id(model)))
     with torch.no_grad():
         other[2].model.fc.weight.fill_(float("inf"))
     alone(one, images, dataclasses.replace(recipe, epochs=1))
@@ -415,7 +415,8 @@ def test_a_run_in_stacks_gives_the_same_bytes(made, one_by_one, tmp_path, worker
     told, done = [], []
     engine = Local(workers, stack=3)
     steps = [s for s in made.steps if not isinstance(s, Rewind)] if workers else made.steps
-    failed = engine.run(made.steps, store, (), lambda job, why: done.append(job.name), stepped=told.append)
+    finish, step = (lambda job, why: done.append(job.name)), (lambda step, share: told.append(step))
+    failed = engine.run(made.steps, store, (), finish, stepped=step)
     assert failed == {}
     assert results(store, made.steps) == results(one_by_one, made.steps)
     assert sorted(s.key for s in told) == sorted(s.key for s in steps)

@@ -23,9 +23,10 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Method
 from lthbench.machine import environment
 from lthbench.naming import Part
-from lthbench.runner import MASK, WEIGHTS
+from lthbench.runner import WEIGHTS
 from lthbench.spec import Given, Network, Weights, round_density
 from lthbench.store import Store
+from lthbench.trainer import MASK
 
 #: By how much the sparsities of networks of one method may differ; a dense network has fewer zeros than this.
 ALIKE, DENSE = 0.005, 0.1

@@ -31,13 +31,14 @@ MANIFEST_LIMIT, DESCRIPTION_LIMIT = 1_000_000, 50_000_000
 
 @dataclass(frozen=True)
 class Stock:
-    """What a store holds: ``artefacts`` are kind and bytes by key; the others are bytes by path."""
+    """What a store holds: ``artefacts`` are kind and bytes by key; the others are bytes, some by path."""
 
     artefacts: dict[str, tuple[str, int]]
     half: dict[Path, int] = field(default_factory=dict)
     damaged: dict[Path, int] = field(default_factory=dict)
     sets: int = 0
     set_files: int = 0
+    saved: int = 0
 
     def by_kind(self) -> dict[str, tuple[int, int]]:
         """How many artefacts of each kind there are, and their bytes, in the order of ``spec.STEPS``."""
@@ -51,7 +52,7 @@ class Stock:
     def size(self) -> int:
         """All bytes."""
         parts = (self.half.values(), self.damaged.values(), (size for _, size in self.artefacts.values()))
-        return self.sets + sum(sum(part) for part in parts)
+        return self.sets + self.saved + sum(sum(part) for part in parts)
 
 
 def stock(store: Store) -> Stock:
@@ -76,7 +77,8 @@ def stock(store: Store) -> Stock:
             store.note(lacking)
     damaged = {path: _size(path) for path in _entries(store.root / "damaged")}
     sets = list(_entries(store.sets))
-    return Stock(artefacts, half, damaged, sum(map(_size, sets)), sum(s.suffix == ".u8" for s in sets))
+    saved = sum(map(_size, _entries(store.root / "savepoints")))
+    return Stock(artefacts, half, damaged, sum(map(_size, sets)), sum(s.suffix == ".u8" for s in sets), saved)
 
 
 def keys(store: Store) -> Iterator[tuple[str, Path]]:

@@ -28,8 +28,8 @@ class Listener(Protocol):
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """A job is finished; some of its steps may have failed."""
 
-    def stepped(self, step: Step) -> None:
-        """A step is done; its job may go on."""
+    def stepped(self, step: Step, share: float) -> None:
+        """A step is done, or a share of it; its job may go on."""
 
     def stopping(self) -> None:
         """The user asked to stop."""
@@ -41,7 +41,7 @@ class Silent:
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """Nothing."""
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: Step, share: float) -> None:
         """Nothing."""
 
     def stopping(self) -> None:
@@ -62,15 +62,16 @@ class Course:
         self.labels, self._rates, self._device, self._workers = labels, rates, device, max(workers, 1)
         self.total = sum(seconds(s, rates, device) for s in steps)
         self.spent = 0.0
-        self._counted: set[str] = set()
+        self._counted: dict[str, float] = {}
         self.started = self.moved = time.monotonic()
 
-    def step(self, step: Step) -> None:
-        """A step is done. It counts once."""
+    def step(self, step: Step, share: float = 1.0) -> None:
+        """A step is done, or a share of it. It counts once."""
         self.moved = time.monotonic()
-        if step.key not in self._counted:
-            self._counted.add(step.key)
-            self.spent += seconds(step, self._rates, self._device)
+        before = self._counted.get(step.key, 0.0)
+        if share > before:
+            self._counted[step.key] = share
+            self.spent += (share - before) * seconds(step, self._rates, self._device)
 
     def advance(self, job: Job) -> None:
         """A job is done."""
@@ -81,8 +82,11 @@ class Course:
         """How much of the work is done, in per cent."""
         return 100 * self.spent / max(self.total, 1e-9)
 
-    def doing(self, step: Step) -> str:
+    def doing(self, step: Step, share: float = 1.0) -> str:
         """What a step of a job did: "score imp 79.0 % seed 0 (fog)"."""
+        if isinstance(step, Train) and share < 1.0:
+            done = step.first_epoch + round(share * step.epochs)
+            return f"train {self.labels.get(step.key, '')} (epoch {done} of {step.recipe.epochs})"
         if isinstance(step, Predict):
             return f"score {self.labels.get(step.subject.key, '')} ({step.inputs.view})"
         if isinstance(step, Explain):
@@ -131,11 +135,11 @@ class Lines:
             print(f"         failed: {reason}", file=sys.stderr)
         sys.stderr.flush()
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: Step, share: float) -> None:
         """Say where a long job is."""
-        self._course.step(step)
+        self._course.step(step, share)
         if time.monotonic() - self._said >= self._patience:
-            self._line(self._course.doing(step))
+            self._line(self._course.doing(step, share))
 
     def tick(self) -> None:
         """Say that something is going on, where no step has ended for long."""
@@ -167,10 +171,10 @@ class Bar:
         for reason in dict.fromkeys(failed.values()):
             self._bar.console.print(f"failed: {self._course.name(job)}: {reason}", markup=False)
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: Step, share: float) -> None:
         """Advance."""
-        self._course.step(step)
-        self._show(self._course.doing(step))
+        self._course.step(step, share)
+        self._show(self._course.doing(step, share))
 
     def tick(self) -> None:
         """Show that something is going on, where no step has ended for long."""
@@ -185,7 +189,9 @@ class Bar:
         self._bar.console.print(_STOPPING, markup=False)
 
 
-_STOPPING = "finishing the steps in progress (Ctrl-C again drops them) ..."
+_STOPPING = (
+    "finishing the steps in progress, trainings to the end of their epoch (Ctrl-C again drops them) ..."
+)
 
 
 @contextmanager

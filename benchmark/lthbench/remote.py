@@ -3,7 +3,8 @@
 store.json             schema and identity of the store
 steps/ab/abcdef....zip one artefact, packed as ``transfer.export`` does
 leases/                who is doing what at the moment
-stops/                 what tells workers to end after the step in progress
+savepoints/            trainings on their way
+stops/                 what tells workers to end after the step, or epoch, in progress
 
 An object appears whole or not at all, so an artefact is one object. Work is done in a folder of this
 machine, a store like any other: what a step needs is fetched into it and held to its hashes, what was made is
@@ -88,7 +89,7 @@ class Mirror(Store):
             Store(self.root).open()
             return
         for stranger in self.objects.names():
-            if stranger not in ("steps", "leases", "stops", "store.json"):
+            if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
                 raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
 
     def lists(self, step: Step) -> bool:
@@ -150,6 +151,22 @@ class Mirror(Store):
         """Delete an artefact on the object store."""
         self.objects.delete(_name(key))
         self._known.discard(key)
+
+    def save(self, key: str, content: bytes) -> None:
+        """Keep where a training is, where all who share the store find it. Raises Unwritable."""
+        self.objects.put(f"savepoints/{key}", content)
+
+    def savepoint(self, key: str) -> bytes | None:
+        """Where a training is; None where nothing was kept."""
+        return self.objects.read(f"savepoints/{key}")
+
+    def unsave(self, key: str) -> None:
+        """Forget where a training was: it is done. Raises Unwritable."""
+        self.objects.delete(f"savepoints/{key}")
+
+    def saved(self) -> dict[str, int]:
+        """The bytes of each savepoint, by key."""
+        return {path.rpartition("/")[2]: size for path, size in self.objects.below("savepoints").items()}
 
     def flag(self, name: str) -> None:
         """Raise a flag that all who share the store see."""

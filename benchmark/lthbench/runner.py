@@ -28,6 +28,7 @@ from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.machine import environment
 from lthbench.masks import Mask
 from lthbench.predict import predict, ready, shared
+from lthbench.savepoints import SAVE_EVERY
 from lthbench.spec import (
     Explain,
     Given,
@@ -45,39 +46,50 @@ from lthbench.spec import (
 )
 from lthbench.stack import Member
 from lthbench.store import DRAWS, Store
-from lthbench.train import generator
+from lthbench.train import Paused, generator
+from lthbench.trainer import MASK, Trainer
 from lthbench.training import in_stacks, tidy
 from lthbench.transfer import free_bytes
 
-#: The files that hold a network's weights, and a mask, one bit for each weight.
-WEIGHTS, MASK = "weights.safetensors", "mask.safetensors"
+#: The file that holds a network's weights.
+WEIGHTS = "weights.safetensors"
 
 
 class Runner:
     """Does steps on one device, reading and publishing through a store.
 
     Up to ``stack`` trainings that are alike and ready, among steps given at once, are done together; so are
-    networks' passes over the same images.
+    networks' passes over the same images. Trainings are kept after an epoch, each ``save_every`` seconds.
     """
 
-    def __init__(self, store: Store, places: tuple[Path, ...], device: str = "cpu", stack: int = 1):
+    def __init__(
+        self,
+        store: Store,
+        places: tuple[Path, ...],
+        device: str = "cpu",
+        stack: int = 1,
+        save_every: float = SAVE_EVERY,
+    ):
         self.store = store
         self.places = places
         self.device = torch.device(device)
         self.stack = stack
+        self.save_every = save_every
+        self.spent: dict[str, float] = {}  # seconds of trainings before they were left, by key
 
     def do(
         self,
         steps: Sequence[Step],
         known: Mapping[str, str] | None = None,
         stopped: Callable[[], bool] = lambda: False,
-        stepped: Callable[[Step], None] = lambda step: None,
+        stepped: Callable[[Step, float], None] = lambda step, share: None,
     ) -> dict[str, str]:
         """Do steps in order, needs before needers. Returns why some failed, by key; the others are stored.
 
-        ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps
-        is taken from it on the way. ``stopped`` is asked before each step whether to go on, ``stepped`` told
-        of each that is done. Raises Unwritable, before it starts, where the disk has no room for them.
+        ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps is
+        taken from it on the way. ``stopped`` is asked before each step, and after each epoch of a training,
+        whether to go on; a training is then kept as it is. ``stepped`` is told of each step that is done.
+        Raises Unwritable, before it starts, where the disk has no room for them.
         """
         failed: dict[str, str] = dict(known or {})
         self._check_room(steps)
@@ -87,11 +99,16 @@ class Runner:
             if any(n.key in failed for n in step.needs()):
                 failed[step.key] = next(failed[n.key] for n in step.needs() if n.key in failed)
             elif step.key not in failed and not self.store.has(step):
-                failed |= self._attempt(step, steps, failed)
-            stepped(step)
+                try:
+                    failed |= self._attempt(step, steps, failed, stopped)
+                except Paused:
+                    break
+            stepped(step, 1.0)
         return {step.key: failed[step.key] for step in steps if step.key in failed}
 
-    def _attempt(self, step: Step, among: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
+    def _attempt(
+        self, step: Step, among: Sequence[Step], failed: Mapping[str, str], stopped: Callable[[], bool]
+    ) -> dict[str, str]:
         """Do a step, and those like it that are done with it. Returns why some failed, by key."""
         together = self._together(step, among, failed)
         found: dict[str, str] = {}
@@ -100,12 +117,12 @@ class Runner:
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
             if isinstance(step, Train):
-                found = self._train([s for s in together if isinstance(s, Train)], among)
+                found = Trainer(self, among, stopped).train([s for s in together if isinstance(s, Train)])
             elif isinstance(step, Predict):
                 self._predict([s for s in together if isinstance(s, Predict)])
             else:
                 self._do(step)
-        except (Damaged, Unwritable):
+        except (Damaged, Paused, Unwritable):
             raise
         except LthbenchError as error:
             reason = str(error)
@@ -119,7 +136,9 @@ class Runner:
             found |= {s.key: reason for s in together if not self.store.has(s)}
         seconds = (time.monotonic() - began) / len(together)
         for one in together:
-            self._log(one, started, seconds, found.get(one.key, ""), len(together))
+            self._log(
+                one, started, seconds + self.spent.pop(one.key, 0.0), found.get(one.key, ""), len(together)
+            )
         return found
 
     def _check_room(self, steps: Sequence[Step]) -> None:
@@ -131,7 +150,7 @@ class Runner:
 
     def _do(self, step: Step) -> None:
         if isinstance(step, Init):
-            self._publish_weights(step, self._built(step), time.monotonic())
+            self.publish_weights(step, self._built(step), time.monotonic())
         elif isinstance(step, Given):
             raise StepFailed("a network made elsewhere is no longer in the store: score it again")
         elif isinstance(step, Rewind):
@@ -165,54 +184,23 @@ class Runner:
         )
         return [step, *itertools.islice(ready, self.stack - 1)]
 
-    def _train(self, steps: Sequence[Train], among: Sequence[Step]) -> dict[str, str]:
-        """Train what is alike, and publish the weights that it passes through. Returns why some failed."""
-        started, first = time.monotonic(), steps[0]
-
-        def member(step: Train) -> Member:
-            wanted = {r.epoch: r for r in among if isinstance(r, Rewind) and r.train.key == step.key}
-
-            def passed(epoch: int, model: nn.Module) -> None:
-                if epoch in wanted:
-                    self._publish_weights(wanted[epoch], model, started)
-
-            made = self._member(step, passed)
-            passed(step.first_epoch, made.model)
-            return made
-
-        failed: dict[str, str] = {}
-        makers = [partial(member, step) for step in steps]
-        trained = in_stacks(makers, self._training_images(first), first.recipe, first.first_epoch)
-        for step, (made, result, seconds) in zip(steps, trained, strict=True):
-            if isinstance(result, StepFailed):
-                failed[step.key] = str(result)
-                continue
-            assert made is not None
-            files: dict[str, bytes] = {}
-            facts: dict[str, Any] = {"stack": len(steps)} if len(steps) > 1 else {}
-            if step.rewire is not None and result.mask is not None:
-                files = {MASK: masks.packed(result.mask)}
-                facts |= masks.counted(result.mask)
-            began = time.monotonic() - seconds
-            self._publish_weights(step, made.model, began, files, losses=result.losses, **facts)
-        return failed
-
-    def _member(self, step: Train, passed: Callable[[int, nn.Module], None] | None = None) -> Member:
+    def member(self, step: Train) -> Member:
+        """What a step trains, as it is before its first epoch."""
         mask = self.mask(step.mask) if step.mask else None
-        return Member(self.network(step.start), step.seed, mask, step.rewire, passed)
+        return Member(self.network(step.start), step.seed, mask, step.rewire)
 
     def _rewind(self, step: Rewind) -> None:
         """The same training again, stopped at the epoch: the weights are those it passed through."""
         started, whole = time.monotonic(), step.train
         if step.epoch == whole.first_epoch:
-            self._publish_weights(step, self.network(whole.start), started)
+            self.publish_weights(step, self.network(whole.start), started)
             return
-        make, images = partial(self._member, whole), self._training_images(whole)
+        make, images = partial(self.member, whole), self.training_images(whole)
         for made, result, _ in in_stacks([make], images, whole.recipe, whole.first_epoch, step.epoch):
             if isinstance(result, StepFailed):
                 raise result
             assert made is not None
-            self._publish_weights(step, made.model, started)
+            self.publish_weights(step, made.model, started)
 
     def _prune(self, step: Prune) -> None:
         started = time.monotonic()
@@ -340,7 +328,8 @@ class Runner:
         keeper = mask_keeper(step)
         return [] if keeper is None else list(self.store.meta(keeper)["collapsed"])
 
-    def _training_images(self, step: Train) -> Images:
+    def training_images(self, step: Train) -> Images:
+        """The images that a step trains on."""
         images = data.load(step.data.name, "train", self.places)
         return data.subset(images, step.recipe.images)
 
@@ -359,7 +348,7 @@ class Runner:
 
     # -------------------------------------------------------------------------------------- publishing
 
-    def _publish_weights(
+    def publish_weights(
         self,
         step: Weights,
         model: nn.Module,
@@ -367,6 +356,7 @@ class Runner:
         files: Mapping[str, bytes] | None = None,
         **facts: Any,
     ) -> None:
+        """Publish the weights of a step that was started at this ``time.monotonic()``."""
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
         content = {WEIGHTS: safetensors.torch.save(tensors), **(files or {})}
         self.store.put(step, content, self._meta(started, **facts))

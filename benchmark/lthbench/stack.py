@@ -25,7 +25,18 @@ from lthbench.replay import LANES, Lanes, Replayed, Work, graphs
 from lthbench.rewire import Rewiring
 from lthbench.spec import Recipe, Rewire
 from lthbench.tracing import traceable
-from lthbench.train import Trained, clear, diverged, ended, hold, learning_rate, sgd
+from lthbench.train import (
+    AfterEpoch,
+    Paused,
+    Trained,
+    clear,
+    diverged,
+    ended,
+    gone_on,
+    hold,
+    learning_rate,
+    sgd,
+)
 
 #: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
 Backward = Callable[[torch.Tensor, torch.Tensor], None]
@@ -33,13 +44,14 @@ Backward = Callable[[torch.Tensor, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Member:
-    """A network to train in place, and what is its own; ``after_epoch`` is as for ``train.train``."""
+    """A network to train in place, and what is its own; the last two are as for ``train.train``."""
 
     model: nn.Module
     seed: int
     mask: Mask | None = None
     rewire: Rewire | None = None
-    after_epoch: Callable[[int, nn.Module], None] | None = None
+    after_epoch: AfterEpoch | None = None
+    so_far: Trained | None = None
 
 
 class Net:
@@ -49,13 +61,13 @@ class Net:
         self.member, self.model = member, member.model
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
-        self.held = hold(self.model, member.mask)
+        self.held = hold(self.model, member.mask, member.so_far)
         self.optimizer = sgd(self.model, recipe, fused)
         self.rewiring = None
         if member.rewire is not None:
             self.rewiring = Rewiring(member.rewire, self.held, self.optimizer, steps * recipe.epochs)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.losses: list[float] = []
+        self.losses = gone_on(self.optimizer, self.model, member.so_far)
         self.failure: StepFailed | None = None
 
     def take(self, gradients: Sequence[torch.Tensor | None]) -> None:
@@ -174,13 +186,16 @@ def train_together(
     way: str | None = None,
     capture: Callable[[Work], Work] | None = None,
     replayed: bool = True,
+    pauses: Callable[[int], bool] = lambda epoch: False,
 ) -> list[Trained | StepFailed]:
     """Train members in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
 
     ``way`` is one of ``WAYS`` (None: the fastest on the device). On a CUDA device a step is captured and
     ``replayed``; ``capture`` says how (see ``replay.graphs``; a CPU captures nothing without it).
-    A member whose loss is no longer finite fails alone, and its after_epoch is called no more.
-    Raises torch.OutOfMemoryError, which leaves the members' weights as they were on the way.
+    A member whose loss is no longer finite fails alone, and its after_epoch is called no more. Members that
+    go on from what they had left have done the same number of epochs.
+    Raises torch.OutOfMemoryError, which leaves the members' weights as they were on the way, and Paused
+    where they pause after so many epochs.
     """
     device = next(members[0].model.parameters()).device
     if device.type == "cuda" and replayed and capture is None and traceable(members[0].model):
@@ -188,7 +203,10 @@ def train_together(
     feed = Feed(images, recipe, [m.seed for m in members], device)
     nets = [Net(m, recipe, feed.steps, fused=device.type == "cuda") for m in members]
     step = _Step(nets, recipe, device, way or way_on(device), capture)
-    for epoch in range(first_epoch, recipe.epochs if last_epoch is None else last_epoch):
+    done = {len(net.losses) for net in nets}
+    if len(done) > 1:
+        raise ValueError(f"members have done {sorted(done)} epochs; they must have done as many")
+    for epoch in range(first_epoch + done.pop(), recipe.epochs if last_epoch is None else last_epoch):
         total = torch.zeros(len(nets), device=device)
         for number, (batch, target) in enumerate(feed.epoch(epoch)):
             rate = learning_rate(recipe, epoch + number / feed.steps, 1 / feed.steps)
@@ -197,6 +215,8 @@ def train_together(
             _end_epoch(net, loss / len(feed.labels), epoch)
         if all(net.failure for net in nets):
             break
+        if pauses(epoch + 1):
+            raise Paused
     return [net.failure or ended(net.model, net.losses, net.optimizer, net.held) for net in nets]
 
 
@@ -206,7 +226,8 @@ def _end_epoch(net: Net, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
             net.failure = diverged(loss, epoch)
         elif net.member.after_epoch is not None:
-            net.member.after_epoch(epoch + 1, net.model)
+            so_far = partial(ended, net.model, net.losses, net.optimizer, net.held)
+            net.member.after_epoch(epoch + 1, net.model, so_far)
 
 
 class _Step:

@@ -5,10 +5,12 @@ steps/ab/abcdef.../        step.json (the step and all before it), meta.json, th
                            manifest.json (sha256 of each file; written last)
 sets/                      corrupted images, the same for every network; may be deleted (see ``corrupted``)
 tmp/                       folders being written; one is renamed into place when it is complete
+savepoints/                trainings on their way, by key (see ``savepoints``); each goes when it is done
 damaged/                   what did not match its manifest, kept for a look
 leases/                    who is doing what at the moment (see ``leases``)
 index.tsv                  key, kind and bytes of each artefact: listing opens no folder; may be deleted
-events.jsonl               one line per step done: what, when, how long, by which process
+events.jsonl               one line per step done: what, when, how long, by which process; and where long
+                           trainings are
 """
 
 from __future__ import annotations
@@ -223,6 +225,39 @@ class Store:
             aside.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 self.place(key).rename(aside)
+
+    def save(self, key: str, content: bytes) -> None:
+        """Keep where a training is, in place of where it was. Raises Unwritable."""
+        scratch, place = self.scratch(), self._savepoint(key)
+        with self.writing():
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                scratch.write_bytes(content)
+                scratch.replace(place)
+            finally:
+                scratch.unlink(missing_ok=True)
+
+    def savepoint(self, key: str) -> bytes | None:
+        """Where a training is, as ``save`` was given it; None where nothing was kept."""
+        try:
+            return self._savepoint(key).read_bytes()
+        except OSError:
+            return None
+
+    def unsave(self, key: str) -> None:
+        """Forget where a training was: it is done."""
+        with contextlib.suppress(OSError):
+            self._savepoint(key).unlink()
+
+    def saved(self) -> dict[str, int]:
+        """The bytes of each savepoint, by key."""
+        try:
+            return {path.name: path.stat().st_size for path in (self.root / "savepoints").iterdir()}
+        except OSError:
+            return {}
+
+    def _savepoint(self, key: str) -> Path:
+        return self.root / "savepoints" / key
 
     def flag(self, name: str) -> None:
         """Raise a flag that all who share the store see: see ``flagged``."""

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,14 @@ class Trained(NamedTuple):
     mask: Mask | None = None
 
 
+#: Called after an epoch with the epochs done, the network, and what gives what was left so far.
+AfterEpoch = Callable[[int, nn.Module, Callable[[], Trained]], None]
+
+
+class Paused(Exception):
+    """A training was left at the end of an epoch, to go on later."""
+
+
 def generator(*purpose: object) -> torch.Generator:
     """A CPU generator seeded by a hash of what it is for."""
     text = "/".join(str(p) for p in purpose)
@@ -54,26 +63,29 @@ def train(
     mask: Mask | None = None,
     first_epoch: int = 0,
     last_epoch: int | None = None,
-    after_epoch: Callable[[int, nn.Module], None] | None = None,
+    after_epoch: AfterEpoch | None = None,
     rewire: Rewire | None = None,
+    so_far: Trained | None = None,
+    pauses: Callable[[int], bool] = lambda epoch: False,
 ) -> Trained:
     """Train ``model`` in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
 
     Pruned weights are zero from the start, and since their gradients are cleared before each step, weight
     and momentum stay exactly zero. ``rewire`` changes the mask on the way.
-    ``after_epoch(epochs done, model)`` is called after each epoch.
-    Raises StepFailed when the loss is no longer finite.
+    ``after_epoch`` is called after each epoch. With ``so_far``, what the same training had left after its
+    first epochs, it goes on from there: ``model`` has the weights of that moment. Raises Paused where it
+    ``pauses`` after so many epochs, StepFailed when the loss is no longer finite.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
     model.train()
-    held = hold(model, mask)
+    held = hold(model, mask, so_far)
     optimizer = sgd(model, recipe)
+    losses = gone_on(optimizer, model, so_far)
     pixels, labels = padded(images, recipe.crop_padding, device)
     steps = math.ceil(len(labels) / recipe.batch_size)
     rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire is not None else None
-    losses = []
-    for epoch in range(first_epoch, recipe.epochs if last_epoch is None else last_epoch):
+    for epoch in range(first_epoch + len(losses), recipe.epochs if last_epoch is None else last_epoch):
         _seed_layers(device, seed, epoch)
         total = torch.zeros((), device=device)
         for step, (batch, target) in enumerate(epoch_of(pixels, labels, recipe, seed, epoch)):
@@ -93,8 +105,23 @@ def train(
         if not math.isfinite(losses[-1]):
             raise diverged(losses[-1], epoch)
         if after_epoch is not None:
-            after_epoch(epoch + 1, model)
+            after_epoch(epoch + 1, model, partial(ended, model, losses, optimizer, held))
+        if pauses(epoch + 1):
+            raise Paused
     return ended(model, losses, optimizer, held)
+
+
+def gone_on(optimizer: torch.optim.SGD, model: nn.Module, so_far: Trained | None) -> list[float]:
+    """Give an optimiser the momentum that a training had left. Returns the losses of its epochs."""
+    if so_far is None:
+        return []
+    named = dict(model.named_parameters())
+    for name, momentum in so_far.momentum.items():
+        # It lies in memory as the weights do, so that one call takes many.
+        optimizer.state[named[name]]["momentum_buffer"] = (
+            torch.empty_like(named[name]).copy_(momentum).detach()
+        )
+    return list(so_far.losses)
 
 
 def _seed_layers(device: torch.device, seed: int, epoch: int) -> None:
@@ -159,14 +186,18 @@ def sgd(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SG
     )
 
 
-def hold(model: nn.Module, mask: Mask | None) -> Held:
+def hold(model: nn.Module, mask: Mask | None, so_far: Trained | None = None) -> Held:
     """Prune the weights; with each its mask, 1 where it is kept, on its device and in its type.
 
-    Masks lie in memory as the weights do, so that one call can take many of both.
+    Masks lie in memory as the weights do, so that one call can take many of both. Weights that a training had
+    left ``so_far`` stay as they are, by the mask that it had come to: of a zero even the sign would count.
     """
     if mask is None:
         return []
-    masks.apply(model, mask)
+    if so_far is None:
+        masks.apply(model, mask)
+    elif so_far.mask is not None:
+        mask = {name: so_far.mask[name] for name in mask}
     named = dict(model.named_parameters())
     return [(named[name], torch.empty_like(named[name]).copy_(keep)) for name, keep in mask.items()]
 

@@ -6,10 +6,11 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 
-from lthbench.errors import StepFailed
+from lthbench.errors import StepFailed, Unwritable
 from lthbench.feed import Feed
 from lthbench.kinds import Images
 from lthbench.replay import LANES
@@ -25,27 +26,37 @@ Result = Trained | StepFailed
 _NO_ROOM = StepFailed("the device ran out of memory")
 
 
+class _Epochs(NamedTuple):
+    """From which epoch up to and without which, and whether to pause after so many."""
+
+    first: int
+    last: int | None
+    pauses: Callable[[int], bool]
+
+
 def in_stacks(
     make: Sequence[Callable[[], Member]],
     images: Images,
     recipe: Recipe,
     first_epoch: int = 0,
     last_epoch: int | None = None,
+    pauses: Callable[[int], bool] = lambda epoch: False,
 ) -> Iterator[tuple[Member | None, Result, float]]:
     """Make members and train them, together as far as there is room.
 
     Yields each with its result and its share of the seconds, in order. A stack that runs out of memory is
     halved and begins again; a network that does so alone fails, and is None. Networks take turns where a
     stack gains nothing, as with images that are decoded as they are needed, or would change what comes out,
-    as with layers that draw at random.
+    as with layers that draw at random. Raises Paused where they pause after so many epochs.
     """
+    epochs = _Epochs(first_epoch, last_epoch, pauses)
     waiting, size, replayed = list(make), 1, True
     if len(make) > 1 and not isinstance(images.pixels, Stream):
         size = min(_size(make[0], images, recipe), len(make))
     while waiting:
         started = time.monotonic()
         size = min(size, len(waiting))
-        members, results = _attempt(waiting[:size], images, recipe, first_epoch, last_epoch, replayed)
+        members, results = _attempt(waiting[:size], images, recipe, epochs, replayed)
         if not results and size > 1:
             size //= 2
         elif not results and replayed:
@@ -72,8 +83,7 @@ def _attempt(
     make: Sequence[Callable[[], Member]],
     images: Images,
     recipe: Recipe,
-    first_epoch: int,
-    last_epoch: int | None,
+    epochs: _Epochs,
     replayed: bool,
 ) -> tuple[list[Member], list[Result]]:
     """The members and results; none where the device ran out of memory."""
@@ -82,11 +92,13 @@ def _attempt(
         members = [one() for one in make]
         device = next(members[0].model.parameters()).device
         if len(members) == 1 and (device.type == "cpu" or draws(members[0].model, images)):
-            return members, [_alone(members[0], images, recipe, first_epoch, last_epoch)]
+            return members, [_alone(members[0], images, recipe, epochs)]
         if device.type == "cuda":
             limited = device
             torch.cuda.set_per_process_memory_fraction(SHARE, device)
-        return members, train_together(members, images, recipe, first_epoch, last_epoch, replayed=replayed)
+        return members, train_together(
+            members, images, recipe, epochs.first, epochs.last, replayed=replayed, pauses=epochs.pauses
+        )
     except torch.OutOfMemoryError:
         return [], []
     finally:
@@ -101,12 +113,12 @@ def tidy() -> None:
         torch.cuda.empty_cache()
 
 
-def _alone(
-    member: Member, images: Images, recipe: Recipe, first_epoch: int, last_epoch: int | None
-) -> Result:
-    own = (member.seed, member.mask, first_epoch, last_epoch, member.after_epoch, member.rewire)
+def _alone(member: Member, images: Images, recipe: Recipe, epochs: _Epochs) -> Result:
+    own = (member.seed, member.mask, epochs.first, epochs.last, member.after_epoch, member.rewire)
     try:
-        return train(member.model, images, recipe, *own)
+        return train(member.model, images, recipe, *own, member.so_far, epochs.pauses)
+    except Unwritable:
+        raise
     except StepFailed as error:
         return error
 

@@ -137,7 +137,7 @@ def trained(
     """
     given, ends = images(sizes, sizes.batch * sizes.steps), []
 
-    def after(epoch: int, model: torch.nn.Module) -> None:
+    def after(epoch: int, model: torch.nn.Module, so_far: object) -> None:
         wait(sizes.device)
         ends.append(time.perf_counter())
 

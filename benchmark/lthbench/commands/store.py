@@ -46,6 +46,7 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
         "free": free_bytes(opened.root),
         "kinds": {kind: {"artefacts": n, "bytes": size} for kind, (n, size) in found.by_kind().items()},
         "sets": {"files": found.set_files, "bytes": found.sets},
+        "savepoints": {"trainings": len(opened.saved()), "bytes": sum(opened.saved().values())},
         "unfinished": {"entries": len(found.half), "bytes": sum(found.half.values())},
         "damaged": {"entries": len(found.damaged), "bytes": sum(found.damaged.values())},
         "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in leases(opened).others()}),
@@ -60,7 +61,12 @@ def _text(account: dict[str, Any], found: Stock) -> str:
     from tabulate import tabulate
 
     rows = [(kind.lower(), f"{n:,}", _size(size)) for kind, (n, size) in found.by_kind().items()]
-    for name, what in (("sets", "files"), ("unfinished", "entries"), ("damaged", "entries")):
+    for name, what in (
+        ("sets", "files"),
+        ("savepoints", "trainings"),
+        ("unfinished", "entries"),
+        ("damaged", "entries"),
+    ):
         if account[name][what]:
             rows.append((name, f"{account[name][what]:,}", _size(account[name]["bytes"])))
     lines = [tabulate(rows, ("kind", "number", "size"), "simple", colalign=("left", "right", "right"))]
@@ -72,6 +78,10 @@ def _text(account: dict[str, Any], found: Stock) -> str:
         lines.append(
             f"These are the copies here of {there['artefacts']:,} artefacts, {_size(there['bytes'])}, in "
             f"{there['url']}"
+        )
+    if account["savepoints"]["trainings"]:
+        lines.append(
+            "Savepoints are of long trainings that were stopped: asked for again, they go on from there."
         )
     if account["unfinished"]["entries"] or account["damaged"]["entries"]:
         lines.append("What is unfinished or damaged is never read; lthbench store prune removes it.")
@@ -133,6 +143,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     help="The folder of a report, or what lthbench plan --json printed; may be given often.",
 )
 @click.option("--sets", is_flag=True, help="Delete the kept sets of corrupted images, too.")
+@click.option("--savepoints", is_flag=True, help="Delete savepoints of trainings that were stopped, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
@@ -141,6 +152,7 @@ def prune(
     store: Path | str | None,
     kept: tuple[Path, ...],
     sets: bool,
+    savepoints: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -165,10 +177,12 @@ def prune(
     rubbish = {**found.half, **found.damaged}
     if sets and opened.sets.is_dir():
         rubbish[opened.sets] = found.sets
-    freed = sum(size for _, size in gone.values()) + sum(rubbish.values())
+    saved = {k: size for k, size in opened.saved().items() if savepoints or k in held}
+    freed = sum(size for _, size in gone.values()) + sum(rubbish.values()) + sum(saved.values())
     by_kind = inventory.Stock(gone).by_kind()
     said = [f"{n:,} {kind.lower()}" for kind, (n, _) in by_kind.items()]
     said += [f"{len(rubbish):,} unfinished, damaged or spare"] if rubbish else []
+    said += [f"{len(saved):,} savepoints"] if saved else []
     if not said:
         click.echo("There is nothing to delete.")
         return
@@ -179,6 +193,8 @@ def prune(
             click.echo(f"{kind.lower()}\t{key}\t{size}")
         for path, size in rubbish.items():
             click.echo(f"spare\t{path.relative_to(opened.root)}\t{size}")
+        for key, size in saved.items():
+            click.echo(f"savepoint\t{key}\t{size}")
         return
     if not yes:
         click.confirm("Delete them?", abort=True, err=True)
@@ -187,6 +203,8 @@ def prune(
         inventory.remove(opened, key)
         if isinstance(opened, Mirror):
             opened.delete(key)
+    for key in saved:
+        opened.unsave(key)
     with opened.writing():
         for path in rubbish:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from lthbench.engines.jobs import Job, alike
 from lthbench.errors import LthbenchError
@@ -26,7 +27,8 @@ STACKS = {"cpu": 1, "cuda": 32}
 SCORED = 8
 
 Done = Callable[[Job, dict[str, str]], None]
-Stepped = Callable[[Step], None]
+#: Told of a step, and what share of it is done.
+Stepped = Callable[[Step, float], None]
 
 
 class Interrupted(LthbenchError):
@@ -133,13 +135,18 @@ def known(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
 
 
 class Watched:
-    """Steps that workers have done, from the event log of the store."""
+    """Steps that workers have done, or are at, from the event log of the store."""
 
     def __init__(self, store: Store, steps: dict[str, Step]):
         self._store, self._steps = store, steps
         self._place = store.events_after(0)[1]
 
-    def new(self) -> list[Step]:
-        """Those that were done since it was asked last."""
+    def new(self) -> list[tuple[Step, float]]:
+        """What was done since it was asked last, and what share of the step that is."""
         events, self._place = self._store.events_after(self._place)
-        return [self._steps[e["key"]] for e in events if e.get("key") in self._steps]
+        found = [(self._steps.get(e.get("key") or e.get("training", "")), _share(e)) for e in events]
+        return [(step, share) for step, share in found if step is not None]
+
+
+def _share(event: Mapping[str, Any]) -> float:
+    return 1.0 if "key" in event else float(event["share"])

@@ -71,13 +71,14 @@ class Local:
         places: tuple[Path, ...],
         done: Done = lambda job, failed: None,
         stopping: Callable[[], None] = lambda: None,
-        stepped: Stepped = lambda step: None,
+        stepped: Stepped = lambda step, share: None,
     ) -> dict[str, str]:
         """Do the steps, needs first. Returns why some failed, by key.
 
-        ``stepped`` is called after each step, a second later or so, and ``done`` after each job. On the first
-        interrupt ``stopping`` is called, and the steps that are running are finished; on the second they are
-        dropped. Either way Interrupted is raised.
+        ``stepped`` is called after each step, and on the way through a long training, a second later or so,
+        and ``done`` after each job. On the first interrupt ``stopping`` is called, and the steps that are
+        running are finished, trainings kept as they are after their epoch; on the second they are dropped.
+        Either way Interrupted is raised.
         """
         jobs = group(steps)
         if self.workers == 0:
@@ -196,15 +197,17 @@ def _in_workers(
                     time.sleep(LOOK_EVERY)  # other drivers of this store are doing all that could be done
                     continue
                 finished, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
-                for step in watched.new():
-                    stepped(step)
+                for step, share in watched.new():
+                    stepped(step, share)
                 broken = [f for f in finished if isinstance(f.exception(), BrokenProcessPool)]
                 for future in finished:
                     if future in broken:
                         continue
                     result = future.result()
                     failed |= result
-                    _finish(running.pop(future), result, queue, done)
+                    together = running.pop(future)
+                    if not stop:  # what was told to stop may have been left on the way
+                        _finish(together, result, queue, done)
                 if broken or lost:
                     for job in itertools.chain.from_iterable(running.values()):
                         tries[job.name] = tries.get(job.name, 0) + 1

@@ -77,7 +77,7 @@ class OnRay:
         places: tuple[Path, ...],
         done: Done = lambda job, failed: None,
         stopping: Callable[[], None] = lambda: None,
-        stepped: Stepped = lambda step: None,
+        stepped: Stepped = lambda step, share: None,
     ) -> dict[str, str]:
         """Do the steps, needs first. Returns why some failed, by key. Interrupts are as in ``Local.run``."""
         import ray
@@ -93,8 +93,8 @@ class OnRay:
             while pending:
                 try:
                     finished, _ = ray.wait(list(pending), num_returns=len(pending), timeout=LOOK_EVERY / 2)
-                    for step in watched.new():
-                        stepped(step)
+                    for step, share in watched.new():
+                        stepped(step, share)
                     for task in finished:
                         result = _result(task)
                         failed |= result.failed

@@ -1,0 +1,134 @@
+"""A long training is kept now and then, so that what ends it loses minutes: it goes on with the same bits.
+
+A savepoint holds what an epoch leaves: weights and statistics, momentum, the mask where it changes, the
+losses so far and the seconds they took. Its first line is the SHA-256 of the rest, a safetensors file. What
+cannot be read, or is of another network, counts as none: the training begins again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from lthbench.errors import Damaged, Unwritable
+from lthbench.spec import Train
+from lthbench.store import Store
+from lthbench.train import Trained
+
+#: Seconds between two savepoints of a training, and between two lines of the event log that say where it is.
+SAVE_EVERY, TELL_EVERY = 300.0, 10.0
+
+
+class Savepoint(NamedTuple):
+    """A training on its way: its weights and statistics, what else it has left so far, and its seconds."""
+
+    weights: dict[str, torch.Tensor]
+    so_far: Trained
+    seconds: float
+
+
+def packed(model: nn.Module, so_far: Trained, seconds: float) -> bytes:
+    """A savepoint as bytes."""
+    parts = {"weights": model.state_dict(), "momentum": so_far.momentum, "mask": so_far.mask or {}}
+    tensors = {
+        f"{part}/{name}": tensor.detach().cpu().contiguous()
+        for part, named in parts.items()
+        for name, tensor in named.items()
+    }
+    tensors["losses"] = torch.tensor(so_far.losses, dtype=torch.float64)
+    tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
+    content = safetensors.torch.save(tensors)
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unpacked(given: bytes | None) -> Savepoint | None:
+    """A savepoint from its bytes; None where there is none, or it is damaged."""
+    digest, _, content = (given or b"").partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    tensors = safetensors.torch.load(content)
+    parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}, "mask": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if rest:
+            parts[part][rest] = tensor
+    so_far = Trained(tensors["losses"].tolist(), parts["momentum"], parts["mask"] or None)
+    return Savepoint(parts["weights"], so_far, float(tensors["seconds"]))
+
+
+def of(step: Train, store: Store) -> Savepoint | None:
+    """Where a training was left on its way."""
+    found = unpacked(store.savepoint(step.key))
+    if found is None or not 0 < len(found.so_far.losses) < step.epochs:
+        return None
+    return found
+
+
+def resume(found: Savepoint, model: nn.Module) -> None:
+    """Give a network the weights of a savepoint. Raises Damaged for one of another network."""
+    shapes = {name: weight.shape for name, weight in model.named_parameters()}
+    beside = [*found.so_far.momentum.items(), *(found.so_far.mask or {}).items()]
+    try:
+        if any(shapes.get(name) != tensor.shape for name, tensor in beside):
+            raise RuntimeError("its momentum or mask has another shape")
+        model.load_state_dict(found.weights)
+    except RuntimeError as error:
+        raise Damaged(
+            "a savepoint is of another network (lthbench store prune --savepoints deletes them): "
+            + " ".join(str(error).split())[:200]
+        ) from error
+
+
+class Keeper:
+    """Decides when the trainings of a stack are kept, all after the same epoch, and when they pause."""
+
+    def __init__(
+        self,
+        store: Store,
+        epochs: int,
+        trainings: int,
+        stopped: Callable[[], bool],
+        every: float = SAVE_EVERY,
+    ):
+        self._store, self._epochs, self._trainings = store, epochs, trainings
+        self._stopped, self._every = stopped, every
+        self.started = self._saved = self._told = time.monotonic()
+        self._epoch, self._due, self._tells, self._pauses = 0, False, False, False
+
+    def passed(
+        self, step: Train, epoch: int, model: nn.Module, so_far: Callable[[], Trained], spent: float
+    ) -> None:
+        """Take note that a training has done so many epochs; it took ``spent`` seconds before this start."""
+        self._decide(epoch)
+        # A disk that is full ends the run when a step is published, and not before.
+        with contextlib.suppress(*(() if self._pauses else (Unwritable,))):
+            if self._tells:
+                share = (epoch - step.first_epoch) / step.epochs
+                self._store.log({"training": step.key, "epoch": epoch, "share": share, "pid": os.getpid()})
+            if self._due:
+                seconds = spent + (time.monotonic() - self.started) / self._trainings
+                self._store.save(step.key, packed(model, so_far(), seconds))
+
+    def pauses(self, epoch: int) -> bool:
+        """Whether the trainings end after so many epochs, to go on when they are asked for again."""
+        self._decide(epoch)
+        return self._pauses
+
+    def _decide(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        now, self._epoch = time.monotonic(), epoch
+        done = epoch >= self._epochs
+        self._tells = not done and now - self._told >= TELL_EVERY
+        self._pauses = not done and self._stopped()
+        self._due = not done and (self._pauses or now - self._saved >= self._every)
+        self._told = now if self._tells else self._told
+        self._saved = now if self._due else self._saved
