@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 
 import pytest
@@ -177,7 +178,44 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
 
 def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_path):
     table, facts = bundle.verify(whole)
-    assert bundle.rerun(table, facts, 1, tmp_path / "store") == []
+    chosen = bundle.drawn(facts, 1, 0)
+    assert bundle.rerun(table, facts, chosen, tmp_path / "store") == []
     made_up = table.assign(value=table["value"].where(table["score"] != "accuracy", 0.2))
-    wrong = bundle.rerun(made_up, facts, 1, tmp_path / "store")
+    wrong = bundle.rerun(made_up, facts, chosen, tmp_path / "store")
     assert any("accuracy is 0.2, run again 0.9" in line for line in wrong)
+
+
+def test_what_is_run_again_is_drawn_by_a_seed(whole):
+    _, facts = bundle.verify(whole)
+    first = {bundle.named(e) for draw in range(20) for e in bundle.drawn(facts, 1, draw)}
+    assert first == {"omp 59.0 % seed 0", "omp 59.0 % seed 1"}
+    assert [bundle.drawn(facts, 1, 7)] * 3 == [bundle.drawn(facts, 1, 7) for _ in range(3)]
+    assert len(bundle.drawn(facts, 1000, 0)) == 2
+    assert {bundle.named(e) for e in bundle.drawn(facts, 9, 0, ["dense"])} == {"dense seed 0", "dense seed 1"}
+    assert len(bundle.drawn(facts, 9, 0, ["dense", "omp"])) == 4
+    with pytest.raises(BadInput, match=r'no method "snip" *\.? *Valid: dense, omp \(in the bundle\)'):
+        bundle.drawn(facts, 1, 0, ["snip"])
+
+
+def test_a_sample_is_told_and_kept_where_a_store_is_given(whole, tmp_path, capsys):
+    store = tmp_path / "again"
+    words = ["verify", str(whole), "--rerun", "1", "--methods", "omp", "--draw", "3", "--store", str(store)]
+    words += ["--workers", "0"]
+    main(words)
+    said = capsys.readouterr().out
+    assert re.search(r"To run again \(--draw 3\): omp 59\.0 % seed [01]\.", said)
+    assert "1 network was run again: the scores are the same within noise." in said
+    events = (store / "events.jsonl").read_bytes()
+    main(words)
+    assert "1 network was run again" in capsys.readouterr().out
+    assert (store / "events.jsonl").read_bytes() == events
+
+
+@pytest.mark.parametrize(
+    "more", [["--methods", "omp"], ["--draw", "1"], ["--store", "s"], ["--workers", "1"]]
+)
+def test_how_to_run_again_without_running_again_is_refused(whole, more, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(whole), *more])
+    assert end.value.code == 2
+    assert "add --rerun N" in capsys.readouterr().err

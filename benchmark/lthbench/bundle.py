@@ -15,18 +15,19 @@ import io
 import json
 import math
 import os
+import random
 import shlex
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lthbench
-from lthbench import api, registry, table
-from lthbench.errors import BadInput, LthbenchError
+from lthbench import api, present, registry, table
+from lthbench.errors import BadInput, LthbenchError, unknown
 from lthbench.kinds import Metric
-from lthbench.plan import Plan, plan
+from lthbench.plan import Entry, Plan, plan
 from lthbench.spec import Data, Measure, Step, describe, history
 from lthbench.store import DRAWS, Store
 from lthbench.transfer import BROKEN, pieces
@@ -270,20 +271,41 @@ class _Results:
         return self._files[f"results/{step.key}/{name}"]
 
 
-def rerun(
-    scores: pd.DataFrame, facts: Mapping[str, Any], count: int, store: Path, **options: Any
-) -> list[str]:
-    """Run some networks again from nothing and compare their scores. Returns what differs beyond its noise.
+def drawn(
+    facts: Mapping[str, Any], count: int, draw: int, methods: Sequence[str] | None = None
+) -> list[Entry]:
+    """Networks to run again: ``count`` of the pruned ones, or of those of ``methods``, at random by a seed.
 
-    The networks are spread over the table. Another processor rounds otherwise and then trains as another seed
-    would, so a score may differ by four times the standard error over images or a tenth, whichever is more.
+    Whoever made the bundle must not know which they will be. Raises BadInput for a method that it has not.
     """
-    made = _planned(facts)
-    sparse = [e for e in made.entries if e.method != "dense"] or list(made.entries)
-    chosen = [sparse[i * len(sparse) // count] for i in range(min(count, len(sparse)))]
+    entries = _planned(facts).entries
+    there = list(dict.fromkeys(e.method for e in entries))
+    for name in methods or ():
+        if name not in there:
+            raise unknown("method", name, there, "in the bundle")
+    chosen = [e for e in entries if (e.method in methods if methods else e.method != "dense")]
+    chosen = chosen or list(entries)
+    return random.Random(draw).sample(chosen, min(count, len(chosen)))
+
+
+def named(entry: Entry) -> str:
+    """A network as it is told: "omp 67.2 % seed 1"."""
+    sparsity = "" if entry.method == "dense" else f" {present.sparsity(entry.sparsity)}"
+    return f"{entry.method}{sparsity} seed {entry.seed}"
+
+
+def rerun(
+    scores: pd.DataFrame, facts: Mapping[str, Any], chosen: Sequence[Entry], store: Path | str, **options: Any
+) -> list[str]:
+    """Run networks again from nothing and compare their scores. Returns what differs beyond its noise.
+
+    Another processor rounds otherwise and then trains as another seed would, so a score may differ by four
+    times the standard error over images or a tenth, whichever is more. What ``store`` holds is not done
+    again.
+    """
+    request = _planned(facts).request
     wrong = []
     for entry in chosen:
-        request = made.request
         again = api.run(
             request.given or request.task.name,
             [] if entry.method == "dense" else [entry.method],

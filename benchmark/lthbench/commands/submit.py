@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lthbench.commands.options import CONTEXT, Place, check_folder
+from lthbench.commands.options import CONTEXT, Place, Words, check_folder
 
 
 @click.command(context_settings=CONTEXT)
@@ -33,21 +34,41 @@ def submit(source: Path, store: Path | str, out: Path) -> None:
 @click.command(context_settings=CONTEXT)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--rerun", type=click.IntRange(0, 1000), default=0, help="Run so many networks again, too.")
+@click.option("--methods", type=Words(), help="Draw these from the networks of some methods.")
+@click.option("--draw", type=click.IntRange(0), help="The seed of the draw, to have the same again.")
+@click.option("--store", type=Place(), help="Keep what is run again here, to go on after an interruption.")
+@click.option(
+    "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
+)
 @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option("--unpack", type=click.Path(path_type=Path), help="Write its table into this folder.")
-def verify(path: Path, rerun: int, data: Path | None, unpack: Path | None) -> None:
+def verify(
+    path: Path,
+    rerun: int,
+    methods: list[str] | None,
+    draw: int | None,
+    store: Path | str | None,
+    workers: int | None,
+    data: Path | None,
+    unpack: Path | None,
+) -> None:
     """Check a bundle: make its table again from its results, and some of them again from nothing.
 
-    Exits with 1 where something was changed, or does not fit.
+    Exits with 1 where something was changed, or does not fit. What is run again is drawn at random, and told.
 
     \b
-    Example: lthbench verify my-results.zip --rerun 2 --unpack reports/entries/mine
+    Example: lthbench verify my-results.zip --rerun 2 --methods omp,snip --unpack reports/entries/mine
     """
+    import secrets
     import tempfile
 
-    from lthbench import bundle
+    from lthbench import api, bundle, present
     from lthbench.table import write
 
+    if not rerun and (methods or draw is not None or store or workers is not None):
+        raise click.UsageError(
+            "--methods, --draw, --store and --workers are for what is run again: add --rerun N."
+        )
     if unpack is not None:
         check_folder("--unpack", unpack)
     scores, facts = bundle.verify(path)
@@ -55,13 +76,19 @@ def verify(path: Path, rerun: int, data: Path | None, unpack: Path | None) -> No
     said = f"task {facts['task']['name']}, budget {facts['budget']['name']}"
     click.echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
     if rerun:
+        draw = secrets.randbelow(10**6) if draw is None else draw
+        chosen = bundle.drawn(facts, rerun, draw, methods)
+        click.echo(f"To run again (--draw {draw}): {', '.join(map(bundle.named, chosen))}.")
+        how: dict[str, Any] = {"workers": api.default_workers() if workers is None else workers}
+        how |= {"data": data, "progress": "auto"}
         with tempfile.TemporaryDirectory() as scratch:
-            wrong = bundle.rerun(scores, facts, rerun, Path(scratch) / "store", data=data)
+            wrong = bundle.rerun(scores, facts, chosen, store or Path(scratch) / "store", **how)
         for line in wrong:
             click.echo(f"differs: {line}")
         if wrong:
             sys.exit(1)
-        click.echo(f"{min(rerun, networks)} networks were run again: their scores are the same within noise.")
+        said = present.counted(len(chosen), "network was", "networks were")
+        click.echo(f"{said} run again: the scores are the same within noise.")
     if unpack is not None:
         for written in write(scores, facts, unpack):
             click.echo(written)
