@@ -334,6 +334,21 @@ def test_a_long_training_tells_its_epochs(store, steps, monkeypatch, capsys):
     assert "(epoch 5 of 5)" not in said
 
 
+def test_what_an_earlier_run_has_done_is_no_part_of_the_work(store, steps):
+    init, dense = steps[:2]
+    assert Runner(store, ()).do([init, dense], stopped=stopping_after(5)) == {}
+    begun = savepoints.shares(steps, store)
+    assert begun == {dense.key: 0.6}
+    whole, rest = (Course([dense], {}, {}, "cpu", 1, **how) for how in ({}, {"begun": begun}))
+    assert rest.total == pytest.approx(0.4 * whole.total)
+    rest.step(dense, 0.6)
+    assert rest.share() == 0.0
+    rest.step(dense, 0.8)
+    assert rest.share() == pytest.approx(50.0)
+    rest.step(dense)
+    assert rest.share() == pytest.approx(100.0)
+
+
 def test_a_short_training_tells_none(store, steps):
     assert Runner(store, ()).do(steps) == {}
     assert [e for e in store.events() if "training" in e] == []

@@ -244,7 +244,8 @@ def execute(
             events = store.events()
             rates = learned_rates(events, runs.device)
             announce(made, todo, estimate(todo, events, runs.workers, runs.device), runs.workers)
-            course = Course(todo, made.labels(), rates, runs.device, runs.workers)
+            begun = _begun(todo, store)
+            course = Course(todo, made.labels(), rates, runs.device, runs.workers, begun)
             with listen(course, progress) as listener:
                 failures = runs.run(
                     todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
@@ -258,6 +259,15 @@ def execute(
     if pictures:
         facts["pictures"] = pictures
     return Outcome(table.build(made, store, failures), facts, failures)
+
+
+def _begun(todo: Sequence[Step], store: Store) -> dict[str, float]:
+    """What share is done of trainings that were left on their way. Imports torch only where there are any."""
+    if not store.saved():
+        return {}
+    from lthbench.savepoints import shares
+
+    return shares(todo, store)
 
 
 def check_engine(engine: str, address: str | None, stack: int = 0) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import lthbench
@@ -49,7 +50,10 @@ class Silent:
 
 
 class Course:
-    """Counts work done against work planned, and from both the time left."""
+    """Counts work done against work planned, and from both the time left.
+
+    ``begun`` are the shares of steps that an earlier run has done, by key: they are no part of the work.
+    """
 
     def __init__(
         self,
@@ -58,11 +62,12 @@ class Course:
         rates: dict[str, float],
         device: str,
         workers: int,
+        begun: Mapping[str, float] = MappingProxyType({}),
     ):
         self.labels, self._rates, self._device, self._workers = labels, rates, device, max(workers, 1)
-        self.total = sum(seconds(s, rates, device) for s in steps)
+        self.total = sum((1.0 - begun.get(s.key, 0.0)) * seconds(s, rates, device) for s in steps)
         self.spent = 0.0
-        self._counted: dict[str, float] = {}
+        self._counted: dict[str, float] = dict(begun)
         self.started = self.moved = time.monotonic()
 
     def step(self, step: Step, share: float = 1.0) -> None:

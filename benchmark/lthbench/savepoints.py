@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import safetensors.torch
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from lthbench.errors import Damaged, Unwritable
-from lthbench.spec import Train
+from lthbench.spec import Step, Train
 from lthbench.store import Store
 from lthbench.train import Trained
 
@@ -70,6 +70,13 @@ def of(step: Train, store: Store) -> Savepoint | None:
     if found is None or not 0 < len(found.so_far.losses) < step.epochs:
         return None
     return found
+
+
+def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
+    """What share of trainings is done that are left on their way, by key."""
+    saved = store.saved()
+    found = {s.key: (s, of(s, store)) for s in steps if isinstance(s, Train) and s.key in saved}
+    return {key: len(point.so_far.losses) / step.epochs for key, (step, point) in found.items() if point}
 
 
 def resume(found: Savepoint, model: nn.Module) -> None:
