@@ -10,6 +10,7 @@ import pytest
 
 from lthbench import api, bundle, report
 from lthbench.cli import main
+from lthbench.engines.common import Interrupted
 from lthbench.errors import BadInput
 from lthbench.store import Store
 
@@ -219,3 +220,51 @@ def test_how_to_run_again_without_running_again_is_refused(whole, more, capsys):
         main(["verify", str(whole), *more])
     assert end.value.code == 2
     assert "add --rerun N" in capsys.readouterr().err
+
+
+def test_a_store_with_the_results_of_others_is_no_place_to_run_again(run, whole, tmp_path, capsys):
+    words = ["verify", str(whole), "--rerun", "1", "--workers", "0", "--store"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, str(run / "store")])
+    assert end.value.code == 2
+    assert "holds more than was run again for this bundle; give an empty folder" in capsys.readouterr().err
+    assert not (run / "store" / "rerun.json").exists()
+    Store(tmp_path / "empty").open()
+    bundle.place_for(whole, tmp_path / "empty")
+    (tmp_path / "empty" / "steps" / "ab" / "x").mkdir(parents=True)
+    bundle.place_for(whole, tmp_path / "empty")
+    with pytest.raises(BadInput, match="give an empty folder"):
+        bundle.place_for(run / "report" / "scores.csv", tmp_path / "empty")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])
+def test_a_check_that_is_stopped_says_how_it_goes_on(whole, tmp_path, monkeypatch, capsys, kind):
+    def stopped(*_, **__):
+        raise kind
+
+    monkeypatch.setattr(bundle, "rerun", stopped)
+    for more, said in (
+        (["--store", str(tmp_path / "s")], f"--draw 5 --store {tmp_path / 's'}"),
+        ([], "--store"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["verify", str(whole), "--rerun", "1", "--draw", "5", *more])
+        assert end.value.code == 130
+        assert said in capsys.readouterr().err
+
+
+def test_the_strangers_and_concepts_of_a_bundle_are_those_it_is_compared_with(whole, tmp_path, monkeypatch):
+    table, facts = bundle.verify(whole)
+    asked = []
+
+    def run(*given, **how):
+        asked.append(how)
+        return table.iloc[:0]
+
+    monkeypatch.setattr(bundle.api, "run", run)
+    command = facts["command"] + " --ood gaussian-noise --concepts shapes"
+    wrong = bundle.rerun(table, facts | {"command": command}, bundle.drawn(facts, 1, 0), tmp_path / "store")
+    assert (asked[0]["ood"], asked[0]["concepts"]) == (["gaussian-noise"], "shapes")
+    assert re.fullmatch(r"omp 59\.0 % seed [01]: the run has none of its scores", wrong[0])
+    bundle.rerun(table, facts, bundle.drawn(facts, 1, 0), tmp_path / "store")
+    assert (asked[1]["ood"], asked[1]["concepts"]) == (None, None)

@@ -180,7 +180,7 @@ def test_two_runs_at_once_on_one_store_end_with_the_same_table(tmp_path, tiny_ta
 def test_a_run_that_is_told_to_terminate_finishes_its_steps_like_an_interrupted_one(tmp_path, tiny_task):
     process = launch(tmp_path, tiny_task)
     assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
-    os.kill(process.pid, signal.SIGTERM)  # as a scheduler does
+    os.kill(process.pid, signal.SIGTERM)  # as a supervisor does
     code, said = finished(process)
     assert code == 130, said
     assert "finishing the steps in progress" in said
@@ -223,7 +223,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
         process = launch(tmp_path, long_task, *more, workers=1)
         assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
         time.sleep(wait)
-        os.kill(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)  # as a scheduler does, to all processes of the command
         code, said = finished(process)
         assert code == 130, said
         assert "trainings to the end of their epoch" in said

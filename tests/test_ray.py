@@ -18,7 +18,7 @@ from lthbench.cli import main
 from lthbench.engines import memory
 from lthbench.engines.common import stacks
 from lthbench.engines.jobs import group
-from lthbench.errors import BadInput, LthbenchError
+from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.plan import plan
 from lthbench.report import write
 from lthbench.spec import Data, Init, Train
@@ -177,6 +177,47 @@ def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed
     Store(site.store).flag(site.stop)
     assert ray._do(site, [("init", [train.start])]) == ray._Result({})
     assert not Store(site.store).has(train.start)
+
+
+def test_a_task_that_waits_for_what_was_left_on_the_way_stops_with_the_rest(site, tiny_task, monkeypatch):
+    from lthbench.engines import ray
+
+    train = next(s for s in plan(request(tiny_task), ()).steps if isinstance(s, Train))
+    asked = []
+
+    def stopped(flag):
+        asked.append(1)
+        return len(asked) > 3
+
+    monkeypatch.setattr(ray._Flagged, "__call__", stopped)
+    assert ray._do(site, [("train", [train])]) == ray._Result({})
+    assert len(asked) == 4
+
+
+def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothing(site, monkeypatch):
+    from lthbench.engines import ray
+
+    store, now, answers = Store(site.store), 100.0, []
+    monkeypatch.setattr(ray.time, "monotonic", lambda: now)
+
+    def flagged(name):
+        assert name == "stop-it"
+        answer = answers.pop(0)
+        if answer is None:
+            raise Unwritable("no answer")
+        return answer
+
+    monkeypatch.setattr(store, "flagged", flagged)
+    stopped = ray._Flagged(store, "stop-it")
+    answers[:] = [False]
+    assert [stopped() for _ in range(5)] == [False] * 5
+    now, answers[:] = 102.0, [None]
+    assert [stopped(), stopped()] == [False, False]
+    now, answers[:] = 104.0, [True]
+    assert [stopped(), stopped()] == [True, True]
+    now = 200.0
+    assert stopped()
+    assert answers == []
 
 
 # ---------------------------------------------------------------------------------------- shares of a GPU

@@ -1,6 +1,7 @@
 """A long training that is stopped, or killed, goes on where it was last kept, and ends with the same bits."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_a_training_left_after_each_epoch_ends_with_the_same_bits(
 
     def keep(epoch, model, so_far):
         nonlocal kept
-        kept = savepoints.packed(model, so_far(), 10.0 * epoch)
+        kept = savepoints.packed("key", model, so_far(), 10.0 * epoch)
 
     while True:
         so_far = point.so_far if point else None
@@ -70,7 +71,7 @@ def test_a_training_left_after_each_epoch_ends_with_the_same_bits(
             trained = train.train(model, images, recipe, 3, mask, **how, pauses=lambda epoch: epoch < 4)
             break
         except Paused:
-            point = savepoints.unpacked(kept)
+            point = savepoints.unpacked("key", kept)
             times += 1
             assert (len(point.so_far.losses), point.seconds) == (times, 10.0 * times)
             model, _ = drawn(network, 99, 1.0)
@@ -102,7 +103,7 @@ def test_networks_trained_as_one_are_left_and_go_on_as_one(network, recipe, imag
             so_far = point.so_far if point else None
 
             def keep(epoch, model, so_far, seed=seed):
-                kept[seed] = savepoints.packed(model, so_far(), 1.0)
+                kept[seed] = savepoints.packed(f"{seed}", model, so_far(), 1.0)
 
             made.append(stack.Member(model, seed, mask, rewire, keep, so_far))
         return made
@@ -113,7 +114,7 @@ def test_networks_trained_as_one_are_left_and_go_on_as_one(network, recipe, imag
     first = members()
     with pytest.raises(Paused):
         stack.train_together(first, images, recipe, pauses=lambda epoch: epoch == 2)
-    points = [savepoints.unpacked(kept[seed]) for seed in range(3)]
+    points = [savepoints.unpacked(f"{seed}", kept[seed]) for seed in range(3)]
     second = members(points)
     found = stack.train_together(second, images, recipe)
     for a, b, one, other in zip(whole, second, expected, found, strict=True):
@@ -209,10 +210,25 @@ def test_what_was_left_after_as_many_epochs_goes_on_together(store, steps, expec
     assert runner.do(before) == {}
     assert Runner(store, ()).do([ticket], stopped=stopping_after(3)) == {}
     assert list(store.saved()) == [ticket.key]
+    assert savepoints.of(ticket, store).so_far.mask is None  # it does not change
     assert runner.do(steps) == {}
     assert contents(store, steps) == expected
     assert store.meta(ticket)["resumed_after"] == 2
     assert "resumed_after" not in store.meta(rigl)
+
+
+def test_what_is_done_before_others_pause_is_stored_and_logged(store, steps):
+    """Of a stack one training begins and ends; then the one that goes on is told to stop."""
+    *before, ticket, rigl = steps
+    runner = Runner(store, (), stack=3)
+    assert runner.do(before) == {}
+    assert Runner(store, ()).do([ticket], stopped=stopping_after(3)) == {}
+    assert runner.do(steps, stopped=lambda: store.has(rigl)) == {}
+    assert store.has(rigl)
+    assert not store.has(ticket)
+    assert len(savepoints.of(ticket, store).so_far.losses) == 3
+    assert store.events()[-1]["key"] == rigl.key
+    assert store.events()[-1]["seconds"] == pytest.approx(store.meta(rigl)["seconds"], rel=0.5)
 
 
 class Killed(BaseException):
@@ -244,7 +260,7 @@ def test_seconds_are_those_of_all_starts(store, steps):
     assert 0 < point.seconds < 60
     model = Runner(store, ()).member(dense).model
     savepoints.resume(point, model)
-    store.save(dense.key, savepoints.packed(model, point.so_far, 1000.0))
+    store.save(dense.key, savepoints.packed(dense.key, model, point.so_far, 1000.0))
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(3)) == {}
     assert 1000 < savepoints.of(dense, store).seconds < 1060
     assert len(savepoints.of(dense, store).so_far.losses) > 2
@@ -255,19 +271,20 @@ def test_seconds_are_those_of_all_starts(store, steps):
     assert 1000 < event["seconds"] < 1060
 
 
-@pytest.mark.parametrize("hurt", ["cut", "flipped", "empty", "finished"])
+@pytest.mark.parametrize("hurt", ["cut", "flipped", "empty", "finished", "another's"])
 def test_a_savepoint_that_cannot_be_used_counts_as_none(store, steps, expected, hurt):
     dense = steps[1]
     assert Runner(store, ()).do(steps, stopped=stopping_after(5)) == {}
     good = store.savepoint(dense.key)
-    point = savepoints.unpacked(good)
+    point = savepoints.unpacked(dense.key, good)
     many = point.so_far._replace(losses=[1.0] * 5)
     model = Runner(store, ()).member(dense).model
     bad = {
         "cut": good[:-7],
         "flipped": good[:-1] + bytes([good[-1] ^ 1]),
         "empty": b"",
-        "finished": savepoints.packed(model, many, 1.0),
+        "another's": savepoints.packed(steps[0].key, model, point.so_far, 1.0),
+        "finished": savepoints.packed(dense.key, model, many, 1.0),
     }[hurt]
     store.save(dense.key, bad)
     assert savepoints.of(dense, store) is None
@@ -281,15 +298,30 @@ def test_a_savepoint_of_another_network_is_refused_by_name(store, steps, network
     dense = steps[1]
     assert Runner(store, ()).do(steps, stopped=stopping_after(5)) == {}
     other = get(Architecture, "resnet8").build(dataclasses.replace(network, widths=(4, 8, 8, 8)))
-    so_far = savepoints.unpacked(store.savepoint(dense.key)).so_far
+    so_far = savepoints.of(dense, store).so_far
     if part == "weights":
-        wrong = savepoints.packed(other, so_far, 1.0)
+        wrong = savepoints.packed(dense.key, other, so_far, 1.0)
     else:
         model = Runner(store, ()).member(dense).model
-        wrong = savepoints.packed(model, so_far._replace(momentum={"fc.weight": torch.zeros(3)}), 1.0)
+        wrong = savepoints.packed(
+            dense.key, model, so_far._replace(momentum={"fc.weight": torch.zeros(3)}), 1.0
+        )
     store.save(dense.key, wrong)
     with pytest.raises(Damaged, match=r"savepoint is of another network .*prune --savepoints"):
         Runner(store, ()).do(steps)
+
+
+def test_a_savepoint_that_cannot_be_read_is_not_written_over(store, steps):
+    (store.root / "savepoints" / steps[1].key).mkdir(parents=True)
+    with pytest.raises(Damaged, match=r"savepoints/.* cannot be read"):
+        Runner(store, ()).do(steps)
+
+
+def test_only_savepoints_count_as_such(store, steps):
+    assert store.saved() == {}
+    store.save(steps[1].key, b"12345")
+    (store.root / "savepoints" / ".nfs0001").write_bytes(b"1")
+    assert store.saved() == {steps[1].key: 5}
 
 
 def test_a_disk_that_is_full_for_a_savepoint_ends_no_training(store, steps, monkeypatch):
@@ -354,7 +386,7 @@ def test_a_short_training_tells_none(store, steps):
     assert [e for e in store.events() if "training" in e] == []
 
 
-def test_pruning_a_store_leaves_savepoints_unless_told_so(store, steps, capsys):
+def test_pruning_a_store_leaves_savepoints_unless_told_so(store, steps, tmp_path, capsys):
     init, dense = steps[:2]
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(4)) == {}
     folder = str(store.root)
@@ -368,6 +400,10 @@ def test_pruning_a_store_leaves_savepoints_unless_told_so(store, steps, capsys):
     assert f"savepoint\t{dense.key}\t" in capsys.readouterr().out
     assert list(store.saved()) == [dense.key]
     main(["store", "prune", "--store", folder, "--savepoints", "--yes"])
+    assert store.saved() == {}
+    store.save(dense.key, b"of no kept plan")
+    (tmp_path / "plan.json").write_text(json.dumps({"command": "lthbench run --task digits-r8"}))
+    main(["store", "prune", "--store", folder, "--keep", str(tmp_path / "plan.json"), "--yes"])
     assert store.saved() == {}
 
 
@@ -387,3 +423,28 @@ def test_savepoints_at_a_url_are_seen_from_another_machine(steps, tmp_path, monk
     assert Runner(other, ()).do([init, dense]) == {}
     assert other.meta(dense)["resumed_after"] == 2
     assert other.saved() == store.saved() == {}
+
+
+def test_an_object_store_that_fails_to_forget_a_savepoint_ends_no_run(steps, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    from lthbench import remote
+
+    fsspec.filesystem("memory").store.clear()
+    store = remote.at("memory://forgets")
+    store.open()
+    assert Runner(store, ()).do(steps[:2], stopped=stopping_after(4)) == {}
+
+    def fails(name):
+        raise Unwritable("no answer")
+
+    monkeypatch.setattr(store.objects, "delete", fails)
+    assert Runner(store, ()).do(steps[:2]) == {}
+    assert store.has(steps[1])
+    assert store.events()[-1]["status"] == "ok"
+
+
+def test_news_of_others_in_the_event_log_are_passed_over(store, steps):
+    watched = Watched(store, {s.key: s for s in steps})
+    for event in ({"note": 1}, {"training": "x", "share": 0.5}, {"key": "y"}, {"training": steps[1].key}):
+        store.log(event)
+    assert watched.new() == [(steps[1], 0.0)]

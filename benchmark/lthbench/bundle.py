@@ -288,6 +288,24 @@ def drawn(
     return random.Random(draw).sample(chosen, min(count, len(chosen)))
 
 
+def place_for(bundle: Path, store: Path) -> None:
+    """Make a store in which nothing is but what was run again for a bundle. Raises BadInput for another.
+
+    With artefacts of whoever made the bundle in it, nothing would be run again.
+    """
+    digest, marker = hashlib.sha256(bundle.read_bytes()).hexdigest(), store / "rerun.json"
+    opened = Store(store)
+    opened.check()
+    try:
+        own = json.loads(marker.read_bytes()).get("bundle") == digest
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if not own and any((store / "steps").glob("*/*")):
+        raise BadInput(f"store {store}: holds more than was run again for this bundle; give an empty folder.")
+    opened.open()
+    marker.write_text(json.dumps({"bundle": digest}) + "\n")
+
+
 def named(entry: Entry) -> str:
     """A network as it is told: "omp 67.2 % seed 1"."""
     sparsity = "" if entry.method == "dense" else f" {present.sparsity(entry.sparsity)}"
@@ -314,6 +332,8 @@ def rerun(
             metrics=list(request.metrics),
             budget=request.budget,
             store=store,
+            ood=list(request.task.data.ood) if request.strangers else None,
+            concepts=request.task.data.concepts if request.banked else None,
             **options,
         )
         key = ["method", "sparsity", "seed", "score", "variant"]
@@ -321,6 +341,8 @@ def rerun(
         beside = {m.name for m in map(partial(registry.get, Metric), request.metrics) if m.rival}
         # What stands for dense there is another seed's network, which is not run again.
         both = both[(both["variant"] == "") & ~((both["method"] == "dense") & both["metric"].isin(beside))]
+        if both.empty:
+            wrong.append(f"{named(entry)}: the run has none of its scores")
         for row in both.itertuples():
             if not _alike(row.value, row.value_again, row.se):
                 network = f"{row.method} {row.sparsity:g} seed {row.seed}"

@@ -161,12 +161,14 @@ class Mirror(Store):
         return self.objects.read(f"savepoints/{key}")
 
     def unsave(self, key: str) -> None:
-        """Forget where a training was: it is done. Raises Unwritable."""
-        self.objects.delete(f"savepoints/{key}")
+        """Forget where a training was: it is done."""
+        with contextlib.suppress(Unwritable):
+            self.objects.delete(f"savepoints/{key}")
 
     def saved(self) -> dict[str, int]:
         """The bytes of each savepoint, by key."""
-        return {path.rpartition("/")[2]: size for path, size in self.objects.below("savepoints").items()}
+        found = {path.rpartition("/")[2]: size for path, size in self.objects.below("savepoints").items()}
+        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
 
     def flag(self, name: str) -> None:
         """Raise a flag that all who share the store see."""

@@ -75,7 +75,7 @@ class Runner:
         self.device = torch.device(device)
         self.stack = stack
         self.save_every = save_every
-        self.spent: dict[str, float] = {}  # seconds of trainings before they were left, by key
+        self.took: dict[str, float] = {}  # seconds of trainings, with those before they were left, by key
 
     def do(
         self,
@@ -122,7 +122,10 @@ class Runner:
                 self._predict([s for s in together if isinstance(s, Predict)])
             else:
                 self._do(step)
-        except (Damaged, Paused, Unwritable):
+        except Paused:
+            self._log_all([s for s in together if self.store.has(s)], started, began, found)
+            raise
+        except (Damaged, Unwritable):
             raise
         except LthbenchError as error:
             reason = str(error)
@@ -134,12 +137,17 @@ class Runner:
             reason = f"{type(error).__name__}: {error}"
         if reason:
             found |= {s.key: reason for s in together if not self.store.has(s)}
-        seconds = (time.monotonic() - began) / len(together)
-        for one in together:
-            self._log(
-                one, started, seconds + self.spent.pop(one.key, 0.0), found.get(one.key, ""), len(together)
-            )
+        self._log_all(together, started, began, found)
         return found
+
+    def _log_all(
+        self, together: Sequence[Step], started: float, began: float, failed: Mapping[str, str]
+    ) -> None:
+        """A line in the event log for each of the steps done together."""
+        seconds = (time.monotonic() - began) / max(len(together), 1)
+        for one in together:
+            took = self.took.pop(one.key, seconds)
+            self._log(one, started, took, failed.get(one.key, ""), len(together))
 
     def _check_room(self, steps: Sequence[Step]) -> None:
         """Raise Unwritable where the disk has no room for what of the steps is not stored."""

@@ -1,8 +1,8 @@
 """A long training is kept now and then, so that what ends it loses minutes: it goes on with the same bits.
 
 A savepoint holds what an epoch leaves: weights and statistics, momentum, the mask where it changes, the
-losses so far and the seconds they took. Its first line is the SHA-256 of the rest, a safetensors file. What
-cannot be read, or is of another network, counts as none: the training begins again.
+losses so far and the seconds they took, as a safetensors file. Before it stands a line, the SHA-256 of
+``SCHEMA``, the training's key and the file. What does not match it counts as none: the training begins again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lthbench.spec import Step, Train
 from lthbench.store import Store
 from lthbench.train import Trained
 
+SCHEMA = 1
 #: Seconds between two savepoints of a training, and between two lines of the event log that say where it is.
 SAVE_EVERY, TELL_EVERY = 300.0, 10.0
 
@@ -35,8 +36,8 @@ class Savepoint(NamedTuple):
     seconds: float
 
 
-def packed(model: nn.Module, so_far: Trained, seconds: float) -> bytes:
-    """A savepoint as bytes."""
+def packed(key: str, model: nn.Module, so_far: Trained, seconds: float) -> bytes:
+    """A savepoint of a training as bytes."""
     parts = {"weights": model.state_dict(), "momentum": so_far.momentum, "mask": so_far.mask or {}}
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().contiguous()
@@ -46,13 +47,17 @@ def packed(model: nn.Module, so_far: Trained, seconds: float) -> bytes:
     tensors["losses"] = torch.tensor(so_far.losses, dtype=torch.float64)
     tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
     content = safetensors.torch.save(tensors)
-    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+    return _digest(key, content) + b"\n" + content
 
 
-def unpacked(given: bytes | None) -> Savepoint | None:
-    """A savepoint from its bytes; None where there is none, or it is damaged."""
+def _digest(key: str, content: bytes) -> bytes:
+    return hashlib.sha256(f"{SCHEMA} {key}\n".encode() + content).hexdigest().encode()
+
+
+def unpacked(key: str, given: bytes | None) -> Savepoint | None:
+    """A savepoint of a training from its bytes; None where there is none, or it is damaged."""
     digest, _, content = (given or b"").partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != digest:
+    if _digest(key, content) != digest:
         return None
     tensors = safetensors.torch.load(content)
     parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}, "mask": {}}
@@ -66,7 +71,7 @@ def unpacked(given: bytes | None) -> Savepoint | None:
 
 def of(step: Train, store: Store) -> Savepoint | None:
     """Where a training was left on its way."""
-    found = unpacked(store.savepoint(step.key))
+    found = unpacked(step.key, store.savepoint(step.key))
     if found is None or not 0 < len(found.so_far.losses) < step.epochs:
         return None
     return found
@@ -74,9 +79,12 @@ def of(step: Train, store: Store) -> Savepoint | None:
 
 def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
     """What share of trainings is done that are left on their way, by key."""
-    saved = store.saved()
-    found = {s.key: (s, of(s, store)) for s in steps if isinstance(s, Train) and s.key in saved}
-    return {key: len(point.so_far.losses) / step.epochs for key, (step, point) in found.items() if point}
+    saved, found = store.saved(), {}
+    for step in steps:
+        if isinstance(step, Train) and step.key in saved:
+            point = of(step, store)
+            found[step.key] = len(point.so_far.losses) / step.epochs if point else 0.0
+    return found
 
 
 def resume(found: Savepoint, model: nn.Module) -> None:
@@ -107,7 +115,8 @@ class Keeper:
     ):
         self._store, self._epochs, self._trainings = store, epochs, trainings
         self._stopped, self._every = stopped, every
-        self.started = self._saved = self._told = time.monotonic()
+        self.saved: set[str] = set()
+        self.started = self._kept = self._told = time.monotonic()
         self._epoch, self._due, self._tells, self._pauses = 0, False, False, False
 
     def passed(
@@ -122,7 +131,9 @@ class Keeper:
                 self._store.log({"training": step.key, "epoch": epoch, "share": share, "pid": os.getpid()})
             if self._due:
                 seconds = spent + (time.monotonic() - self.started) / self._trainings
-                self._store.save(step.key, packed(model, so_far(), seconds))
+                left = so_far() if step.rewire is not None else so_far()._replace(mask=None)
+                self._store.save(step.key, packed(step.key, model, left, seconds))
+                self.saved.add(step.key)
 
     def pauses(self, epoch: int) -> bool:
         """Whether the trainings end after so many epochs, to go on when they are asked for again."""
@@ -136,6 +147,6 @@ class Keeper:
         done = epoch >= self._epochs
         self._tells = not done and now - self._told >= TELL_EVERY
         self._pauses = not done and self._stopped()
-        self._due = not done and (self._pauses or now - self._saved >= self._every)
+        self._due = not done and (self._pauses or now - self._kept >= self._every)
         self._told = now if self._tells else self._told
-        self._saved = now if self._due else self._saved
+        self._kept = now if self._due else self._kept

@@ -238,11 +238,13 @@ class Store:
                 scratch.unlink(missing_ok=True)
 
     def savepoint(self, key: str) -> bytes | None:
-        """Where a training is, as ``save`` was given it; None where nothing was kept."""
+        """Where a training is, as ``save`` was given it; None where nothing was kept. Raises Damaged."""
         try:
             return self._savepoint(key).read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:  # it may be good: nothing must be written in its place
+            raise Damaged(f"{self._savepoint(key)}: cannot be read ({error.strerror})") from error
 
     def unsave(self, key: str) -> None:
         """Forget where a training was: it is done."""
@@ -251,10 +253,13 @@ class Store:
 
     def saved(self) -> dict[str, int]:
         """The bytes of each savepoint, by key."""
-        try:
-            return {path.name: path.stat().st_size for path in (self.root / "savepoints").iterdir()}
-        except OSError:
-            return {}
+        found = {}
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self.root / "savepoints").iterdir():
+                with contextlib.suppress(OSError):
+                    if re.fullmatch(r"[0-9a-f]{64}", path.name):
+                        found[path.name] = path.stat().st_size
+        return found
 
     def _savepoint(self, key: str) -> Path:
         return self.root / "savepoints" / key

@@ -56,13 +56,13 @@ class Trainer:
     def _together(self, steps: Sequence[tuple[Train, Savepoint | None]]) -> dict[str, str]:
         """Train what is alike and has done as many epochs."""
         runner, first = self._runner, steps[0][0]
-        keeper = Keeper(runner.store, first.recipe.epochs, len(steps), self._stopped, runner.save_every)
-        runner.spent |= {step.key: point.seconds for step, point in steps if point}
-        makers = [partial(self._member, step, point, keeper) for step, point in steps]
         images = runner.training_images(first)
+        keeper = Keeper(runner.store, first.recipe.epochs, len(steps), self._stopped, runner.save_every)
+        makers = [partial(self._member, step, point, keeper) for step, point in steps]
         trained = in_stacks(makers, images, first.recipe, first.first_epoch, pauses=keeper.pauses)
         failed: dict[str, str] = {}
         for (step, point), (made, result, seconds) in zip(steps, trained, strict=True):
+            runner.took[step.key] = seconds + (point.seconds if point else 0.0)
             if isinstance(result, StepFailed):
                 failed[step.key] = str(result)
                 continue
@@ -70,7 +70,9 @@ class Trainer:
             facts: dict[str, Any] = {"stack": len(steps)} if len(steps) > 1 else {}
             if point:
                 facts["resumed_after"] = len(point.so_far.losses)
-            self._publish(step, made.model, result, seconds + (point.seconds if point else 0.0), facts)
+            self._publish(step, made.model, result, runner.took[step.key], facts)
+            if point or step.key in keeper.saved:
+                runner.store.unsave(step.key)
         return failed
 
     def _member(self, step: Train, point: Savepoint | None, keeper: Keeper) -> Member:
@@ -99,4 +101,3 @@ class Trainer:
             facts = facts | masks.counted(result.mask)
         began = time.monotonic() - seconds
         self._runner.publish_weights(step, model, began, files, losses=result.losses, **facts)
-        self._runner.store.unsave(step.key)

@@ -177,7 +177,8 @@ def prune(
     rubbish = {**found.half, **found.damaged}
     if sets and opened.sets.is_dir():
         rubbish[opened.sets] = found.sets
-    saved = {k: size for k, size in opened.saved().items() if savepoints or k in held}
+    unwanted = {k for k in opened.saved() if kept and k not in wanted}
+    saved = {k: size for k, size in opened.saved().items() if savepoints or k in held or k in unwanted}
     freed = sum(size for _, size in gone.values()) + sum(rubbish.values()) + sum(saved.values())
     by_kind = inventory.Stock(gone).by_kind()
     said = [f"{n:,} {kind.lower()}" for kind, (n, _) in by_kind.items()]

@@ -36,7 +36,7 @@ def submit(source: Path, store: Path | str, out: Path) -> None:
 @click.option("--rerun", type=click.IntRange(0, 1000), default=0, help="Run so many networks again, too.")
 @click.option("--methods", type=Words(), help="Draw these from the networks of some methods.")
 @click.option("--draw", type=click.IntRange(0), help="The seed of the draw, to have the same again.")
-@click.option("--store", type=Place(), help="Keep what is run again here, to go on after an interruption.")
+@click.option("--store", type=click.Path(path_type=Path), help="Keep what is run again here, to go on later.")
 @click.option(
     "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
 )
@@ -47,7 +47,7 @@ def verify(
     rerun: int,
     methods: list[str] | None,
     draw: int | None,
-    store: Path | str | None,
+    store: Path | None,
     workers: int | None,
     data: Path | None,
     unpack: Path | None,
@@ -63,6 +63,7 @@ def verify(
     import tempfile
 
     from lthbench import api, bundle, present
+    from lthbench.engines.common import Interrupted
     from lthbench.table import write
 
     if not rerun and (methods or draw is not None or store or workers is not None):
@@ -81,8 +82,19 @@ def verify(
         click.echo(f"To run again (--draw {draw}): {', '.join(map(bundle.named, chosen))}.")
         how: dict[str, Any] = {"workers": api.default_workers() if workers is None else workers}
         how |= {"data": data, "progress": "auto"}
+        if store:
+            bundle.place_for(path, store)
         with tempfile.TemporaryDirectory() as scratch:
-            wrong = bundle.rerun(scores, facts, chosen, store or Path(scratch) / "store", **how)
+            try:
+                wrong = bundle.rerun(scores, facts, chosen, store or Path(scratch) / "store", **how)
+            except (Interrupted, KeyboardInterrupt):
+                going_on = (
+                    f"Go on with --draw {draw} --store {store}."
+                    if store
+                    else "Nothing is kept without --store."
+                )
+                click.echo(f"Stopped. {going_on}", err=True)
+                sys.exit(130)
         for line in wrong:
             click.echo(f"differs: {line}")
         if wrong:

@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from lthbench.engines.jobs import Job, alike
 from lthbench.errors import LthbenchError
@@ -144,9 +143,7 @@ class Watched:
     def new(self) -> list[tuple[Step, float]]:
         """What was done since it was asked last, and what share of the step that is."""
         events, self._place = self._store.events_after(self._place)
-        found = [(self._steps.get(e.get("key") or e.get("training", "")), _share(e)) for e in events]
-        return [(step, share) for step, share in found if step is not None]
-
-
-def _share(event: Mapping[str, Any]) -> float:
-    return 1.0 if "key" in event else float(event["share"])
+        done = [
+            (e.get("key"), 1.0) if "key" in e else (e.get("training"), e.get("share", 0.0)) for e in events
+        ]
+        return [(self._steps[key], share) for key, share in done if key in self._steps]

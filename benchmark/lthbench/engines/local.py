@@ -75,10 +75,10 @@ class Local:
     ) -> dict[str, str]:
         """Do the steps, needs first. Returns why some failed, by key.
 
-        ``stepped`` is called after each step, and on the way through a long training, a second later or so,
-        and ``done`` after each job. On the first interrupt ``stopping`` is called, and the steps that are
-        running are finished, trainings kept as they are after their epoch; on the second they are dropped.
-        Either way Interrupted is raised.
+        ``stepped`` is called after each step, and by workers on the way through a long training, a second
+        later or so, and ``done`` after each job. On the first interrupt ``stopping`` is called, and the steps
+        that are running are finished, trainings kept as they are after their epoch; on the second they are
+        dropped. Either way Interrupted is raised.
         """
         jobs = group(steps)
         if self.workers == 0:
@@ -215,6 +215,7 @@ def _in_workers(
                             raise died(tries[job.name])
                         queue.give_back(job)
                     running.clear()
+                    _kill_workers()
                     pool.shutdown(wait=True)
                     pool = _pool(store, places, engine, flag)
             except KeyboardInterrupt:
@@ -224,8 +225,7 @@ def _in_workers(
                 flag.value = 1
                 stopping()
     except BaseException as error:
-        for child in multiprocessing.active_children():
-            child.kill()
+        _kill_workers()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted from None
         raise
@@ -234,6 +234,12 @@ def _in_workers(
     if stop:
         raise Interrupted
     return failed
+
+
+def _kill_workers() -> None:
+    """End what is left of the workers, which nothing else ends but the end of this process."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> ProcessPoolExecutor:
@@ -248,8 +254,12 @@ def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> P
 def _begin(
     address: str, places: tuple[Path, ...], engine: Local, files: dict[str, list[str]], flag: Any
 ) -> None:
-    """Set up a worker: it ends with its parent, and leaves interrupts to it; ``flag`` tells it to stop."""
+    """Set up a worker: it ends with its parent, and leaves signals to it; ``flag`` tells it to stop.
+
+    A terminal interrupts all processes of a command, a scheduler terminates them: what trains is to be kept.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +43,7 @@ from lthbench.engines.common import (
 )
 from lthbench.engines.jobs import Job, group
 from lthbench.engines.memory import share, shares
-from lthbench.errors import BadInput, LthbenchError
+from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.kinds import Bank
 from lthbench.remote import Mirror, at, leases
 from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
@@ -289,9 +290,7 @@ def _do(site: _Site, together: Sequence[tuple[str, Sequence[Step]]], *before: _R
     runner = _runner(site)
     store = runner.store
 
-    def stopped() -> bool:
-        return store.flagged(site.stop)
-
+    stopped = _Flagged(store, site.stop)
     if stopped():
         return _Result({})
     _check_data(steps, site.places)
@@ -299,7 +298,8 @@ def _do(site: _Site, together: Sequence[tuple[str, Sequence[Step]]], *before: _R
     with ExitStack() as held:
         for name in names:  # in this order, so that no two drivers wait for each other
             held.enter_context(leases(store).held(name, waited=stopped))
-        _await(store, steps, failed)
+        if not _await(store, steps, failed, stopped):
+            return _Result({})
         held.enter_context(_as_one(site, runner, [name for name, _ in together]))
         reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
     if _folder(store) == site.folder:
@@ -378,14 +378,35 @@ def _source(inputs: Inputs) -> Iterator[Data]:
         yield inputs.data
 
 
-def _await(store: Store, steps: Sequence[Step], failed: dict[str, str]) -> None:
-    """Wait until this node sees what the steps need: a shared folder may show it late."""
+class _Flagged:
+    """Whether a flag is raised, asked at most every ``LOOK_EVERY`` seconds; where that fails, as it was."""
+
+    def __init__(self, store: Store, name: str):
+        self._store, self._name = store, name
+        self._asked, self._raised = -math.inf, False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self._raised and now - self._asked >= LOOK_EVERY:
+            self._asked = now
+            with suppress(Unwritable):  # an object store that does not answer for once ends no training
+                self._raised = self._store.flagged(self._name)
+        return self._raised
+
+
+def _await(store: Store, steps: Sequence[Step], failed: dict[str, str], stopped: Callable[[], bool]) -> bool:
+    """Wait until this node sees what the steps need: a shared folder may show it late.
+
+    False where it is told to stop meanwhile: what is needed may have been left on the way.
+    """
     own = {s.key for s in steps}
     needs = (n for s in steps if not store.has(s) for n in s.needs())
     wanted = {n.key: n for n in needs if n.key not in own | failed.keys()}
     end = time.monotonic() + PATIENCE
     for need in wanted.values():
         while not store.has(need):
+            if stopped():
+                return False
             if time.monotonic() > end:
                 raise LthbenchError(
                     f"{type(need).__name__.lower()} {need.key[:12]} is done, but not to be seen in "
@@ -394,6 +415,7 @@ def _await(store: Store, steps: Sequence[Step], failed: dict[str, str]) -> None:
             time.sleep(0.2)
             with os.scandir(store.root / "steps") as entries:  # makes a network's file system look again
                 sum(1 for _ in entries)
+    return True
 
 
 def _hash(path: Path) -> str:
