@@ -1,0 +1,168 @@
+"""What runs on a GPU alone, on a pretended one: it mixes no devices, and a captured step is the step."""
+
+import contextlib
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from lthbench import data, masks, registry, replay, stack, train
+from lthbench.cli import main
+from lthbench.kinds import Architecture, Method
+from lthbench.registry import get
+from lthbench.spec import Rewire
+from lthbench.store import Store
+
+SPEC = importlib.util.spec_from_file_location("pretended", Path(__file__).with_name("pretended.py"))
+pretended = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(pretended)
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    with pretended.device(monkeypatch.setattr) as device:
+        yield device
+
+
+@pytest.fixture
+def images():
+    """Some digits: 5 batches of 32 and one of 8."""
+    return data.subset(data.load("digits", "train", ()), 168)
+
+
+@pytest.fixture
+def members(network):
+    """Makes four members on a device: dense, masked, and two that rewire at the same steps."""
+
+    def made(device):
+        found = []
+        for seed, density, rewire in ((0, 1.0, None), (1, 0.3, None), (2, 0.2, True), (3, 0.2, True)):
+            torch.manual_seed(seed)
+            model = get(Architecture, "resnet8").build(network)
+            scores = {n: torch.rand(w.shape) for n, w in masks.prunable(model).items()}
+            mask = masks.top(scores, density) if density < 1 else None
+            how = Rewire(0.3, 0.0, 4, 0.75) if rewire else None
+            found.append(stack.Member(model.to(device), seed, mask, how))
+        return found
+
+    return made
+
+
+# ------------------------------------------------------------------------------------------- the pretence
+
+
+def test_what_a_gpu_refuses_is_refused(cuda):
+    there, here = torch.rand(3, device="cuda"), torch.rand(3)
+    assert there.device == cuda
+    assert here.to(cuda).is_cuda
+    assert torch.tensor([1.0], device="cuda").is_cuda
+    assert torch.ones_like(there, device="cpu").device.type == "cpu"
+    assert (there + torch.tensor(1.0)).is_cuda  # a number
+    assert there[torch.tensor([0, 2])].shape == (2,)  # indices may come from the host
+    for mixed in (
+        lambda: there + here,
+        lambda: torch.where(there > 0, here, there),
+        lambda: here.mul_(there),
+    ):
+        with pytest.raises(RuntimeError, match="same device"):
+            mixed()
+    with pytest.raises(TypeError, match="numpy"):
+        there.numpy()
+    assert there.cpu().numpy().shape == (3,)
+    assert there.tolist() == there.cpu().tolist()
+
+
+def test_a_capture_runs_nothing_and_its_replay_only_what_it_saw(cuda):
+    total, step, factor = torch.zeros(2, device="cuda"), torch.ones(2, device="cuda"), 2.0
+
+    def work():
+        total.add_(step * factor)
+
+    again = replay.graphs(cuda)(work)
+    assert total.tolist() == [0.0, 0.0]
+    again()
+    step.fill_(10.0)
+    factor = 7.0  # Python is not asked again
+    again()
+    assert total.tolist() == [22.0, 22.0]
+
+
+@pytest.mark.parametrize("look", ["total.tolist()", "total.sum().item()", "total.cpu()", "total.copy_(here)"])
+def test_a_capture_may_not_wait(cuda, look):
+    total, here = torch.zeros(2, device="cuda"), torch.ones(2)
+    with pytest.raises(RuntimeError, match="capturing"):
+        replay.graphs(cuda)(lambda: eval(look, {"total": total, "here": here}))
+    assert pretended.state.graph is None
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("way", ["turns", "lanes"])
+def test_captured_steps_train_as_a_cpu_does(members, images, recipe, way, precision, monkeypatch, recwarn):
+    """In batches of two shapes and with rewiring; only the fused optimiser rounds in another place."""
+    recipe = dataclasses.replace(recipe, precision=precision)
+    here = members("cpu")
+    expected = [train.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire) for m in here]
+    with pretended.device(monkeypatch.setattr) as device:
+        made = members(device)
+        found = stack.train_together(made, images, recipe, way=way)
+        for one, other, a, b in zip(here, made, expected, found, strict=True):
+            assert b.losses == pytest.approx(a.losses, rel=1e-6)
+            for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
+                assert torch.allclose(x, y.cpu(), rtol=0, atol=1e-5)
+            for name in a.mask or {}:
+                assert torch.equal(a.mask[name], b.mask[name].cpu())
+            for name in a.momentum:
+                assert torch.allclose(a.momentum[name], b.momentum[name].cpu(), atol=1e-4)
+    assert not [w for w in recwarn if "CUDA graph" in str(w.message)]
+
+
+# -------------------------------------------------------------------------------------------- the whole run
+
+
+@pytest.fixture
+def tables(tiny_task, tmp_path, monkeypatch):
+    """Runs what is asked on a CPU and there: both tables as one, by score, and the events there."""
+
+    def made(*asked):
+        found = {}
+        for name, place in (
+            ("cpu", contextlib.nullcontext()),
+            ("cuda", pretended.device(monkeypatch.setattr)),
+        ):
+            own = ["--store", str(tmp_path / name), "--report", str(tmp_path / f"{name}.report")]
+            with place:
+                main(["run", "--task", tiny_task, "--workers", "0", "--device", name, *asked, *own])
+            found[name] = pd.read_csv(tmp_path / f"{name}.report" / "scores.csv")
+        key = ["method", "sparsity", "seed", "metric", "score", "variant"]
+        both = found["cpu"].merge(found["cuda"], on=key, how="outer", suffixes=("", "_there"))
+        assert len(both) == len(found["cpu"]) == len(found["cuda"])
+        assert (both.status == both.status_there).all()
+        return both, list(Store(tmp_path / "cuda").events())
+
+    return made
+
+
+def test_every_method_finds_and_trains_the_same_networks_there(tables):
+    methods = sorted(set(registry.names(Method)) - {"dense"})
+    both, events = tables("--methods", ",".join(methods), "--rounds", "2", "--metrics", "accuracy,nll")
+    assert set(both.method) == {*methods, "dense"}
+    assert max(e.get("stack", 1) for e in events) > 3
+    pd.testing.assert_series_equal(both.value, both.value_there, rtol=1e-4, check_names=False)
+
+
+def test_every_score_is_the_same_there(tables):
+    """Where scores follow from ranks, single images may differ: pixels change places for a rounding."""
+    both, _ = tables("--methods", "omp", "--rounds", "1")
+    assert len(set(both.metric)) > 15
+    ranked = both.metric.isin(("agreement", "deletion", "gini", "road"))
+    near = (both.value - both.value_there).abs() <= 1e-4 * both.value.abs() + 1e-6
+    assert (near | both.value.isna())[~ranked].all()
+    assert (near | both.value.isna())[ranked].mean() > 0.9
