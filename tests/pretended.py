@@ -49,11 +49,19 @@ class There(torch.Tensor):
         made.held = held
         return made
 
+    def __repr__(self, *, tensor_contents=None) -> str:
+        return f"There({self.held})"
+
+    def __format__(self, how: str) -> str:
+        return format(self.held, how)
+
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in MOVES:
             return _moved(func, *args, **kwargs)
+        if func is torch.Tensor.new_tensor:
+            return torch.tensor(*args[1:], **{"dtype": args[0].dtype, "device": CUDA} | kwargs)
         if func is torch.Tensor.tolist:
             _waits("tolist")
             return args[0].held.tolist()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 
-from lthbench import data, masks, registry, replay, stack, train
+from lthbench import corruptions, data, masks, registry, replay, stack, train
 from lthbench.cli import main
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
@@ -122,6 +123,20 @@ def test_captured_steps_train_as_a_cpu_does(members, images, recipe, way, precis
             for name in a.momentum:
                 assert torch.allclose(a.momentum[name], b.momentum[name].cpu(), atol=1e-4)
     assert not [w for w in recwarn if "CUDA graph" in str(w.message)]
+
+
+# ------------------------------------------------------------------------------------------------- scoring
+
+
+def test_every_corruption_is_made_there(cuda):
+    pixels = torch.from_numpy(load_sample_images().images[0][100:292:3, 100:292:3].transpose(2, 0, 1).copy())
+    here = pixels[None].repeat(2, 1, 1, 1) / 255.0
+    for name, kind in corruptions.every().items():
+        for severity in (1, 5):
+            expected = kind.apply(here, severity, torch.Generator().manual_seed(0))
+            found = kind.apply(here.to(cuda), severity, torch.Generator().manual_seed(0))
+            assert found.is_cuda, name
+            assert torch.allclose(found.cpu(), expected, atol=1e-6), name
 
 
 # -------------------------------------------------------------------------------------------- the whole run
