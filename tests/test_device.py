@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
-from lthbench import corruptions, data, masks, registry, replay, stack, train
+from lthbench import corruptions, data, masks, registry, replay, savepoints, stack, train
 from lthbench.cli import main
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
@@ -123,6 +123,34 @@ def test_captured_steps_train_as_a_cpu_does(members, images, recipe, way, precis
             for name in a.momentum:
                 assert torch.allclose(a.momentum[name], b.momentum[name].cpu(), atol=1e-4)
     assert not [w for w in recwarn if "CUDA graph" in str(w.message)]
+
+
+def test_what_is_left_on_its_way_goes_on_there_with_the_same_bits(cuda, members, images, recipe):
+    whole = members(cuda)
+    expected = stack.train_together(whole, images, recipe)
+    kept = {}
+
+    def keeps(member, so_far=None):
+        def keep(epoch, model, so_far):
+            kept[member.seed] = savepoints.packed("key", model, so_far(), 1.0)
+
+        return dataclasses.replace(member, after_epoch=keep, so_far=so_far)
+
+    left = [keeps(m) for m in members(cuda)]
+    with pytest.raises(train.Paused):
+        stack.train_together(left, images, recipe, pauses=lambda epoch: epoch == 2)
+    made = []
+    for member in members(cuda):
+        point = savepoints.unpacked("key", kept[member.seed])
+        savepoints.resume(point, member.model)
+        made.append(keeps(member, point.so_far))
+    found = stack.train_together(made, images, recipe)
+    for one, other, a, b in zip(whole, made, expected, found, strict=True):
+        assert b.losses == a.losses
+        for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
+            assert torch.equal(x.cpu(), y.cpu())
+        for name in a.mask or {}:
+            assert torch.equal(a.mask[name].cpu(), b.mask[name].cpu())
 
 
 # ------------------------------------------------------------------------------------------------- scoring
