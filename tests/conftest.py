@@ -77,6 +77,17 @@ def init(network):
 
 
 @pytest.fixture(scope="session")
+def pretended():
+    """The module of the pretended CUDA device."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a real GPU: pytest -m gpu")
+    spec = importlib.util.spec_from_file_location("pretended", TESTS / "pretended.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.fixture(scope="session")
 def made_table():
     """Makes a table of a grid with drawn values, and its facts: see ``grid`` in tests/tables.py."""
     spec = importlib.util.spec_from_file_location("tables", TESTS / "tables.py")

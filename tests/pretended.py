@@ -237,7 +237,7 @@ def device(patch: Callable[[object, str, object], None]) -> Iterator[torch.devic
     """The device, while the context lasts; ``patch`` sets attributes, as ``monkeypatch.setattr`` does."""
     here, autocast, nothing = _Stream(), torch.autocast, contextlib.nullcontext
     gibibyte = 2**30
-    facts = types.SimpleNamespace(name="pretended", total_memory=16 * gibibyte)
+    facts = types.SimpleNamespace(name="pretended", total_memory=16 * gibibyte, major=9, minor=0)
     answers: dict[str, Any] = {
         "is_available": True,
         "is_initialized": True,

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,15 +15,10 @@ from lthbench.registry import get
 from lthbench.spec import Rewire
 from lthbench.store import Store
 
-SPEC = importlib.util.spec_from_file_location("pretended", Path(__file__).with_name("pretended.py"))
-pretended = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(pretended)
-
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
-
 
 @pytest.fixture
-def cuda(monkeypatch):
+def cuda(pretended, monkeypatch):
+    """The pretended device."""
     with pretended.device(monkeypatch.setattr) as device:
         yield device
 
@@ -94,7 +87,7 @@ def test_a_capture_runs_nothing_and_its_replay_only_what_it_saw(cuda):
 
 
 @pytest.mark.parametrize("look", ["total.tolist()", "total.sum().item()", "total.cpu()", "total.copy_(here)"])
-def test_a_capture_may_not_wait(cuda, look):
+def test_a_capture_may_not_wait(pretended, cuda, look):
     total, here = torch.zeros(2, device="cuda"), torch.ones(2)
     with pytest.raises(RuntimeError, match="capturing"):
         replay.graphs(cuda)(lambda: eval(look, {"total": total, "here": here}))
@@ -106,7 +99,9 @@ def test_a_capture_may_not_wait(cuda, look):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("way", ["turns", "lanes"])
-def test_captured_steps_train_as_a_cpu_does(members, images, recipe, way, precision, monkeypatch, recwarn):
+def test_captured_steps_train_as_a_cpu_does(
+    pretended, members, images, recipe, way, precision, monkeypatch, recwarn
+):
     """In batches of two shapes and with rewiring; only the fused optimiser rounds in another place."""
     recipe = dataclasses.replace(recipe, precision=precision)
     here = members("cpu")
@@ -171,7 +166,7 @@ def test_every_corruption_is_made_there(cuda):
 
 
 @pytest.fixture
-def tables(tiny_task, tmp_path, monkeypatch):
+def tables(pretended, tiny_task, tmp_path, monkeypatch):
     """Runs what is asked on a CPU and there: both tables as one, by score, and the events there."""
 
     def made(*asked):

@@ -1,5 +1,6 @@
 """The script that measures a GPU runs at tiny sizes on a CPU, and projects by the arithmetic it states."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -73,6 +74,19 @@ def test_a_stage_that_fails_or_has_no_time_says_so(gpu):
     assert gpu.attempt(lambda: 1 / 0, lambda: 1.0) == {"skipped": "ZeroDivisionError: division by zero"}
     assert gpu.attempt(lambda: 1, lambda: 0.0) == {"skipped": "no time left"}
     assert gpu.attempt(lambda: 1, lambda: 1.0) == 1
+
+
+def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
+    """All but what ``torch.func`` does, which the pretended device does not."""
+    sizes = dataclasses.replace(gpu.DRY, device="cuda", epochs=5, stacks=(1, 2, 3))
+    with pretended.device(monkeypatch.setattr):
+        assert all(rate > 0 for rate in gpu.ceilings(sizes).values())
+        assert all(rate > 0 for rate in gpu.evaluation(sizes).values())
+        found = gpu.training(sizes, lambda: 1.0)
+        assert gpu.facts("cuda")["device"] == "pretended"
+    assert {"3, lanes", "2, turns", "2, turns, not replayed", "2, 1 lanes"} <= set(found["float32"])
+    skipped = [name for rows in found.values() for name, row in rows.items() if "skipped" in row]
+    assert skipped == ["2, batched"]
 
 
 def test_the_script_runs_from_a_checkout(gpu, tmp_path):
