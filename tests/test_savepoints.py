@@ -10,6 +10,7 @@ from lthbench import data, masks, savepoints, stack, train
 from lthbench.cli import main
 from lthbench.engines.common import Watched
 from lthbench.errors import Damaged, Unwritable
+from lthbench.estimate import START_SECONDS, estimate
 from lthbench.kinds import Architecture
 from lthbench.progress import Course, Lines
 from lthbench.registry import get
@@ -373,6 +374,12 @@ def test_what_an_earlier_run_has_done_is_no_part_of_the_work(store, steps):
     assert begun == {dense.key: 0.6}
     whole, rest = (Course([dense], {}, {}, "cpu", 1, **how) for how in ({}, {"begun": begun}))
     assert rest.total == pytest.approx(0.4 * whole.total)
+    guess, less = (estimate([dense], (), 1, "cpu", how) for how in ({}, begun))
+    assert less.high - less.low == pytest.approx(less.low * (2.5**2 - 1))  # both are of one time
+    start = START_SECONDS * 2.5
+    assert less.high - start == pytest.approx(0.4 * (guess.high - start))
+    assert less.chain == pytest.approx(0.4 * guess.chain)
+    assert (guess.begun, less.begun) == (0, 1)
     rest.step(dense, 0.6)
     assert rest.share() == 0.0
     rest.step(dense, 0.8)

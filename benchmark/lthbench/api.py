@@ -18,7 +18,7 @@ from lthbench.estimate import Estimate, estimate, learned_rates
 from lthbench.footprint import footprint
 from lthbench.kinds import Dataset
 from lthbench.plan import Plan, network, plan
-from lthbench.progress import Course, listen
+from lthbench.progress import Course, listen, shares_done
 from lthbench.remote import at
 from lthbench.request import Request, request
 from lthbench.spec import (
@@ -243,8 +243,9 @@ def execute(
                 todo = [s for s in todo if not isinstance(s, Given)]
             events = store.events()
             rates = learned_rates(events, runs.device)
-            announce(made, todo, estimate(todo, events, runs.workers, runs.device), runs.workers)
-            begun = _begun(todo, store)
+            begun = shares_done(todo, store)
+            guess = estimate(todo, events, runs.workers, runs.device, begun)
+            announce(made, todo, guess, runs.workers)
             course = Course(todo, made.labels(), rates, runs.device, runs.workers, begun)
             with listen(course, progress) as listener:
                 failures = runs.run(
@@ -259,15 +260,6 @@ def execute(
     if pictures:
         facts["pictures"] = pictures
     return Outcome(table.build(made, store, failures), facts, failures)
-
-
-def _begun(todo: Sequence[Step], store: Store) -> dict[str, float]:
-    """What share is done of trainings that were left on their way. Imports torch only where there are any."""
-    if not store.saved():
-        return {}
-    from lthbench.savepoints import shares
-
-    return shares(todo, store)
 
 
 def check_engine(engine: str, address: str | None, stack: int = 0) -> None:

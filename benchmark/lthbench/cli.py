@@ -163,6 +163,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         "",
         f"time    {account['time']} on {account['device']} with {account['workers']} workers"
         + (f", up to {account['stack']} networks trained as one" if account["stack"] > 1 else "")
+        + (f", {account['begun']:,} of the trainings begun" if account["begun"] else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]

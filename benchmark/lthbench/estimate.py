@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,32 +18,44 @@ START_SECONDS, STEP_SECONDS = 6.0, 0.03
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds, low and high; ``chain`` is the longest run of steps that must follow one another."""
+    """Seconds, low and high; ``chain`` is the longest run of steps that must follow one another.
+
+    ``begun`` is how many trainings go on where they were left.
+    """
 
     low: float
     high: float
     chain: float
     learned: bool
+    begun: int = 0
 
     def text(self) -> str:
         """A range that reads well: "2-4 min"."""
         return span(self.low, self.high)
 
 
-def estimate(steps: Sequence[Step], events: Iterable[dict[str, Any]], workers: int, device: str) -> Estimate:
-    """The time for these steps on so many workers."""
+def estimate(
+    steps: Sequence[Step],
+    events: Iterable[dict[str, Any]],
+    workers: int,
+    device: str,
+    begun: Mapping[str, float] | None = None,
+) -> Estimate:
+    """The time for these steps on so many workers; ``begun`` are shares of steps that are done, by key."""
+    begun = begun or {}
     if not steps:
         return Estimate(0.0, 0.0, 0.0, True)
     rates = learned_rates(events, device)
     known = rates.keys() >= {_kind(s) for s in steps if isinstance(s, Train | Predict)}
-    total = sum(seconds(s, rates, device) for s in steps)
-    jobs = group(steps)
+    total = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in steps)
+    jobs = group(steps, begun)
     longest = max(job.height for job in jobs.values())
     slowest = min(rates.values(), default=DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
     chain = longest / slowest
     wall = START_SECONDS + max(total / max(workers, 1), chain)
     spread = 1.3 if known else 2.5
-    return Estimate(wall / spread, wall * spread, chain, known)
+    going_on = sum(share > 0 for share in begun.values())
+    return Estimate(wall / spread, wall * spread, chain, known, going_on)
 
 
 def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, float]:

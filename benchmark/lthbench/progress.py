@@ -243,6 +243,15 @@ def _ticking(tick: Callable[[], None], every: float = 5.0) -> Iterator[None]:
         thread.join()
 
 
+def shares_done(todo: Sequence[Step], store: Store) -> dict[str, float]:
+    """What share of trainings is done that were left on their way, by key."""
+    if not store.saved():
+        return {}
+    from lthbench.savepoints import shares
+
+    return shares(todo, store)
+
+
 def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
     """How many steps of each verb there are, and how many of them are stored."""
     verbs: dict[str, dict[str, int]] = {}
@@ -266,8 +275,10 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
     trainings = verbs.get("train", {"all": 0})["all"]
     scores = verbs.get("measure", {"all": 0})["all"]
     guess = "" if estimate.learned else " (a guess)"
+    begun = f" ({estimate.begun:,} begun)" if estimate.begun else ""
     return (
-        f"{said}\nplan   {trainings} trainings, {scores} measures, {len(todo):,} steps in all; "
+        f"{said}\nplan   {present.counted(trainings, 'training', 'trainings')}{begun}, "
+        f"{present.counted(scores, 'measure', 'measures')}, {len(todo):,} steps in all; "
         f"{len(plan.steps) - len(todo):,} stored or not needed · "
         f"{estimate.text()}{guess} with {present.counted(workers, 'worker', 'workers')}"
     )
@@ -288,7 +299,7 @@ def costed(
     stored = {s.key for s in plan.steps if store.lists(s)}
     todo = [s for s in plan.steps if s.key not in stored]
     kind = "cuda" if device.startswith("cuda") else "cpu"
-    guess = estimate(todo, store.events(), workers, kind)
+    guess = estimate(todo, store.events(), workers, kind, shares_done(todo, store))
     return {
         "task": request.task.name,
         "budget": request.budget,
@@ -303,6 +314,7 @@ def costed(
         "time": guess.text() if todo else "nothing to do",
         "chain": f"{_chain(plan)}",
         "learned": guess.learned,
+        "begun": guess.begun,
         "workers": workers,
         "stack": Local(workers, kind, stack).together,
         "device": device,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lthbench.costs import flops
@@ -50,8 +50,12 @@ def alike(job: Job, other: Job) -> bool:
     return job.scored is not None and job.scored == other.scored
 
 
-def group(steps: Sequence[Step]) -> dict[str, Job]:
-    """The jobs for steps that are to be done; steps must come after what they need."""
+def group(steps: Sequence[Step], begun: Mapping[str, float] | None = None) -> dict[str, Job]:
+    """The jobs for steps that are to be done; steps must come after what they need.
+
+    ``begun`` are the shares of steps that are done already, by key: they cost nothing any more.
+    """
+    begun = begun or {}
     todo = {s.key for s in steps}
     owner: dict[str, str] = {}
     jobs: dict[str, Job] = {}
@@ -71,7 +75,8 @@ def group(steps: Sequence[Step]) -> dict[str, Job]:
             job.training = step
         elif isinstance(step, Predict):
             job.scored = network_of(step)
-        job.flops += 0.0 if name != step.key and isinstance(step, Rewind) else flops(step)
+        kept_on_the_way = name != step.key and isinstance(step, Rewind)
+        job.flops += 0.0 if kept_on_the_way else flops(step) * (1.0 - begun.get(step.key, 0.0))
         owner[step.key] = name
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}
     _measure_heights(jobs)
