@@ -104,8 +104,9 @@ class _State:
     graph: Graph | None = None
     among = False
 
-
-state = _State()
+    def __init__(self) -> None:
+        self.here = _Stream()  # the current stream
+        self.initialised = False
 
 
 class _Mode(TorchDispatchMode):
@@ -129,10 +130,26 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     if there and here and func not in COPIES:
         devices = ", ".join(f"{t.device} {tuple(t.shape)}" for t in tensors)
         raise RuntimeError(f"{func}: Expected all tensors to be on the same device: {devices}")
-    if there and (func in WAITS or (here and func in COPIES)):
-        _waits(func)
     device = kwargs.get("device")
     goes = there or (device is not None and torch.device(device).type == "cuda")
+    if goes and device is not None and torch.device(device).index not in (None, 0):
+        raise RuntimeError(f"CUDA error: invalid device ordinal: {device}")
+    host = [t for t in tensors if not isinstance(t, There)]
+    if goes and (func in WAITS or _waiting(func, args) or (host and func in (*COPIES, *INDEXED))):
+        _waits(func)
+    drawn = kwargs.get("generator")
+    if goes and drawn is not None and drawn.device.type != "cuda":
+        raise RuntimeError(
+            f"{func}: Expected a 'cuda' device type for generator but found '{drawn.device.type}'"
+        )
+    if there and host and func not in COPIES and func not in INDEXED:
+        if torch.Tag.pointwise not in func.tags:
+            raise RuntimeError(f"{func}: Expected all tensors to be on the same device, also a number")
+        if any(w is t for w in _written(func, args, kwargs) for t in host):
+            raise RuntimeError(f"{func}: Expected all tensors to be on the same device: writes to the host")
+    if func in (aten._fused_sgd_.default, aten._fused_sgd_.tensor_lr) and there:
+        for row in zip(*(a for a in args[:3] if a), strict=True):
+            assert len({t.stride() for t in row}) == 1, "check_fast_path_restrictions"
     goes = goes or (state.among and not tensors)  # made within C++ for tensors from there
     bare_args, bare = tree_map(_held, args), tree_map(_held, kwargs)
     if device is not None:
@@ -146,6 +163,13 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         state.graph.done.append((func, bare_args, bare, found))
     wrapped = tree_map(lambda t: There(t) if isinstance(t, torch.Tensor) else t, found)
     return return_and_correct_aliasing(func, args, kwargs, wrapped)
+
+
+def _waiting(func, args):
+    """Whether the size of what comes out depends on values."""
+    if func in INDEXED:
+        return any(isinstance(t, torch.Tensor) and t.dtype in (torch.bool, torch.uint8) for t in args[1])
+    return bool({torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & set(func.tags))
 
 
 def _held(value: Any) -> Any:
@@ -200,26 +224,42 @@ class _Fetch(torch.autograd.Function):
 
 
 class _Stream:
-    """A stream, on which all is done at once."""
+    """A stream, on which all is done at once; it knows of which capture it is part."""
 
     def __init__(self, device: object = None) -> None:
-        pass
+        self.graph: Graph | None = None
 
-    def wait_stream(self, other: object) -> None:
-        """It has done all it was given."""
+    def wait_stream(self, other: _Stream) -> None:
+        """It takes part in the capture of the other; one that does may not wait for one that does not."""
+        mine, others = (s.graph is state.graph is not None for s in (self, other))
+        if mine and not others:
+            raise RuntimeError("dependency created on uncaptured work in another stream")
+        if others:
+            self.graph = state.graph
+
+
+state = _State()
 
 
 @contextlib.contextmanager
-def _captured(graph: Graph, pool: object = None, capture_error_mode: str = "global") -> Iterator[None]:
+def _captured(
+    graph: Graph, pool: object = None, stream: _Stream | None = None, capture_error_mode: str = "global"
+) -> Iterator[None]:
     assert state.graph is None, "two captures at once"
-    state.graph = graph
+    assert stream is not None, "the stream of the first device that captured"
+    state.graph = state.here.graph = graph
     try:
         yield
     finally:
-        state.graph = None
+        state.graph = state.here.graph = None
         for tensor, before in reversed(graph.before):  # nothing ran
             tensor.copy_(before)
         graph.before = []
+
+
+def _reset(device: torch.device | None = None) -> None:
+    if device is not None and torch.device(device).index is not None and not state.initialised:
+        raise RuntimeError("Invalid device argument 0: did you call init?")
 
 
 def _placed(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -235,7 +275,7 @@ def _placed(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
 @contextlib.contextmanager
 def device(patch: Callable[[object, str, object], None]) -> Iterator[torch.device]:
     """The device, while the context lasts; ``patch`` sets attributes, as ``monkeypatch.setattr`` does."""
-    here, autocast, nothing = _Stream(), torch.autocast, contextlib.nullcontext
+    autocast, nothing = torch.autocast, contextlib.nullcontext
     gibibyte = 2**30
     facts = types.SimpleNamespace(name="pretended", total_memory=16 * gibibyte, major=9, minor=0)
     answers: dict[str, Any] = {
@@ -250,14 +290,16 @@ def device(patch: Callable[[object, str, object], None]) -> Iterator[torch.devic
         "memory_allocated": 0,
         "max_memory_allocated": 2**20,
         "max_memory_reserved": 2**20,
-        "current_stream": here,
-        **dict.fromkeys(("_lazy_init", "synchronize", "empty_cache", "reset_peak_memory_stats")),
+        "current_stream": state.here,
+        **dict.fromkeys(("_lazy_init", "synchronize", "empty_cache")),
         **dict.fromkeys(("set_per_process_memory_fraction", "set_stream", "manual_seed", "manual_seed_all")),
     }
     for name, answer in answers.items():
         patch(torch.cuda, name, lambda *args, answer=answer, **kwargs: answer)
     for name, made in (("device", nothing), ("stream", nothing), ("Stream", _Stream)):
         patch(torch.cuda, name, made)
+    patch(torch.cuda, "init", lambda: setattr(state, "initialised", True))
+    patch(torch.cuda, "reset_peak_memory_stats", _reset)
     patch(torch.cuda, "CUDAGraph", Graph)
     patch(torch.cuda, "graph", _captured)
     patch(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
@@ -265,6 +307,7 @@ def device(patch: Callable[[object, str, object], None]) -> Iterator[torch.devic
     patch(torch, "autocast", lambda kind, *args, **kwargs: autocast("cpu", *args, **kwargs))
     patch(torch, "tensor", _placed(torch.tensor))
     patch(torch, "as_tensor", _placed(torch.as_tensor))
+    state.initialised = False
     torch._C._ensureCUDADeviceGuardSet()
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)  # a module's weights change places, not names

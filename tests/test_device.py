@@ -12,8 +12,10 @@ from lthbench import corruptions, data, masks, registry, replay, savepoints, sta
 from lthbench.cli import main
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
+from lthbench.runner import Runner
 from lthbench.spec import Rewire
 from lthbench.store import Store
+from lthbench.trainer import Trainer
 
 
 @pytest.fixture
@@ -97,6 +99,24 @@ def test_a_capture_may_not_wait(pretended, cuda, look):
 # ------------------------------------------------------------------------------------------------ training
 
 
+@pytest.mark.parametrize("full", [0, 1, 2])
+def test_a_capture_that_runs_out_of_memory_in_a_lane_says_so(pretended, cuda, full):
+    """A lane that has not begun is no part of the capture, and must not be waited for."""
+    total, lanes = torch.zeros(1, device="cuda"), replay.Lanes(cuda, 3)
+
+    def work(item):
+        if pretended.state.graph is not None and item == full:
+            raise torch.OutOfMemoryError("no room")
+        total.add_(1)
+
+    run = replay.Replayed(lambda: lanes(work, 3), replay.graphs(cuda))
+    for _ in range(replay.WARM):
+        run()
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        run()
+    assert total.tolist() == [3.0 * replay.WARM]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("way", ["turns", "lanes"])
 def test_captured_steps_train_as_a_cpu_does(
@@ -177,7 +197,8 @@ def tables(pretended, tiny_task, tmp_path, monkeypatch):
         ):
             own = ["--store", str(tmp_path / name), "--report", str(tmp_path / f"{name}.report")]
             with place:
-                main(["run", "--task", tiny_task, "--workers", "0", "--device", name, *asked, *own])
+                device = {"cpu": "cpu", "cuda": "cuda:0"}[name]
+                main(["run", "--task", tiny_task, "--workers", "0", "--device", device, *asked, *own])
             found[name] = pd.read_csv(tmp_path / f"{name}.report" / "scores.csv")
         key = ["method", "sparsity", "seed", "metric", "score", "variant"]
         both = found["cpu"].merge(found["cuda"], on=key, how="outer", suffixes=("", "_there"))
@@ -188,11 +209,28 @@ def tables(pretended, tiny_task, tmp_path, monkeypatch):
     return made
 
 
-def test_every_method_finds_and_trains_the_same_networks_there(tables):
+def test_every_method_finds_and_trains_the_same_networks_there(tables, monkeypatch):
+    """TensorFloat-32, which PyTorch lets convolutions take on a GPU, is for training alone."""
+    allowed = {}
+
+    def watch(owner, name):
+        does = getattr(owner, name)
+
+        def watched(*given):
+            allowed.setdefault(name, set()).add(torch.backends.cudnn.allow_tf32)
+            return does(*given)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(Trainer, "train")
+    for name in ("_predict", "_prune", "_measure"):
+        watch(Runner, name)
     methods = sorted(set(registry.names(Method)) - {"dense"})
     both, events = tables("--methods", ",".join(methods), "--rounds", "2", "--metrics", "accuracy,nll")
     assert set(both.method) == {*methods, "dense"}
     assert max(e.get("stack", 1) for e in events) > 3
+    assert allowed == {"train": {True}, "_predict": {False}, "_prune": {False}, "_measure": {False}}
+    assert torch.backends.cudnn.allow_tf32
     pd.testing.assert_series_equal(both.value, both.value_there, rtol=1e-4, check_names=False)
 
 

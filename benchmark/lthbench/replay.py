@@ -54,17 +54,19 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
     """
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
+    # Without one of its own, each device would capture on the stream of the first.
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def onto(graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
+        # Other threads of this process, which do no work of ours, may use the device meanwhile.
+        return torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local")
 
     def capture(work: Work) -> Work:
         nonlocal pool
         reasons: list[Exception] = []
         graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
         try:
-            # Other threads of this process, which do no work of ours, may use the device meanwhile.
-            with (
-                torch.cuda.device(device),
-                torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
-            ):
+            with torch.cuda.device(device), onto(graph):
                 try:
                     work()
                 except Exception as error:
@@ -73,6 +75,10 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
         except Exception as error:
             torch.cuda.set_stream(here)
             pool = _abandon(device, pool)
+            # Some versions refuse random draws after a broken capture until another has ended well.
+            with contextlib.suppress(RuntimeError), torch.cuda.device(device), onto(torch.cuda.CUDAGraph()):
+                torch.zeros(1, device=device)
+            torch.cuda.set_stream(here)
             raise (reasons or [error])[0] from None
         replay: Work = graph.replay
         return replay
@@ -104,14 +110,16 @@ class Lanes:
     def __call__(self, work: Callable[[int], None], items: int) -> None:
         """Do the work of each item, in the lane that is its turn."""
         here = torch.cuda.current_stream(self._device)
+        begun: list[torch.cuda.Stream] = []
         try:
             for lane, stream in enumerate(self._streams):
                 stream.wait_stream(here)
+                begun.append(stream)
                 with torch.cuda.stream(stream):
                     for item in range(lane, items, len(self._streams)):
                         work(item)
         finally:  # also after an error: what the lanes still read must not be given to others before
-            for stream in self._streams:
+            for stream in begun:  # one that did not begin is no part of a capture, and would break it
                 here.wait_stream(stream)
 
 

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lthbench.corrupted import BATCH
 from lthbench.costs import flops
 from lthbench.errors import Damaged, LthbenchError, StepFailed, Unwritable
 from lthbench.footprint import footprint
+from lthbench.inference import full_precision
 from lthbench.kinds import Architecture, Criterion, Images, Metric
 from lthbench.machine import environment
 from lthbench.masks import Mask
@@ -114,14 +116,17 @@ class Runner:
         found: dict[str, str] = {}
         started, began, reason = time.time(), time.monotonic(), ""
         if self.device.type == "cuda":
+            # A process that has done nothing there knows of no device by number.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
-            if isinstance(step, Train):
-                found = Trainer(self, among, stopped).train([s for s in together if isinstance(s, Train)])
-            elif isinstance(step, Predict):
-                self._predict([s for s in together if isinstance(s, Predict)])
-            else:
-                self._do(step)
+            with nullcontext() if isinstance(step, Train | Rewind) else full_precision():
+                if isinstance(step, Train):
+                    found = Trainer(self, among, stopped).train([s for s in together if isinstance(s, Train)])
+                elif isinstance(step, Predict):
+                    self._predict([s for s in together if isinstance(s, Predict)])
+                else:
+                    self._do(step)
         except Paused:
             self._log_all([s for s in together if self.store.has(s)], started, began, found)
             raise

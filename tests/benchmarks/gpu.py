@@ -218,6 +218,7 @@ def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
     return found
 
 
+@inference.full_precision()
 def evaluation(sizes: Sizes) -> dict[str, float]:
     """Images a second and network of a scored set, from uint8 in the host's memory to logits, for one network
     and for several that pass together; and of the bare forward."""
