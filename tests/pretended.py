@@ -122,34 +122,13 @@ def _waits(what: object) -> None:
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
+    """Do an operation on the CPU, where a GPU would do it; what it makes lies there if it would."""
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-    there = any(isinstance(t, There) for t in tensors)
-    here = [t for t in tensors if not isinstance(t, There) and t.dim()]
-    if func in INDEXED and isinstance(args[0], There):
-        here = [t for t in tree_leaves(args[2:]) if isinstance(t, torch.Tensor) and not isinstance(t, There)]
-    if there and here and func not in COPIES:
-        devices = ", ".join(f"{t.device} {tuple(t.shape)}" for t in tensors)
-        raise RuntimeError(f"{func}: Expected all tensors to be on the same device: {devices}")
     device = kwargs.get("device")
-    goes = there or (device is not None and torch.device(device).type == "cuda")
-    if goes and device is not None and torch.device(device).index not in (None, 0):
-        raise RuntimeError(f"CUDA error: invalid device ordinal: {device}")
-    host = [t for t in tensors if not isinstance(t, There)]
-    if goes and (func in WAITS or _waiting(func, args) or (host and func in (*COPIES, *INDEXED))):
-        _waits(func)
-    drawn = kwargs.get("generator")
-    if goes and drawn is not None and drawn.device.type != "cuda":
-        raise RuntimeError(
-            f"{func}: Expected a 'cuda' device type for generator but found '{drawn.device.type}'"
-        )
-    if there and host and func not in COPIES and func not in INDEXED:
-        if torch.Tag.pointwise not in func.tags:
-            raise RuntimeError(f"{func}: Expected all tensors to be on the same device, also a number")
-        if any(w is t for w in _written(func, args, kwargs) for t in host):
-            raise RuntimeError(f"{func}: Expected all tensors to be on the same device: writes to the host")
-    if func in (aten._fused_sgd_.default, aten._fused_sgd_.tensor_lr) and there:
-        for row in zip(*(a for a in args[:3] if a), strict=True):
-            assert len({t.stride() for t in row}) == 1, "check_fast_path_restrictions"
+    goes = any(isinstance(t, There) for t in tensors)
+    goes = goes or (device is not None and torch.device(device).type == "cuda")
+    if goes:
+        _refuse(func, args, kwargs, tensors)
     goes = goes or (state.among and not tensors)  # made within C++ for tensors from there
     bare_args, bare = tree_map(_held, args), tree_map(_held, kwargs)
     if device is not None:
@@ -165,8 +144,32 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     return return_and_correct_aliasing(func, args, kwargs, wrapped)
 
 
-def _waiting(func, args):
-    """Whether the size of what comes out depends on values."""
+def _refuse(func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> None:
+    """Raise RuntimeError for what a GPU would not do."""
+    device, drawn = kwargs.get("device"), kwargs.get("generator")
+    if device is not None and torch.device(device).index not in (None, 0):
+        raise RuntimeError(f"{func}: invalid device ordinal: {device}")
+    if drawn is not None and drawn.device.type != "cuda":
+        raise RuntimeError(f"{func}: Expected a 'cuda' device type for generator, not {drawn.device}")
+    if func in (aten._fused_sgd_.default, aten._fused_sgd_.tensor_lr):
+        for same in zip(*(group for group in args[:3] if group), strict=True):
+            if len({t.stride() for t in same}) > 1:
+                raise RuntimeError(f"{func}: weights, gradients and momentum must have the same strides")
+    host = [t for t in tensors if not isinstance(t, There)]
+    if func in WAITS or _sized_by_values(func, args) or (host and func in COPIES | INDEXED):
+        _waits(func)
+    if func in INDEXED:  # indices may come from the host
+        host = [t for t in (args[0], *args[2:3]) if isinstance(t, torch.Tensor) and not isinstance(t, There)]
+    if not host or func in COPIES:
+        return
+    written = _written(func, args, kwargs)
+    numbers = torch.Tag.pointwise in func.tags and not any(w is t for w in written for t in host)
+    if not numbers or any(t.dim() for t in host):
+        devices = ", ".join(f"{t.device} {tuple(t.shape)}" for t in tensors)
+        raise RuntimeError(f"{func}: Expected all tensors to be on the same device: {devices}")
+
+
+def _sized_by_values(func: Any, args: Any) -> bool:
     if func in INDEXED:
         return any(isinstance(t, torch.Tensor) and t.dtype in (torch.bool, torch.uint8) for t in args[1])
     return bool({torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & set(func.tags))

@@ -64,9 +64,16 @@ def test_what_a_gpu_refuses_is_refused(cuda):
         lambda: there + here,
         lambda: torch.where(there > 0, here, there),
         lambda: here.mul_(there),
+        lambda: torch.tensor(1.0).mul_(there[0]),
+        lambda: torch.stack([there[0], torch.tensor(1.0)]),
+        lambda: there.index_put_((torch.tensor([0]),), here[:1]),
     ):
         with pytest.raises(RuntimeError, match="same device"):
             mixed()
+    with pytest.raises(RuntimeError, match="generator"):
+        torch.rand(3, device="cuda", generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="ordinal"):
+        here.to("cuda:1")
     with pytest.raises(TypeError, match="numpy"):
         there.numpy()
     assert there.cpu().numpy().shape == (3,)
@@ -88,7 +95,19 @@ def test_a_capture_runs_nothing_and_its_replay_only_what_it_saw(cuda):
     assert total.tolist() == [22.0, 22.0]
 
 
-@pytest.mark.parametrize("look", ["total.tolist()", "total.sum().item()", "total.cpu()", "total.copy_(here)"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        "total.tolist()",
+        "total.sum().item()",
+        "total.cpu()",
+        "total.copy_(here)",
+        "here.to(total)",
+        "total[total > 0]",
+        "total.nonzero()",
+        "total.unique()",
+    ],
+)
 def test_a_capture_may_not_wait(pretended, cuda, look):
     total, here = torch.zeros(2, device="cuda"), torch.ones(2)
     with pytest.raises(RuntimeError, match="capturing"):
