@@ -12,7 +12,7 @@ from lthbench.engines.local import Local
 from lthbench.errors import Unwritable
 from lthbench.progress import Course, Lines
 from lthbench.runner import Runner
-from lthbench.spec import Measure, Predict, Rewind
+from lthbench.spec import Measure, Predict, Rewind, Train
 from lthbench.store import Store
 
 
@@ -72,6 +72,40 @@ def test_a_step_that_takes_long_is_heard_of_while_it_goes_on(made, monkeypatch, 
     lines.tick()
     lines.tick()  # said a moment ago
     assert re.fullmatch(r"\d\d:\d\d:\d\d +0 %  at work for 2 min · .* left\n", capsys.readouterr().err)
+
+
+def test_what_ended_last_is_said_while_the_next_goes_on(made, monkeypatch, capsys):
+    now, dense = 1000.0, next(s for s in made.steps if isinstance(s, Train))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines = Lines(course(made), patience=60.0)
+    now += 50.0
+    lines.stepped(dense, 1 / dense.epochs)
+    assert capsys.readouterr().err == ""
+    now += 40.0
+    lines.tick()
+    said = capsys.readouterr().err
+    assert f" train dense seed 0 (epoch 1 of {dense.recipe.epochs}), 40 s ago · " in said
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_time_left_follows_the_pace_of_a_long_training_after_few_epochs(made, monkeypatch, workers):
+    now, dense = 1000.0, next(s for s in made.steps if isinstance(s, Train))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    planned = 100_000.0  # seconds for the whole training, of which it takes a third
+    monkeypatch.setattr(progress, "seconds", lambda step, rates, device: planned * (step is dense))
+    counted, told = Course(made.steps, made.labels(), {}, "cpu", workers), []
+    monkeypatch.setattr(progress, "duration", lambda seconds: told.append(seconds) or "")
+    counted.left()
+    assert told == [pytest.approx(planned / workers)]
+    now += 1e6  # whatever time has passed, with nothing ended there is no pace
+    counted.left()
+    assert told[1] == told[0]
+    counted.started = now
+    for epoch in range(1, 5):
+        now += 0.01 * planned / 3 / workers
+        counted.step(dense, 0.01 * epoch)
+        counted.left()
+    assert told[-1] == pytest.approx(0.96 * planned / 3 / workers, rel=0.05)
 
 
 def test_the_thread_that_tells_so_ends_with_the_run(made, capsys):

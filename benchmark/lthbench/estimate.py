@@ -59,12 +59,12 @@ def estimate(
 
 
 def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, float]:
-    """FLOP/s by kind of step and architecture, over the last 200 of each in the log."""
+    """FLOP/s by kind of step, architecture and precision, over the last 200 of each in the log."""
     seen: dict[str, list[tuple[float, float]]] = {}
     for event in events:
         counts = event.get("status") == "ok" and event.get("device") == device and event.get("flops", 0) > 0
         if counts and "architecture" in event:
-            kind = f"{event['step']} {event['architecture']}"
+            kind = _named(event["step"], event["architecture"], event.get("precision", "float32"))
             seen.setdefault(kind, []).append((event["flops"], event["seconds"]))
     sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in seen.items()}
     return {kind: flops / spent for kind, (flops, spent) in sums.items() if spent > 0}
@@ -77,9 +77,15 @@ def seconds(step: Step, rates: dict[str, float], device: str) -> float:
 
 
 def _kind(step: Step) -> str:
-    if isinstance(step, Train | Predict):
-        return f"{type(step).__name__} {network_of(step).architecture}"
+    if isinstance(step, Train):
+        return _named("Train", network_of(step).architecture, step.recipe.precision)
+    if isinstance(step, Predict):
+        return _named("Predict", network_of(step).architecture)
     return type(step).__name__
+
+
+def _named(step: str, architecture: str, precision: str = "float32") -> str:
+    return f"{step} {architecture}" + (f" {precision}" if precision != "float32" else "")
 
 
 def duration(seconds: float) -> str:

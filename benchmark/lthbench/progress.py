@@ -22,6 +22,9 @@ from lthbench.remote import at
 from lthbench.spec import Explain, Measure, Predict, Prune, Step, Train, mask_keeper
 from lthbench.store import Store
 
+#: Seconds of work that the plan counts for, against what was measured.
+_TRUST = 60.0
+
 
 class Listener(Protocol):
     """What is told of a run's course."""
@@ -68,11 +71,12 @@ class Course:
         self.total = sum((1.0 - begun.get(s.key, 0.0)) * seconds(s, rates, device) for s in steps)
         self.spent = 0.0
         self._counted: dict[str, float] = dict(begun)
+        self._last: tuple[Step, float] | None = None
         self.started = self.moved = time.monotonic()
 
     def step(self, step: Step, share: float = 1.0) -> None:
         """A step is done, or a share of it. It counts once."""
-        self.moved = time.monotonic()
+        self.moved, self._last = time.monotonic(), (step, share)
         before = self._counted.get(step.key, 0.0)
         if share > before:
             self._counted[step.key] = share
@@ -101,14 +105,19 @@ class Course:
         return f"{type(step).__name__.lower()} {self.labels.get(step.key, '')}".rstrip()
 
     def left(self) -> str:
-        """The time left, by the pace so far once there is one."""
-        elapsed = time.monotonic() - self.started
-        pace = elapsed / self.spent if self.spent > 0.05 * self.total else 1.0 / self._workers
+        """The time left, by the pace up to the last step, or epoch, that ended.
+
+        What was planned counts as a little work that has been done as planned, so that the first steps do not
+        decide alone.
+        """
+        trust = min(0.05 * self.total, _TRUST)
+        pace = (self.moved - self.started + trust / self._workers) / max(self.spent + trust, 1e-9)
         return f"{duration(max(self.total - self.spent, 0.0) * pace)} left"
 
     def busy(self) -> str:
-        """What is said while no step ends: how long the steps in progress have been at it."""
-        return f"at work for {duration(time.monotonic() - self.moved)}"
+        """What is said while no step ends: what ended last, and how long ago."""
+        since = duration(time.monotonic() - self.moved)
+        return f"at work for {since}" if self._last is None else f"{self.doing(*self._last)}, {since} ago"
 
     def name(self, job: Job) -> str:
         """What the job did: "train imp 79.0 % seed 0"."""

@@ -392,6 +392,8 @@ class Runner:
         }
         if isinstance(step, Train | Predict):
             event["architecture"] = network_of(step).architecture
+        if isinstance(step, Train):
+            event["precision"] = step.recipe.precision
         if together > 1:
             event["stack"] = together
         if self.device.type == "cuda":

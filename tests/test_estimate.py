@@ -1,0 +1,55 @@
+"""How long a plan is said to take, and what that is learned from."""
+
+import dataclasses
+
+import pytest
+
+from lthbench import api, plan
+from lthbench.costs import flops
+from lthbench.estimate import DEFAULT_RATE, STEP_SECONDS, estimate, learned_rates, seconds
+from lthbench.runner import Runner
+from lthbench.spec import Init, Train
+from lthbench.store import Store
+
+
+@pytest.fixture
+def dense(tiny_task):
+    made = plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
+    return next(s for s in made.steps if isinstance(s, Train))
+
+
+def in_bfloat16(step):
+    return dataclasses.replace(step, recipe=dataclasses.replace(step.recipe, precision="bfloat16"))
+
+
+def event(step, seconds, **more):
+    facts = {"step": "Train", "architecture": "resnet8", "flops": flops(step), "seconds": seconds}
+    return {**facts, "device": "cpu", "status": "ok", "precision": step.recipe.precision, **more}
+
+
+def test_what_was_measured_of_its_kind_counts_and_nothing_else(dense):
+    events = [event(dense, 30.0), event(dense, 50.0), event(dense, 1e6, status="failed")]
+    events.append(event(dense, 1e6, device="cuda"))
+    rates = learned_rates(events, "cpu")
+    assert seconds(dense, rates, "cpu") == pytest.approx(STEP_SECONDS + 40.0)
+    assert seconds(dense, {}, "cpu") == pytest.approx(STEP_SECONDS + flops(dense) / DEFAULT_RATE["cpu"])
+
+
+def test_trainings_in_bfloat16_say_nothing_of_those_in_float32(dense):
+    half = in_bfloat16(dense)
+    both = learned_rates([event(dense, 40.0), event(half, 15.0)], "cpu")
+    assert seconds(dense, both, "cpu") == pytest.approx(STEP_SECONDS + 40.0)
+    assert seconds(half, both, "cpu") == pytest.approx(STEP_SECONDS + 15.0)
+    events = [event(half, 15.0)]
+    assert estimate([half], events, 1, "cpu").learned
+    assert not estimate([dense], events, 1, "cpu").learned
+
+
+def test_the_log_of_a_run_says_at_which_precision_it_trained(dense, tmp_path):
+    store, half = Store(tmp_path / "store"), in_bfloat16(dense)
+    store.open()
+    init = next(s for s in dense.needs() if isinstance(s, Init))
+    assert Runner(store, ()).do([init, dense, half]) == {}
+    told = {e["key"]: e["precision"] for e in store.events() if e["step"] == "Train"}
+    assert told == {dense.key: "float32", half.key: "bfloat16"}
+    assert estimate([dense, half], store.events(), 1, "cpu").learned
