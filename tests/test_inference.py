@@ -96,6 +96,32 @@ class Twice(nn.Module):
         return self.second(self.conv(torch.relu(self.first(self.conv(x)))))
 
 
+class Kept(nn.Module):
+    """Normalisations that cannot go: by the batch's own statistics, of what is read elsewhere, of a sum."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.own = nn.BatchNorm2d(3, track_running_stats=False)
+        self.read, self.sum, self.gone = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        both = self.b(self.own(self.a(x)))
+        return self.gone(self.c(self.sum(self.read(both) + both)))
+
+
+@torch.no_grad()
+def test_only_what_a_fixed_scale_and_shift_replace_is_folded():
+    torch.manual_seed(0)
+    model, x = Kept(), torch.randn(4, 3, 5, 5)
+    model(x)
+    expected = model.eval()(x)
+    fast = folded(model)
+    assert {n for n, m in fast.named_modules() if isinstance(m, nn.BatchNorm2d)} == {"own", "read", "sum"}
+    torch.testing.assert_close(fast(x), expected)
+    assert isinstance(model.gone, nn.BatchNorm2d)
+
+
 class Gated(nn.Module):
     """Sums of different shapes, the smaller one first or last, and of different types."""
 

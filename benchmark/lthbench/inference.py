@@ -10,11 +10,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch import fx, nn
-from torch.fx.experimental import optimization
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lthbench.tracing import traced
 
@@ -48,10 +49,9 @@ def folded(model: nn.Module) -> nn.Module:
         whole = traced(model)
         if _reuses(whole):  # a convolution cannot hold two normalisations
             return model
-        graph = optimization.fuse(whole, no_trace=True)
+        graph = _without_normalisation(deepcopy(whole))
     except Exception:  # whatever a network of a plug-in does when it is traced; as it is it works
         return model
-    assert isinstance(graph, fx.GraphModule)
     parts = dict(graph.named_modules())
     fresh = {n for n in graph.graph.nodes if n.op == "call_module" and isinstance(parts[n.target], _FRESH)}
     for node in graph.graph.nodes:
@@ -68,6 +68,23 @@ def folded(model: nn.Module) -> nn.Module:
             fresh.add(node)
     graph.recompile()
     return graph.to(memory_format=torch.channels_last)
+
+
+def _without_normalisation(graph: fx.GraphModule) -> fx.GraphModule:
+    """The same graph, changed in place, with each normalisation in the convolution that it alone reads."""
+    parts = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+            continue
+        norm, convolution = parts[node.target], parts[str(source.target)]
+        # Subclasses may do something else. Without running statistics a normalisation depends on the batch.
+        if (type(convolution), type(norm)) == (nn.Conv2d, nn.BatchNorm2d) and norm.track_running_stats:
+            graph.set_submodule(str(source.target), fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    return graph
 
 
 def _reuses(graph: fx.GraphModule) -> bool:
