@@ -158,8 +158,9 @@ def _refuse(func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> N
     host = [t for t in tensors if not isinstance(t, There)]
     if func in WAITS or _sized_by_values(func, args) or (host and func in COPIES | INDEXED):
         _waits(func)
-    if func in INDEXED:  # indices may come from the host
-        host = [t for t in (args[0], *args[2:3]) if isinstance(t, torch.Tensor) and not isinstance(t, There)]
+    if func in INDEXED:  # indices may come from the host, and one value for all of them
+        host = [args[0], *(t for t in args[2:3] if t.dim())]
+        host = [t for t in host if isinstance(t, torch.Tensor) and not isinstance(t, There)]
     if not host or func in COPIES:
         return
     written = _written(func, args, kwargs)

@@ -60,6 +60,7 @@ def test_what_a_gpu_refuses_is_refused(cuda):
     assert torch.ones_like(there, device="cpu").device.type == "cpu"
     assert (there + torch.tensor(1.0)).is_cuda  # a number
     assert there[torch.tensor([0, 2])].shape == (2,)  # indices may come from the host
+    assert there.index_put_((torch.tensor([0]),), torch.tensor(5.0))[0] == 5.0  # and a number
     for mixed in (
         lambda: there + here,
         lambda: torch.where(there > 0, here, there),
