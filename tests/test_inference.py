@@ -104,10 +104,14 @@ class Kept(nn.Module):
         self.a, self.b, self.c = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
         self.own = nn.BatchNorm2d(3, track_running_stats=False)
         self.read, self.sum, self.gone = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.next = nn.BatchNorm2d(3)  # goes into the same convolution as the one before it
+        for norm in (self.gone, self.next):
+            norm.weight.data.uniform_(0.5, 2.0)
+            norm.bias.data.normal_()
 
     def forward(self, x):
         both = self.b(self.own(self.a(x)))
-        return self.gone(self.c(self.sum(self.read(both) + both)))
+        return self.next(self.gone(self.c(self.sum(self.read(both) + both))))
 
 
 @torch.no_grad()

@@ -80,7 +80,8 @@ def _without_normalisation(graph: fx.GraphModule) -> fx.GraphModule:
         norm, convolution = parts[node.target], parts[str(source.target)]
         # Subclasses may do something else. Without running statistics a normalisation depends on the batch.
         if (type(convolution), type(norm)) == (nn.Conv2d, nn.BatchNorm2d) and norm.track_running_stats:
-            graph.set_submodule(str(source.target), fuse_conv_bn_eval(convolution, norm))
+            parts[str(source.target)] = fuse_conv_bn_eval(convolution, norm)
+            graph.set_submodule(str(source.target), parts[str(source.target)])
             node.replace_all_uses_with(source)
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
