@@ -5,14 +5,14 @@ import math
 
 import pandas as pd
 
-from lthbench import table
+from lthbench.results import run_facts, score_order, table
 
 METRICS = ("accuracy", "nll")
 
 
 def rows(method, sparsity, score, values, step="", **more):
     """One row a seed; ``more`` replaces facts of a row."""
-    fact = next(s for s in table.scores(METRICS) if s.name == score)
+    fact = next(s for s in score_order.scores(METRICS) if s.name == score)
     for seed, value in enumerate(values):
         yield {
             **dict.fromkeys(table.COLUMNS, ""),
@@ -45,7 +45,7 @@ def frame(*parts):
 def facts(seeds=3, task="made", budget="quick", **more):
     """What stands beside a table."""
     return {
-        "schema": table.SCHEMA,
+        "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
         "task": {"name": task, "title": "A made task", "about": ""},
         "budget": {"name": budget, "train": {"epochs": 2}},
@@ -54,8 +54,8 @@ def facts(seeds=3, task="made", budget="quick", **more):
         "seeds": list(range(seeds)),
         "data": [{"name": "digits", "version": 1, "digest": "ab"}],
         "environments": [{"torch": "2.0", "device": "cpu"}],
-        "aspects": [dataclasses.asdict(a) for a in table.aspects(METRICS)],
-        "scores": [table._finite(dataclasses.asdict(s)) for s in table.scores(METRICS)],
+        "aspects": [dataclasses.asdict(a) for a in score_order.aspects(METRICS)],
+        "scores": [run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(METRICS)],
         "masks": {},
         "networks": {},
         "seconds": {},
@@ -71,7 +71,7 @@ def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.
     """A table of a whole grid with drawn values that fall with sparsity, and its facts."""
     import numpy as np
 
-    names = table.scores(EVERY)
+    names = score_order.scores(EVERY)
     draw = np.random.default_rng(0)
     cells = [("dense", 0.0), *((m, s) for m in methods for s in sparsities)]
     records = []
@@ -88,8 +88,8 @@ def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.
                 for variant in variants.get(score.name, ("",)):
                     records.append((method, sparsity, seed, score, variant, value))
     facts_ = facts(seeds, task, budget)
-    facts_["aspects"] = [dataclasses.asdict(a) for a in table.aspects(EVERY)]
-    facts_["scores"] = [table._finite(dataclasses.asdict(s)) for s in names]
+    facts_["aspects"] = [dataclasses.asdict(a) for a in score_order.aspects(EVERY)]
+    facts_["scores"] = [run_facts._finite(dataclasses.asdict(s)) for s in names]
     facts_["methods"] = list(methods)
     facts_["command"] = f"lthbench run --task {task} --methods {','.join(methods)} --sparsity 0.5,0.9"
     facts_["budget"] |= {"about": "a", "source": "b", "rewind_epoch": 1, "evaluate": {"severities": [1, 2]}}

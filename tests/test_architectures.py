@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import channels, masks, registry
+from lthbench import masks, registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
+from lthbench.masks import structured
 from lthbench.spec import Network
 
 
@@ -131,9 +132,9 @@ def test_counts_are_exact_for_any_widths_channels_and_sizes(asked):
     assert counts.parameters == sum(p.numel() for p in model.parameters())
     assert counts.prunable == sum(w.numel() for w in masks.prunable(model).values())
     assert counts.macs == multiply_adds(model, asked)
-    found = channels.cuts(model)
+    found = structured.cuts(model)
     first = {c.producer: torch.arange(model.get_submodule(c.producer).out_channels) == 0 for c in found}
-    mask = channels.mask_without(model, found, first)
+    mask = structured.mask_without(model, found, first)
     assert counts.floor == sum(int(mask[name].sum()) for name in masks.prunable(model))
 
 

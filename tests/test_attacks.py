@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import attacks, data, registry
+from lthbench import registry
+from lthbench.compute.rng import generator
+from lthbench.data import loading
 from lthbench.errors import StepFailed
+from lthbench.inference import attacks
 from lthbench.kinds import Architecture, Metric
-from lthbench.train import generator, train
+from lthbench.training.loop import train
 
 EPSILON = 8 / 255
 
@@ -20,14 +23,14 @@ def trained():
     torch.manual_seed(0)
     model = registry.get(Architecture, "resnet8").build(Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)))
     recipe = Recipe(4, 0, 32, 0.1, 0.9, True, 5e-4, "linear", 0.5, (), 1.0, 1, False, "float32")
-    train(model, data.load("digits", "train", ()), recipe, 0)
+    train(model, loading.load("digits", "train", ()), recipe, 0)
     return model.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def shown():
     """Test digits in [0, 1], with labels."""
-    images = data.load("digits", "test", ())
+    images = loading.load("digits", "test", ())
     return torch.from_numpy(images.pixels[:200]).float() / 255.0, torch.from_numpy(images.labels[:200])
 
 
@@ -107,10 +110,10 @@ def test_expensive_attacks_are_measured_only_when_asked_for():
 def test_a_metric_whose_package_is_missing_is_refused_before_anything_runs(tiny_task, monkeypatch):
     import importlib.util
 
-    from lthbench import api
     from lthbench.errors import BadInput
+    from lthbench.planning import request
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "pyautoattack" else find(n))
     with pytest.raises(BadInput, match=r"metric autoattack needs .* pip install 'lthbench\[robust\]'"):
-        api.ask(tiny_task, metrics=["accuracy", "autoattack"])
+        request.ask(tiny_task, metrics=["accuracy", "autoattack"])

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import saliency
 from lthbench.errors import StepFailed
+from lthbench.functional import saliency
+from lthbench.functional.saliency_maps import unpacked
 from lthbench.kinds import Images, Maps
-from lthbench.maps import unpacked
 
 
 def network(inplace=False, weight=1.0):

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from lthbench import api, banked, data, plan, progress, registry
+from lthbench import registry
 from lthbench.banks import _arrays, shapes
+from lthbench.data import concepts, loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Images
+from lthbench.planning import plan, request, summary
 
 
 def backdrop(n=120, size=32, channels=3):
@@ -169,7 +171,7 @@ def test_voc_is_read_without_its_borders(tmp_path):
 @pytest.mark.parametrize(("name", "concepts"), [("camvid11", 11), ("clothing-parts59", 58)])
 def test_real_pixel_labels_are_read(name, concepts):
     bank = registry.get(Bank, name)
-    source = bank.locate(data.folders())
+    source = bank.locate(loading.folders())
     if source is None:
         pytest.skip(f"{name} is not on this machine")
     made = bank.load(source, None, 40, 64, 3)
@@ -204,19 +206,19 @@ def concept_inputs(made):
 
 
 def test_a_task_without_a_bank_measures_no_concepts_unless_one_is_named(tiny_task):
-    assert "dissection" not in api.ask(tiny_task, ["omp"]).metrics
+    assert "dissection" not in request.ask(tiny_task, ["omp"]).metrics
     with pytest.raises(BadInput, match=r"metric dissection needs a bank of concepts.*--concepts"):
-        api.ask(tiny_task, ["omp"], metrics=["dissection"])
-    asked = api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes")
+        request.ask(tiny_task, ["omp"], metrics=["dissection"])
+    asked = request.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes")
     assert "--concepts shapes" in asked.command()
     (inputs,) = concept_inputs(plan.plan(asked, ()))
     assert (inputs.data.name, inputs.view) == ("digits", "bank/shapes")
     with pytest.raises(BadInput, match='no bank "shaps"'):
-        api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shaps")
+        request.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shaps")
 
 
 def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
-    asked = api.ask(tiny_task, ["omp"], metrics=["drift"], concepts="broden")
+    asked = request.ask(tiny_task, ["omp"], metrics=["drift"], concepts="broden")
     with pytest.raises(BadInput, match=r"bank of concepts broden is not in"):
         plan.plan(asked, (tmp_path,))
     write_broden(tmp_path / "broden1_224")
@@ -224,7 +226,7 @@ def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
     (inputs,) = concept_inputs(made)
     assert inputs.view.startswith("bank/broden/")
     assert made.sources[-1].name == "bank/broden"
-    told = progress.costed(made, tmp_path / "store", (tmp_path,), 1, "cpu")["data"]["bank/broden"]
+    told = summary.costed(made, tmp_path / "store", (tmp_path,), 1, "cpu")["data"]["bank/broden"]
     assert told == {"state": "found", "detail": f"broden in {tmp_path / 'broden1_224'}"}
     again = plan.plan(asked, (), known={d.name: d for d in made.sources}, data_needed=False)
     assert [m.key for e in again.entries for m in e.measures] == [
@@ -233,7 +235,7 @@ def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
 
 
 def test_a_bank_whose_masks_do_not_fit_its_images_is_refused(monkeypatch, tiny_task):
-    made = plan.plan(api.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes"), ())
+    made = plan.plan(request.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes"), ())
     (inputs,) = concept_inputs(made)
     shipped = registry.get(Bank, "shapes")
     wrong = {
@@ -241,12 +243,12 @@ def test_a_bank_whose_masks_do_not_fit_its_images_is_refused(monkeypatch, tiny_t
         "names and categories": lambda a: a._replace(names=a.names[:3]),
     }
     for said, change in wrong.items():
-        banked.load.cache_clear()
+        concepts.load.cache_clear()
         bad = dataclasses.replace(shipped, load=lambda *given, change=change: change(shipped.load(*given)))
         monkeypatch.setitem(registry._imported, (Bank, "shapes"), bad)
         with pytest.raises(BadInput, match=said):
-            banked.load(dataclasses.replace(inputs, images=12), 8, 1, ())
-    banked.load.cache_clear()
+            concepts.load(dataclasses.replace(inputs, images=12), 8, 1, ())
+    concepts.load.cache_clear()
 
 
 def test_pets_have_their_breeds(tmp_path):

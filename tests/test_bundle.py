@@ -8,18 +8,22 @@ import zipfile
 
 import pytest
 
-from lthbench import api, bundle, report
+from lthbench import api, report
 from lthbench.cli import main
-from lthbench.engines.common import Interrupted
+from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
-from lthbench.store import Store
+from lthbench.planning import request
+from lthbench.store.local import Store
+from lthbench.submission import bundle, rerun
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small run of the default task, its report and its store."""
     root = tmp_path_factory.mktemp("run")
-    asked = api.ask("digits-r8", ["omp"], [0.59], seeds=2, metrics=["accuracy", "ece", "nll"], budget="quick")
+    asked = request.ask(
+        "digits-r8", ["omp"], [0.59], seeds=2, metrics=["accuracy", "ece", "nll"], budget="quick"
+    )
     outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
     report.write(outcome.table, outcome.facts, root / "report", formats=("csv",))
     return root
@@ -179,23 +183,23 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
 
 def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_path):
     table, facts = bundle.verify(whole)
-    chosen = bundle.drawn(facts, 1, 0)
-    assert bundle.rerun(table, facts, chosen, tmp_path / "store") == []
+    chosen = rerun.drawn(facts, 1, 0)
+    assert rerun.rerun(table, facts, chosen, tmp_path / "store") == []
     made_up = table.assign(value=table["value"].where(table["score"] != "accuracy", 0.2))
-    wrong = bundle.rerun(made_up, facts, chosen, tmp_path / "store")
+    wrong = rerun.rerun(made_up, facts, chosen, tmp_path / "store")
     assert any("accuracy is 0.2, run again 0.9" in line for line in wrong)
 
 
 def test_what_is_run_again_is_drawn_by_a_seed(whole):
     _, facts = bundle.verify(whole)
-    first = {bundle.named(e) for draw in range(20) for e in bundle.drawn(facts, 1, draw)}
+    first = {rerun.named(e) for draw in range(20) for e in rerun.drawn(facts, 1, draw)}
     assert first == {"omp 59.0 % seed 0", "omp 59.0 % seed 1"}
-    assert [bundle.drawn(facts, 1, 7)] * 3 == [bundle.drawn(facts, 1, 7) for _ in range(3)]
-    assert len(bundle.drawn(facts, 1000, 0)) == 2
-    assert {bundle.named(e) for e in bundle.drawn(facts, 9, 0, ["dense"])} == {"dense seed 0", "dense seed 1"}
-    assert len(bundle.drawn(facts, 9, 0, ["dense", "omp"])) == 4
+    assert [rerun.drawn(facts, 1, 7)] * 3 == [rerun.drawn(facts, 1, 7) for _ in range(3)]
+    assert len(rerun.drawn(facts, 1000, 0)) == 2
+    assert {rerun.named(e) for e in rerun.drawn(facts, 9, 0, ["dense"])} == {"dense seed 0", "dense seed 1"}
+    assert len(rerun.drawn(facts, 9, 0, ["dense", "omp"])) == 4
     with pytest.raises(BadInput, match=r'no method "snip" *\.? *Valid: dense, omp \(in the bundle\)'):
-        bundle.drawn(facts, 1, 0, ["snip"])
+        rerun.drawn(facts, 1, 0, ["snip"])
 
 
 def test_a_sample_is_told_and_kept_where_a_store_is_given(whole, tmp_path, capsys):
@@ -230,11 +234,11 @@ def test_a_store_with_the_results_of_others_is_no_place_to_run_again(run, whole,
     assert "holds more than was run again for this bundle; give an empty folder" in capsys.readouterr().err
     assert not (run / "store" / "rerun.json").exists()
     Store(tmp_path / "empty").open()
-    bundle.place_for(whole, tmp_path / "empty")
+    rerun.place_for(whole, tmp_path / "empty")
     (tmp_path / "empty" / "steps" / "ab" / "x").mkdir(parents=True)
-    bundle.place_for(whole, tmp_path / "empty")
+    rerun.place_for(whole, tmp_path / "empty")
     with pytest.raises(BadInput, match="give an empty folder"):
-        bundle.place_for(run / "report" / "scores.csv", tmp_path / "empty")
+        rerun.place_for(run / "report" / "scores.csv", tmp_path / "empty")
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])
@@ -263,8 +267,8 @@ def test_the_strangers_and_concepts_of_a_bundle_are_those_it_is_compared_with(wh
 
     monkeypatch.setattr(bundle.api, "run", run)
     command = facts["command"] + " --ood gaussian-noise --concepts shapes"
-    wrong = bundle.rerun(table, facts | {"command": command}, bundle.drawn(facts, 1, 0), tmp_path / "store")
+    wrong = rerun.rerun(table, facts | {"command": command}, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[0]["ood"], asked[0]["concepts"]) == (["gaussian-noise"], "shapes")
     assert re.fullmatch(r"omp 59\.0 % seed [01]: the run has none of its scores", wrong[0])
-    bundle.rerun(table, facts, bundle.drawn(facts, 1, 0), tmp_path / "store")
+    rerun.rerun(table, facts, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[1]["ood"], asked[1]["concepts"]) == (None, None)

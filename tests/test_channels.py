@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import channels, masks, registry
+from lthbench import masks, registry
 from lthbench.kinds import Architecture
+from lthbench.masks import structured
 from lthbench.spec import Network
 
 INCEPTION = (4, 3, 5, *((3, 4, 2, 3, 4, 2) * 9))
@@ -59,7 +60,7 @@ def tiny(request):
     network = asked(request.param)
     torch.manual_seed(0)
     model = lively(architecture(network).build(network))
-    found = channels.cuts(model)
+    found = structured.cuts(model)
     kept = {}
     for cut in found:
         kept[cut.producer] = torch.rand(model.get_submodule(cut.producer).out_channels) < 0.5
@@ -69,7 +70,7 @@ def tiny(request):
 
 def masked(model, found, kept):
     model = copy.deepcopy(model)
-    masks.apply(model, channels.mask_without(model, found, kept))
+    masks.apply(model, structured.mask_without(model, found, kept))
     return model
 
 
@@ -143,7 +144,7 @@ def test_filters_can_go_exactly_where_what_reads_them_reads_nothing_else(tiny):
 
 def test_all_that_belongs_to_a_removed_filter_goes_with_it(tiny):
     _, model, _, found, kept = tiny
-    mask = channels.mask_without(model, found, kept)
+    mask = structured.mask_without(model, found, kept)
     for cut in found:
         stay = kept[cut.producer]
         assert not mask[f"{cut.producer}.weight"][~stay].any()
@@ -165,7 +166,7 @@ def test_what_removed_filters_hold_does_not_matter(tiny):
                     value[~kept[cut.producer]] = 5.0 * torch.rand_like(value[~kept[cut.producer]])
     assert torch.equal(sparse(x), before)
     assert not torch.allclose(before, model(x))
-    masks.apply(sparse, channels.mask_without(sparse, found, kept))
+    masks.apply(sparse, structured.mask_without(sparse, found, kept))
     assert torch.equal(sparse(x), before)
 
 
@@ -221,10 +222,10 @@ def test_a_masked_network_computes_what_the_smaller_one_does(tiny):
     sparse, small = masked(model, found, kept), without(model, found, kept)
     assert torch.allclose(sparse(x), small(x), rtol=1e-9, atol=1e-9)
     weights = sum(w.numel() for w in masks.prunable(small).values())
-    mask = channels.mask_without(model, found, kept)
+    mask = structured.mask_without(model, found, kept)
     assert weights == sum(int(mask[name].sum()) for name in masks.prunable(model))
     filters = {producer: int(stay.sum()) for producer, stay in kept.items()}
-    assert weights == channels.kept_weights(found, filters, convolutions(model))
+    assert weights == structured.kept_weights(found, filters, convolutions(model))
 
 
 @torch.no_grad()
@@ -232,7 +233,7 @@ def test_a_masked_vgg_is_the_one_built_with_smaller_widths():
     network = asked("vgg11")
     torch.manual_seed(3)
     model = lively(architecture(network).build(network))
-    found = channels.cuts(model)
+    found = structured.cuts(model)
     widths = (2, 3, 3, 4, 1, 4, 3, 5)
     kept = {
         c.producer: torch.randperm(model.get_submodule(c.producer).out_channels) < width

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lthbench import channels
+from lthbench.masks import structured
 
 
 class Chain(nn.Module):
@@ -49,7 +49,7 @@ class Do(nn.Module):
     ],
 )
 def test_channels_are_followed_through_what_keeps_them_apart(function, possible):
-    assert [c.producer for c in channels.cuts(Chain(Do(function)))] == ["first"] * possible
+    assert [c.producer for c in structured.cuts(Chain(Do(function)))] == ["first"] * possible
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,27 @@ def test_channels_are_followed_through_what_keeps_them_apart(function, possible)
 )
 def test_a_linear_layer_loses_all_pixels_of_a_channel(flatten):
     model = Chain(flatten, head=True)
-    (cut,) = channels.cuts(model)
-    mask = channels.mask_without(model, [cut], {"first": torch.arange(6) != 2})
+    (cut,) = structured.cuts(model)
+    mask = structured.mask_without(model, [cut], {"first": torch.arange(6) != 2})
     gone = (~mask["second.weight"]).nonzero()
     assert set(gone[:, 0].tolist()) == {0, 1}
     assert set(gone[:, 1].tolist()) == set(range(32, 48))
 
 
 def test_flattening_that_moves_channels_is_not_followed():
-    assert channels.cuts(Chain(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 96))), head=True)) == []
-    assert channels.cuts(Chain(Do(lambda x: x.flatten(2)))) == []
+    assert structured.cuts(Chain(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 96))), head=True)) == []
+    assert structured.cuts(Chain(Do(lambda x: x.flatten(2)))) == []
 
 
 def test_grouped_convolutions_stay():
     model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 1, groups=3), nn.Conv2d(6, 2, 1))
-    assert channels.cuts(model) == []
+    assert structured.cuts(model) == []
 
 
 def test_finding_cuts_leaves_the_network_as_it_is():
     model = Chain(nn.Sequential(nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout()))
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    training = channels.cuts(model)
+    training = structured.cuts(model)
     assert all(m.training for m in model.modules())
-    assert channels.cuts(model.eval()) == training == [channels.Cut("first", ("between.0",), ("second",))]
+    assert structured.cuts(model.eval()) == training == [structured.Cut("first", ("between.0",), ("second",))]
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import api, inventory
+from lthbench import api
+from lthbench.planning.request import Request, ask
 from lthbench.report import write
-from lthbench.store import Store
+from lthbench.store import inventory
+from lthbench.store.local import Store
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
@@ -30,8 +32,8 @@ REQUEST = ("--methods", "imp,omp", "--seeds", "2", "--metrics", "accuracy,ece,nl
 KILLS = int(os.environ.get("LTHBENCH_KILLS", "100"))
 
 
-def request(task: str) -> api.Request:
-    return api.ask(task, ["imp", "omp"], seeds=2, metrics=REQUEST[-1].split(","))
+def request(task: str) -> Request:
+    return ask(task, ["imp", "omp"], seeds=2, metrics=REQUEST[-1].split(","))
 
 
 def launch(folder: Path, task: str, *more: str) -> subprocess.Popen[bytes]:

@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
-from lthbench import task
-from lthbench.report import claims, claims_interpretability, claims_numbers
-from lthbench.report.claim import NOT_MEASURED, near
-from lthbench.report.claims_interpretability import SCORES
+from lthbench.planning import task
+from lthbench.report.claims import any_task, interpretability, lth_pass
+from lthbench.report.claims.base import NOT_MEASURED, near
+from lthbench.report.claims.interpretability import SCORES
 from lthbench.report.summary import Cell, Shown, Summary
-from lthbench.verdict import Verdict
+from lthbench.verdict.rules import Verdict
 
 LEVELS = tuple(round(1 - 0.8**n, 12) for n in range(1, 20))
 
@@ -39,7 +39,7 @@ def extremes(found, levels=LEVELS, undecided=""):
 
 def of(text):
     """The only claim whose sentence has this in it."""
-    (claim,) = (c for c in claims.every() if text in c.text)
+    (claim,) = (c for c in any_task.every() if text in c.text)
     return claim
 
 
@@ -54,31 +54,31 @@ def series(name, dense, means, method="imp"):
 
 
 def test_every_claim_has_a_sentence_a_source_and_tasks_that_there_are():
-    for claim in claims.every():
+    for claim in any_task.every():
         assert claim.text.endswith(".")
         assert claim.source
         assert set(claim.tasks) <= set(task.names())
-    assert len({c.text for c in claims.every()}) == len(claims.every()) >= 35
+    assert len({c.text for c in any_task.every()}) == len(any_task.every()) >= 35
 
 
 def test_nothing_is_said_of_what_is_not_measured():
     empty = summary({("dense", 0.0, "other"): 1.0, ("imp", 0.2, "other"): 1.0})
-    for claim in claims.every():
+    for claim in any_task.every():
         assert claim.check(empty) == NOT_MEASURED, claim.text
 
 
 def test_a_table_is_held_to_claims_of_its_own_task_and_of_any():
-    texts = {c["claim"] for c in claims.held(summary({("imp", 0.2, "other"): 1.0}, name="c10-vgg11"))}
+    texts = {c["claim"] for c in any_task.held(summary({("imp", 0.2, "other"): 1.0}, name="c10-vgg11"))}
     assert any("CIFAR-10 with VGG-11" in t for t in texts)
     assert not any("CIFAR-100 with VGG-11" in t for t in texts)
-    others = {c.text for c in claims.elsewhere({"c10-vgg11"})}
+    others = {c.text for c in any_task.elsewhere({"c10-vgg11"})}
     assert any("CIFAR-100 with VGG-11" in t for t in others)
     assert not texts & others
 
 
 # ------------------------------------------------------------------------------------------------ numbers
 
-VGG = claims_numbers._VGG[0][2]
+VGG = lth_pass._VGG[0][2]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_published_lth_pass_is_the_smallest_extreme():
     ],
 )
 def test_ranges_of_extremes(low, high, last, finding):
-    known = dict(zip(claims_numbers.GENERALIZATION, (high, low, high, high), strict=True))
+    known = dict(zip(lth_pass.GENERALIZATION, (high, low, high, high), strict=True))
     levels = tuple(s for s in LEVELS if s <= last + 1e-9)
     levels = (*(s for s in levels if abs(s - last) > 1e-3), last)
     found = summary({("imp", 0.2, "accuracy"): 1.0}, verdict=extremes(known, levels))
@@ -135,7 +135,7 @@ def test_one_round_is_near_and_two_are_not():
 
 def test_an_undecided_verdict_says_nothing():
     found = summary({("imp", 0.9, "accuracy"): 1.0}, verdict=extremes(VGG, undecided="one seed"))
-    for claim in claims_numbers.CLAIMS:
+    for claim in lth_pass.CLAIMS:
         assert claim.check(found) == NOT_MEASURED
 
 
@@ -219,7 +219,7 @@ def test_claims_of_interpretability_agree_and_differ(text, agreeing, differing):
 
 
 def test_no_claim_of_interpretability_is_left_untested():
-    assert len(claims_interpretability.CLAIMS) == 16
+    assert len(interpretability.CLAIMS) == 16
 
 
 def test_claims_about_networks_that_know_nothing():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lthbench
-from lthbench.cli import cli, main
+from lthbench.cli.app import cli, main
 
 TASK = str(Path(__file__).parent / "tiny.toml")
 

@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lthbench import api
+from lthbench.compute.process import host
 from lthbench.engines.local import Local
-from lthbench.estimate import estimate, learned_rates
-from lthbench.leases import Leases
-from lthbench.plan import plan
+from lthbench.planning import request
+from lthbench.planning.estimate import estimate, learned_rates
+from lthbench.planning.plan import plan
 from lthbench.report import write
-from lthbench.store import Store, host
+from lthbench.store.leases import Leases
+from lthbench.store.local import Store
 
 HOURS = 3600.0
 #: By how much the clock is off, from one look to the next.
@@ -28,7 +30,7 @@ def jumping(real):
 
 @pytest.fixture
 def asked(tiny_task):
-    return api.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
+    return request.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
 
 
 def table_of(folder, asked) -> bytes:
@@ -84,7 +86,7 @@ def test_a_lease_that_beats_is_not_lost_to_a_clock_that_was_put_back(tmp_path, m
     store = Store(tmp_path / "store")
     store.open()
     holder, other = Leases(store, beat=0.05), Leases(store, stale=0.5)
-    monkeypatch.setattr("lthbench.leases.host", lambda: "another")  # whose processes are not looked up
+    monkeypatch.setattr("lthbench.store.leases.host", lambda: "another")  # whose processes are not looked up
     with holder.held("job"):
         monkeypatch.undo()
         monkeypatch.setattr(Store, "clock", lambda self: time.time() - 9 * HOURS)

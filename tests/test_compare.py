@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from lthbench.errors import BadInput
-from lthbench.report.compare import compare, text
+from lthbench.results.comparison import compare, text
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
 tables = importlib.util.module_from_spec(SPEC)

@@ -12,8 +12,8 @@ import torch
 from sklearn.metrics import jaccard_score
 from torch import nn
 
-from lthbench import composition, dissection, units
 from lthbench.errors import StepFailed
+from lthbench.functional import compositions, dissection, unit_activations
 from lthbench.kinds import Annotated
 
 NAMES = ("red", "green", "disc", "square", "left", "stripes", "dots", "sky")
@@ -166,9 +166,9 @@ def brute_force(some, unit):
 def test_beam_search_finds_what_brute_force_does():
     some = bank(n=400, size=16, often=0.15)  # concepts about as rare as units are on
     activations = made(some)
-    packed = composition.Packed(activations, some)
+    packed = compositions.Packed(activations, some)
     for u, unit in enumerate(on(some, activations)):
-        found, best = composition.search(packed, u), brute_force(some, unit.ravel())
+        found, best = compositions.search(packed, u), brute_force(some, unit.ravel())
         assert found[1].iou == pytest.approx(best[1])
         for length in (2, 3):
             assert found[length].iou <= best[length] + 1e-12
@@ -179,17 +179,17 @@ def test_beam_search_finds_what_brute_force_does():
 
 def test_a_planted_formula_is_written_out():
     some = bank(n=200)
-    packed = composition.Packed(made(some), some)
-    text = composition.search(packed, 1)[2].text
+    packed = compositions.Packed(made(some), some)
+    text = compositions.search(packed, 1)[2].text
     assert text in ("(green OR sky)", "(sky OR green)")
 
 
 def test_counts_by_group_add_up_to_the_formula():
     some = bank(n=50, size=10)  # pixels that fill no whole word
-    packed = composition.Packed(made(some), some)
+    packed = compositions.Packed(made(some), some)
     for unit in (0, 1, 4):
-        formula = composition.search(packed, unit)[3]
-        inside, either = composition.by_group(packed, unit, formula)
+        formula = compositions.search(packed, unit)[3]
+        inside, either = compositions.by_group(packed, unit, formula)
         assert inside.shape == (dissection.GROUPS,)
         assert inside.sum() / either.sum() == pytest.approx(formula.iou)
 
@@ -197,8 +197,8 @@ def test_counts_by_group_add_up_to_the_formula():
 def test_a_bank_without_a_concept_in_any_image_is_no_formula():
     some = bank()
     empty = some._replace(layers=np.zeros_like(some.layers))
-    packed = composition.Packed(made(some), empty)
-    assert composition.search(packed, 0)[3].iou == 0.0
+    packed = compositions.Packed(made(some), empty)
+    assert compositions.search(packed, 0)[3].iou == 0.0
 
 
 # -------------------------------------------------------------------------------------------- activations
@@ -209,13 +209,13 @@ def test_activations_are_those_of_the_layers():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()).eval()
     model.requires_grad_(False)
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (70, 3, 9, 9), dtype=np.uint8)
-    found = units.activations(model, ("1", "2"), pixels)
+    found = unit_activations.activations(model, ("1", "2"), pixels)
     x = torch.from_numpy(pixels).float() / 255
     np.testing.assert_allclose(found["1"], model[:2](x), atol=1e-6)
     np.testing.assert_allclose(found["2"], model[:3](x), atol=1e-6)
     for layer, said in (("9", "no layer '9'"), ("3", "'3' has no grid")):
         with pytest.raises(StepFailed, match=said):
-            units.activations(model, (layer,), pixels)
+            unit_activations.activations(model, (layer,), pixels)
     model[0].bias[1] = float("nan")
     with pytest.raises(StepFailed, match="not finite"):
-        units.activations(model, ("1",), pixels)
+        unit_activations.activations(model, ("1",), pixels)

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lthbench import api, registry, runner
+from lthbench import api, registry
+from lthbench.execution import runner
 from lthbench.kinds import Dataset, Metric
 
 

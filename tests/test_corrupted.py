@@ -6,11 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from lthbench import corrupted, data
+from lthbench.data import loading
 from lthbench.errors import BadInput
+from lthbench.inference import batches, corrupted
 from lthbench.kinds import Images
 from lthbench.spec import Data, Inputs
-from lthbench.store import Store, sets_limit
+from lthbench.store import sets as kept_sets
+from lthbench.store.disk import sets_limit
+from lthbench.store.local import Store
 
 COUNT = 600
 
@@ -20,7 +23,7 @@ def made(monkeypatch):
     """How often the images of 4 x 4 pixels were corrupted; they are found as the data set "made"."""
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (COUNT, 3, 4, 4), dtype=np.uint8), rng.integers(0, 3, COUNT))
-    monkeypatch.setattr(data, "load", lambda name, split, places: images)
+    monkeypatch.setattr(loading, "load", lambda name, split, places: images)
     counted, make = [], corrupted._made
 
     def count(*given):
@@ -57,7 +60,7 @@ def test_what_is_kept_is_what_would_be_made_and_is_made_once(made, sets):
 
 def test_batches_are_those_of_the_passes(made, sets):
     sizes = [len(b) for _ in range(2) for b in corrupted.corrupted(inputs(), 1, (), sets)]
-    assert sizes == 2 * [corrupted.BATCH, corrupted.BATCH, COUNT - 2 * corrupted.BATCH]
+    assert sizes == 2 * [batches.BATCH, batches.BATCH, COUNT - 2 * batches.BATCH]
 
 
 def test_sets_of_other_images_kinds_severities_and_numbers_are_told_apart(made, sets):
@@ -116,13 +119,13 @@ def test_a_limit_that_is_no_number_is_refused(monkeypatch, given):
 
 def test_a_disk_without_room_keeps_nothing_and_stops_nothing(made, sets, monkeypatch):
     expected = shown(inputs(), 5, None)
-    monkeypatch.setattr(corrupted, "SPARE", 1e15)
+    monkeypatch.setattr(kept_sets, "SPARE", 1e15)
     np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
     assert not sets.exists()
 
 
 def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
-    expected, write = shown(inputs(), 5, None), corrupted._write
+    expected, write = shown(inputs(), 5, None), kept_sets._write
 
     def full(path, batches):
         def some():

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import api, costs, plan, progress
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
+from lthbench.planning import flops, missing, plan, request, summary
 from lthbench.registry import get
 from lthbench.spec import Prune, history
 
 
 def made(methods, sparsity):
-    asked = api.ask("c10-r20s", methods, [sparsity], seeds=1, metrics=["accuracy"])
+    asked = request.ask("c10-r20s", methods, [sparsity], seeds=1, metrics=["accuracy"])
     return plan.plan(asked, (), data_needed=False)
 
 
 def test_costs_are_those_of_the_trainings_and_scorings():
-    cost = costs.costs(made(["imp", "omp", "snip", "synflow"], 1 - 0.8**3))
+    cost = summary.costs(made(["imp", "omp", "snip", "synflow"], 1 - 0.8**3))
     macs, images, epochs = 40_551_040, 15_000, 6
     training = 3 * 2 * macs * images
     assert cost["omp"] == {"finding": 0.0, "training": training * (epochs - 1)}
@@ -27,13 +27,13 @@ def test_costs_are_those_of_the_trainings_and_scorings():
 
 
 def test_small_networks_cost_less():
-    cost = costs.costs(made(["small", "random"], 1 - 0.8**7))
+    cost = summary.costs(made(["small", "random"], 1 - 0.8**7))
     assert cost["small"]["training"] == pytest.approx(0.384 * cost["random"]["training"], rel=0.01)
 
 
 def test_a_recipe_with_more_images_than_there_are_counts_those_that_are():
     assert get(Dataset, "cifar10").splits["train"] == 45_000
-    assert costs.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
+    assert flops.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
 
 
 def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tiny_task, capsys):
@@ -67,9 +67,9 @@ def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tin
 
 
 def test_masks_are_in_the_account_by_network(tiny_task, tmp_path):
-    asked = api.ask(tiny_task, ["random"], [0.5], seeds=1, metrics=["accuracy"])
+    asked = request.ask(tiny_task, ["random"], [0.5], seeds=1, metrics=["accuracy"])
     steps = plan.plan(asked, ())
-    account = progress.costed(steps, tmp_path, (), 1, "cpu")
+    account = summary.costed(steps, tmp_path, (), 1, "cpu")
     assert account["collapsed"] == {}
     assert sum(isinstance(s, Prune) for s in history(steps.entries[-1].network)) == 1
     assert account["flops"]["random"]["finding"] == 0.0
@@ -79,22 +79,22 @@ def test_data_that_no_metric_asks_for_is_not_looked_for(tiny_task, tmp_path):
     text = Path(tiny_task).read_text().replace('ood = ["photo-patches"]', 'ood = ["cifar100"]')
     path = tmp_path / "strangers.toml"
     path.write_text(text)
-    made = plan.plan(api.ask(str(path), seeds=1, metrics=["accuracy"]), ())
+    made = plan.plan(request.ask(str(path), seeds=1, metrics=["accuracy"]), ())
     assert [d.name for d in made.sources] == ["digits"]
     with pytest.raises(BadInput, match="cifar100"):
-        plan.plan(api.ask(str(path), seeds=1, metrics=["accuracy", "ood"]), ())
+        plan.plan(request.ask(str(path), seeds=1, metrics=["accuracy", "ood"]), ())
 
 
 def test_a_mask_that_was_lost_is_made_again_for_the_record(tiny_task, tmp_path):
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
     from lthbench.spec import mask_keeper
-    from lthbench.store import Store
+    from lthbench.store.local import Store
 
-    made = plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
+    made = plan.plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
     store = Store(tmp_path)
     store.open()
     Runner(store, ()).do(made.steps)
-    assert api.missing(made, store) == []
+    assert missing.missing(made, store) == []
     mask = mask_keeper(made.entries[-1].network)
     (store.folder(mask) / "manifest.json").unlink()
-    assert api.missing(made, store) == [mask]
+    assert missing.missing(made, store) == [mask]

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from lthbench import craft
+from lthbench.functional import craft
 
 
 def concepts(n=200, units=12, seed=0):

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lthbench import curvature, data, masks
+from lthbench import masks
+from lthbench.data import loading
 from lthbench.errors import StepFailed
+from lthbench.functional import curvature
 from lthbench.kinds import Architecture
 from lthbench.registry import get
 
@@ -17,7 +19,7 @@ from lthbench.registry import get
 @pytest.fixture(scope="module")
 def batch():
     """Twelve digits in [0, 1]."""
-    images = data.subset(data.load("digits", "train", ()), 12)
+    images = loading.subset(loading.load("digits", "train", ()), 12)
     return torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels)
 
 
@@ -103,7 +105,7 @@ def resnet(network):
     torch.manual_seed(0)
     model = get(Architecture, "resnet8").build(network)
     with torch.no_grad():
-        model.train()(torch.from_numpy(data.load("digits", "train", ()).pixels[:200]).float() / 255.0)
+        model.train()(torch.from_numpy(loading.load("digits", "train", ()).pixels[:200]).float() / 255.0)
     return model.eval()
 
 

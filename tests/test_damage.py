@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import api, table
+from lthbench import api
+from lthbench.planning import request
+from lthbench.results import table
 
 NAMES = (
     "weights.safetensors",
@@ -30,7 +32,7 @@ DAMAGES = {"flipped": flip, "removed": Path.unlink, "gone": lambda path: shutil.
 def run(task: str, store: Path) -> str:
     """The table of a small run, as text."""
     outcome = api.execute(
-        api.ask(task, ["omp"], rounds=[1], metrics=["accuracy"]), None, store, "cpu", 0, "none"
+        request.ask(task, ["omp"], rounds=[1], metrics=["accuracy"]), None, store, "cpu", 0, "none"
     )
     assert not outcome.failures
     assert table.COLUMNS.keys() == set(outcome.table.columns)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthbench import api, data, imagefiles
+from lthbench import api
+from lthbench.data import image_files, loading
 from lthbench.datasets.cifar10 import CLASSES
 from lthbench.errors import BadInput
 from lthbench.kinds import Images
@@ -25,9 +26,9 @@ def hashed(*arrays: np.ndarray) -> str:
 
 
 def test_the_order_of_images_is_the_same_everywhere_and_always():
-    assert data.order(10, "subset").tolist() == [1, 2, 5, 3, 9, 4, 7, 0, 8, 6]
-    assert data.order(5, "per class").tolist() == [1, 4, 0, 3, 2]
-    assert hashed(data.order(1797, "digits").astype("<i8")) == "73b47880f0e3463d"
+    assert loading.order(10, "subset").tolist() == [1, 2, 5, 3, 9, 4, 7, 0, 8, 6]
+    assert loading.order(5, "per class").tolist() == [1, 4, 0, 3, 2]
+    assert hashed(loading.order(1797, "digits").astype("<i8")) == "73b47880f0e3463d"
 
 
 @pytest.fixture
@@ -38,19 +39,19 @@ def ten() -> Images:
 
 
 def test_a_subset_is_the_start_of_the_fixed_order(ten):
-    some = data.subset(ten, 4)
+    some = loading.subset(ten, 4)
     assert some.pixels.ravel().tolist() == [1, 2, 5, 3]
     assert some.labels.tolist() == [0, 1, 2, 1]
-    assert data.subset(ten, 6).pixels.ravel().tolist()[:4] == [1, 2, 5, 3]
+    assert loading.subset(ten, 6).pixels.ravel().tolist()[:4] == [1, 2, 5, 3]
 
 
 @pytest.mark.parametrize("count", [0, 10, 99])
 def test_a_subset_of_none_or_all_is_the_images_in_file_order(ten, count):
-    assert data.subset(ten, count).pixels.ravel().tolist() == list(range(10))
+    assert loading.subset(ten, count).pixels.ravel().tolist() == list(range(10))
 
 
 def test_so_many_images_of_each_class_are_taken_class_by_class(ten):
-    some = data.per_class(ten, 2)
+    some = loading.per_class(ten, 2)
     assert some.pixels.ravel().tolist() == [1, 0, 7, 3, 4, 8]
     assert some.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -67,7 +68,7 @@ def test_so_many_images_of_each_class_are_taken_class_by_class(ten):
     ],
 )
 def test_the_split_of_the_digits_is_stratified_and_fixed(split, counts, content):
-    images = data.load("digits", split, ())
+    images = loading.load("digits", split, ())
     assert np.bincount(images.labels).tolist() == counts
     assert (images.pixels.shape[1:], images.pixels.min(), images.pixels.max()) == ((1, 8, 8), 0, 255)
     assert hashed(images.pixels, images.labels.astype("<i8")) == content
@@ -76,7 +77,7 @@ def test_the_split_of_the_digits_is_stratified_and_fixed(split, counts, content)
 def test_the_splits_of_the_digits_are_all_images_each_once():
     from sklearn.datasets import load_digits
 
-    parts = [data.load("digits", split, ()) for split in ("train", "val", "test")]
+    parts = [loading.load("digits", split, ()) for split in ("train", "val", "test")]
     ours = np.concatenate([p.pixels for p in parts]).reshape(-1, 64)
     theirs = np.rint(load_digits().data * 255 / 16).astype(np.uint8)
     assert sorted(map(bytes, ours)) == sorted(map(bytes, theirs))
@@ -85,7 +86,7 @@ def test_the_splits_of_the_digits_are_all_images_each_once():
 
 def test_a_split_that_a_data_set_does_not_have_is_refused():
     with pytest.raises(BadInput, match=r"digits has no split 'dev'; it has train, val, test"):
-        data.load("digits", "dev", ())
+        loading.load("digits", "dev", ())
 
 
 # ----------------------------------------------------------------------------------------- CIFAR-10 layouts
@@ -105,7 +106,7 @@ def tree(root: Path, size: int = 32) -> Path:
 @pytest.mark.parametrize("inside", ["cifar10", "."])
 def test_cifar10_is_read_from_a_tree_of_images(tmp_path, inside):
     tree(tmp_path / inside)
-    parts = {split: data.load("cifar10", split, (tmp_path,)) for split in ("train", "val", "test")}
+    parts = {split: loading.load("cifar10", split, (tmp_path,)) for split in ("train", "val", "test")}
     assert {s: np.bincount(p.labels).tolist() for s, p in parts.items()} == {
         "train": [18] * 10,
         "val": [2] * 10,
@@ -137,32 +138,32 @@ def mosaic_folder(tmp_path_factory) -> Path:
 
 
 def test_cifar10_is_read_from_mosaics_in_reading_order(mosaic_folder):
-    train, val, test = (data.load("cifar10", s, (mosaic_folder,)) for s in ("train", "val", "test"))
+    train, val, test = (loading.load("cifar10", s, (mosaic_folder,)) for s in ("train", "val", "test"))
     assert [len(p.labels) for p in (train, val, test)] == [45_000, 5_000, 10_000]
     assert train.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     greys = train.pixels[::5000].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(greys, [0, 0, 40, 40, 80, 80, 120, 120, 160], atol=1)
     assert [int(test.pixels[i].mean()) for i in (0, 1, 2, 100)] == [200, 240, 200, 200]
     assert int(val.pixels.min()) >= 158
-    data.load.cache_clear()
+    loading.load.cache_clear()
 
 
 def test_the_place_that_is_given_comes_before_others(tmp_path, monkeypatch):
     given, usual = tree(tmp_path / "a" / "cifar10"), tree(tmp_path / "b" / "cifar10")
     monkeypatch.setenv("LTHBENCH_DATA", str(usual.parent))
-    assert data.find("cifar10", data.folders(given.parent)).root == given
-    assert data.find("cifar10", data.folders()).root == usual
+    assert loading.find("cifar10", loading.folders(given.parent)).root == given
+    assert loading.find("cifar10", loading.folders()).root == usual
 
 
 def test_the_digest_tells_changed_data_apart(mosaic_folder, tmp_path):
     folder = tmp_path / "cifar10"
     shutil.copytree(mosaic_folder / "cifar10", folder)
-    before = data.identify("cifar10", (mosaic_folder,))
-    assert data.identify("cifar10", (tmp_path,)) == before
-    data.digest.cache_clear()
+    before = loading.identify("cifar10", (mosaic_folder,))
+    assert loading.identify("cifar10", (tmp_path,)) == before
+    loading.digest.cache_clear()
     labels = {"train_labels": np.zeros(50_000, int), "test_labels": np.zeros(10_000, int)}
     np.savez(folder / "labels.npz", **labels)
-    assert data.identify("cifar10", (tmp_path,)).digest != before.digest
+    assert loading.identify("cifar10", (tmp_path,)).digest != before.digest
 
 
 # ------------------------------------------------------------------------------------------- broken data
@@ -176,8 +177,8 @@ def cifar_task(folder: Path) -> str:
 
 def refused(folder: Path, store: Path) -> str:
     """What is said when a run is asked for on the data in a folder; nothing may be written."""
-    data.load.cache_clear()
-    data.digest.cache_clear()
+    loading.load.cache_clear()
+    loading.digest.cache_clear()
     task = folder.parent / "tasks"
     task.mkdir(exist_ok=True)
     with pytest.raises(BadInput) as caught:
@@ -276,7 +277,7 @@ def test_every_single_flipped_bit_of_an_array_file_is_harmless_or_named(tmp_path
     for place in range(0, len(whole), 3):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
         try:
-            (labels,) = imagefiles.arrays(path, ["labels"])
+            (labels,) = image_files.arrays(path, ["labels"])
         except BadInput as error:
             refusals.append(str(error))
         else:
@@ -287,11 +288,11 @@ def test_every_single_flipped_bit_of_an_array_file_is_harmless_or_named(tmp_path
 
 @pytest.mark.skipif(not os.environ.get("LTHBENCH_DATA"), reason="LTHBENCH_DATA names no folder of data sets")
 def test_the_real_cifar10_is_balanced_and_has_the_published_mean():
-    places = data.folders()
-    if data.describe("cifar10", places)["state"] != "found":
+    places = loading.folders()
+    if loading.describe("cifar10", places)["state"] != "found":
         pytest.skip("LTHBENCH_DATA holds no CIFAR-10")
-    train, val, test = (data.load("cifar10", s, places) for s in ("train", "val", "test"))
+    train, val, test = (loading.load("cifar10", s, places) for s in ("train", "val", "test"))
     assert np.bincount(test.labels).tolist() == [1000] * 10
     assert (np.bincount(train.labels) + np.bincount(val.labels)).tolist() == [5000] * 10
     np.testing.assert_allclose(train.pixels.mean(axis=(0, 2, 3)) / 255, [0.4914, 0.4822, 0.4465], atol=0.003)
-    data.load.cache_clear()
+    loading.load.cache_clear()

@@ -15,7 +15,8 @@ from scipy.io import savemat
 from scipy.stats import norm
 from sklearn.datasets import load_sample_images
 
-from lthbench import data, registry
+from lthbench import registry
+from lthbench.data import loading
 from lthbench.datasets import _folders, cifar100, cub, derma, imagenet, imagenet_o, imagenette, svhn
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Source
@@ -56,7 +57,7 @@ def test_a_data_set_says_how_to_get_it_when_it_is_nowhere(name, tmp_path):
     dataset = registry.get(Dataset, name)
     assert dataset.locate((tmp_path,)) is None
     with pytest.raises(BadInput, match=f"data set {name} is not in {tmp_path}") as caught:
-        data.find(name, (tmp_path,))
+        loading.find(name, (tmp_path,))
     assert "--data DIR" in str(caught.value)
     assert (dataset.download is None and not dataset.archives) or "--download" in str(caught.value)
     assert "test" in dataset.splits
@@ -219,12 +220,12 @@ def test_a_broken_image_of_a_tree_is_named(tmp_path):
 def test_the_digest_of_many_files_tells_their_names_and_sizes(tmp_path):
     files = tree(tmp_path, {"a": 60}, ("x", "y"))
     listed = tuple(sorted(files.rglob("*.JPEG")))
-    before = data.digest(Source("test", tmp_path, listed))
-    assert data.digest(Source("test", tmp_path, listed[:-1])) != before
+    before = loading.digest(Source("test", tmp_path, listed))
+    assert loading.digest(Source("test", tmp_path, listed[:-1])) != before
     elsewhere = tmp_path / "copy"
     shutil.copytree(tmp_path / "a", elsewhere / "a")
     copied = tuple(elsewhere / f.relative_to(tmp_path) for f in listed)
-    assert data.digest(Source("test", elsewhere, copied)) == before
+    assert loading.digest(Source("test", elsewhere, copied)) == before
 
 
 # --------------------------------------------------------------------------------------------------- CUB

@@ -8,14 +8,17 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
-from lthbench import corruptions, data, masks, registry, replay, savepoints, stack, train
+from lthbench import corruptions, masks, registry
 from lthbench.cli import main
+from lthbench.compute import cuda_graphs
+from lthbench.data import loading
+from lthbench.execution.runner import Runner
+from lthbench.execution.train import Trainer
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
-from lthbench.runner import Runner
 from lthbench.spec import Rewire
-from lthbench.store import Store
-from lthbench.trainer import Trainer
+from lthbench.store.local import Store
+from lthbench.training import loop, savepoints, stacked
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def cuda(pretended, monkeypatch):
 @pytest.fixture
 def images():
     """Some digits: 5 batches of 32 and one of 8."""
-    return data.subset(data.load("digits", "train", ()), 168)
+    return loading.subset(loading.load("digits", "train", ()), 168)
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def members(network):
             scores = {n: torch.rand(w.shape) for n, w in masks.prunable(model).items()}
             mask = masks.top(scores, density) if density < 1 else None
             how = Rewire(0.3, 0.0, 4, 0.75) if rewire else None
-            found.append(stack.Member(model.to(device), seed, mask, how))
+            found.append(stacked.Member(model.to(device), seed, mask, how))
         return found
 
     return made
@@ -87,7 +90,7 @@ def test_a_capture_runs_nothing_and_its_replay_only_what_it_saw(cuda):
     def work():
         total.add_(step * factor)
 
-    again = replay.graphs(cuda)(work)
+    again = cuda_graphs.graphs(cuda)(work)
     assert total.tolist() == [0.0, 0.0]
     again()
     step.fill_(10.0)
@@ -112,7 +115,7 @@ def test_a_capture_runs_nothing_and_its_replay_only_what_it_saw(cuda):
 def test_a_capture_may_not_wait(pretended, cuda, look):
     total, here = torch.zeros(2, device="cuda"), torch.ones(2)
     with pytest.raises(RuntimeError, match="capturing"):
-        replay.graphs(cuda)(lambda: eval(look, {"total": total, "here": here}))
+        cuda_graphs.graphs(cuda)(lambda: eval(look, {"total": total, "here": here}))
     assert pretended.state.graph is None
 
 
@@ -122,19 +125,19 @@ def test_a_capture_may_not_wait(pretended, cuda, look):
 @pytest.mark.parametrize("full", [0, 1, 2])
 def test_a_capture_that_runs_out_of_memory_in_a_lane_says_so(pretended, cuda, full):
     """A lane that has not begun is no part of the capture, and must not be waited for."""
-    total, lanes = torch.zeros(1, device="cuda"), replay.Lanes(cuda, 3)
+    total, lanes = torch.zeros(1, device="cuda"), cuda_graphs.Lanes(cuda, 3)
 
     def work(item):
         if pretended.state.graph is not None and item == full:
             raise torch.OutOfMemoryError("no room")
         total.add_(1)
 
-    run = replay.Replayed(lambda: lanes(work, 3), replay.graphs(cuda))
-    for _ in range(replay.WARM):
+    run = cuda_graphs.Replayed(lambda: lanes(work, 3), cuda_graphs.graphs(cuda))
+    for _ in range(cuda_graphs.WARM):
         run()
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
         run()
-    assert total.tolist() == [3.0 * replay.WARM]
+    assert total.tolist() == [3.0 * cuda_graphs.WARM]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -145,10 +148,10 @@ def test_captured_steps_train_as_a_cpu_does(
     """In batches of two shapes and with rewiring; only the fused optimiser rounds in another place."""
     recipe = dataclasses.replace(recipe, precision=precision)
     here = members("cpu")
-    expected = [train.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire) for m in here]
+    expected = [loop.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire) for m in here]
     with pretended.device(monkeypatch.setattr) as device:
         made = members(device)
-        found = stack.train_together(made, images, recipe, way=way)
+        found = stacked.train_together(made, images, recipe, way=way)
         for one, other, a, b in zip(here, made, expected, found, strict=True):
             assert b.losses == pytest.approx(a.losses, rel=1e-6)
             for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
@@ -162,7 +165,7 @@ def test_captured_steps_train_as_a_cpu_does(
 
 def test_what_is_left_on_its_way_goes_on_there_with_the_same_bits(cuda, members, images, recipe):
     whole = members(cuda)
-    expected = stack.train_together(whole, images, recipe)
+    expected = stacked.train_together(whole, images, recipe)
     kept = {}
 
     def keeps(member, so_far=None):
@@ -172,14 +175,14 @@ def test_what_is_left_on_its_way_goes_on_there_with_the_same_bits(cuda, members,
         return dataclasses.replace(member, after_epoch=keep, so_far=so_far)
 
     left = [keeps(m) for m in members(cuda)]
-    with pytest.raises(train.Paused):
-        stack.train_together(left, images, recipe, pauses=lambda epoch: epoch == 2)
+    with pytest.raises(loop.Paused):
+        stacked.train_together(left, images, recipe, pauses=lambda epoch: epoch == 2)
     made = []
     for member in members(cuda):
         point = savepoints.unpacked("key", kept[member.seed])
         savepoints.resume(point, member.model)
         made.append(keeps(member, point.so_far))
-    found = stack.train_together(made, images, recipe)
+    found = stacked.train_together(made, images, recipe)
     for one, other, a, b in zip(whole, made, expected, found, strict=True):
         assert b.losses == a.losses
         for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):

@@ -7,6 +7,7 @@ import pytest
 
 from lthbench import api, doctor
 from lthbench.cli import main
+from lthbench.compute import device
 
 
 def examined(tmp_path, **options):
@@ -23,7 +24,7 @@ def test_this_machine_is_described(tmp_path):
     found = examined(tmp_path)
     assert of(found, "python")[0].text.startswith(f"Python {sys.version.split()[0]}")
     assert torch.__version__ in of(found, "torch")[0].text
-    assert of(found, "cores")[0].text.startswith(str(api.default_workers()))
+    assert of(found, "cores")[0].text.startswith(str(device.default_workers()))
     assert "GiB" in of(found, "memory")[0].text
     assert "GB free" in of(found, "disk")[0].text
     assert any(f.text.startswith("digits: ") and f.state == "ok" for f in of(found, "data"))

@@ -4,17 +4,17 @@ import dataclasses
 
 import pytest
 
-from lthbench import api, plan
-from lthbench.costs import flops
-from lthbench.estimate import DEFAULT_RATE, STEP_SECONDS, estimate, learned_rates, seconds
-from lthbench.runner import Runner
+from lthbench.execution.runner import Runner
+from lthbench.planning import plan, request
+from lthbench.planning.estimate import DEFAULT_RATE, STEP_SECONDS, estimate, learned_rates, seconds
+from lthbench.planning.flops import flops
 from lthbench.spec import Init, Train
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 
 @pytest.fixture
 def dense(tiny_task):
-    made = plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
+    made = plan.plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
     return next(s for s in made.steps if isinstance(s, Train))
 
 

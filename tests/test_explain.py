@@ -7,17 +7,17 @@ import math
 import pandas as pd
 import pytest
 
-from lthbench import table
 from lthbench.errors import BadInput
-from lthbench.report.explain import account, text
+from lthbench.report.explanation import account, text
 from lthbench.report.summary import summarise
+from lthbench.results import run_facts, score_order, table
 
 METRICS = ("accuracy", "nll", "mce")
 DENSE = {"accuracy": (0.90, 0.91, 0.92), "nll": (0.30, 0.31, 0.32), "mce": (1.0, 1.0, 1.0)}
 
 
 def rows(method, sparsity, score, values, error=0.001, status="ok", reason=""):
-    facts = next(s for s in table.scores(METRICS) if s.name == score)
+    facts = next(s for s in score_order.scores(METRICS) if s.name == score)
     for seed, value in enumerate(values):
         yield {
             **dict.fromkeys(table.COLUMNS, ""),
@@ -56,8 +56,10 @@ def build():
             "task": {"name": "made"},
             "budget": {"name": "quick"},
             "seeds": [0, 1, 2],
-            "aspects": [dataclasses.asdict(a) for a in table.aspects(("accuracy", "nll"))],
-            "scores": [table._finite(dataclasses.asdict(s)) for s in table.scores(("accuracy", "nll"))],
+            "aspects": [dataclasses.asdict(a) for a in score_order.aspects(("accuracy", "nll"))],
+            "scores": [
+                run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(("accuracy", "nll"))
+            ],
         }
         return summarise(frame, facts, rule)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from lthbench import faithfulness, imputer, lime, maps, saliency
+from lthbench.functional import faithfulness, imputation, lime, saliency, saliency_maps
 
 HERE = Path(__file__).parent / "oracles"
 SPEC = importlib.util.spec_from_file_location("oracle_inputs", HERE / "inputs.py")
@@ -97,16 +97,16 @@ def test_imputation_is_that_of_the_released_imputer(kept, pictures):
     for k, masks in enumerate(inputs.removed()):
         for place, mask in enumerate(masks):
             order = torch.from_numpy(np.argsort(~mask.ravel(), kind="stable"))[None]
-            exact = imputer.imputed(x[k : k + 1].double(), order, int(mask.sum()), 1e-10)
+            exact = imputation.imputed(x[k : k + 1].double(), order, int(mask.sum()), 1e-10)
             np.testing.assert_allclose(exact[0].numpy(), kept["imputed"][k, place], atol=1e-6)
-            quick = imputer.imputed(x[k : k + 1], order, int(mask.sum()))
+            quick = imputation.imputed(x[k : k + 1], order, int(mask.sum()))
             np.testing.assert_allclose(quick[0].numpy(), kept["imputed"][k, place], atol=1e-3)
 
 
 def test_deletion_and_insertion_are_those_of_torchcam(kept, pictures, monkeypatch):
     x, labels, made = pictures
     x = x.detach()
-    order = torch.from_numpy(maps.ranked(made))
+    order = torch.from_numpy(saliency_maps.ranked(made))
     network = inputs.explained_network().requires_grad_(False)
     found = faithfulness.under(faithfulness.deletion(network, x, labels, order))
     np.testing.assert_allclose(found, kept["curve/deletion"], atol=1e-6)
@@ -116,7 +116,7 @@ def test_deletion_and_insertion_are_those_of_torchcam(kept, pictures, monkeypatc
 
 
 def test_the_gini_index_is_that_of_quantus(kept):
-    np.testing.assert_allclose(maps.gini(inputs.explained()[2]), kept["gini"], atol=1e-6)
+    np.testing.assert_allclose(saliency_maps.gini(inputs.explained()[2]), kept["gini"], atol=1e-6)
 
 
 @pytest.mark.parametrize("aopc", PUBLISHED)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lthbench.report import explorer, pages
+from lthbench.report import chart_data, templates
 from lthbench.report.summary import summarise
 
 
@@ -15,7 +15,7 @@ def summary(made_table):
 
 
 def test_it_holds_the_means_and_findings_of_the_table(summary):
-    data = explorer.data(summary)
+    data = chart_data.data(summary)
     assert data["methods"] == list(summary.methods)
     assert len(data["colours"]) == len(data["dashed"]) == 2
     judged = 0
@@ -38,7 +38,7 @@ def test_it_holds_the_means_and_findings_of_the_table(summary):
 def test_what_is_not_measured_is_null_and_valid_json(made_table):
     table, facts = made_table(("imp",))
     table.loc[(table["method"] == "imp") & (table["score"] == "nll"), "value"] = math.nan
-    data = explorer.data(summarise(table, facts))
+    data = chart_data.data(summarise(table, facts))
     (nll,) = (r for r in data["scores"] if r["title"] == "NLL")
     assert {x for row in nll["mean"] + nll["spread"] for x in row} == {None}
     json.dumps(data, allow_nan=False)
@@ -46,10 +46,12 @@ def test_what_is_not_measured_is_null_and_valid_json(made_table):
 
 def test_a_table_of_dense_networks_has_none(made_table):
     table, facts = made_table(("imp",))
-    assert explorer.data(summarise(table[table["method"] == "dense"], facts)) is None
+    assert chart_data.data(summarise(table[table["method"] == "dense"], facts)) is None
 
 
 def test_names_cannot_leave_the_data(summary):
-    text = pages.environment().from_string("{{ closer | tojson }}").render(closer=explorer.data(summary))
+    text = (
+        templates.environment().from_string("{{ closer | tojson }}").render(closer=chart_data.data(summary))
+    )
     assert "<" not in text
     assert json.loads(text)["methods"] == list(summary.methods)

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import spsolve
 from torch import nn
 
-from lthbench import faithfulness, imputer, lime, maps
+from lthbench.functional import faithfulness, imputation, lime, saliency_maps
 
 #: Where the planted network looks, in images of 16 pixels.
 SPOT = np.s_[4:8, 4:8]
@@ -31,13 +31,13 @@ def planted():
     """Images with a bright square on dark ground, labels, and a map that knows where it is."""
     x = torch.full((6, 3, 16, 16), 0.1)
     x[:, :, 4:8, 4:8] = 0.9
-    known = maps.random_maps((6, 16, 16)) * 0.5
+    known = saliency_maps.random_maps((6, 16, 16)) * 0.5
     known[:, *SPOT] += 1.0
     return x, torch.ones(6, dtype=torch.int64), known
 
 
 def orders(known):
-    order = torch.from_numpy(maps.ranked(known))
+    order = torch.from_numpy(saliency_maps.ranked(known))
     return order, order.flip(1)
 
 
@@ -103,7 +103,7 @@ def test_an_image_of_another_shape_is_covered_by_regions():
 def test_imputation_leaves_known_pixels_and_averages_the_others():
     x = torch.rand(2, 3, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     order = torch.stack([torch.randperm(42, generator=torch.Generator().manual_seed(s)) for s in (1, 2)])
-    filled = imputer.imputed(x, order, 20, 1e-12)
+    filled = imputation.imputed(x, order, 20, 1e-12)
     for k in range(2):
         removed = set(order[k, :20].tolist())
         for pixel in range(42):
@@ -149,7 +149,7 @@ def test_imputation_is_within_a_thousandth_of_a_direct_solution(size, share, sha
     first = {"scattered": draw.random(size), "disc": far, "all but a disc": -far}[shape]
     order = torch.from_numpy(first.ravel().argsort())[None]
     count = round(share * height * width)
-    found = imputer.imputed(torch.from_numpy(image)[None], order, count)[0].numpy()
+    found = imputation.imputed(torch.from_numpy(image)[None], order, count)[0].numpy()
     removed = np.zeros(height * width, dtype=bool)
     removed[order[0, :count].numpy()] = True
     np.testing.assert_allclose(found, direct(image, removed.reshape(size)), atol=1e-3)
@@ -159,16 +159,16 @@ def test_imputation_is_within_a_thousandth_of_a_direct_solution(size, share, sha
 def test_a_flat_image_stays_flat_and_the_input_is_left_alone():
     x = torch.full((3, 1, 8, 8), 0.4)
     order = torch.arange(64).expand(3, -1)
-    assert torch.allclose(imputer.imputed(x, order, 63), x, atol=1e-4)
-    assert torch.equal(imputer.imputed(x, order, 0), x)
-    black = imputer.imputed(torch.zeros_like(x), order, 30)
+    assert torch.allclose(imputation.imputed(x, order, 63), x, atol=1e-4)
+    assert torch.equal(imputation.imputed(x, order, 0), x)
+    black = imputation.imputed(torch.zeros_like(x), order, 30)
     assert not black.any()
 
 
 @pytest.mark.parametrize(("count", "columns"), [(64, 64), (-1, 64), (5, 63)])
 def test_what_cannot_be_imputed_is_refused(count, columns):
     with pytest.raises(ValueError, match=r"(count|order) must"):
-        imputer.imputed(torch.zeros(1, 1, 8, 8), torch.arange(columns)[None], count)
+        imputation.imputed(torch.zeros(1, 1, 8, 8), torch.arange(columns)[None], count)
 
 
 # ------------------------------------------------------------------------------------------------- LIME

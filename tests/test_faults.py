@@ -15,10 +15,11 @@ import pytest
 from lthbench import api
 from lthbench.cli import main
 from lthbench.engines import local
-from lthbench.plan import plan
+from lthbench.planning import request
+from lthbench.planning.plan import plan
 from lthbench.report import write
 from lthbench.spec import Train
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
@@ -100,7 +101,7 @@ def steps_done(folder: Path) -> int:
 
 def whole(folder: Path, task: str) -> bool:
     """Whether everything that stands among the artefacts matches its hashes."""
-    store, asked = Store(folder / "store"), api.ask(task, ["imp", "omp"], seeds=2)
+    store, asked = Store(folder / "store"), request.ask(task, ["imp", "omp"], seeds=2)
     stored = [s for s in plan(asked, ()).steps if store.folder(s).exists()]
     return bool(stored) and all(store.intact(s) for s in stored)
 
@@ -136,7 +137,7 @@ def kill_and_continue(
 
 def undisturbed(task: str, folder: Path) -> bytes:
     """The table of a run in this process that nothing happens to."""
-    asked = api.ask(task, ["imp", "omp"], seeds=2)
+    asked = request.ask(task, ["imp", "omp"], seeds=2)
     outcome = api.execute(asked, None, folder / "store", "cpu", 0, "none")
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
@@ -238,7 +239,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
     code, said = finished(launch(tmp_path, long_task, *more, workers=1))
     assert code == 0, said
     assert store.saved() == {}
-    asked = api.ask(long_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
+    asked = request.ask(long_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
     trained = [s for s in plan(asked, ()).steps if isinstance(s, Train)]
     assert [0 < store.meta(s).get("resumed_after", 0) < 40 for s in trained].count(True) == 1
     outcome = api.execute(asked, None, tmp_path / "other", "cpu", 0, "none")
@@ -289,7 +290,7 @@ def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_t
     from concurrent.futures import ThreadPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
     class Dead:
         def submit(self, *work: object) -> None:
@@ -303,14 +304,14 @@ def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_t
     monkeypatch.setattr(local, "_runner", Runner(store, ()))
     pools = [Dead(), ThreadPoolExecutor(1)]
     monkeypatch.setattr(local, "_pool", lambda *facts: pools.pop(0))
-    made = plan(api.ask(tiny_task, [], metrics=["accuracy"]), ())
+    made = plan(request.ask(tiny_task, [], metrics=["accuracy"]), ())
     assert local.Local(1).run(made.steps, store, ()) == {}
     assert all(store.intact(m) for e in made.entries for m in e.measures)
     assert pools == []
 
 
 def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_task, monkeypatch):
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
     do, calls = Runner.do, []
 
@@ -320,7 +321,7 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
             raise KeyboardInterrupt
         return do(self, steps, *more, **how)
 
-    asked = api.ask(tiny_task, ["omp"], metrics=["accuracy"])
+    asked = request.ask(tiny_task, ["omp"], metrics=["accuracy"])
     monkeypatch.setattr(Runner, "do", interrupted)
     with pytest.raises(KeyboardInterrupt):
         api.execute(asked, None, tmp_path / "store", "cpu", 0, "none")

@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lthbench import fetch, registry
+from lthbench import registry
 from lthbench.cli import main
+from lthbench.data import download
 from lthbench.errors import BadInput, StepFailed
 from lthbench.kinds import Archive, Dataset, Source
 
@@ -77,7 +78,7 @@ def server():
 def get(server, tmp_path, md5=MD5, name="data.bin"):
     told = []
     target = tmp_path / name
-    fetch.fetch(f"{server.url}/{name}", target, md5, lambda *facts: told.append(facts), wait=0.0)
+    download.fetch(f"{server.url}/{name}", target, md5, lambda *facts: told.append(facts), wait=0.0)
     return target, told
 
 
@@ -103,7 +104,7 @@ def test_a_connection_that_breaks_goes_on_where_it_was(server, tmp_path):
 
 
 def test_a_download_that_was_stopped_goes_on_with_the_same_command(server, tmp_path):
-    server.breaks = [1_200_000] + [0] * (fetch.TRIES + 1)
+    server.breaks = [1_200_000] + [0] * (download.TRIES + 1)
     with pytest.raises(StepFailed, match="The same command goes on where this stopped"):
         get(server, tmp_path)
     assert left(tmp_path) == ["data.bin.part", "data.bin.part.json"]
@@ -161,9 +162,9 @@ def test_errors_of_the_server_are_told(server, tmp_path):
 
 def test_no_server_and_no_http_are_told(tmp_path):
     with pytest.raises(StepFailed, match=r"127\.0\.0\.1:1/x: .*refused"):
-        fetch.fetch("http://127.0.0.1:1/x", tmp_path / "x", MD5, lambda *facts: None, wait=0.0)
+        download.fetch("http://127.0.0.1:1/x", tmp_path / "x", MD5, lambda *facts: None, wait=0.0)
     with pytest.raises(BadInput, match="only http and https"):
-        fetch.fetch("file:///etc/passwd", tmp_path / "x", MD5, lambda *facts: None)
+        download.fetch("file:///etc/passwd", tmp_path / "x", MD5, lambda *facts: None)
     assert left(tmp_path) == []
 
 
@@ -220,12 +221,12 @@ def photos(server, monkeypatch):
 
 
 def test_archives_are_unpacked_and_single_files_put_in_their_folders(server, photos, tmp_path):
-    fetch.obtain(photos, tmp_path)
+    download.obtain(photos, tmp_path)
     assert (tmp_path / "photos" / "b.txt").read_bytes() == b"second"
     assert (tmp_path / "more" / "data.bin").read_bytes() == CONTENT
     assert left(tmp_path) == ["more", "photos"]
     server.seen.clear()
-    fetch.obtain(photos, tmp_path)  # what is there and whole is not fetched again; an archive is
+    download.obtain(photos, tmp_path)  # what is there and whole is not fetched again; an archive is
     assert [seen[0] for seen in server.seen] == ["/photos.tar.gz"]
 
 
@@ -235,11 +236,11 @@ def test_an_archive_cannot_write_outside_of_its_folder(tmp_path, name):
     folder.mkdir()
     (folder / "bad.tar.gz").write_bytes(tarred({"good.txt": b"1", name: b"2"}))
     if name.startswith("/"):  # read as if it began below the folder
-        fetch.unpack(folder / "bad.tar.gz", folder)
+        download.unpack(folder / "bad.tar.gz", folder)
         assert left(folder) == ["bad.tar.gz", "good.txt", "tmp"]
     else:
         with pytest.raises(StepFailed, match="cannot be unpacked"):
-            fetch.unpack(folder / "bad.tar.gz", folder)
+            download.unpack(folder / "bad.tar.gz", folder)
         assert left(folder) == ["bad.tar.gz"]
     assert left(tmp_path) == ["data"]
     assert not os.path.exists("/tmp/outside-of-lthbench.txt")
@@ -249,7 +250,7 @@ def test_a_broken_archive_leaves_nothing_half_unpacked(tmp_path):
     whole = tarred({"a.txt": os.urandom(100_000), "b.txt": os.urandom(100_000)})
     (tmp_path / "cut.tar.gz").write_bytes(whole[:150_000])
     with pytest.raises(StepFailed, match=r"cut\.tar\.gz: cannot be unpacked"):
-        fetch.unpack(tmp_path / "cut.tar.gz", tmp_path)
+        download.unpack(tmp_path / "cut.tar.gz", tmp_path)
     assert left(tmp_path) == ["cut.tar.gz"]
 
 
@@ -273,11 +274,11 @@ def test_the_command_fetches_into_a_folder_and_says_where(photos, server, tmp_pa
 
 
 def test_published_hashes_tell_a_changed_file(photos, tmp_path):
-    fetch.obtain(photos, tmp_path)
+    download.obtain(photos, tmp_path)
     source = photos.locate((tmp_path,))
-    assert fetch.verify(photos, source.files) == (2, [])
+    assert download.verify(photos, source.files) == (2, [])
     (tmp_path / "photos" / "b.txt").write_bytes(b"changed")
-    good, wrong = fetch.verify(photos, source.files)
+    good, wrong = download.verify(photos, source.files)
     assert good == 1
     assert wrong[0].startswith(f"{tmp_path / 'photos' / 'b.txt'}: has MD5 ")
 
@@ -347,7 +348,7 @@ def test_addresses_and_hashes_are_those_of_torchvision(name):
 
 def test_a_run_fetches_what_is_missing(photos, server, tmp_path, capsys, monkeypatch):
     """Only as far as the data: what is fetched here is no images."""
-    from lthbench.commands.data import fetch_missing
+    from lthbench.cli.data import fetch_missing
 
     class Asked:
         class task:
@@ -379,10 +380,10 @@ def test_an_old_python_unpacks_only_what_lies_inside(tmp_path, monkeypatch, name
     into = tmp_path / "data"
     into.mkdir()
     with pytest.raises(StepFailed, match=r"outside|neither"):
-        fetch.unpack(at, into)
+        download.unpack(at, into)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "data"]
     at.write_bytes(gzip.decompress(tarred({"/photos/a.txt": b"first", "photos/b.txt": b"second"})))
-    fetch.unpack(at, into)
+    download.unpack(at, into)
     assert {p.name: p.read_bytes() for p in (into / "photos").iterdir()} == {
         "a.txt": b"first",
         "b.txt": b"second",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lthbench.errors import BadInput
-from lthbench.report import gate
+from lthbench.results import baseline
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
 tables = importlib.util.module_from_spec(SPEC)
@@ -22,22 +22,22 @@ LOSS = (0.300, 0.301, 0.302)
 @pytest.fixture
 def base():
     made = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
-    return gate.baseline(made, facts())
+    return baseline.baseline(made, facts())
 
 
 def held(base, accuracy=A, nll=LOSS, rule="tolerance", **more):
     table = frame(rows("m", 0.5, "accuracy", accuracy, **more), rows("m", 0.5, "nll", nll))
-    return {h.score: h for h in gate.hold(table, facts(), base, rule)}
+    return {h.score: h for h in baseline.hold(table, facts(), base, rule)}
 
 
 def test_a_baseline_holds_against_its_own_table_by_either_rule(base):
     assert [e["tolerance"] for e in base["scores"]] == [0.01, 0.0301]
-    for rule in gate.RULES:
+    for rule in baseline.RULES:
         assert all(h.good for h in held(base, rule=rule).values())
 
 
 def test_the_tolerance_is_twice_the_deviation_over_seeds_where_that_is_more():
-    made = gate.baseline(frame(rows("m", 0.5, "accuracy", (0.8, 0.9, 1.0))), facts())
+    made = baseline.baseline(frame(rows("m", 0.5, "accuracy", (0.8, 0.9, 1.0))), facts())
     assert made["scores"][0]["tolerance"] == 0.2
 
 
@@ -67,7 +67,7 @@ def test_by_noninferior_it_must_be_shown(base):
 
 
 def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
-    found = {h.score: h for h in gate.hold(frame(rows("m", 0.5, "accuracy", A)), facts(), base)}
+    found = {h.score: h for h in baseline.hold(frame(rows("m", 0.5, "accuracy", A)), facts(), base)}
     assert (found["nll"].good, found["nll"].reason) == (False, "not in the table")
     assert not held(base, (math.nan,) * 3, status="failed", reason="boom")["accuracy"].good
     found = held(base, status="degenerate", reason="layer conv1 is empty")["accuracy"]
@@ -76,31 +76,31 @@ def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
 
 def test_other_sparsities_and_variants_do_not_count(base):
     table = frame(rows("m", 0.6, "accuracy", A), rows("m", 0.5, "accuracy", A, variant="x"))
-    assert not any(h.good for h in gate.hold(table, facts(), base))
+    assert not any(h.good for h in baseline.hold(table, facts(), base))
 
 
 def test_the_list_names_what_does_not_hold(base):
     found = list(held(base, (0.85, 0.85, 0.85)).values())
-    said = gate.text(found, {"accuracy": "accuracy"})
+    said = baseline.text(found, {"accuracy": "accuracy"})
     assert said.startswith("1 score does not hold against the baseline, 1 does.")
     assert "90.1" in said
     assert "85.0" in said
     assert "5.1" in said
-    assert gate.text(list(held(base).values()), {}) == "All 2 scores hold against the baseline."
-    assert json.loads(gate.as_json(found))["good"] is False
+    assert baseline.text(list(held(base).values()), {}) == "All 2 scores hold against the baseline."
+    assert json.loads(baseline.as_json(found))["good"] is False
 
 
 @pytest.mark.parametrize(("part", "facts_"), [("task", {"task": "other"}), ("budget", {"budget": "paper"})])
 def test_another_task_or_budget_is_refused(base, part, facts_):
     with pytest.raises(BadInput, match=f"the baseline is of {part} "):
-        gate.hold(frame(rows("m", 0.5, "accuracy", A)), facts(**facts_), base)
+        baseline.hold(frame(rows("m", 0.5, "accuracy", A)), facts(**facts_), base)
 
 
 def test_scores_may_be_named_and_unknown_ones_are_refused():
     table = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
-    assert [e["score"] for e in gate.baseline(table, facts(), ["nll"])["scores"]] == ["nll"]
+    assert [e["score"] for e in baseline.baseline(table, facts(), ["nll"])["scores"]] == ["nll"]
     with pytest.raises(BadInput, match="Did you mean accuracy"):
-        gate.baseline(table, facts(), ["acuracy"])
+        baseline.baseline(table, facts(), ["acuracy"])
 
 
 def test_a_baseline_may_hold_some_methods_and_sparsities_and_always_dense():
@@ -109,7 +109,7 @@ def test_a_baseline_may_hold_some_methods_and_sparsities_and_always_dense():
     table = frame(*parts)
 
     def cells(**chosen):
-        return [(e["method"], e["sparsity"]) for e in gate.baseline(table, facts(), **chosen)["scores"]]
+        return [(e["method"], e["sparsity"]) for e in baseline.baseline(table, facts(), **chosen)["scores"]]
 
     assert len(cells()) == 5
     assert cells(methods=["omp"]) == [("dense", 0.0), ("omp", 0.5904), ("omp", 0.8322)]
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_baseline_is_refused_by_name(base, tmp_path, change, s
     path = tmp_path / "base.json"
     path.write_text(json.dumps(base))
     with pytest.raises(BadInput, match=said) as caught:
-        gate.read(path)
+        baseline.read(path)
     assert str(path) in str(caught.value)
 
 
@@ -150,4 +150,4 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(BadInput, match=str(path)):
-        gate.read(path)
+        baseline.read(path)

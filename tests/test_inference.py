@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lthbench import registry
-from lthbench.inference import folded
+from lthbench.inference.folding import folded
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
 

@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lthbench import api
-from lthbench.engines.common import Queue
-from lthbench.engines.jobs import group
+from lthbench.compute.process import host
 from lthbench.engines.local import Local
-from lthbench.leases import Leases
-from lthbench.plan import plan
-from lthbench.store import Store, host
+from lthbench.engines.queue import Queue
+from lthbench.planning import request
+from lthbench.planning.jobs import group
+from lthbench.planning.plan import plan
+from lthbench.store.leases import Leases
+from lthbench.store.local import Store
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_holder_that_was_taken_over_leaves_the_new_one_alone(leases):
 
 
 def test_a_queue_passes_over_what_others_are_doing(tiny_task):
-    jobs = group(plan(api.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy"]), ()).steps)
+    jobs = group(plan(request.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy"]), ()).steps)
     free = Queue(jobs)
     first = free.next()
     assert first is not None
@@ -163,7 +164,7 @@ def test_a_queue_passes_over_what_others_are_doing(tiny_task):
 
 
 def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
-    asked = api.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy", "ece"])
+    asked = request.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy", "ece"])
     made = plan(asked, ())
     stores = [Store(tmp_path / "store") for _ in range(2)]
     stores[0].open()

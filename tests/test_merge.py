@@ -5,10 +5,10 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from lthbench import merge
 from lthbench.errors import BadInput
-from lthbench.report.network import command
+from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
+from lthbench.results import merge
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lthbench import api, data, masks, plan
+from lthbench import masks
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
 from lthbench.methods import omp, random, snip
+from lthbench.planning import plan, request
 from lthbench.registry import get
-from lthbench.runner import Runner
 from lthbench.spec import Init, Rewind, Train, history
-from lthbench.store import Store
-from lthbench.train import generator
+from lthbench.store.local import Store
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def model(network):
 @pytest.fixture(scope="module")
 def batch():
     """Ten digits of each class, in [0, 1]."""
-    images = data.per_class(data.load("digits", "train", ()), 10)
+    images = loading.per_class(loading.load("digits", "train", ()), 10)
     return torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels)
 
 
@@ -68,7 +70,7 @@ def test_random_masks_nest_over_densities_and_differ_over_seeds(model):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, tiny_task):
     """The networks of imp, omp, snip and random on the small task, trained; with the store's runner."""
-    asked = api.ask(
+    asked = request.ask(
         tiny_task, ["imp", "omp", "snip", "random"], rounds=[1, 2, 3], seeds=1, metrics=["accuracy"]
     )
     made = plan.plan(asked, ())

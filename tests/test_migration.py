@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import migration, store
 from lthbench.cli import main
 from lthbench.errors import BadInput
-from lthbench.inventory import fault, keys, stock
 from lthbench.spec import Init
-from lthbench.store import Store
+from lthbench.store import local, migration
+from lthbench.store.inventory import fault, keys, stock
+from lthbench.store.local import Store
 
 FILES = {"weights.safetensors": b"0123456789" * 50}
 COUNT = 12
@@ -40,7 +40,7 @@ def old(tmp_path, network) -> Store:
 @pytest.fixture
 def newer(old, monkeypatch) -> None:
     """The version after the next one."""
-    monkeypatch.setattr(store, "SCHEMA", 3)
+    monkeypatch.setattr(local, "SCHEMA", 3)
     monkeypatch.setattr(migration, "CHANGES", {1: renamed, 2: dict})
 
 
@@ -116,7 +116,7 @@ def test_a_migration_killed_anywhere_goes_on_without_loss(old, newer, network, a
     environment = {
         **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(Path(store.__file__).parents[1]),
+        "PYTHONPATH": str(Path(local.__file__).parents[1]),
     }
     killed = subprocess.run(words, env=environment, check=False, timeout=60)
     assert killed.returncode == -9
@@ -136,7 +136,7 @@ def test_what_is_damaged_is_left_for_a_run_to_make_again(old, newer, network):
 
 
 def test_nobody_migrates_while_somebody_works(old, newer, monkeypatch):
-    from lthbench.leases import Leases
+    from lthbench.store.leases import Leases
 
     monkeypatch.setattr(Leases, "others", lambda self: [{"host": "there", "pid": 7}])
     with pytest.raises(SystemExit) as end:

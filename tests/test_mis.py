@@ -10,10 +10,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from lthbench import api, bottleneck, likeness, mis
 from lthbench.errors import BadInput, StepFailed
+from lthbench.functional import concept_bottleneck, image_similarity, mis
 from lthbench.kinds import Annotated
 from lthbench.metrics import mis_dreamsim
+from lthbench.planning import request
 
 DRAW = np.random.Generator(np.random.PCG64(0))
 
@@ -58,12 +59,12 @@ def test_images_are_alike_by_colour_and_edges():
     pixels = np.zeros((4, 3, 16, 16), dtype=np.uint8)
     pixels[0, 0], pixels[1, 0], pixels[2, 2] = 200, 210, 200
     pixels[3, :, :, ::2] = 255
-    vectors = likeness.embedded(pixels)
+    vectors = image_similarity.embedded(pixels)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
     similar = vectors @ vectors.T
     assert similar[0, 1] > similar[0, 2] + 0.3
     assert similar[0, 1] > similar[0, 3] + 0.3
-    grey = likeness.embedded(DRAW.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8))
+    grey = image_similarity.embedded(DRAW.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8))
     assert np.isfinite(grey).all()
 
 
@@ -83,7 +84,7 @@ def test_vectors_tell_what_features_show():
     some, has = bank()
     features = DRAW.normal(size=(400, 8)).astype(np.float32)
     features[:, 2] += 4 * has[:, 0]
-    found = bottleneck.vectors(features, some)
+    found = concept_bottleneck.vectors(features, some)
     assert found.auc[0] > 0.95
     assert np.isnan(found.auc[1:]).all()
     assert np.abs(found.directions[0]).argmax() == 2
@@ -95,13 +96,13 @@ def test_vectors_tell_what_features_show():
 def test_vectors_are_those_of_a_linear_svm():
     some, has = bank()
     features = (DRAW.normal(size=(400, 5)) + has[:, :1]).astype(np.float32)
-    found = bottleneck.vectors(features, some)
+    found = concept_bottleneck.vectors(features, some)
     draw = np.random.Generator(np.random.PCG64(0))
     train = np.concatenate(
         [draw.permutation(np.flatnonzero(has[:, 0] == side))[:50] for side in (True, False)]
     )
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
-    model = SVC(C=bottleneck.PENALTY, kernel="linear").fit(scaled[train], has[train, 0])
+    model = SVC(C=concept_bottleneck.PENALTY, kernel="linear").fit(scaled[train], has[train, 0])
     projected = features @ found.directions[0] + found.offsets[0]
     decided = model.decision_function(scaled)
     np.testing.assert_allclose(np.corrcoef(projected, decided)[0, 1], 1.0, atol=1e-6)
@@ -110,23 +111,23 @@ def test_vectors_are_those_of_a_linear_svm():
 
 def test_a_head_reads_classes_from_concepts_and_is_the_same_again():
     directions_ = np.eye(6)[:4]
-    found = bottleneck.Vectors(directions_, np.zeros(4), np.full(4, 0.9))
+    found = concept_bottleneck.Vectors(directions_, np.zeros(4), np.full(4, 0.9))
     labels = DRAW.integers(0, 3, 900)
     features = DRAW.normal(size=(900, 6)).astype(np.float32)
     features[np.arange(900), labels] += 4
     halves = [(features[s], labels[s]) for s in (slice(0, 600), slice(600, 900))]
-    first, second = (bottleneck.head(found, np.ones(4, dtype=bool), *halves) for _ in range(2))
+    first, second = (concept_bottleneck.head(found, np.ones(4, dtype=bool), *halves) for _ in range(2))
     assert first.accuracy > 0.9
     np.testing.assert_array_equal(first.weights, second.weights)
     assert first.weights.argmax(1).tolist() == [0, 1, 2]
-    assert bottleneck.top_overlap(first.weights, second.weights, 2).tolist() == [1.0] * 3
+    assert concept_bottleneck.top_overlap(first.weights, second.weights, 2).tolist() == [1.0] * 3
 
 
 def test_top_concepts_overlap_as_sets_do():
     ours = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
     theirs = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
-    assert bottleneck.top_overlap(ours, theirs, 2).tolist() == [1.0, 0.0]
-    assert bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
+    assert concept_bottleneck.top_overlap(ours, theirs, 2).tolist() == [1.0, 0.0]
+    assert concept_bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
 
 
 def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
@@ -153,5 +154,5 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
 def test_mis_by_dreamsim_says_what_is_missing(tiny_task):
     if importlib.util.find_spec("dreamsim") is None:
         with pytest.raises(BadInput, match=r"needs the package dreamsim: pip install 'lthbench\[mis\]'"):
-            api.ask(tiny_task, ["omp"], metrics=["mis-dreamsim"])
-    assert "mis-dreamsim" not in api.ask("c10-r20s").metrics
+            request.ask(tiny_task, ["omp"], metrics=["mis-dreamsim"])
+    assert "mis-dreamsim" not in request.ask("c10-r20s").metrics

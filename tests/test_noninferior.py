@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from lthbench import scoring
-from lthbench.noninferior import ALPHA, Difference, difference, holm
+from lthbench.verdict.noninferiority import ALPHA, Difference, difference, holm
 
 MARGIN = 0.01
 

@@ -5,18 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from lthbench import album, api, plan, table
-from lthbench.engines.jobs import group
-from lthbench.report import pictures
-from lthbench.runner import Runner
+from lthbench.execution.runner import Runner
+from lthbench.planning import plan, request
+from lthbench.planning.jobs import group
+from lthbench.report import picture_panels
+from lthbench.results import pictures, table
 from lthbench.spec import Init, Measure
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 METRICS = ["accuracy", "agreement", "gini", "lime"]
 
 
 def planned(task, seeds, metrics=METRICS, rounds=(1,), methods=("omp",)):
-    return plan.plan(api.ask(task, list(methods), rounds=list(rounds), seeds=seeds, metrics=metrics), ())
+    return plan.plan(request.ask(task, list(methods), rounds=list(rounds), seeds=seeds, metrics=metrics), ())
 
 
 @pytest.fixture(scope="module")
@@ -121,20 +122,20 @@ def test_a_network_that_lost_its_accuracy_is_gated(ran, monkeypatch):
 
 def test_pictures_show_maps_of_each_network(ran):
     made, store, _ = ran
-    found = album.saliency(made, store, ())
-    assert 1 <= len(found) <= album.IMAGES
-    assert pictures.grouped({"pictures": found})[0][0] == "What it looks at"
+    found = pictures.saliency(made, store, ())
+    assert 1 <= len(found) <= pictures.IMAGES
+    assert picture_panels.grouped({"pictures": found})[0][0] == "What it looks at"
     assert all("omp at 50.0 %" in picture["text"] for picture in found)
     assert len({picture["image"] for picture in found}) == len(found)
-    assert found == album.saliency(made, store, ())
+    assert found == pictures.saliency(made, store, ())
 
 
 def test_a_plan_without_maps_or_with_lost_ones_has_no_pictures(tmp_path, tiny_task, ran):
     made, _, _ = ran
     empty = Store(tmp_path)
     empty.open()
-    assert album.saliency(made, empty, ()) == []
-    assert album.saliency(planned(tiny_task, 1, ["accuracy"]), empty, ()) == []
+    assert pictures.saliency(made, empty, ()) == []
+    assert pictures.saliency(planned(tiny_task, 1, ["accuracy"]), empty, ()) == []
 
 
 def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task):
@@ -148,16 +149,18 @@ def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task)
 
 
 def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task):
-    asked = api.ask(tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=["concept-match"], concepts="shapes")
+    asked = request.ask(
+        tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=["concept-match"], concepts="shapes"
+    )
     made = plan.plan(asked, ())
     store = Store(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
-    (picture,) = album.concepts(made, store, ())
-    assert pictures.grouped({"pictures": [picture]})[0][0] == "What its concepts look like"
+    (picture,) = pictures.concepts(made, store, ())
+    assert picture_panels.grouped({"pictures": [picture]})[0][0] == "What its concepts look like"
     assert "omp at 87.5 %" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
-    told = json.loads(store.read(measured(entry, "concept-match"), album.CROPS))
+    told = json.loads(store.read(measured(entry, "concept-match"), pictures.CROPS))
     assert len(told["concepts"]) == 4
     for row in told["concepts"]:
         for crops in row.values():

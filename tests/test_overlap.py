@@ -3,39 +3,40 @@
 import numpy as np
 import pytest
 
-from lthbench import api, data, plan
+from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Images
+from lthbench.planning import missing, plan, request
 
 
 @pytest.fixture
 def strangers(monkeypatch):
     """Lets a test say what the other data set's images are."""
-    load = data.load
+    load = loading.load
     made = {}
 
     def instead(name, split, places):
         return made["images"] if name == "photo-patches" else load(name, split, places)
 
     instead.cache_clear = load.cache_clear
-    monkeypatch.setattr(data, "load", instead)
+    monkeypatch.setattr(loading, "load", instead)
     return made
 
 
 def test_the_share_of_equal_images_is_counted(strangers):
-    train = data.load("digits", "train", ()).pixels
+    train = loading.load("digits", "train", ()).pixels
     other = 255 - train[:30]
     strangers["images"] = Images(np.concatenate([train[5:15], other]), np.zeros(40, np.int64))
-    assert data.overlap("digits", "photo-patches", ()) == 0.25
+    assert loading.overlap("digits", "photo-patches", ()) == 0.25
 
 
 def test_a_set_that_was_trained_on_is_refused_before_anything_is_written(strangers, tiny_task, tmp_path):
-    train = data.load("digits", "train", ())
+    train = loading.load("digits", "train", ())
     strangers["images"] = Images(train.pixels[:50], np.zeros(50, np.int64))
-    made = plan.plan(api.ask(tiny_task, seeds=1, metrics=["ood"]), ())
+    made = plan.plan(request.ask(tiny_task, seeds=1, metrics=["ood"]), ())
     with pytest.raises(BadInput, match="100 % of the images of photo-patches are training images of digits"):
-        api.check_data(made.steps, ())
+        missing.check_data(made.steps, ())
 
 
 def test_photographs_are_no_digits():
-    assert data.overlap("digits", "photo-patches", ()) == 0.0
+    assert loading.overlap("digits", "photo-patches", ()) == 0.0

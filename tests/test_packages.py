@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lthbench import attacks, corruptions, registry
+from lthbench import corruptions, registry
+from lthbench.compute.rng import generator
 from lthbench.corruptions import official
+from lthbench.inference import attacks
 from lthbench.kinds import Dataset
-from lthbench.train import generator
 
 HERE = Path(__file__).parent / "oracles"
 SPEC = importlib.util.spec_from_file_location("oracle_inputs", HERE / "inputs.py")

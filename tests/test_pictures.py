@@ -6,7 +6,7 @@ import pytest
 
 from lthbench import report
 from lthbench.errors import BadInput
-from lthbench.report import notices, page, pictures
+from lthbench.report import caveats, picture_panels, task_page
 from lthbench.report.summary import summarise
 
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG made up").decode()
@@ -18,9 +18,9 @@ def entry(**changed):
 
 def test_pictures_stand_under_their_heading_with_words(made_table):
     table, facts = made_table(("imp",))
-    assert "What it looks at" not in page.render(summarise(table, facts))
+    assert "What it looks at" not in task_page.render(summarise(table, facts))
     facts["pictures"] = [entry(), entry(kind="concepts", title="loops")]
-    text = page.render(summarise(table, facts))
+    text = task_page.render(summarise(table, facts))
     assert f'<img src="{PNG}" alt="maps of &#34;3&#34;"' in text
     assert "imp &lt;b&gt;" in text
     assert text.index("What it looks at") < text.index("What its concepts look like")
@@ -37,22 +37,22 @@ def test_pictures_stand_under_their_heading_with_words(made_table):
 )
 def test_what_is_no_picture_is_refused(changed, said):
     with pytest.raises(BadInput, match=said):
-        pictures.grouped({"pictures": [entry(**changed)]})
+        picture_panels.grouped({"pictures": [entry(**changed)]})
 
 
 def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     first, second = (summarise(*made_table(("imp",), task=t, seeds=n)) for t, n in (("a", 3), ("b", 1)))
-    assert notices.of_site([first, first]) == []
+    assert caveats.of_site([first, first]) == []
     second.facts["environments"][0] |= {"torch": "3"}
-    found = notices.of_site([first, second])
+    found = caveats.of_site([first, second])
     assert found == [
         "These tables were made with several versions of torch (2 and 3): compare across them with care.",
         "These tables have different rules: noninferior and paper.",
         "These tables have different numbers of seeds: 3 and 1.",
     ]
     first.facts["environments"] += second.facts["environments"]
-    assert notices.of_table(first.facts) == ["This table was made with several versions of torch (2 and 3)."]
-    assert "several versions of torch" in page.render(first)
+    assert caveats.of_table(first.facts) == ["This table was made with several versions of torch (2 and 3)."]
+    assert "several versions of torch" in task_page.render(first)
 
 
 def test_several_tables_have_a_site_and_a_folder_each_for_other_formats(tmp_path, made_table):

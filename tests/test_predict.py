@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import attacks, corrupted, corruptions, data, predict
+from lthbench import corruptions
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.inference import attacks, corrupted, predict
 from lthbench.kinds import Images
 from lthbench.networks.normalize import Normalize
 from lthbench.spec import Data, Inputs
-from lthbench.train import generator
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -38,7 +40,7 @@ def images(monkeypatch):
     """600 random images of 4 x 4 in three classes, found as the data set "made"."""
     rng = np.random.default_rng(0)
     made = Images(rng.integers(0, 256, (600, 3, 4, 4), dtype=np.uint8), rng.integers(0, 3, 600))
-    monkeypatch.setattr(data, "load", lambda name, split, places: made)
+    monkeypatch.setattr(loading, "load", lambda name, split, places: made)
     return made
 
 
@@ -81,7 +83,7 @@ def test_clean_logits_are_those_of_every_image_in_order(images):
 
 def test_a_share_of_the_images_keeps_images_and_labels_together(images):
     found = alone(ready(Linear(weights())), inputs(count=100), ())
-    chosen = data.subset(images, 100)
+    chosen = loading.subset(images, 100)
     whole = alone(ready(Linear(weights())), inputs(), ())
     rows = [np.flatnonzero((images.pixels == p).all((1, 2, 3))).item() for p in chosen.pixels]
     np.testing.assert_allclose(found.values, whole.values[rows], atol=1e-5)
@@ -227,7 +229,7 @@ def test_corrupted_sets_are_whole_grey_levels_the_same_each_time(images, kind, c
     assert first.dtype == np.uint8
     assert first.shape == (count or 600, 3, 4, 4)
     np.testing.assert_array_equal(first, again)
-    assert (first != data.subset(images, count).pixels).any()
+    assert (first != loading.subset(images, count).pixels).any()
 
 
 def test_a_corrupted_set_does_not_depend_on_which_severities_are_asked_for(images):
@@ -238,7 +240,7 @@ def test_a_corrupted_set_does_not_depend_on_which_severities_are_asked_for(image
 
 def test_noise_differs_between_batches_severities_and_kinds(monkeypatch):
     even = Images(np.full((500, 3, 4, 4), 128, np.uint8), np.zeros(500, np.int64))
-    monkeypatch.setattr(data, "load", lambda name, split, places: even)
+    monkeypatch.setattr(loading, "load", lambda name, split, places: even)
     first, second = corrupted.corrupted(inputs("gaussian_noise"), 1, ())
     assert (first != second).any()
     weak, strong = (
@@ -259,7 +261,7 @@ def test_values_are_clipped_and_cut_down_to_whole_levels(images, monkeypatch):
 @pytest.mark.parametrize("kind", ["contrast", "gaussian_blur", "defocus_blur", "pixelate"])
 def test_what_leaves_an_even_image_even_does_not_darken_it_by_a_level(monkeypatch, kind):
     levels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 3, 8, 8), np.uint8)
-    monkeypatch.setattr(data, "load", lambda name, split, places: Images(levels, np.zeros(256, np.int64)))
+    monkeypatch.setattr(loading, "load", lambda name, split, places: Images(levels, np.zeros(256, np.int64)))
     for severity in (1, 5):
         found = np.concatenate(list(corrupted.corrupted(inputs(kind), severity, ())))
         np.testing.assert_array_equal(found, levels)

@@ -6,19 +6,20 @@ import time
 
 import pytest
 
-from lthbench import api, plan, progress
-from lthbench.engines.jobs import group
+from lthbench.engines import progress
 from lthbench.engines.local import Local
+from lthbench.engines.progress import Course, Lines
 from lthbench.errors import Unwritable
-from lthbench.progress import Course, Lines
-from lthbench.runner import Runner
+from lthbench.execution.runner import Runner
+from lthbench.planning import plan, request
+from lthbench.planning.jobs import group
 from lthbench.spec import Measure, Predict, Rewind, Train
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 
 @pytest.fixture
 def made(tiny_task):
-    return plan.plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "mce"]), ())
+    return plan.plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "mce"]), ())
 
 
 @pytest.fixture
@@ -151,12 +152,12 @@ def test_the_event_log_is_read_on_from_a_place_in_whole_lines(store):
 
 def test_a_job_for_which_the_disk_has_no_room_is_not_begun(made, store, monkeypatch):
     job = [s for s in made.steps if not s.needs()][:1]
-    monkeypatch.setattr("lthbench.runner.free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("lthbench.execution.runner.free_bytes", lambda folder: 1000)
     with pytest.raises(Unwritable, match=r"the disk is full .* make room \(lthbench store prune\)"):
         Runner(store, ()).do(job)
     assert not store.has(job[0])
     assert store.events() == []
     monkeypatch.undo()
     Runner(store, ()).do(job)
-    monkeypatch.setattr("lthbench.runner.free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("lthbench.execution.runner.free_bytes", lambda folder: 1000)
     assert Runner(store, ()).do(job) == {}  # what is stored needs no room

@@ -15,14 +15,15 @@ import pytest
 
 from lthbench import api
 from lthbench.cli import main
-from lthbench.engines import memory
-from lthbench.engines.common import stacks
-from lthbench.engines.jobs import group
+from lthbench.engines import gpu_shares
+from lthbench.engines.queue import stacks
 from lthbench.errors import BadInput, LthbenchError, Unwritable
-from lthbench.plan import plan
+from lthbench.planning.jobs import group
+from lthbench.planning.plan import plan
+from lthbench.planning.request import Request, ask
 from lthbench.report import write
 from lthbench.spec import Data, Init, Train
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 #: Ray's own code warns of what is to change in Python and in itself.
@@ -31,8 +32,8 @@ quiet = pytest.mark.filterwarnings(
 )
 
 
-def request(task: str, seeds: int = 1) -> api.Request:
-    return api.ask(task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
+def request(task: str, seeds: int = 1) -> Request:
+    return ask(task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
 
 
 def table(folder: Path, asked: api.Request, **how: object) -> bytes:
@@ -259,17 +260,17 @@ def test_a_share_is_the_greatest_that_was_measured_with_room_to_spare(tiny_task)
     events = [event("Train", 10**9), event("Train", 3 * 10**9), event("Train", 9**9, status="failed")]
     events += [event("Predict", 10**8), {"step": "Measure", "status": "ok"}]
     events += [event("Train", 9 * 10**9, stack=4)]  # says nothing of one network alone
-    found = memory.shares(events)
+    found = gpu_shares.shares(events)
     # (3 + 0.7) GB * 1.2 of 10 GB is 0.444: nine twentieths.
     assert found == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
-    assert memory.shares([event("Train", 10**11)]) == {"Train resnet8": 1.0}
+    assert gpu_shares.shares([event("Train", 10**11)]) == {"Train resnet8": 1.0}
     # A worker with a smaller GPU: what was measured on the larger one must fit there, too.
     unlike = [event("Train", 3 * 10**9, 8 * 10**10), event("Predict", 10**8, 10**10)]
-    assert memory.shares(unlike) == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
+    assert gpu_shares.shares(unlike) == {"Train resnet8": 0.45, "Predict resnet8": 0.1}
     jobs = group(plan(request(tiny_task), ()).steps)
-    by_kind = {type(j.steps[0]).__name__: memory.share(j, found) for j in jobs.values()}
+    by_kind = {type(j.steps[0]).__name__: gpu_shares.share(j, found) for j in jobs.values()}
     assert by_kind == {"Init": 0.05, "Train": 0.45, "Prune": 1.0, "Predict": 1.0}  # measures: never measured
-    assert memory.share(next(j for j in jobs.values() if isinstance(j.steps[0], Init)), {}) == 0.05
+    assert gpu_shares.share(next(j for j in jobs.values() if isinstance(j.steps[0], Init)), {}) == 0.05
 
 
 # ------------------------------------------------------------------------------------------------ two nodes

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from lthbench.report.reliability import _points, diagrams
+from lthbench.report.reliability_diagrams import _points, diagrams
 from lthbench.report.summary import Summary
 
 

@@ -23,12 +23,15 @@ pytest.importorskip("fsspec")
 
 import fsspec
 
-from lthbench import api, remote
+from lthbench import api
 from lthbench.cli import main
+from lthbench.compute.process import host
 from lthbench.errors import BadInput, Damaged, Unwritable
+from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import Store, host
+from lthbench.store import object_leases, opening, remote
+from lthbench.store.local import Store
 
 FILES = {"weights.safetensors": b"0123456789" * 500}
 needs_s3 = pytest.mark.skipif(
@@ -78,7 +81,7 @@ def elsewhere(monkeypatch, folder: Path) -> None:
 
 
 def opened(url: str) -> remote.Mirror:
-    made = remote.at(url)
+    made = opening.at(url)
     assert isinstance(made, remote.Mirror)
     made.open()
     return made
@@ -188,20 +191,20 @@ def test_other_things_another_schema_and_no_store_are_refused(url, tmp_path):
     files, root = fsspec.url_to_fs(url)
     files.pipe_file(f"{root}/photo.png", b"x")
     with pytest.raises(BadInput, match=r"holds other things \(photo.png\); give an empty prefix"):
-        remote.at(url).open()
+        opening.at(url).open()
     for marker in (b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "id": "../../evil"}', b"\xff"):
         files.pipe_file(f"{root}/store.json", marker)
         with pytest.raises(BadInput, match="is not a store of lthbench"):
-            remote.at(url)
+            opening.at(url)
     files.pipe_file(f"{root}/store.json", b'{"schema": 2, "id": ""}')
     with pytest.raises(BadInput, match=r"has schema 2, this version reads schema 1\. Upgrade lthbench"):
-        remote.at(url)
+        opening.at(url)
     assert objects(url) == ["photo.png", "store.json"]
 
 
 def test_a_url_that_nothing_reaches_says_what_to_install(monkeypatch, capsys):
     with pytest.raises(BadInput, match=r"store nosuch://place/here: .*Protocol not known: nosuch"):
-        remote.at("nosuch://place/here")
+        opening.at("nosuch://place/here")
     real = builtins.__import__
 
     def without(name, *rest):
@@ -234,7 +237,7 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
     def fail(*arguments, **options):
         raise TimeoutError("no answer")
 
-    worker = remote.at(url)  # as a worker opens it
+    worker = opening.at(url)  # as a worker opens it
     monkeypatch.setattr(worker.objects._fs, "cat_file", fail)
     monkeypatch.setattr(worker.objects._fs, "get_file", fail)
     with pytest.raises(Unwritable, match="TimeoutError: no answer"):
@@ -250,7 +253,7 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
 
 
 def test_a_lease_is_held_by_one_and_given_back(url):
-    first, second = remote.leases(opened(url)), remote.leases(opened(url))
+    first, second = opening.leases(opened(url)), opening.leases(opened(url))
     mark = first.take("job")
     assert mark
     assert second.take("job") is None
@@ -263,7 +266,7 @@ def test_a_lease_is_held_by_one_and_given_back(url):
 
 def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url, monkeypatch):
     here = opened(url)
-    leases = remote._Leases(here, 10.0, 60.0)
+    leases = object_leases._Leases(here, 10.0, 60.0)
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     facts = {"host": host(), "pid": child.pid, "born": "1", "mark": "a", "beats": 0}
@@ -289,7 +292,7 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypatch, content):
     here = opened(url)
-    leases = remote._Leases(here)
+    leases = object_leases._Leases(here)
     now = [0.0]
     monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
     here.objects.put(leases._object("job"), content)
@@ -300,7 +303,7 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypat
 
 def test_a_holder_shows_that_it_lives_until_another_took_over(url):
     here = opened(url)
-    leases = remote._Leases(here, 0.05)
+    leases = object_leases._Leases(here, 0.05)
     with leases.held("job"):
         place = leases._object("job")
         changed = threading.Event()
@@ -324,7 +327,7 @@ def test_of_many_at_once_one_takes_a_lease_on_s3(server):
         start = threading.Barrier(4)
 
         def take(_: int, name: str = f"job {n}", start: threading.Barrier = start) -> str | None:
-            leases = remote.leases(remote.at("s3://bucket/leases"))
+            leases = opening.leases(opening.at("s3://bucket/leases"))
             start.wait()
             return leases.take(name)
 
@@ -344,7 +347,7 @@ def table_of(url: str | Path, asked: api.Request, folder: Path, workers: int = 0
 
 @pytest.fixture
 def asked(tiny_task):
-    return api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    return ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
 
 
 @needs_s3
@@ -357,7 +360,7 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
     assert table_of(url, asked, tmp_path / "there", workers=1) == expected
     elsewhere(monkeypatch, tmp_path / "other")
     assert table_of(url, asked, tmp_path / "again") == expected
-    assert remote.at(url).events() == []
+    assert opening.at(url).events() == []
     held = [name for name in objects(url) if not name.startswith("steps/")]
     assert held == ["store.json"]
 
@@ -367,19 +370,19 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
     assert account["objects"]["artefacts"] == len(objects(url)) - 1
     main(["store", "--store", url, "verify"])
     assert "artefacts are whole" in capsys.readouterr().out
-    key = remote.at(url).sizes().popitem()[0]
+    key = opening.at(url).sizes().popitem()[0]
     spoil(url, key, b"PK")
     with pytest.raises(SystemExit) as end:
         main(["store", "--store", url, "verify", "--aside"])
     assert end.value.code == 1
     assert f"damaged: {url}: {key}" in capsys.readouterr().out
-    assert key not in remote.at(url).sizes()
+    assert key not in opening.at(url).sizes()
     main(["store", "export", str(tmp_path / "all.zip"), "--store", url])
     main(["store", "import", str(tmp_path / "all.zip"), "--store", "s3://bucket/copy"])
-    assert remote.at("s3://bucket/copy").sizes().keys() >= remote.at(url).sizes().keys()
-    before = len(remote.at(url).sizes()) + 1  # the one that was deleted is here, and sent again
+    assert opening.at("s3://bucket/copy").sizes().keys() >= opening.at(url).sizes().keys()
+    before = len(opening.at(url).sizes()) + 1  # the one that was deleted is here, and sent again
     main(["store", "prune", "--store", url, "--keep", str(tmp_path / "again"), "--yes"])
-    assert 0 < len(remote.at(url).sizes()) <= before
+    assert 0 < len(opening.at(url).sizes()) <= before
     elsewhere(monkeypatch, tmp_path / "third")
     assert table_of(url, asked, tmp_path / "third") == expected
 
@@ -389,7 +392,7 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
 @quiet
 def test_a_worker_with_a_disk_of_its_own_tells_the_driver_what_it_did(server, asked, tmp_path, monkeypatch):
     from lthbench.engines import ray
-    from lthbench.plan import plan
+    from lthbench.planning.plan import plan
 
     steps = [s for s in plan(asked, ()).steps if isinstance(s, Init)]
     here = opened("s3://bucket/worker")
@@ -453,4 +456,4 @@ def test_a_cluster_without_a_shared_disk_gives_the_table_of_a_folder(server, ask
     logs = list((tmp_path / "driver").glob("lthbench/stores/*/events.jsonl"))
     told = {json.loads(line)["key"] for log in logs for line in log.read_text().splitlines()}
     assert told
-    assert told <= set(remote.at("s3://bucket/cluster").sizes())
+    assert told <= set(opening.at("s3://bucket/cluster").sizes())

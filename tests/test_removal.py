@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from lthbench import table
-from lthbench.report import nulls, page, removal
+from lthbench.report import controls, removal_curves, task_page
 from lthbench.report.summary import summarise
+from lthbench.results import run_facts, score_order, table
 
 
 def with_curves(made_table):
@@ -33,12 +33,14 @@ def with_curves(made_table):
             if method == "dense":
                 for variant, value in (("", 0.7), ("untrained network", 0.2), ("chance", 0.05)):
                     add("ig_iou", variant, value, metric="agreement")
-    facts["scores"] += [table._finite(vars(s)) for s in table.scores(("agreement",)) if s.name == "ig_iou"]
+    facts["scores"] += [
+        run_facts._finite(vars(s)) for s in score_order.scores(("agreement",)) if s.name == "ig_iou"
+    ]
     return pd.concat([made, pd.DataFrame(rows)], ignore_index=True).astype(table.COLUMNS), facts
 
 
 def test_each_method_has_its_curves_beside_dense_in_words(made_table):
-    figures = removal.diagrams(summarise(*with_curves(made_table)))
+    figures = removal_curves.diagrams(summarise(*with_curves(made_table)))
     assert [f.title for f in figures] == [f"{m} at 90.0 %, integrated gradients" for m in ("imp", "omp")] * 2
     road, _, erased, _ = figures
     assert "imp, most relevant first, from 91 to 11" in road.text
@@ -50,15 +52,15 @@ def test_each_method_has_its_curves_beside_dense_in_words(made_table):
 
 
 def test_a_table_without_curves_has_none(made_table):
-    assert removal.diagrams(summarise(*made_table(("imp",)))) == []
+    assert removal_curves.diagrams(summarise(*made_table(("imp",)))) == []
 
 
 def test_the_page_shows_curves_and_nulls(made_table):
     summary = summarise(*with_curves(made_table))
-    (row,) = nulls.rows(summary)
+    (row,) = controls.rows(summary)
     assert row[1:] == ("70.0 (two dense networks)", "20.0", "5.0")
-    text = page.render(summary)
+    text = task_page.render(summary)
     assert "Do the pixels it looks at matter?" in text
     assert "What interpretability scores are worth" in text
     assert "70.0 (two dense networks)" in text
-    assert "What interpretability scores are worth" not in page.render(summarise(*made_table(("imp",))))
+    assert "What interpretability scores are worth" not in task_page.render(summarise(*made_table(("imp",))))

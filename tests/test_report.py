@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from lthbench import report, table
+from lthbench import formatting, report
 from lthbench.errors import BadInput
-from lthbench.report import markdown, page, pages, site
+from lthbench.report import markdown, site, task_page, templates
 from lthbench.report.summary import Cell, Shown, Summary, sentence, summarise
+from lthbench.results import run_facts, score_order, table
 
 NASTY = "<script>alert(1)</script>"
 REASON = 'layer "a" & b < c &lt;i&gt; | `x` *is* empty'
@@ -25,7 +26,7 @@ SEEDS = (0, 1)
 
 
 def row(method, sparsity, seed, score, value, variant="", status="ok", reason=""):
-    fact = next(s for s in table.scores(METRICS) if s.name == score)
+    fact = next(s for s in score_order.scores(METRICS) if s.name == score)
     known = {"task": "made", "budget": "quick", "metric": "m", "step": "0" * 64, "parent": "1" * 64}
     return {
         **known,
@@ -72,7 +73,7 @@ def facts(method=NASTY, seeds=SEEDS):
     environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
     budget = {"name": "quick", "about": "short & sweet", "source": "ours", "rewind_epoch": 1}
     return {
-        "schema": table.SCHEMA,
+        "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
         "task": {"name": "made", "title": "A <b>made</b> task", "about": "Nothing."},
         "budget": {**budget, "train": {"epochs": 2, "milestones": []}, "evaluate": {"severities": [1, 2]}},
@@ -82,8 +83,8 @@ def facts(method=NASTY, seeds=SEEDS):
         "data": [{"name": "digits", "version": 1, "digest": "ab" * 32}],
         "environments": [environment],
         "seconds": {"train": 12.0},
-        "aspects": [dataclasses.asdict(a) for a in table.aspects(METRICS)],
-        "scores": [table._finite(dataclasses.asdict(s)) for s in table.scores(METRICS)],
+        "aspects": [dataclasses.asdict(a) for a in score_order.aspects(METRICS)],
+        "scores": [run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(METRICS)],
         "masks": {"k1": {"kept": {}, "total": {}, "collapsed": ["conv1.weight", "conv2.weight"]}},
         "networks": {f"{method} 0.488 0": {"network": "n1", "mask": "k1"}},
     }
@@ -113,7 +114,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def nasty_html():
-    return page.render(summarise(built(status="degenerate", reason=REASON), facts()))
+    return task_page.render(summarise(built(status="degenerate", reason=REASON), facts()))
 
 
 # ------------------------------------------------------------------------------------------------ files
@@ -197,7 +198,9 @@ def test_ids_on_the_page_are_unique_and_every_link_on_it_lands(nasty_html):
 
 def test_the_table_inside_the_page_is_the_table():
     frame = built("m")
-    found = re.search(r'data:application/gzip;base64,([^"]*)"', page.render(summarise(frame, facts("m"))))
+    found = re.search(
+        r'data:application/gzip;base64,([^"]*)"', task_page.render(summarise(frame, facts("m")))
+    )
     assert gzip.decompress(base64.b64decode(found[1])).decode() == frame.to_csv(
         index=False, lineterminator="\n"
     )
@@ -214,7 +217,7 @@ def test_names_are_text_in_markdown_not_markup():
 @pytest.mark.parametrize("text", [NASTY, REASON, "[a](b) _c_ \\ **d** &amp; ![e](f)", "a|b"])
 def test_escaped_text_shows_as_it_was_in_a_paragraph_and_in_a_table(text):
     reader = MarkdownIt("commonmark").enable("table")
-    assert Page(reader.render(markdown.escape(text))).text.strip() == text
+    assert Page(reader.render(formatting.escape(text))).text.strip() == text
     grid = reader.render(markdown._table([{"x": text}]))
     assert text in Page(grid).text
     assert grid.count("<td>") == 1
@@ -242,7 +245,7 @@ def test_the_sentence_of_an_undecided_verdict_gives_the_reason():
     summary = summary_of(seeds=(0,), rule="std")
     expected = "m: no verdict: the rule std needs at least two seeds."
     assert sentence(summary, summary.headline[0]) == expected
-    assert not any(r["passed"] for r in page._rows(summary))
+    assert not any(r["passed"] for r in task_page._rows(summary))
 
 
 @pytest.mark.parametrize(("seeds", "rule"), [((0,), "paper"), ((0, 1), "noninferior")])
@@ -259,9 +262,9 @@ def test_what_is_not_shown_to_hold_is_not_called_worse():
         r"mCE and NLL are not shown to hold \(about \d+ seeds would do, if these are typical\)\.",
         said,
     ), said
-    assert "not shown: accuracy" in page.render(summary)
+    assert "not shown: accuracy" in task_page.render(summary)
     assert [r["accuracy, % ↑"][-1] for r in markdown.score_rows(summary)][1:] == ["?", "?"]
-    assert 'aria-label="not shown to match">?' in page.render(summary)
+    assert 'aria-label="not shown to match">?' in task_page.render(summary)
 
 
 def test_a_network_that_could_not_be_made_failed_and_did_not_fall_short():
@@ -283,14 +286,14 @@ def test_cells_show_mean_and_sample_deviation_in_the_units_of_the_score():
 def test_a_cell_is_the_headline_alone_and_each_corruption_has_its_own():
     summary = summary_of()
     assert summary.cell("m", 0.36, "corruption_error").text == "30.0 ± 0.0"
-    kinds = page._kinds(summary)
+    kinds = task_page._kinds(summary)
     assert kinds["kinds"] == ["gaussian noise"]
     assert kinds["rows"][0] == ("dense", 0.0, [("40.0", "")])
 
 
 @pytest.mark.parametrize("status", ["ok", "degenerate"])
 def test_rows_that_pass_are_marked_and_those_that_cannot_are_not(status):
-    rows = page._rows(summary_of(accuracy={0.36: 0.95, 0.488: 0.95}, status=status))
+    rows = task_page._rows(summary_of(accuracy={0.36: 0.95, 0.488: 0.95}, status=status))
     assert [(r["method"], r["sparsity"], r["passed"]) for r in rows] == [
         ("dense", 0.0, False),
         ("m", 0.36, True),
@@ -307,13 +310,13 @@ def test_failing_scores_are_crossed_in_markdown_and_passing_ones_are_not():
 @pytest.mark.parametrize("method", ["m", "my own method"])
 def test_a_collapsed_layer_is_named(method):
     said = f"{method} at 48.8 %, seed 0: nothing is left of conv1 and conv2"
-    assert said in page.render(summarise(built(method), facts(method)))
+    assert said in task_page.render(summarise(built(method), facts(method)))
 
 
 def test_scores_that_are_missing_show_as_dashes_with_their_reason():
     summary = summary_of(accuracy={0.36: 0.95, 0.488: math.nan}, status="failed", reason="out of memory")
     assert summary.cell("m", 0.488, "accuracy").text == "–"
-    assert 'title="out of memory"' in page.render(summary)
+    assert 'title="out of memory"' in task_page.render(summary)
 
 
 @pytest.mark.parametrize(("column", "found"), [("task", "made, other"), ("budget", "other, quick")])
@@ -331,10 +334,10 @@ def test_an_unknown_rule_is_refused():
 def test_a_large_table_lies_beside_its_pages(monkeypatch, tmp_path):
     """Not inside the page of a run, and compressed beside the page of a site."""
     made = summarise(built(), facts())
-    assert "data:application/gzip" in page.render(made)
-    monkeypatch.setattr(page, "PACKED", 3)
-    monkeypatch.setattr(pages, "COMPRESSED", 3)
-    alone = page.render(made)
+    assert "data:application/gzip" in task_page.render(made)
+    monkeypatch.setattr(task_page, "PACKED", 3)
+    monkeypatch.setattr(templates, "COMPRESSED", 3)
+    alone = task_page.render(made)
     assert "data:application/gzip" not in alone
     assert "it is the file <code>scores.csv</code> of the run" in alone
     site.write([made], tmp_path)

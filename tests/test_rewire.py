@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from lthbench import data, masks, train
+from lthbench import masks
+from lthbench.data import loading
 from lthbench.kinds import Architecture
+from lthbench.masks.rewiring import Rewiring
 from lthbench.methods import rigl
 from lthbench.registry import get
-from lthbench.rewire import Rewiring
 from lthbench.spec import Rewire
+from lthbench.training import loop
 
 
 def one_layer(weights, kept, gradients, rewire=None):
@@ -57,9 +59,9 @@ def test_a_training_moves_its_mask_and_keeps_every_layers_count(network, recipe)
     model = get(Architecture, "resnet8").build(network)
     scores = {n: torch.rand(w.shape) for n, w in masks.prunable(model).items()}
     mask = masks.top(scores, 0.2, allocation="erk")
-    images = data.subset(data.load("digits", "train", ()), 320)
+    images = loading.subset(loading.load("digits", "train", ()), 320)
     recipe = dataclasses.replace(recipe, epochs=4)
-    done = train.train(model, images, recipe, 0, mask, rewire=Rewire(0.3, 0.0, 4, 0.75))
+    done = loop.train(model, images, recipe, 0, mask, rewire=Rewire(0.3, 0.0, 4, 0.75))
     assert masks.count(done.mask) == masks.count(mask)
     moved = sum(int((done.mask[n] & ~mask[n]).sum()) for n in mask)
     assert moved > 0.1 * sum(k for k, _ in masks.count(mask).values())

@@ -8,17 +8,18 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from lthbench import data, masks
+from lthbench import masks
+from lthbench.compute.rng import generator
+from lthbench.data import loading
 from lthbench.kinds import Architecture
 from lthbench.methods import grasp, snip, synflow
 from lthbench.registry import get
-from lthbench.train import generator
 
 
 @pytest.fixture(scope="module")
 def batch():
     """Ten digits of each class, in [0, 1], float64."""
-    images = data.per_class(data.load("digits", "train", ()), 10)
+    images = loading.per_class(loading.load("digits", "train", ()), 10)
     return torch.from_numpy(images.pixels).double() / 255.0, torch.from_numpy(images.labels)
 
 

@@ -6,18 +6,20 @@ import json
 import pytest
 import torch
 
-from lthbench import data, masks, savepoints, stack, train
+from lthbench import masks
 from lthbench.cli import main
-from lthbench.engines.common import Watched
+from lthbench.data import loading
+from lthbench.engines.progress import Course, Lines
+from lthbench.engines.queue import Watched
 from lthbench.errors import Damaged, Unwritable
-from lthbench.estimate import START_SECONDS, estimate
+from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
-from lthbench.progress import Course, Lines
+from lthbench.planning.estimate import START_SECONDS, estimate
 from lthbench.registry import get
-from lthbench.runner import Runner
 from lthbench.spec import Data, Prune, Rewind, Rewire, Train
-from lthbench.store import Store
-from lthbench.train import Paused, Trained
+from lthbench.store.local import Store
+from lthbench.training import loop, savepoints, stacked
+from lthbench.training.loop import Paused, Trained
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 
@@ -25,7 +27,7 @@ RIGL = Rewire(0.3, 0.0, 4, 0.75)
 @pytest.fixture(scope="module")
 def images():
     """Some digits: 5 batches of 32 and one of 8."""
-    return data.subset(data.load("digits", "train", ()), 168)
+    return loading.subset(loading.load("digits", "train", ()), 168)
 
 
 def drawn(network, seed, density):
@@ -57,7 +59,7 @@ def test_a_training_left_after_each_epoch_ends_with_the_same_bits(
 ):
     recipe = dataclasses.replace(recipe, epochs=4, precision=precision)
     model, mask = drawn(network, 3, density)
-    whole = model, train.train(model, images, recipe, 3, mask, rewire=rewire)
+    whole = model, loop.train(model, images, recipe, 3, mask, rewire=rewire)
     model, mask = drawn(network, 3, density)
     kept, point, times = None, None, 0
 
@@ -69,7 +71,7 @@ def test_a_training_left_after_each_epoch_ends_with_the_same_bits(
         so_far = point.so_far if point else None
         try:
             how = {"rewire": rewire, "after_epoch": keep, "so_far": so_far}
-            trained = train.train(model, images, recipe, 3, mask, **how, pauses=lambda epoch: epoch < 4)
+            trained = loop.train(model, images, recipe, 3, mask, **how, pauses=lambda epoch: epoch < 4)
             break
         except Paused:
             point = savepoints.unpacked("key", kept)
@@ -84,10 +86,10 @@ def test_a_training_left_after_each_epoch_ends_with_the_same_bits(
 def test_without_what_it_had_left_a_training_ends_elsewhere(network, recipe, images):
     """The weights alone are not enough: what the test above finds is there to be found."""
     model, _ = drawn(network, 3, 1.0)
-    whole = model, train.train(model, images, recipe, 3)
+    whole = model, loop.train(model, images, recipe, 3)
     model, _ = drawn(network, 3, 1.0)
-    left = train.train(model, images, recipe, 3, last_epoch=2)
-    trained = train.train(model, images, recipe, 3, so_far=Trained(left.losses, {}, None))
+    left = loop.train(model, images, recipe, 3, last_epoch=2)
+    trained = loop.train(model, images, recipe, 3, so_far=Trained(left.losses, {}, None))
     assert len(trained.losses) == 3
     assert not equal((model, trained), whole)
 
@@ -106,22 +108,22 @@ def test_networks_trained_as_one_are_left_and_go_on_as_one(network, recipe, imag
             def keep(epoch, model, so_far, seed=seed):
                 kept[seed] = savepoints.packed(f"{seed}", model, so_far(), 1.0)
 
-            made.append(stack.Member(model, seed, mask, rewire, keep, so_far))
+            made.append(stacked.Member(model, seed, mask, rewire, keep, so_far))
         return made
 
     kept = {}
     whole = members()
-    expected = stack.train_together(whole, images, recipe)
+    expected = stacked.train_together(whole, images, recipe)
     first = members()
     with pytest.raises(Paused):
-        stack.train_together(first, images, recipe, pauses=lambda epoch: epoch == 2)
+        stacked.train_together(first, images, recipe, pauses=lambda epoch: epoch == 2)
     points = [savepoints.unpacked(f"{seed}", kept[seed]) for seed in range(3)]
     second = members(points)
-    found = stack.train_together(second, images, recipe)
+    found = stacked.train_together(second, images, recipe)
     for a, b, one, other in zip(whole, second, expected, found, strict=True):
         assert equal((b.model, other), (a.model, one))
     with pytest.raises(ValueError, match=r"done \[0, 2\] epochs"):
-        stack.train_together(members((points[0], None, None)), images, recipe)
+        stacked.train_together(members((points[0], None, None)), images, recipe)
 
 
 # ------------------------------------------------------------------------------------------- the runner
@@ -131,7 +133,7 @@ def test_networks_trained_as_one_are_left_and_go_on_as_one(network, recipe, imag
 def steps(recipe, init):
     """A dense training of five epochs with two rewind points, a pruned one, and one that rewires."""
     recipe = dataclasses.replace(recipe, epochs=5, images=96)
-    digits = Data("digits", 1, data.digest(data.find("digits", ())))
+    digits = Data("digits", 1, loading.digest(loading.find("digits", ())))
     dense = Train(init, recipe, digits, 0)
     early, late = Rewind(dense, 1), Rewind(dense, 4)
     mask = Prune(dense, "magnitude", "1", 0.3, 0)
@@ -416,15 +418,15 @@ def test_pruning_a_store_leaves_savepoints_unless_told_so(store, steps, tmp_path
 
 def test_savepoints_at_a_url_are_seen_from_another_machine(steps, tmp_path, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
-    from lthbench import remote
+    from lthbench.store import opening
 
     fsspec.filesystem("memory").store.clear()
     init, dense = steps[:2]
-    store = remote.at("memory://savepoints")
+    store = opening.at("memory://savepoints")
     store.open()
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(4)) == {}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    other = remote.at("memory://savepoints")
+    other = opening.at("memory://savepoints")
     other.open()
     assert list(other.saved()) == [dense.key]
     assert Runner(other, ()).do([init, dense]) == {}
@@ -434,10 +436,10 @@ def test_savepoints_at_a_url_are_seen_from_another_machine(steps, tmp_path, monk
 
 def test_an_object_store_that_fails_to_forget_a_savepoint_ends_no_run(steps, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
-    from lthbench import remote
+    from lthbench.store import opening
 
     fsspec.filesystem("memory").store.clear()
-    store = remote.at("memory://forgets")
+    store = opening.at("memory://forgets")
     store.open()
     assert Runner(store, ()).do(steps[:2], stopped=stopping_after(4)) == {}
 

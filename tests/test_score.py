@@ -13,13 +13,17 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lthbench
-from lthbench import api, checkpoints, given, masks, naming, plan, registry, spec, table
-from lthbench import task as tasks
+from lthbench import api, masks, registry, spec
+from lthbench.checkpoints import files, importing, tensor_names
 from lthbench.errors import BadInput
+from lthbench.execution.runner import MASK, Runner
 from lthbench.kinds import Architecture
+from lthbench.planning import plan, request
+from lthbench.planning import task as tasks
 from lthbench.report.summary import summarise
-from lthbench.runner import MASK, WEIGHTS, Runner
-from lthbench.store import Store
+from lthbench.results import table
+from lthbench.store.artifacts import WEIGHTS
+from lthbench.store.local import Store
 
 SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-gap"]
 
@@ -28,7 +32,7 @@ SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-g
 def trained(tmp_path_factory, tiny_task):
     """Dense and pruned networks of two seeds of the small task: files exported of them, and their table."""
     root = tmp_path_factory.mktemp("trained")
-    asked = api.ask(tiny_task, ["omp"], rounds=[2], seeds=2, metrics=SCORED)
+    asked = request.ask(tiny_task, ["omp"], rounds=[2], seeds=2, metrics=SCORED)
     outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
     runner = Runner(Store(root / "store"), ())
     for entry in plan.plan(asked, ()).entries:
@@ -80,7 +84,7 @@ def saved(tmp_path, content, name="net.pt"):
 
 
 def taken(path, network, **options):
-    return given.take(network, checkpoints.read(path), **options)
+    return importing.take(network, files.read(path), **options)
 
 
 # ------------------------------------------------------------------------------------------- end to end
@@ -130,9 +134,9 @@ def test_the_parent_is_trained_where_only_its_seed_is_given(trained, tmp_path, t
     assert again[again.method == "dense"]["value"].item() == value
     # What is stored is found again, whatever the format of the file.
     network = plan.network(tasks.load(tiny_task))
-    other = checkpoints.read(root / "omp1.pt")
+    other = files.read(root / "omp1.pt")
     packed = saved(tmp_path, other.tensors, "same.safetensors")
-    assert taken(packed, network).step == given.take(network, other).step
+    assert taken(packed, network).step == importing.take(network, other).step
 
 
 def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, tiny_task, capsys):
@@ -165,7 +169,7 @@ def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, 
 def test_every_common_form_of_a_checkpoint_is_the_same_network(tmp_path):
     network, model, effective = pruned()
     in_place = model.state_dict()
-    wanted = given.take(network, checkpoints.of(model, "model")).step
+    wanted = importing.take(network, files.of(model, "model")).step
     assert wanted.density == pytest.approx(0.4, abs=1e-4)
     forms = {
         "plain": effective,
@@ -202,8 +206,8 @@ def test_a_parametrisation_with_a_mask_is_read():
     for name, tensor in model.state_dict().items():
         name = name.replace("weight_orig", "parametrizations.weight.original")
         renamed[name.replace("weight_mask", "parametrizations.weight.0.mask")] = tensor
-    wanted = given.take(network, checkpoints.of(effective, "model")).step
-    assert given.take(network, checkpoints.of(renamed, "model")).step == wanted
+    wanted = importing.take(network, files.of(effective, "model")).step
+    assert importing.take(network, files.of(renamed, "model")).step == wanted
 
 
 @pytest.mark.parametrize("form", ["weight", "mask", "module", "packed", "beside"])
@@ -284,7 +288,7 @@ def test_resnets_of_others_are_read(names, depth):
         for parameter in theirs.parameters():
             if parameter.dim() == 4:
                 parameter[torch.rand_like(parameter) < 0.5] = 0.0
-    found = given.take(network, checkpoints.of(names(theirs), "model"))
+    found = importing.take(network, files.of(names(theirs), "model"))
     ours = registry.get(Architecture, network.architecture).build(network)
     ours.load_state_dict(found.weights)
     x = torch.rand(1, 3, 64, 64)
@@ -298,7 +302,7 @@ def test_googlenet_of_torchvision_is_read_without_its_auxiliary_classifiers():
     network = spec.Network("googlenet", 1, 10, 3, 224, (0.5,) * 3, (0.2,) * 3)
     theirs = torchvision.models.googlenet(num_classes=10, aux_logits=True, init_weights=False)
     nn.utils.prune.random_unstructured(theirs.conv1.conv, "weight", 0.5)
-    found = given.take(network, checkpoints.of(theirs, "model"))
+    found = importing.take(network, files.of(theirs, "model"))
     assert not any(name.startswith("aux") for name in found.weights)
     assert 0 < found.account["sparsity"] < 0.01
 
@@ -313,7 +317,7 @@ def test_wide_resnets_are_read_by_the_names_they_are_published_under():
             name = f"block{stage[-1]}.layer.{block}.{rest.replace('shortcut', 'convShortcut')}"
         theirs[f"module.{name[:2] + '1' + name[2:] if name.startswith('bn.') else name}"] = tensor.clone()
     theirs["module.block1.layer.0.conv1.weight"][0] = 0.0
-    found = given.take(network, checkpoints.of(theirs, "model"))
+    found = importing.take(network, files.of(theirs, "model"))
     assert found.account["names"] == "WideResNet-pytorch"
     assert all(
         torch.equal(found.weights[n], model.state_dict()[n]) for n in ("bn.weight", "layer3.1.conv2.weight")
@@ -326,7 +330,7 @@ def test_the_normalisation_is_the_files_or_as_told():
     plain = {k: v for k, v in effective.items() if not k.startswith("normalize")}
 
     def read(content, normalization=None):
-        step = given.take(network, checkpoints.of(content, "model"), normalization=normalization).step
+        step = importing.take(network, files.of(content, "model"), normalization=normalization).step
         return step.network.mean, step.network.std
 
     assert read(effective) == task  # equal but for float32: the same key
@@ -368,12 +372,12 @@ def test_another_architecture_is_recognised():
     other = spec.Network("resnet18", 1, 100, 3, 32, (0.5,) * 3, (0.2,) * 3)
     model = registry.get(Architecture, "resnet18").build(other)
     with pytest.raises(BadInput, match="It is a resnet18 for colour images; tasks with one: c10-r18,"):
-        given.take(network, checkpoints.of(cifar_names(model), "model"))
+        importing.take(network, files.of(cifar_names(model), "model"))
 
 
 def test_another_number_of_channels_is_recognised():
     with pytest.raises(BadInput, match="It is a resnet8 for grey images; tasks with one: digits-r8"):
-        given.take(plan.network(tasks.load("c10-r20s")), checkpoints.of(pruned()[1], "model"))
+        importing.take(plan.network(tasks.load("c10-r20s")), files.of(pruned()[1], "model"))
 
 
 def test_layers_made_narrower_are_explained():
@@ -381,7 +385,7 @@ def test_layers_made_narrower_are_explained():
     narrow = spec.Network("resnet8", 1, 10, 1, 8, (0.3,), (0.3,), (8, 8, 16, 32))
     model = registry.get(Architecture, "resnet8").build(narrow)
     with pytest.raises(BadInput, match="Layers that were made narrower cannot be read"):
-        given.take(network, checkpoints.of(model, "model"))
+        importing.take(network, files.of(model, "model"))
 
 
 class Evil:
@@ -440,7 +444,7 @@ def test_files_that_are_none_are_refused(tmp_path, content, said):
 def test_a_file_that_unpacks_to_much_more_is_refused(tmp_path):
     deflated(tmp_path / "net.pt", pruned()[2])
     with pytest.raises(BadInput, match=r"unpacks to 0\.1 GB"):
-        checkpoints.read(tmp_path / "net.pt")
+        files.read(tmp_path / "net.pt")
 
 
 def test_a_cut_file_is_refused(tmp_path):
@@ -464,7 +468,7 @@ def test_a_cut_file_is_refused(tmp_path):
 )
 def test_what_holds_no_network_is_refused(tmp_path, content, said):
     with pytest.raises(BadInput, match=said):
-        checkpoints.read(saved(tmp_path, content))
+        files.read(saved(tmp_path, content))
 
 
 def _changed(**changes):
@@ -482,24 +486,24 @@ def _changed(**changes):
 )
 def test_weights_that_cannot_be_computed_with_are_refused(change, said):
     network = built()[0]
-    found = checkpoints.of(_changed(**change), "model")
+    found = files.of(_changed(**change), "model")
     if not said:
-        assert given.take(network, found).weights["fc.weight"].shape == (10, 64)
+        assert importing.take(network, found).weights["fc.weight"].shape == (10, 64)
         return
     with pytest.raises(BadInput, match=said):
-        given.take(network, found)
+        importing.take(network, found)
 
 
 def test_masks_that_cannot_be_used_are_refused(tmp_path):
     network, dense = built()
     plain = {k: v.clone() for k, v in dense.state_dict().items()}
-    found = checkpoints.of(plain, "model")
+    found = files.of(plain, "model")
     mask = {n: torch.rand(w.shape) < 0.5 for n, w in masks.prunable(dense).items()}
     first = next(iter(mask))
 
     def refused(given_mask, said, of=found):
         with pytest.raises(BadInput, match=said):
-            given.take(network, of, given_mask)
+            importing.take(network, of, given_mask)
 
     refused(None, "no weight is exactly zero and it has no mask")
     refused(mask | {first: torch.ones(3)}, r"the mask of conv1\.weight is \[3\], the weight \[16, 1, 3, 3\]")
@@ -508,10 +512,10 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path):
     refused({n: torch.ones_like(m) for n, m in mask.items()}, "its mask keeps all")
     refused({n: torch.zeros_like(m) for n, m in mask.items()}, "its mask keeps nothing")
     zeroed = plain | {n: plain[n] * m for n, m in mask.items()}
-    refused({n: ~m for n, m in mask.items()}, "wrong way round", checkpoints.of(zeroed, "model"))
-    refused(mask, "has masks of its own", checkpoints.of(pruned()[1], "model"))
+    refused({n: ~m for n, m in mask.items()}, "wrong way round", files.of(zeroed, "model"))
+    refused(mask, "has masks of its own", files.of(pruned()[1], "model"))
     with pytest.raises(BadInput, match=r"is not dense: [45]\d\.\d % of its weights are pruned"):
-        given.take(network, checkpoints.of(zeroed, "dense"), dense=True)
+        importing.take(network, files.of(zeroed, "dense"), dense=True)
 
 
 def test_what_does_not_go_together_is_refused(tmp_path, tiny_task):
@@ -573,27 +577,29 @@ def test_a_repository_of_the_hub_is_read_where_its_library_is_there(tmp_path, mo
     (tmp_path / "hub").mkdir()
     saved(tmp_path / "hub", effective, "model.safetensors")
     saved(tmp_path / "hub", effective, "other.pt")
-    wanted = given.take(network, checkpoints.of(effective, "model")).step
+    wanted = importing.take(network, files.of(effective, "model")).step
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(BadInput, match=r"no file owner/net\. .*pip install 'lthbench\[hub\]'"):
-        checkpoints.read("owner/net")
+        files.read("owner/net")
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", Hub(tmp_path / "hub"))
     assert taken("owner/net", network).step == wanted
     assert taken("hf://owner/net/other.pt", network).step == wanted
     with pytest.raises(BadInput, match=r"has no absent\.pt\. It has model\.safetensors, other\.pt; name one"):
-        checkpoints.read("hf://owner/net/absent.pt")
+        files.read("hf://owner/net/absent.pt")
     with pytest.raises(BadInput, match=r"the Hugging Face hub does not give it: OSError: 404 Client Error$"):
-        checkpoints.read("owner/absent")
+        files.read("owner/absent")
     for path in ("runs/net.pt", "a/b/c", "../net", "hf://owner", "hf://../../etc"):
         with pytest.raises(BadInput, match="no file"):
-            checkpoints.read(path)
+            files.read(path)
 
 
 def test_names_alone_decide_which_reading_leaves_the_least_over():
     target = {"conv1.weight": torch.Size([1]), "fc.weight": torch.Size([2])}
-    parts = naming.folded({"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)})
-    found = naming.match(parts, target, "x", "a network")
+    parts = tensor_names.folded(
+        {"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)}
+    )
+    found = tensor_names.match(parts, target, "x", "a network")
     assert (found.names, found.prefix) == ("pytorch-cifar", "module.")
     assert found.parts.keys() == target.keys()
 

@@ -7,7 +7,7 @@ import pytest
 
 from lthbench import report
 from lthbench.errors import BadInput
-from lthbench.report import network, page
+from lthbench.report import network_page, task_page
 from lthbench.report.summary import summarise
 
 
@@ -76,7 +76,7 @@ def test_a_score_that_is_missing_never_matches_and_says_why(made, status):
     (match,) = (m for m in imp.at(0.5) if m.score == "nll")
     assert (match.matches, match.finding, match.reason) == (False, "failed", "out of memory <b>")
     assert imp.joint != 0.5
-    text = page.render(summary)
+    text = task_page.render(summary)
     assert "out of memory &lt;b&gt;" in text
     assert "out of memory <b>" not in text
 
@@ -91,14 +91,14 @@ def test_a_seed_that_is_missing_is_counted(made):
 def test_without_dense_networks_there_is_no_verdict_and_still_a_page(made):
     summary = summarise(made[0][made[0]["method"] != "dense"], made[1])
     assert all(v.undecided for v in summary.headline)
-    assert "The dense parent was not measured." in page.render(summary)
+    assert "The dense parent was not measured." in task_page.render(summary)
 
 
 def test_one_seed_is_judged_by_the_papers_rule_and_the_others_say_why_not(made_table):
     summary = summarise(*made_table(("imp",), seeds=1))
     assert summary.rule == "paper"
     assert all("at least two seeds" in v.undecided for v in summary.verdicts["noninferior"])
-    assert "at least two seeds" in page.render(summary)
+    assert "at least two seeds" in task_page.render(summary)
 
 
 def test_degenerate_networks_pass_nothing_on_any_page(made):
@@ -107,8 +107,8 @@ def test_degenerate_networks_pass_nothing_on_any_page(made):
     table.loc[rows, ["status", "reason"]] = ["degenerate", "conv1 is empty"]
     summary = summarise(table, made[1])
     assert {m.finding for m in summary.headline[0].at(0.5)} == {"degenerate"}
-    assert "conv1 is empty" in page.render(summary)
-    assert "conv1 is empty" in network.Cards(summary).render("imp", 0.5)
+    assert "conv1 is empty" in task_page.render(summary)
+    assert "conv1 is empty" in network_page.Cards(summary).render("imp", 0.5)
 
 
 def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(tmp_path, made_table):

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from lthbench import api, plan, spec
+from lthbench import spec
+from lthbench.planning import plan, request
 from lthbench.spec import Explain, Given, Inputs, Measure, Predict, Prune, Rewind, Train
 
 # A key is a promise: results computed under it are found again by any later version. When one of these
@@ -74,14 +75,14 @@ def test_history_puts_needs_first_and_each_step_once(steps):
 
 def test_one_round_of_imp_is_omp(tiny_task):
     """At the first sparsity of the grid, both prune the dense network once and rewind: one network."""
-    asked = api.ask(tiny_task, ["imp", "omp"], rounds=[1], seeds=1)
+    asked = request.ask(tiny_task, ["imp", "omp"], rounds=[1], seeds=1)
     entries = plan.plan(asked, ()).entries
     imp, omp = (next(e for e in entries if e.method == m) for m in ("imp", "omp"))
     assert imp.network.key == omp.network.key
 
 
 def test_imp_shares_its_chain_over_sparsities(tiny_task):
-    asked = api.ask(tiny_task, ["imp"], rounds=[1, 2, 3], seeds=1, metrics=["accuracy"])
+    asked = request.ask(tiny_task, ["imp"], rounds=[1, 2, 3], seeds=1, metrics=["accuracy"])
     steps = plan.plan(asked, ()).steps
     assert sum(isinstance(s, Train) for s in steps) == 4
 

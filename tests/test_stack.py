@@ -10,19 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from lthbench import api, data, feed, masks, predict, replay, runner, stack, train, training
+from lthbench import api, masks
 from lthbench.cli import main
-from lthbench.engines.common import Queue
-from lthbench.engines.jobs import alike, group
+from lthbench.compute import cuda_graphs
+from lthbench.data import loading
 from lthbench.engines.local import Local
+from lthbench.engines.queue import Queue
 from lthbench.errors import BadInput, StepFailed
+from lthbench.execution import runner
+from lthbench.execution.runner import Runner
+from lthbench.inference import predict
 from lthbench.kinds import Architecture, Images
-from lthbench.leases import Leases
-from lthbench.plan import plan
+from lthbench.planning import request
+from lthbench.planning.jobs import alike, group
+from lthbench.planning.plan import plan
 from lthbench.registry import get
-from lthbench.runner import Runner
 from lthbench.spec import Predict, Prune, Rewind, Rewire, Train
-from lthbench.store import Store
+from lthbench.store.leases import Leases
+from lthbench.store.local import Store
+from lthbench.training import batches, loop, packing, stacked
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 
@@ -30,7 +36,7 @@ RIGL = Rewire(0.3, 0.0, 4, 0.75)
 @pytest.fixture(scope="module")
 def images():
     """Some digits: 10 batches of 32 and one of 8."""
-    return data.subset(data.load("digits", "train", ()), 328)
+    return loading.subset(loading.load("digits", "train", ()), 328)
 
 
 @pytest.fixture
@@ -45,14 +51,14 @@ def members(network):
             draw = torch.Generator().manual_seed(seed)
             scores = {n: torch.rand(w.shape, generator=draw) for n, w in masks.prunable(model).items()}
             mask = masks.top(scores, density) if density < 1 else None
-            found.append(stack.Member(model, seed, mask, rewire, after_epoch))
+            found.append(stacked.Member(model, seed, mask, rewire, after_epoch))
         return found
 
     return made
 
 
 def alone(members, images, recipe, **how):
-    return [train.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire, **how) for m in members]
+    return [loop.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire, **how) for m in members]
 
 
 def same_bits(one, other):
@@ -71,9 +77,9 @@ def as_it_is(work):
 @pytest.mark.parametrize("change", [{}, {"flip": True, "crop_padding": 2}, {"resized_crop": 0.5}])
 def test_the_batches_are_to_the_bit_those_of_trainings_alone(images, recipe, change):
     recipe = dataclasses.replace(recipe, **change)
-    pixels, labels = train.padded(images, recipe.crop_padding, torch.device("cpu"))
-    fed = feed.Feed(images, recipe, (0, 7), torch.device("cpu"))
-    apart = [list(train.epoch_of(pixels, labels, recipe, seed, 1)) for seed in (0, 7)]
+    pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))
+    fed = batches.Feed(images, recipe, (0, 7), torch.device("cpu"))
+    apart = [list(batches.epoch_of(pixels, labels, recipe, seed, 1)) for seed in (0, 7)]
     count = 0
     for step, (batch, target) in enumerate(fed.epoch(1)):
         for i in range(2):
@@ -92,7 +98,7 @@ def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, re
     """With a capture the step goes through the buffers that a CUDA graph would read and write."""
     one, other = members(), members()
     expected = alone(one, images, recipe)
-    found = stack.train_together(other, images, recipe, way="turns", capture=capture)
+    found = stacked.train_together(other, images, recipe, way="turns", capture=capture)
     for a, b, trained, result in zip(one, other, expected, found, strict=True):
         assert same_bits(a.model, b.model)
         assert result.losses == trained.losses
@@ -104,14 +110,14 @@ def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, re
 
 def test_as_one_batched_model_they_are_the_same_within_rounding(members, images, recipe, monkeypatch):
     """In double precision, where three epochs of chaos do not hide a mistake behind rounding."""
-    for module, name in ((feed.Feed, "epoch"), (train, "epoch_of")):
+    for module, name in ((batches.Feed, "epoch"), (loop, "epoch_of")):
         draw = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, draw=draw: ((x.double(), y) for x, y in draw(*a)))
     one, other = members(), members()
     for member in (*one, *other):
         member.model.double()
     expected = alone(one, images, recipe)
-    found = stack.train_together(other, images, recipe, way="batched", capture=as_it_is)
+    found = stacked.train_together(other, images, recipe, way="batched", capture=as_it_is)
     for a, b, trained, result in zip(one, other, expected, found, strict=True):
         assert result.losses == pytest.approx(trained.losses, abs=1e-6)  # they are summed in float32
         for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True):
@@ -125,7 +131,7 @@ def test_as_one_batched_model_they_learn_the_same_in_single_precision(members, i
     calm = dataclasses.replace(recipe, lr=0.01, epochs=4)
     one, other = members()[:2], members()[:2]
     expected = alone(one, images, calm)
-    found = stack.train_together(other, images, calm, way="batched")
+    found = stacked.train_together(other, images, calm, way="batched")
     pixels = torch.from_numpy(images.pixels).float().div(255)
     labels = torch.from_numpy(images.labels)
     for a, b, trained, result in zip(one, other, expected, found, strict=True):
@@ -152,10 +158,10 @@ def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, im
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: here)
     monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext(log.append(lane.name)))
-    monkeypatch.setattr(stack, "LANES", 2)
+    monkeypatch.setattr(stacked, "LANES", 2)
     one, other = members(), members()
     alone(one, images, recipe)
-    stack.train_together(other, images, recipe, way="lanes")
+    stacked.train_together(other, images, recipe, way="lanes")
     assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
     assert log[:9] == [
         *("made here", "made lane 1", "made lane 2"),
@@ -167,7 +173,7 @@ def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, im
 def test_a_part_of_a_training_is_that_part(members, images, recipe):
     one, other = members()[:2], members()[:2]
     alone(one, images, recipe, first_epoch=1, last_epoch=2)
-    found = stack.train_together(other, images, recipe, 1, 2)
+    found = stacked.train_together(other, images, recipe, 1, 2)
     assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
     assert [len(r.losses) for r in found] == [1, 1]
 
@@ -175,7 +181,7 @@ def test_a_part_of_a_training_is_that_part(members, images, recipe):
 def test_each_member_is_told_of_its_own_epochs(members, images, recipe):
     told = []
     made = members(lambda epoch, model, so_far: told.append((epoch, id(model))))
-    stack.train_together(made, images, recipe, 1)
+    stacked.train_together(made, images, recipe, 1)
     assert told == [(epoch, id(m.model)) for epoch in (2, 3) for m in made]
 
 
@@ -186,7 +192,7 @@ def test_a_member_that_diverges_fails_alone(members, images, recipe, way):
     with torch.no_grad():
         other[2].model.fc.weight.fill_(float("inf"))
     alone(one, images, dataclasses.replace(recipe, epochs=1))
-    found = stack.train_together(other, images, recipe, 0, 1, way=way)
+    found = stacked.train_together(other, images, recipe, 0, 1, way=way)
     assert isinstance(found[2], StepFailed)
     assert "training diverged: the loss is nan in epoch 1" in str(found[2])
     assert told == [id(m.model) for m in other[:2]]
@@ -207,9 +213,9 @@ def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
 
     for way in ("turns", "batched"):
         torch.manual_seed(0)
-        made = [stack.Member(Spare(), seed) for seed in (0, 1)]
+        made = [stacked.Member(Spare(), seed) for seed in (0, 1)]
         before = [m.model.spare.weight.detach().clone() for m in made]
-        stack.train_together(made, images, recipe, way=way)
+        stacked.train_together(made, images, recipe, way=way)
         assert all(torch.equal(m.model.spare.weight, b) for m, b in zip(made, before, strict=True))
         assert not any(torch.equal(m.model.used.weight, m.model.spare.weight) for m in made)
 
@@ -219,10 +225,10 @@ def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
 
 def test_work_is_captured_once_after_it_has_run_as_it_is():
     log = []
-    run = replay.Replayed(lambda: log.append("work"), lambda work: lambda: log.append("replay"))
-    for _ in range(replay.WARM + 2):
+    run = cuda_graphs.Replayed(lambda: log.append("work"), lambda work: lambda: log.append("replay"))
+    for _ in range(cuda_graphs.WARM + 2):
         run()
-    assert log == ["work"] * replay.WARM + ["replay"] * 2
+    assert log == ["work"] * cuda_graphs.WARM + ["replay"] * 2
 
 
 def test_work_that_cannot_be_captured_goes_on_as_it_is():
@@ -230,12 +236,12 @@ def test_work_that_cannot_be_captured_goes_on_as_it_is():
         raise RuntimeError("operation not permitted\nmore")
 
     log = []
-    run = replay.Replayed(lambda: log.append("work"), refuse)
+    run = cuda_graphs.Replayed(lambda: log.append("work"), refuse)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        for _ in range(replay.WARM + 3):
+        for _ in range(cuda_graphs.WARM + 3):
             run()
-    assert log == ["work"] * (replay.WARM + 3)
+    assert log == ["work"] * (cuda_graphs.WARM + 3)
     assert run.refused == "operation not permitted"
     assert len(said) == 1
 
@@ -244,8 +250,8 @@ def test_a_capture_out_of_memory_is_not_hidden():
     def full(work):
         raise torch.OutOfMemoryError("full")
 
-    run = replay.Replayed(lambda: None, full)
-    for _ in range(replay.WARM):
+    run = cuda_graphs.Replayed(lambda: None, full)
+    for _ in range(cuda_graphs.WARM):
         run()
     with pytest.raises(torch.OutOfMemoryError):
         run()
@@ -253,7 +259,7 @@ def test_a_capture_out_of_memory_is_not_hidden():
 
 def test_a_pass_through_fixed_buffers_gives_the_same_outputs(members):
     model = members()[0].model.eval().to(memory_format=torch.channels_last)
-    run = replay.Forward(model, as_it_is)
+    run = cuda_graphs.Forward(model, as_it_is)
     draw = torch.Generator().manual_seed(0)
     batches = [torch.rand(n, 1, 8, 8, generator=draw) for n in (16, 16, 16, 16, 16, 5)]
     found = [run(b) for b in batches]
@@ -272,7 +278,7 @@ def test_lanes_are_joined_after_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: here)
     monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext())
-    lanes = replay.Lanes(torch.device("cuda"), 2)
+    lanes = cuda_graphs.Lanes(torch.device("cuda"), 2)
 
     def full(item):
         raise torch.OutOfMemoryError("full")
@@ -313,7 +319,7 @@ def test_a_capture_says_what_the_work_said_and_takes_other_memory_afterwards(mon
     def breaks():
         raise error
 
-    capture = replay.graphs(torch.device("cuda:0"))
+    capture = cuda_graphs.graphs(torch.device("cuda:0"))
     with pytest.raises(type(error)) as found:
         capture(breaks)
     assert found.value is error
@@ -332,7 +338,7 @@ class Writes(torch.nn.Module):
 
 def test_a_network_that_writes_to_its_images_changes_them_for_no_other():
     plain = torch.nn.Flatten()
-    passes = replay.Passes([Writes(), plain, Writes(), plain], torch.device("cpu"))
+    passes = cuda_graphs.Passes([Writes(), plain, Writes(), plain], torch.device("cpu"))
     for _ in range(3):
         batch = torch.ones(2, 1, 2, 2)
         found = passes(batch)
@@ -344,14 +350,14 @@ def test_a_network_that_writes_to_its_images_changes_them_for_no_other():
 
 
 def test_how_many_have_room():
-    assert training.members_in(100, 10, 0, lanes=8) == 10
-    assert training.members_in(100, 0, 10, lanes=8) == 5  # each at work takes twice what was measured
-    assert training.members_in(1000, 10, 10, lanes=8) == 84  # never more than eight at work
-    assert training.members_in(-5, 10, 10, lanes=8) == 1
+    assert packing.members_in(100, 10, 0, lanes=8) == 10
+    assert packing.members_in(100, 0, 10, lanes=8) == 5  # each at work takes twice what was measured
+    assert packing.members_in(1000, 10, 10, lanes=8) == 84  # never more than eight at work
+    assert packing.members_in(-5, 10, 10, lanes=8) == 1
 
 
 def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, images, recipe, monkeypatch):
-    sizes, together = [], stack.train_together
+    sizes, together = [], stacked.train_together
 
     def small(some, *more, **how):
         sizes.append(len(some))
@@ -360,11 +366,11 @@ def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, ima
             raise torch.OutOfMemoryError
         return together(some, *more, **how)
 
-    monkeypatch.setattr(training, "train_together", small)
+    monkeypatch.setattr(packing, "train_together", small)
     expected = members()
     alone(expected, images, recipe)
     make = [lambda i=i: members()[i] for i in range(3)]
-    found = list(training.in_stacks(make, images, recipe))
+    found = list(packing.in_stacks(make, images, recipe))
     assert sizes == [3]
     assert all(same_bits(a.model, made.model) for a, (made, _, _) in zip(expected, found, strict=True))
 
@@ -376,11 +382,11 @@ def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, m
         some = [one() for one in make]
         tried.append((some[0].seed, len(some), more[-1]))
         full = any(m.seed == 1 for m in some)
-        return ([], []) if full else (some, [train.Trained([0.0], {}) for _ in some])
+        return ([], []) if full else (some, [loop.Trained([0.0], {}) for _ in some])
 
-    monkeypatch.setattr(training, "_attempt", attempt)
+    monkeypatch.setattr(packing, "_attempt", attempt)
     make = [lambda i=i: members()[i] for i in range(3)]
-    found = [result for _, result, _ in training.in_stacks(make, images, recipe)]
+    found = [result for _, result, _ in packing.in_stacks(make, images, recipe)]
     assert str(found[1]) == "the device ran out of memory"
     assert [isinstance(r, StepFailed) for r in found] == [False, True, False]
     assert tried == [(0, 3, True), (0, 1, True), (1, 1, True), (1, 1, False), (2, 1, False)]
@@ -392,7 +398,9 @@ def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, m
 @pytest.fixture(scope="module")
 def made(tiny_task):
     """Three methods, two densities and two seeds."""
-    return plan(api.ask(tiny_task, ["imp", "omp", "snip"], rounds=[1, 2], seeds=2, metrics=["accuracy"]), ())
+    return plan(
+        request.ask(tiny_task, ["imp", "omp", "snip"], rounds=[1, 2], seeds=2, metrics=["accuracy"]), ()
+    )
 
 
 def results(store, steps):
@@ -469,7 +477,7 @@ def test_what_another_driver_does_is_not_taken(made):
 def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_path, monkeypatch):
     store = Store(tmp_path)
     store.open()
-    together, broken = training.train_together, []
+    together, broken = packing.train_together, []
 
     def breaks(members, *more, **how):
         if len(members) > 1:
@@ -478,7 +486,7 @@ def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_pa
                 members[-1].model.fc.weight.fill_(float("nan"))
         return together(members, *more, **how)
 
-    monkeypatch.setattr(training, "train_together", breaks)
+    monkeypatch.setattr(packing, "train_together", breaks)
     dense = [e.dense for e in made.entries if e.method == "dense"]
     runner = Runner(store, (), stack=8)
     runner.do([d.start for d in dense])
@@ -516,7 +524,7 @@ def sizes_of(made, most) -> list[int]:
 @pytest.mark.parametrize("methods", [["omp"], ["imp"], ["snip"], ["imp", "omp", "random", "rigl"]])
 def test_trainings_that_can_be_done_together_are(tiny_task, methods):
     """All seeds of the dense networks, of each round of imp, and of what is pruned at one time."""
-    made = plan(api.ask(tiny_task, methods, rounds=[1, 2], seeds=4, metrics=["accuracy"]), ())
+    made = plan(request.ask(tiny_task, methods, rounds=[1, 2], seeds=4, metrics=["accuracy"]), ())
     trainings = sum(isinstance(s, Train) for s in made.steps)
     sizes = sizes_of(made, 32)
     assert sum(sizes) == trainings
@@ -525,7 +533,9 @@ def test_trainings_that_can_be_done_together_are(tiny_task, methods):
 
 
 def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes(tiny_task, tmp_path):
-    made = plan(api.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy", "fgsm"]), ())
+    made = plan(
+        request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy", "fgsm"]), ()
+    )
     one_by_one, store = Store(tmp_path / "alone"), Store(tmp_path / "together")
     for place, size in ((one_by_one, 1), (store, 4)):
         place.open()
@@ -543,7 +553,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
 
 @pytest.mark.parametrize("room", [1, 2])
 def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path, monkeypatch, room):
-    made = plan(api.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
+    made = plan(request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
     store, passed, sizes = Store(tmp_path), runner.predict, []
     store.open()
 
@@ -561,7 +571,7 @@ def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path,
 
 
 def test_a_network_for_which_there_is_no_room_fails_with_the_reason(tiny_task, tmp_path, monkeypatch):
-    made = plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
+    made = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
     store = Store(tmp_path)
     store.open()
 
@@ -586,11 +596,11 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
     expected = noisy()
     alone(expected, images, recipe)
-    monkeypatch.setattr(training, "train_together", None)
+    monkeypatch.setattr(packing, "train_together", None)
     for i, (made, result, _) in enumerate(
-        training.in_stacks([lambda i=i: noisy()[i] for i in range(3)], images, recipe)
+        packing.in_stacks([lambda i=i: noisy()[i] for i in range(3)], images, recipe)
     ):
-        assert isinstance(result, train.Trained)
+        assert isinstance(result, loop.Trained)
         assert same_bits(expected[i].model, made.model)
 
 
@@ -613,12 +623,12 @@ def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, t
 
 
 def test_images_that_are_streamed_are_not_stacked(members, recipe, monkeypatch, tmp_path):
-    from lthbench.stream import Stream
+    from lthbench.data.streaming import Stream
 
     sizes = []
-    monkeypatch.setattr(training, "_attempt", lambda some, *more: sizes.append(len(some)) or ([1], [1]))
+    monkeypatch.setattr(packing, "_attempt", lambda some, *more: sizes.append(len(some)) or ([1], [1]))
     images = Images(Stream([tmp_path / "a.png"], 8), np.zeros(1, dtype=np.int64))
-    list(training.in_stacks([lambda i=i: members()[i] for i in range(3)], images, recipe))
+    list(packing.in_stacks([lambda i=i: members()[i] for i in range(3)], images, recipe))
     assert sizes == [1, 1, 1]
 
 
@@ -670,7 +680,7 @@ def test_on_a_gpu_each_way_trains_as_alone(members, images, recipe, way, replaye
     for member in (*one, *other):
         member.model.cuda()
     expected = alone(one, images, calm)
-    found = stack.train_together(other, images, calm, way=way, replayed=replayed)
+    found = stacked.train_together(other, images, calm, way=way, replayed=replayed)
     for member, trained, result in zip(other, expected, found, strict=True):
         assert result.losses == pytest.approx(trained.losses, rel=0.2 if member.rewire else 0.02)
         for name, keep in (result.mask or {}).items():
@@ -687,7 +697,7 @@ def test_on_a_gpu_steps_are_captured(members, images, recipe):
         member.model.cuda()
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="no CUDA graph")
-        stack.train_together(made, images, dataclasses.replace(recipe, epochs=6))
+        stacked.train_together(made, images, dataclasses.replace(recipe, epochs=6))
 
 
 @pytest.mark.gpu
@@ -697,18 +707,18 @@ def test_on_a_gpu_room_is_measured_and_no_more_is_taken(members, images, recipe)
         member.model.cuda()
         return member
 
-    count = training.fits(make(), images, recipe)
+    count = packing.fits(make(), images, recipe)
     assert count > 32
     torch.cuda.reset_peak_memory_stats()
-    list(training.in_stacks([make] * 16, images, recipe, 0, 1))
+    list(packing.in_stacks([make] * 16, images, recipe, 0, 1))
     total = torch.cuda.get_device_properties(0).total_memory
-    assert torch.cuda.max_memory_reserved() < training.SHARE * total
+    assert torch.cuda.max_memory_reserved() < packing.SHARE * total
 
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_pass_replayed_is_the_pass(members):
     model = members()[0].model.cuda().eval().to(memory_format=torch.channels_last)
-    run = replay.Forward(model, replay.graphs(torch.device("cuda")))
+    run = cuda_graphs.Forward(model, cuda_graphs.graphs(torch.device("cuda")))
     batches = [torch.rand(250, 1, 8, 8, device="cuda") for _ in range(6)]
     found = [run(b) for b in batches]
     with torch.no_grad():
@@ -731,7 +741,7 @@ def test_on_a_gpu_networks_that_pass_together_are_what_each_is_alone(members):
     device = torch.device("cuda")
     models = [predict.ready(m.model, device) for m in members()]
     run = predict.fast(models)
-    for _ in range(replay.WARM + 3):
+    for _ in range(cuda_graphs.WARM + 3):
         batch = torch.rand(250, 1, 8, 8, device="cuda")
         found = run(batch)
         with torch.no_grad():

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from lthbench.report import page, standing
-from lthbench.report.standing import SIGNS, broken, first_break, lead, matrix
+from lthbench.report import findings, task_page
+from lthbench.report.findings import SIGNS, broken, first_break, lead, matrix
 from lthbench.report.summary import summarise
-from lthbench.verdict import FINDINGS, Match
+from lthbench.verdict.rules import FINDINGS, Match
 
 LEVELS = (0.5, 0.8, 0.9)
 #: Findings of two scores over three sparsities, written as signs.
@@ -79,14 +79,14 @@ def verdict(result, *words):
 def test_the_lead_names_the_furthest_and_what_breaks_first(summary, methods, said):
     found = summary(**methods)
     assert lead(found) == said
-    assert said.replace(" %", "\u00a0%") in page.render(found)
+    assert said.replace(" %", "\u00a0%") in task_page.render(found)
 
 
 def test_what_is_not_shown_does_not_break_and_what_failed_does(summary):
     found = summary(imp=("???", "y??"), omp=("y!y", "y0x"))
     assert first_break(found.headline[0]) is None
     assert broken(found, found.headline[0]) == "nothing measured is shown to be worse"
-    assert first_break(found.headline[1]) == standing.Break(0.8, ("accuracy", "nll"), 0.5)
+    assert first_break(found.headline[1]) == findings.Break(0.8, ("accuracy", "nll"), 0.5)
     assert broken(found, found.headline[1]) == "accuracy and NLL, at 80.0 %"
 
 
@@ -99,7 +99,7 @@ def test_without_a_verdict_the_lead_says_why(made_table):
 
 
 def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(summary):
-    assert SIGNS.keys() == standing.MEANINGS.keys() == set(FINDINGS)
+    assert SIGNS.keys() == findings.MEANINGS.keys() == set(FINDINGS)
     assert len({sign for _, sign in SIGNS.values()}) == len(SIGNS), "colour is never all"
     found = summary(imp=("y?x", "y0!"))
     drawn = matrix(found, found.headline[0])
@@ -108,4 +108,4 @@ def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(
         ("accuracy", "✓?✗"),
         ("NLL", "✓∅!"),
     ]
-    assert [sign for _, sign, _ in standing.signs(found)] == ["✓", "?", "✗", "!", "∅"]
+    assert [sign for _, sign, _ in findings.signs(found)] == ["✓", "?", "✗", "!", "∅"]

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from lthbench import spec
+from lthbench.compute.process import host
 from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Init
-from lthbench.store import SCHEMA, Store, host
+from lthbench.store.local import SCHEMA, Store
 
 FILES = {"weights.safetensors": b"0123456789" * 50, "note.txt": b"x"}
 ALL = ("weights.safetensors", "note.txt", "meta.json", "step.json", "manifest.json")

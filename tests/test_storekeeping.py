@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import api, inventory, report, transfer
+from lthbench import api, report
 from lthbench.cli import main
 from lthbench.errors import BadInput
-from lthbench.footprint import footprint
-from lthbench.inventory import stock
-from lthbench.plan import plan
-from lthbench.store import Store
+from lthbench.planning import request
+from lthbench.planning.disk_use import footprint
+from lthbench.planning.plan import plan
+from lthbench.store import archive, disk, inventory
+from lthbench.store.inventory import stock
+from lthbench.store.local import Store
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -38,7 +40,7 @@ def made(tiny_task, tmp_path_factory) -> Path:
     """A folder with a store of two seeds, and a report on the first of them."""
     root = tmp_path_factory.mktemp("made")
     for seeds, name in ((2, "both"), (1, "first")):
-        asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
+        asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
         outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
         report.write(outcome.table, outcome.facts, root / name, formats=("csv",))
     return root
@@ -109,13 +111,13 @@ def test_a_store_that_is_not_there_or_none_is_refused(tmp_path):
 
 
 def test_the_estimate_of_a_plan_is_near_what_it_takes(made, tiny_task):
-    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
     taken = sum(size for _, size in stock(Store(made / "store")).artefacts.values())
     assert 0.7 < footprint(plan(asked, ()).steps) / taken < 1.6
 
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(tiny_task, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "free_bytes", lambda folder: 100_000)
+    monkeypatch.setattr(archive, "free_bytes", lambda folder: 100_000)
     code, _, err = call("run", "--task", tiny_task, "--store", tmp_path / "store", "--no-report")
     assert code == 2
     assert "the disk has 0.0001 GB free. Make room (lthbench store prune)" in err
@@ -130,10 +132,10 @@ def test_a_quota_holds_for_what_is_there_and_what_is_to_come(made, tiny_task, tm
     assert "and of 0.0001 GB (LTHBENCH_STORE_GB) 0 GB are taken. Make room (lthbench store prune)" in err
     assert not (tmp_path / "store").exists()
     taken = stock(Store(made / "store")).size()
-    transfer.room(Store(tmp_path), 1000, "this")
+    disk.room(Store(tmp_path), 1000, "this")
     monkeypatch.setenv("LTHBENCH_STORE_GB", str(taken / 1e9))
     with pytest.raises(BadInput, match="LTHBENCH_STORE_GB"):
-        transfer.room(Store(made / "store"), 1000, "this")
+        disk.room(Store(made / "store"), 1000, "this")
     monkeypatch.setenv("LTHBENCH_STORE_GB", "much")
     code, _, err = call(*words, tmp_path / "store")
     assert code == 2
@@ -213,7 +215,7 @@ def test_prune_keeps_what_a_report_needs_and_that_is_enough_to_make_it_again(cop
     assert {line.split("\t")[1] for line in dry.splitlines()[1:]} == gone
     assert as_json(store)["kinds"]["Train"]["artefacts"] == 2
     events = (store / "events.jsonl").read_bytes()
-    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
     again = api.execute(asked, None, store, "cpu", 0, "none")
     assert (store / "events.jsonl").read_bytes() == events
     assert again.table.to_csv(index=False).encode() == (copy / "first" / "scores.csv").read_bytes()
@@ -226,7 +228,7 @@ def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
     code, _, err = call("store", "prune", "--store", copy / "store", "--keep", copy / "plan.json", "--yes")
     assert code == 0, err
     kinds = as_json(copy / "store")["kinds"]
-    stored = plan(api.ask(tiny_task, ["omp"], rounds=[1], seeds=[1], metrics=["ece"]), ()).steps
+    stored = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=[1], metrics=["ece"]), ()).steps
     assert sum(k["artefacts"] for k in kinds.values()) == sum(Store(copy / "store").has(s) for s in stored)
     assert kinds["Measure"]["artefacts"] == 2
 
@@ -274,7 +276,7 @@ def test_prune_refuses_where_it_cannot_know_what_is_needed(copy, tmp_path):
 
 
 def test_prune_refuses_while_somebody_works(copy):
-    from lthbench.leases import Leases
+    from lthbench.store.leases import Leases
 
     store = Store(copy / "store")
     with Leases(store).held("train"):
@@ -295,7 +297,7 @@ def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_p
     assert code == 0, out
     assert tree(tmp_path / "new").items() < tree(store).items()
     assert call("store", "verify", "--store", tmp_path / "new")[0] == 0
-    asked = api.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
     again = api.execute(asked, None, tmp_path / "new", "cpu", 0, "none")
     assert not (tmp_path / "new" / "events.jsonl").exists()
     assert again.table.to_csv(index=False).encode() == (made / "first" / "scores.csv").read_bytes()
@@ -374,11 +376,11 @@ def test_links_of_a_foreign_folder_are_not_followed(copy, tmp_path):
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"steps/ab/{KEY}/manifest.json", bytes(50_000_000))
-    monkeypatch.setattr(transfer, "free_bytes", lambda folder: 10_000_000)
+    monkeypatch.setattr(archive, "free_bytes", lambda folder: 10_000_000)
     with pytest.raises(BadInput, match=r"needs about 0\.05 GB"):
-        transfer.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip")
+        archive.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip")
     monkeypatch.undo()
-    refused = transfer.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip").refused
+    refused = archive.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip").refused
     assert refused == {KEY: "manifest.json is too large"}
     assert list((tmp_path / "new" / "tmp").iterdir()) == []
 

@@ -13,12 +13,15 @@ from sklearn.datasets import load_sample_images
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from lthbench import api, crops, data, registry, stream, train
+from lthbench import api, registry
+from lthbench.data import augment, loading, streaming
 from lthbench.datasets.imagenet import WNIDS
 from lthbench.errors import BadInput
+from lthbench.inference.predict import predict, ready
 from lthbench.kinds import Architecture, Dataset, Images
-from lthbench.predict import predict, ready
 from lthbench.spec import Data, Inputs, Network
+from lthbench.training import loop
+from lthbench.training.batches import epoch_of, padded
 
 TINY = Path(__file__).parent / "tiny.toml"
 PLUGIN = """
@@ -65,15 +68,15 @@ def plugin(tmp_path):
 
 @pytest.fixture
 def images(folder, plugin):
-    yield data.load(plugin, "train", (folder,))
-    data.load.cache_clear()
+    yield loading.load(plugin, "train", (folder,))
+    loading.load.cache_clear()
 
 
 @pytest.fixture
 def decoded(monkeypatch):
     """The files that were decoded so far."""
-    seen, read = [], stream.read
-    monkeypatch.setattr(stream, "read", lambda path, make: (seen.append(path), read(path, make))[1])
+    seen, read = [], streaming.read
+    monkeypatch.setattr(streaming, "read", lambda path, make: (seen.append(path), read(path, make))[1])
     return seen
 
 
@@ -87,7 +90,7 @@ def test_an_image_is_evaluated_as_torchvision_does_it(tmp_path, size):
     steps = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])
     with Image.open(path) as image:
         expected = np.asarray(steps(image.convert("RGB")))
-    found = stream.Stream([path], 224)[:]
+    found = streaming.Stream([path], 224)[:]
     assert found.shape == (1, 3, 224, 224)
     assert np.array_equal(found[0].transpose(1, 2, 0), expected)
 
@@ -98,7 +101,7 @@ def test_a_very_large_image_is_decoded_smaller_and_looks_the_same(tmp_path):
     steps = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])
     with Image.open(path) as image:
         expected = np.asarray(steps(image.convert("RGB"))).astype(float)
-    found = stream.Stream([path], 224)[:][0].transpose(1, 2, 0)
+    found = streaming.Stream([path], 224)[:][0].transpose(1, 2, 0)
     assert np.abs(found - expected).mean() < 1.0
 
 
@@ -106,12 +109,12 @@ def test_a_very_large_image_is_decoded_smaller_and_looks_the_same(tmp_path):
 def test_images_that_are_not_in_three_colours_become_so(tmp_path, mode):
     path = tmp_path / ("image.JPEG" if mode in ("L", "CMYK") else "image.png")
     photograph(0, 80, 70).convert(mode).save(path)
-    assert stream.Stream([path], 32)[:].shape == (1, 3, 32, 32)
+    assert streaming.Stream([path], 32)[:].shape == (1, 3, 32, 32)
 
 
 def test_a_stream_is_indexed_like_an_array(images):
     whole = images.pixels[:]
-    assert isinstance(images.pixels, stream.Stream)
+    assert isinstance(images.pixels, streaming.Stream)
     assert images.pixels.shape == whole.shape == (24, 3, 32, 32)
     assert images.pixels.dtype == whole.dtype == np.uint8
     assert len(images.pixels) == 24
@@ -129,13 +132,13 @@ def test_a_stream_is_indexed_like_an_array(images):
 
 
 def test_subsets_are_not_decoded_and_are_those_of_an_array(images, decoded):
-    some = data.subset(images, 5)
+    some = loading.subset(images, 5)
     assert decoded == []
     resident = Images(images.pixels[:], images.labels)
-    expected = data.subset(resident, 5)
+    expected = loading.subset(resident, 5)
     assert np.array_equal(some.pixels[:], expected.pixels)
     assert some.labels.tolist() == expected.labels.tolist()
-    two, other = data.per_class(images, 2), data.per_class(resident, 2)
+    two, other = loading.per_class(images, 2), loading.per_class(resident, 2)
     assert isinstance(two.pixels, np.ndarray)
     assert np.array_equal(two.pixels, other.pixels)
 
@@ -151,7 +154,7 @@ def test_items_come_in_order_and_no_more_than_one_is_made_ahead():
             made.append(i)
             yield i
 
-    for i in stream.ahead(items()):
+    for i in streaming.ahead(items()):
         assert made[-1] <= i + 1
     assert made == list(range(6))
 
@@ -161,7 +164,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_the_item_is_used():
         yield 1
         raise BadInput("x.jpg: broken")
 
-    made = stream.ahead(items())
+    made = streaming.ahead(items())
     assert next(made) == 1
     with pytest.raises(BadInput, match=r"x\.jpg"):
         next(made)
@@ -169,7 +172,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_the_item_is_used():
 
 def test_no_thread_is_left_when_the_rest_is_not_wanted():
     before = threading.active_count()
-    made = stream.ahead(iter(range(100)))
+    made = streaming.ahead(iter(range(100)))
     next(made)
     made.close()
     assert threading.active_count() == before
@@ -179,8 +182,8 @@ def test_no_thread_is_left_when_the_rest_is_not_wanted():
 
 
 def boxes(width, height, share, count=4000):
-    draws = np.random.default_rng(0).random((count, stream.DRAWS))
-    return np.array([stream.crop_box(width, height, d, share) for d in draws])
+    draws = np.random.default_rng(0).random((count, streaming.DRAWS))
+    return np.array([streaming.crop_box(width, height, d, share) for d in draws])
 
 
 @pytest.mark.parametrize(("width", "height", "share"), [(500, 375, 0.08), (64, 64, 0.35), (30, 90, 0.25)])
@@ -205,8 +208,8 @@ def test_crops_are_distributed_as_those_of_torchvision(width, height, share):
     ("width", "height", "expected"), [(1000, 10, (493, 0, 13, 10)), (10, 1000, (0, 493, 10, 13))]
 )
 def test_where_no_crop_fits_the_middle_is_taken(width, height, expected):
-    draws = np.full(stream.DRAWS, 0.5)
-    assert stream.crop_box(width, height, draws, 0.9) == expected
+    draws = np.full(streaming.DRAWS, 0.5)
+    assert streaming.crop_box(width, height, draws, 0.9) == expected
 
 
 def test_crops_in_memory_are_scaled_as_torch_scales_each_cut_out():
@@ -214,7 +217,7 @@ def test_crops_in_memory_are_scaled_as_torch_scales_each_cut_out():
     batch = torch.randint(0, 256, (40, 24, 30, 3), generator=draw, dtype=torch.uint8)
     cuts = boxes(30, 24, 0.05, 40)
     flips = torch.rand(40, generator=draw) < 0.5
-    found = crops.scaled(batch, torch.from_numpy(cuts), flips)
+    found = augment.scaled(batch, torch.from_numpy(cuts), flips)
     assert found.shape == batch.shape
     for image, (left, top, w, h), flip, ours in zip(batch, cuts, flips, found, strict=True):
         part = image[top : top + h, left : left + w].permute(2, 0, 1)[None].float()
@@ -228,12 +231,12 @@ def test_crops_of_a_stream_are_cut_out_of_the_whole_image(tmp_path):
     for i, size in enumerate([(300, 225), (120, 160), (700, 500)]):
         paths.append(tmp_path / f"{i}.jpg")
         photograph(i, *size).save(paths[-1], quality=95)
-    draws = np.random.default_rng(3).random((3, stream.DRAWS))
+    draws = np.random.default_rng(3).random((3, streaming.DRAWS))
     flips = np.array([True, False, True])
-    found = stream.Stream(paths, 48).crops(np.arange(3), draws, 0.3, flips)
+    found = streaming.Stream(paths, 48).crops(np.arange(3), draws, 0.3, flips)
     for path, d, flip, ours in zip(paths, draws, flips, found, strict=True):
         with Image.open(path) as image:
-            left, top, w, h = stream.crop_box(*image.size, d, 0.3)
+            left, top, w, h = streaming.crop_box(*image.size, d, 0.3)
             part = image.convert("RGB").crop((left, top, left + w, top + h))
         expected = np.asarray(part.resize((48, 48), Image.Resampling.BILINEAR)).astype(float)
         expected = expected[:, ::-1] if flip else expected
@@ -257,8 +260,8 @@ def model():
 
 
 def batches(images, recipe, epoch=0):
-    pixels, labels = train.padded(images, recipe.crop_padding, torch.device("cpu"))
-    return list(train.epoch_of(pixels, labels, recipe, 3, epoch))
+    pixels, labels = padded(images, recipe.crop_padding, torch.device("cpu"))
+    return list(epoch_of(pixels, labels, recipe, 3, epoch))
 
 
 @pytest.mark.parametrize("padding", [0, 2])
@@ -289,11 +292,11 @@ def test_with_resizing_an_epoch_holds_every_image_once_and_repeats(images, cropp
 
 
 def test_a_network_trains_and_predicts_from_a_stream(images, folder, plugin, cropping, model):
-    losses = train.train(model, images, dataclasses.replace(cropping, epochs=6, lr=0.05), 0).losses
+    losses = loop.train(model, images, dataclasses.replace(cropping, epochs=6, lr=0.05), 0).losses
     assert losses[-1] < losses[0]
     inputs = Inputs(Data(plugin, 1, "x"), "test", 5, "clean", 1)
     (found,) = predict([ready(model, torch.device("cpu"))], inputs, (folder,))
-    expected = data.subset(data.load(plugin, "test", (folder,)), 5)
+    expected = loading.subset(loading.load(plugin, "test", (folder,)), 5)
     with torch.no_grad():
         logits = model(torch.from_numpy(expected.pixels[:]).float() / 255.0).numpy()
     np.testing.assert_allclose(found.values, logits, atol=1e-5)
@@ -340,9 +343,9 @@ def victim(folder, tmp_path):
     import shutil
 
     shutil.copytree(folder, tmp_path / "copy")
-    data.load.cache_clear()
+    loading.load.cache_clear()
     yield tmp_path / "copy" / "imagenet" / "train" / WNIDS[1]
-    data.load.cache_clear()
+    loading.load.cache_clear()
 
 
 @pytest.mark.parametrize(("number", "content"), [(0, "cut"), (0, "text"), (5, "empty")])
@@ -365,9 +368,9 @@ def test_a_broken_file_is_named_before_anything_is_written(victim, plugin, tmp_p
 def test_a_file_that_proves_broken_in_training_is_named(victim, plugin, tmp_path, cropping, model):
     path = victim / f"{WNIDS[1]}_5.JPEG"
     path.write_bytes(path.read_bytes()[:900])
-    data.check(plugin, "train", (tmp_path / "copy",))
+    loading.check(plugin, "train", (tmp_path / "copy",))
     with pytest.raises(BadInput, match=str(path)):
-        train.train(model, data.load(plugin, "train", (tmp_path / "copy",)), cropping, 0)
+        loop.train(model, loading.load(plugin, "train", (tmp_path / "copy",)), cropping, 0)
 
 
 # ------------------------------------------------------------------------------------------ real images
@@ -415,6 +418,6 @@ def test_a_network_learns_real_classes_from_a_stream(tmp_path, cropping, model):
     file = packed("caltech25.npz")
     labels = file["labels"]
     chosen = np.flatnonzero((file["split"] == 0) & (labels < 3))[::2]
-    images = Images(stream.Stream(unpacked(file, tmp_path, chosen), 32), labels[chosen])
-    losses = train.train(model, images, dataclasses.replace(cropping, epochs=5, lr=0.05), 0).losses
+    images = Images(streaming.Stream(unpacked(file, tmp_path, chosen), 32), labels[chosen])
+    losses = loop.train(model, images, dataclasses.replace(cropping, epochs=5, lr=0.05), 0).losses
     assert losses[-1] < 0.9 * losses[0]

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lthbench import api, channels, masks, plan
+from lthbench import masks
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
+from lthbench.masks import structured
 from lthbench.methods import small
+from lthbench.planning import plan, request
 from lthbench.registry import get
 from lthbench.spec import Network, Train
 
@@ -32,11 +34,11 @@ def magnitudes(model):
 @pytest.mark.parametrize("density", [0.9, 0.5, 0.2, 0.05])
 def test_filters_go_whole_and_by_their_norm_in_every_layer(model, density):
     scores = magnitudes(model)
-    mask = channels.top_filters(model, scores, density)
+    mask = structured.top_filters(model, scores, density)
     kept = sum(k for k, _ in masks.count(mask).values())
     assert kept / 267_696 == pytest.approx(density, abs=0.01)
     shares = {}
-    for cut in channels.cuts(model):
+    for cut in structured.cuts(model):
         there = mask[f"{cut.producer}.weight"].flatten(1)
         norms = scores[f"{cut.producer}.weight"].flatten(1).sum(1)
         gone = ~there.any(1)
@@ -51,25 +53,25 @@ def test_filters_go_whole_and_by_their_norm_in_every_layer(model, density):
 def test_no_other_number_of_filters_comes_nearer(model):
     """Against trying every step of the removal by itself."""
     scores, density = magnitudes(model), 0.37
-    kept = sum(k for k, _ in masks.count(channels.top_filters(model, scores, density)).values())
+    kept = sum(k for k, _ in masks.count(structured.top_filters(model, scores, density)).values())
     target = density * 267_696
     others = []
     for other in torch.linspace(0.3, 0.45, 60).tolist():
-        mask = channels.top_filters(model, scores, other)
+        mask = structured.top_filters(model, scores, other)
         others.append(sum(k for k, _ in masks.count(mask).values()))
     assert len(set(others)) > 20
     assert abs(kept - target) == min(abs(o - target) for o in others)
 
 
 def test_a_network_without_the_filters_is_blind_to_their_weights(model):
-    mask = channels.top_filters(model, magnitudes(model), 0.4)
+    mask = structured.top_filters(model, magnitudes(model), 0.4)
     x = torch.rand(2, 3, 32, 32)
     pruned = get(Architecture, "resnet20s").build(RESNET20).eval()
     pruned.load_state_dict(model.state_dict())
     masks.apply(pruned, mask)
     with torch.no_grad():
         before = pruned(x)
-        for cut in channels.cuts(pruned):
+        for cut in structured.cuts(pruned):
             gone = ~mask[f"{cut.producer}.weight"].flatten(1).any(1)
             pruned.get_submodule(cut.producer).weight[gone] = 7.0
         assert torch.equal(pruned(x), before)
@@ -130,7 +132,7 @@ def test_other_widths_have_about_as_many_weights(density):
 
 def ticket(task, method, sparsity, seeds=1):
     made = plan.plan(
-        api.ask(task, [method], [sparsity], seeds=seeds, metrics=["accuracy"]), (), data_needed=False
+        request.ask(task, [method], [sparsity], seeds=seeds, metrics=["accuracy"]), (), data_needed=False
     )
     return next(e.network for e in made.entries if e.method == method)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lthbench import table
 from lthbench.errors import BadInput
+from lthbench.results import run_facts, score_order, table
 
-FACTS = {"schema": table.SCHEMA, "command": "lthbench run", "seeds": [0], "high": None}
+FACTS = {"schema": run_facts.SCHEMA, "command": "lthbench run", "seeds": [0], "high": None}
 TEXTS = ["", "NA", "nan", "null", "None", "1e3", 'a, "b"', "<b>&\n", "é ✗ "]
 
 
@@ -74,14 +74,14 @@ def test_a_folder_that_no_run_wrote_is_refused_by_name(tmp_path, name, content, 
 def test_the_scores_of_the_verdict_are_asked_in_the_papers_order_whatever_order_is_given():
     names = ("nll", "brier", "ood", "ece", "mce", "generalization-gap", "fgsm", "accuracy")
     asked = ["accuracy", "mce", "fgsm_accuracy", "ood_auroc", "ece", "nll"]
-    assert [a.score for a in table.aspects(names)] == asked
-    shown = [s.name for s in table.scores(names)]
+    assert [a.score for a in score_order.aspects(names)] == asked
+    shown = [s.name for s in score_order.scores(names)]
     assert shown[: len(asked)] == asked
     assert {"relative_mce", "corruption_error", "generalization_gap", "brier"} <= set(shown[len(asked) :])
 
 
 def test_only_accuracy_has_slack_and_only_mce_borrows_its_spread():
-    found = {a.score: (a.slack, a.spread_of) for a in table.aspects(("accuracy", "mce", "fgsm", "nll"))}
+    found = {a.score: (a.slack, a.spread_of) for a in score_order.aspects(("accuracy", "mce", "fgsm", "nll"))}
     assert found["accuracy"] == (0.01, "")
     assert found["mce"] == (0.0, "corruption_error")
     assert found["fgsm_accuracy"] == found["nll"] == (0.0, "")

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from lthbench import registry
+from lthbench.compute.tracing import traceable, traced
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
-from lthbench.tracing import traceable, traced
 
 
 def resnet():

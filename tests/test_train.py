@@ -7,16 +7,18 @@ from copy import deepcopy
 import pytest
 import torch
 
-from lthbench import data, masks, train
+from lthbench import masks
+from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.kinds import Architecture, Images
 from lthbench.registry import get
+from lthbench.training import batches, loop
 
 
 @pytest.fixture(scope="module")
 def images():
     """Some digits."""
-    return data.subset(data.load("digits", "train", ()), 160)
+    return loading.subset(loading.load("digits", "train", ()), 160)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def random_mask(model, density):
 def test_pruned_weights_and_their_momentum_stay_exactly_zero(model, images, recipe, nesterov):
     mask = random_mask(model, 0.3)
     recipe = dataclasses.replace(recipe, nesterov=nesterov)
-    done = train.train(model, images, recipe, 0, mask)
+    done = loop.train(model, images, recipe, 0, mask)
     for name, weight in masks.prunable(model).items():
         assert not weight[~mask[name]].any()
         assert not done.momentum[name][~mask[name]].any()
@@ -44,7 +46,7 @@ def test_pruned_weights_and_their_momentum_stay_exactly_zero(model, images, reci
 
 
 def test_training_learns(model, images, recipe):
-    losses = train.train(model, images, recipe, 0).losses
+    losses = loop.train(model, images, recipe, 0).losses
     assert len(losses) == recipe.epochs
     assert losses[-1] < losses[0] < math.log(10) * 1.5
 
@@ -56,10 +58,10 @@ def test_one_step_is_that_of_sgd(model, network, images, recipe):
     weights = {n: p.detach().clone().double() for n, p in model.named_parameters()}
     twin = get(Architecture, "resnet8").build(network)
     twin.load_state_dict(model.state_dict())
-    pixels, labels = train.padded(images, 0, torch.device("cpu"))
-    batch, target = next(train.epoch_of(pixels, labels, recipe, 0, 0))
+    pixels, labels = batches.padded(images, 0, torch.device("cpu"))
+    batch, target = next(batches.epoch_of(pixels, labels, recipe, 0, 0))
     torch.nn.functional.cross_entropy(twin.train()(batch), target).backward()
-    train.train(model, images, recipe, 0)
+    loop.train(model, images, recipe, 0)
     for name, parameter in twin.named_parameters():
         g = parameter.grad.double() + recipe.weight_decay * weights[name]
         expected = weights[name] - recipe.lr * (g + recipe.momentum * g)
@@ -71,17 +73,17 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(model, images, r
     ends = []
     for seed in (0, 0, 1):
         model.load_state_dict(start)
-        train.train(model, images, recipe, seed)
+        loop.train(model, images, recipe, seed)
         ends.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
 
 
 def test_an_epoch_does_not_depend_on_the_epochs_before(images, recipe):
-    pixels, labels = train.padded(images, recipe.crop_padding, torch.device("cpu"))
-    again = list(train.epoch_of(pixels, labels, recipe, 5, 2))
-    first = list(train.epoch_of(pixels, labels, recipe, 5, 2))
-    other = list(train.epoch_of(pixels, labels, recipe, 5, 1))
+    pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))
+    again = list(batches.epoch_of(pixels, labels, recipe, 5, 2))
+    first = list(batches.epoch_of(pixels, labels, recipe, 5, 2))
+    other = list(batches.epoch_of(pixels, labels, recipe, 5, 1))
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
 
@@ -93,8 +95,8 @@ def test_every_crop_and_flip_occurs_and_every_image_is_seen_once(recipe):
     pixels[:, 0, 2, 1] = 255
     labels = torch.arange(2000)
     shown, seen = set(), []
-    padded, target = train.padded(Images(pixels.numpy(), labels.numpy()), 1, torch.device("cpu"))
-    for batch, found in train.epoch_of(padded, target, recipe, 0, 0):
+    padded, target = batches.padded(Images(pixels.numpy(), labels.numpy()), 1, torch.device("cpu"))
+    for batch, found in batches.epoch_of(padded, target, recipe, 0, 0):
         assert batch.min() == 0.0
         assert batch.max() == 1.0
         shown |= {tuple(i[1:]) for i in batch.nonzero()[:, 1:].tolist()}
@@ -107,22 +109,22 @@ def test_learning_rates(recipe):
     step = dataclasses.replace(
         recipe, schedule="step", warmup_epochs=0.0, milestones=(91, 136), gamma=0.1, epochs=182
     )
-    assert [train.learning_rate(step, e) for e in (0, 90.99, 91, 136)] == pytest.approx(
+    assert [loop.learning_rate(step, e) for e in (0, 90.99, 91, 136)] == pytest.approx(
         [0.1, 0.1, 0.01, 0.001]
     )
     linear = dataclasses.replace(recipe, schedule="linear", warmup_epochs=1.0, epochs=5)
-    assert [train.learning_rate(linear, e) for e in (0.0, 0.5, 1.0, 3.0, 5.0)] == pytest.approx(
+    assert [loop.learning_rate(linear, e) for e in (0.0, 0.5, 1.0, 3.0, 5.0)] == pytest.approx(
         [0.0, 0.05, 0.1, 0.05, 0.0]
     )
     cosine = dataclasses.replace(linear, schedule="cosine")
-    assert train.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
+    assert loop.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_diverging_training_fails_by_name(model, images, recipe):
     recipe = dataclasses.replace(recipe, lr=1e30, warmup_epochs=0.0)
     with pytest.raises(StepFailed, match="training diverged: the loss is"):
-        train.train(model, images, recipe, 0)
+        loop.train(model, images, recipe, 0)
 
 
 def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe):
@@ -132,10 +134,10 @@ def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe
         torch.manual_seed(0)
         model = get(Architecture, "resnet8").build(network)
         model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.fc)
-        assert train.draws(model, images)
+        assert loop.draws(model, images)
         torch.manual_seed(before)
         state = torch.get_rng_state()
-        found.append(train.train(model, images, recipe, seed).losses)
+        found.append(loop.train(model, images, recipe, seed).losses)
         assert torch.equal(torch.get_rng_state(), state)
     assert found[0] == found[1] != found[2]
 
@@ -163,10 +165,10 @@ class Noisy(torch.nn.Module):
 def test_what_draws_at_random_is_found_by_its_draws_and_left_as_it_was(network, images, draw, expected):
     model = Noisy(get(Architecture, "resnet8").build(network), draw)
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
-    assert train.draws(model, images) == expected
+    assert loop.draws(model, images) == expected
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert not train.draws(get(Architecture, "resnet8").build(network), images)
+    assert not loop.draws(get(Architecture, "resnet8").build(network), images)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -175,7 +177,7 @@ def test_many_weights_at_a_time_move_to_the_bit_as_one_after_the_other(
 ):
     recipe = dataclasses.replace(recipe, nesterov=nesterov)
     mask, copy = random_mask(model, 0.5), deepcopy(model)
-    together = train.train(model, images, recipe, 1, mask)
+    together = loop.train(model, images, recipe, 1, mask)
 
     def one_by_one(*given):
         optimizer = make(*given)
@@ -183,9 +185,9 @@ def test_many_weights_at_a_time_move_to_the_bit_as_one_after_the_other(
         optimizer.param_groups[0]["foreach"] = False
         return optimizer
 
-    make = train.sgd
-    monkeypatch.setattr(train, "sgd", one_by_one)
-    alone = train.train(copy, images, recipe, 1, mask)
+    make = loop.sgd
+    monkeypatch.setattr(loop, "sgd", one_by_one)
+    alone = loop.train(copy, images, recipe, 1, mask)
     found = zip(model.state_dict().values(), copy.state_dict().values(), strict=True)
     assert together.losses == alone.losses
     assert all(torch.equal(a, b) for a, b in found)

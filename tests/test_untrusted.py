@@ -23,13 +23,17 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lthbench import api, bundle, inventory, plan, registry, report, table, task, transfer
+from lthbench import api, registry, report
 from lthbench.cli import main
-from lthbench.commands.options import summary_of
+from lthbench.cli.options import summary_of
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Architecture, Dataset
-from lthbench.request import request
-from lthbench.store import Store
+from lthbench.planning import plan, task
+from lthbench.planning.request import ask, request
+from lthbench.results import run_facts, table
+from lthbench.store import archive, inventory
+from lthbench.store.local import Store
+from lthbench.submission import bundle
 
 TINY = Path(__file__).parent / "tiny.toml"
 #: Inputs are large; what fails is shown all the same.
@@ -222,7 +226,7 @@ def task_files(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-def ask(path: Path) -> None:
+def planned(path: Path) -> None:
     """Load a task and plan its grid, or hear why not."""
     try:
         plan.plan(request(task.load(str(path))), (), data_needed=False)
@@ -235,7 +239,7 @@ def ask(path: Path) -> None:
 def test_a_changed_task_file_is_planned_or_refused(scratch, content):
     RAN["task files"] += 1
     (scratch / "task.toml").write_text(content, encoding="utf-8", errors="replace")
-    ask(scratch / "task.toml")
+    planned(scratch / "task.toml")
 
 
 @fuzz(80, 0.5)
@@ -288,7 +292,7 @@ def test_a_task_file_runs_no_code(tmp_path, monkeypatch, old, new, name):
 DIGITS = """
 import dataclasses
 from lthbench.datasets.digits import DATASET as digits
-from lthbench.request import request
+from lthbench.planning.request import request
 DATASET = dataclasses.replace(digits, name="my-digits")
 """
 
@@ -411,7 +415,7 @@ def test_any_bytes_for_a_table_are_read_or_refused(scratch, written, content, wh
 def archives(tmp_path_factory) -> dict[str, bytes]:
     """A bundle and an export of a small run."""
     root = tmp_path_factory.mktemp("run")
-    asked = api.ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["efficiency"], budget="quick")
+    asked = ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["efficiency"], budget="quick")
     made = plan.plan(asked, ())
     store = Store(root / "store")
     store.open()
@@ -420,10 +424,10 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
         result = {"values": [value], "degenerate": [], "forwards": 0}
         meta = {"seconds": 0.0, "environment": {"device": "cpu"}}
         store.put(step, {"scores.json": json.dumps(result).encode()}, meta)
-    scores, facts = table.build(made, store, {}), table.facts(made, store)
+    scores, facts = table.build(made, store, {}), run_facts.facts(made, store)
     report.write(scores, facts, root / "report", formats=("csv",))
     bundle.write(root / "report", store, root / "bundle.zip")
-    transfer.export(store, [key for key, _ in inventory.keys(store)], root / "export.zip")
+    archive.export(store, [key for key, _ in inventory.keys(store)], root / "export.zip")
     bundle.verify(root / "bundle.zip")
     return {name: (root / f"{name}.zip").read_bytes() for name in ("bundle", "export")}
 
@@ -511,7 +515,7 @@ def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, data):
     (folder / "e.zip").write_bytes(data.draw(broken(archives["export"])))
     store = Store(folder / "store")
     try:
-        transfer.take_in(store, folder / "e.zip")
+        archive.take_in(store, folder / "e.zip")
     except LthbenchError:
         RAN["refused"] += 1
     assert all(name.split("/")[0] in ("e.zip", "store") for name in outside(folder))
@@ -541,7 +545,7 @@ def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option,
 @pytest.fixture(scope="module")
 def saved() -> dict[str, torch.Tensor]:
     """A network of the small task, half of each layer pruned."""
-    asked = api.ask(str(TINY))
+    asked = ask(str(TINY))
     network = plan.network(asked.task)
     model = registry.get(Architecture, network.architecture).build(network)
     tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
@@ -731,7 +735,7 @@ def test_what_may_ask_for_much_memory_to_unpack_is_refused(archives, tmp_path, p
                 made.writestr(info.filename, archive.read(info))
     with pytest.raises(BadInput, match="is packed in another way than by deflate"):
         bundle.read(tmp_path / "bundle.zip")
-    carried = transfer.take_in(Store(tmp_path / "store"), tmp_path / "export.zip")
+    carried = archive.take_in(Store(tmp_path / "store"), tmp_path / "export.zip")
     assert not carried.new
     assert set(carried.refused.values()) == {"cannot be unpacked (is packed in another way than by deflate)"}
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lthbench.argument import why
-from lthbench.verdict import FINDINGS, Aspect, Verdict, verdicts
+from lthbench.verdict.explanation import why
+from lthbench.verdict.rules import FINDINGS, Aspect, Verdict, verdicts
 
 ACCURACY = Aspect("accuracy", "accuracy", True, slack=0.01)
 NLL = Aspect("nll", "NLL", False)

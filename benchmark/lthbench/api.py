@@ -4,49 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import data, fetch, registry, table, task
+from lthbench.compute.device import check_device, default_workers, resolve
+from lthbench.data.loading import checked_folders
 from lthbench.engines.local import Local
-from lthbench.errors import BadInput, Damaged, unknown
-from lthbench.estimate import Estimate, estimate, learned_rates
-from lthbench.footprint import footprint
-from lthbench.kinds import Dataset
-from lthbench.plan import Plan, network, plan
-from lthbench.progress import Course, listen, shares_done
-from lthbench.remote import at
-from lthbench.request import Request, request
+from lthbench.engines.progress import Course, listen
+from lthbench.errors import BadInput, unknown
+from lthbench.planning.disk_use import footprint
+from lthbench.planning.estimate import Estimate, estimate, learned_rates
+from lthbench.planning.missing import check_data, missing
+from lthbench.planning.plan import Plan, network, plan
+from lthbench.planning.request import Request, ask
+from lthbench.results import run_facts, table
 from lthbench.spec import (
-    Explain,
     Given,
-    Measure,
-    Predict,
-    Prune,
-    Rewind,
     Step,
-    Train,
-    mask_keeper,
     round_density,
 )
-from lthbench.store import Store, sets_limit
-from lthbench.transfer import room
+from lthbench.store.disk import room, sets_limit
+from lthbench.store.opening import at
+from lthbench.training.savepoints import shares_done
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lthbench.checkpoints.importing import Brought
     from lthbench.engines.ray import OnRay
-    from lthbench.given import Brought
 
 DEFAULT_STORE = "lthbench-store"
 ENGINES = ("local", "ray")
 DEFAULT_REPORT = "lthbench-report"
-#: The share of images out of distribution that may be training images: published sets share a few.
-MAX_OVERLAP = 0.01
 
 
 @dataclass(frozen=True)
@@ -162,16 +154,16 @@ def bring(
 
     ``dense`` holds seeds or networks; ``typed`` is the command line.
     """
-    from lthbench import given
+    from lthbench.checkpoints import importing
 
     seeds = [int(d) for d in dense if _is_seed(d)] if dense else list(range(len(pruned)))
     if dense and len(seeds) not in (0, len(dense)):
         raise BadInput("dense: give networks or seeds, not both.")
     parents = [] if seeds else list(dense)
     asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts)
-    given.check_name(method)
+    importing.check_name(method)
     both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
-    found = given.brought(
+    found = importing.brought(
         method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both
     )
     shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
@@ -188,21 +180,6 @@ def _is_seed(given: Any) -> bool:
     return isinstance(given, int) or (
         isinstance(given, str) and given.isdecimal() and not Path(given).exists()
     )
-
-
-def ask(
-    name: str,
-    methods: Sequence[str] | None = None,
-    sparsities: Sequence[float] | None = None,
-    rounds: Sequence[int] | None = None,
-    seeds: int | Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
-    budget: str | None = None,
-    ood: Sequence[str] | None = None,
-    concepts: str | None = None,
-) -> Request:
-    """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)
 
 
 def execute(
@@ -253,12 +230,12 @@ def execute(
                 )
     else:
         announce(made, todo, estimate(todo, (), workers, "cpu"), workers)
-    from lthbench import album
+    from lthbench.results import pictures
 
-    facts = table.facts(made, store) | (brought.facts() if brought else {})
-    pictures = album.saliency(made, store, places) + album.concepts(made, store, places)
-    if pictures:
-        facts["pictures"] = pictures
+    facts = run_facts.facts(made, store) | (brought.facts() if brought else {})
+    shown = pictures.saliency(made, store, places) + pictures.concepts(made, store, places)
+    if shown:
+        facts["pictures"] = shown
     return Outcome(table.build(made, store, failures), facts, failures)
 
 
@@ -287,130 +264,3 @@ def _connected(
     else:
         found = resolve(device)
         yield Local(1 if found != "cpu" and workers else workers, found, stack)
-
-
-def missing(made: Plan, store: Store) -> list[Step]:
-    """The steps to do, in order: measures that the store does not hold whole, and what they need.
-
-    What is read is compared with its hashes; a damaged artefact is put aside and its step done again.
-    """
-    wanted: dict[str, bool] = {}
-
-    def ask(steps: Iterable[Step]) -> None:
-        stack = list(steps)
-        while stack:
-            step = stack.pop()
-            if step.key not in wanted:
-                wanted[step.key] = not store.intact(step)
-                if wanted[step.key]:
-                    stack.extend(step.needs())
-
-    ask(m for e in made.entries for m in e.scored())
-    first = made.request.seeds[0]  # whose maps a report shows
-    shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
-    ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
-    ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
-    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
-    return [s for s in made.steps if wanted.get(s.key)]
-
-
-def _facts_readable(store: Store, step: Step) -> bool:
-    """False where a step is stored and its facts, which reports tell, are damaged."""
-    try:
-        return not store.has(step) or bool(store.meta(step))
-    except Damaged:
-        return False
-
-
-def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
-    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one.
-
-    Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
-    have been trained on: more than one image in a hundred in common is refused.
-    """
-    splits = set()
-    for step in todo:
-        if isinstance(step, Train):
-            splits.add((step.data.name, "train"))
-        elif isinstance(step, Rewind):
-            splits.add((step.train.data.name, "train"))
-        elif isinstance(step, Prune) and step.data is not None:
-            splits.add((step.data.name, "train"))
-        elif isinstance(step, Predict):
-            splits.add((step.inputs.data.name, step.inputs.split))
-        elif isinstance(step, Measure):
-            shown = (*step.inputs, *(step.looks or ()), *(step.maps or ()))
-            splits.update((i.data.name, i.split) for _, i in shown)
-    try:
-        for name, split in sorted(splits):
-            data.check(name, split, places)
-        trained_on = {name for name, split in splits if split == "train"}
-        for known in trained_on:
-            for stranger in sorted({name for name, _ in splits} - trained_on):
-                share = data.overlap(known, stranger, places)
-                if share > MAX_OVERLAP:
-                    raise BadInput(
-                        f"{100 * share:.0f} % of the images of {stranger} are training images of {known}: "
-                        "what was trained on is not out of distribution. Give another data set for ood."
-                    )
-    finally:
-        data.load.cache_clear()
-
-
-def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
-    """Where data is looked for. Raises BadInput for a folder given by the user that is not there."""
-    for given, said in ((folder, "--data"), (os.environ.get("LTHBENCH_DATA"), "LTHBENCH_DATA")):
-        if given and not Path(given).is_dir():
-            raise BadInput(f"{said} {given}: no such folder.")
-    return data.folders(folder)
-
-
-def download(
-    asked: Request, places: tuple[Path, ...], told: fetch.Told = lambda name, done, total: None
-) -> list[str]:
-    """Fetch the data sets of a request that are not there into the user's cache. Returns their names."""
-    fetched = []
-    for name in (asked.task.data.dataset, *asked.task.data.ood):
-        dataset = registry.get(Dataset, name)
-        if dataset.locate(places) is None:
-            fetch.obtain(dataset, data.default_folder(), told)
-            fetched.append(name)
-    return fetched
-
-
-def check_device(device: str) -> None:
-    """Raise BadInput for what is not the name of a device. Does not import torch."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (":" in device and not (kind == "cuda" and index.isdigit())):
-        raise BadInput(f'no device "{device}". Valid: auto, cpu, cuda, cuda:N')
-
-
-def resolve(device: str) -> str:
-    """The device to use: ``auto`` is a CUDA device where one is, else the CPU."""
-    if device == "cpu" or (device == "auto" and not nvidia_driver()):
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda" if device == "auto" else device
-    if device == "auto":
-        return "cpu"
-    raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
-
-
-def nvidia_driver() -> bool:
-    """Whether an NVIDIA driver can be loaded: cheap to ask, and spares most the import of torch."""
-    import ctypes
-
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            continue
-        return True
-    return False
-
-
-def default_workers() -> int:
-    """As many worker processes as there are cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

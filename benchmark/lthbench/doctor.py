@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lthbench
-from lthbench import api, holdings, registry
+from lthbench import registry
+from lthbench.compute import device
+from lthbench.data import loading, status
 from lthbench.errors import LthbenchError
 
 #: What the smallest run needs, in GB of memory and of disk.
@@ -30,14 +32,14 @@ class Finding(NamedTuple):
 
 def examined(folder: Path | None, store: Path | str) -> Iterator[Finding]:
     """Everything that is looked at, in order; nothing is written. Raises BadInput for a folder not there."""
-    api.checked_folders(folder)
+    loading.checked_folders(folder)
     yield from _versions()
     yield from _device()
     yield from _machine(store)
     yield from _extras()
     for what, why in registry.unusable().items():
         yield Finding("plug-ins", "note", f"{what}: {why}")
-    for row in holdings.listed(folder)["sets"]:
+    for row in status.listed(folder)["sets"]:
         if row["state"] == "missing":
             yield Finding("data", "note", f"{row['name']}: not here", row["command"] or row["detail"])
         else:
@@ -104,7 +106,7 @@ def _device() -> Iterator[Finding]:
             yield Finding(
                 "device", "ok", f"cuda:{index} {facts.name}, {memory}: runs the budgets standard and paper"
             )
-    elif api.nvidia_driver():
+    elif device.nvidia_driver():
         remedy = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
         yield Finding("device", "note", "there is an NVIDIA driver, and torch was built without CUDA", remedy)
     else:
@@ -112,7 +114,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _machine(store: Path | str) -> Iterator[Finding]:
-    cores = api.default_workers()
+    cores = device.default_workers()
     threads = {n: os.environ[n] for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ}
     said = f" ({', '.join(f'{n}={v}' for n, v in threads.items())})" if threads else ""
     yield Finding("cores", "ok", f"{cores} for this process{said}: lthbench run takes {cores} workers")
@@ -123,7 +125,8 @@ def _machine(store: Path | str) -> Iterator[Finding]:
         yield Finding(
             "memory", state, text, "" if state == "ok" else f"free {MEMORY:g} GiB, or use fewer --workers"
         )
-    from lthbench.remote import at, default_folder, is_url
+    from lthbench.store.opening import at
+    from lthbench.store.remote import default_folder, is_url
 
     place = default_folder() if is_url(store) else Path(store).absolute()
     near = next(p for p in (place, *place.parents) if p.exists())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from lthbench.stream import Stream
+    from lthbench.data.streaming import Stream
 
     Scores = dict[str, torch.Tensor]
     Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]

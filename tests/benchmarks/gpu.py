@@ -26,14 +26,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from lthbench import inference, plan, predict, registry, replay, stack, task, train
-from lthbench.corrupted import batches
-from lthbench.costs import flops, forward_flops
-from lthbench.engines.common import Queue
-from lthbench.engines.jobs import group
+from lthbench import registry
+from lthbench.compute import cuda_graphs
+from lthbench.engines.queue import Queue
+from lthbench.inference import folding, predict
+from lthbench.inference.batches import batches
 from lthbench.kinds import Architecture, Images
-from lthbench.request import request
+from lthbench.planning import plan, task
+from lthbench.planning.flops import flops, forward_flops
+from lthbench.planning.jobs import group
+from lthbench.planning.request import request
 from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Train
+from lthbench.training import loop, stacked
 
 ROOT = Path(__file__).parents[2]
 #: The grid that is projected: that of Chen et al. 2022, with all scores that are read off logits.
@@ -129,7 +133,7 @@ def trained(
     precision: str,
     way: str | None,
     replayed: bool = True,
-    lanes: int = stack.LANES,
+    lanes: int = stacked.LANES,
 ) -> dict[str, float]:
     """Milliseconds for a step of one network, images a second and peak bytes: of the epochs after the first.
 
@@ -141,19 +145,19 @@ def trained(
         wait(sizes.device)
         ends.append(time.perf_counter())
 
-    before = stack.LANES
-    stack.LANES = lanes
+    before = stacked.LANES
+    stacked.LANES = lanes
     try:
         with peak(sizes.device) as memory:
             if way is None:
-                train.train(network(sizes, 0), given, recipe(sizes, precision), 0, after_epoch=after)
+                loop.train(network(sizes, 0), given, recipe(sizes, precision), 0, after_epoch=after)
             else:
-                members = [stack.Member(network(sizes, i), i) for i in range(count - 1)]
-                members.append(stack.Member(network(sizes, count), count, after_epoch=after))
+                members = [stacked.Member(network(sizes, i), i) for i in range(count - 1)]
+                members.append(stacked.Member(network(sizes, count), count, after_epoch=after))
                 how = {"way": way, "replayed": replayed and sizes.device == "cuda"}
-                stack.train_together(members, given, recipe(sizes, precision), **how)
+                stacked.train_together(members, given, recipe(sizes, precision), **how)
     finally:
-        stack.LANES = before
+        stacked.LANES = before
     seconds = float(np.median(np.diff(ends)))
     return {
         "networks": count,
@@ -191,7 +195,7 @@ def ceilings(sizes: Sizes) -> dict[str, float]:
 def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
     """One network step by step, and stacks of each size, in both precisions; lanes and ways at one size."""
     found: dict[str, Any] = {}
-    count, way = sizes.stacks[-2], stack.way_on(torch.device(sizes.device))
+    count, way = sizes.stacks[-2], stacked.way_on(torch.device(sizes.device))
     for precision in ("float32", "bfloat16"):
         rows: dict[str, Any] = {"one, launched step by step": trained(sizes, 1, precision, None)}
         for k in sizes.stacks:
@@ -218,7 +222,7 @@ def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
     return found
 
 
-@inference.full_precision()
+@folding.full_precision()
 def evaluation(sizes: Sizes) -> dict[str, float]:
     """Images a second and network of a scored set, from uint8 in the host's memory to logits, for one network
     and for several that pass together; and of the bare forward."""
@@ -233,7 +237,7 @@ def evaluation(sizes: Sizes) -> dict[str, float]:
             for _ in range(0, sizes.evaluated, 250):
                 models[0](batch)
 
-    folded = replay.Passes([inference.folded(models[0])], device)
+    folded = cuda_graphs.Passes([folding.folded(models[0])], device)
     ways: list[tuple[str, int, Callable[[], Any]]] = [
         ("launched kernel by kernel", 1, lambda: predict._forward(folded, batches(given), device)),
         ("bare forward", 1, bare),
@@ -408,7 +412,7 @@ def main() -> int:
     if not given.dry and not torch.cuda.is_available():
         print(f"no GPU: torch {torch.__version__} sees no CUDA device. --dry runs on a CPU.", file=sys.stderr)
         return 2
-    start, way = time.perf_counter(), stack.way_on(torch.device(sizes.device))
+    start, way = time.perf_counter(), stacked.way_on(torch.device(sizes.device))
 
     def left() -> float:
         return given.seconds - (time.perf_counter() - start)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from lthbench import composition, dissection
+from lthbench.functional import compositions, dissection
 from lthbench.kinds import Annotated
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
@@ -63,14 +63,14 @@ def test_dissection_by_unit_and_concept(benchmark, dissected):
 @pytest.fixture(scope="module")
 def composed():
     bank, activations = setting(300, 6, 60)
-    packed = composition.Packed(activations, bank)
+    packed = compositions.Packed(activations, bank)
     return packed, *masks(bank, activations)
 
 
 @pytest.mark.benchmark(group="compositions of 6 units, 60 concepts, 300 images")
 def test_search_over_bits(benchmark, composed):
     packed, units, _ = composed
-    found = benchmark(lambda: [composition.search(packed, u)[3].iou for u in range(len(units))])
+    found = benchmark(lambda: [compositions.search(packed, u)[3].iou for u in range(len(units))])
     assert len(found) == 6
 
 
@@ -83,17 +83,17 @@ def test_search_over_booleans(benchmark, composed):
 
     def search(unit):
         alone = [iou(label, unit) for label in labels]
-        order = np.argsort([-a for a in alone], kind="stable")[: composition.CANDIDATES]
+        order = np.argsort([-a for a in alone], kind="stable")[: compositions.CANDIDATES]
         leaves = [labels[k] for k in order]
-        beam = [(alone[k], labels[k]) for k in order[: composition.BEAM]]
+        beam = [(alone[k], labels[k]) for k in order[: compositions.BEAM]]
         for _ in range(2):
             longer = []
             for _, formula in beam:
                 for leaf in leaves:
                     for joined in (formula | leaf, formula & leaf, formula & ~leaf):
                         longer.append((iou(joined, unit), joined))
-            beam = sorted([*longer, *beam], key=lambda one: -one[0])[: composition.BEAM]
+            beam = sorted([*longer, *beam], key=lambda one: -one[0])[: compositions.BEAM]
         return beam[0][0]
 
     found = benchmark.pedantic(lambda: [search(unit) for unit in units], rounds=1)
-    assert found[0] == pytest.approx(composition.search(packed, 0)[3].iou, abs=1e-3)
+    assert found[0] == pytest.approx(compositions.search(packed, 0)[3].iou, abs=1e-3)

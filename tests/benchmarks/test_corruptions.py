@@ -15,10 +15,11 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
-from lthbench import corrupted, corruptions, predict, registry
+from lthbench import corruptions, registry
+from lthbench.compute.rng import generator
+from lthbench.inference import batches, predict
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
-from lthbench.train import generator
 
 IMAGES, SIZE, SEVERITIES = 200, 32, (1, 2, 3, 4, 5)
 #: All 95 sets of images are to be corrupted this many times as fast. With a forward pass of ResNet-20
@@ -239,9 +240,9 @@ def batched(kind, pixels, model):
     device, corrupting, start = torch.device("cpu"), 0.0, time.process_time()
     for severity in SEVERITIES:
         begun = time.process_time()
-        batch = corrupted.as_pixels(pixels, device)
+        batch = batches.as_pixels(pixels, device)
         done = corruptions.get(kind).apply(batch, severity, generator(kind, severity)).clamp_(0, 1)
-        batch = corrupted.as_pixels((done * 255.0 + 1e-3).to(torch.uint8).numpy(), device)
+        batch = batches.as_pixels((done * 255.0 + 1e-3).to(torch.uint8).numpy(), device)
         corrupting += time.process_time() - begun
         model(batch)
     return np.array([corrupting, time.process_time() - start])

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lthbench import curvature, data
+from lthbench.data import loading
+from lthbench.functional import curvature
 from lthbench.kinds import Architecture
 from lthbench.registry import get
 from lthbench.spec import Network
@@ -29,7 +30,7 @@ def setting():
     model = get(Architecture, "resnet20s").build(network)
     with torch.no_grad():
         model.train()(images)
-    return model.eval(), images, torch.from_numpy(data.order(32, "labels") % 10)
+    return model.eval(), images, torch.from_numpy(loading.order(32, "labels") % 10)
 
 
 def hutchinson(model, images, labels, probes):

@@ -10,9 +10,10 @@ from scipy.sparse.linalg import spsolve
 from sklearn.linear_model import Ridge
 from sklearn.metrics import pairwise_distances
 
-from lthbench import imputer, lime, registry
+from lthbench import registry
+from lthbench.functional import imputation, lime
+from lthbench.inference.predict import ready
 from lthbench.kinds import Architecture
-from lthbench.predict import ready
 from lthbench.spec import Network
 
 pytestmark = pytest.mark.slow
@@ -164,7 +165,7 @@ def holed():
 @pytest.mark.benchmark(group="ROAD imputation, 32 pixels, 10 to 90 %, 96 images", timer=time.process_time)
 def test_imputation_together(benchmark, holed):
     x, order, counts = holed
-    found = benchmark(lambda: [imputer.imputed(x, order, count) for count in counts])
+    found = benchmark(lambda: [imputation.imputed(x, order, count) for count in counts])
     for k, count in zip((0, 4, 8), (counts[0], counts[4], counts[8]), strict=True):
         mask = np.zeros(1024, dtype=bool)
         mask[order[0, :count]] = True
@@ -202,6 +203,6 @@ def large():
 def test_imputation_of_large_images(benchmark, large, monkeypatch, way):
     x, order, counts = large
     if way == "from zeros":
-        monkeypatch.setattr(imputer, "LARGE", 10**6)
-    found = benchmark.pedantic(lambda: [imputer.imputed(x, order, c) for c in counts], rounds=2)
+        monkeypatch.setattr(imputation, "LARGE", 10**6)
+    found = benchmark.pedantic(lambda: [imputation.imputed(x, order, c) for c in counts], rounds=2)
     assert all(torch.isfinite(f).all() for f in found)

@@ -13,11 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from lthbench import api, plan, registry
+from lthbench import registry
 from lthbench.engines.local import Local
 from lthbench.kinds import Architecture
+from lthbench.planning import plan, request
 from lthbench.spec import Init, Network, Train
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -126,7 +127,7 @@ def bare(workers: int, turns: int) -> float:
 
 def test_a_grid_on_two_workers_gains_what_the_cores_give(tiny_task, tmp_path, capsys):
     """A grid that computes, interleaved with two bare processes that do: 1.6 times faster on two cores."""
-    asked = api.ask(tiny_task, ["omp"], rounds=[1, 2], seeds=6, metrics=["accuracy", "ece"])
+    asked = request.ask(tiny_task, ["omp"], rounds=[1, 2], seeds=6, metrics=["accuracy", "ece"])
     made = plan.plan(asked, ())
     assert sum(isinstance(s, Train) for s in made.steps) >= 12
     grid: dict[int, list[float]] = {1: [], 2: []}

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lthbench import api, corruptions, data, plan
+from lthbench import corruptions
+from lthbench.data import loading
 from lthbench.engines.local import one_thread
-from lthbench.predict import ready
-from lthbench.runner import Runner
+from lthbench.execution.runner import Runner
+from lthbench.inference.predict import ready
+from lthbench.planning import plan, request
 from lthbench.spec import Measure, Predict
-from lthbench.store import Store
+from lthbench.store.local import Store
 
 METRICS = [
     "accuracy",
@@ -32,10 +34,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="scores of a ResNet-
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     """The steps of scoring an untrained ResNet-20 on CIFAR-10 at budget quick, and a runner."""
-    places = data.folders()
-    if any(s["state"] != "found" for s in (data.describe(n, places) for n in ("cifar10", "cifar100"))):
+    places = loading.folders()
+    if any(s["state"] != "found" for s in (loading.describe(n, places) for n in ("cifar10", "cifar100"))):
         pytest.skip("CIFAR-10 and CIFAR-100 are not on this machine (LTHBENCH_DATA)")
-    made = plan.plan(api.ask("c10-r20s", [], seeds=1, metrics=METRICS), places)
+    made = plan.plan(request.ask("c10-r20s", [], seeds=1, metrics=METRICS), places)
     init = made.entries[0].network.start
     steps = [s for s in made.steps if isinstance(s, Predict | Measure)]
     store = Store(tmp_path_factory.mktemp("store"))
@@ -53,7 +55,7 @@ def setting(tmp_path_factory):
     # Both find the images in memory, and the network's kernels chosen.
     model = ready(runner.network(init), torch.device("cpu"))
     for inputs in {s.inputs for s in moved if isinstance(s, Predict)}:
-        images = data.subset(data.load(inputs.data.name, inputs.split, places), inputs.images)
+        images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
         with torch.no_grad(), one_thread("cpu"):
             model(torch.from_numpy(np.ascontiguousarray(images.pixels[:250])).float())
     return runner, init, moved
@@ -80,7 +82,9 @@ def test_the_bare_passes(benchmark, setting):
         count = 0
         with one_thread("cpu"):
             for inputs in shown:
-                images = data.subset(data.load(inputs.data.name, inputs.split, runner.places), inputs.images)
+                images = loading.subset(
+                    loading.load(inputs.data.name, inputs.split, runner.places), inputs.images
+                )
                 attacked = inputs.view.startswith("fgsm")
                 for _ in range(max(len(inputs.strengths), 1)):
                     for start in range(0, len(images.labels), 250):

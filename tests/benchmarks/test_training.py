@@ -20,10 +20,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lthbench import predict, registry, stack, train
-from lthbench.corrupted import batches
+from lthbench import registry
+from lthbench.inference import batches as inference_batches
+from lthbench.inference import predict
 from lthbench.kinds import Architecture, Images
 from lthbench.spec import Network, Recipe
+from lthbench.training import batches, loop, stacked
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +105,7 @@ def a_step(channels_last, precision, compiled):
     """One step of ResNet-20 on a batch of 128, with kernels chosen so."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = network().train().to(memory_format=layout)
-    optimizer = train.sgd(model, recipe())
+    optimizer = loop.sgd(model, recipe())
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, 3, 32, 32, generator=draw).contiguous(memory_format=layout)
     y = torch.randint(0, 10, (BATCH,), generator=draw)
@@ -136,15 +138,15 @@ def test_a_step_channels_last_against_kernels_as_they_come(benchmark, precision,
 def test_our_loop_against_the_plain_one(benchmark, images, precision, least):
     """One thread each. The recipe says the precision; bfloat16 pays where the processor has it."""
     model = network()
-    assert ratio(benchmark, Plain(images), lambda: train.train(model, images, recipe(precision), 0)) > least
+    assert ratio(benchmark, Plain(images), lambda: loop.train(model, images, recipe(precision), 0)) > least
 
 
 def test_our_batches_against_the_loaders(benchmark, images):
     loader = DataLoader(Pictures(images), BATCH, shuffle=True, num_workers=0)
-    pixels, labels = train.padded(images, 4, torch.device("cpu"))
+    pixels, labels = batches.padded(images, 4, torch.device("cpu"))
 
     def ours():
-        return sum(len(y) for _, y in train.epoch_of(pixels, labels, recipe(), 0, 0))
+        return sum(len(y) for _, y in batches.epoch_of(pixels, labels, recipe(), 0, 0))
 
     assert ratio(benchmark, lambda: sum(len(y) for _, y in loader), ours) > 4
 
@@ -160,17 +162,17 @@ def test_a_stack_of_four_against_one_by_one(benchmark, way):
         made.append(
             registry.get(Architecture, "resnet8").build(Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)))
         )
-    members = [stack.Member(m, seed) for seed, m in enumerate(made)]
+    members = [stacked.Member(m, seed) for seed, m in enumerate(made)]
 
     def one_by_one():
         for member in members:
-            train.train(member.model, small, recipe(batch=64), member.seed)
+            loop.train(member.model, small, recipe(batch=64), member.seed)
 
     speed = ratio(
-        benchmark, one_by_one, lambda: stack.train_together(members, small, recipe(batch=64), way=way)
+        benchmark, one_by_one, lambda: stacked.train_together(members, small, recipe(batch=64), way=way)
     )
     assert speed > (0.9 if way == "turns" else 0.3)
-    assert stack.way_on(torch.device("cpu")) == "turns"
+    assert stacked.way_on(torch.device("cpu")) == "turns"
 
 
 def test_evaluation_against_the_bare_forward(benchmark):
@@ -185,7 +187,7 @@ def test_evaluation_against_the_bare_forward(benchmark):
         for start in range(0, 500, 250):
             bare(floats[start : start + 250])
 
-    ours = lambda: predict._forward(run, batches(given), torch.device("cpu"))  # noqa: E731
+    ours = lambda: predict._forward(run, inference_batches.batches(given), torch.device("cpu"))  # noqa: E731
     assert ratio(benchmark, forward, ours) > 1.0
 
 
@@ -268,10 +270,10 @@ def gpu():
 @pytest.mark.gpu
 def test_on_a_gpu_a_stack_of_32_does_eight_times_the_images(benchmark, gpu):
     alone = gpu.trained(gpu.Sizes(), 1, "float32", None)
-    stacked = gpu.trained(gpu.Sizes(), 32, "float32", "lanes")
-    speed = stacked["images_per_second"] / alone["images_per_second"]
-    benchmark.extra_info |= {"ratio": speed, "alone": alone, "stacked": stacked}
+    together = gpu.trained(gpu.Sizes(), 32, "float32", "lanes")
+    speed = together["images_per_second"] / alone["images_per_second"]
+    benchmark.extra_info |= {"ratio": speed, "alone": alone, "stacked": together}
     benchmark.pedantic(lambda: None, rounds=1)
     print(f"\n{benchmark.name}: {speed:.2f} times")
     assert speed >= 8
-    assert stacked["peak_bytes"] < 0.8 * torch.cuda.get_device_properties(0).total_memory
+    assert together["peak_bytes"] < 0.8 * torch.cuda.get_device_properties(0).total_memory

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import report, table
-from lthbench.report import network
+from lthbench import report
+from lthbench.report import network_page
+from lthbench.results import table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("LTHBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -46,9 +47,9 @@ def site(tmp_path_factory, made_table):
         "index": root / "site" / "index.html",
         "task": folder / "index.html",
         "one seed": root / "site" / "two-quick" / "index.html",
-        "network": folder / network.name("imp", 0.9),
-        "dense": folder / network.name("dense", 0.0),
-        "nasty": folder / network.name(NASTY, 0.9),
+        "network": folder / network_page.name("imp", 0.9),
+        "dense": folder / network_page.name("dense", 0.0),
+        "nasty": folder / network_page.name(NASTY, 0.9),
         "claims": root / "site" / "claims.html",
         "reading": root / "site" / "reading.html",
         "alone": root / "alone" / "report.html",

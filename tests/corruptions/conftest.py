@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from lthbench import corruptions
-from lthbench.train import generator
+from lthbench.compute.rng import generator
 
 #: By image size, the strengths in ``make_cifar_c.py`` and in ``imagenet_c/corruptions.py`` of Hendrycks &
 #: Dietterich 2019, copied by hand.

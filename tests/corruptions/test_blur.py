@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
+from lthbench.compute.rng import generator
 from lthbench.corruptions import _filters, blur
-from lthbench.train import generator
 
 each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])

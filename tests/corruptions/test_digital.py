@@ -9,8 +9,8 @@ from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from PIL import Image
 from scipy import ndimage
 
+from lthbench.compute.rng import generator
 from lthbench.corruptions import digital
-from lthbench.train import generator
 
 each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])

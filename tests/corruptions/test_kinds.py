@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lthbench import corruptions
+from lthbench.compute.rng import generator
 from lthbench.errors import BadInput
-from lthbench.train import generator
 
 SEVERITIES = (1, 2, 3, 4, 5)
 RANDOM = {

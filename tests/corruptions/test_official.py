@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthbench import corrupted, data, plan, registry, task
+from lthbench import registry
 from lthbench.corruptions import official
+from lthbench.data import loading
 from lthbench.errors import BadInput
+from lthbench.inference import corrupted
 from lthbench.kinds import Dataset, Images
-from lthbench.request import request
+from lthbench.planning import plan, task
+from lthbench.planning.request import request
 from lthbench.spec import Inputs
 
 COUNT = 12
@@ -28,7 +31,7 @@ def cifar(monkeypatch):
     )
     get = registry.get
     monkeypatch.setattr(registry, "get", lambda kind, name: small if name == "cifar10" else get(kind, name))
-    monkeypatch.setattr(data, "load", lambda name, split, places: images)
+    monkeypatch.setattr(loading, "load", lambda name, split, places: images)
     return small
 
 
@@ -40,7 +43,7 @@ def arrays(tmp_path):
     for number, kind in enumerate(("fog", "frost")):
         np.save(folder / f"{kind}.npy", pixels(number))
     np.save(folder / "labels.npy", np.tile(np.arange(COUNT, dtype=np.uint8) % 10, 5))
-    data.digest.cache_clear()
+    loading.digest.cache_clear()
     return folder
 
 
@@ -71,7 +74,7 @@ def test_each_severity_is_its_block_of_the_array(cifar, arrays):
 def test_networks_are_shown_the_published_images_of_the_same_test_images(cifar, arrays, count):
     places = (arrays.parent,)
     shown = np.concatenate(list(corrupted.corrupted(inputs(cifar, places, count=count), 5, places)))
-    chosen = data.order(COUNT, "subset")[:count] if count else np.arange(COUNT)
+    chosen = loading.order(COUNT, "subset")[:count] if count else np.arange(COUNT)
     np.testing.assert_array_equal(shown, pixels(0)[4 * COUNT :][chosen].transpose(0, 3, 1, 2))
 
 
@@ -85,11 +88,11 @@ def test_labels_in_another_order_than_the_test_images_are_refused(cifar, arrays)
 def test_the_key_holds_the_digest_of_the_kinds_own_array(cifar, arrays):
     places = (arrays.parent,)
     fog, frost = (official.identify(cifar, k, (1,), places) for k in ("fog", "frost"))
-    assert len({fog.digest, frost.digest, data.MISSING}) == 3
+    assert len({fog.digest, frost.digest, loading.MISSING}) == 3
     changed = pixels(0)
     changed[0, 0, 0, 0] += 1
     np.save(arrays / "fog.npy", changed)
-    data.digest.cache_clear()
+    loading.digest.cache_clear()
     assert official.identify(cifar, "fog", (1,), places).digest != fog.digest
     assert official.identify(cifar, "frost", (1,), places) == frost
 
@@ -132,7 +135,7 @@ def test_an_array_cut_short_is_named(cifar, arrays):
 def test_what_is_not_there_is_said_and_how_to_get_it(cifar, tmp_path):
     with pytest.raises(BadInput, match=r"fog for data set cifar10 are not in .*CIFAR-10-C.*--data DIR"):
         official.identify(cifar, "fog", (1,), (tmp_path,))
-    assert official.identify(cifar, "fog", (1,), (tmp_path,), needed=False).digest == data.MISSING
+    assert official.identify(cifar, "fog", (1,), (tmp_path,), needed=False).digest == loading.MISSING
 
 
 def test_data_sets_without_a_published_set_are_refused(tmp_path):
@@ -173,7 +176,7 @@ def test_the_middle_of_each_image_is_shown_as_it_is_class_by_class(imagenet, tre
     assert shown.shape == (4, 3, 8, 8)
     assert shown[:, 0, 0, 0].tolist() == [100, 101, 100, 101]
     assert shown[:, 0, 1, 1].tolist() == [21, 21, 20, 20]
-    np.testing.assert_array_equal(data.subset(found, 2).pixels[:], shown[data.order(4, "subset")[:2]])
+    np.testing.assert_array_equal(loading.subset(found, 2).pixels[:], shown[loading.order(4, "subset")[:2]])
 
 
 def test_a_tree_that_lacks_images_or_severities_is_named(imagenet, tree):
@@ -182,7 +185,7 @@ def test_a_tree_that_lacks_images_or_severities_is_named(imagenet, tree):
     next(tree.rglob("2/n01/0.png")).unlink()
     with pytest.raises(BadInput, match="2: should hold 4 images in 2 folders of classes, holds 3 in 2"):
         official.identify(imagenet, "fog", (1, 2), (tree,))
-    assert official.identify(imagenet, "fog", (1,), (tree,)).digest != data.MISSING
+    assert official.identify(imagenet, "fog", (1,), (tree,)).digest != loading.MISSING
 
 
 def test_images_that_are_broken_or_too_small_are_named(imagenet, tree):

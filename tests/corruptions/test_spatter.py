@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
+from lthbench.compute.rng import generator
 from lthbench.corruptions import _liquid
-from lthbench.train import generator
 
 each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 

@@ -8,8 +8,8 @@ import torch
 from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from scipy import ndimage
 
+from lthbench.compute.rng import generator
 from lthbench.corruptions import _textures, weather
-from lthbench.train import generator
 
 each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 each_size = pytest.mark.parametrize("size", [32, 224])

@@ -39,7 +39,7 @@ def gathered(
     import numpy as np
     from PIL import Image
 
-    from lthbench.data import order
+    from lthbench.data.loading import order
 
     if not total or not names:
         raise BadInput(f"{where}: holds no {'images' if names else 'concepts'}.")

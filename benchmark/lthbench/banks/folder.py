@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
+from lthbench.data.image_files import SUFFIXES
 from lthbench.errors import BadInput
-from lthbench.imagefiles import SUFFIXES
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthbench import channels, masks
+from lthbench import masks
 from lthbench.contract.broken import demand
 from lthbench.kinds import Architecture
+from lthbench.masks import structured
 from lthbench.spec import Network
 
 
@@ -47,10 +48,10 @@ def parameters_are_as_declared(architecture: Architecture) -> None:
 def floor_is_as_declared(architecture: Architecture) -> None:
     """Has as many prunable weights as its floor says when one filter is left wherever filters can go."""
     network, model = built(architecture)
-    found = channels.cuts(model)
+    found = structured.cuts(model)
     widths = {c.producer: len(masks.prunable(model)[f"{c.producer}.weight"]) for c in found}
     first = {name: torch.arange(width) == 0 for name, width in widths.items()}
-    mask = channels.mask_without(model, found, first)
+    mask = structured.mask_without(model, found, first)
     left, floor = (
         sum(int(mask[name].sum()) for name in masks.prunable(model)),
         architecture.count(network).floor,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lthbench import data
 from lthbench.contract.broken import Skipped, demand
+from lthbench.data import loading
 from lthbench.kinds import Annotated, Bank, Images
 
 #: Images asked for, and their side in pixels.
@@ -36,7 +36,7 @@ def annotations_are_the_same_again(bank: Bank) -> None:
 
 
 def _loaded(bank: Bank) -> Annotated:
-    source = None if bank.locate is None else bank.locate(data.folders())
+    source = None if bank.locate is None else bank.locate(loading.folders())
     if bank.locate is not None and source is None:
         demand("--data" in bank.obtain, "obtain does not say how to get it and name it with --data")
         raise Skipped(f"{bank.name} is not on this machine")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lthbench import data
 from lthbench.contract.broken import Skipped, demand
+from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 
@@ -20,13 +20,13 @@ def record_fits_its_images(dataset: Dataset) -> None:
 
 def images_are_as_declared(dataset: Dataset) -> None:
     """Where it is found, has the images and labels that it declares; where not, says how to get it."""
-    places = data.folders()
+    places = loading.folders()
     if dataset.locate(places) is None:
         demand("--data" in dataset.obtain, "obtain does not say how to get it and name it with --data")
         raise Skipped(f"{dataset.name} is not on this machine")
     for split, count in dataset.splits.items():
         try:
-            images = data.load(dataset.name, split, places)
+            images = loading.load(dataset.name, split, places)
         except BadInput as error:  # a copy may hold the test images alone, and says so
             if split == "test" or "test images only" not in str(error):
                 raise

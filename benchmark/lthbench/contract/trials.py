@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lthbench import data, masks, plan, registry, table
-from lthbench import task as tasks
+from lthbench import masks, registry
+from lthbench.compute.rng import generator
 from lthbench.contract.broken import Broken, Skipped, demand
+from lthbench.data import loading
+from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture, Criterion, Method, Metric
-from lthbench.request import request
-from lthbench.runner import Runner
+from lthbench.planning import plan
+from lthbench.planning import task as tasks
+from lthbench.planning.request import request
+from lthbench.planning.task import Task
+from lthbench.results import table
 from lthbench.spec import Train, history
-from lthbench.store import Store
-from lthbench.task import Task
-from lthbench.train import generator
+from lthbench.store.local import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +98,7 @@ def criterion_scores_every_prunable_weight(criterion: Criterion) -> None:
     """Scores every prunable weight, finitely and repeatably, in its shape and without a gradient."""
     demand(isinstance(criterion, Criterion), f"criterion is a {type(criterion).__name__}, not a Criterion")
     network = plan.network(tasks.load("digits-r8"))
-    images = data.per_class(data.load("digits", "train", ()), criterion.per_class)
+    images = loading.per_class(loading.load("digits", "train", ()), criterion.per_class)
     results = []
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
@@ -178,7 +181,7 @@ def scores_are_in_their_ranges(trial: Trial, metric: str) -> None:
 
 def scores_are_the_same_again(trial: Trial, metric: str) -> None:
     """Yields the same again for the same network."""
-    from lthbench.context import StoredContext
+    from lthbench.execution.context import StoredContext
 
     _ran(trial)
     entry = trial.plan.entries[-1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lthbench.stream import Stream, read
+from lthbench.data.streaming import Stream, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

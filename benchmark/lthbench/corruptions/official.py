@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import data
 from lthbench.corruptions import EXTRA, FIFTEEN
+from lthbench.data import loading
+from lthbench.data.image_files import SUFFIXES, planes
 from lthbench.errors import BadInput
-from lthbench.imagefiles import SUFFIXES, planes
 from lthbench.kinds import Dataset, Images, Source
 from lthbench.spec import Data
 
@@ -42,9 +42,9 @@ def identify(
     """
     source = locate(dataset, kind, severities, places)
     if source is not None:
-        return Data(dataset.name, dataset.version, data.digest(source))
+        return Data(dataset.name, dataset.version, loading.digest(source))
     if not needed:
-        return Data(dataset.name, dataset.version, data.MISSING)
+        return Data(dataset.name, dataset.version, loading.MISSING)
     folder = FOLDERS[dataset.name]
     looked = ", ".join(str(place / folder) for place in places)
     raise BadInput(

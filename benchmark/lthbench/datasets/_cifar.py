@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lthbench.data.image_files import planes, read_class_folders
 from lthbench.errors import BadInput
-from lthbench.imagefiles import planes, read_class_folders
 from lthbench.kinds import Images, Source
 
 SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}

@@ -10,8 +10,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lthbench.data.image_files import arrays, expect, planes
 from lthbench.errors import BadInput
-from lthbench.imagefiles import arrays, expect, planes
 from lthbench.kinds import Images, Source
 
 #: What ``Source.layout`` says of such a file.

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from os import scandir
 from pathlib import Path
 
+from lthbench.data.image_files import SUFFIXES
 from lthbench.errors import BadInput
-from lthbench.imagefiles import SUFFIXES
 from lthbench.kinds import Images, Source
 
 #: Sets that take up to so many bytes when decoded are read into memory.
@@ -65,7 +65,7 @@ def photographs(files: Sequence[Path], labels: Sequence[int], size: int, *, lazy
     """
     import numpy as np
 
-    from lthbench.stream import Stream
+    from lthbench.data.streaming import Stream
 
     stream = Stream(files, size)
     resident = not lazy and stream.nbytes <= RESIDENT_BYTES

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lthbench.data.image_files import arrays, class_folders, expect, planes, tiles
 from lthbench.datasets._cifar import SPLITS, by_order, from_torchvision, from_tree
-from lthbench.imagefiles import arrays, class_folders, expect, planes, tiles
 from lthbench.kinds import Archive, Dataset, Images, Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

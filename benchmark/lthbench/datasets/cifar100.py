@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lthbench.data.image_files import arrays, class_folders, expect, planes, tiles
 from lthbench.datasets._cifar import SPLITS, from_torchvision, from_tree
 from lthbench.errors import BadInput
-from lthbench.imagefiles import arrays, class_folders, expect, planes, tiles
 from lthbench.kinds import Archive, Dataset, Images, Source
 
 CLASSES = (

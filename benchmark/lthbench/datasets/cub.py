@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lthbench.data.image_files import expect
 from lthbench.datasets._folders import photographs
 from lthbench.datasets.imagenet import MEAN, STD
 from lthbench.errors import BadInput
-from lthbench.imagefiles import expect
 from lthbench.kinds import Dataset, Images, Source
 
 if TYPE_CHECKING:

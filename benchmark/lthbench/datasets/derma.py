@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from lthbench.data.image_files import arrays, expect, planes
 from lthbench.errors import BadInput
-from lthbench.imagefiles import arrays, expect, planes
 from lthbench.kinds import Dataset, Images, Source
 
 SPLITS = {"train": 7_007, "val": 1_003, "test": 2_005}

@@ -25,7 +25,7 @@ def load(source: Source, split: str) -> Images:
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from lthbench.data import order
+    from lthbench.data.loading import order
 
     del source
     bunch = load_digits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from lthbench.imagefiles import picture
+from lthbench.data.image_files import picture
 from lthbench.kinds import Dataset, Images, Source
 
 

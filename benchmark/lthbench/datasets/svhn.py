@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lthbench.data.image_files import expect
 from lthbench.errors import BadInput
-from lthbench.imagefiles import expect
 from lthbench.kinds import Archive, Dataset, Images, Source
 
 SPLITS = {"train": 73_257, "test": 26_032}

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
-from lthbench.engines.common import (
+from lthbench.engines.queue import (
     LOOK_EVERY,
     RETRIES,
     Done,
@@ -36,16 +36,15 @@ from lthbench.engines.common import (
     died,
     known,
     skipped,
-    stack_on,
 )
-from lthbench.engines.jobs import Job, group
-from lthbench.leases import Leases
-from lthbench.remote import at, leases
+from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
-from lthbench.store import Store
+from lthbench.store.leases import Leases
+from lthbench.store.local import Store
+from lthbench.store.opening import at, leases
 
 if TYPE_CHECKING:
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _in_process(
     done: Done,
     stepped: Stepped,
 ) -> dict[str, str]:
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
     failed: dict[str, str] = {}
     with one_thread(engine.device):
@@ -263,7 +262,7 @@ def _begin(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
     if engine.device == "cpu":
         torch.set_num_threads(1)

@@ -25,10 +25,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lthbench
-from lthbench import banked, data, registry
+from lthbench import registry
+from lthbench._version import __version__
+from lthbench.compute.process import host
 from lthbench.corruptions import official
-from lthbench.engines.common import (
+from lthbench.data import concepts, loading
+from lthbench.engines.gpu_shares import share, shares
+from lthbench.engines.queue import (
     LOOK_EVERY,
     RETRIES,
     Done,
@@ -38,19 +41,18 @@ from lthbench.engines.common import (
     died,
     known,
     skipped,
-    stack_on,
     stacks,
 )
-from lthbench.engines.jobs import Job, group
-from lthbench.engines.memory import share, shares
 from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.kinds import Bank
-from lthbench.remote import Mirror, at, leases
+from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
-from lthbench.store import Store, host
+from lthbench.store.local import Store
+from lthbench.store.opening import at, leases
+from lthbench.store.remote import Mirror
 
 if TYPE_CHECKING:
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
 #: How long a node waits until it sees in a shared folder what another has written, in seconds.
 PATIENCE = 90.0
@@ -211,7 +213,7 @@ def _site(store: Store, places: tuple[Path, ...], device: str, stack: int = 1) -
     settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
     seen = tuple(p.resolve() for p in places)
     address = store.address if isinstance(store, Mirror) else str(store.root.resolve())
-    version = lthbench.__version__
+    version = __version__
     stop = store.scratch().name
     return _Site(address, _folder(store), seen, device, files, version, stop, stack, settings)
 
@@ -324,11 +326,11 @@ def _runner(site: _Site) -> Runner:
     """The worker's own runner, set up for a driver once. Raises BadInput if the node is set up otherwise."""
     import torch
 
-    from lthbench.runner import Runner
+    from lthbench.execution.runner import Runner
 
     where = f"node {host()}"
-    if lthbench.__version__ != site.version:
-        raise BadInput(f"{where}: has lthbench {lthbench.__version__}, the driver has {site.version}.")
+    if __version__ != site.version:
+        raise BadInput(f"{where}: has lthbench {__version__}, the driver has {site.version}.")
     store = at(site.store)
     if isinstance(store, Mirror):
         store.open()
@@ -347,7 +349,7 @@ def _runner(site: _Site) -> Runner:
 def _check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:
     """Raise BadInput if a data set is not the one here that stands in the keys of the steps."""
     for found in {d for step in steps for d in _sources(step)}:
-        here = data.identify(found.name, places)
+        here = loading.identify(found.name, places)
         if here != found:
             raise BadInput(
                 f"node {host()}: data set {found.name} is another one here than the driver's; all nodes must "
@@ -356,7 +358,7 @@ def _check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:
     looks = (look for step in steps if isinstance(step, Measure) for look in step.looks or ())
     for view in {inputs.view for need, inputs in looks if need == "concepts"}:
         name, _, digest = view.partition("/")
-        if banked.identify(registry.get(Bank, name), places).digest != digest:
+        if concepts.identify(registry.get(Bank, name), places).digest != digest:
             raise BadInput(
                 f"node {host()}: the bank of concepts {name} is another one here than the driver's; all "
                 "nodes must see the same images."

@@ -11,7 +11,7 @@ KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-
 
 def measure(context: Context) -> list[Value]:
     """Rank correlation, overlap and similarity of maps for the class that the dense parent predicts."""
-    from lthbench.maps import overlap, overlap_by_chance, similarity, spearman
+    from lthbench.functional.saliency_maps import overlap, overlap_by_chance, similarity, spearman
     from lthbench.scoring import defined_value
 
     ours, theirs = context.maps("explained", "reference"), context.reference.maps("explained", "reference")

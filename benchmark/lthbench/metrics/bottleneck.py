@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
-    from lthbench.bottleneck import Head, Vectors
+    from lthbench.functional.concept_bottleneck import Head, Vectors
 
 #: How many of a class's concepts are compared; the first is the headline.
 TOPS = (3, 5)
@@ -17,9 +17,9 @@ def read(context: Context) -> tuple[Vectors, Head | None, float]:
     """A network's vectors, its head on the concepts that dense tells, and the network's own accuracy."""
     import numpy as np
 
-    from lthbench import bottleneck
+    from lthbench.functional import concept_bottleneck
+    from lthbench.functional.unit_activations import activations
     from lthbench.scoring import hits
-    from lthbench.units import activations
 
     bank, layer = context.concepts(), context.layers()[-1]
 
@@ -28,16 +28,18 @@ def read(context: Context) -> tuple[Vectors, Head | None, float]:
         pooled: np.ndarray = made.mean((2, 3))
         return pooled
 
-    found = bottleneck.vectors(features(context, bank.pixels), bank)
-    dense = found if context.own else bottleneck.vectors(features(context.reference, bank.pixels), bank)
-    kept = (dense.auc >= bottleneck.TOLD) & np.isfinite(found.auc)
+    found = concept_bottleneck.vectors(features(context, bank.pixels), bank)
+    dense = (
+        found if context.own else concept_bottleneck.vectors(features(context.reference, bank.pixels), bank)
+    )
+    kept = (dense.auc >= concept_bottleneck.TOLD) & np.isfinite(found.auc)
     logits = context.logits("pictured")
     accuracy = float(hits(logits.values, logits.labels).mean())
     if kept.sum() < 2:
         return found, None, accuracy
     train, test = context.images("read"), context.images("pictured")
     pairs = [(features(context, i.pixels[:]), i.labels) for i in (train, test)]
-    return found, bottleneck.head(found, kept, *pairs), accuracy
+    return found, concept_bottleneck.head(found, kept, *pairs), accuracy
 
 
 def measure(context: Context) -> list[Value]:

@@ -12,25 +12,25 @@ def measure(context: Context) -> list[Value]:
     """The mean intersection over union of the best formulas of length 3, and of length 1."""
     import numpy as np
 
-    from lthbench import composition
-    from lthbench.dissection import GROUPS
+    from lthbench.functional import compositions
+    from lthbench.functional.dissection import GROUPS
+    from lthbench.functional.unit_activations import activations, dead
     from lthbench.scoring import resamples
-    from lthbench.units import activations, dead
 
     bank = context.concepts()
     made = activations(context.network(), context.layers(), bank.pixels)
     counts = resamples(GROUPS)
-    lengths = (composition.LENGTH, 1)
+    lengths = (compositions.LENGTH, 1)
     means: dict[int, list[float]] = {length: [] for length in lengths}
     drawn: dict[int, list[np.ndarray]] = {length: [] for length in lengths}
     lines = ["layer,unit,length,formula,iou"]
     for layer, array in made.items():
         units = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])[:UNITS])
-        packed, alive = composition.Packed(array[:, units], bank), ~dead(array[:, units])
+        packed, alive = compositions.Packed(array[:, units], bank), ~dead(array[:, units])
         for place, unit in enumerate(units):
-            found = composition.search(packed, place)
+            found = compositions.search(packed, place)
             for length in lengths:
-                inside, either = composition.by_group(packed, place, found[length])
+                inside, either = compositions.by_group(packed, place, found[length])
                 iou = found[length].iou * alive[place]
                 means[length].append(iou)
                 drawn[length].append((counts @ inside) / np.maximum(counts @ either, 1.0) * alive[place])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lthbench.craft import Concepts, Crops
+    from lthbench.functional.craft import Concepts, Crops
 
 #: The file beside the scores that says which crops stand for which concepts, and how many of each.
 PICTURED, SHOWN, EACH = "crops.json", 4, 5
@@ -23,7 +23,7 @@ def _pictured(
     """The top crops of the dense parent's largest concepts and of their partners, as image and corner."""
     import numpy as np
 
-    from lthbench import craft
+    from lthbench.functional import craft
 
     def places(top: NDArray[np.int64]) -> list[list[int]]:
         return [[int(chosen[crops.image[c]]), *map(int, crops.corners[c])] for c in top[:EACH]]
@@ -39,7 +39,7 @@ def measure(context: Context) -> list[Value]:
     """The correlation of concepts matched one to one, over the same crops."""
     import numpy as np
 
-    from lthbench import craft
+    from lthbench.functional import craft
     from lthbench.metrics.craft import classes_of, concepts_of
 
     if context.own:

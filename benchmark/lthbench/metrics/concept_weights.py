@@ -11,8 +11,8 @@ def measure(context: Context) -> list[Value]:
     """
     import numpy as np
 
-    from lthbench.bottleneck import top_overlap
-    from lthbench.maps import overlap_by_chance
+    from lthbench.functional.concept_bottleneck import top_overlap
+    from lthbench.functional.saliency_maps import overlap_by_chance
     from lthbench.metrics.bottleneck import TOPS, read
     from lthbench.scoring import mean_and_error
 

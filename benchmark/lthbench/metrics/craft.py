@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
-    from lthbench.craft import Concepts, Crops
+    from lthbench.functional.craft import Concepts, Crops
 
 #: Classes whose images are looked at, and images of each for the importance of concepts.
 CLASSES, IMPORTANT = 3, 4
@@ -17,8 +17,8 @@ def concepts_of(context: Context) -> tuple[Crops, Concepts, float]:
     """The crops of a few classes' images, the concepts of the layer on them, and its largest activation."""
     import numpy as np
 
-    from lthbench import craft
-    from lthbench.units import activations
+    from lthbench.functional import craft
+    from lthbench.functional.unit_activations import activations
 
     shown = context.images("pictured")
     chosen = classes_of(shown.labels)
@@ -41,9 +41,9 @@ def measure(context: Context) -> list[Value]:
     """Coherence by importance, purity, redundancy, what is lost, and how even the importance is."""
     import numpy as np
 
-    from lthbench import craft
-    from lthbench.likeness import embedded
-    from lthbench.maps import gini
+    from lthbench.functional import craft
+    from lthbench.functional.image_similarity import embedded
+    from lthbench.functional.saliency_maps import gini
     from lthbench.scoring import mean_and_error
 
     crops, found, scale = concepts_of(context)

@@ -9,9 +9,9 @@ def measure(context: Context) -> list[Value]:
     """Interpretable units and unique concepts, by category too; with shuffled masks as a null."""
     import numpy as np
 
-    from lthbench import dissection
+    from lthbench.functional import dissection
+    from lthbench.functional.unit_activations import activations
     from lthbench.scoring import resamples
-    from lthbench.units import activations
 
     bank = context.concepts()
     made = activations(context.network(), context.layers(), bank.pixels)

@@ -9,9 +9,9 @@ def measure(context: Context) -> list[Value]:
     """Of the dense parent's interpretable units, the share that stay so, and that keep their concept."""
     import numpy as np
 
-    from lthbench import dissection
+    from lthbench.functional import dissection
+    from lthbench.functional.unit_activations import activations
     from lthbench.scoring import resamples
-    from lthbench.units import activations
 
     bank = context.concepts()
     names = ("retained_units", "same_concept_units")

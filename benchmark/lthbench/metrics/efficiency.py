@@ -9,7 +9,7 @@ from lthbench.kinds import Context, Metric, Score, Value
 
 def measure(context: Context) -> list[Value]:
     """Counted from the mask and the shapes; no image is looked at."""
-    from lthbench.sizes import cost
+    from lthbench.functional.model_size import cost
 
     found = cost(context.network(), context.held(), context.shape())
     return [Value(name, float(value), 0.0, 1) for name, value in found._asdict().items()]

@@ -9,7 +9,7 @@ def measure(context: Context) -> list[Value]:
     """The Gini index of each kind of map, of other reductions over channels, and of random maps."""
     import numpy as np
 
-    from lthbench.maps import gini, random_maps
+    from lthbench.functional.saliency_maps import gini, random_maps
     from lthbench.scoring import defined_value
 
     maps = context.maps("explained")

@@ -15,7 +15,7 @@ def measure(context: Context) -> list[Value]:
     """Traces over surviving weights and over pixels for each image, and the largest eigenvalue."""
     import torch
 
-    from lthbench.curvature import top_eigenvalue, traces
+    from lthbench.functional.curvature import top_eigenvalue, traces
     from lthbench.scoring import mean_and_error, mean_value
 
     model, mask = context.network(), context.held()

@@ -11,8 +11,8 @@ def measure(context: Context) -> list[Value]:
     """LIME fidelity and stability over images, as published and without the network's scale."""
     import numpy as np
 
-    from lthbench.inference import folded
-    from lthbench.lime import explained
+    from lthbench.functional.lime import explained
+    from lthbench.inference.folding import folded
     from lthbench.scoring import defined_value, mean_value
 
     pixels = np.ascontiguousarray(context.images("lime").pixels[:])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def measure(context: Context) -> list[Value]:
     """The mean share of right choices over units, hard and soft, and how units spread."""
-    from lthbench.likeness import embedded
+    from lthbench.functional.image_similarity import embedded
 
     return chosen(context, embedded, "mis")
 
@@ -25,9 +25,9 @@ def chosen(
     """The scores ``name`` and ``name_soft`` by the similarity of what ``embed`` makes of images."""
     import numpy as np
 
-    from lthbench import mis
+    from lthbench.functional import mis
+    from lthbench.functional.unit_activations import activations
     from lthbench.scoring import mean_and_error
-    from lthbench.units import activations
 
     pixels = np.ascontiguousarray(context.images("mis").pixels[:])
     made = activations(context.network(), context.layers(), pixels)

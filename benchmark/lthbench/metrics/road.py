@@ -16,10 +16,10 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
     import torch
 
-    from lthbench import faithfulness
-    from lthbench.corrupted import as_pixels
-    from lthbench.inference import folded
-    from lthbench.maps import random_maps, ranked
+    from lthbench.functional import faithfulness
+    from lthbench.functional.saliency_maps import random_maps, ranked
+    from lthbench.inference.batches import as_pixels
+    from lthbench.inference.folding import folded
     from lthbench.scoring import mean_and_error, mean_value, none_of
 
     model, shown, maps = folded(context.network()), context.images("explained"), context.maps("explained")

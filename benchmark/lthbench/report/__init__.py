@@ -26,9 +26,10 @@ def write(
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
     extra ``parquet`` is installed. Raises BadInput for ``parquet`` where it is not.
     """
-    from lthbench import table as tables
-    from lthbench.report import drawn, latex, machine, markdown, page
+    from lthbench import files
+    from lthbench.report import figure_files, latex, machine_readable, markdown, task_page
     from lthbench.report.summary import summarise
+    from lthbench.results import table as tables
 
     summary = summarise(table, facts, rule)
     made: dict[str, bytes] = {}
@@ -36,21 +37,23 @@ def write(
         made["scores.parquet"] = _parquet(table)
     texts = {
         "md": ("report.md", markdown.render),
-        "html": ("report.html", page.render),
+        "html": ("report.html", task_page.render),
         "latex": ("report.tex", latex.render),
-        "json": ("report.json", machine.as_json),
-        "badge": ("badge.svg", machine.badge),
+        "json": ("report.json", machine_readable.as_json),
+        "badge": ("badge.svg", machine_readable.badge),
     }
     made |= {name: render(summary).encode() for key, (name, render) in texts.items() if key in formats}
-    drawings = tuple(f for f in formats if f in drawn.FORMATS)
+    drawings = tuple(f for f in formats if f in figure_files.FORMATS)
     if drawings:
-        made |= {f"figures/{name}": content for name, content in drawn.files(summary, drawings).items()}
+        made |= {
+            f"figures/{name}": content for name, content in figure_files.files(summary, drawings).items()
+        }
     folder.mkdir(parents=True, exist_ok=True)
     written = tables.write(table, facts, folder) if "csv" in formats else []
     for name, content in made.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        tables.publish(path, content)
+        files.publish(path, content)
         if path not in written:
             written.append(path)
     if "site" in formats:
@@ -59,8 +62,8 @@ def write(
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
-    from lthbench import table as tables
     from lthbench.errors import BadInput
+    from lthbench.results import table as tables
 
     content = tables.to_parquet(table)
     if content is None:
@@ -88,9 +91,9 @@ def write_several(
 
     Tables of one task and budget are put together. Raises BadInput for tables that contradict each other.
     """
-    from lthbench.merge import grouped
     from lthbench.report import site
     from lthbench.report.summary import summarise
+    from lthbench.results.merge import grouped
 
     tables = grouped(read)
     summaries = [summarise(table, facts, rule) for table, facts in tables]

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from lthbench import present
+from lthbench import formatting
 from lthbench.report.summary import Shown, Summary
 
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and a marker for each as well.
@@ -69,7 +69,7 @@ def marker(summary: Summary, method: str) -> str:
 def _curve(summary: Summary, score: Shown) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
-    scale = 100.0 if score.unit in present.PERCENT else 1.0
+    scale = 100.0 if score.unit in formatting.PERCENT else 1.0
     canvas = Canvas(figsize=(3.7, 2.45))
     axes = canvas.add_axes((0.125, 0.15, 0.855, 0.81))
     words = []
@@ -104,7 +104,7 @@ def _curve(summary: Summary, score: Shown) -> Figure:
             axes.plot(*zip(*ends, strict=True), color=colour, lw=1.2)
         axes.plot(x, mean, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked)
         words.append(
-            f"{method} " + ", ".join(f"{c.text} at {present.sparsity(s)}" for s, c in points[marked])
+            f"{method} " + ", ".join(f"{c.text} at {formatting.sparsity(s)}" for s, c in points[marked])
         )
     _axes(axes, summary)
     return Figure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lthbench import present
+from lthbench import formatting
 from lthbench.report.summary import Shown, Summary, verdict_rows
 
 _ESCAPES = {
@@ -83,7 +83,7 @@ def _scores(summary: Summary, scores: list[Shown], caption: str) -> str:
         for place, score in enumerate(scores):
             if matches.get((method, level, score.name)):
                 bold.add((len(grid), place + 2))
-        grid.append([method, present.sparsity(level), *(c.text if c else "–" for c in found)])
+        grid.append([method, formatting.sparsity(level), *(c.text if c else "–" for c in found)])
     return _table(grid, caption, "scores", 1, bold, summary.methods)
 
 

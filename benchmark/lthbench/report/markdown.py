@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from lthbench import present
+from lthbench import formatting
+from lthbench.formatting import escape
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
 
 
@@ -50,7 +51,7 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows = []
     for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
-        row = {"method": method, "sparsity": present.sparsity(sparsity)}
+        row = {"method": method, "sparsity": formatting.sparsity(sparsity)}
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
@@ -75,13 +76,6 @@ def provenance(facts: dict[str, object]) -> list[str]:
     spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in seconds.items() if total >= 0.5)
     lines.append(f"worker time: {spent or 'under a second'}")
     return lines
-
-
-def escape(text: str) -> str:
-    """Text in which Markdown and HTML have no meaning."""
-    for character in "\\`*_[]<>|&":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def _table(rows: list[dict[str, str]]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from textwrap import fill
 
-from lthbench import present
+from lthbench import formatting
 from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
 from lthbench.report.summary import Shown, Summary
 
@@ -45,7 +45,7 @@ def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
     found = []
     for part in range(parts):
         some = methods[part * TOGETHER : (part + 1) * TOGETHER]
-        where = present.sparsity(level) + (f", {present.listed(some)}" if parts > 1 else "")
+        where = formatting.sparsity(level) + (f", {formatting.listed(some)}" if parts > 1 else "")
         shown = {m: stretched[m] for m in (*some, "dense")}
         own = {m: fixed[m] for m in some}
         note = "relative to dense: 1 on the ring, 2 at the rim"

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lthbench import present, registry
+from lthbench import formatting, registry
 from lthbench.errors import BadInput
+from lthbench.files import publish
 from lthbench.kinds import Metric
-from lthbench.report import claims, figures, network, notices, page, pages, standing
+from lthbench.report import caveats, figures, findings, network_page, task_page, templates
+from lthbench.report.claims import any_task
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
-from lthbench.table import as_csv, publish
+from lthbench.results.table import as_csv
 
 TITLE = "Is the pruned network still as good?"
 
@@ -33,40 +35,40 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         written.append(path)
 
     (out / "assets").mkdir(parents=True, exist_ok=True)
-    for name, source in pages.assets().items():
+    for name, source in templates.assets().items():
         publish(out / "assets" / name, source.read_bytes())
     for summary, folder in zip(summaries, folders, strict=True):
-        put(f"{folder}/index.html", page.render(summary, linked=True))
-        content, name = as_csv(summary.table), pages.table_name(len(summary.table))
+        put(f"{folder}/index.html", task_page.render(summary, linked=True))
+        content, name = as_csv(summary.table), templates.table_name(len(summary.table))
         publish(out / folder / name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
-        cards = network.Cards(summary)
+        cards = network_page.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
         for method, sparsity in there:
-            put(f"{folder}/{network.name(method, sparsity)}", cards.render(method, sparsity))
+            put(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
     pairs = list(zip(summaries, folders, strict=True))
     names = {str(s.facts["task"]["name"]) for s in summaries}
     put(
         "claims.html",
-        pages.render(
+        templates.render(
             "claims.html.j2",
             here="claims.html",
             tasks=[_claims(*p) for p in pairs],
-            elsewhere=claims.elsewhere(names),
+            elsewhere=any_task.elsewhere(names),
         ),
     )
     put(
         "reading.html",
-        pages.render(
+        templates.render(
             "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=_scores(summaries)
         ),
     )
     put(
         "index.html",
-        pages.render(
+        templates.render(
             "index.html.j2",
             here="index.html",
             title=TITLE,
-            notices=notices.of_site(summaries),
+            notices=caveats.of_site(summaries),
             tasks=[_task(*p) for p in pairs],
             rows=[row for p in pairs for row in _rows(*p)],
         ),
@@ -76,7 +78,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
 
 def folder_of(summary: Summary) -> str:
     """The folder of a table's pages."""
-    return pages.slug(str(summary.facts["task"]["name"]), str(summary.facts["budget"]["name"]))
+    return templates.slug(str(summary.facts["task"]["name"]), str(summary.facts["budget"]["name"]))
 
 
 def _task(summary: Summary, folder: str) -> dict[str, Any]:
@@ -87,16 +89,16 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         shares = {"width": result.joint, "region": result.region}
         widths = {name: f"{100 * (share or 0.0):.1f}" for name, share in shares.items()}
         rows.append({"method": result.method, "value": far(result), "colour": colour, **widths})
-        rows[-1]["broken"] = standing.broken(summary, result)
+        rows[-1]["broken"] = findings.broken(summary, result)
     return {
         "href": f"{folder}/index.html",
         "title": facts["task"]["title"],
         "name": facts["task"]["name"],
         "budget": facts["budget"]["name"],
-        "seeds": present.counted(len(facts["seeds"]), "seed", "seeds"),
+        "seeds": formatting.counted(len(facts["seeds"]), "seed", "seeds"),
         "rule": summary.rule,
         "dense": dense_sentence(summary),
-        "lead": standing.lead(summary),
+        "lead": findings.lead(summary),
         "methods": rows,
     }
 
@@ -107,12 +109,12 @@ def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
             "task": f"{summary.facts['task']['name']}, {summary.facts['budget']['name']}",
             "href": f"{folder}/index.html",
             "method": v.method,
-            "region": present.sparsity(v.region),
+            "region": formatting.sparsity(v.region),
             "region_order": v.region or 0.0,
-            "joint": "undecided" if v.undecided else present.sparsity(v.joint),
+            "joint": "undecided" if v.undecided else formatting.sparsity(v.joint),
             "joint_order": v.joint or 0.0,
             "held_back": v.undecided or held_back(summary, v) or "–",
-            "broken": standing.broken(summary, v),
+            "broken": findings.broken(summary, v),
         }
         for v in summary.headline
     ]
@@ -121,7 +123,7 @@ def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
 def _claims(summary: Summary, folder: str) -> dict[str, Any]:
     facts = summary.facts
     title = f"{facts['task']['title']}, budget {facts['budget']['name']}"
-    found = claims.held(summary)
+    found = any_task.held(summary)
     told = [c for c in found if c["finding"] != "not measured"]
     return {
         "title": title,
@@ -157,6 +159,6 @@ def _margin(score: dict[str, Any]) -> str:
     if score["relative_margin"]:
         return f"{100 * score['margin']:g} % of dense: {score['margin_reason']}"
     amount = (
-        f"{100 * score['margin']:g} points" if score["unit"] in present.PERCENT else f"{score['margin']:g}"
+        f"{100 * score['margin']:g} points" if score["unit"] in formatting.PERCENT else f"{score['margin']:g}"
     )
     return f"{amount}: {score['margin_reason']}"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from lthbench import argument, present, verdict
+from lthbench import formatting
 from lthbench.errors import unknown
-from lthbench.report import sound
-from lthbench.verdict import Aspect, Verdict
+from lthbench.results import validation
+from lthbench.verdict import explanation, rules
+from lthbench.verdict.rules import Aspect, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class Shown:
     @property
     def unit_shown(self) -> str:
         """The unit, unless the title says it."""
-        return "" if self.unit == "ratio" else present.unit(self.unit)
+        return "" if self.unit == "ratio" else formatting.unit(self.unit)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Summary:
 
     def titles(self, scores: tuple[str, ...]) -> str:
         """Several scores in a sentence."""
-        return present.listed([self.title_of(s) for s in scores])
+        return formatting.listed([self.title_of(s) for s in scores])
 
     def cell(self, method: str, sparsity: float | None, score: str) -> Cell | None:
         """One cell, or None."""
@@ -93,11 +94,11 @@ class Summary:
 
 def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = None) -> Summary:
     """The summary of a table. Raises BadInput for one that cannot be reported, or an unknown rule."""
-    sound.check(table, facts)
+    validation.check(table, facts)
     if rule is None:
-        rule = verdict.HEADLINE if len(facts["seeds"]) > 1 else verdict.ONE_SEED
-    if rule not in verdict.RULES:
-        raise unknown("rule", rule, verdict.RULES)
+        rule = rules.HEADLINE if len(facts["seeds"]) > 1 else rules.ONE_SEED
+    if rule not in rules.RULES:
+        raise unknown("rule", rule, rules.RULES)
     aspects = [Aspect(**a) for a in facts["aspects"]]
     main = table[table["variant"] == ""]
     present_scores = set(main["score"])
@@ -116,7 +117,7 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
         tuple(sorted({float(s) for s in table["sparsity"]} - {0.0})),
         cells,
         rule,
-        {r: tuple(verdict.verdicts(table, aspects, r)) for r in verdict.RULES},
+        {r: tuple(rules.verdicts(table, aspects, r)) for r in rules.RULES},
     )
 
 
@@ -136,7 +137,7 @@ def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
     reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
     mean = fmean(values) if values else math.nan
     spread = stdev(values) if len(values) > 1 else math.nan
-    text = present.measured(mean, spread, unit)
+    text = formatting.measured(mean, spread, unit)
     if 0 < len(values) < len(rows):
         text += f" ({len(values)} of {len(rows)} seeds)"
     return Cell(mean, spread, len(values), status, reason, text)
@@ -149,25 +150,25 @@ def sentence(summary: Summary, result: Verdict) -> str:
         return f"{method}: no verdict: {result.undecided}."
     if result.joint is None:
         lowest = result.sparsities[0]
-        reason = argument.why(result.at(lowest), summary.title_of)
-        if argument.only_unshown(result.at(lowest)):
+        reason = explanation.why(result.at(lowest), summary.title_of)
+        if explanation.only_unshown(result.at(lowest)):
             return (
                 f"{method} is shown to match its dense parent on everything at no sparsity measured: at "
-                f"{present.sparsity(lowest)}, {reason}."
+                f"{formatting.sparsity(lowest)}, {reason}."
             )
         return (
             f"{method} matches its dense parent on everything at no sparsity measured: already at "
-            f"{present.sparsity(lowest)} {reason}."
+            f"{formatting.sparsity(lowest)} {reason}."
         )
-    text = f"{method} is as good as its dense parent on everything up to {present.sparsity(result.joint)}"
+    text = f"{method} is as good as its dense parent on everything up to {formatting.sparsity(result.joint)}"
     if result.held_back:
         beyond = min(s for s in result.sparsities if s > result.joint)
-        text += f"; at {present.sparsity(beyond)} {argument.why(result.at(beyond), summary.title_of)}"
+        text += f"; at {formatting.sparsity(beyond)} {explanation.why(result.at(beyond), summary.title_of)}"
     else:
         text += ", the highest measured"
     if not result.monotone:
         gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
-        text += f" (not so at {present.listed([present.sparsity(s) for s in gaps])})"
+        text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in gaps])})"
     return f"{text}."
 
 
@@ -183,9 +184,9 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
         rows.append(
             {
                 "method": result.method,
-                "accuracy holds up to": present.sparsity(result.region),
-                "LTH-PASS (all scores at once)": present.sparsity(result.joint),
-                "smallest extreme": present.sparsity(result.paper_pass),
+                "accuracy holds up to": formatting.sparsity(result.region),
+                "LTH-PASS (all scores at once)": formatting.sparsity(result.joint),
+                "smallest extreme": formatting.sparsity(result.paper_pass),
                 "held back by": held_back(summary, result) or "–",
                 "accuracy there, %": cell.text if cell else "–",
             }
@@ -198,9 +199,9 @@ def far(result: Verdict) -> str:
     if result.undecided:
         return "?"
     if result.joint is not None:
-        return present.sparsity(result.joint)
+        return formatting.sparsity(result.joint)
     lowest = result.at(result.sparsities[0]) if result.sparsities else ()
-    return "not shown" if lowest and argument.only_unshown(lowest) else "none"
+    return "not shown" if lowest and explanation.only_unshown(lowest) else "none"
 
 
 def held_back(summary: Summary, result: Verdict) -> str:

@@ -1,0 +1,1 @@
+"""Networks that were pruned elsewhere: their files, names and weights."""

@@ -1,0 +1,369 @@
+"""Networks that were pruned elsewhere: their weights and masks, checked, as steps that a store can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from lthbench import masks, registry
+from lthbench.checkpoints import files, tensor_names
+from lthbench.checkpoints.files import Checkpoint
+from lthbench.checkpoints.tensor_names import Part
+from lthbench.compute.environment import environment
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture, Method
+from lthbench.planning import task as tasks
+from lthbench.spec import Given, Network, Weights, round_density
+from lthbench.store.artifacts import MASK, WEIGHTS
+from lthbench.store.local import Store
+
+#: By how much the sparsities of networks of one method may differ; a dense network has fewer zeros than this.
+ALIKE, DENSE = 0.005, 0.1
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A network as it was taken in: the step, its tensors, and the account of how it was read."""
+
+    step: Given
+    weights: dict[str, torch.Tensor]
+    mask: masks.Mask | None
+    account: dict[str, Any]
+
+    def text(self) -> str:
+        """The account in a line."""
+        a = self.account
+        read = "".join(f", {part}" for part in (a["names"] and f"names of {a['names']}", a["mask"]) if part)
+        removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else "dense"
+        note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
+        return f"{a['file']}: {removed}{read}{note}"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Networks made elsewhere: ``pruned`` by seed, and their ``dense`` parents if these were given."""
+
+    name: str
+    pruned: Mapping[int, Taken]
+    dense: Mapping[int, Taken]
+
+    @property
+    def sparsity(self) -> float:
+        """The mean sparsity of the pruned networks, as it stands in the table."""
+        found: list[float] = [t.account["sparsity"] for t in self.pruned.values()]
+        return round(found[0] if len(set(found)) == 1 else sum(found) / len(found), 12)
+
+    @property
+    def networks(self) -> Mapping[str, Mapping[int, Weights]]:
+        """The steps, by method and seed."""
+        steps: dict[str, dict[int, Weights]] = {self.name: {s: t.step for s, t in self.pruned.items()}}
+        if self.dense:
+            steps["dense"] = {s: t.step for s, t in self.dense.items()}
+        return steps
+
+    def publish(self, store: Store) -> None:
+        """Put into a store what it does not hold."""
+        for taken in (*self.pruned.values(), *self.dense.values()):
+            if not store.has(taken.step):
+                files = {WEIGHTS: safetensors.torch.save(taken.weights)}
+                meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
+                if taken.mask is not None:
+                    files[MASK] = masks.packed(taken.mask)
+                    meta |= masks.counted(taken.mask)
+                store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
+
+    def facts(self) -> dict[str, Any]:
+        """The account of each network, for ``run.json``."""
+        groups = ((self.name, self.pruned), ("dense", self.dense))
+        return {
+            "given": [
+                {"method": n, "seed": s, "network": t.step.key, **t.account}
+                for n, g in groups
+                for s, t in g.items()
+            ]
+        }
+
+
+def brought(
+    name: str,
+    network: Network,
+    pruned: Sequence[Any],
+    dense: Sequence[Any],
+    given_masks: Sequence[Any],
+    seeds: Sequence[int],
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None,
+) -> Brought:
+    """Take in networks: paths, modules or state dicts, one for each seed. Raises BadInput where one is unfit.
+
+    ``dense`` are parents of the same order, or none; ``given_masks`` as many masks as networks, or none.
+    ``normalization`` is the mean and standard deviation that the networks expect their pixels normalised by;
+    None: what stands in the file, or else the task's.
+    """
+    check_name(name)
+    count = len(pruned)
+    if not count:
+        raise BadInput("give at least one network.")
+    for what, found in (("dense parents", dense), ("masks", given_masks), ("seeds of parents", seeds)):
+        if found and len(found) != count:
+            raise BadInput(f"{count} networks need {count} {what}, one for each; got {len(found)}.")
+    wanted = [None] * len(pruned) if not given_masks else list(given_masks)
+    taken = [
+        take(network, files.of(p, "checkpoint"), m, normalization)
+        for p, m in zip(pruned, wanted, strict=True)
+    ]
+    parents = [take(network, files.of(d, "dense"), None, normalization, dense=True) for d in dense]
+    sparsities = [t.account["sparsity"] for t in taken]
+    if max(sparsities) - min(sparsities) > ALIKE:
+        listed = ", ".join(f"{100 * s:.2f} %" for s in sparsities)
+        raise BadInput(
+            f"networks of one name must have one sparsity; these have {listed}. Score each on its own: "
+            "lthbench report FIRST SECOND --out DIR puts tables together."
+        )
+    keys = [t.step.key for t in taken]
+    if len(set(keys)) < len(keys):
+        raise BadInput("the same network is given twice; give networks of different seeds.")
+    return Brought(
+        name,
+        dict(zip(seeds, taken, strict=True)),
+        dict(zip(seeds, parents, strict=True)) if parents else {},
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise BadInput for a name that cannot stand in the table."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise BadInput(f"name: letters, digits, '-', '_' and '.' only, at most 64, got {name!r}.")
+    if name in registry.names(Method):
+        raise BadInput(f"name: {name} is a method of lthbench; give another one with --name.")
+
+
+def take(
+    network: Network,
+    found: Checkpoint,
+    given_mask: Any = None,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    *,
+    dense: bool = False,
+) -> Taken:
+    """One network out of a checkpoint. Raises BadInput, naming the file and the tensor."""
+    where = found.where
+    if not found.tensors:
+        raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
+    architecture = registry.get(Architecture, network.architecture)
+    parts = tensor_names.folded(found.tensors)
+    target = _shapes(_skeleton(architecture, network))
+    said = (
+        f"a {network.architecture} for {network.classes} classes of "
+        f"{network.channels} x {network.size} x {network.size} images"
+    )
+    try:
+        matched = tensor_names.match(parts, target, where, said)
+    except BadInput as error:
+        raise BadInput(f"{error}{_others(parts, network)}") from None
+    network = _normalized(network, matched.normalization, normalization, where)
+    weights = {name: _weights(matched.parts[name], name, where) for name in target if name in matched.parts}
+    model = _skeleton(architecture, network)
+    prunable = [n for n in masks.prunable(model) if n in weights]
+    total = kept = sum(weights[n].numel() for n in prunable)
+    mask, source = _mask(matched.parts, weights, prunable, found, given_mask)
+    zeroed = 0
+    if mask is not None:
+        for name, held in mask.items():
+            zeroed += int(((weights[name] != 0) & ~held).sum())
+            weights[name] = weights[name].masked_fill(~held, 0.0)
+        kept = sum(int(mask[n].sum()) for n in prunable)
+    if dense and kept < (1 - DENSE) * total:
+        raise BadInput(f"{where}: is not dense: {100 - 100 * kept / total:.1f} % of its weights are pruned.")
+    if dense:
+        mask, source, kept = None, "", total
+    elif mask is None:
+        raise BadInput(
+            f"{where}: no weight is exactly zero and it has no mask; name its mask with --mask FILE."
+        )
+    elif kept in (0, total):
+        raise BadInput(f"{where}: its mask keeps {'all' if kept else 'nothing'} of the prunable weights.")
+    tensors = {
+        f"normalize.{k}": torch.tensor(getattr(network, k)).reshape(1, -1, 1, 1) for k in ("mean", "std")
+    }
+    state = model.state_dict()
+    for name in state:
+        if name not in weights and name not in tensors:  # counters, which older files lack
+            tensors[name] = torch.zeros(state[name].shape, dtype=state[name].dtype)
+    density = round_density(kept / total) if mask is not None else None
+    account = {
+        "file": where,
+        "sha256": found.sha256,
+        "names": matched.names,
+        "prefix": matched.prefix,
+        "mask": source,
+        "sparsity": round_density(1 - kept / total),
+        "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
+        "zeroed": zeroed if given_mask is not None else 0,
+    }
+    step = Given(network, digest(weights, mask), density)
+    return Taken(step, {**tensors, **weights}, mask, account)
+
+
+def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:
+    """Sha256 (hex) of names, shapes and float32 bytes of the weights, and of the mask."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        if weights[name].is_floating_point():
+            total.update(f"\n{name} {tuple(weights[name].shape)} ".encode())
+            total.update(weights[name].numpy().astype("<f4").tobytes())
+    for name in sorted(mask or {}):
+        total.update(f"\nmask {name} ".encode() + np.packbits((mask or {})[name].numpy()).tobytes())
+    return total.hexdigest()
+
+
+def _skeleton(architecture: Architecture, network: Network) -> torch.nn.Module:
+    """The network without memory for its weights; drawing them leaves no trace."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return architecture.build(network)
+
+
+def _shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
+    """The shapes of a network's parameters and buffers; normalisation is no part of what others save."""
+    state = model.state_dict()
+    return {name: t.shape for name, t in state.items() if not name.startswith("normalize.")}
+
+
+@lru_cache(maxsize=256)  # building all networks takes seconds
+def _layout(architecture: Architecture, network: Network) -> tuple[dict[str, torch.Size], str]:
+    """The shapes of a network and how the names of its last layer begin; none where it cannot be built."""
+    try:
+        model = _skeleton(architecture, network)
+    except Exception:  # not for images of this size
+        return {}, "?"
+    heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    return _shapes(model), heads[-1] if heads else "?"
+
+
+def _others(parts: Mapping[str, Part], network: Network) -> str:
+    """The architecture that a checkpoint would fit, and the tasks that have it; "" for none."""
+    channels = dict.fromkeys((network.channels, 3, 1))
+    for other, count in ((a, c) for a in registry.every(Architecture) for c in channels):
+        own = dataclasses.replace(network, architecture=other.name, channels=count, widths=None)
+        own = dataclasses.replace(own, mean=(0.5,) * count, std=(0.5,) * count)
+        if (other.name, count) == (network.architecture, network.channels):
+            continue
+        shapes, head = _layout(other, own)
+        if shapes and tensor_names.fits(parts, shapes, head):
+            having = [n for n in tasks.names() if tasks.load(n).architecture == other.name]
+            kind = "colour" if count == 3 else "grey"
+            return (
+                f"\n  It is a {other.name} for {kind} images; tasks with one: {', '.join(having) or 'none'}"
+            )
+    return ""
+
+
+def _normalized(
+    network: Network,
+    held: Mapping[str, tuple[float, ...]],
+    given: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    where: str,
+) -> Network:
+    """The network with the normalisation that its weights expect."""
+    mean, std = given or (held.get("mean", network.mean), held.get("std", network.std))
+    for what, values, own in (("mean", mean, network.mean), ("std", std, network.std)):
+        if len(values) != network.channels:
+            raise BadInput(
+                f"{where}: {what} of the pixels: {network.channels} numbers are needed, got {len(values)}."
+            )
+        if not all(math.isfinite(v) and (v > 0 if what == "std" else v >= 0) and v <= 1 for v in values):
+            shown = ", ".join(f"{v:g}" for v in values)
+            raise BadInput(
+                f"{where}: {what} of the pixels: for pixels from 0 to 1, not {shown}; divide by 255?"
+            )
+        if np.allclose(values, own, rtol=0, atol=1e-6):  # the same, but for float32
+            mean, std = (own, std) if what == "mean" else (mean, own)
+    return dataclasses.replace(network, mean=tuple(mean), std=tuple(std))
+
+
+def _weights(part: Part, name: str, where: str) -> torch.Tensor:
+    """A tensor of the checkpoint as it is computed with. Its shape has been checked."""
+    tensor = part.tensor.detach()
+    if tensor.is_quantized or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise BadInput(f"{where}: {name} is {tensor.dtype}; weights must be floating point.")
+    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+    if name.endswith("num_batches_tracked"):
+        return tensor.to("cpu", torch.int64).clone()
+    if not tensor.is_floating_point():
+        raise BadInput(f"{where}: {name} is {tensor.dtype}; weights must be floating point.")
+    wide = tensor.to("cpu", torch.float32).contiguous().clone()
+    if not bool(torch.isfinite(wide).all()):
+        raise BadInput(f"{where}: {name} holds values that are not finite.")
+    return wide
+
+
+def _mask(
+    parts: Mapping[str, Part],
+    weights: Mapping[str, torch.Tensor],
+    prunable: Sequence[str],
+    found: Checkpoint,
+    given: Any,
+) -> tuple[masks.Mask | None, str]:
+    """The mask of a network, and where it is from: given, in the file, or its exact zeros."""
+    own = {name: part.mask for name, part in parts.items() if part.mask is not None}
+    if given is not None and (own or found.masks):
+        raise BadInput(f"{found.where}: has masks of its own; leave out --mask.")
+    if given is not None or found.masks:
+        read = files.of(given, "mask") if given is not None else found
+        tensors = read.masks or read.tensors
+        source = f"mask from {read.where}" if given is not None else "mask beside it in the file"
+        own = _by_weight(tensors, weights, read.where)
+    elif own:
+        source = "mask in the file"
+    else:
+        zero = {n: w != 0 for n, w in weights.items() if n in prunable or w.dim() == 2}
+        own = {n: m for n, m in zero.items() if not bool(m.all())}
+        source = "mask from its zeros"
+        if not any(n in prunable for n in own):
+            return None, ""
+    mask = {name: _bits(tensor, name, weights[name].shape, found.where) for name, tensor in own.items()}
+    some = [n for n in mask if bool(mask[n].any()) and not bool(mask[n].all())]
+    inverted = [n for n in some if bool(((weights[n] != 0) == ~mask[n]).all())]
+    if source != "mask in the file" and some and len(inverted) == len(some):
+        raise BadInput(f"{found.where}: the {source} is the wrong way round: 1 is for weights that are kept.")
+    return {n: torch.ones(weights[n].shape, dtype=torch.bool) for n in prunable} | mask, source
+
+
+def _by_weight(
+    tensors: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], where: str
+) -> dict[str, torch.Tensor]:
+    """Masks by the name of the weight, as they are called in a file of their own."""
+    plain = {}
+    for name, tensor in tensors.items():
+        own = re.sub(r"([._]mask|_orig)$", "", name)
+        plain[own if own in weights or own.endswith((".weight", ".bias")) else f"{own}.weight"] = Part(tensor)
+    if not plain:
+        raise BadInput(f"{where}: holds no masks.")
+    target = {name: w.shape for name, w in weights.items()}
+    for renames in tensor_names.RENAMES:
+        matched = tensor_names.read(plain, target, renames).parts
+        if matched.keys() <= weights.keys():
+            return {name: part.tensor for name, part in matched.items()}
+    stray = next(name for name in plain if name not in weights)
+    raise BadInput(f"{where}: has a mask for {stray}, which the network does not have.")
+
+
+def _bits(tensor: torch.Tensor, name: str, shape: torch.Size, where: str) -> torch.Tensor:
+    """A mask as bool. Raises BadInput for another shape, or for values that are not 0 or 1."""
+    if tensor.shape != shape:
+        raise BadInput(f"{where}: the mask of {name} is {list(tensor.shape)}, the weight {list(shape)}.")
+    plain = tensor.detach().to("cpu")
+    plain = plain.to_dense() if plain.layout != torch.strided else plain
+    if plain.dtype != torch.bool and not bool(((plain == 0) | (plain == 1)).all()):
+        raise BadInput(f"{where}: the mask of {name} has values other than 0 and 1.")
+    return plain.bool().contiguous().clone()

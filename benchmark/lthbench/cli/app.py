@@ -1,0 +1,117 @@
+"""The command line: thin. Nothing here imports torch, NumPy or pandas before a command needs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from lthbench._version import __version__
+from lthbench.cli.check import check
+from lthbench.cli.compare import compare
+from lthbench.cli.data import data
+from lthbench.cli.doctor import doctor
+from lthbench.cli.explain import explain
+from lthbench.cli.gate import gate
+from lthbench.cli.options import CONTEXT
+from lthbench.cli.plan import show_plan
+from lthbench.cli.report import report
+from lthbench.cli.run import run
+from lthbench.cli.score import score
+from lthbench.cli.store import store
+from lthbench.cli.submit import submit, verify
+from lthbench.errors import BadInput, LthbenchError
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="lthbench")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def cli(debug: bool) -> None:
+    """Is a pruned network still as good as the dense one it came from, on everything that matters?
+
+    Start with:  lthbench run
+    """
+    del debug
+
+
+def _listing(plural: str, kind: str, summary: str) -> None:
+    """Add the command that lists a kind of plug-in, or describes one."""
+
+    @cli.command(plural, context_settings=CONTEXT, help=f"{summary}\n\nNAME describes one.")
+    @click.argument("name", required=False)
+    @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+    @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+    def listing(name: str | None, as_json: bool, data: Path | None) -> None:
+        from lthbench import registry
+        from lthbench.cli import listing
+
+        found = listing.describe(kind, name, data) if name else listing.every(kind, data)
+        click.echo(
+            json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, plural)
+        )
+        for what, why in registry.unusable().items():
+            click.echo(f"not usable: {what}: {why}", err=True)
+
+
+for _plural, _kind, _summary in (
+    ("tasks", "task", "List the tasks: data, network, and whether the data is there."),
+    ("methods", "method", "List the pruning methods."),
+    ("metrics", "metric", "List the metrics and the scores they yield."),
+    ("datasets", "dataset", "List the data sets, and whether they are there."),
+    ("architectures", "architecture", "List the networks, with their counts of parameters."),
+):
+    _listing(_plural, _kind, _summary)
+
+
+for _command in (
+    run,
+    show_plan,
+    score,
+    check,
+    data,
+    doctor,
+    report,
+    explain,
+    compare,
+    gate,
+    submit,
+    verify,
+    store,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit codes: 0 fine, 1 something failed, 2 bad input, 130 interrupted."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    if threading.current_thread() is threading.main_thread():
+        # Schedulers, and kill, end a command by this signal: it is stopped as by the terminal's.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        cli.main(arguments, prog_name="lthbench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. Continue with the same command.", err=True)
+        sys.exit(130)
+    except LthbenchError as error:
+        if debug:
+            raise
+        for line in str(error).splitlines():
+            click.echo(f"Error: {line}", err=True)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {where}{error.strerror or error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,49 @@
+"""``lthbench check``: whether a plug-in keeps what every plug-in promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from lthbench.cli.options import CONTEXT
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("plugin")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def check(plugin: str, as_json: bool) -> None:
+    """Check a PLUGIN: a file of your own, or one that is installed, by name. Exits with 1 if a check fails.
+
+    Methods and metrics are tried on a task of seconds: ResNet-8 on a few handwritten digits. The file is run;
+    check only what you trust.
+
+    \b
+    Example: lthbench check ./mine.py
+    """
+    from lthbench import contract
+    from lthbench.engines.local import one_thread
+
+    found: list[contract.Finding] = []
+    name = ""
+    with tempfile.TemporaryDirectory() as scratch, one_thread("cpu"):
+        for finding in contract.check(plugin, Path(scratch)):
+            found.append(finding)
+            if not as_json:
+                if name != finding.name:
+                    click.echo(f"{finding.kind} {finding.name}")
+                name = finding.name
+                click.echo(f"  {finding.state:<8} {finding.promise}")
+                for line in finding.text.splitlines():
+                    click.echo(f"  {'':<8}   {line}")
+    failed = sum(f.state == "FAILED" for f in found)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(f) for f in found], indent=1, ensure_ascii=False))
+    else:
+        click.echo(f"{len(found)} checks, {failed} failed")
+    if failed:
+        sys.exit(1)

@@ -1,0 +1,179 @@
+"""``lthbench data``: which data sets are here, whether they are whole, and how to get the others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.cli.options import CONTEXT
+
+if TYPE_CHECKING:
+    from lthbench.planning.request import Request
+
+_folder = click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.pass_context
+def data(context: click.Context, data: Path | None, as_json: bool) -> None:
+    """List the data sets and banks of concepts that are here, where, and how to get the others.
+
+    \b
+    Example: lthbench data
+             lthbench data verify cifar10 --data DIR
+             lthbench data download cifar10
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from tabulate import tabulate
+
+    from lthbench.data import status
+
+    found = status.listed(data)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for title, key in (("here", "found"), ("not here", "missing"), ("broken", "broken")):
+        rows = [(f["name"], f["detail"]) for f in found["sets"] if f["state"] == key]
+        if rows:
+            text = tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 90])
+            click.echo(f"{title}\n{text}\n")
+    click.echo(f"Looked in {', '.join(found['folders'])}")
+    click.echo(
+        "Read and compare with published hashes: lthbench data verify      Fetch: lthbench data download NAME"
+    )
+
+
+@data.command(context_settings=CONTEXT)
+@click.argument("names", nargs=-1)
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+    """Read the data sets NAMES, or all that are here, and compare files with their published hashes.
+
+    Exits with 1 where one is broken, or is not what was published.
+
+    \b
+    Example: lthbench data verify cifar10 --data DIR
+    """
+    from lthbench.data import status
+
+    found = []
+    for result in status.verified(names, data):
+        found.append(result)
+        if not as_json:
+            click.echo(f"{result['name']}: {result['state']}: {result['detail']}")
+            for fault in result["faults"]:
+                click.echo(f"  {fault}")
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    elif not found:
+        click.echo("no data set is here; lthbench data says how to get them")
+    if any(f["faults"] for f in found):
+        sys.exit(1)
+
+
+@data.command(context_settings=CONTEXT)
+@click.argument("names", nargs=-1, required=True)
+@click.option("--to", type=click.Path(path_type=Path), help="The folder; by default lthbench's cache.")
+def download(names: tuple[str, ...], to: Path | None) -> None:
+    """Fetch the data sets NAMES. What was stopped goes on where it was, with the same command.
+
+    \b
+    Example: lthbench data download cifar10 svhn
+    """
+    from lthbench import registry
+    from lthbench.cli.options import check_folder
+    from lthbench.data import download
+    from lthbench.data.loading import default_folder
+    from lthbench.errors import BadInput
+    from lthbench.kinds import Dataset
+
+    folder = default_folder() if to is None else to
+    check_folder("--to", folder)
+    sets = [registry.get(Dataset, name) for name in names]
+    for dataset in sets:
+        if not dataset.archives and dataset.download is None and dataset.locate((folder,)) is None:
+            raise BadInput(f"data set {dataset.name} cannot be downloaded. {dataset.obtain}")
+    for dataset in sets:
+        if not _whole(dataset, folder):
+            with told() as tell:
+                download.obtain(dataset, folder, tell)
+        source = dataset.locate((folder,))
+        click.echo(
+            f"{dataset.name}: {source.layout} in {source.root}" if source else f"{dataset.name}: {folder}"
+        )
+
+
+def fetch_missing(asked: Request, folder: Path | None) -> None:
+    """Fetch the data sets of a request that are not here, and say so."""
+    from lthbench.data import loading
+    from lthbench.planning.missing import download_missing
+
+    with told() as tell:
+        fetched = download_missing(asked, loading.checked_folders(folder), tell)
+    for name in fetched:
+        click.echo(f"fetched {name}", err=True)
+
+
+def _whole(dataset: Any, folder: Path) -> bool:
+    """Whether a data set is in a folder with all that is published of it."""
+    from lthbench.errors import BadInput
+
+    try:
+        source = dataset.locate((folder,))
+    except BadInput:  # in part: what is missing is fetched
+        return False
+    single = [a for a in dataset.archives if not a.unpack]
+    return source is not None and all((folder / a.into / a.url.rsplit("/", 1)[1]).is_file() for a in single)
+
+
+class told:
+    """Shows on stderr how far a download is: a bar on a terminal, a line every ten per cent elsewhere."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        """What is to be told."""
+        self._bar: Any = None
+        self._said: dict[str, int] = {}
+        return self._tell
+
+    def _tell(self, name: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            self._show(name, done, total)
+        elif total and (tenth := 10 * done // total) > self._said.get(name, -1):
+            self._said[name] = tenth
+            click.echo(f"{name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
+
+    def _show(self, name: str, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            columns = (BarColumn(30), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            self._bar = Progress(
+                TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True
+            )
+            self._bar.start()
+            self._tasks: dict[str, Any] = {}
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name, total=total or None)
+        self._bar.update(self._tasks[name], completed=done, total=total or None)
+
+    def __exit__(self, *error: object) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()

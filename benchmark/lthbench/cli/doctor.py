@@ -1,0 +1,48 @@
+"""``lthbench doctor``: what this machine can run, what is missing, and the command to get it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from lthbench.cli.options import CONTEXT, Place
+
+
+@click.command(context_settings=CONTEXT)
+@click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+@click.option(
+    "--store",
+    type=Place(),
+    default="lthbench-store",
+    show_default=True,
+    help="Where results are to go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
+    """Say what this machine can run, what is missing, and the command to get it. Exits with 1 on a problem.
+
+    \b
+    Example: lthbench doctor --data DIR
+    """
+    from lthbench.doctor import examined
+
+    found = list(examined(data, store))
+    problems = [f for f in found if f.state == "problem"]
+    if as_json:
+        click.echo(json.dumps([f._asdict() for f in found], indent=1, ensure_ascii=False))
+    else:
+        marks = {"ok": "ok      ", "note": "note    ", "problem": "PROBLEM "}
+        topic = ""
+        for finding in found:
+            shown = "" if finding.topic == topic else finding.topic
+            topic = finding.topic
+            click.echo(f"{shown:<9}{marks[finding.state]}{finding.text}")
+            if finding.remedy:
+                click.echo(f"{'':<17}  {finding.remedy}")
+        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        click.echo(f"\n{many}: nothing can be run" if problems else "\nReady: lthbench run")
+    if problems:
+        sys.exit(1)

@@ -1,0 +1,90 @@
+"""``lthbench gate``: fail where a score got worse."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from lthbench.cli.options import CONTEXT, Numbers, Words, as_a_run_wrote_it, read
+from lthbench.errors import BadInput, unknown
+
+
+@click.command(context_settings=CONTEXT)
+@click.option("--baseline", type=click.Path(path_type=Path), help="The file to hold the scores to.")
+@click.option("--write-baseline", "target", type=click.Path(path_type=Path), help="Write one instead.")
+@click.option(
+    "--report",
+    "source",
+    type=click.Path(path_type=Path),
+    default="lthbench-report",
+    show_default=True,
+    help="The folder of the report that is held to it.",
+)
+@click.option("--scores", type=Words(), help="With --write-baseline: these instead of the verdict's.")
+@click.option("--methods", type=Words(), help="With --write-baseline: only these, and dense.")
+@click.option("--sparsity", type=Numbers(whole=False), help="With --write-baseline: only these.")
+@click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
+@click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def gate(
+    baseline: Path | None,
+    target: Path | None,
+    source: Path,
+    scores: list[str] | None,
+    methods: list[str] | None,
+    sparsity: list[float] | None,
+    rule: str,
+    summary: Path | None,
+    as_json: bool,
+) -> None:
+    """Hold a report's scores to a baseline; exit with 1 where one got worse than it may.
+
+    By tolerance, a mean over seeds may be worse by the tolerance that stands beside it in the baseline; by
+    noninferior, a test over seeds must show that it is worse by less. On GitHub the summary of the job gets
+    the list as well.
+
+    \b
+    Example: lthbench gate --write-baseline baseline.json
+             lthbench gate --baseline baseline.json
+    """
+    from lthbench.files import publish
+    from lthbench.results import baseline as gates
+
+    if rule not in gates.RULES:
+        raise unknown("rule", rule, gates.RULES)
+    if (baseline is None) == (target is None):
+        raise BadInput("give --baseline FILE to hold scores to it, or --write-baseline FILE to make one.")
+    if baseline is not None and (scores or methods or sparsity):
+        raise BadInput(
+            "--scores, --methods and --sparsity choose what a baseline holds: --write-baseline FILE."
+        )
+    if target is not None:
+        with as_a_run_wrote_it(source):
+            made = gates.baseline(*read(source), scores or (), methods or (), sparsity or ())
+        if not made["scores"]:
+            raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
+        if not target.absolute().parent.is_dir():
+            raise BadInput(f"--write-baseline {target}: no folder {target.absolute().parent}.")
+        publish(target, (json.dumps(made, indent=1) + "\n").encode())
+        click.echo(f"{target}: {len(made['scores'])} scores")
+        return
+    assert baseline is not None
+    base = gates.read(baseline)
+    table, facts = read(source)
+    with as_a_run_wrote_it(source):
+        found = gates.hold(table, facts, base, rule)
+        titles = {s["name"]: s["title"] for s in facts["scores"]}
+    places = [p for p in (summary, os.environ.get("GITHUB_STEP_SUMMARY")) if p]
+    for place in places:
+        with Path(place).open("a", encoding="utf-8") as file:
+            file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md')}\n\n")
+    if as_json:
+        click.echo(gates.as_json(found))
+    else:
+        click.echo(gates.text(found, titles))
+    if not all(h.good for h in found):
+        sys.exit(1)

@@ -1,0 +1,139 @@
+"""What the listing commands say: one screen for a kind, everything for one name. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from lthbench import registry
+from lthbench.data import loading
+from lthbench.kinds import Architecture, Dataset, Method, Metric
+from lthbench.planning import task
+from lthbench.spec import Network
+
+KINDS: dict[str, type[Any]] = {
+    "method": Method,
+    "metric": Metric,
+    "dataset": Dataset,
+    "architecture": Architecture,
+}
+
+
+def every(kind: str, folder: Path | None) -> list[dict[str, Any]]:
+    """A short row for each."""
+    places = loading.checked_folders(folder)
+    if kind == "task":
+        return [_task_row(task.load(name), places) for name in task.names()]
+    return [_row(record, places) for record in registry.every(KINDS[kind])]
+
+
+def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
+    """Everything about one."""
+    places = loading.checked_folders(folder)
+    if kind == "task":
+        found = task.load(name)
+        return {**_plain(found), "data found": _found(found, places)}
+    record = registry.get(KINDS[kind], name)
+    described: dict[str, Any] = _plain(record)
+    if isinstance(record, Method) and record.criterion is not None:
+        described["criterion"] = {
+            "name": record.criterion.name,
+            "version": record.criterion.version,
+            "training images of each class": record.criterion.per_class,
+            "definition": _first_paragraphs(record.criterion.score.__doc__),
+        }
+    if isinstance(record, Dataset):
+        described |= dict(loading.describe(record.name, places))
+    return described
+
+
+def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
+    """A listing for the shell."""
+    from tabulate import tabulate
+
+    if isinstance(found, dict):
+        return "\n".join(_lines(found))
+    table = tabulate(found, headers="keys", tablefmt="plain", disable_numparse=True)
+    return f"{table}\n\nDescribe one: lthbench {plural} NAME      As JSON: lthbench {plural} --json"
+
+
+def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:
+    return {
+        "task": found.name,
+        "title": found.title,
+        "network": found.architecture,
+        "data": _found(found, places),
+        "budgets": ", ".join(found.budget),
+    }
+
+
+def _found(found: task.Task, places: tuple[Path, ...]) -> str:
+    states = {name: loading.describe(name, places)["state"] for name in (found.data.dataset, *found.data.ood)}
+    lacking = [f"{name} {state}" for name, state in states.items() if state != "found"]
+    return ", ".join(lacking) if lacking else "found"
+
+
+def _row(record: Any, places: tuple[Path, ...]) -> dict[str, Any]:
+    if isinstance(record, Method):
+        aliases = f" (also {', '.join(record.aliases)})" if record.aliases else ""
+        return {"method": record.name, "what": record.title + aliases, "cost": record.cost}
+    if isinstance(record, Metric):
+        scores = ", ".join(f"{s.name} {'↑' if s.higher_is_better else '↓'}" for s in record.scores)
+        verdict = "yes" if any(s.verdict for s in record.scores) else "no"
+        return {
+            "metric": record.name,
+            "scores": scores,
+            "group": record.scores[0].group,
+            "in the verdict": verdict,
+        }
+    if isinstance(record, Dataset):
+        state = loading.describe(record.name, places)
+        return {
+            "data set": record.name,
+            "what": record.title,
+            "state": state["state"],
+            "where": state["detail"],
+        }
+    return {"architecture": record.name, "what": record.title, **_size(record)}
+
+
+def _size(record: Architecture) -> dict[str, str]:
+    """The counts of a network as designed: ten classes, colour images of its own size."""
+    counts = record.count(Network(record.name, record.version, 10, 3, record.size, (), ()))
+    return {
+        "parameters": f"{counts.parameters:,}",
+        "prunable": f"{counts.prunable:,}",
+        "multiply-adds": f"{counts.macs / 1e6:.1f} M at {record.size} px",
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A record as JSON data; functions are left out."""
+    if dataclasses.is_dataclass(value):
+        named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {k: _plain(v) for k, v in named.items() if not callable(v) and v is not None}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for item in value:
+                lines += [f"{indent}{key}", *_lines(item, indent + "  ")]
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}{key:<{max(20 - len(indent), 1)}} {shown}")
+    return lines
+
+
+def _first_paragraphs(doc: str | None) -> str:
+    return " ".join((doc or "").split())

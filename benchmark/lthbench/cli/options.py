@@ -1,0 +1,264 @@
+"""What commands share: the types of their options, and checks before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.planning.request import Request
+    from lthbench.report.summary import Summary
+
+    ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
+else:
+    ParamType = click.ParamType
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Place(ParamType):
+    """A folder, or the URL of an object store."""
+
+    name = "folder|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A path, or a URL as it is."""
+        if isinstance(value, Path) or "://" in value:
+            found: Path | str = value
+            return found
+        return Path(value)
+
+
+class Words(ParamType):
+    """Names separated by commas; spaces around them do not matter."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """A list of names."""
+        words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
+        if not words:
+            self.fail("give at least one.", param, ctx)
+        return words
+
+
+class Numbers(ParamType):
+    """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
+
+    def __init__(self, whole: bool):
+        self.whole = whole
+        self.name = "n,..." if whole else "x,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """A list of numbers."""
+        if isinstance(value, list):
+            return value
+        numbers: list[Any] = []
+        for word in filter(None, (w.strip() for w in value.split(","))):
+            try:
+                low, dash, high = word.partition("-")
+                if self.whole and dash and low:
+                    if not 0 <= int(high) - int(low) <= 10_000:
+                        raise ValueError
+                    numbers += range(int(low), int(high) + 1)
+                else:
+                    numbers.append(int(word) if self.whole else float(word))
+            except ValueError:
+                kind = "a whole number or a range such as 1-12" if self.whole else "a number"
+                self.fail(f"{word!r} is not {kind}.", param, ctx)
+        if not numbers:
+            self.fail("give at least one.", param, ctx)
+        return numbers
+
+
+class Seeds(Numbers):
+    """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(whole=True)
+        self.name = "n|a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A count or a list."""
+        numbers = super().convert(value, param, ctx)
+        return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
+
+
+def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> None:
+    from lthbench import registry
+
+    for path in paths:
+        registry.take(path)
+
+
+def _options() -> dict[str, Callable[..., Any]]:
+    """The options that several commands have, by name."""
+    given: dict[str, dict[str, Any]] = {
+        "task": {"default": "digits-r8", "help": "A task's name, or a path to a task file."},
+        "methods": {"type": Words(), "help": "Pruning methods, by name or by path to a file of your own."},
+        "sparsity": {"type": Numbers(whole=False), "help": "Shares of weights removed, such as 0.5,0.9."},
+        "rounds": {
+            "type": Numbers(whole=True),
+            "help": "The same as rounds of the grid, such as 2,7 or 1-12.",
+        },
+        "seeds": {"type": Seeds(), "help": "How many seeds, or which: 3, or 0,1,7."},
+        "metrics": {"type": Words(), "help": "Metrics; all by default."},
+        "budget": {
+            "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."
+        },
+        "plugin": {
+            "multiple": True,
+            "expose_value": False,
+            "is_eager": True,
+            "callback": _take,
+            "help": "A file of your own that a task names by what it defines.",
+        },
+        "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
+        "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
+        "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
+        "store": {
+            "type": Place(),
+            "default": "lthbench-store",
+            "help": "Where everything computed is kept: a folder, or a URL such as s3://BUCKET/PREFIX.",
+        },
+        "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
+        "workers": {
+            "type": click.IntRange(0, 256),
+            "help": "Worker processes; one for each core by default.",
+        },
+        "stack": {
+            "type": click.IntRange(0, 1024),
+            "default": 0,
+            "help": "Networks trained as one, and scored together: 0 as many as pay (GPU 32, CPU 1), 1 none, "
+            "N at most N.",
+        },
+    }
+    shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
+    return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
+
+
+def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is asked for; the same for ``run`` and ``plan``."""
+    return _with(command, list(_options().values()))
+
+
+def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that do not say which networks: for ``score``."""
+    kept = [o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds")]
+    return _with(command, kept)
+
+
+def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is done with results, and what is told on the way; the same for ``run`` and ``score``."""
+    options = [
+        click.option(
+            "--report",
+            "folder",
+            type=click.Path(path_type=Path),
+            default="lthbench-report",
+            show_default=True,
+            help="Where the page and the table go.",
+        ),
+        click.option("--no-report", is_flag=True, help="Write no page and no table."),
+        click.option(
+            "--rule",
+            help="The verdict's rule: noninferior (default), std, or paper (default for one seed).",
+        ),
+        click.option("--download", is_flag=True, help="Fetch data sets that are missing."),
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "plain", "none"]),
+            default="auto",
+            show_default=True,
+            help="On stderr.",
+        ),
+        click.option(
+            "--engine",
+            default="local",
+            show_default=True,
+            help="What runs steps: local, or ray for a cluster.",
+        ),
+        click.option(
+            "--address", help="A Ray cluster's, as HOST:PORT or auto; one of this machine by default."
+        ),
+    ]
+    return _with(command, options)
+
+
+def _with(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{option} {folder}: is a file; give a folder.")
+    near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not near.is_dir():
+        raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
+
+
+def check_rule(rule: str | None) -> None:
+    """Raise BadInput for a rule that there is not."""
+    from lthbench.errors import unknown
+    from lthbench.verdict.rules import RULES
+
+    if rule is not None and rule not in RULES:
+        raise unknown("rule", rule, RULES)
+
+
+def read(source: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and its facts in a folder that a run wrote, beside its scores.csv, or in a bundle. Raises
+    BadInput.
+    """
+    from lthbench.results import table
+
+    if source.suffix == ".zip" and source.is_file():
+        from lthbench.submission import bundle
+
+        return bundle.opened(source)
+    return table.read(source.parent if source.is_file() else source)
+
+
+def summary_of(source: Path, rule: str | None) -> Summary:
+    """The summary of the table in a folder that a run wrote. Raises BadInput."""
+    from lthbench.report.summary import summarise
+
+    check_rule(rule)
+    scores, facts = read(source)
+    with as_a_run_wrote_it(source):
+        return summarise(scores, facts, rule)
+
+
+@contextmanager
+def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
+    """Raise BadInput, and nothing else, for a table or facts that were changed since a run wrote them.
+
+    Numbers may be too large to be squared.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
+
+
+def ask(options: dict[str, Any]) -> Request:
+    """The checked request of the options of a grid."""
+    from lthbench.planning import request
+
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
+    return request.ask(options["task"], *(options[n] for n in names))

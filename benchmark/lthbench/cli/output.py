@@ -1,0 +1,50 @@
+"""What a run and a scoring print when they are done."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lthbench.verdict.rules import Verdict
+
+
+def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
+    """Write the report, print the verdict on stdout, and say where the report is; exit with 1 on failures.
+
+    The report comes first: it is there even when nobody reads stdout to its end.
+    """
+    from tabulate import tabulate
+
+    from lthbench.report import write
+    from lthbench.report.summary import RULE_TEXT, dense_sentence, sentence, summarise, verdict_rows
+
+    summary = summarise(outcome.table, outcome.facts, rule)
+    written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
+    click.echo(dense_sentence(summary))
+    rows = verdict_rows(summary)
+    if rows:
+        click.echo(f"\n{tabulate(rows, headers='keys', tablefmt='simple', disable_numparse=True)}\n")
+    for result in summary.headline:
+        click.echo(sentence(summary, result))
+    click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
+    for other, results in summary.verdicts.items():
+        if other != summary.rule:
+            click.echo(f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}.")
+    if folder is not None:
+        if not any(p.suffix == ".parquet" for p in written):
+            click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
+        click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
+    if outcome.failures:
+        for reason in dict.fromkeys(outcome.failures.values()):
+            click.echo(f"failed: {reason}", err=True)
+        sys.exit(1)
+
+
+def _far(result: Verdict) -> str:
+    from lthbench.report.summary import far
+
+    return "undecided" if result.undecided else far(result)

@@ -1,0 +1,90 @@
+"""``lthbench plan``: what would run, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from lthbench.cli.options import CONTEXT, ask, grid_options
+
+
+@click.command("plan", context_settings=CONTEXT)
+@grid_options
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def show_plan(as_json: bool, **options: Any) -> None:
+    """Say what would run, what is already there, and about how long it takes. Runs nothing.
+
+    \b
+    Example: lthbench plan --task c10-r20s --rounds 1-12
+    """
+    from lthbench.compute import device
+    from lthbench.data import loading
+    from lthbench.planning.plan import plan
+    from lthbench.planning.summary import costed
+
+    asked = ask(options)
+    device.check_device(options["device"])
+    places = loading.checked_folders(options["data"])
+    workers = device.default_workers() if options["workers"] is None else options["workers"]
+    account = costed(
+        plan(asked, places, data_needed=False),
+        options["store"],
+        places,
+        workers,
+        options["device"],
+        options["stack"],
+    )
+    account["command"] += _places_given()
+    click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+
+
+def _places_given() -> str:
+    """The options of this command that say where and not what, as they were typed."""
+    context = click.get_current_context()
+    names = ("data", "store", "device", "workers", "stack")
+    given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in given)
+
+
+def _plan_text(account: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        (verb, f"{n['all']:,}", f"{n['stored']:,}", f"{n['all'] - n['stored']:,}")
+        for verb, n in account["steps"].items()
+    ]
+    lines = [
+        f"task {account['task']} · budget {account['budget']} · "
+        f"methods {' '.join(account['methods']) or 'dense only'}",
+        f"sparsities {' '.join(f'{100 * s:.1f} %' for s in account['sparsities']) or '–'} · "
+        f"seeds {' '.join(map(str, account['seeds']))}",
+        "",
+        tabulate(rows, headers=("step", "all", "stored", "to do"), tablefmt="simple", disable_numparse=True),
+        "",
+        tabulate(
+            _costs(account["flops"]), headers=("method", "finding, FLOP", "training, FLOP"), tablefmt="simple"
+        ),
+        "",
+        f"time    {account['time']} on {account['device']} with {account['workers']} workers"
+        + (f", up to {account['stack']} networks trained as one" if account["stack"] > 1 else "")
+        + (f", {account['begun']:,} of the trainings begun" if account["begun"] else "")
+        + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
+        f"longest chain of trainings that must follow one another: {account['chain']}",
+    ]
+    lines += [
+        f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()
+    ]
+    lines += [
+        f"empty   {name}: nothing is left of {', '.join(layers)}"
+        for name, layers in account["collapsed"].items()
+    ]
+    lines += ["", f"Run it: {account['command']}"]
+    return "\n".join(lines)
+
+
+def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:
+    return [(name, f"{cost['finding']:.1e}", f"{cost['training']:.1e}") for name, cost in flops.items()]

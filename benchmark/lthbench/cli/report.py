@@ -1,0 +1,57 @@
+"""``lthbench report``: pages, figures and tables for papers, of one run or of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lthbench.cli.options import CONTEXT, Words, as_a_run_wrote_it, check_folder, check_rule, read
+from lthbench.errors import BadInput, unknown
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; by default where the table is.")
+@click.option(
+    "--format",
+    "formats",
+    type=Words(),
+    help="html, md, csv (the default for one table), site (for several), latex, json, badge, svg, png, pdf, "
+    "parquet.",
+)
+@click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
+def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:
+    """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
+
+    Of several tables it is a site: start with its index.html. The site of one table is --format site; the
+    other formats of several tables go into a folder for each.
+
+    \b
+    Example: lthbench report lthbench-report --format latex,png
+             lthbench report first second --out site
+    """
+    from lthbench.report import FORMATS, MORE, write, write_several
+
+    check_rule(rule)
+    for name in formats or ():
+        if name not in (*FORMATS, *MORE):
+            raise unknown("format", name, (*FORMATS, *MORE))
+    folders = [s.parent if s.is_file() else s for s in sources]
+    if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):
+        what = "several tables" if len(sources) > 1 else "a bundle"
+        raise BadInput(f"--out DIR: say where the reports of {what} go.")
+    tables = [read(source) for source in sources]
+    target = out or folders[0]
+    check_folder("--out", target)
+    with as_a_run_wrote_it(folders[0]):
+        if len(tables) > 1:
+            written = write_several(tables, target, rule, tuple(formats or ("site",)))
+        else:
+            written = write(*tables[0], target, rule, tuple(formats or FORMATS))
+    if len(written) > 20:
+        start = target / "index.html"
+        click.echo(f"{len(written)} files; start with {start if start in written else written[0]}")
+    else:
+        for path in written:
+            click.echo(path)

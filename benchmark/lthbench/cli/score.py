@@ -1,0 +1,138 @@
+"""``lthbench score``: a network that was pruned elsewhere, beside a dense parent."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.cli.data import fetch_missing
+from lthbench.cli.options import CONTEXT, Numbers, check_folder, check_rule, result_options, scored_options
+from lthbench.cli.output import show
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from lthbench.planning.estimate import Estimate
+    from lthbench.planning.plan import Plan
+    from lthbench.spec import Step
+
+
+@click.command(context_settings=CONTEXT)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    required=True,
+    help="The network: a file, or OWNER/NAME on the Hugging Face hub. Again for each seed.",
+)
+@click.option("--mask", "masks", multiple=True, help="A file with its mask: 1 for weights that are kept.")
+@click.option(
+    "--dense",
+    multiple=True,
+    help="Its dense parent: a file, or the seed of one that is trained here (the default: 0, 1, ...).",
+)
+@click.option("--name", default="given", show_default=True, help="What the method is called in the table.")
+@click.option("--mean", type=Numbers(whole=False), help="By channel: what the network takes off pixels 0..1.")
+@click.option("--std", type=Numbers(whole=False), help="By channel: what it divides them by.")
+@scored_options
+@result_options
+def score(
+    checkpoints: tuple[str, ...],
+    masks: tuple[str, ...],
+    dense: tuple[str, ...],
+    name: str,
+    mean: list[float] | None,
+    std: list[float] | None,
+    folder: Path,
+    no_report: bool,
+    rule: str | None,
+    download: bool,
+    progress: str,
+    engine: str,
+    address: str | None,
+    **options: Any,
+) -> None:
+    """Score a network that was pruned elsewhere with a task's metrics, beside a dense parent.
+
+    Reads safetensors and what torch.save wrote of a state dict, also inside of a larger checkpoint, as
+    torch.nn.utils.prune leaves it, or with the names of torchvision, timm and others. Nothing else is
+    unpickled. The mask is --mask, or that in the file, or else the weights that are not exactly zero.
+
+    \b
+    Example: lthbench score --task c10-r18 --checkpoint pruned.pt --dense dense.pt --data DIR
+             lthbench score --task c10-r18 --checkpoint a.pt --checkpoint b.pt --dense 0 --dense 1
+    """
+    from lthbench import api
+    from lthbench.compute import device
+    from lthbench.engines.queue import Interrupted
+    from lthbench.planning.summary import header
+
+    if (mean is None) != (std is None):
+        raise BadInput("give both --mean and --std, or neither.")
+    normalization = None if mean is None or std is None else (mean, std)
+    check_rule(rule)
+    if not no_report:
+        check_folder("--report", folder)
+    device.check_device(options["device"])
+    api.check_engine(engine, address, options["stack"])
+    asked, brought = api.bring(
+        options["task"],
+        name,
+        checkpoints,
+        dense,
+        masks,
+        normalization,
+        options["metrics"],
+        options["budget"],
+        options["ood"],
+        options["concepts"],
+        _typed(click.get_current_context(), options),
+    )
+    if progress != "none":
+        for taken in (*brought.pruned.values(), *brought.dense.values()):
+            click.echo(taken.text(), err=True)
+    if download:
+        fetch_missing(asked, options["data"])
+    workers = device.default_workers() if options["workers"] is None else options["workers"]
+
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
+        if progress != "none":
+            click.echo(header(made, todo, estimate, workers), err=True)
+
+    try:
+        outcome = api.execute(
+            asked,
+            options["data"],
+            options["store"],
+            options["device"],
+            workers,
+            progress,
+            announce,
+            engine,
+            address,
+            brought,
+            options["stack"],
+        )
+    except Interrupted:
+        click.echo(
+            f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True
+        )
+        sys.exit(130)
+    show(outcome, None if no_report else folder, rule)
+
+
+def _typed(context: click.Context, options: dict[str, Any]) -> str:
+    """The command line that asks for the same, without where things are kept and shown."""
+    words = ["lthbench", "score", "--task", options["task"]]
+    given = context.params
+    for key, option in (("checkpoints", "--checkpoint"), ("masks", "--mask"), ("dense", "--dense")):
+        words += [w for value in given[key] for w in (option, value)]
+    words += ["--name", given["name"]]
+    for key in ("mean", "std", "metrics", "budget", "ood", "concepts"):
+        if given[key] is not None:
+            value = given[key]
+            words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else value]
+    return shlex.join(words)

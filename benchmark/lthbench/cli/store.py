@@ -1,0 +1,386 @@
+"""``lthbench store``: what is kept, whether it is whole, and how to make it smaller or take it elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.cli.options import CONTEXT, Place, grid_options
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from lthbench.store.archive import Carried
+    from lthbench.store.inventory import Stock
+    from lthbench.store.local import Store
+
+_PATH = click.Path(path_type=Path)
+_OPTION = click.option("--store", type=Place(), help="The store.  [default: lthbench-store]")
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@_OPTION
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.pass_context
+def store(context: click.Context, store: Path | str | None, as_json: bool) -> None:
+    """Say how large a store is, and what it holds: artefacts by kind, and leftovers.
+
+    \b
+    Example: lthbench store --store lthbench-store
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from lthbench.store.disk import free_bytes
+    from lthbench.store.inventory import stock
+    from lthbench.store.opening import leases
+    from lthbench.store.remote import Mirror
+
+    opened = _opened(context, store)
+    found = stock(opened)
+    account = {
+        "store": str(opened.root),
+        "bytes": found.size(),
+        "free": free_bytes(opened.root),
+        "kinds": {kind: {"artefacts": n, "bytes": size} for kind, (n, size) in found.by_kind().items()},
+        "sets": {"files": found.set_files, "bytes": found.sets},
+        "savepoints": {"trainings": len(opened.saved()), "bytes": sum(opened.saved().values())},
+        "unfinished": {"entries": len(found.half), "bytes": sum(found.half.values())},
+        "damaged": {"entries": len(found.damaged), "bytes": sum(found.damaged.values())},
+        "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in leases(opened).others()}),
+    }
+    if isinstance(opened, Mirror):
+        there = opened.sizes()
+        account["objects"] = {"url": opened.url, "artefacts": len(there), "bytes": sum(there.values())}
+    click.echo(json.dumps(account, indent=1) if as_json else _text(account, found))
+
+
+def _text(account: dict[str, Any], found: Stock) -> str:
+    from tabulate import tabulate
+
+    rows = [(kind.lower(), f"{n:,}", _size(size)) for kind, (n, size) in found.by_kind().items()]
+    for name, what in (
+        ("sets", "files"),
+        ("savepoints", "trainings"),
+        ("unfinished", "entries"),
+        ("damaged", "entries"),
+    ):
+        if account[name][what]:
+            rows.append((name, f"{account[name][what]:,}", _size(account[name]["bytes"])))
+    lines = [tabulate(rows, ("kind", "number", "size"), "simple", colalign=("left", "right", "right"))]
+    lines = lines if rows else ["empty"]
+    lines.append(
+        f"\n{_size(account['bytes'])} in {account['store']}; {_size(account['free'])} free on its disk"
+    )
+    if there := account.get("objects"):
+        lines.append(
+            f"These are the copies here of {there['artefacts']:,} artefacts, {_size(there['bytes'])}, in "
+            f"{there['url']}"
+        )
+    if account["savepoints"]["trainings"]:
+        lines.append(
+            "Savepoints are of long trainings that were stopped: asked for again, they go on from there."
+        )
+    if account["unfinished"]["entries"] or account["damaged"]["entries"]:
+        lines.append("What is unfinished or damaged is never read; lthbench store prune removes it.")
+    if account["in use by"]:
+        lines.append(f"In use by {', '.join(account['in use by'])} (host and process).")
+    return "\n".join(lines)
+
+
+@store.command("verify", context_settings=CONTEXT)
+@_OPTION
+@click.option("--aside", is_flag=True, help="Move what is damaged aside, so that a run makes it again.")
+@click.pass_context
+def verify_store(context: click.Context, store: Path | str | None, aside: bool) -> None:
+    """Compare every file with its hash. Names what is damaged, and exits with 1 where anything is.
+
+    \b
+    Example: lthbench store verify
+    """
+    from lthbench.store import inventory
+    from lthbench.store.remote import Mirror
+
+    opened = _opened(context, store)
+    whole, wrong = 0, 0
+    if isinstance(opened, Mirror):
+        for key in opened.sizes():
+            if reason := opened.audit(key):
+                wrong += 1
+                click.echo(f"damaged: {opened.url}: {key}: {reason}")
+                if aside:
+                    opened.delete(key)
+    for key, folder in inventory.keys(opened):
+        reason = inventory.fault(folder, key)
+        if not reason:
+            whole += 1
+            continue
+        if not (folder / "manifest.json").exists():
+            reason = "is unfinished"
+        wrong += 1
+        click.echo(f"damaged: {inventory.kind_of(folder, key).lower()} {key}: {reason}")
+        if aside:
+            opened.put_key_aside(key)
+    for path, reason in inventory.set_faults(opened):
+        wrong += 1
+        click.echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
+    click.echo(f"{whole:,} artefacts are whole" + (f", {wrong:,} things are not" if wrong else ""))
+    if wrong:
+        if not aside:
+            click.echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
+        sys.exit(1)
+
+
+@store.command("prune", context_settings=CONTEXT)
+@_OPTION
+@click.option(
+    "--keep",
+    "kept",
+    type=_PATH,
+    multiple=True,
+    help="The folder of a report, or what lthbench plan --json printed; may be given often.",
+)
+@click.option("--sets", is_flag=True, help="Delete the kept sets of corrupted images, too.")
+@click.option("--savepoints", is_flag=True, help="Delete savepoints of trainings that were stopped, too.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def prune(
+    context: click.Context,
+    store: Path | str | None,
+    kept: tuple[Path, ...],
+    sets: bool,
+    savepoints: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Delete what is unfinished or damaged and, with --keep, all that no kept report or plan needs.
+
+    \b
+    Example: lthbench store prune --keep lthbench-report --keep other-report --dry-run
+    """
+    import shutil
+
+    from lthbench.store import inventory
+    from lthbench.store.remote import Mirror
+
+    opened = _opened(context, store)
+    if not dry_run:
+        _check_idle(opened)
+    wanted = set().union(*(_wanted(source, opened) for source in kept))
+    found = inventory.stock(opened)
+    objects = opened.sizes() if isinstance(opened, Mirror) else {}
+    held = {key: ("unknown", size) for key, size in objects.items()} | found.artefacts
+    gone = {k: v for k, v in held.items() if kept and k not in wanted}
+    rubbish = {**found.half, **found.damaged}
+    if sets and opened.sets.is_dir():
+        rubbish[opened.sets] = found.sets
+    unwanted = {k for k in opened.saved() if kept and k not in wanted}
+    saved = {k: size for k, size in opened.saved().items() if savepoints or k in held or k in unwanted}
+    freed = sum(size for _, size in gone.values()) + sum(rubbish.values()) + sum(saved.values())
+    by_kind = inventory.Stock(gone).by_kind()
+    said = [f"{n:,} {kind.lower()}" for kind, (n, _) in by_kind.items()]
+    said += [f"{len(rubbish):,} unfinished, damaged or spare"] if rubbish else []
+    said += [f"{len(saved):,} savepoints"] if saved else []
+    if not said:
+        click.echo("There is nothing to delete.")
+        return
+    left = len(held) - len(gone)
+    click.echo(f"To delete: {', '.join(said)}; {_size(freed)}. {left:,} artefacts stay.")
+    if dry_run:
+        for key, (kind, size) in sorted(gone.items()):
+            click.echo(f"{kind.lower()}\t{key}\t{size}")
+        for path, size in rubbish.items():
+            click.echo(f"spare\t{path.relative_to(opened.root)}\t{size}")
+        for key, size in saved.items():
+            click.echo(f"savepoint\t{key}\t{size}")
+        return
+    if not yes:
+        click.confirm("Delete them?", abort=True, err=True)
+    opened.open()
+    for key in gone:
+        inventory.remove(opened, key)
+        if isinstance(opened, Mirror):
+            opened.delete(key)
+    for key in saved:
+        opened.unsave(key)
+    with opened.writing():
+        for path in rubbish:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    inventory.reindex(opened, {k: v for k, v in found.artefacts.items() if k not in gone})
+    click.echo(f"Deleted {_size(freed)}.")
+
+
+@store.command("migrate", context_settings=CONTEXT)
+@_OPTION
+@click.pass_context
+def migrate(context: click.Context, store: Path | str | None) -> None:
+    """Bring a store that an older version made up to date. What is stopped goes on with the same command.
+
+    \b
+    Example: lthbench store migrate
+    """
+    from lthbench.store import migration
+    from lthbench.store.local import Store, marker_of
+    from lthbench.store.remote import is_url
+
+    if is_url(root := _root(context, store)):
+        raise BadInput(f"store {root}: cannot be migrated in its place; run again with a new one.")
+    opened = Store(root)
+    before = marker_of(opened.root)
+    _check_idle(opened)
+    changed = migration.migrate(opened)
+    if marker_of(opened.root) == before:
+        click.echo(f"{opened.root} is up to date.")
+    else:
+        click.echo(f"{opened.root} is up to date: {changed:,} artefacts were changed.")
+
+
+@store.command("export", context_settings=CONTEXT)
+@click.argument("target", type=_PATH)
+@_OPTION
+@click.option(
+    "--for",
+    "sources",
+    type=_PATH,
+    multiple=True,
+    help="Only what the report in this folder, or what lthbench plan --json printed, needs.",
+)
+@click.pass_context
+def export(context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...]) -> None:
+    """Copy artefacts into TARGET: a zip file, or a folder that is then a store of its own.
+
+    \b
+    Example: lthbench store export half.zip --for lthbench-report
+    """
+    from lthbench.store import archive, inventory
+    from lthbench.store.remote import Mirror
+
+    opened = _opened(context, store)
+    asked = set().union(*(_wanted(s, opened) for s in sources))
+    if isinstance(opened, Mirror):
+        for key in asked if sources else opened.sizes():
+            opened.hold(key)
+    held = {key for key, folder in inventory.keys(opened) if (folder / "manifest.json").is_file()}
+    wanted = held & asked if sources else held
+    _tell(archive.export(opened, wanted, target), f"to {target}")
+
+
+@store.command("import", context_settings=CONTEXT)
+@click.argument("source", type=_PATH)
+@_OPTION
+@click.pass_context
+def take_in(context: click.Context, source: Path, store: Path | str | None) -> None:
+    """Copy the artefacts in SOURCE, which export or another run made, into a store.
+
+    Every file is compared with its hash, and nothing is written elsewhere. Hashes show damage; whether
+    numbers are honest only running them again shows.
+
+    \b
+    Example: lthbench store import half.zip
+    """
+    from lthbench.store import archive
+    from lthbench.store.opening import at
+
+    _tell(archive.take_in(at(_root(context, store)), source), f"from {source}")
+
+
+def _check_idle(opened: Store) -> None:
+    """Raise BadInput while somebody works on a store."""
+    from lthbench.store.opening import leases
+
+    for who in leases(opened).others():
+        raise BadInput(
+            f"store {opened.address}: is in use by process {who.get('pid')} on {who.get('host')}; "
+            "wait until it ends."
+        )
+
+
+def _tell(carried: Carried, where: str) -> None:
+    for key, reason in carried.refused.items():
+        click.echo(f"refused: {key}: {reason}")
+    there = f", {carried.there:,} were there" if carried.there else ""
+    click.echo(f"{len(carried.new):,} artefacts {where}, {_size(carried.size)}{there}")
+    if carried.refused:
+        sys.exit(1)
+
+
+def _wanted(source: Path, opened: Store) -> set[str]:
+    """The keys that a report or a plan needs. Raises BadInput."""
+    from lthbench.store import inventory
+
+    if source.is_dir() or source.suffix == ".csv":
+        from lthbench.results import table
+
+        scores, facts = table.read(source if source.is_dir() else source.parent)
+        asked = set(scores["step"])
+        for network in facts.get("networks", {}).values():
+            asked |= {network["network"], network["mask"] or network["network"]}
+        asked = {key for key in asked if inventory.KEY.fullmatch(key)}
+        there = {key for key in asked if opened.hold(key) or opened.place(key).is_dir()}
+        if not there:
+            raise BadInput(
+                f"{source}: store {opened.address} holds nothing of it; give the store that made it."
+            )
+        for key in there:
+            if key not in inventory.history_of(opened.place(key)):
+                raise BadInput(
+                    f"store {opened.root}: {key} is damaged, so that what it needs is not known. Run the "
+                    "report's command again first."
+                )
+        return inventory.needed(opened, there)
+    return _planned(source)
+
+
+def _planned(source: Path) -> set[str]:
+    """The keys of all steps of a plan that ``lthbench plan --json`` printed into a file."""
+    from lthbench.data import loading
+    from lthbench.planning import request
+    from lthbench.planning.plan import plan
+
+    try:
+        words = shlex.split(json.loads(source.read_text(encoding="utf-8"))["command"])
+    except FileNotFoundError as error:
+        raise BadInput(f"{source}: no such file; give a report's folder, or a plan as JSON.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(
+            f"{source}: is neither a report's folder nor what lthbench plan --json prints."
+        ) from error
+    given = _ASKED.make_context("run", words[2:]).params
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
+    asked = request.ask(given["task"], *(given[n] for n in names))
+    return {step.key for step in plan(asked, loading.checked_folders(given["data"])).steps}
+
+
+@click.command()
+@grid_options
+def _ASKED(**options: Any) -> None:
+    """Stands for ``run`` where its options are read from a plan."""
+
+
+def _root(context: click.Context, given: Path | str | None) -> Path | str:
+    outer: Path | str | None = context.parent.params.get("store") if context.parent is not None else None
+    return given or outer or Path("lthbench-store")
+
+
+def _opened(context: click.Context, given: Path | str | None) -> Store:
+    """The store, which must be there. Raises BadInput."""
+    from lthbench.store.opening import at
+
+    opened = at(_root(context, given))
+    opened.check()
+    if not (opened.root / "store.json").is_file():
+        raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")
+    return opened
+
+
+def _size(count: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,109 @@
+"""``lthbench submit`` and ``lthbench verify``: results with all that is needed to check them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lthbench.cli.options import CONTEXT, Place, Words, check_folder
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("source", type=click.Path(path_type=Path), default="lthbench-report")
+@click.option("--store", type=Place(), default="lthbench-store", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default="bundle.zip", show_default=True)
+def submit(source: Path, store: Path | str, out: Path) -> None:
+    """Bundle a report with the results behind it, for others to check and publish.
+
+    \b
+    Example: lthbench submit lthbench-report --out my-results.zip
+    """
+    from lthbench.store.opening import at
+    from lthbench.submission import bundle
+
+    check_folder("--out", out.parent)
+    found = at(store)
+    found.check()
+    count = bundle.write(source.parent if source.is_file() else source, found, out)
+    click.echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--rerun", type=click.IntRange(0, 1000), default=0, help="Run so many networks again, too.")
+@click.option("--methods", type=Words(), help="Draw these from the networks of some methods.")
+@click.option("--draw", type=click.IntRange(0), help="The seed of the draw, to have the same again.")
+@click.option("--store", type=click.Path(path_type=Path), help="Keep what is run again here, to go on later.")
+@click.option(
+    "--workers", type=click.IntRange(0, 256), help="Worker processes; one for each core by default."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+@click.option("--unpack", type=click.Path(path_type=Path), help="Write its table into this folder.")
+def verify(
+    path: Path,
+    rerun: int,
+    methods: list[str] | None,
+    draw: int | None,
+    store: Path | None,
+    workers: int | None,
+    data: Path | None,
+    unpack: Path | None,
+) -> None:
+    """Check a bundle: make its table again from its results, and some of them again from nothing.
+
+    Exits with 1 where something was changed, or does not fit. What is run again is drawn at random, and told.
+
+    \b
+    Example: lthbench verify my-results.zip --rerun 2 --methods omp,snip --unpack reports/entries/mine
+    """
+    import secrets
+    import tempfile
+
+    from lthbench import formatting
+    from lthbench.compute import device
+    from lthbench.engines.queue import Interrupted
+    from lthbench.results.table import write
+    from lthbench.submission import bundle
+    from lthbench.submission import rerun as again
+
+    if not rerun and (methods or draw is not None or store or workers is not None):
+        raise click.UsageError(
+            "--methods, --draw, --store and --workers are for what is run again: add --rerun N."
+        )
+    if unpack is not None:
+        check_folder("--unpack", unpack)
+    scores, facts = bundle.verify(path)
+    networks = scores.groupby(["method", "sparsity", "seed"]).ngroups
+    said = f"task {facts['task']['name']}, budget {facts['budget']['name']}"
+    click.echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
+    if rerun:
+        draw = secrets.randbelow(10**6) if draw is None else draw
+        chosen = again.drawn(facts, rerun, draw, methods)
+        click.echo(f"To run again (--draw {draw}): {', '.join(map(again.named, chosen))}.")
+        how: dict[str, Any] = {"workers": device.default_workers() if workers is None else workers}
+        how |= {"data": data, "progress": "auto"}
+        if store:
+            again.place_for(path, store)
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                wrong = again.rerun(scores, facts, chosen, store or Path(scratch) / "store", **how)
+            except (Interrupted, KeyboardInterrupt):
+                going_on = (
+                    f"Go on with --draw {draw} --store {store}."
+                    if store
+                    else "Nothing is kept without --store."
+                )
+                click.echo(f"Stopped. {going_on}", err=True)
+                sys.exit(130)
+        for line in wrong:
+            click.echo(f"differs: {line}")
+        if wrong:
+            sys.exit(1)
+        said = formatting.counted(len(chosen), "network was", "networks were")
+        click.echo(f"{said} run again: the scores are the same within noise.")
+    if unpack is not None:
+        for written in write(scores, facts, unpack):
+            click.echo(written)

@@ -1,0 +1,1 @@
+"""Images: found, loaded, streamed, downloaded and augmented."""

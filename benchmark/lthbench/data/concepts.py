@@ -1,0 +1,70 @@
+"""Banks of concepts as they stand in keys, and their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from lthbench import registry
+from lthbench.data import loading
+from lthbench.errors import BadInput
+from lthbench.kinds import Annotated, Bank, Source
+from lthbench.spec import Data, Inputs
+
+#: What the names of banks begin with in keys, and the views of their images.
+PREFIX = "bank/"
+
+
+def identify(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Data:
+    """A bank as it stands in keys; its digest is "" for one that is made. Raises BadInput where it is
+    missing.
+    """
+    source = _found(bank, places, needed=needed)
+    digest = loading.digest(source) if source else loading.MISSING if bank.locate is not None else ""
+    return Data(PREFIX + bank.name, bank.version, digest)
+
+
+def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
+    """Whether and where a source of images is there, by its name in keys: a bank, or a data set."""
+    if not name.startswith(PREFIX):
+        return loading.describe(name, places)
+    bank = registry.get(Bank, name.removeprefix(PREFIX))
+    try:
+        source = _found(bank, places, needed=False)
+    except BadInput as error:
+        return {"state": "broken", "detail": str(error)}
+    if source is None:
+        return {"state": "missing", "detail": bank.obtain}
+    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
+
+
+def _found(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Source | None:
+    """The files of a bank; None for one that is made, or that is missing and not needed."""
+    if bank.locate is None:
+        return None
+    source = bank.locate(places)
+    if source is None and needed:
+        looked = " or ".join(str(p) for p in places) or "any folder"
+        raise BadInput(f"bank of concepts {bank.name} is not in {looked}. {bank.obtain}")
+    return source
+
+
+@lru_cache(maxsize=1)
+def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> Annotated:
+    """The images of a bank, at the size of a network's. Raises BadInput for a bank that cannot be used."""
+    name = inputs.view.removeprefix(PREFIX).partition("/")[0]
+    bank = registry.get(Bank, name)
+    backdrop = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    made = bank.load(_found(bank, places), backdrop, inputs.images, size, channels)
+    shape = (len(made.pixels), channels, size, size)
+    labels = made.layers.shape
+    square = labels[0] == shape[0] and labels[2] == labels[3] <= size
+    if made.pixels.shape != shape or not square:
+        raise BadInput(
+            f"bank of concepts {name}: images {made.pixels.shape} and masks {made.layers.shape} do not fit: "
+            f"expected {shape}, and squares that are no larger."
+        )
+    if len(made.names) != len(made.categories) or made.layers.max(initial=0) > len(made.names):
+        raise BadInput(f"bank of concepts {name}: masks, names and categories do not fit each other.")
+    return made

@@ -1,0 +1,180 @@
+"""Where data sets are looked for, how what is found is identified, and how it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench import registry
+from lthbench.data import loading
+from lthbench.errors import BadInput
+from lthbench.kinds import Dataset, Images, Source
+from lthbench.spec import Data
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: The digest of a data set that is not there (a plan can still be made).
+MISSING = "missing"
+
+
+def folders(given: str | Path | None = None) -> tuple[Path, ...]:
+    """Where data sets are looked for, in order: the folder given, ``LTHBENCH_DATA``, the user's cache."""
+    chosen = [Path(given)] if given else []
+    if os.environ.get("LTHBENCH_DATA"):
+        chosen.append(Path(os.environ["LTHBENCH_DATA"]))
+    return (*chosen, default_folder())
+
+
+def default_folder() -> Path:
+    """Where downloads go: ``lthbench/data`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "data"
+
+
+def find(name: str, places: tuple[Path, ...]) -> Source:
+    """The data set's files. Raises BadInput that says where was looked and how to get them."""
+    dataset = registry.get(Dataset, name)
+    source = dataset.locate(places)
+    if source is None:
+        looked = ", ".join(str(p) for p in places)
+        raise BadInput(f"data set {dataset.name} is not in {looked}. {dataset.obtain}")
+    return source
+
+
+def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Data:
+    """The data set as it stands in keys. Where it is missing and not ``needed``, its digest says so."""
+    dataset = registry.get(Dataset, name)
+    if not needed and dataset.locate(places) is None:
+        return Data(dataset.name, dataset.version, MISSING)
+    source = find(name, places)
+    return Data(dataset.name, dataset.version, digest(source))
+
+
+@cache
+def digest(source: Source) -> str:
+    """A hash of the files: of their bytes, or of their names and sizes where there are more than 100."""
+    total = hashlib.sha256(source.layout.encode())
+    root = f"{source.root}{os.sep}"
+    for path in source.files:
+        # By their text, not by relative_to: there may be a million of them.
+        named = str(path)[len(root) :] if str(path).startswith(root) else path.name
+        total.update(f"\n{named.replace(os.sep, '/')} ".encode())
+        if len(source.files) > 100:
+            total.update(str(path.stat().st_size).encode())
+        else:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def load(name: str, split: str, places: tuple[Path, ...]) -> Images:
+    """One split of a data set. Raises BadInput, naming the file, for one that cannot be read."""
+    import numpy as np
+
+    dataset = registry.get(Dataset, name)
+    if split not in dataset.splits:
+        raise BadInput(f"data set {name} has no split {split!r}; it has {', '.join(dataset.splits)}.")
+    source = find(name, places)
+    images = dataset.load(source, split)
+    shape = (dataset.channels, dataset.size, dataset.size)
+    if images.pixels.dtype != np.uint8 or images.pixels.shape[1:] != shape:
+        found = f"{images.pixels.dtype} {images.pixels.shape[1:]}"
+        raise BadInput(f"{source.root}: images of {name} should be uint8 {shape}, found {found}.")
+    if len(images.labels) != len(images.pixels):
+        raise BadInput(f"{source.root}: {len(images.pixels)} images but {len(images.labels)} labels.")
+    if len(images.labels) and not 0 <= images.labels.min() <= images.labels.max() < len(dataset.classes):
+        raise BadInput(f"{source.root}: labels of {name} must be 0..{len(dataset.classes) - 1}.")
+    return images
+
+
+def check(name: str, split: str, places: tuple[Path, ...]) -> None:
+    """Read one split to see whether that works. Raises BadInput, naming the file, where it does not.
+
+    Of a stream every file must be there and not empty, and the first image of each class is decoded: to
+    decode a million would take longer than a training's first epoch, which names a broken file as well.
+    """
+    import numpy as np
+
+    from lthbench.data.streaming import Stream
+
+    images = load(name, split, places)
+    if isinstance(images.pixels, Stream):
+        images.pixels.check(np.unique(images.labels, return_index=True)[1])
+
+
+def subset(images: Images, count: int) -> Images:
+    """The first ``count`` images of the fixed random order, or all in file order where it is 0.
+
+    Nothing of a stream is decoded for this.
+    """
+    from lthbench.data.streaming import Stream
+
+    if count == 0 or count >= len(images.labels):
+        return images
+    chosen = order(len(images.labels), "subset")[:count]
+    some = images.pixels.view(chosen) if isinstance(images.pixels, Stream) else images.pixels[chosen]
+    return Images(some, images.labels[chosen])
+
+
+def per_class(images: Images, count: int) -> Images:
+    """The first ``count`` images of each class in the fixed random order, in memory."""
+    import numpy as np
+
+    shuffled = order(len(images.labels), "per class")
+    labels = images.labels[shuffled]
+    chosen = np.concatenate([shuffled[labels == c][:count] for c in np.unique(images.labels)])
+    return Images(images.pixels[chosen], images.labels[chosen])
+
+
+def order(count: int, salt: str) -> NDArray[np.int64]:
+    """A random order of 0 .. count - 1 that is the same everywhere and always: by a hash of each number."""
+    import numpy as np
+
+    ranks = [hashlib.blake2b(f"{salt}/{i}".encode(), digest_size=8).digest() for i in range(count)]
+    return np.argsort(np.frombuffer(b"".join(ranks), dtype=">u8"), kind="stable")
+
+
+def overlap(trained_on: str, stranger: str, places: tuple[Path, ...]) -> float:
+    """The share of a data set's test images that are also training images of another, equal in all pixels.
+
+    0 for images of other sizes, and for those that are streamed.
+    """
+    import numpy as np
+
+    known, strange = load(trained_on, "train", places).pixels, load(stranger, "test", places).pixels
+    if not isinstance(known, np.ndarray) or not isinstance(strange, np.ndarray):
+        return 0.0
+    if known.shape[1:] != strange.shape[1:]:
+        return 0.0
+    seen = {_fingerprint(image) for image in known}
+    return sum(_fingerprint(image) in seen for image in strange) / max(len(strange), 1)
+
+
+def _fingerprint(image: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
+    """Whether and where the data set is there, or what is wrong with it, or how to get it."""
+    dataset = registry.get(Dataset, name)
+    try:
+        source = dataset.locate(places)
+    except BadInput as error:
+        return {"state": "broken", "detail": str(error)}
+    if source is None:
+        return {"state": "missing", "detail": dataset.obtain}
+    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
+
+
+def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
+    """Where data is looked for. Raises BadInput for a folder given by the user that is not there."""
+    for given, said in ((folder, "--data"), (os.environ.get("LTHBENCH_DATA"), "LTHBENCH_DATA")):
+        if given and not Path(given).is_dir():
+            raise BadInput(f"{said} {given}: no such folder.")
+    return loading.folders(folder)

@@ -1,0 +1,86 @@
+"""The data that is on this machine: where, and whether it is whole. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lthbench import registry
+from lthbench.data import download, loading
+from lthbench.errors import BadInput
+from lthbench.kinds import Bank, Dataset
+
+
+def listed(folder: Path | None) -> dict[str, Any]:
+    """All data sets and banks of concepts: found, and where; missing, and how to get them; or broken."""
+    places = loading.checked_folders(folder)
+    sets = [_row("data set", d, dict(loading.describe(d.name, places))) for d in registry.every(Dataset)]
+    sets += [_row("bank of concepts", b, _described(b, places)) for b in registry.every(Bank)]
+    return {"folders": [str(p) for p in places], "sets": sets}
+
+
+def _row(kind: str, record: Dataset | Bank, state: dict[str, str]) -> dict[str, str]:
+    fetched = isinstance(record, Dataset) and (record.archives or record.download)
+    command = f"lthbench data download {record.name}" if fetched else ""
+    return {"name": record.name, "kind": kind, "title": record.title, "command": command, **state}
+
+
+def _described(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
+    if bank.locate is None:
+        return {"state": "found", "detail": "made where it is needed"}
+    try:
+        source = bank.locate(places)
+    except BadInput as error:
+        return {"state": "broken", "detail": str(error)}
+    if source is None:
+        return {"state": "missing", "detail": bank.obtain}
+    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
+
+
+def verified(names: Sequence[str], folder: Path | None) -> Iterator[dict[str, Any]]:
+    """Each data set that is named, or is here, read to its end; ``faults`` are what is wrong with it.
+
+    ``digest`` is what stands in keys, ``published`` the number of files that have their published MD5.
+    Raises BadInput for a name that there is not, or whose data is not here.
+    """
+    places = loading.checked_folders(folder)
+    chosen = [registry.get(Dataset, name) for name in names]
+    for dataset in chosen:
+        if loading.describe(dataset.name, places)["state"] == "missing":
+            loading.find(dataset.name, places)
+    every = chosen or [
+        d for d in registry.every(Dataset) if loading.describe(d.name, places)["state"] != "missing"
+    ]
+    for dataset in every:
+        yield _verified(dataset, places)
+
+
+def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
+    faults: list[str] = []
+    found: dict[str, Any] = {"name": dataset.name, "digest": "", "published": 0, "where": ""}
+    splits: list[str] = []
+    try:
+        source = loading.find(dataset.name, places)
+        found |= {"digest": loading.digest(source), "where": f"{source.layout} in {source.root}"}
+        found["published"], faults = download.verify(dataset, source.files)
+    except (BadInput, OSError) as error:
+        faults.append(str(error))
+    for split in dataset.splits if not faults else ():
+        try:
+            loading.check(dataset.name, split, places)
+            splits.append(split)
+        except BadInput as error:
+            if "test images only" not in str(error):  # a copy may hold these alone, and says so
+                faults.append(str(error))
+        finally:
+            loading.load.cache_clear()
+    hashes = f"{found['published']} files as published" if found["published"] else "no hash is published"
+    detail = f"{found['where']}; read {', '.join(splits) or 'nothing'}; {hashes}; {found['digest'][:12]}"
+    return {
+        **found,
+        "splits": splits,
+        "state": "broken" if faults else "whole",
+        "detail": detail,
+        "faults": faults,
+    }

@@ -1,0 +1,1 @@
+"""Doing steps in one process: what a step reads and publishes."""

@@ -1,0 +1,134 @@
+"""What a metric sees when it is measured: read from the store when it is asked for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors.torch
+from torch import nn
+
+from lthbench import registry
+from lthbench.data import concepts, loading
+from lthbench.errors import StepFailed
+from lthbench.functional import saliency_maps
+from lthbench.inference.predict import ready
+from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
+from lthbench.masks import Mask
+from lthbench.spec import Explain, Measure, Predict, Weights, network_of
+from lthbench.store.artifacts import DRAWS
+
+if TYPE_CHECKING:
+    from lthbench.execution.runner import Runner
+
+
+class StoredContext:
+    """What a metric sees: the stored logits of a network, the network itself, and its dense parent."""
+
+    def __init__(self, runner: Runner, step: Measure, subject: Weights):
+        self._runner, self._store, self._step, self._subject = runner, runner.store, step, subject
+        self._read: dict[str, Logits] = {}
+        self.attached: dict[str, bytes] = {}
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is the dense parent itself."""
+        return self._step.reference is not None and self._step.reference.key == self._subject.key
+
+    @property
+    def reference(self) -> StoredContext:
+        """The context of the dense parent."""
+        if self._step.reference is None:
+            raise StepFailed(
+                f"metric {self._step.metric} asks for the dense parent but is not declared relative"
+            )
+        return StoredContext(self._runner, self._step, self._step.reference)
+
+    def logits(self, name: str) -> Logits:
+        """The logits of one set of images."""
+        if name not in self._read:
+            inputs = dict(self._step.inputs)
+            if name not in inputs:
+                raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
+            step = Predict(self._subject, inputs[name])
+            tensors = safetensors.torch.load(self._store.read(step, "logits.safetensors"))
+            values = tensors["logits"].numpy()
+            if not np.isfinite(values).all():
+                raise StepFailed(f"the network's logits on {name} are not finite")
+            notes = self._store.meta(step)["notes"]
+            self._read[name] = Logits(values, tensors["labels"].numpy(), notes, self._against(name))
+        return self._read[name]
+
+    def sets(self, prefix: str) -> dict[str, Logits]:
+        """The logits of ``prefix/...`` by their last name, in the task's order."""
+        names = [name for name, _ in self._step.inputs if name == prefix or name.startswith(f"{prefix}/")]
+        return {name.rpartition("/")[2]: self.logits(name) for name in names}
+
+    def _against(self, name: str) -> tuple[int, ...]:
+        """The classes that a set of strangers was collected against; none for any other set."""
+        inputs = dict(self._step.inputs)
+        if not name.startswith("ood/") or "test" not in inputs:
+            return ()
+        stranger = registry.get(Dataset, inputs[name].data.name)
+        return stranger.against.get(inputs["test"].data.name, ())
+
+    def constant(self) -> bool:
+        """Whether the network gave the same output for all images of some set that was read."""
+        return any(logits.notes.get("constant") for logits in self._read.values())
+
+    def forwards(self) -> int:
+        """The images (with strengths) whose logits were read."""
+        return sum(math.prod(logits.values.shape[:-1]) for logits in self._read.values())
+
+    def images(self, name: str) -> Images:
+        """The images of a set that the metric looks at itself."""
+        looks = dict(self._step.looks or ())
+        if name not in looks:
+            raise StepFailed(f"metric {self._step.metric} looks at {name!r}, which it does not declare")
+        inputs = looks[name]
+        return loading.subset(
+            loading.load(inputs.data.name, inputs.split, self._runner.places), inputs.images
+        )
+
+    def maps(self, name: str, of: str = "labels") -> Maps:
+        """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
+        sets = dict(self._step.maps or ())
+        if name not in sets:
+            raise StepFailed(f"metric {self._step.metric} reads maps of {name!r}, which it does not declare")
+        step = Explain(self._subject, sets[name], self._step.reference or self._subject)
+        tensors = safetensors.torch.load(self._store.read(step, saliency_maps.FILE))
+        return saliency_maps.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
+
+    def concepts(self) -> Annotated:
+        """The images of the task's bank of concepts."""
+        looks = dict(self._step.looks or ())
+        if "concepts" not in looks:
+            raise StepFailed(f"metric {self._step.metric} looks at concepts, which it does not declare")
+        network = network_of(self._subject)
+        return concepts.load(looks["concepts"], network.size, network.channels, self._runner.places)
+
+    def layers(self) -> tuple[str, ...]:
+        """The modules of the network whose units concept metrics look at."""
+        architecture = registry.get(Architecture, network_of(self._subject).architecture)
+        return architecture.stages or (architecture.layer,)
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keep a file beside the scores: what stands behind them."""
+        if name in ("scores.json", DRAWS) or Path(name).name != name:
+            raise StepFailed(f"metric {self._step.metric} attaches {name!r}, which is no name for a file")
+        self.attached[name] = content
+
+    def network(self) -> nn.Module:
+        """The network: on the device, in evaluation mode, its weights without gradients."""
+        return ready(self._runner.network(self._subject), self._runner.device)
+
+    def held(self) -> Mask | None:
+        """The network's mask; None for a dense one."""
+        return self._runner.held(self._subject)
+
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's images."""
+        network = network_of(self._subject)
+        return network.channels, network.size, network.size

@@ -1,0 +1,81 @@
+"""Numbers and names as people read them; shared by the shell, Markdown and pages."""
+
+from __future__ import annotations
+
+import math
+
+#: Units that are shown in per cent.
+PERCENT = ("fraction",)
+#: Units that are shown with k, M, G or T.
+COUNTS = ("count", "bytes")
+
+
+def sparsity(value: float | None) -> str:
+    """A sparsity as "79.0 %"; a dash for none."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def number(value: float, unit: str) -> str:
+    """A score in its unit: fractions in per cent without the sign, others with three figures after 0."""
+    if math.isnan(value):
+        return "–"
+    if unit in PERCENT:
+        return f"{100 * value:.1f}"
+    if unit in COUNTS:
+        power = min(max(0, (len(str(round(abs(value)))) - 1) // 3), 4)
+        return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
+    if math.isinf(value) or abs(value) >= 1000:
+        return f"{value:.3g}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def measured(mean: float, spread: float, unit: str) -> str:
+    """A mean with its standard deviation over seeds, where there is one."""
+    if math.isnan(spread):
+        return number(mean, unit)
+    if unit not in (*PERCENT, *COUNTS) and 0.01 <= abs(mean) < 10:
+        return f"{number(mean, unit)} ± {spread:.3f}"  # no more figures than the mean has
+    return f"{number(mean, unit)} ± {number(spread, unit)}"
+
+
+def unit(name: str) -> str:
+    """A unit as it stands in a header."""
+    return "%" if name in PERCENT else "" if name == "count" else name
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number of things: "1 seed", "3 seeds"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def escape(text: str) -> str:
+    """Text in which Markdown and HTML have no meaning."""
+    for character in "\\`*_[]<>|&":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def span(low: float, high: float) -> str:
+    """A range with one unit where that is possible."""
+    a, b = duration(low), duration(high)
+    if a == b:
+        return f"about {a}"
+    if a.split()[1] == b.split()[1]:
+        return f"{a.split()[0]}-{b}"
+    return f"{a} to {b}"

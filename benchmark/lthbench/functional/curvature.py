@@ -1,0 +1,218 @@
+"""Second derivatives of the loss: exact traces by first-order passes, and the largest eigenvalue.
+
+In evaluation mode a network of convolutions, linear layers, fixed normalisation, ReLU and pooling is
+piecewise linear in each single weight and in each single pixel. Almost everywhere the diagonal of its
+Hessian is then that of the Gauss-Newton matrix, so with p the softmax and the K columns
+b_k = sqrt(p_k) (e_k - p), for which sum b_k b_k' = diag(p) - p p', the trace of an image's Hessian is
+sum_k |J' b_k|^2: K ordinary backward passes, without sampling. With many classes, random signs of the b_k
+keep it unbiased in a few passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from lthbench.compute.rng import generator
+from lthbench.errors import StepFailed
+from lthbench.masks import Mask
+
+#: Up to so many classes the trace is exact; beyond, it is the mean over this many random combinations.
+EXACT_CLASSES = 20
+PROBES = 10
+#: Images in one pass: at most so many, and no more gradient values of one layer than this.
+CHUNK, CHUNK_VALUES = 16, 64_000_000
+
+
+class Traces(NamedTuple):
+    """For each image, the trace of the Hessian of its cross-entropy, float64 ``[images]``.
+
+    ``weights`` over the surviving parameters; ``scaled`` the same with each term times the parameter
+    squared, which no rescaling of layers changes; ``pixels`` over the image in units of [0, 1].
+    """
+
+    weights: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+    pixels: NDArray[np.float64]
+
+
+def traces(model: nn.Module, images: torch.Tensor, mask: Mask | None) -> Traces:
+    """The traces for images ``[N, C, H, W]`` in [0, 1]; ``mask`` leaves out pruned parameters.
+
+    Raises StepFailed for a layer with parameters that is no convolution, linear layer or batch
+    normalisation.
+    """
+    layers = _layers(model)
+    largest = max(p.numel() for p in model.parameters()) * max(EXACT_CLASSES // 2, PROBES)
+    parts = torch.split(images, max(1, min(CHUNK, CHUNK_VALUES // largest)))
+    found = [_chunk(model, layers, part, mask or {}, place) for place, part in enumerate(parts)]
+    weights, scaled, pixels = (torch.cat(sums).cpu().numpy() for sums in zip(*found, strict=True))
+    return Traces(weights, scaled, pixels)
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Module]:
+    layers = {}
+    for name, module in model.named_modules():
+        if next(module.parameters(recurse=False), None) is None:
+            continue
+        plain = isinstance(module, nn.Linear | nn.BatchNorm2d)
+        if not plain and not (isinstance(module, nn.Conv2d) and module.groups == 1):
+            raise StepFailed(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
+        layers[name] = module
+    return layers
+
+
+def _chunk(
+    model: nn.Module, layers: dict[str, nn.Module], images: torch.Tensor, mask: Mask, first: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    inputs: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+            inputs[name], outputs[name] = given[0].detach(), made
+
+        return hook
+
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        x = images.clone().requires_grad_(True)
+        logits = model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    directions = _directions(logits.detach(), first).to(logits)
+    pulls = [
+        torch.autograd.grad(logits, [*outputs.values(), x], direction, retain_graph=True)
+        for direction in directions
+    ]
+    pixels = sum_of_squares([pull[-1] for pull in pulls])
+    weights = torch.zeros_like(pixels)
+    scaled = torch.zeros_like(pixels)
+    for place, name in enumerate(outputs):
+        layer, ready = layers[name], _prepared(layers[name], inputs[name])
+        slopes = torch.stack([pull[place] for pull in pulls], 1)  # [N, K, ...]
+        for parameter, gradients in _per_image(layer, ready, slopes):
+            value = getattr(layer, parameter).detach().reshape(-1)
+            kept = (
+                mask[f"{name}.{parameter}"].reshape(-1).to(value) if f"{name}.{parameter}" in mask else None
+            )
+            alive = torch.ones_like(value) if kept is None else kept
+            # One product sums the squares twice: as they are, and times the squared parameters.
+            both = gradients.flatten(2).square_() @ torch.stack([alive, alive * value.square()], 1)
+            totals = both.double().sum(1)
+            weights += totals[:, 0]
+            scaled += totals[:, 1]
+    return weights, scaled, pixels
+
+
+def sum_of_squares(parts: list[torch.Tensor]) -> torch.Tensor:
+    """For each image, the sum over all parts and entries; float64."""
+    return torch.stack([p.flatten(1).double().square().sum(1) for p in parts]).sum(0)
+
+
+def _directions(logits: torch.Tensor, first: int) -> torch.Tensor:
+    """The b_k ``[K, N, K]``, or a few random combinations of them, scaled to the same sum of squares."""
+    p = logits.double().softmax(1)
+    count, classes = p.shape
+    if classes <= EXACT_CLASSES:
+        signs = torch.eye(classes, dtype=p.dtype, device=p.device)[:, None, :].expand(-1, count, -1)
+        scale = 1.0
+    else:
+        draws = (generator("curvature", first, probe) for probe in range(PROBES))
+        signs = torch.stack([torch.randint(0, 2, (count, classes), generator=d) for d in draws]).to(p) * 2 - 1
+        scale = PROBES**-0.5
+    root = p.sqrt() * signs * scale
+    return root - p * root.sum(2, keepdim=True)
+
+
+def _prepared(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
+    """What a layer's parameter gradients need of its input; the same for all directions."""
+    if isinstance(layer, nn.Conv2d):
+        if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+            raise StepFailed("convolutions with padding by name or by other values have no exact trace")
+        return F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    if isinstance(layer, nn.BatchNorm2d):
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        shape = (1, -1, 1, 1)
+        spread = (layer.running_var + layer.eps).rsqrt().reshape(shape)
+        return (given - layer.running_mean.reshape(shape)) * spread
+    return given
+
+
+def _per_image(
+    layer: nn.Module, ready: torch.Tensor, slopes: torch.Tensor
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The gradient of each parameter for each image and direction: ``[N, K, *parameter.shape]``.
+
+    ``slopes`` are those by the layer's output, ``[N, K, *output.shape]``.
+    """
+    n, k = slopes.shape[:2]
+    if isinstance(layer, nn.Conv2d):
+        flat = slopes.flatten(3)
+        product = torch.bmm(flat.reshape(n, -1, flat.shape[3]), ready.transpose(1, 2))
+        yield "weight", product.reshape(n, k, *layer.weight.shape)
+        if layer.bias is not None:
+            yield "bias", flat.sum(3)
+    elif isinstance(layer, nn.BatchNorm2d):
+        if layer.affine:
+            yield "weight", (slopes * ready[:, None]).sum((3, 4))
+            yield "bias", slopes.sum((3, 4))
+    elif isinstance(layer, nn.Linear):
+        yield "weight", slopes[:, :, :, None] * ready[:, None, None, :]
+        if layer.bias is not None:
+            yield "bias", slopes.clone()
+
+
+def top_eigenvalue(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> float:
+    """The largest eigenvalue of the Hessian of the mean cross-entropy over the surviving parameters.
+
+    Lanczos iteration on products with the Hessian (one backward pass of the kept graph of the gradient for
+    each), to a relative residual of 1 %. Raises StepFailed if it does not converge.
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    named = dict(model.named_parameters())
+    before = {name: p.requires_grad for name, p in named.items()}
+    for parameter in named.values():
+        parameter.requires_grad_(True)
+    try:
+        loss = F.cross_entropy(model(images), labels)
+        parameters = list(named.values())
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        whole_mask = [(mask or {}).get(n, torch.ones_like(p, dtype=torch.bool)) for n, p in named.items()]
+        held = torch.cat([m.reshape(-1).cpu() for m in whole_mask])
+        sizes = [p.numel() for p in parameters]
+        alive = held.nonzero()[:, 0]
+
+        def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            whole = torch.zeros(len(held))
+            whole[alive] = torch.from_numpy(np.asarray(vector, dtype=np.float32).reshape(-1))
+            parts = torch.split(whole.to(loss.device), sizes)
+            shaped = [v.reshape(p.shape) for v, p in zip(parts, parameters, strict=True)]
+            made = torch.autograd.grad(
+                gradients, parameters, shaped, retain_graph=True, materialize_grads=True
+            )
+            flat = torch.cat([m.reshape(-1).cpu() for m in made])[alive]
+            result: NDArray[np.float64] = flat.double().numpy()
+            return result
+
+        start = torch.randn(len(alive), generator=generator("eigenvalue"), dtype=torch.float64).numpy()
+        operator = LinearOperator((len(alive), len(alive)), matvec=product, dtype=np.float64)
+        try:
+            (value,) = eigsh(
+                operator, k=1, which="LA", v0=start, ncv=8, tol=1e-2, maxiter=20, return_eigenvectors=False
+            )
+        except ArpackNoConvergence as error:
+            raise StepFailed("the largest eigenvalue of the Hessian did not converge") from error
+        return float(value)
+    finally:
+        for name, parameter in named.items():
+            parameter.requires_grad_(before[name])

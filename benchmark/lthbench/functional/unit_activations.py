@@ -1,0 +1,59 @@
+"""What the units of a layer do: their activations on images, as concept metrics read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lthbench.errors import StepFailed
+from lthbench.inference.batches import as_pixels, at_once
+
+#: A unit whose activations differ by less than this is dead (von Rad & Seuffert 2024).
+DEAD = 1e-8
+
+
+@torch.no_grad()
+def activations(
+    model: nn.Module, layers: Sequence[str], pixels: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float32]]:
+    """The outputs of layers for images ``[N, C, H, W]``: float32 ``[N, units, h, w]`` each. Raises
+    StepFailed.
+    """
+    seen: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+
+    def keep(layer: str) -> Any:
+        return lambda module, given, made: seen[layer].append(made.detach().float().cpu())
+
+    hooks = []
+    device = next(model.parameters()).device
+    size = at_once(device, *pixels.shape[2:])
+    try:
+        for layer in layers:
+            try:
+                hooks.append(model.get_submodule(layer).register_forward_hook(keep(layer)))
+            except AttributeError as error:
+                raise StepFailed(f"the network has no layer {layer!r}") from error
+        for start in range(0, len(pixels), size):
+            model(as_pixels(np.ascontiguousarray(pixels[start : start + size]), device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = {}
+    for layer, parts in seen.items():
+        if not parts or parts[0].dim() != 4:
+            raise StepFailed(f"layer {layer!r} has no grid of units")
+        found[layer] = torch.cat(parts).contiguous().numpy()
+        if not np.isfinite(found[layer]).all():
+            raise StepFailed(f"activations of layer {layer!r} are not finite")
+    return found
+
+
+def dead(activations: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which units never change, ``[units]``."""
+    flat = activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1)
+    return np.ptp(flat, axis=1) < DEAD  # type: ignore[no-any-return]

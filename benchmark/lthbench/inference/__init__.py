@@ -1,0 +1,1 @@
+"""Passes of networks over images: clean, corrupted and attacked."""

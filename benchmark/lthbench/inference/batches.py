@@ -1,0 +1,44 @@
+"""Images in batches, as networks see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lthbench.data.streaming import Stream, ahead
+from lthbench.kinds import Images
+
+#: Images in one draw of a corruption's noise, and in one forward pass.
+BATCH = 250
+
+
+def batches(images: Images) -> Iterator[np.ndarray]:
+    """The pixels of each batch; those of a stream are decoded while the batch before is used."""
+    made = (images.pixels[start : start + BATCH] for start in starts(images))
+    return ahead(made) if isinstance(images.pixels, Stream) else made
+
+
+def starts(images: Images) -> range:
+    """Where the batches begin."""
+    return range(0, len(images.labels), BATCH)
+
+
+def at_once(device: torch.device, height: int, width: int) -> int:
+    """How many images go through a network together where that is free to choose.
+
+    On a processor few, so that activations stay in its cache (a quarter faster than 250 at 32 pixels), but
+    enough to be worth the calls (512 of 8 pixels are done in half the time that batches of 32 take).
+    """
+    pixels = height * width
+    if device.type == "cuda":
+        return max(1, min(1000, 1000 * 64 * 64 // pixels))
+    return max(1, min(max(32, 32 * 32 * 32 // pixels), 1000 * 64 * 64 // pixels))
+
+
+def as_pixels(batch: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A batch of uint8 as float32 in [0, 1], channels last, on the device."""
+    # First to the device, then to floats: a quarter of the bytes travel.
+    tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(device).to(torch.float32).div_(255.0)
+    return tensor.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,104 @@
+"""Passes of networks over a set of images: clean, corrupted or attacked. Logits in float32.
+
+Whatever changes the logits that a step yields, by more than rounding, must raise ``spec.PREDICT_VERSION``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from lthbench.compute.cuda_graphs import Forward, Passes, graphs
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.data.streaming import ahead
+from lthbench.inference.attacks import ATTACKS
+from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts
+from lthbench.inference.corrupted import corrupted
+from lthbench.inference.folding import folded
+from lthbench.kinds import Images, Logits
+from lthbench.spec import Inputs
+
+#: What does the pass of networks over a batch.
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+def predict(
+    models: Sequence[nn.Module], inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None
+) -> list[Logits]:
+    """Each network's logits ``[images, classes]``, with a leading axis for the strengths of a view that has
+    them.
+
+    The networks, on one device, see the same images, which are made or read once. ``notes`` count, for an
+    attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
+    images are kept for the next networks (see ``corrupted``).
+    """
+    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    device = next(models[0].parameters()).device
+    if inputs.view in ATTACKS:
+        found = []
+        for model in models:
+            attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
+            notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
+            found.append(Logits(np.stack([logits for logits, _ in attacked]), images.labels, notes))
+        return found
+    run = fast(models)
+    if inputs.view == "clean":
+        values = _forward(run, batches(images), device)
+    else:
+        strengths = [_forward(run, corrupted(inputs, s, places, kept), device) for s in inputs.strengths]
+        values = np.stack(strengths, axis=1)
+    return [Logits(own, images.labels, {}) for own in values]
+
+
+def shared(inputs: Inputs) -> bool:
+    """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
+    return inputs.view not in ATTACKS
+
+
+def ready(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network as it is scored: on the device, in evaluation mode, weights without gradients."""
+    model = model.to(device).to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
+
+
+def fast(models: Sequence[nn.Module]) -> Run:
+    """What gives networks' outputs ``[networks, B, classes]`` for a batch fastest, without gradients."""
+    device = next(models[0].parameters()).device
+    quick = [folded(model) for model in models]
+    passes = Passes(quick, device)
+    # What cannot be traced may look at its values, which a graph cannot capture.
+    fixed = all(isinstance(model, fx.GraphModule) for model in quick)
+    return Forward(passes, graphs(device)) if device.type == "cuda" and fixed else passes
+
+
+@torch.no_grad()
+def _forward(run: Run, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
+    """The logits ``[networks, images, classes]``."""
+    outputs = []
+    for batch in batches if device.type == "cpu" else ahead(batches):  # a GPU works while the next are made
+        x = as_pixels(batch, device)
+        parts = [run(part) for part in torch.split(x, at_once(device, *x.shape[2:]))]
+        outputs.append(torch.cat(parts, dim=1).float())
+    logits: np.ndarray = torch.cat(outputs, dim=1).cpu().numpy()
+    return logits
+
+
+def _attacked(
+    model: nn.Module, images: Images, inputs: Inputs, strength: int, device: torch.device
+) -> tuple[np.ndarray, int]:
+    """Logits on attacked images, and how many images had no gradient to attack by."""
+    attack, outputs, zeros = ATTACKS[inputs.view], [], 0
+    for start, pixels in zip(starts(images), batches(images), strict=True):
+        x = as_pixels(pixels, device)
+        labels = torch.from_numpy(images.labels[start : start + BATCH]).to(device)
+        draw = generator("attack", inputs.view, strength, start)
+        attacked, zero = attack(model, x, labels, strength / 255.0, draw)
+        zeros += int(zero.sum())
+        with torch.no_grad():
+            outputs.append(model(attacked).float().cpu().numpy())
+    return np.concatenate(outputs), zeros

@@ -1,0 +1,29 @@
+"""Masks: which weights are kept. What plug-ins import is here; structured masks and rewiring lie beside it."""
+
+from lthbench.masks.selection import (
+    Mask,
+    allocated,
+    apply,
+    collapsed,
+    count,
+    counted,
+    packed,
+    prunable,
+    top,
+    top_kernels,
+    unpacked,
+)
+
+__all__ = [
+    "Mask",
+    "allocated",
+    "apply",
+    "collapsed",
+    "count",
+    "counted",
+    "packed",
+    "prunable",
+    "top",
+    "top_kernels",
+    "unpacked",
+]

@@ -1,0 +1,71 @@
+"""What steps cost, in floating-point operations: two for a multiply-add. Pure, without torch."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lthbench import registry
+from lthbench.kinds import Architecture, Counts, Dataset, Metric
+from lthbench.spec import (
+    Explain,
+    Inputs,
+    Measure,
+    Network,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    network_of,
+)
+
+
+def flops(step: Step) -> float:
+    """The floating-point operations of a step (two for a multiply-add), for estimates of its time."""
+    if isinstance(step, Train):
+        images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
+        return 3.0 * images * step.epochs * forward_flops(step)
+    if isinstance(step, Rewind):
+        return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+    if isinstance(step, Prune):
+        criterion = registry.criterion(step.criterion)
+        classes = network_of(step).classes
+        images = criterion.scored_per_class(classes) * classes or 1
+        return criterion.passes * criterion.rounds * images * forward_flops(step)
+    if isinstance(step, Predict):
+        inputs = step.inputs
+        size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
+        images = min(inputs.images or size, size)
+        passes = _PASSES.get(inputs.view, 1)
+        return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    if isinstance(step, Explain):
+        images = step.inputs.images or _length(step.inputs)
+        return EXPLAIN_PASSES * images * forward_flops(step.subject)
+    if isinstance(step, Measure):
+        metric = registry.get(Metric, step.metric)
+        images = sum(i.images or _length(i) for _, i in step.looks or ())
+        return metric.passes * images * forward_flops(step.subject)
+    return 0.0
+
+
+#: Forward passes for each image of an attacked set; a backward pass counts as two.
+_PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
+
+
+#: And for each image whose maps are made: 50 steps of integrated gradients and two more, for 1.2 classes.
+EXPLAIN_PASSES = 1.2 * 3 * 52
+
+
+def _length(inputs: Inputs) -> int:
+    return registry.get(Dataset, inputs.data.name).splits[inputs.split]
+
+
+def forward_flops(step: Step) -> float:
+    """The operations of one forward pass of a network on one image."""
+    return 2.0 * size_of(network_of(step)).macs
+
+
+@lru_cache(maxsize=64)
+def size_of(network: Network) -> Counts:
+    """The size of a network, without building it."""
+    return registry.get(Architecture, network.architecture).count(network)

@@ -1,0 +1,108 @@
+"""What of a plan is still to do, and whether the images that it needs are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lthbench import registry
+from lthbench.data import download, loading
+from lthbench.errors import BadInput, Damaged
+from lthbench.kinds import Dataset
+from lthbench.planning.plan import Plan
+from lthbench.planning.request import Request
+from lthbench.spec import (
+    Explain,
+    Measure,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    mask_keeper,
+)
+from lthbench.store.local import Store
+
+#: The share of images out of distribution that may be training images: published sets share a few.
+MAX_OVERLAP = 0.01
+
+
+def missing(made: Plan, store: Store) -> list[Step]:
+    """The steps to do, in order: measures that the store does not hold whole, and what they need.
+
+    What is read is compared with its hashes; a damaged artefact is put aside and its step done again.
+    """
+    wanted: dict[str, bool] = {}
+
+    def ask(steps: Iterable[Step]) -> None:
+        stack = list(steps)
+        while stack:
+            step = stack.pop()
+            if step.key not in wanted:
+                wanted[step.key] = not store.intact(step)
+                if wanted[step.key]:
+                    stack.extend(step.needs())
+
+    ask(m for e in made.entries for m in e.scored())
+    first = made.request.seeds[0]  # whose maps a report shows
+    shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
+    ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
+    ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
+    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
+    return [s for s in made.steps if wanted.get(s.key)]
+
+
+def _facts_readable(store: Store, step: Step) -> bool:
+    """False where a step is stored and its facts, which reports tell, are damaged."""
+    try:
+        return not store.has(step) or bool(store.meta(step))
+    except Damaged:
+        return False
+
+
+def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
+    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one.
+
+    Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
+    have been trained on: more than one image in a hundred in common is refused.
+    """
+    splits = set()
+    for step in todo:
+        if isinstance(step, Train):
+            splits.add((step.data.name, "train"))
+        elif isinstance(step, Rewind):
+            splits.add((step.train.data.name, "train"))
+        elif isinstance(step, Prune) and step.data is not None:
+            splits.add((step.data.name, "train"))
+        elif isinstance(step, Predict):
+            splits.add((step.inputs.data.name, step.inputs.split))
+        elif isinstance(step, Measure):
+            shown = (*step.inputs, *(step.looks or ()), *(step.maps or ()))
+            splits.update((i.data.name, i.split) for _, i in shown)
+    try:
+        for name, split in sorted(splits):
+            loading.check(name, split, places)
+        trained_on = {name for name, split in splits if split == "train"}
+        for known in trained_on:
+            for stranger in sorted({name for name, _ in splits} - trained_on):
+                share = loading.overlap(known, stranger, places)
+                if share > MAX_OVERLAP:
+                    raise BadInput(
+                        f"{100 * share:.0f} % of the images of {stranger} are training images of {known}: "
+                        "what was trained on is not out of distribution. Give another data set for ood."
+                    )
+    finally:
+        loading.load.cache_clear()
+
+
+def download_missing(
+    asked: Request, places: tuple[Path, ...], told: download.Told = lambda name, done, total: None
+) -> list[str]:
+    """Fetch the data sets of a request that are not there into the user's cache. Returns their names."""
+    fetched = []
+    for name in (asked.task.data.dataset, *asked.task.data.ood):
+        dataset = registry.get(Dataset, name)
+        if dataset.locate(places) is None:
+            download.obtain(dataset, loading.default_folder(), told)
+            fetched.append(name)
+    return fetched

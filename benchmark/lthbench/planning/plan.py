@@ -1,0 +1,295 @@
+"""A request becomes steps: pure, without torch, so that it can be printed and costed before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lthbench import corruptions, registry
+from lthbench.corruptions import official
+from lthbench.data import concepts, loading
+from lthbench.errors import BadInput, LthbenchError
+from lthbench.kinds import Architecture, Bank, Cell, Dataset, Method, Metric
+from lthbench.planning.request import Request
+from lthbench.planning.task import Task
+from lthbench.spec import (
+    Data,
+    Given,
+    Init,
+    Inputs,
+    Measure,
+    Network,
+    Prune,
+    Recipe,
+    Rewind,
+    Step,
+    Train,
+    Weights,
+    history,
+)
+
+#: The sets of images that a metric can ask for.
+NEEDS = (
+    "test",
+    "train",
+    "val",
+    "ood",
+    "fgsm",
+    "fgsm-random",
+    "pgd",
+    "autoattack",
+    "corrupted",
+    "uncorrupted",
+    "geometry",
+    "explained",
+    "lime",
+    "concepts",
+    "mis",
+    "pictured",
+    "read",
+)
+
+#: What the untrained network of each seed is called among the variants of a dense network's scores.
+UNTRAINED = "untrained network"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of the grid and what is measured of it.
+
+    ``controls`` are measures of other networks that a dense one is held against, by what these are.
+    """
+
+    method: str
+    sparsity: float
+    seed: int
+    network: Weights
+    dense: Weights
+    measures: tuple[Measure, ...]
+    controls: tuple[tuple[str, Measure], ...] = ()
+
+    def scored(self) -> tuple[Measure, ...]:
+        """All measures, those of the controls among them."""
+        return (*self.measures, *(measure for _, measure in self.controls))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid of networks, and all steps behind them in an order in which they can be done."""
+
+    request: Request
+    entries: tuple[Entry, ...]
+    steps: tuple[Step, ...]
+    sources: tuple[Data, ...]
+
+    def labels(self) -> dict[str, str]:
+        """What each network and mask is called: "imp 79.0 % seed 0", by key."""
+        found: dict[str, str] = {}
+        for entry in self.entries:
+            for step in history(entry.network):
+                if isinstance(step, Train | Prune | Given) and step.key not in found:
+                    mask = step if isinstance(step, Prune) else getattr(step, "mask", None)
+                    removed = entry.sparsity if mask is None else 1 - mask.density
+                    name = "dense" if step == entry.dense else f"{entry.method} {100 * removed:.1f} %"
+                    found[step.key] = f"{name} seed {entry.seed}"
+        return found
+
+
+def plan(
+    request: Request,
+    places: tuple[Path, ...],
+    *,
+    data_needed: bool = True,
+    known: Mapping[str, Data] | None = None,
+    elsewhere: Mapping[str, Mapping[int, Weights]] | None = None,
+) -> Plan:
+    """The steps behind a request. Raises BadInput for data that is missing or broken, if it is needed.
+
+    Data sets that are ``known``, by name, are not looked for. Networks made ``elsewhere`` stand for those of
+    a method, by seed: for those of ``dense``, if they are there, and for all methods that do not ship.
+    """
+    elsewhere = elsewhere or {}
+    task, known = request.task, known or {}
+
+    def identified(name: str) -> Data:
+        return known[name] if name in known else loading.identify(name, places, needed=data_needed)
+
+    trained_on = identified(task.data.dataset)
+    looked_at = {
+        n for m in request.metrics for n in registry.get(Metric, m).needs + registry.get(Metric, m).looks
+    }
+    others = task.data.ood if "ood" in looked_at else ()
+    strangers = tuple(identified(name) for name in others)
+    metrics = [registry.get(Metric, name) for name in request.metrics]
+    asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
+    sets = {
+        n: _inputs(n, request, trained_on, strangers, places, known, data_needed=data_needed) for n in asked
+    }
+    banks = [_bank(request, places, data_needed, known)] if "concepts" in asked else []
+    built = network(task)
+    named = ("dense", *request.methods)
+    methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
+    versions = {
+        m.criterion.name: registry.version(Method, m.criterion.name)
+        for m in methods.values()
+        if m.criterion is not None
+    }
+    entries = []
+    faults: list[str] = []
+    trained = {s: Train(Init(built, s), request.spec.train, trained_on, s) for s in request.seeds}
+    parents: dict[int, Weights] = {s: elsewhere.get("dense", trained)[s] for s in request.seeds}
+    following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
+    for seed, dense in parents.items():
+        init = Init(built, seed)
+        rewound = Rewind(trained[seed], request.spec.rewind_epoch)
+        for name in named:
+            for density in (1.0,) if name == "dense" else request.densities:
+                cell = Cell(
+                    density,
+                    task.levels(density),
+                    seed,
+                    request.spec.train,
+                    trained_on,
+                    init,
+                    trained[seed],
+                    rewound,
+                    versions,
+                    registry.get(Architecture, task.architecture),
+                    _steps_per_epoch(request.spec.train, trained_on),
+                    request.spec.finetune,
+                    name.partition(":")[2],
+                )
+                try:
+                    reason, ticket = (
+                        ("", elsewhere[name][seed]) if name in elsewhere else _built(methods[name], cell)
+                    )
+                except LthbenchError:
+                    raise
+                except Exception as error:  # a method of the user's own may raise anything
+                    raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
+                if ticket is None:
+                    faults.append(f"method {name} at sparsity {1 - density:.4g}: {reason}")
+                    continue
+                controls: tuple[tuple[str, Measure], ...] = ()
+                if name == "dense":
+                    rival = parents[following[seed]]
+                    measures = tuple(_measure(m, rival if m.rival else dense, dense, sets) for m in metrics)
+                    controls = tuple((UNTRAINED, _measure(m, init, dense, sets)) for m in metrics if m.nulls)
+                else:
+                    measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
+                sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
+                entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
+    if faults:
+        raise BadInput("\n".join(dict.fromkeys(faults)))
+    steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
+    return Plan(request, tuple(entries), steps, (trained_on, *strangers, *(b for b in banks if b.digest)))
+
+
+def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:
+    """Why a method does not fit a cell, or the network that it makes of it."""
+    reason = method.unfit(cell)
+    if reason:
+        return reason, None
+    ticket = method.ticket(cell)
+    if not isinstance(ticket, Train):
+        raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
+    return "", ticket
+
+
+def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
+    images = registry.get(Dataset, trained_on.name).splits["train"]
+    return -(-min(recipe.images or images, images) // recipe.batch_size)
+
+
+def network(task: Task) -> Network:
+    """The network of a task."""
+    dataset = registry.get(Dataset, task.data.dataset)
+    architecture = registry.get(Architecture, task.architecture)
+    return Network(
+        architecture.name,
+        architecture.version,
+        len(dataset.classes),
+        dataset.channels,
+        dataset.size,
+        dataset.mean,
+        dataset.std,
+    )
+
+
+def _measure(
+    metric: Metric, network: Weights, dense: Weights, sets: dict[str, list[tuple[str, Inputs]]]
+) -> Measure:
+    inputs = tuple(pair for need in metric.needs for pair in sets[need])
+    version = registry.version(Metric, metric.name)
+    looks = tuple(pair for look in metric.looks for pair in sets[look])
+    maps = tuple(pair for need in metric.maps for pair in sets[need])
+    reference = dense if metric.relative else None
+    return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)
+
+
+def _bank(request: Request, places: tuple[Path, ...], needed: bool, known: Mapping[str, Data]) -> Data:
+    """The task's bank of concepts as it stands in keys; its digest is "" for one that is made."""
+    assert request.task.data.concepts is not None
+    bank = registry.get(Bank, request.task.data.concepts)
+    return known.get(concepts.PREFIX + bank.name) or concepts.identify(bank, places, needed=needed)
+
+
+def _inputs(
+    need: str,
+    request: Request,
+    trained_on: Data,
+    strangers: Iterable[Data],
+    places: tuple[Path, ...],
+    known: Mapping[str, Data],
+    *,
+    data_needed: bool,
+) -> list[tuple[str, Inputs]]:
+    """The sets of images behind one need, by name."""
+    looked = request.spec.evaluate
+    if need == "test":
+        return [("test", Inputs(trained_on, "test", looked.test_images, "clean", 1))]
+    if need == "train":
+        return [("train", Inputs(trained_on, "train", looked.train_images, "clean", 1))]
+    if need == "ood":
+        return [(f"ood/{d.name}", Inputs(d, "test", looked.ood_images, "clean", 1)) for d in strangers]
+    if need == "val":
+        return [("val", Inputs(trained_on, "val", 0, "clean", 1))]
+    if need == "uncorrupted":
+        return [("uncorrupted", Inputs(trained_on, "test", looked.corrupted_images, "clean", 1))]
+    if need == "geometry":
+        return [("geometry", Inputs(trained_on, "train", looked.geometry_images, "clean", 1))]
+    if need == "concepts":
+        bank = _bank(request, places, data_needed, known)
+        view = bank.name + (f"/{bank.digest}" if bank.digest else "")
+        return [(need, Inputs(trained_on, "test", looked.concept_images, view, bank.version))]
+    if need == "mis":  # it takes 400 at least
+        return [(need, Inputs(trained_on, "test", max(looked.concept_images, 400), "clean", 1))]
+    if need in ("pictured", "read"):
+        split = "test" if need == "pictured" else "train"
+        return [(need, Inputs(trained_on, split, looked.concept_images, "clean", 1))]
+    if need in ("explained", "lime"):
+        images = looked.explained_images if need == "explained" else looked.lime_images
+        return [(need, Inputs(trained_on, "test", images, "clean", 1))]
+    if need in ("fgsm", "fgsm-random", "pgd", "autoattack"):
+        epsilon = (looked.fgsm_epsilon_255,)
+        return [(need, Inputs(trained_on, "test", looked.attacked_images, need, 1, epsilon))]
+    if need == "corrupted" and looked.corruption_source == "official":
+        dataset = registry.get(Dataset, trained_on.name)
+        images, severities = looked.corrupted_images, looked.severities
+        sets = []
+        for kind in looked.corruptions:
+            found = official.identify(dataset, kind, severities, places, needed=data_needed)
+            view = official.PREFIX + kind
+            sets.append(
+                (f"corrupted/{kind}", Inputs(found, "test", images, view, official.VERSION, severities))
+            )
+        return sets
+    if need == "corrupted":
+        kinds = [corruptions.get(name) for name in looked.corruptions]
+        images, severities = looked.corrupted_images, looked.severities
+        return [
+            (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
+            for k in kinds
+        ]
+    raise BadInput(f"a metric asks for the images {need!r}; there are {', '.join(NEEDS)}.")

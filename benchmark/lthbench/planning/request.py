@@ -1,0 +1,229 @@
+"""What is asked for: every name and number of a request, checked before anything is planned. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import numbers
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lthbench import corruptions, registry
+from lthbench.corruptions import official
+from lthbench.errors import BadInput, unknown
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.planning import task
+from lthbench.planning.task import Budget, Task
+
+#: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
+MAX_SEEDS = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, checked: every name exists and every value can be used.
+
+    ``given`` is the task as it was typed: a name or a path. ``strangers`` says that the task's data sets out
+    of distribution have been replaced, ``banked`` that its bank of concepts has. ``typed`` is the command
+    line where it is not that of ``run``.
+    """
+
+    task: Task
+    methods: tuple[str, ...]
+    densities: tuple[float, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    budget: str
+    given: str = ""
+    strangers: bool = False
+    banked: bool = False
+    typed: str = ""
+
+    @property
+    def spec(self) -> Budget:
+        """The budget's recipe and evaluation."""
+        return self.task.budgets()[self.budget]
+
+    def command(self) -> str:
+        """The command line that asks for just this."""
+        if self.typed:
+            return self.typed
+
+        def typed(kind: type[Any], name: str) -> str:
+            base, colon, variant = name.partition(":")
+            return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
+
+        own = {
+            registry.path_of(Dataset, self.task.data.dataset),
+            registry.path_of(Architecture, self.task.architecture),
+        }
+        plugins = "".join(f" --plugin {shlex.quote(str(path))}" for path in sorted(filter(None, own)))
+        sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
+        others = ",".join(typed(Dataset, name) for name in self.task.data.ood)
+        bank = f" --concepts {typed(Bank, self.task.data.concepts or '')}" if self.banked else ""
+        return (
+            f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
+            f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
+            f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
+            f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
+            f"{f' --ood {others}' if self.strangers else ''}{bank}{plugins}"
+        )
+
+
+def request(
+    task: Task,
+    methods: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    rounds: Sequence[int] | None = None,
+    seeds: Sequence[int] | int | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    given: str = "",
+    ood: Sequence[str] | None = None,
+    concepts: str | None = None,
+) -> Request:
+    """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    if concepts is not None:
+        task = dataclasses.replace(task, data=dataclasses.replace(task.data, concepts=concepts))
+    ood = _listed("ood", ood, str, str, "names")
+    if ood is not None:
+        task = dataclasses.replace(task, data=dataclasses.replace(task.data, ood=tuple(dict.fromkeys(ood))))
+    methods = _listed("methods", methods, str, str, "names")
+    metrics = _listed("metrics", metrics, str, str, "names")
+    sparsities = _listed("sparsities", sparsities, numbers.Real, float, "numbers")
+    rounds = _listed("rounds", rounds, numbers.Integral, int, "whole numbers")
+    if not isinstance(seeds, int) or isinstance(seeds, bool):
+        seeds = _listed("seeds", seeds, numbers.Integral, int, "whole numbers")
+    faults: list[str] = []
+
+    def attempt(kind: type[Any], name: str) -> Any:
+        try:
+            return registry.get(kind, name)
+        except BadInput as error:
+            faults.append(str(error))
+            return None
+
+    named = [_method(m, faults) for m in (task.grid.methods if methods is None else methods)]
+    usual = [m.name for m in registry.every(Metric) if m.usual]
+    chosen = [attempt(Metric, m) for m in (usual if metrics is None else metrics)]
+    trained_on, *others = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
+    if trained_on is not None and any(m is not None and "ood" in m.needs for m in chosen):
+        faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
+    if trained_on is not None and "val" not in trained_on.splits:
+        lacking = [m for m in chosen if m is not None and "val" in m.needs]
+        if metrics is None:
+            chosen = [m for m in chosen if m not in lacking]
+        else:
+            faults += [f"metric {m.name} needs val images; {trained_on.name} has none." for m in lacking]
+    if task.data.concepts is None:
+        lacking = [m for m in chosen if m is not None and "concepts" in m.looks]
+        if metrics is None:
+            chosen = [m for m in chosen if m is None or not {"concepts", "mis", "pictured"} & set(m.looks)]
+        else:
+            why = f"task {task.name} has none; name one with --concepts"
+            faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in lacking]
+    else:
+        attempt(Bank, task.data.concepts)
+    for metric in chosen:
+        if metric is not None and metric.package and importlib.util.find_spec(metric.package) is None:
+            how = f"pip install 'lthbench[{metric.extra}]'"
+            faults.append(f"metric {metric.name} needs the package {metric.package}: {how}")
+    judged = any(m is not None and m.scores[0].group == "interpretability" for m in chosen)
+    if judged and not any(m is not None and m.name == "accuracy" for m in chosen):
+        chosen = [registry.get(Metric, "accuracy"), *chosen]  # what gates them: see ``table``
+    attempt(Architecture, task.architecture)
+    budget = task.grid.budget if budget is None else budget
+    budgets = task.budgets()
+    if budget not in budgets:
+        faults.append(f"task {task.name}: {unknown('budget', budget, budgets)}")
+    else:
+        every = corruptions.every()
+        for kind in budgets[budget].evaluate.corruptions:
+            known = official.KINDS if budgets[budget].evaluate.corruption_source == "official" else every
+            if kind not in known:
+                faults.append(f"task {task.name}: {unknown('corruption', kind, known)}")
+    densities: list[float] = []
+    if sparsities is not None and rounds is not None:
+        faults.append("give --sparsity or --rounds, not both.")
+    for sparsity in sparsities or ():
+        if 0.0 < sparsity < 1.0 and 0.0 < task.on_grid(sparsity) < 1.0:  # as rounded for keys, too
+            densities.append(task.on_grid(sparsity))
+        else:
+            faults.append(f"sparsity {sparsity:g} must lie between 0 and 1 (the share of weights removed).")
+    for n in task.grid.rounds if rounds is None and sparsities is None else rounds or ():
+        if 1 <= n <= task.grid.max_rounds:
+            densities.append(task.density(n))
+        else:
+            faults.append(f"round {n} must be 1..{task.grid.max_rounds} for task {task.name}.")
+    asked = task.grid.seeds if seeds is None else seeds
+    drawn = tuple(range(min(asked, MAX_SEEDS + 1)) if isinstance(asked, int) else dict.fromkeys(asked))
+    if not drawn or min(drawn) < 0:
+        faults.append("at least one seed is needed, and none below 0.")
+    elif len(drawn) > MAX_SEEDS or max(drawn) >= 2**63:
+        faults.append(f"at most {MAX_SEEDS:,} seeds can be used, and none above {2**63 - 1}.")
+    if faults:
+        raise BadInput("\n".join(faults))
+    return Request(
+        task,
+        tuple(dict.fromkeys(name for name in named if name != "dense")),
+        tuple(sorted(set(densities), reverse=True)),
+        drawn,
+        tuple(dict.fromkeys(m.name for m in chosen)),
+        budget,
+        given,
+        ood is not None,
+        concepts is not None,
+    )
+
+
+def _unlike(trained_on: Dataset, other: Dataset) -> str:
+    """Why images of another data set cannot be told apart from those that a network is trained on, or ""."""
+    if other.name == trained_on.name:
+        return f"data set {other.name} is what is trained on: it is not out of distribution."
+    if "test" not in other.splits:
+        return f"data set {other.name} has no test images to tell apart."
+    shapes = [f"{d.channels} x {d.size} x {d.size}" for d in (other, trained_on)]
+    if shapes[0] != shapes[1]:
+        return f"data set {other.name} has images of {shapes[0]}, {trained_on.name} of {shapes[1]}."
+    return ""
+
+
+def _listed(what: str, given: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
+    """An argument as a list. Raises BadInput for what is none, or holds values of another type."""
+    if given is None:
+        return None
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
+    if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
+        raise BadInput(f"{what}: expected a list of {noun}, got {given!r}.")
+    return [plain(v) for v in values]
+
+
+def _method(name: str, faults: list[str]) -> str:
+    """The full name of a method and its variant, as asked for by name, alias or path, with ``:variant``."""
+    base, _, variant = name.partition(":")
+    try:
+        method = registry.get(Method, base)
+    except BadInput as error:
+        faults.append(str(error))
+        return name
+    if variant and variant not in method.variants:
+        known = method.variants or ["none"]
+        faults.append(f"method {method.name}: {unknown('variant', variant, known)}")
+    return f"{method.name}:{variant}" if variant else method.name
+
+
+def ask(
+    name: str,
+    methods: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    rounds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    budget: str | None = None,
+    ood: Sequence[str] | None = None,
+    concepts: str | None = None,
+) -> Request:
+    """The checked request for a task by name or path."""
+    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)

@@ -1,0 +1,135 @@
+"""What a plan would do and cost, in numbers: for ``lthbench plan`` and the first lines of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lthbench import formatting
+from lthbench._version import __version__
+from lthbench.data import concepts
+from lthbench.engines.local import Local
+from lthbench.planning.estimate import Estimate, estimate
+from lthbench.planning.flops import flops
+from lthbench.planning.plan import Plan
+from lthbench.spec import (
+    Rewind,
+    Step,
+    Train,
+    history,
+    mask_keeper,
+)
+from lthbench.store.local import Store
+from lthbench.store.opening import at
+from lthbench.training.savepoints import shares_done
+
+
+def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
+    """How many steps of each verb there are, and how many of them are stored."""
+    verbs: dict[str, dict[str, int]] = {}
+    for step in steps:
+        count = verbs.setdefault(type(step).__name__.lower(), {"all": 0, "stored": 0})
+        count["all"] += 1
+        count["stored"] += step.key in stored
+    return verbs
+
+
+def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> str:
+    """What a run says before it starts."""
+    request = plan.request
+    verbs = counted(todo, set())
+    said = f"lthbench {__version__} · task {request.task.name} · budget {request.budget} · "
+    said += f"{' '.join(request.methods) or 'dense only'} · "
+    said += f"{formatting.counted(len(request.densities), 'sparsity', 'sparsities')} · "
+    said += formatting.counted(len(request.seeds), "seed", "seeds")
+    if not todo:
+        return f"{said}\nplan   everything is stored; nothing to do"
+    trainings = verbs.get("train", {"all": 0})["all"]
+    scores = verbs.get("measure", {"all": 0})["all"]
+    guess = "" if estimate.learned else " (a guess)"
+    begun = f" ({estimate.begun:,} begun)" if estimate.begun else ""
+    return (
+        f"{said}\nplan   {formatting.counted(trainings, 'training', 'trainings')}{begun}, "
+        f"{formatting.counted(scores, 'measure', 'measures')}, {len(todo):,} steps in all; "
+        f"{len(plan.steps) - len(todo):,} stored or not needed · "
+        f"{estimate.text()}{guess} with {formatting.counted(workers, 'worker', 'workers')}"
+    )
+
+
+def costed(
+    plan: Plan,
+    store_folder: Path | str,
+    places: tuple[Path, ...],
+    workers: int,
+    device: str,
+    stack: int = 0,
+) -> dict[str, Any]:
+    """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
+    store = at(store_folder)
+    store.check()
+    request = plan.request
+    stored = {s.key for s in plan.steps if store.lists(s)}
+    todo = [s for s in plan.steps if s.key not in stored]
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    guess = estimate(todo, store.events(), workers, kind, shares_done(todo, store))
+    return {
+        "task": request.task.name,
+        "budget": request.budget,
+        "methods": list(request.methods),
+        "sparsities": [round(1 - d, 12) for d in request.densities],
+        "seeds": list(request.seeds),
+        "metrics": list(request.metrics),
+        "steps": counted(plan.steps, stored),
+        "flops": costs(plan),
+        "collapsed": _collapsed(plan, store),
+        "seconds": [round(guess.low), round(guess.high)],
+        "time": guess.text() if todo else "nothing to do",
+        "chain": f"{_chain(plan)}",
+        "learned": guess.learned,
+        "begun": guess.begun,
+        "workers": workers,
+        "stack": Local(workers, kind, stack).together,
+        "device": device,
+        "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
+        "command": request.command(),
+    }
+
+
+def _collapsed(plan: Plan, store: Store) -> dict[str, list[str]]:
+    """The layers that stored masks leave empty, by network."""
+    found = {}
+    for entry in plan.entries:
+        keeper = mask_keeper(entry.network)
+        if keeper is not None and store.intact(keeper):
+            empty = [name.removesuffix(".weight") for name in store.meta(keeper)["collapsed"]]
+            if empty:
+                found[f"{entry.method} {formatting.sparsity(entry.sparsity)} seed {entry.seed}"] = empty
+    return found
+
+
+def _chain(plan: Plan) -> int:
+    """The longest run of trainings that follow one another."""
+    depth: dict[str, int] = {}
+    for step in plan.steps:
+        before = max((depth[n.key] for n in step.needs()), default=0)
+        depth[step.key] = before + isinstance(step, Train)
+    return max(depth.values(), default=0)
+
+
+def costs(plan: Plan) -> dict[str, dict[str, float]]:
+    """For each method, the operations of finding its masks and of training its networks, beside the dense
+    ones. Iterative pruning trains to find; what is shared between sparsities is counted once.
+    """
+    dense = {s.key for e in plan.entries for s in history(e.dense)}
+    dense |= {s.key for s in plan.steps if isinstance(s, Rewind) and s.train.key in dense}  # taken on the way
+    found: dict[str, dict[str, float]] = {}
+    for method in plan.request.methods:
+        networks = [e.network for e in plan.entries if e.method == method]
+        tickets = {n.key for n in networks}
+        cost = {"finding": 0.0, "training": 0.0}
+        for step in history(*networks):
+            if step.key not in dense:
+                cost["training" if step.key in tickets else "finding"] += flops(step)
+        found[method] = cost
+    return found

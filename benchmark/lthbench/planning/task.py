@@ -1,0 +1,316 @@
+"""Task files: every value of a task written out in one TOML file, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lthbench import resources
+from lthbench.errors import BadInput, unknown
+from lthbench.registry import is_path
+from lthbench.spec import Recipe, round_density
+
+T = TypeVar("T")
+SOURCES = ("generated", "official")
+BUDGETS = ("quick", "standard", "paper")
+#: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
+LIMIT, WIDTH = 100_000, 2000
+#: No number in one is larger.
+LARGEST = 2**53
+SCHEDULES = ("step", "exponential", "cosine", "linear")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it.
+
+    ``concepts`` is the bank of concepts that units are compared with (None: there is none).
+    """
+
+    dataset: str
+    ood: tuple[str, ...]
+    concepts: str | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The default networks: ``rounds`` n means density (1 - rate)**n; ``max_rounds`` ends the grid."""
+
+    rate: float
+    max_rounds: int
+    rounds: tuple[int, ...]
+    seeds: int
+    methods: tuple[str, ...]
+    budget: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How many images of each set are looked at (0: all), and the perturbations.
+
+    ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
+    default), or ``official``, the published sets, which must be among the data.
+    """
+
+    test_images: int
+    train_images: int
+    ood_images: int
+    attacked_images: int
+    corrupted_images: int
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    fgsm_epsilon_255: int
+    geometry_images: int
+    corruption_source: str | None = None
+    explained_images: int = 200
+    lime_images: int = 40
+    concept_images: int = 1000
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One price class of a task: how networks are trained and how many images they are scored on.
+
+    ``finetune`` is the recipe of the methods that train on after pruning instead of rewinding.
+    """
+
+    about: str
+    source: str
+    rewind_epoch: int
+    train: Recipe
+    evaluate: Evaluation
+    finetune: Recipe | None = None
+
+    def in_bfloat16(self) -> Budget:
+        """The same, with networks trained in bfloat16; they are scored in float32 as ever."""
+        tuned = self.finetune and dataclasses.replace(self.finetune, precision="bfloat16")
+        recipe = dataclasses.replace(self.train, precision="bfloat16")
+        about = f"{self.about}; trained in bfloat16"
+        return dataclasses.replace(self, about=about, train=recipe, finetune=tuned)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: data, network, grid, and a recipe for each budget."""
+
+    schema: int
+    name: str
+    title: str
+    about: str
+    source: str
+    architecture: str
+    data: TaskData
+    grid: Grid
+    budget: dict[str, Budget]
+
+    def budgets(self) -> dict[str, Budget]:
+        """The budgets by name: the task's own, and those in float32 a second time in bfloat16."""
+        half = {
+            f"{n}-bf16": b.in_bfloat16() for n, b in self.budget.items() if b.train.precision == "float32"
+        }
+        return half | self.budget
+
+    def density(self, n: int) -> float:
+        """The density after ``n`` rounds."""
+        return round_density((1.0 - self.grid.rate) ** n)
+
+    def levels(self, density: float) -> tuple[float, ...]:
+        """The densities that iterative pruning passes through, from the first round down to ``density``."""
+        levels = []
+        for n in range(1, 200):
+            level = self.density(n)
+            if level <= density + 1e-9:
+                break
+            levels.append(level)
+        return (*levels, density)
+
+    def on_grid(self, sparsity: float) -> float:
+        """The density for a sparsity that a user typed: 0.79 means the round at 79.03 % sparsity."""
+        for n in range(1, self.grid.max_rounds + 1):
+            if abs(1.0 - self.density(n) - sparsity) <= 0.0005:
+                return self.density(n)
+        return round_density(1.0 - sparsity)
+
+
+def names() -> list[str]:
+    """The shipped tasks."""
+    return sorted(p.stem for p in resources.tasks().glob("*.toml"))
+
+
+def load(name: str) -> Task:
+    """A shipped task by name, or a task file by path (a name with a slash, or one that ends in .toml).
+
+    Raises BadInput, naming the key, for whatever is unknown, missing, of the wrong type or out of range.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise BadInput(f"no task file {path}.")
+    else:
+        shipped = {n.lower(): n for n in names()}
+        if name.lower() not in shipped:
+            raise unknown("task", name, names(), "a path to a .toml file works too")
+        path = resources.tasks() / f"{shipped[name.lower()]}.toml"
+    try:
+        if path.stat().st_size > LIMIT:
+            raise BadInput(f"{path}: has more than {LIMIT:,} bytes; a task file does not.")
+        text = path.read_text(encoding="utf-8")
+        if any(len(line) > WIDTH for line in text.splitlines()):
+            raise BadInput(f"{path}: has a line of more than {WIDTH:,} characters; a task file does not.")
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from error
+    task = read(Task, table, str(path))
+    _check(task, str(path))
+    return task
+
+
+def read(kind: type[T], table: dict[str, Any], where: str) -> T:
+    """A record of type ``kind`` from a TOML table: no key unknown, none missing that has no default."""
+    hints = typing.get_type_hints(kind)
+    declared = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = list(declared)
+    for key in table:
+        if key not in fields:
+            raise BadInput(f"{where}: {unknown('key', key, fields)}")
+    missing = [n for n, f in declared.items() if n not in table and f.default is dataclasses.MISSING]
+    if missing:
+        raise BadInput(f"{where}: missing {', '.join(missing)}")
+    return kind(**{f: _convert(hints[f], table[f], f"{where}: {f}") for f in fields if f in table})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
+        return read(typing.cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:  # a field that may be left out; None cannot be written in TOML
+        return _convert(next(h for h in typing.get_args(hint) if h is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise BadInput(f"{where}: expected a list, got {_shown(value)}")
+        return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
+        return {k: _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if type(value) is int and abs(value) > LARGEST:
+        raise BadInput(f"{where}: no number is larger than {LARGEST}, got {_shown(value)}")
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise BadInput(f"{where}: expected {hint.__name__}, got {_shown(value)}")
+    if hint is float and not math.isfinite(value):
+        raise BadInput(f"{where}: must be finite, got {value!r}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in a message: cut short, and without what cannot be written out."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 100 else f"{text[:100]} ..."
+
+
+def _check(task: Task, where: str) -> None:
+    def demand(good: bool, key: str, text: str) -> None:
+        if not good:
+            raise BadInput(f"{where}: {key}: {text}")
+
+    demand(task.schema == 1, "schema", f"this version reads schema 1, not {task.schema}")
+    demand(len(task.name) <= 64, "name", f"64 characters at most, got {len(task.name)}")
+    named = {"architecture": [task.architecture], "data.dataset": [task.data.dataset]}
+    named |= {"data.ood": list(task.data.ood), "grid.methods": list(task.grid.methods)}
+    named["data.concepts"] = [task.data.concepts or ""]
+    for key, given in named.items():
+        for name in filter(is_path, given):
+            raise BadInput(
+                f"{where}: {key}: {_shown(name)} is a file of code, and a task file may not say what code is "
+                "run; name it yourself, with --plugin FILE, and here the name that it defines"
+            )
+    safe = task.name.replace("-", "").replace("_", "").replace(".", "").isalnum() and task.name[0] != "."
+    demand(
+        safe and task.name.isascii(),
+        "name",
+        f"letters, digits, '-', '_' and '.' only, got {_shown(task.name)}",
+    )
+    grid = task.grid
+    demand(0.0 < grid.rate < 1.0, "grid.rate", f"must lie between 0 and 1, got {grid.rate}")
+    demand(1 <= grid.max_rounds <= 100, "grid.max_rounds", f"must be 1..100, got {grid.max_rounds}")
+    kept = task.density(1), task.density(grid.max_rounds)
+    demand(
+        kept[0] < 1.0 and kept[1] > 0.0,
+        "grid.rate",
+        f"{grid.rate} keeps {kept[0]:g} of the weights after one round and {kept[1]:g} after "
+        f"{grid.max_rounds}; some must go, and some stay",
+    )
+    demand(grid.seeds >= 1, "grid.seeds", f"must be at least 1, got {grid.seeds}")
+    for n in grid.rounds:
+        demand(1 <= n <= grid.max_rounds, "grid.rounds", f"must be 1..{grid.max_rounds}, got {n}")
+    demand(bool(task.budget), "budget", "at least one budget is needed")
+    demand(
+        grid.budget in task.budget, "grid.budget", f"{grid.budget!r} is not among {', '.join(task.budget)}"
+    )
+    for name, budget in task.budget.items():
+        demand(name in BUDGETS, f"budget.{name}", f"budgets are called {', '.join(BUDGETS)}")
+        _check_budget(budget, f"{where}: budget.{name}")
+
+
+def _check_budget(budget: Budget, where: str) -> None:
+    _check_recipe(budget.train, f"{where}.train")
+    if budget.finetune is not None:
+        _check_recipe(budget.finetune, f"{where}.finetune")
+    evaluate = budget.evaluate
+    for key in (f.name for f in dataclasses.fields(evaluate) if f.name.endswith("_images")):
+        if getattr(evaluate, key) < 0:
+            raise BadInput(f"{where}.evaluate.{key}: must not be negative, got {getattr(evaluate, key)}")
+    if not 0 <= budget.rewind_epoch < budget.train.epochs:
+        raise BadInput(
+            f"{where}.rewind_epoch: must be 0..{budget.train.epochs - 1}, got {budget.rewind_epoch}"
+        )
+    if not evaluate.corruptions:
+        raise BadInput(f"{where}.evaluate.corruptions: at least one is needed")
+    for key in ("corruptions", "severities"):
+        given = getattr(evaluate, key)
+        if len(set(given)) != len(given):
+            raise BadInput(f"{where}.evaluate.{key}: each is named once, got {_shown(list(given))}")
+    if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
+        raise BadInput(
+            f"{where}.evaluate.severities: whole numbers 1..5, got {_shown(list(evaluate.severities))}"
+        )
+    if evaluate.corruption_source not in (None, *SOURCES):
+        raise unknown("corruption_source", str(evaluate.corruption_source), SOURCES, f"{where}.evaluate")
+    if not 0 < evaluate.fgsm_epsilon_255 <= 255:
+        raise BadInput(f"{where}.evaluate.fgsm_epsilon_255: must be 1..255, got {evaluate.fgsm_epsilon_255}")
+
+
+def _check_recipe(train: Recipe, where: str) -> None:
+    for key in ("epochs", "batch_size", "lr"):
+        if getattr(train, key) <= 0:
+            raise BadInput(f"{where}.{key}: must be positive, got {getattr(train, key)}")
+    for key in ("images", "weight_decay", "warmup_epochs", "crop_padding", "gamma"):
+        if getattr(train, key) < 0:
+            raise BadInput(f"{where}.{key}: must not be negative, got {getattr(train, key)}")
+    for key, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("crop_padding", 256)):
+        if getattr(train, key) > most:
+            raise BadInput(f"{where}.{key}: must be at most {most:,}, got {getattr(train, key)}")
+    if not 0 <= train.momentum < 1:
+        raise BadInput(f"{where}.momentum: must lie in [0, 1), got {train.momentum}")
+    if train.resized_crop is not None and not 0 < train.resized_crop <= 1:
+        raise BadInput(f"{where}.resized_crop: must lie in (0, 1], got {train.resized_crop}")
+    if train.resized_crop is not None and train.crop_padding:
+        raise BadInput(f"{where}.crop_padding: must be 0 with resized_crop, got {train.crop_padding}")
+    for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
+        if getattr(train, key) not in valid:
+            raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")

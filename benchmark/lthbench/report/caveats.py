@@ -1,0 +1,46 @@
+"""What makes numbers hard to compare, within a table or between several: said, not hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.summary import Summary
+
+#: Programs whose version changes numbers.
+_PROGRAMS = ("lthbench", "torch", "numpy")
+
+
+def of_table(facts: dict[str, Any]) -> list[str]:
+    """About one table."""
+    found = _versions([facts])
+    return [f"This table was made with {said}." for said in found]
+
+
+def of_site(summaries: Sequence[Summary]) -> list[str]:
+    """About several tables together."""
+    found = [
+        f"These tables were made with {said}: compare across them with care."
+        for said in _versions([s.facts for s in summaries])
+    ]
+    for what, values in (
+        ("budgets", [str(s.facts["budget"]["name"]) for s in summaries]),
+        ("rules", [s.rule for s in summaries]),
+        ("numbers of seeds", [str(len(s.facts["seeds"])) for s in summaries]),
+    ):
+        several = list(dict.fromkeys(values))
+        if len(several) > 1:
+            found.append(f"These tables have different {what}: {formatting.listed(several)}.")
+    return found
+
+
+def _versions(every: Sequence[dict[str, Any]]) -> list[str]:
+    """Each program that several versions of had a part, with them."""
+    environments = [e for facts in every for e in facts["environments"]]
+    found = []
+    for program in _PROGRAMS:
+        versions = sorted({str(e[program]) for e in environments if program in e})
+        if len(versions) > 1:
+            found.append(f"several versions of {program} ({formatting.listed(versions)})")
+    return found

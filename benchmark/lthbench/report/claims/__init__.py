@@ -1,0 +1,1 @@
+"""What papers say, held to the tables."""

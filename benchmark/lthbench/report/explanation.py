@@ -1,0 +1,168 @@
+"""The argument behind the verdict on one network, in numbers and words. Pure functions of a summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from tabulate import tabulate
+
+from lthbench import formatting
+from lthbench.errors import BadInput, unknown
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.verdict import explanation
+from lthbench.verdict.rules import Match, Verdict
+
+#: How far a typed sparsity may be from one in the table.
+NEAR = 0.005
+
+
+def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
+    """All that the verdict on a method at a sparsity rests on. Raises BadInput for one not in the table."""
+    if method not in summary.methods:
+        raise unknown("method", method, summary.methods, "in this table")
+    level = _level(summary, method, sparsity)
+    by_rule = {r: next(v for v in found if v.method == method) for r, found in summary.verdicts.items()}
+    aspects = {a["score"]: a for a in summary.facts["aspects"]}
+    headline = by_rule[summary.rule]
+    return {
+        "task": summary.facts["task"]["name"],
+        "budget": summary.facts["budget"]["name"],
+        "method": method,
+        "sparsity": level,
+        "seeds": len(summary.facts["seeds"]),
+        "dense": dense_sentence(summary),
+        "rule": summary.rule,
+        "rule_text": RULE_TEXT[summary.rule],
+        "passes": _passes(headline, level),
+        "only_unshown": explanation.only_unshown(headline.at(level)),
+        "why": explanation.why(headline.at(level), summary.title_of),
+        "region": _region(headline, level),
+        "joint": headline.joint,
+        "monotone": headline.monotone,
+        "scores": [_score(summary, m, aspects.get(m.score, {})) for m in headline.at(level)],
+        "other_rules": {
+            rule: {
+                "passes": _passes(found, level),
+                "why": explanation.why(found.at(level), summary.title_of),
+                "joint": found.joint,
+                "smallest_extreme": found.paper_pass,
+            }
+            for rule, found in by_rule.items()
+            if rule != summary.rule
+        },
+    }
+
+
+def _level(summary: Summary, method: str, sparsity: float) -> float:
+    """The sparsity in the table that is meant; 79 is as good as 0.79."""
+    if 1.0 < sparsity < 100.0:
+        sparsity /= 100.0
+    names = [score.name for score in summary.scores]
+    every = (0.0, *summary.sparsities)
+    there = [s for s in every if any((method, s, name) in summary.cells for name in names)]
+    near = [s for s in there if abs(s - sparsity) <= NEAR]
+    if near:
+        return min(near, key=lambda s: abs(s - sparsity))
+    raise BadInput(
+        f"{method} is not in this table at sparsity {sparsity:g}; it is at "
+        f"{', '.join(f'{s:.4g}' for s in there)}."
+    )
+
+
+def _passes(result: Verdict, level: float) -> bool | None:
+    found = [m.matches for m in result.at(level)]
+    if not found or None in found:
+        return None
+    return all(found)
+
+
+def _region(result: Verdict, level: float) -> str:
+    """Chen et al. 2022: region I as long as accuracy is within its slack of one percentage point."""
+    return "I" if result.region is not None and level <= result.region else "II"
+
+
+def _score(summary: Summary, match: Match, aspect: dict[str, Any]) -> dict[str, Any]:
+    numbers = dataclasses.asdict(match)
+    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
+    shown = next((s for s in summary.scores if s.name == match.score), None)
+    return {
+        **known,
+        "title": summary.title_of(match.score),
+        "unit": shown.unit if shown else "",
+        "margin_reason": aspect.get("margin_reason", ""),
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The account for the shell."""
+    said = {True: "passes", False: "does not pass", None: "cannot be judged"}
+    judged = said[found["passes"]]
+    if found["passes"] is False and found["only_unshown"]:
+        judged = "is not shown to pass"
+    where = f"{found['method']} at {formatting.sparsity(found['sparsity'])}"
+    seeds = formatting.counted(found["seeds"], "seed", "seeds")
+    lines = [
+        f"{where}, task {found['task']}, budget {found['budget']}, {seeds}. {found['dense']}",
+        "",
+        f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
+        "",
+        tabulate(_table(found), headers="keys", tablefmt="simple", disable_numparse=True),
+        "",
+    ]
+    if found["rule"] == "noninferior":
+        lines += [
+            "Worse by: mean over seeds of the difference to the dense parent of the seed; negative: better.",
+            "At most: what the true difference is below, at 95 %, over seeds and images.",
+            "Margins:",
+            *(f"  {s['title']}: {s['margin_reason']}" for s in found["scores"] if s["margin_reason"]),
+        ]
+    lines.append(f"Rule {found['rule']}: {found['rule_text']}.")
+    for rule, other in found["other_rules"].items():
+        lines.append(f"By the rule {rule} it {said[other['passes']]}{_because(other['why'])}.")
+    accuracy = {"I": "within one percentage point of", "II": "more than one percentage point below"}
+    lines.append(f"Region {found['region']}: accuracy is {accuracy[found['region']]} dense.")
+    if found["joint"] is not None:
+        gaps = "" if found["monotone"] else ", though not at all sparsities below"
+        lines.append(f"{found['method']} passes up to {formatting.sparsity(found['joint'])}{gaps}.")
+    else:
+        lines.append(f"{found['method']} passes at no sparsity of this table.")
+    return "\n".join(lines)
+
+
+def _because(why: str) -> str:
+    return f": {why}" if why else ""
+
+
+def _table(found: dict[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for score in found["scores"]:
+        unit = score["unit"]
+        title = f"{score['title']}{', %' if unit in formatting.PERCENT else ''}"
+        row = {
+            "score": title,
+            "dense": _number(score["dense"], unit),
+            found["method"]: _number(score["mean"], unit),
+            "worse by": _number(score["shortfall"], unit),
+        }
+        if found["rule"] == "noninferior":
+            row["at most"] = _number(score["bound"], unit)
+            row["margin"] = _number(score["allowed"], unit)
+            row["p"], row["p, Holm"] = _p(score["p"]), _p(score["holm"])
+        else:
+            row["allowed"] = _number(score["allowed"], unit)
+        more = f": {score['reason']}" if score["reason"] else ""
+        if score["seeds_needed"]:
+            more = f", {score['seeds_needed']} seeds might"
+        row["finding"] = score["finding"] + more
+        rows.append(row)
+    return rows
+
+
+def _number(value: float | None, unit: str) -> str:
+    return formatting.number(math.nan if value is None else value, unit)
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

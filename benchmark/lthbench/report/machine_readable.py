@@ -1,0 +1,78 @@
+"""What programs read: the verdict and all means as JSON, and a badge for a README as SVG."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from lthbench.report.summary import Summary, far, sentence
+from lthbench.report.templates import render
+
+
+def as_json(summary: Summary) -> str:
+    """The verdict by each rule, and the mean and deviation over seeds of each score. No number is null."""
+    facts = summary.facts
+    found = {
+        "task": facts["task"]["name"],
+        "budget": facts["budget"]["name"],
+        "command": facts["command"],
+        "seeds": facts["seeds"],
+        "rule": summary.rule,
+        "verdicts": {rule: [_verdict(v) for v in found] for rule, found in summary.verdicts.items()},
+        "sentences": [sentence(summary, v) for v in summary.headline],
+        "scores": [
+            {
+                "method": method,
+                "sparsity": sparsity,
+                "score": score,
+                "mean": _known(cell.mean),
+                "std": _known(cell.spread),
+                "seeds": cell.seeds,
+                "status": cell.status,
+                "reason": cell.reason,
+            }
+            for (method, sparsity, score), cell in summary.cells.items()
+        ],
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _verdict(verdict: Any) -> dict[str, Any]:
+    return {
+        "method": verdict.method,
+        "joint": verdict.joint,
+        "smallest_extreme": verdict.paper_pass,
+        "binding": list(verdict.binding),
+        "held_back": list(verdict.held_back),
+        "extremes": verdict.extremes,
+        "region": verdict.region,
+        "monotone": verdict.monotone,
+        "undecided": verdict.undecided,
+        "findings": [
+            {"sparsity": m.sparsity, "score": m.score, "finding": m.finding, "reason": m.reason}
+            for m in verdict.matches
+        ],
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def badge(summary: Summary) -> str:
+    """The furthest method, as a badge: an image for a README that needs no server."""
+    best = max(summary.headline, key=lambda v: v.joint or 0.0, default=None)
+    value = "no method" if best is None else f"{best.method} {far(best)}"
+    label = f"LTH-PASS {summary.facts['task']['name']}"
+    # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
+    widths = [round(6.8 * len(text)) + 14 for text in (label, value)]
+    good = best is not None and best.joint is not None
+    return render(
+        "badge.svg.j2",
+        label=label,
+        value=value,
+        left=widths[0],
+        right=widths[1],
+        colour="#06714a" if good else "#5a6475",
+    )

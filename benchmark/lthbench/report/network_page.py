@@ -1,0 +1,144 @@
+"""The page of a network: one method at one sparsity, all seeds and scores, and how it was made."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report import templates
+from lthbench.report.explanation import account
+from lthbench.report.markdown import provenance
+from lthbench.report.summary import Summary
+
+
+def name(method: str, sparsity: float) -> str:
+    """The file of the page."""
+    return f"{templates.slug(method, f'{100 * sparsity:.10g}')}.html"
+
+
+class Cards:
+    """The pages of all networks of a summary; what they share is worked out once."""
+
+    def __init__(self, summary: Summary):
+        self._summary = summary
+        self._shown = {s.name: s for s in summary.scores}
+        self._provenance = provenance(summary.facts)
+        self._rows: dict[tuple[str, float], list[dict[str, Any]]] = {}
+        columns = ["method", "sparsity", "seed", "score", "variant", "value", "se", "n", "unit", "status"]
+        columns += ["reason"]
+        frame = summary.table[columns]
+        for values in zip(*(frame[c].tolist() for c in columns), strict=True):
+            row = dict(zip(columns, values, strict=True))
+            self._rows.setdefault((row["method"], row["sparsity"]), []).append(row)
+
+    def render(self, method: str, sparsity: float) -> str:
+        """One page."""
+        summary = self._summary
+        found = account(summary, method, sparsity) if method != "dense" else None
+        seeds = [int(s) for s in summary.facts["seeds"]]
+        rows = self._rows.get((method, sparsity), [])
+        return templates.render(
+            "network.html.j2",
+            root="../",
+            here="",
+            summary=summary,
+            facts=summary.facts,
+            method=method,
+            level=sparsity,
+            account=found,
+            judged=[self._judged(s) for s in found["scores"]] if found else [],
+            seeds=seeds,
+            scores=self._scores(rows, seeds, headline=True),
+            variants=self._scores(rows, seeds, headline=False),
+            made=_made(summary, method, sparsity),
+            command=command(summary.facts, method, sparsity),
+            provenance=self._provenance,
+        )
+
+    def _judged(self, score: dict[str, Any]) -> dict[str, str]:
+        unit = score["unit"]
+
+        def shown(value: float | None) -> str:
+            return formatting.number(math.nan if value is None else value, unit)
+
+        return {
+            "title": score["title"] + (", %" if unit in formatting.PERCENT else ""),
+            "dense": shown(score["dense"]),
+            "mean": shown(score["mean"]),
+            "worse": shown(score["shortfall"]),
+            "bound": shown(score["bound"]),
+            "margin": shown(score["allowed"]),
+            "finding": score["finding"],
+            "reason": score["reason"] or score["margin_reason"],
+        }
+
+    def _scores(
+        self, rows: list[dict[str, Any]], seeds: list[int], *, headline: bool
+    ) -> list[dict[str, Any]]:
+        """A line for each score: its value at each seed, and standard error and images of the first."""
+        lines: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in rows:
+            if (row["variant"] == "") is not headline:
+                continue
+            line = lines.setdefault((row["score"], row["variant"]), {"values": {}, **row})
+            text = formatting.measured(row["value"], row["se"], row["unit"])
+            line["values"][int(row["seed"])] = (
+                text if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+            )
+        found = []
+        for (score, variant), line in lines.items():
+            shown = self._shown.get(score)
+            title = shown.title if shown else score
+            unit = formatting.unit(line["unit"])
+            found.append(
+                {
+                    "title": f"{title}{', ' + variant if variant else ''}",
+                    "unit": "" if unit == "ratio" else unit,
+                    "group": shown.group if shown else "",
+                    "cells": [line["values"].get(seed, "–") for seed in seeds],
+                    "n": int(line["n"]),
+                }
+            )
+        return found
+
+
+def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]]:
+    """For each seed the expression, and the keys of the network and of its mask."""
+    found = []
+    for seed in summary.facts["seeds"]:
+        entry = summary.facts["networks"].get(f"{method} {float(sparsity)!r} {seed}", {})
+        found.append(
+            {
+                "seed": str(seed),
+                "expression": entry.get("expression", ""),
+                "network": entry.get("network", ""),
+                "mask": entry.get("mask") or "",
+            }
+        )
+    return found
+
+
+def command(facts: dict[str, Any], method: str, sparsity: float) -> str:
+    """The command of the run, for this network alone; of several runs, of the one that has its method."""
+    whole = str(facts["command"])
+    lines = whole.splitlines()
+    listed = [m for m in facts["methods"] if m != "dense"]
+    for line in lines:
+        words = shlex.split(line)
+        options = {word: place + 1 for place, word in enumerate(words[:-1])}
+        typed = words[options["--methods"]].split(",") if "--methods" in options else []
+        if len(lines) == 1 and method in listed and len(typed) == len(listed):
+            own = typed[listed.index(method)]  # a method of one's own is typed as a path
+        elif method in typed:
+            own = method
+        elif len(lines) == 1 or method == "dense":
+            return line
+        else:
+            continue
+        words[options["--methods"]] = own
+        if "--sparsity" in options:
+            words[options["--sparsity"]] = f"{sparsity:.12g}"
+        return shlex.join(words)
+    return whole

@@ -1,0 +1,108 @@
+"""Removal curves: what a network says as the pixels that it looks at most, or least, are taken away."""
+
+from __future__ import annotations
+
+from lthbench import formatting
+from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.summary import Summary
+
+#: The maps whose order is followed, by the beginning of the curves' names.
+KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+DOTTED = (0, (1, 1.4))
+#: For each figure: its score, its two curves and how they are drawn and called, and what it says of itself.
+FIGURES = (
+    (
+        "road_accuracy",
+        {"MoRF": ("-", "most relevant first"), "LeRF": (DOTTED, "least relevant first")},
+        "pixels removed, %",
+        "accuracy in %; grey: dense",
+    ),
+    (
+        "label_probability",
+        {"deletion": ("-", "deletion"), "insertion": (DOTTED, "insertion")},
+        "pixels black, or shown, %",
+        "probability of the label in %; grey: dense",
+    ),
+)
+
+Curves = dict[tuple[str, float, str], list[tuple[float, float]]]
+
+
+def diagrams(summary: Summary) -> list[Figure]:
+    """For each method and kind of map: ROAD, then deletion and insertion, at the middle sparsity beside
+    dense.
+
+    Means over seeds.
+    """
+    if not summary.sparsities:
+        return []
+    middle = summary.sparsities[len(summary.sparsities) // 2]
+    drawn = []
+    for place, (score, *_) in enumerate(FIGURES):
+        curves = _curves(summary, score)
+        there = {(method, sparsity, order.partition(" ")[0]) for method, sparsity, order in curves}
+        drawn += [
+            _diagram(summary, method, middle, kind, curves, place)
+            for kind in KINDS
+            for method in summary.methods
+            if {("dense", 0.0, kind), (method, middle, kind)} <= there
+        ]
+    return drawn
+
+
+def _curves(summary: Summary, score: str) -> Curves:
+    """Share removed and the score, both in per cent, by method, sparsity and order."""
+    table = summary.table
+    rows = table[(table["score"] == score) & table["variant"].str.endswith("%")]
+    sums: dict[tuple[str, float, str, float], list[float]] = {}
+    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
+    for method, sparsity, variant, value in zip(*columns, strict=True):
+        order, _, share = variant.removesuffix(" %").rpartition(" ")
+        try:
+            sums.setdefault((method, float(sparsity), order, float(share)), []).append(value)
+        except ValueError:  # a table written by others may name its variants in other ways
+            continue
+    found: Curves = {}
+    for (method, sparsity, order, share), values in sorted(sums.items()):
+        point = share, 100 * sum(values) / len(values)
+        found.setdefault((method, sparsity, order), []).append(point)
+    return found
+
+
+def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: Curves, place: int) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(3.7, 2.6))
+    axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
+    colour, _ = style(summary, method)
+    score, orders, along, note = FIGURES[place]
+    words = []
+    for (name, level), line in {("dense", 0.0): DENSE, (method, sparsity): colour}.items():
+        for order, (dashes, said) in orders.items():
+            points = curves.get((name, level, f"{kind} {order}"), [])
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, color=line, lw=1.8 if name == method else 1.4, ls=dashes)
+                words.append(f"{name}, {said}, from {y[0]:.0f} to {y[-1]:.0f}")
+    chance = curves.get((method, sparsity, "random"), [])
+    if chance:
+        axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2)
+        words.append(f"{method}, random order, from {chance[0][1]:.0f} to {chance[-1][1]:.0f}")
+    axes.set_xlabel(along, color=INK, fontsize=8.5)
+    axes.set_xlim(left=0)
+    axes.margins(x=0)
+    axes.set_ylim(bottom=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, lw=0.7)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
+    shown = formatting.sparsity(sparsity)
+    return Figure(
+        f"{method} at {shown}, {KINDS[kind]}",
+        note,
+        svg(canvas, f"{score} {kind} {method}"),
+        f"{note.partition(';')[0].capitalize()} over {along}, {KINDS[kind]}, {method} at {shown}: "
+        f"{'; '.join(words)}.",
+        canvas,
+    )

@@ -1,0 +1,193 @@
+"""The page of a task: one HTML file that needs nothing else, or one page of a site."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from lthbench import formatting
+from lthbench.report import (
+    caveats,
+    chart_data,
+    controls,
+    figures,
+    findings,
+    network_page,
+    picture_panels,
+    removal_curves,
+    templates,
+)
+from lthbench.report.markdown import provenance
+from lthbench.report.radar import radars
+from lthbench.report.reliability_diagrams import diagrams
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back, sentence, verdict_rows
+from lthbench.results.table import as_csv
+
+#: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
+#: those beside the verdict are left to the chart that is drawn on demand.
+DRAWN = 6000
+#: Up to so many rows the table is in the page (about 30 bytes each).
+PACKED = 40_000
+
+
+def render(summary: Summary, linked: bool = False) -> str:
+    """The page: one file that needs no other, or where ``linked``, the page of a task in a site."""
+    facts = summary.facts
+    many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
+    drawn = figures.curves(summary, all_scores=many <= DRAWN)
+    wanted = {s.title for s in summary.scores if s.verdict}
+    csv_name = templates.table_name(len(summary.table)) if linked else "scores.csv.gz"
+    where: dict[str, Any] = {"root": "../", "here": ""} if linked else templates.alone()
+    return templates.render(
+        "report.html.j2",
+        **where,
+        scripts=templates.CHART_SCRIPTS,
+        styles=templates.CHART_STYLES,
+        closer=chart_data.data(summary),
+        summary=summary,
+        facts=facts,
+        cards=[_card(summary, v) for v in summary.headline],
+        dense_sentence=dense_sentence(summary),
+        lead=findings.lead(summary),
+        signs=findings.signs(summary),
+        notices=caveats.of_table(facts),
+        pictures=picture_panels.grouped(facts),
+        asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
+        rule_text=RULE_TEXT[summary.rule],
+        other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
+        verdict_rows=verdict_rows(summary),
+        main_figures=[f for f in drawn if f.title in wanted],
+        more_figures=_grouped(summary, {f.title: f for f in drawn}),
+        verdict_scores=[s for s in summary.scores if s.verdict],
+        more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
+        diagrams=diagrams(summary),
+        removals=removal_curves.diagrams(summary),
+        nulls=controls.rows(summary),
+        radars=radars(summary),
+        legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
+        rows=_rows(summary, linked),
+        kinds=_kinds(summary),
+        provenance=provenance(facts),
+        empty_layers=_empty_layers(facts),
+        csv=csv_name if linked else _packed(summary),
+        csv_name=csv_name,
+    )
+
+
+def _packed(summary: Summary) -> str:
+    """The table as a data URL, compressed: as text it would be most of the page.
+
+    None ("") for one that is large even so: it lies beside the page, and in its run's folder.
+    """
+    if len(summary.table) > PACKED:
+        return ""
+    content = gzip.compress(as_csv(summary.table), mtime=0)
+    return f"data:application/gzip;base64,{base64.b64encode(content).decode()}"
+
+
+def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    """What belongs to the scores beside the verdict, by their group."""
+    groups: dict[str, list[Any]] = {}
+    for score in summary.scores:
+        if not score.verdict and score.title in by_title:
+            groups.setdefault(score.group, []).append(by_title[score.title])
+    return list(groups.items())
+
+
+def _card(summary: Summary, result: Any) -> dict[str, Any]:
+    colour, _ = figures.style(summary, result.method)
+    cell = summary.cell(result.method, result.joint, "accuracy")
+    return {
+        "method": result.method,
+        "colour": colour,
+        "big": far(result),
+        "sentence": sentence(summary, result),
+        "region": formatting.sparsity(result.region),
+        "broken": findings.broken(summary, result),
+        "matrix": findings.matrix(summary, result),
+        "accuracy": cell.text if cell else "",
+    }
+
+
+def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
+    return [
+        {
+            "method": v.method,
+            "joint": "undecided" if v.undecided else formatting.sparsity(v.joint),
+            "extreme": "undecided" if v.undecided else formatting.sparsity(v.paper_pass),
+            "held back by": v.undecided or held_back(summary, v) or "–",
+        }
+        for v in summary.verdicts[rule]
+    ]
+
+
+def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
+    """The table of scores: a row for each method and sparsity, a cell for each score."""
+    matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
+    rows = []
+    for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+        cells = []
+        for score in summary.scores:
+            cell = summary.cell(method, sparsity, score.name)
+            match = matches.get((method, sparsity, score.name))
+            verdict = None if match is None else match.matches
+            reason = (match.reason if match else "") or (cell.reason if cell else "")
+            finding = match.finding if match else ""
+            text = cell.text if cell else "–"
+            order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.6g}"
+            shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
+            cells.append({"score": score, **shown})
+        first = method == "dense" or sparsity == summary.sparsities[0]
+        judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
+        passed = bool(judged) and all(judged)
+        row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
+        rows.append({**row, "link": network_page.name(method, sparsity) if linked else ""})
+    return rows
+
+
+def _kinds(summary: Summary) -> dict[str, Any]:
+    """Error under each corruption, mean over seeds: rows as in the table of scores."""
+    table = summary.table
+    rows = table[(table["score"] == "corruption_error") & (table["variant"] != "")]
+    if not len(rows):
+        return {"kinds": [], "rows": []}
+    means = rows.groupby(["method", "sparsity", "variant"], sort=False)["value"].mean()
+    kinds = list(dict.fromkeys(rows["variant"]))
+    pairs = list(dict.fromkeys(zip(rows["method"], rows["sparsity"], strict=True)))
+    return {
+        "kinds": [k.replace("_", " ") for k in kinds],
+        "rows": [
+            (
+                m,
+                s,
+                [
+                    (formatting.number(means.get((m, s, k), float("nan")), "fraction"), _heat(means, m, s, k))
+                    for k in kinds
+                ],
+            )
+            for m, s in pairs
+        ],
+    }
+
+
+def _heat(means: Any, method: str, sparsity: float, kind: str) -> str:
+    """How strongly a cell is tinted: its error above the dense one's, full at 20 points; "" for none."""
+    above = means.get((method, sparsity, kind), float("nan")) - means.get(("dense", 0.0, kind), float("nan"))
+    return f"{min(above / 0.2, 1.0):.2f}" if above >= 0.001 else ""
+
+
+def _empty_layers(facts: dict[str, Any]) -> list[str]:
+    found = []
+    for name, entry in facts["networks"].items():
+        empty = facts["masks"].get(entry["mask"], {}).get("collapsed", [])
+        if empty:
+            method, sparsity, seed = name.rsplit(maxsplit=2)
+            layers = formatting.listed([layer.removesuffix(".weight") for layer in empty])
+            which = f"{method} at {formatting.sparsity(float(sparsity))}, seed {seed}"
+            found.append(f"{which}: nothing is left of {layers}")
+    return found

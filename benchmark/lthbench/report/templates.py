@@ -1,0 +1,82 @@
+"""What all pages share: templates, styles and scripts, and names that are safe in paths and links."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from lthbench import formatting, resources
+from lthbench._version import __version__
+
+#: The scripts of a page, in the order in which they are read.
+SCRIPTS = ("dataTables.min.js", "dataTables.buttons.min.js", "site.js")
+STYLES = ("style.css",)
+#: The same of a page with the interactive chart.
+CHART_SCRIPTS = (*SCRIPTS, "uPlot.iife.min.js", "explorer.js")
+CHART_STYLES = ("uPlot.min.css", *STYLES)
+#: Beyond so many rows the table beside a page is compressed.
+COMPRESSED = 20_000
+#: The pages that every page of a site links to.
+NAV = (("Tasks", "index.html"), ("Claims", "claims.html"), ("How to read", "reading.html"))
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates; everything that is put into them is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.templates()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"sparsity": formatting.sparsity, "markup": Markup, "version": __version__}
+    made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
+    made.globals |= {"scripts": SCRIPTS, "styles": STYLES}
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """A page."""
+    return environment().get_template(template).render(**values)
+
+
+def alone() -> dict[str, Any]:
+    """What makes a page need no other file: styles and scripts inside it, no links to other pages."""
+    script = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_SCRIPTS)
+    style = "\n".join(_asset(name).read_text(encoding="utf-8") for name in CHART_STYLES)
+    return {"inline": {"style": Markup(style), "script": Markup(script)}, "nav": ()}
+
+
+def table_name(rows: int) -> str:
+    """The file of a site that holds a table of so many rows: compressed where it would be large."""
+    return "scores.csv" if rows <= COMPRESSED else "scores.csv.gz"
+
+
+def assets() -> dict[str, Path]:
+    """The files beside a site's pages, by name."""
+    licences = ("LICENSE-DataTables.txt", "LICENSE-uPlot.txt")
+    return {name: _asset(name) for name in (*CHART_STYLES, *CHART_SCRIPTS, *licences)}
+
+
+def _asset(name: str) -> Path:
+    own = resources.templates() / name
+    return own if own.is_file() else resources.templates() / "vendor" / name
+
+
+def slug(*names: str) -> str:
+    """A name for a file: lower-case letters, digits and hyphens, and a mark where that loses something.
+
+    Different names have different slugs, also where upper and lower case are the same, and also if they are
+    split at another place: only the first may have hyphens without a mark.
+    """
+    plain = "-".join(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") for name in names)[:60]
+    if plain == "-".join(names) and not any("-" in name for name in names[1:]):
+        return plain
+    return f"{plain.strip('-.') or 'x'}-{hashlib.sha256(repr(names).encode()).hexdigest()[:8]}"

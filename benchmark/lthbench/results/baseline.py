@@ -1,0 +1,275 @@
+"""Holding a score table to a baseline: what got worse by more than it may. Pure functions.
+
+A baseline is a JSON file of the scores of each method and sparsity, seed by seed, each with its tolerance:
+the amount, in the score's unit, by which the mean over seeds may be worse. It is written from a table, and
+meant to be read and changed by people.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from lthbench import formatting
+from lthbench.errors import BadInput
+from lthbench.formatting import escape
+from lthbench.verdict.noninferiority import ALPHA, difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+RULES = ("tolerance", "noninferior")
+#: How far a typed sparsity may be from one in the table.
+NEAR = 0.005
+_FIELDS = {
+    "method": str,
+    "sparsity": float,
+    "score": str,
+    "unit": str,
+    "direction": str,
+    "tolerance": float,
+    "values": dict,
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """One score held to its baseline: ``worse_by`` is positive where it is worse, NaN where not there."""
+
+    method: str
+    sparsity: float
+    score: str
+    unit: str
+    baseline: float
+    now: float
+    worse_by: float
+    tolerance: float
+    good: bool
+    reason: str
+
+
+def baseline(
+    table: pd.DataFrame,
+    facts: dict[str, Any],
+    scores: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    sparsities: Sequence[float] = (),
+) -> dict[str, Any]:
+    """A baseline of the verdict's scores, or of those named; of all methods and sparsities, or of some.
+
+    Dense is always there. The tolerance is a score's margin, or twice its standard deviation over seeds where
+    that is more: another processor rounds otherwise, and then trains as another seed would. Raises BadInput
+    for a score, method or sparsity that is not in the table.
+    """
+    from lthbench.errors import unknown
+
+    known = {s["name"]: s for s in facts["scores"]}
+    for name in scores:
+        if name not in known:
+            raise unknown("score", name, known, "in this table")
+    wanted = tuple(scores) or tuple(n for n, s in known.items() if s["verdict"])
+    there = _methods(table, methods), _sparsities(table, sparsities)
+    entries = []
+    for method, sparsity, name in _cells(table):
+        if name not in wanted or method not in there[0] or sparsity not in there[1]:
+            continue
+        rows = _rows(table, method, sparsity, name)
+        values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
+        if len(values) and not any(map(math.isnan, values.values())):
+            entries.append(
+                {
+                    "method": method,
+                    "sparsity": sparsity,
+                    "score": name,
+                    "unit": rows["unit"].iloc[0],
+                    "direction": rows["direction"].iloc[0],
+                    "tolerance": _tolerance(known[name], list(values.values())),
+                    "values": values,
+                }
+            )
+    return {
+        "schema": SCHEMA,
+        "what": "lthbench baseline",
+        "task": facts["task"]["name"],
+        "budget": facts["budget"]["name"],
+        "command": facts["command"],
+        "scores": entries,
+    }
+
+
+def _methods(table: pd.DataFrame, asked: Sequence[str]) -> set[str]:
+    """The methods asked for, dense with them; all if none is named."""
+    from lthbench.errors import unknown
+
+    there = set(table["method"])
+    for name in asked:
+        if name not in there:
+            raise unknown("method", name, there, "in this table")
+    return {*asked, "dense"} if asked else there
+
+
+def _sparsities(table: pd.DataFrame, asked: Sequence[float]) -> set[float]:
+    """The sparsities of the table that are meant by those asked for, and 0; all if none is named."""
+    there = {float(s) for s in table["sparsity"]}
+    found = {0.0} if asked else there
+    for typed in asked:
+        level = min(there, key=lambda s: abs(s - typed))
+        if abs(level - typed) > NEAR:
+            valid = ", ".join(f"{s:.4g}" for s in sorted(there))
+            raise BadInput(f"no sparsity {typed:g} in this table. Valid: {valid}")
+        found.add(level)
+    return found
+
+
+def _tolerance(score: dict[str, Any], values: Sequence[float]) -> float:
+    mean = fmean(values)
+    margin = score["margin"] * (abs(mean) if score["relative_margin"] else 1.0)
+    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1))
+    return float(f"{max(margin, 2 * spread):.3g}")
+
+
+def _headline(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["variant"] == ""]
+
+
+def _cells(table: pd.DataFrame) -> list[tuple[str, float, str]]:
+    rows = _headline(table)
+    return list(dict.fromkeys(zip(rows["method"], rows["sparsity"], rows["score"], strict=True)))
+
+
+def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.DataFrame:
+    rows = _headline(table)
+    here = (
+        (rows["method"] == method) & ((rows["sparsity"] - sparsity).abs() < 1e-9) & (rows["score"] == score)
+    )
+    return rows[here]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A baseline file, checked. Raises BadInput that names the file and the entry."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"baseline {path}: cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"baseline {path}: not JSON: {error}.") from error
+    if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
+        raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")
+    if found.get("schema") != SCHEMA:
+        raise BadInput(f"baseline {path}: has schema {found.get('schema')}, this version reads {SCHEMA}.")
+    entries = found.get("scores")
+    if not isinstance(entries, list) or not entries:
+        raise BadInput(f"baseline {path}: holds no scores.")
+    for place, entry in enumerate(entries):
+        _check(entry, f"baseline {path}: scores[{place}]")
+    return found
+
+
+def _check(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict):
+        raise BadInput(f"{where}: expected an object, got {entry!r}.")
+    for field, kind in _FIELDS.items():
+        value = entry.get(field)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, kind) or (kind is float and not math.isfinite(value)):  # type: ignore[arg-type]
+            raise BadInput(f"{where}.{field}: expected a {kind.__name__}, got {value!r}.")
+    numbers = [v for v in entry["values"].values() if isinstance(v, int | float) and math.isfinite(v)]
+    if not numbers or len(numbers) != len(entry["values"]):
+        raise BadInput(f"{where}.values: expected a finite number for each seed, got {entry['values']!r}.")
+    if not all(seed.isdecimal() for seed in entry["values"]):
+        raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])}.")
+    if entry["tolerance"] < 0:
+        raise BadInput(f"{where}.tolerance: must not be negative, got {entry['tolerance']}.")
+    if entry["direction"] not in ("higher", "lower"):
+        raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")
+
+
+def hold(
+    table: pd.DataFrame, facts: dict[str, Any], base: dict[str, Any], rule: str = "tolerance"
+) -> list[Held]:
+    """Hold a table to a baseline, score by score. Raises BadInput where the task or the budget differs.
+
+    By ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test
+    over these seeds must show, at 5 %, that it is worse by less.
+    """
+    for part in ("task", "budget"):
+        if facts[part]["name"] != base[part]:
+            raise BadInput(
+                f"the baseline is of {part} {base[part]}, the table of {part} {facts[part]['name']}."
+            )
+    return [_held(table, entry, rule) for entry in base["scores"]]
+
+
+def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str) -> Held:
+    rows = _rows(table, entry["method"], entry["sparsity"], entry["score"])
+    known = {int(seed): float(value) for seed, value in entry["values"].items()}
+    now = {int(s): float(v) for s, v in zip(rows["seed"], rows["value"], strict=True)}
+    both = [seed for seed in known if seed in now and not math.isnan(now[seed])]
+    tolerance = float(entry["tolerance"])
+
+    def held(good: bool, reason: str, before: float, after: float, worse_by: float) -> Held:
+        facts = entry["method"], float(entry["sparsity"]), entry["score"], entry["unit"]
+        return Held(*facts, before, after, worse_by, tolerance, good, reason)
+
+    bad = rows[~rows["status"].isin(["ok", "missing"])]
+    if len(bad):
+        reason = f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
+        return held(False, reason, fmean(known.values()), math.nan, math.nan)
+    if not both:
+        return held(False, "not in the table", fmean(known.values()), math.nan, math.nan)
+    before, after = fmean(known[s] for s in both), fmean(now[s] for s in both)
+    sign = 1.0 if entry["direction"] == "higher" else -1.0
+    gaps = [sign * (known[s] - now[s]) for s in both]
+    if rule == "noninferior":
+        if len(both) < 2:
+            return held(False, "the rule noninferior needs at least two seeds", before, after, gaps[0])
+        p = difference(gaps, 0.0).p_value(tolerance)
+        return held(p <= ALPHA, "" if p <= ALPHA else f"p = {p:.3f}", before, after, fmean(gaps))
+    # A tolerance of zero is for equal numbers, whose means may differ in the last bit.
+    good = fmean(gaps) <= tolerance + 1e-12 * max(1.0, abs(before))
+    return held(good, "" if good else "worse by more than its tolerance", before, after, fmean(gaps))
+
+
+def text(found: Sequence[Held], titles: dict[str, str], form: str = "text") -> str:
+    """What is worse, and how many scores were held; for the shell, or as Markdown."""
+    bad = [h for h in found if not h.good]
+    rest = len(found) - len(bad)
+    style, safe = ("github", escape) if form == "md" else ("simple", str)
+    if not bad:
+        return f"All {formatting.counted(rest, 'score holds', 'scores hold')} against the baseline."
+    rows = [{k: safe(v) for k, v in _row(h, titles).items()} for h in bad]
+    grid = tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True)
+    worse = formatting.counted(len(bad), "score does not hold", "scores do not hold")
+    return f"{worse} against the baseline, {rest} {'does' if rest == 1 else 'do'}.\n\n{grid}"
+
+
+def as_json(found: Sequence[Held]) -> str:
+    """All that was held, with null for what is missing."""
+    records = [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(h).items()}
+        for h in found
+    ]
+    return json.dumps({"good": all(h.good for h in found), "scores": records}, indent=1, ensure_ascii=False)
+
+
+def _row(held: Held, titles: dict[str, str]) -> dict[str, str]:
+    unit = held.unit
+    return {
+        "method": held.method,
+        "sparsity": formatting.sparsity(held.sparsity),
+        "score": titles.get(held.score, held.score) + (", %" if unit in formatting.PERCENT else ""),
+        "baseline": formatting.number(held.baseline, unit),
+        "now": formatting.number(held.now, unit),
+        "worse by": formatting.number(held.worse_by, unit),
+        "tolerance": formatting.number(held.tolerance, unit),
+        "why": held.reason,
+    }

@@ -1,0 +1,170 @@
+"""Two score tables side by side: what changed in what was asked for, and in the scores. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from lthbench import formatting
+from lthbench.errors import BadInput
+from lthbench.formatting import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The parts of ``run.json`` that say what was asked for and what it was done with.
+_SPECS = ("task", "budget", "data", "environments", "seeds", "methods", "sparsities")
+#: What identifies a row of one seed, and a mean over seeds.
+_CELL = ["method", "sparsity", "score"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A score of a method and sparsity in both tables: means over the seeds in both, and their difference.
+
+    ``difference`` is B minus A, paired by seed, ``low`` and ``high`` its 95 % t interval (NaN for one seed).
+    ``finding`` is "same" (the same measurements or values), "better" or "worse" (the interval excludes 0), or
+    "unsure".
+    """
+
+    method: str
+    sparsity: float
+    score: str
+    unit: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    seeds: int
+    finding: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``specs`` are (what, in A, in B); ``only_a`` and ``only_b`` cells that the other table lacks."""
+
+    specs: tuple[tuple[str, str, str], ...]
+    changes: tuple[Change, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+
+
+Read = tuple["pd.DataFrame", dict[str, Any]]
+
+
+def compare(a: Read, b: Read, every: bool = False) -> Comparison:
+    """Compare the scores that the verdict asks for, or ``every`` one. Raises BadInput for unlike tasks."""
+    names = [facts["task"]["name"] for _, facts in (a, b)]
+    if names[0] != names[1]:
+        raise BadInput(f"A is of task {names[0]} and B of task {names[1]}: their scores cannot be compared.")
+    shown = [s["name"] for s in a[1]["scores"] if every or s["verdict"]]
+    tables = [_headline(table, shown) for table, _ in (a, b)]
+    both = tables[0].merge(tables[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
+    changes = [_change(key, rows) for key, rows in both.groupby(_CELL, sort=False)]
+    cells = [dict.fromkeys(zip(t["method"], t["sparsity"], strict=True)) for t in tables]
+    only = [
+        tuple(f"{m} {formatting.sparsity(s)}" for m, s in mine if (m, s) not in others)
+        for mine, others in (cells, cells[::-1])
+    ]
+    return Comparison(specs(a[1], b[1]), tuple(changes), *only)
+
+
+def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
+    rows = table[(table["variant"] == "") & table["score"].isin(scores) & table["value"].notna()]
+    return rows[[*_CELL, "seed", "value", "unit", "direction", "step"]]
+
+
+def _change(key: Any, rows: pd.DataFrame) -> Change:
+    method, sparsity, score = key
+    gaps = (rows["value_b"] - rows["value_a"]).to_numpy()
+    mean, low, high = float(gaps.mean()), math.nan, math.nan
+    if len(gaps) > 1:
+        from scipy import stats
+
+        error = float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
+        reach = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
+        low, high = mean - reach, mean + reach
+    if (rows["step_a"] == rows["step_b"]).all() or not gaps.any():
+        finding = "same"
+    elif low > 0 or high < 0:
+        finding = "better" if (mean > 0) == (rows["direction_a"].iloc[0] == "higher") else "worse"
+    else:
+        finding = "unsure"
+    means = float(rows["value_a"].mean()), float(rows["value_b"].mean())
+    unit = str(rows["unit_a"].iloc[0])
+    return Change(method, float(sparsity), score, unit, *means, mean, low, high, len(gaps), finding)
+
+
+def specs(a: dict[str, Any], b: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """What differs between two runs' facts: (what, in A, in B), written out."""
+    first, second = _spec(a), _spec(b)
+    keys = dict.fromkeys((*first, *second))
+    return tuple(
+        (key, first.get(key, "–"), second.get(key, "–")) for key in keys if first.get(key) != second.get(key)
+    )
+
+
+def _spec(facts: dict[str, Any]) -> dict[str, str]:
+    return {key: said for part in _SPECS for key, said in _flat(part, facts.get(part))}
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    """A nested value as (dotted name, text)."""
+    if isinstance(value, dict):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        return [pair for i, inner in enumerate(value) for pair in _flat(f"{name}.{i}", inner)]
+    if isinstance(value, list):
+        return [(name, ", ".join(map(str, value)))]
+    return [(name, str(value))]
+
+
+def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
+    """The comparison for the shell, or as Markdown."""
+    style = "github" if form == "md" else "simple"
+    safe = escape if form == "md" else str
+    parts = []
+    if found.specs:
+        rows = [{"what": safe(k), "A": safe(x), "B": safe(y)} for k, x, y in found.specs]
+        parts.append("What differs in what was asked for, and in what it was done with:")
+        parts.append(tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True))
+    else:
+        parts.append("Both were asked for alike and done with the same versions.")
+    same = sum(c.finding == "same" for c in found.changes)
+    told = [c for c in found.changes if c.finding != "same"]
+    if told:
+        table = [{k: safe(v) for k, v in _row(c, titles).items()} for c in told]
+        parts.append("Differences are B minus A, paired by seed, with 95 % intervals over seeds:")
+        parts.append(tabulate(table, headers="keys", tablefmt=style, disable_numparse=True))
+    if same:
+        parts.append(f"{formatting.counted(same, 'score is', 'scores are')} the same in both.")
+    if not found.changes:
+        parts.append("No score is in both.")
+    for name, cells in (("A", found.only_a), ("B", found.only_b)):
+        if cells:
+            parts.append(f"Only in {name}: {safe(', '.join(cells))}.")
+    return "\n\n".join(parts)
+
+
+def _row(change: Change, titles: dict[str, str]) -> dict[str, str]:
+    unit = change.unit
+    interval = f"{_signed(change.low, unit)} .. {_signed(change.high, unit)}"
+    return {
+        "method": change.method,
+        "sparsity": formatting.sparsity(change.sparsity),
+        "score": titles.get(change.score, change.score) + (", %" if unit in formatting.PERCENT else ""),
+        "A": formatting.number(change.a, unit),
+        "B": formatting.number(change.b, unit),
+        "difference": _signed(change.difference, unit),
+        "95 %": "–" if change.seeds < 2 else interval,
+        "seeds": str(change.seeds),
+        "": change.finding,
+    }
+
+
+def _signed(value: float, unit: str) -> str:
+    return f"{'+' if value > 0 else ''}{formatting.number(value, unit)}"

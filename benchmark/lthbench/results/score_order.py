@@ -1,0 +1,47 @@
+"""The scores of a set of metrics, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from lthbench import registry
+from lthbench.kinds import Metric, Score
+from lthbench.verdict.rules import Aspect
+
+
+def aspects(metrics: tuple[str, ...]) -> list[Aspect]:
+    """The scores that LTH-PASS asks for, among those of these metrics."""
+    records = [registry.get(Metric, name) for name in metrics]
+    return [
+        Aspect(
+            s.name,
+            s.title,
+            s.higher_is_better,
+            s.slack,
+            s.spread_of,
+            s.margin,
+            s.relative_margin,
+            s.margin_reason,
+        )
+        for record in sorted(records, key=_place)
+        for s in record.scores
+        if s.verdict
+    ]
+
+
+def scores(metrics: tuple[str, ...]) -> list[Score]:
+    """All scores of these metrics, in the order in which they are shown."""
+    records = sorted((registry.get(Metric, name) for name in metrics), key=_place)
+    found = [s for record in records for s in record.scores]
+    return sorted(found, key=lambda s: not s.verdict)
+
+
+#: The order of groups, and of metrics first in their group, on pages and in tables.
+_GROUPS = ("generalization", "uncertainty", "interpretability", "geometry", "efficiency")
+
+
+_FIRST = ("accuracy", "mce", "fgsm", "ood", "ece", "nll")
+
+
+def _place(metric: Metric) -> tuple[int, int, str]:
+    group = metric.scores[0].group
+    first = _FIRST.index(metric.name) if metric.name in _FIRST else len(_FIRST)
+    return (_GROUPS.index(group) if group in _GROUPS else len(_GROUPS), first, metric.name)

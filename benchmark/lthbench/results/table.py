@@ -1,0 +1,292 @@
+"""The long table of scores: one row for each score of each network. Reading, writing, and its facts."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lthbench import registry
+from lthbench.errors import BadInput
+from lthbench.files import publish
+from lthbench.kinds import Dataset, Metric, Score
+from lthbench.results.run_facts import SCHEMA
+from lthbench.store.artifacts import DRAWS
+from lthbench.store.local import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.planning.plan import Entry, Plan
+    from lthbench.spec import Measure
+
+#: The file beside a table that holds its pictures.
+PICTURES = "pictures.json"
+COLUMNS = {
+    "task": "str",
+    "method": "str",
+    "sparsity": "float64",
+    "seed": "int64",
+    "budget": "str",
+    "metric": "str",
+    "score": "str",
+    "variant": "str",
+    "value": "float64",
+    "se": "float64",
+    "diff_se": "float64",
+    "mean_diff_se": "float64",
+    "n": "int64",
+    "unit": "str",
+    "direction": "str",
+    "group": "str",
+    "status": "str",
+    "reason": "str",
+    "step": "str",
+    "parent": "str",
+    "forwards": "int64",
+}
+
+
+def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
+    """The table of a plan's networks, from what the store holds; what failed has a row that says why."""
+    import pandas as pd
+
+    rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
+    _gate(rows, plan)
+    _add_paired_errors(rows, plan, store)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for measure in entry.measures:
+        metric = registry.get(Metric, measure.metric)
+        facts = {s.name: s for s in metric.scores}
+        shared = {
+            "task": plan.request.task.name,
+            "method": entry.method,
+            "sparsity": entry.sparsity,
+            "seed": entry.seed,
+            "budget": plan.request.budget,
+            "metric": metric.name,
+            "step": measure.key,
+            "parent": entry.dense.key,
+        }
+        if measure.key in failures or not store.has(measure):
+            reason = failures.get(measure.key, "not run")
+            status = "failed" if measure.key in failures else "missing"
+            empty = {"variant": "", "value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
+            for score in metric.scores:
+                rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
+            continue
+        result = json.loads(store.read(measure, "scores.json"))
+        notes += result["degenerate"]
+        for value in result["values"]:
+            known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
+            status = "failed" if math.isnan(known["value"]) else "ok"
+            plain = {k: value[k] for k in ("variant", "n", "reason")}
+            known["forwards"] = result["forwards"]
+            found = {**plain, **known, **_UNPAIRED, "status": status}
+            rows.append({**shared, **_facts(facts[value["score"]]), **found})
+    rows += _controls(rows, entry, store, failures)
+    notes += _at_chance(plan, rows)
+    if notes and entry.method != "dense":
+        why = "; ".join(dict.fromkeys(notes))
+        for row in (r for r in rows if r["status"] == "ok"):
+            row["status"], row["reason"] = "degenerate", "; ".join(filter(None, (why, row["reason"])))
+    return rows
+
+
+def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
+    """Mark the interpretability scores of networks that have lost much of what there is to interpret.
+
+    Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
+    gate is half of what the dense parent of the seed has above chance; without accuracies none gets through.
+    """
+    chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+    accuracies = {
+        (r["method"], r["sparsity"], r["seed"]): r["value"]
+        for r in rows
+        if r["score"] == "accuracy" and r["variant"] == "" and not math.isnan(r["value"])
+    }
+    for row in rows:
+        own = accuracies.get((row["method"], row["sparsity"], row["seed"]), math.nan)
+        bar = chance + 0.5 * (accuracies.get(("dense", 0.0, row["seed"]), math.nan) - chance)
+        if row["group"] == "interpretability" and row["status"] == "ok" and not own >= bar:
+            row["status"] = "gated"
+            why = f"accuracy {own:.3f} is below the gate, {bar:.3f}: not comparable with dense"
+            if math.isnan(own) or math.isnan(bar):
+                why = "without its accuracy, or that of dense, it cannot be compared with dense"
+            row["reason"] = "; ".join(filter(None, (row["reason"], why)))
+
+
+def _controls(
+    rows: list[dict[str, Any]], entry: Entry, store: Store, failures: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The headline scores of the networks beside a dense one, as variants of its own."""
+    found = []
+    own = {r["score"]: r for r in rows if r["variant"] == ""}
+    for name, measure in entry.controls:
+        if measure.key in failures or not store.has(measure):
+            why = {"status": "failed" if measure.key in failures else "missing", "step": measure.key}
+            empty = {"value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
+            reason = failures.get(measure.key, "not run")
+            same = [row for row in own.values() if row["metric"] == measure.metric]
+            found += [{**row, **empty, **why, "reason": reason, "variant": name} for row in same]
+            continue
+        result = json.loads(store.read(measure, "scores.json"))
+        for value in result["values"]:
+            if value["variant"] == "":
+                known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
+                status = "failed" if math.isnan(known["value"]) else "ok"
+                facts = {"n": value["n"], "reason": value["reason"], "step": measure.key}
+                row = {**own[value["score"]], **known, **_UNPAIRED, **facts}
+                found.append({**row, "variant": name, "status": status, "forwards": result["forwards"]})
+    return found
+
+
+_UNPAIRED = {"diff_se": math.nan, "mean_diff_se": math.nan}
+
+
+def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> None:
+    """Fill in the standard errors, over images, of the differences to the dense parents.
+
+    All networks are drawn alike (``kinds.Value``), so the draws of a network minus those of its parent are a
+    paired bootstrap: ``diff_se`` is their deviation. Different seeds see the same images, too:
+    ``mean_diff_se``, the same on all rows of a method and sparsity, is that of the mean over seeds.
+    """
+    import numpy as np
+
+    steps = {m.key: m for e in plan.entries for m in e.scored()}
+    held: dict[str, dict[str, Any]] = {}
+
+    def draws(row: dict[str, Any]) -> Any:
+        if row["step"] not in held:
+            held[row["step"]] = _draws(store, steps[row["step"]])
+        return held[row["step"]].get(row["score"])
+
+    headline = [r for r in rows if r["variant"] == "" and not math.isnan(r["value"])]
+    dense = {(r["score"], r["seed"]): r for r in headline if r["method"] == "dense"}
+    cells: dict[tuple[str, float, str], list[tuple[dict[str, Any], Any]]] = {}
+    for row in headline:
+        parent = dense.get((row["score"], row["seed"]))
+        if row["method"] == "dense" or parent is None:
+            continue
+        own, other = draws(row), draws(parent)
+        if own is not None and other is not None and len(own) == len(other):
+            row["diff_se"] = float(np.std(own - other, ddof=1))
+            cells.setdefault((row["method"], row["sparsity"], row["score"]), []).append((row, own - other))
+    for cell in cells.values():
+        shared = float(np.std(np.mean([difference for _, difference in cell], axis=0), ddof=1))
+        for row, _ in cell:
+            row["mean_diff_se"] = shared
+
+
+def _draws(store: Store, measure: Measure) -> dict[str, Any]:
+    """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
+    import numpy as np
+    import safetensors.numpy
+
+    if DRAWS not in store.files(measure):
+        return {}
+    found = safetensors.numpy.load(store.read(measure, DRAWS))
+    return {score: draws.astype(np.float32).astype(np.float64) for score, draws in found.items()}
+
+
+def _facts(score: Score) -> dict[str, str]:
+    direction = "higher" if score.higher_is_better else "lower"
+    return {"score": score.name, "unit": score.unit, "direction": direction, "group": score.group}
+
+
+def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
+    classes = len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+    for row in rows:
+        if row["score"] == "accuracy" and row["status"] == "ok":
+            bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row["n"])
+            if row["value"] <= bar:
+                return [f"accuracy {row['value']:.3f} is not above chance ({bar:.3f})"]
+    return []
+
+
+def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` where there are any, and
+    ``scores.parquet`` where pyarrow is installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "scores.csv", folder / "run.json"]
+    publish(written[0], as_csv(table))
+    plain = {name: fact for name, fact in facts.items() if name != "pictures"}
+    publish(written[1], (json.dumps(plain, indent=1) + "\n").encode())
+    (folder / PICTURES).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    if "pictures" in facts:
+        written.append(folder / PICTURES)
+        publish(written[-1], (json.dumps(facts["pictures"], indent=1) + "\n").encode())
+    parquet = to_parquet(table)
+    if parquet is not None:
+        written.append(folder / "scores.parquet")
+        publish(written[-1], parquet)
+    return written
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """The table as its canonical CSV."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def to_parquet(table: pd.DataFrame) -> bytes | None:
+    """The table as Parquet, or None where the extra ``parquet`` is not installed."""
+    import io
+
+    buffer = io.BytesIO()
+    try:
+        table.to_parquet(buffer, engine="pyarrow", index=False)
+    except ImportError:
+        return None
+    return buffer.getvalue()
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
+    import pandas as pd
+
+    csv, run = folder / "scores.csv", folder / "run.json"
+    for path in (csv, run):
+        if not path.is_file():
+            raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")
+    try:
+        facts = json.loads(run.read_text(encoding="utf-8"))
+        schema = facts["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{run}: cannot be read as facts of a run.") from error
+    pictures = folder / PICTURES
+    if pictures.is_file():
+        try:
+            facts["pictures"] = json.loads(pictures.read_text(encoding="utf-8"))
+            if not all({"kind", "title", "text", "image"} <= set(p) for p in facts["pictures"]):
+                raise ValueError("a picture lacks a part")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadInput(f"{pictures}: cannot be read as pictures of a run.") from error
+    if schema != SCHEMA:
+        raise BadInput(
+            f"{run}: has schema {schema}, this version reads schema {SCHEMA}. Run the command that stands in "
+            "it again: what its store holds is not trained again."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
+            table = pd.read_csv(
+                csv,
+                dtype=dict(COLUMNS),
+                keep_default_na=False,
+                na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
+            )
+    except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
+        raise BadInput(f"{csv}: not a table of scores: {error}") from error
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
+    return table, facts

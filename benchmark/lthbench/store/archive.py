@@ -1,0 +1,215 @@
+"""Artefacts carried from one store to another, as a folder (which is a store itself) or as one zip file.
+
+What comes in was written by others: names are held to the one layout there is, nothing is unpacked outside
+``tmp``, no more than the disk can take, and an artefact is published only when every file matches its hash
+and its description its key. That shows damage; whether numbers are honest only running them again shows.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lthbench.errors import BadInput
+from lthbench.store.disk import room
+from lthbench.store.inventory import KEY, NAME, fault, keys, kind_of
+from lthbench.store.local import Store
+
+#: An artefact's file in an archive: the layout of a store.
+_MEMBER = re.compile(rf"steps/([0-9a-f]{{2}})/({KEY.pattern})/({NAME.pattern})")
+#: The date of all members, so that the same artefacts are the same bytes.
+_DATE = (1980, 1, 1, 0, 0, 0)
+_PIECE = 1 << 20
+#: What reading a zip file that is none, or is broken, encrypted or of another kind, may raise.
+BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+)
+
+
+@dataclass
+class Carried:
+    """What was carried: keys that are new, how many were there before, and why some were not taken."""
+
+    new: list[str] = field(default_factory=list)
+    there: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+
+
+def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
+    """Copy artefacts into a zip file (a path that ends in .zip), or a folder. Damaged ones are refused."""
+    carried = Carried()
+    whole = []
+    for key in sorted(wanted):
+        reason = fault(store.place(key), key)
+        if reason:
+            carried.refused[key] = reason
+        else:
+            whole.append(key)
+    if target.suffix == ".zip":
+        _zip(store, whole, target, carried)
+    else:
+        other = Store(target)
+        other.open()
+        for key in whole:
+            _copy(store.place(key), key, other, carried)
+    return carried
+
+
+def take_in(store: Store, source: Path) -> Carried:
+    """Copy artefacts from a folder or a zip file that ``export`` made into a store. Raises BadInput."""
+    if source.is_dir():
+        other = Store(source)
+        other.check()
+        if not (source / "store.json").is_file():
+            raise BadInput(
+                f"{source}: is no store; give a folder or zip file that lthbench store export made."
+            )
+        store.open()
+        carried = Carried()
+        for key, folder in keys(other):
+            if folder.is_symlink():
+                carried.refused[key] = "is a link"
+            else:
+                _copy(folder, key, store, carried)
+        return carried
+    try:
+        archive = zipfile.ZipFile(source)
+    except FileNotFoundError as error:
+        raise BadInput(f"{source}: no such file.") from error
+    except (OSError, *BROKEN) as error:
+        raise BadInput(f"{source}: is no zip file that can be read: {error}") from error
+    with archive:
+        return _unzip(store, source, archive)
+
+
+def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> None:
+    scratch = target.with_name(f".{target.name}.part")
+    try:
+        with zipfile.ZipFile(scratch, "w", allowZip64=True) as archive:
+            marker = (store.root / "store.json").read_bytes()
+            archive.writestr(zipfile.ZipInfo("store.json", _DATE), marker)
+            for key in whole:
+                for path in sorted(store.place(key).iterdir()):
+                    info = zipfile.ZipInfo(f"steps/{key[:2]}/{key}/{path.name}", _DATE)
+                    # Weights and logits do not get smaller.
+                    info.compress_type = (
+                        zipfile.ZIP_DEFLATED if path.suffix == ".json" else zipfile.ZIP_STORED
+                    )
+                    info.file_size = path.stat().st_size
+                    with path.open("rb") as file, archive.open(info, "w") as member:
+                        shutil.copyfileobj(file, member, _PIECE)
+                carried.new.append(key)
+        carried.size = scratch.stat().st_size
+        scratch.replace(target)
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written: {error.strerror}.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
+    found: dict[str, list[zipfile.ZipInfo]] = {}
+    seen = set()
+    for info in archive.infolist():
+        if info.filename == "store.json" or info.filename.endswith("/"):
+            continue
+        match = _MEMBER.fullmatch(info.filename)
+        if match is None or match[1] != match[2][:2] or info.filename in seen:
+            raise BadInput(f"{source}: {info.filename[:200]!r} is no file of a store; nothing was taken in.")
+        seen.add(info.filename)
+        found.setdefault(match[2], []).append(info)
+    if not found:
+        raise BadInput(f"{source}: holds no artefacts; give a file that lthbench store export made.")
+    store.open()
+    carried = Carried()
+    new = {key: members for key, members in found.items() if not _has(store, key)}
+    carried.there = len(found) - len(new)
+    room(store, sum(info.file_size for members in new.values() for info in members), str(source))
+    for key, members in new.items():
+        scratch = store.scratch()
+        with store.writing():
+            try:
+                scratch.mkdir()
+                try:
+                    for info in members:
+                        with (scratch / info.filename.rpartition("/")[2]).open("wb") as file:
+                            for piece in pieces(archive, info):
+                                file.write(piece)
+                except zipfile.BadZipFile as error:
+                    carried.refused[key] = f"cannot be unpacked ({error})"
+                    continue
+                _take(scratch, key, store, carried)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return carried
+
+
+def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The content of a member in pieces of at most a megabyte, and no more than it says it has.
+
+    Raises BadZipFile for whatever is wrong with it. Only what is deflated is unpacked: other ways to pack may
+    ask for gigabytes of memory to unpack a byte.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("is packed in another way than by deflate")
+    try:
+        with archive.open(info) as member:
+            while piece := member.read(_PIECE):
+                yield piece
+    except (OSError, *BROKEN) as error:
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
+    """Copy the files of a folder, and no links, into a store."""
+    if _has(store, key):
+        carried.there += 1
+        return
+    scratch = store.scratch()
+    with store.writing():
+        try:
+            scratch.mkdir()
+            for path in _files(folder):
+                shutil.copyfile(path, scratch / path.name, follow_symlinks=False)
+            _take(scratch, key, store, carried)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.is_symlink() and NAME.fullmatch(path.name):
+            yield path
+
+
+def _take(scratch: Path, key: str, store: Store, carried: Carried) -> None:
+    """Publish a folder if it is whole."""
+    reason = fault(scratch, key)
+    if reason:
+        carried.refused[key] = reason
+        return
+    kind, size = kind_of(scratch, key), sum(p.stat().st_size for p in scratch.iterdir())
+    if store.publish(key, scratch):
+        store.note([(key, kind, size)])
+        carried.new.append(key)
+        carried.size += size
+    else:
+        carried.there += 1
+
+
+def _has(store: Store, key: str) -> bool:
+    return (store.place(key) / "manifest.json").is_file()

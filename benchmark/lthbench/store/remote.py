@@ -1,0 +1,210 @@
+"""A store on an object store: whatever fsspec reaches (s3://bucket/prefix, gs://, az://, ...).
+
+store.json             schema and identity of the store
+steps/ab/abcdef....zip one artefact, packed as ``transfer.export`` does
+leases/                who is doing what at the moment
+savepoints/            trainings on their way
+stops/                 what tells workers to end after the step, or epoch, in progress
+
+An object appears whole or not at all, so an artefact is one object. Work is done in a folder of this
+machine, a store like any other: what a step needs is fetched into it and held to its hashes, what was made is
+sent. What this store says it has, the object store has. The folder holds copies alone, and may be deleted
+when nobody works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from pathlib import Path
+
+from lthbench.errors import BadInput, Unwritable
+from lthbench.spec import Step
+from lthbench.store.archive import export, take_in
+from lthbench.store.inventory import KEY
+from lthbench.store.local import SCHEMA, Store, check_schema
+from lthbench.store.objects import Objects
+
+
+def is_url(where: Path | str) -> bool:
+    """Whether a place is one that fsspec reaches, and no folder."""
+    return isinstance(where, str) and re.match(r"[a-z][a-z0-9+.-]*://", where) is not None
+
+
+def default_folder() -> Path:
+    """Where the copies are: ``lthbench/stores`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "stores"
+
+
+class Mirror(Store):
+    """The store at a URL, and the folder in which this machine works on it."""
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        self.objects = Objects(self.url)
+        self._known: set[str] = set()  # keys that are surely there
+        self._broken: set[str] = set()  # keys of objects that were found damaged
+        super().__init__(self._folder(self._identity()))
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return self.url
+
+    def open(self) -> None:
+        """Make the store if it is not there; refuse one that this version cannot read or write."""
+        self.check()
+        if not self._identity():
+            made = {"schema": SCHEMA, "what": "lthbench store", "id": uuid.uuid4().hex}
+            self.objects.create("store.json", (json.dumps(made) + "\n").encode())
+            self.root = self._folder(self._identity())
+            Store(self.root).open()
+
+    def check(self) -> None:
+        """Raise BadInput for what is no store, or one of another schema; learn what is there."""
+        identity = self._identity()
+        if identity:
+            self._known = set(self.sizes())
+            self.root = self._folder(identity)
+            Store(self.root).open()
+            return
+        for stranger in self.objects.names():
+            if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
+                raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
+
+    def lists(self, step: Step) -> bool:
+        """Whether the artefact was there when the store was checked."""
+        return step.key in self._known
+
+    def intact(self, step: Step) -> bool:
+        """Whether the artefact was there when the store was checked, or is here, and is whole."""
+        return (self.lists(step) or super().hold(step.key)) and super().intact(step)
+
+    def hold(self, key: str) -> bool:
+        """Whether the artefact of a key is in one of the two places. It then is in both."""
+        if super().hold(key):
+            if key not in self._known:
+                self._send(key)
+            return True
+        return not self.fetch(key)
+
+    def publish(self, key: str, scratch: Path) -> bool:
+        """Put a complete folder into its place, and send it."""
+        new = super().publish(key, scratch)
+        self._send(key)
+        return new
+
+    def fetch(self, key: str) -> str:
+        """Get an artefact into the folder. Returns why it cannot be had, or ""."""
+        reason = self._unpacked(key, Store(self.root))
+        (self._broken if reason else self._known).add(key)
+        return reason
+
+    def audit(self, key: str) -> str:
+        """What is wrong with an artefact on the object store, or ""."""
+        scratch = Store(self.scratch())
+        try:
+            return self._unpacked(key, scratch)
+        finally:
+            shutil.rmtree(scratch.root, ignore_errors=True)
+
+    def _unpacked(self, key: str, into: Store) -> str:
+        packed = self.scratch().with_suffix(".zip")
+        try:
+            with self.writing():
+                packed.parent.mkdir(parents=True, exist_ok=True)
+            if not self.objects.get(_name(key), packed):
+                return "is not there"
+            reason = take_in(into, packed).refused.get(key, "")
+        except BadInput as error:
+            reason = str(error)
+        finally:
+            packed.unlink(missing_ok=True)
+        return reason if reason or into.hold(key) else "is another artefact"
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each artefact on the object store, by key."""
+        found = {Path(name).stem: size for name, size in self.objects.below("steps").items()}
+        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
+
+    def delete(self, key: str) -> None:
+        """Delete an artefact on the object store."""
+        self.objects.delete(_name(key))
+        self._known.discard(key)
+
+    def save(self, key: str, content: bytes) -> None:
+        """Keep where a training is, where all who share the store find it. Raises Unwritable."""
+        self.objects.put(f"savepoints/{key}", content)
+
+    def savepoint(self, key: str) -> bytes | None:
+        """Where a training is; None where nothing was kept."""
+        return self.objects.read(f"savepoints/{key}")
+
+    def unsave(self, key: str) -> None:
+        """Forget where a training was: it is done."""
+        with contextlib.suppress(Unwritable):
+            self.objects.delete(f"savepoints/{key}")
+
+    def saved(self) -> dict[str, int]:
+        """The bytes of each savepoint, by key."""
+        found = {path.rpartition("/")[2]: size for path, size in self.objects.below("savepoints").items()}
+        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
+
+    def flag(self, name: str) -> None:
+        """Raise a flag that all who share the store see."""
+        self.objects.put(f"stops/{name}", b"stop\n")
+
+    def flagged(self, name: str) -> bool:
+        """Whether a flag is raised."""
+        return self.objects.read(f"stops/{name}") is not None
+
+    def unflag(self, name: str) -> None:
+        """Lower a flag."""
+        self.objects.delete(f"stops/{name}")
+
+    def _send(self, key: str) -> None:
+        """Put an artefact of the folder on the object store, if it is not there, or damaged there."""
+        packed = self.scratch().with_suffix(".zip")
+        if key not in self._broken and self.objects.there(_name(key)):
+            self._known.add(key)
+            return
+        try:
+            with self.writing():
+                reason = export(Store(self.root), [key], packed).refused.get(key)
+            if reason:
+                return  # damaged here: who reads it notices, and it is made again
+            self.objects.put(_name(key), packed)
+        finally:
+            packed.unlink(missing_ok=True)
+        self._known.add(key)
+        self._broken.discard(key)
+
+    def _identity(self) -> str:
+        """What tells this store from one that was at the same place before; "" where there is none."""
+        content = self.objects.read("store.json")
+        if content is None:
+            return ""
+        try:
+            marker = json.loads(content)
+            schema, identity = marker["schema"], marker["id"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BadInput(
+                f"{self.url}/store.json: cannot be read; this is not a store of lthbench."
+            ) from error
+        check_schema(self.url, schema)
+        if not re.fullmatch(r"[0-9a-f]{32}", str(identity)):
+            raise BadInput(f"{self.url}/store.json: cannot be read; this is not a store of lthbench.")
+        self.objects.ready = True
+        return str(identity)
+
+    def _folder(self, identity: str) -> Path:
+        return default_folder() / (identity or f"none-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}")
+
+
+def _name(key: str) -> str:
+    return f"steps/{key[:2]}/{key}.zip"

@@ -1,0 +1,68 @@
+"""Sets of corrupted images on disk: written through, with their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lthbench.compute.process import host
+from lthbench.inference.batches import BATCH
+from lthbench.store.disk import sets_limit
+
+#: A set is kept if the disk has so many times its size to spare.
+SPARE = 4
+
+
+def _fits(kept: Path, size: int) -> bool:
+    taken = sum(f.stat().st_size for f in kept.glob("*.u8")) if kept.is_dir() else 0
+    near = next(p for p in (kept, *kept.absolute().parents) if p.is_dir())
+    return taken + size <= sets_limit() and shutil.disk_usage(near).free >= SPARE * size
+
+
+def _whole(path: Path, size: int) -> bool:
+    """Whether the set is there as it was written."""
+    try:
+        known = path.with_suffix(".sha256").read_text(encoding="ascii")
+        facts = path.stat()
+        return facts.st_size == size and _digest(path, facts.st_mtime_ns, facts.st_ino) == known
+    except (OSError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, changed: int, inode: int) -> str:
+    """The hash of a file as it was when it was last changed; read once in a process."""
+    del changed, inode
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, made: Iterator[np.ndarray]) -> None:
+    """Write a set and then its hash: what was cut short has none. Two processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.parent.parent / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
+    scratch.parent.mkdir(exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        with scratch.open("wb") as file:
+            for batch in made:
+                content = batch.tobytes()
+                digest.update(content)
+                file.write(content)
+        scratch.replace(path)
+        scratch.write_text(digest.hexdigest(), encoding="ascii")
+        scratch.replace(path.with_suffix(".sha256"))
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    pixels = np.memmap(path, np.uint8, "r", shape=shape)
+    return (np.array(pixels[start : start + BATCH]) for start in range(0, shape[0], BATCH))

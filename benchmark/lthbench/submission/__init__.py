@@ -1,0 +1,1 @@
+"""Tables handed in: bundles written, read, verified and run again."""

@@ -1,0 +1,283 @@
+"""Result bundles: a table with all that it was computed from, for a maintainer to check and publish.
+
+A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv``, ``run.json`` and
+``pictures.json`` as a run wrote them, ``steps.json`` (every step behind them, by key) and ``results/KEY/``:
+what each measure published. The table is a pure function of the plan and these results, so that checking is
+making it again: an edited number, name, status or seed gives another table or another key. What cannot be
+seen so is a whole that was made up and fits together; for that a sample is run again (``rerun``). Pictures
+are taken as they come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import shlex
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lthbench import registry
+from lthbench._version import __version__
+from lthbench.errors import BadInput, LthbenchError
+from lthbench.files import publish
+from lthbench.planning import request
+from lthbench.planning.plan import Plan, plan
+from lthbench.results import run_facts, table
+from lthbench.spec import Data, Measure, Step, describe, history
+from lthbench.store.archive import BROKEN, pieces
+from lthbench.store.artifacts import DRAWS
+from lthbench.store.local import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+#: No bundle unpacks to more bytes than this.
+LIMIT = 1_000_000_000
+#: And to no more files.
+ENTRIES = 500_000
+#: The parts of a request that its command names.
+_ASKED = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
+
+
+class Refused(LthbenchError):
+    """A bundle does not hold what it says: exit code 1."""
+
+
+def write(folder: Path, store: Store, target: Path) -> int:
+    """Bundle the report in a folder with what the store holds of it. Returns the number of results.
+
+    Raises BadInput where the table is not the one that the store gives.
+    """
+    scores, facts = table.read(folder)
+    made = _planned(facts)
+    if not store.root.is_dir():
+        raise BadInput(f"store {store.root}: no such folder; give the one that the run used, with --store.")
+    files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in ("scores.csv", "run.json")}
+    measures = [m for e in made.entries for m in e.scored()]
+    failures = _failures(scores)
+    for measure in measures:
+        if store.has(measure):
+            for name in ("scores.json", DRAWS):
+                if name in store.files(measure):
+                    content = store.read(measure, name)
+                    files[f"results/{measure.key}/{name}"] = _single(content) if name == DRAWS else content
+        elif measure.key not in failures:
+            raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
+    again = table.as_csv(table.build(made, store, failures))
+    if again != files["scores.csv"]:
+        raise BadInput(f"{folder / 'scores.csv'}: is not what the store {store.root} gives; run again.")
+    if (folder / table.PICTURES).is_file():
+        files[table.PICTURES] = (folder / table.PICTURES).read_bytes()
+    files["steps.json"] = _json({s.key: describe(s) for s in history(*measures)})
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
+    publish(target, _zipped({"bundle.json": _json(head), **files}))
+    return len({m.key for m in measures})
+
+
+def _single(draws: bytes) -> bytes:
+    """Draws in single precision, which is all that the table uses of them: version 0.1 kept double."""
+    import safetensors.numpy
+
+    found = safetensors.numpy.load(draws)
+    return safetensors.numpy.save({score: values.astype("float32") for score, values in found.items()})
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip file of these; the same files are the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def read(path: Path) -> dict[str, bytes]:
+    """The files of a bundle. Raises BadInput for what is none, Refused for one that was changed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > LIMIT or len(entries) > ENTRIES:
+                raise BadInput(
+                    f"{path}: unpacks to more than {LIMIT / 1e9:g} GB or {ENTRIES:,} files; bundles do not."
+                )
+            if len({entry.filename for entry in entries}) < len(entries):
+                raise Refused(f"{path}: holds two files of one name.")
+            files = {entry.filename: b"".join(pieces(archive, entry)) for entry in entries}
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file.") from error
+    except (OSError, *BROKEN) as error:
+        raise BadInput(f"{path}: is no bundle: {error}") from error
+    try:
+        head = json.loads(files.pop("bundle.json"))
+        good = head["what"] == "lthbench bundle" and isinstance(head["files"], dict)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f"{path}: is no bundle: it has no bundle.json that can be read.") from error
+    if not good or head.get("schema") != SCHEMA:
+        raise BadInput(f"{path}: has schema {head.get('schema')}, this version reads schema {SCHEMA}.")
+    if set(files) != set(head["files"]):
+        stray = sorted(set(files) ^ set(head["files"]))
+        raise Refused(f"{path}: {stray[0]} is {'not listed' if stray[0] in files else 'missing'}.")
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != head["files"][name]:
+            raise Refused(f"{path}: {name} was changed: its hash is another one.")
+    for name in ("scores.csv", "run.json", "steps.json"):
+        if name not in files:
+            raise Refused(f"{path}: {name} is missing.")
+    return files
+
+
+def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of a bundle and its facts, as they stand in it. Raises BadInput or Refused."""
+    import tempfile
+
+    files = read(path) if files is None else files
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in {"scores.csv", "run.json", table.PICTURES} & set(files):
+            (Path(scratch) / name).write_bytes(files[name])
+        try:
+            return table.read(Path(scratch))
+        except BadInput as error:
+            raise Refused(f"{path}: {str(error).replace(scratch, '').lstrip('/')}") from error
+
+
+def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
+    files = read(path)
+    scores, facts = opened(path, files)
+    try:
+        made = _planned(facts)
+        _check_steps(files, made)
+        for part, value in run_facts.asked(made).items():
+            if json.loads(json.dumps(value)) != facts.get(part):
+                raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
+        again = table.build(made, _Results(files), _failures(scores))  # type: ignore[arg-type]
+    except LthbenchError as error:
+        raise Refused(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        raise Refused(f"{path}: cannot be made again: {type(error).__name__}: {error}") from error
+    if table.as_csv(again) != files["scores.csv"]:
+        raise Refused(f"{path}: {_difference(scores, again)}")
+    return scores, facts
+
+
+def _check_steps(files: Mapping[str, bytes], made: Plan) -> None:
+    """Every step is described, and no description was changed: its hash is its key."""
+    found = json.loads(files["steps.json"])
+    for key, step in found.items():
+        text = json.dumps(step, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        if hashlib.sha256(text.encode()).hexdigest() != key:
+            raise Refused(f"steps.json: {key[:12]} was changed: its hash is another one.")
+    wanted = [m for e in made.entries for m in e.scored()]
+    lacking = [m for m in wanted if m.key not in found]
+    if lacking:
+        theirs = {s["metric"]: s["metric_version"] for s in found.values() if s["step"] == "Measure"}
+        for measure in lacking:
+            if theirs.get(measure.metric, measure.metric_version) != measure.metric_version:
+                raise Refused(
+                    f"metric {measure.metric} was measured in version {theirs[measure.metric]}, here it is "
+                    f"{measure.metric_version}; check it with the version of lthbench that made it."
+                )
+        raise Refused(
+            f"{len(lacking)} of {len(wanted)} results are not of the steps that its command asks for; the "
+            "task, the data or a plug-in is another one, or the command was changed."
+        )
+
+
+def _difference(theirs: pd.DataFrame, ours: pd.DataFrame) -> str:
+    """The first place in which a table is not the one that its results give."""
+    if len(theirs) != len(ours):
+        return f"scores.csv has {len(theirs)} rows, its results give {len(ours)}."
+    for column in table.COLUMNS:
+        same = (theirs[column] == ours[column]) | (theirs[column].isna() & ours[column].isna())
+        if not same.all():
+            place = int((~same).to_numpy().argmax())
+            row, given = ours.iloc[place], _shown(theirs[column].iloc[place])
+            where = f"{row['method']} {row['sparsity']:g} seed {row['seed']}, {row['score']}"
+            return (
+                f"scores.csv, row {place + 2}: {column} is {given}, its results give {_shown(row[column])} "
+                f"({where})."
+            )
+    return "scores.csv is written otherwise than lthbench does."
+
+
+def _shown(value: Any) -> str:
+    return repr(value.item() if hasattr(value, "item") else value)
+
+
+def _failures(scores: pd.DataFrame) -> dict[str, str]:
+    """Why steps failed, by key, as the table says: what failed has no result."""
+    failed = scores[(scores["status"] == "failed") & (scores["n"] == 0) & scores["se"].isna()]
+    return dict(zip(failed["step"], failed["reason"], strict=True))
+
+
+def _planned(facts: Mapping[str, Any]) -> Plan:
+    """The plan of the command in run.json, on the data that it names by hash. Raises BadInput."""
+    if str(facts.get("command", "")).startswith(("lthbench score", "lthbench.score")):
+        raise BadInput(
+            "run.json: scores networks made elsewhere; only what a command makes again is bundled."
+        )
+    try:
+        words = shlex.split(facts["command"])
+        given = dict(zip(words[2::2], words[3::2], strict=True))
+        known = {d["name"]: Data(d["name"], d["version"], d["digest"]) for d in facts["data"]}
+        names = ("methods", "metrics", "sparsity", "seeds", "ood", "concepts")
+        lists = {name: given[f"--{name}"].split(",") for name in names if f"--{name}" in given}
+        if words[:2] != ["lthbench", "run"] or not set(given) <= set(_ASKED):
+            raise ValueError(facts["command"])
+        sparsities = [float(s) for s in lists["sparsity"] if s]
+        seeds = [int(s) for s in lists["seeds"] if s]
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise BadInput("run.json: its command cannot be read.") from error
+    if "/" in given["--task"] or os.sep in given["--task"] or given["--task"].endswith(".toml"):
+        raise BadInput(f"run.json: task {given['--task']} is a file; only tasks that ship are bundled.")
+    if any(registry.is_path(name) for names in lists.values() for name in names):
+        raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
+    asked = request.ask(
+        given["--task"],
+        [m for m in lists["methods"] if m],
+        sparsities,
+        seeds=seeds,
+        metrics=lists["metrics"],
+        budget=given.get("--budget"),
+        ood=lists.get("ood"),
+        concepts=given.get("--concepts"),
+    )
+    return plan(asked, (), data_needed=False, known=known)
+
+
+class _Results:
+    """Stands for a store where only results are read: those of a bundle."""
+
+    def __init__(self, files: Mapping[str, bytes]):
+        self._files = files
+
+    def has(self, step: Step) -> bool:
+        """Whether the bundle holds the result of a measure."""
+        return isinstance(step, Measure) and f"results/{step.key}/scores.json" in self._files
+
+    def files(self, step: Step) -> list[str]:
+        """The names of its files."""
+        start = f"results/{step.key}/"
+        return [name.removeprefix(start) for name in self._files if name.startswith(start)]
+
+    def read(self, step: Step, name: str) -> bytes:
+        """One of them."""
+        return self._files[f"results/{step.key}/{name}"]
+
+
+def _alike(first: float, second: float, error: float) -> bool:
+    if math.isnan(first) or math.isnan(second):
+        return math.isnan(first) and math.isnan(second)
+    slack = max(0.0 if math.isnan(error) else 4 * error, 0.1 * abs(first), 0.02)
+    return abs(first - second) <= slack
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()

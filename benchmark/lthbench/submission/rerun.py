@@ -1,0 +1,100 @@
+"""Networks of a bundle run again, and what then differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lthbench import api, formatting, registry
+from lthbench.errors import BadInput, unknown
+from lthbench.kinds import Metric
+from lthbench.planning.plan import Entry
+from lthbench.store.local import Store
+from lthbench.submission.bundle import _alike, _planned
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def drawn(
+    facts: Mapping[str, Any], count: int, draw: int, methods: Sequence[str] | None = None
+) -> list[Entry]:
+    """Networks to run again: ``count`` of the pruned ones, or of those of ``methods``, at random by a seed.
+
+    Whoever made the bundle must not know which they will be. Raises BadInput for a method that it has not.
+    """
+    entries = _planned(facts).entries
+    there = list(dict.fromkeys(e.method for e in entries))
+    for name in methods or ():
+        if name not in there:
+            raise unknown("method", name, there, "in the bundle")
+    chosen = [e for e in entries if (e.method in methods if methods else e.method != "dense")]
+    chosen = chosen or list(entries)
+    return random.Random(draw).sample(chosen, min(count, len(chosen)))
+
+
+def place_for(bundle: Path, store: Path) -> None:
+    """Make a store in which nothing is but what was run again for a bundle. Raises BadInput for another.
+
+    With artefacts of whoever made the bundle in it, nothing would be run again.
+    """
+    digest, marker = hashlib.sha256(bundle.read_bytes()).hexdigest(), store / "rerun.json"
+    opened = Store(store)
+    opened.check()
+    try:
+        own = json.loads(marker.read_bytes()).get("bundle") == digest
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if not own and any((store / "steps").glob("*/*")):
+        raise BadInput(f"store {store}: holds more than was run again for this bundle; give an empty folder.")
+    opened.open()
+    marker.write_text(json.dumps({"bundle": digest}) + "\n")
+
+
+def named(entry: Entry) -> str:
+    """A network as it is told: "omp 67.2 % seed 1"."""
+    sparsity = "" if entry.method == "dense" else f" {formatting.sparsity(entry.sparsity)}"
+    return f"{entry.method}{sparsity} seed {entry.seed}"
+
+
+def rerun(
+    scores: pd.DataFrame, facts: Mapping[str, Any], chosen: Sequence[Entry], store: Path | str, **options: Any
+) -> list[str]:
+    """Run networks again from nothing and compare their scores. Returns what differs beyond its noise.
+
+    Another processor rounds otherwise and then trains as another seed would, so a score may differ by four
+    times the standard error over images or a tenth, whichever is more. What ``store`` holds is not done
+    again.
+    """
+    request = _planned(facts).request
+    wrong = []
+    for entry in chosen:
+        again = api.run(
+            request.given or request.task.name,
+            [] if entry.method == "dense" else [entry.method],
+            [1.0 - request.densities[0]] if entry.method == "dense" else [entry.sparsity],
+            seeds=[entry.seed],
+            metrics=list(request.metrics),
+            budget=request.budget,
+            store=store,
+            ood=list(request.task.data.ood) if request.strangers else None,
+            concepts=request.task.data.concepts if request.banked else None,
+            **options,
+        )
+        key = ["method", "sparsity", "seed", "score", "variant"]
+        both = scores.merge(again, on=key, suffixes=("", "_again"))
+        beside = {m.name for m in map(partial(registry.get, Metric), request.metrics) if m.rival}
+        # What stands for dense there is another seed's network, which is not run again.
+        both = both[(both["variant"] == "") & ~((both["method"] == "dense") & both["metric"].isin(beside))]
+        if both.empty:
+            wrong.append(f"{named(entry)}: the run has none of its scores")
+        for row in both.itertuples():
+            if not _alike(row.value, row.value_again, row.se):
+                network = f"{row.method} {row.sparsity:g} seed {row.seed}"
+                wrong.append(f"{network}: {row.score} is {row.value:.4g}, run again {row.value_again:.4g}")
+    return wrong

@@ -1,0 +1,1 @@
+"""The training loop: one network, many together, and what is kept on the way."""

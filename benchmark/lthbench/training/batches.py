@@ -1,0 +1,82 @@
+"""The batches of several trainings at once, from the same draws as those of one alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from lthbench.compute.rng import generator
+from lthbench.data import augment
+from lthbench.data.streaming import Stream, ahead
+from lthbench.kinds import Images
+from lthbench.spec import Recipe
+
+
+class Feed:
+    """The images of trainings that differ by their ``seeds``, on the device where they are not streamed.
+
+    A training's batches are, to the bit, those of ``train.epoch_of``. ``steps`` is how many an epoch has.
+    """
+
+    def __init__(self, images: Images, recipe: Recipe, seeds: Sequence[int], device: torch.device):
+        self.recipe, self.seeds, self.device = recipe, tuple(seeds), device
+        self.pixels, self.labels = padded(images, recipe.crop_padding, device)
+        self.steps = math.ceil(len(self.labels) / recipe.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of all trainings: float ``[k, B, C, H, W]`` in [0, 1], labels ``[k, B]``.
+
+        Each member's part is in channels_last layout; the last batch may be shorter.
+        """
+        if isinstance(self.pixels, Stream) or self.recipe.resized_crop is not None:
+            return self._gathered(epoch)
+        return self._cut(self.pixels, epoch)
+
+    def _cut(self, pixels: torch.Tensor, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One gather for all trainings: what is drawn for an epoch travels to the device once."""
+        count, size = len(self.labels), pixels.shape[1] - 2 * self.recipe.crop_padding
+        drawn = torch.empty(4, len(self.seeds), count, dtype=torch.int64)
+        for i, seed in enumerate(self.seeds):
+            draw = generator("epoch", seed, epoch)
+            drawn[0, i] = torch.randperm(count, generator=draw)
+            drawn[1:, i] = augment.shifts(count, self.recipe, draw)
+        for chosen, *places in torch.split(drawn.to(self.device), self.recipe.batch_size, dim=2):
+            batch = augment.cut(pixels, chosen, torch.stack(places), size).permute(0, 1, 4, 2, 3)
+            yield batch.to(torch.float32).div_(255.0), self.labels[chosen]
+
+    def _gathered(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        made = [epoch_of(self.pixels, self.labels, self.recipe, seed, epoch) for seed in self.seeds]
+        for parts in zip(*made, strict=True):
+            batch = torch.stack([pixels.permute(0, 2, 3, 1) for pixels, _ in parts])
+            yield batch.permute(0, 1, 4, 2, 3), torch.stack([labels for _, labels in parts])
+
+
+def padded(images: Images, padding: int, device: torch.device) -> tuple[torch.Tensor | Stream, torch.Tensor]:
+    """The images on the device as uint8 ``[N, H, W, C]`` with a black border, and the labels.
+
+    A stream stays as it is: its batches are padded when they are decoded.
+    """
+    labels = torch.from_numpy(images.labels).to(device)
+    if isinstance(images.pixels, Stream):
+        return images.pixels, labels
+    return augment.pad(torch.from_numpy(images.pixels).to(device), padding), labels
+
+
+def epoch_of(
+    pixels: torch.Tensor | Stream, labels: torch.Tensor, recipe: Recipe, seed: int, epoch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """One epoch of shuffled, randomly cropped and flipped batches: float ``[B, C, H, W]`` in [0, 1], labels.
+
+    ``pixels`` are as from ``padded``. Order, crops and flips of a batch are drawn on the CPU, so they are
+    the same whatever the device. Batches come out in channels_last layout; the last one may be shorter.
+    """
+    draw, device = generator("epoch", seed, epoch), labels.device
+    order = torch.split(torch.randperm(len(labels), generator=draw), recipe.batch_size)
+    cut = augment.shifted if recipe.resized_crop is None else augment.resized
+    made = cut(pixels, order, recipe, draw)
+    for chosen, batch in zip(order, ahead(made) if isinstance(pixels, Stream) else made, strict=True):
+        ready = batch.to(device).permute(0, 3, 1, 2).to(torch.float32)
+        ready = ready.contiguous(memory_format=torch.channels_last)
+        yield ready.div_(255.0), labels[chosen.to(device)]

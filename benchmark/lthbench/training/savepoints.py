@@ -1,0 +1,161 @@
+"""A long training is kept now and then, so that what ends it loses minutes: it goes on with the same bits.
+
+A savepoint holds what an epoch leaves: weights and statistics, momentum, the mask where it changes, the
+losses so far and the seconds they took, as a safetensors file. Before it stands a line, the SHA-256 of
+``SCHEMA``, the training's key and the file. What does not match it counts as none: the training begins again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from lthbench.errors import Damaged, Unwritable
+from lthbench.spec import Step, Train
+from lthbench.store.local import Store
+from lthbench.training.loop import Trained
+
+SCHEMA = 1
+#: Seconds between two savepoints of a training, and between two lines of the event log that say where it is.
+SAVE_EVERY, TELL_EVERY = 300.0, 10.0
+
+
+class Savepoint(NamedTuple):
+    """A training on its way: its weights and statistics, what else it has left so far, and its seconds."""
+
+    weights: dict[str, torch.Tensor]
+    so_far: Trained
+    seconds: float
+
+
+def packed(key: str, model: nn.Module, so_far: Trained, seconds: float) -> bytes:
+    """A savepoint of a training as bytes."""
+    parts = {"weights": model.state_dict(), "momentum": so_far.momentum, "mask": so_far.mask or {}}
+    tensors = {
+        f"{part}/{name}": tensor.detach().cpu().contiguous()
+        for part, named in parts.items()
+        for name, tensor in named.items()
+    }
+    tensors["losses"] = torch.tensor(so_far.losses, dtype=torch.float64)
+    tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
+    content = safetensors.torch.save(tensors)
+    return _digest(key, content) + b"\n" + content
+
+
+def _digest(key: str, content: bytes) -> bytes:
+    return hashlib.sha256(f"{SCHEMA} {key}\n".encode() + content).hexdigest().encode()
+
+
+def unpacked(key: str, given: bytes | None) -> Savepoint | None:
+    """A savepoint of a training from its bytes; None where there is none, or it is damaged."""
+    digest, _, content = (given or b"").partition(b"\n")
+    if _digest(key, content) != digest:
+        return None
+    tensors = safetensors.torch.load(content)
+    parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}, "mask": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if rest:
+            parts[part][rest] = tensor
+    so_far = Trained(tensors["losses"].tolist(), parts["momentum"], parts["mask"] or None)
+    return Savepoint(parts["weights"], so_far, float(tensors["seconds"]))
+
+
+def of(step: Train, store: Store) -> Savepoint | None:
+    """Where a training was left on its way."""
+    found = unpacked(step.key, store.savepoint(step.key))
+    if found is None or not 0 < len(found.so_far.losses) < step.epochs:
+        return None
+    return found
+
+
+def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
+    """What share of trainings is done that are left on their way, by key."""
+    saved, found = store.saved(), {}
+    for step in steps:
+        if isinstance(step, Train) and step.key in saved:
+            point = of(step, store)
+            found[step.key] = len(point.so_far.losses) / step.epochs if point else 0.0
+    return found
+
+
+def resume(found: Savepoint, model: nn.Module) -> None:
+    """Give a network the weights of a savepoint. Raises Damaged for one of another network."""
+    shapes = {name: weight.shape for name, weight in model.named_parameters()}
+    beside = [*found.so_far.momentum.items(), *(found.so_far.mask or {}).items()]
+    try:
+        if any(shapes.get(name) != tensor.shape for name, tensor in beside):
+            raise RuntimeError("its momentum or mask has another shape")
+        model.load_state_dict(found.weights)
+    except RuntimeError as error:
+        raise Damaged(
+            "a savepoint is of another network (lthbench store prune --savepoints deletes them): "
+            + " ".join(str(error).split())[:200]
+        ) from error
+
+
+class Keeper:
+    """Decides when the trainings of a stack are kept, all after the same epoch, and when they pause."""
+
+    def __init__(
+        self,
+        store: Store,
+        epochs: int,
+        trainings: int,
+        stopped: Callable[[], bool],
+        every: float = SAVE_EVERY,
+    ):
+        self._store, self._epochs, self._trainings = store, epochs, trainings
+        self._stopped, self._every = stopped, every
+        self.saved: set[str] = set()
+        self.started = self._kept = self._told = time.monotonic()
+        self._epoch, self._due, self._tells, self._pauses = 0, False, False, False
+
+    def passed(
+        self, step: Train, epoch: int, model: nn.Module, so_far: Callable[[], Trained], spent: float
+    ) -> None:
+        """Take note that a training has done so many epochs; it took ``spent`` seconds before this start."""
+        self._decide(epoch)
+        # A disk that is full ends the run when a step is published, and not before.
+        with contextlib.suppress(*(() if self._pauses else (Unwritable,))):
+            if self._tells:
+                share = (epoch - step.first_epoch) / step.epochs
+                self._store.log({"training": step.key, "epoch": epoch, "share": share, "pid": os.getpid()})
+            if self._due:
+                seconds = spent + (time.monotonic() - self.started) / self._trainings
+                left = so_far() if step.rewire is not None else so_far()._replace(mask=None)
+                self._store.save(step.key, packed(step.key, model, left, seconds))
+                self.saved.add(step.key)
+
+    def pauses(self, epoch: int) -> bool:
+        """Whether the trainings end after so many epochs, to go on when they are asked for again."""
+        self._decide(epoch)
+        return self._pauses
+
+    def _decide(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        now, self._epoch = time.monotonic(), epoch
+        done = epoch >= self._epochs
+        self._tells = not done and now - self._told >= TELL_EVERY
+        self._pauses = not done and self._stopped()
+        self._due = not done and (self._pauses or now - self._kept >= self._every)
+        self._told = now if self._tells else self._told
+        self._kept = now if self._due else self._kept
+
+
+def shares_done(todo: Sequence[Step], store: Store) -> dict[str, float]:
+    """What share of trainings is done that were left on their way, by key."""
+    if not store.saved():
+        return {}
+    from lthbench.training.savepoints import shares
+
+    return shares(todo, store)
