@@ -214,31 +214,6 @@ def prune(
     click.echo(f"Deleted {_size(freed)}.")
 
 
-@store.command("migrate", context_settings=CONTEXT)
-@_OPTION
-@click.pass_context
-def migrate(context: click.Context, store: Path | str | None) -> None:
-    """Bring a store that an older version made up to date. What is stopped goes on with the same command.
-
-    \b
-    Example: lthbench store migrate
-    """
-    from lthbench.store import migration
-    from lthbench.store.local import Store, marker_of
-    from lthbench.store.remote import is_url
-
-    if is_url(root := _root(context, store)):
-        raise BadInput(f"store {root}: cannot be migrated in its place; run again with a new one.")
-    opened = Store(root)
-    before = marker_of(opened.root)
-    _check_idle(opened)
-    changed = migration.migrate(opened)
-    if marker_of(opened.root) == before:
-        click.echo(f"{opened.root} is up to date.")
-    else:
-        click.echo(f"{opened.root} is up to date: {changed:,} artefacts were changed.")
-
-
 @store.command("export", context_settings=CONTEXT)
 @click.argument("target", type=_PATH)
 @_OPTION

@@ -20,7 +20,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import lthbench
+from lthbench._version import __version__
 from lthbench.errors import BadInput, StepFailed
 from lthbench.kinds import Dataset
 
@@ -91,7 +91,7 @@ def _continue(url: str, part: Path, told: Told) -> bool:
     """Ask for what is not there yet, and write it. False where less came than the server said."""
     have = part.stat().st_size if part.is_file() else 0
     mark = _mark(part) if have else ""
-    headers = {"User-Agent": f"lthbench/{lthbench.__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"lthbench/{__version__}", "Accept-Encoding": "identity"}
     if have and mark:  # only of the same file as before; without a mark it cannot be known again
         headers |= {"Range": f"bytes={have}-", "If-Range": mark}
     try:

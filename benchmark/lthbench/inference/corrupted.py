@@ -23,10 +23,10 @@ from lthbench.compute.rng import generator
 from lthbench.corruptions import official
 from lthbench.data import loading
 from lthbench.errors import BadInput
-from lthbench.inference.batches import as_pixels, batches, starts
+from lthbench.inference.batches import BATCH, as_pixels, batches, starts
 from lthbench.kinds import Dataset, Images
 from lthbench.spec import PREDICT_VERSION, Inputs
-from lthbench.store.sets import _fits, _read, _whole, _write
+from lthbench.store import sets
 
 
 def corrupted(
@@ -41,14 +41,14 @@ def corrupted(
     images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
     path = kept / f"{_name(inputs, severity)}.u8"
     shape = tuple(images.pixels.shape)
-    if not _whole(path, math.prod(shape)):
-        if not _fits(kept, math.prod(shape)):
+    if not sets.whole(path, math.prod(shape)):
+        if not sets.fits(kept, math.prod(shape)):
             return _made(inputs, severity, places)
         try:
-            _write(path, _made(inputs, severity, places))
+            sets.write(path, _made(inputs, severity, places))
         except OSError:  # the disk is full or read-only: that must not stop a run
             return _made(inputs, severity, places)
-    return _read(path, shape)
+    return sets.read(path, shape, BATCH)
 
 
 def _made(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Masks: which weights are kept. What plug-ins import is here; structured masks and rewiring lie beside it."""
+"""Masks: which weights are kept. Plug-ins import from here; structured masks and rewiring lie beside it."""
 
 from lthbench.masks.selection import (
     Mask,

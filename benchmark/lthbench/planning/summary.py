@@ -9,9 +9,9 @@ from typing import Any
 from lthbench import formatting
 from lthbench._version import __version__
 from lthbench.data import concepts
-from lthbench.engines.local import Local
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
+from lthbench.planning.jobs import stack_on
 from lthbench.planning.plan import Plan
 from lthbench.spec import (
     Rewind,
@@ -89,7 +89,7 @@ def costed(
         "learned": guess.learned,
         "begun": guess.begun,
         "workers": workers,
-        "stack": Local(workers, kind, stack).together,
+        "stack": stack_on(kind, stack),
         "device": device,
         "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),

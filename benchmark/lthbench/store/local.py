@@ -21,7 +21,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -88,11 +87,6 @@ class Store:
                 return
         facts = marker_of(self.root)
         check_schema(str(self.root), facts["schema"])
-        if "migrating" in facts:
-            raise BadInput(
-                f"store {self.root}: its migration was not finished. Go on with it: "
-                f"lthbench store migrate --store {shlex.quote(str(self.root))}"
-            )
 
     def folder(self, step: Step) -> Path:
         """Where the step's artefact is, or would be."""
@@ -366,9 +360,7 @@ def check_schema(where: str, schema: Any) -> None:
     if schema == SCHEMA:
         return
     said = f"store {where}: has schema {str(schema)[:40]}, this version reads schema {SCHEMA}. "
-    if isinstance(schema, int) and 0 < schema < SCHEMA:
-        said += f"Bring it up to date: lthbench store migrate --store {shlex.quote(where)}"
-    elif isinstance(schema, int) and schema > SCHEMA:
+    if isinstance(schema, int) and schema > SCHEMA:
         said += "Upgrade lthbench (pip install -U lthbench), or give another place."
     else:
         said += "Give another place."

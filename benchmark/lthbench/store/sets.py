@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from lthbench.compute.process import host
-from lthbench.inference.batches import BATCH
 from lthbench.store.disk import sets_limit
 
 #: A set is kept if the disk has so many times its size to spare.
 SPARE = 4
 
 
-def _fits(kept: Path, size: int) -> bool:
+def fits(kept: Path, size: int) -> bool:
+    """Whether the limit, and the disk, have room for a set of so many bytes."""
     taken = sum(f.stat().st_size for f in kept.glob("*.u8")) if kept.is_dir() else 0
     near = next(p for p in (kept, *kept.absolute().parents) if p.is_dir())
     return taken + size <= sets_limit() and shutil.disk_usage(near).free >= SPARE * size
 
 
-def _whole(path: Path, size: int) -> bool:
+def whole(path: Path, size: int) -> bool:
     """Whether the set is there as it was written."""
     try:
         known = path.with_suffix(".sha256").read_text(encoding="ascii")
@@ -44,7 +44,7 @@ def _digest(path: Path, changed: int, inode: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, made: Iterator[np.ndarray]) -> None:
+def write(path: Path, made: Iterator[np.ndarray]) -> None:
     """Write a set and then its hash: what was cut short has none. Two processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.parent.parent / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
@@ -63,6 +63,7 @@ def _write(path: Path, made: Iterator[np.ndarray]) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+def read(path: Path, shape: tuple[int, ...], batch: int) -> Iterator[np.ndarray]:
+    """The images of a whole set, ``batch`` at a time."""
     pixels = np.memmap(path, np.uint8, "r", shape=shape)
-    return (np.array(pixels[start : start + BATCH]) for start in range(0, shape[0], BATCH))
+    return (np.array(pixels[start : start + batch]) for start in range(0, shape[0], batch))

@@ -23,7 +23,7 @@ from lthbench.spec import Data, Inputs, Network
 from lthbench.training import loop
 from lthbench.training.batches import epoch_of, padded
 
-TINY = Path(__file__).parent / "tiny.toml"
+TINY = Path(__file__).parents[1] / "tiny.toml"
 PLUGIN = """
 from dataclasses import replace
 from functools import partial

@@ -10,7 +10,7 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.results import baseline
 
-SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
+SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
 tables = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tables)
 frame, rows, facts = tables.frame, tables.rows, tables.facts

@@ -15,7 +15,7 @@ from lthbench.datasets.cifar10 import CLASSES
 from lthbench.errors import BadInput
 from lthbench.kinds import Images
 
-TINY = Path(__file__).parent / "tiny.toml"
+TINY = Path(__file__).parents[1] / "tiny.toml"
 
 
 def hashed(*arrays: np.ndarray) -> str:

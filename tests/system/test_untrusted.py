@@ -35,7 +35,7 @@ from lthbench.store import archive, inventory
 from lthbench.store.local import Store
 from lthbench.submission import bundle
 
-TINY = Path(__file__).parent / "tiny.toml"
+TINY = Path(__file__).parents[1] / "tiny.toml"
 #: Inputs are large; what fails is shown all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 DRAWS = int(os.environ.get("LTHBENCH_FUZZ", "0"))

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 from lthbench.functional import faithfulness, imputation, lime, saliency, saliency_maps
 
-HERE = Path(__file__).parent / "oracles"
+HERE = Path(__file__).parent
 SPEC = importlib.util.spec_from_file_location("oracle_inputs", HERE / "inputs.py")
 inputs = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(inputs)

@@ -125,7 +125,7 @@ def test_a_disk_without_room_keeps_nothing_and_stops_nothing(made, sets, monkeyp
 
 
 def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
-    expected, write = shown(inputs(), 5, None), kept_sets._write
+    expected, write = shown(inputs(), 5, None), kept_sets.write
 
     def full(path, batches):
         def some():
@@ -134,7 +134,7 @@ def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
 
         write(path, some())
 
-    monkeypatch.setattr(corrupted, "_write", full)
+    monkeypatch.setattr(kept_sets, "write", full)
     np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
     assert list(sets.iterdir()) == []
     assert list((sets.parent / "tmp").iterdir()) == []

@@ -14,7 +14,7 @@ from lthbench.corruptions import official
 from lthbench.inference import attacks
 from lthbench.kinds import Dataset
 
-HERE = Path(__file__).parent / "oracles"
+HERE = Path(__file__).parent
 SPEC = importlib.util.spec_from_file_location("oracle_inputs", HERE / "inputs.py")
 inputs = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(inputs)

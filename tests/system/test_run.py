@@ -13,7 +13,7 @@ from lthbench import registry
 from lthbench.cli import main
 from lthbench.errors import BadInput
 
-TASK = str(Path(__file__).parent / "tiny.toml")
+TASK = str(Path(__file__).parents[1] / "tiny.toml")
 
 
 def call(*words: object) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ import pytest
 import lthbench
 from lthbench.cli.app import cli, main
 
-TASK = str(Path(__file__).parent / "tiny.toml")
+TASK = str(Path(__file__).parents[1] / "tiny.toml")
 
 
 def call(*words: object) -> tuple[int, str, str]:

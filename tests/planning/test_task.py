@@ -14,7 +14,7 @@ from lthbench.planning import flops, plan, task
 from lthbench.planning.request import request
 from lthbench.spec import Train
 
-TINY = Path(__file__).parent / "tiny.toml"
+TINY = Path(__file__).parents[1] / "tiny.toml"
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> str:

@@ -1,0 +1,128 @@
+"""What a data set and a bank of concepts fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Pixels(Protocol):
+    """Pixels as uint8 ``[images, channels, height, width]``: an array, or one decoded when indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """That of uint8."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What all images take in memory, or would."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.uint8]: ...
+
+
+class Images(NamedTuple):
+    """Images as uint8 ``[images, channels, height, width]`` and labels as int64 ``[images]``.
+
+    Pixels too many to sit in memory are a ``Stream``: indexed like an array, decoded when they are.
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set was found: ``layout`` says in which form, ``files`` hold the images."""
+
+    layout: str
+    root: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file: address and MD5 (hex); ``unpack`` for a tar file, ``into`` a folder of its own."""
+
+    url: str
+    md5: str
+    unpack: bool = False
+    into: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set. ``locate`` finds it or returns None; ``load`` reads one split, raising BadInput by file.
+
+    ``locate(folders)`` looks through the given folders in order; ``splits`` maps each split to its number
+    of images where that is fixed; ``obtain`` says how to get the data; ``archives`` are fetched to do so, or
+    ``download(folder)`` does it. ``published`` are MD5 of files, by name.
+    ``against`` maps data sets to those of their classes that this one, out of their distribution, was
+    collected against: it is compared with test images of these classes, by these classes' logits.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    licence: str
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    splits: Mapping[str, int]
+    locate: Callable[[tuple[Path, ...]], Source | None]
+    load: Callable[[Source, str], Images]
+    obtain: str = ""
+    download: Callable[[Path], None] | None = None
+    against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    archives: tuple[Archive, ...] = ()
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+class Annotated(NamedTuple):
+    """Images whose pixels are labelled with concepts.
+
+    ``pixels`` is uint8 ``[images, channels, H, W]``; ``layers`` int16 ``[images, layers, h, w]``, in each of
+    which a pixel has one concept at most: 0 for none, k for the k-th of ``names``; ``categories`` are those
+    of the names (colour, texture, shape, part ...).
+    """
+
+    pixels: NDArray[np.uint8]
+    layers: NDArray[np.int16]
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A bank of concepts: images with pixels labelled by name and category.
+
+    ``load(source, backdrop, count, size, channels)`` gives ``count`` images (fewer where there are not so
+    many; 0: all) of ``size`` pixels. ``locate(folders)`` finds its files or returns None; a bank without it
+    is made on ``backdrop``, test images of the data set that the networks know.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    licence: str
+    load: Callable[[Source | None, Images, int, int, int], Annotated]
+    locate: Callable[[tuple[Path, ...]], Source | None] | None = None
+    obtain: str = ""

@@ -1,0 +1,48 @@
+"""What an architecture fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from lthbench.spec import Network
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Counts(NamedTuple):
+    """The size of a network: all ``parameters``, the ``prunable`` ones, and ``macs``, the multiply-adds of
+    its convolutions and linear layers in one forward pass on one image.
+
+    ``floor`` is how many prunable weights are left when filters are removed as far as they can be.
+    """
+
+    parameters: int
+    prunable: int
+    macs: int
+    floor: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network. ``build(network)`` makes it with freshly drawn weights from the global generator.
+
+    ``count(network)`` gives its size without building it. ``widths`` are its channels, which a network may
+    replace; ``small`` are published widths of small dense counterparts. ``size`` is the size of image, in
+    pixels, that it was designed for; ``layer`` is the module that CAM and concept metrics look at, ``stages``
+    those for concepts where it is not that one alone.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    widths: tuple[int, ...]
+    size: int
+    layer: str
+    count: Callable[[Network], Counts]
+    build: Callable[[Network], torch.nn.Module]
+    small: tuple[tuple[int, ...], ...] = ()
+    stages: tuple[str, ...] = ()

@@ -1,0 +1,121 @@
+"""What a pruning method fills in: a criterion, and the expression of the pruned network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lthbench.kinds.networks import Architecture, Counts
+from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+    Scores = dict[str, torch.Tensor]
+    Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a pruning method thinks of each prunable weight.
+
+    ``score(model, batches, generator)`` returns ``{parameter name: float tensor of the weight's shape}``;
+    the highest are kept. ``model`` is a copy that it may use up, in training mode, on the device;
+    ``batches`` yields (images in [0, 1], labels) of at most 250 images: ``per_class`` fixed training images
+    of each class, fewer where there are more than 100 classes (``scored_per_class``), or one image of ones
+    where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
+
+    ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
+    from one input channel to one filter; or ``filter``, with all that reads its channel. With ``rounds``,
+    weights are removed in so many steps, each by the same factor, and scored anew before each: the same
+    model comes back, with pruned weights at zero. ``passes`` is the cost of a round in forward passes of
+    its images.
+    """
+
+    name: str
+    version: int
+    score: Callable[[torch.nn.Module, Batches, torch.Generator], Scores]
+    per_class: int = 0
+    unit: str = "weight"
+    rounds: int = 1
+    passes: float = 0.0
+
+    def scored_per_class(self, classes: int) -> int:
+        """How many images of each class are looked at: ``per_class``, but not above 1,000 images in all."""
+        return min(self.per_class, max(1, 1000 // classes)) if self.per_class else 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the grid, handed to a method: the density and seed asked for, and what to build on.
+
+    ``dense`` is the trained parent, ``rewound`` its weights at the budget's rewind epoch, ``init`` its
+    initialisation; ``levels`` are the densities that iterative pruning passes through, ``density`` last.
+    ``finetune`` is the budget's recipe for training on without rewinding (None where the task has none).
+    ``variant`` is what follows the colon in ``method:variant``, or "".
+    """
+
+    density: float
+    levels: tuple[float, ...]
+    seed: int
+    recipe: Recipe
+    data: Data
+    init: Init
+    dense: Train
+    rewound: Rewind
+    versions: Mapping[str, str] = field(repr=False)
+    architecture: Architecture = field(repr=False)
+    steps_per_epoch: int = 0
+    finetune: Recipe | None = None
+    variant: str = ""
+
+    def train(
+        self,
+        start: Weights,
+        mask: Prune | None = None,
+        recipe: Recipe | None = None,
+        rewire: Rewire | None = None,
+    ) -> Train:
+        """Training from ``start`` with this cell's data and seed, and its recipe unless another is given."""
+        return Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
+
+    def prune(
+        self, given: Weights, criterion: Criterion, density: float | None = None, allocation: str = ""
+    ) -> Prune:
+        """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``.
+
+        ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), or "" to rank all layers together.
+        """
+        data = self.data if criterion.per_class else None
+        version = self.versions.get(criterion.name, str(criterion.version))
+        density = self.density if density is None else density
+        return Prune(given, criterion.name, version, density, self.seed, data, allocation=allocation or None)
+
+    def size(self, network: Network) -> Counts:
+        """The size of a network of this cell's architecture."""
+        return self.architecture.count(network)
+
+
+def _fits(cell: Cell) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to get a sparse network: ``ticket(cell)`` is the expression of the trained network.
+
+    ``criterion`` is what it prunes by (None for the dense parent itself). ``variants`` are asked for as
+    ``name:variant``. ``unfit(cell)`` says why it cannot be used in a cell and what would work, or "".
+    """
+
+    name: str
+    title: str
+    formula: str
+    source: str
+    cost: str
+    ticket: Callable[[Cell], Train]
+    criterion: Criterion | None = None
+    aliases: tuple[str, ...] = ()
+    variants: Mapping[str, str] = field(default_factory=dict)
+    unfit: Callable[[Cell], str] = _fits

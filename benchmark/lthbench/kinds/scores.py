@@ -1,0 +1,177 @@
+"""What a metric fills in, and what it sees of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lthbench.kinds.images import Annotated, Images
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that a metric yields, and how to read it.
+
+    ``group`` is generalization, uncertainty, interpretability, geometry or efficiency. ``verdict`` says
+    whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule ``paper`` lets it be.
+    ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's unit, or where
+    ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.
+    ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
+    one is relative to the dense parent and so has no spread of its own.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    low: float
+    high: float
+    group: str
+    verdict: bool = False
+    slack: float = 0.0
+    spread_of: str = ""
+    margin: float = 0.0
+    relative_margin: bool = False
+    margin_reason: str = ""
+
+
+class Value(NamedTuple):
+    """A measured score: its value, standard error over the images, and their number.
+
+    ``variant`` tells apart several values of one score (a corruption's name, say); "" is the headline.
+    ``draws`` is the score on each of the bootstrap resamples of ``scoring.resamples``: these are the same for
+    every network, so the difference of two networks' draws is a paired bootstrap over the images. Scores that
+    the verdict asks for should have them.
+    """
+
+    score: str
+    value: float
+    se: float
+    n: int
+    variant: str = ""
+    reason: str = ""
+    draws: NDArray[np.float64] | None = None
+
+
+class Logits(NamedTuple):
+    """The logits of a network on a set of images.
+
+    ``values`` is float32 ``[images, classes]``, or ``[strengths, images, classes]`` for a view with
+    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way. Strangers that
+    were collected against some of the network's classes only have these in ``against``.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    notes: Mapping[str, float]
+    against: tuple[int, ...] = ()
+
+
+class Maps(NamedTuple):
+    """Saliency maps of a network for one class of each image, float32; NaN all over where not finite.
+
+    ``gradient`` ``[images, H, W]`` is the largest absolute derivative of the class's logit over channels,
+    ``gradient_sum`` their sum; ``ig`` the sum over channels of absolute integrated gradients, ``ig_signed``
+    of signed ones; ``gradcam`` ``[images, h, w]`` is on the grid of the layer. ``gaps`` ``[images]`` is by
+    what share of the change in the logit integrated gradients fall short of adding up to it.
+    """
+
+    gradient: NDArray[np.float32]
+    gradient_sum: NDArray[np.float32]
+    ig: NDArray[np.float32]
+    ig_signed: NDArray[np.float32]
+    gradcam: NDArray[np.float32]
+    gaps: NDArray[np.float32]
+
+
+class Context(Protocol):
+    """What a metric can ask for."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is the dense parent itself."""
+        ...
+
+    @property
+    def reference(self) -> Context:
+        """The same for the dense parent; only for a metric with ``relative``."""
+        ...
+
+    def sets(self, prefix: str) -> dict[str, Logits]:
+        """The logits of the sets of images called ``prefix`` or ``prefix/...``, by their last name."""
+        ...
+
+    def logits(self, name: str) -> Logits:
+        """The logits of one set of images."""
+        ...
+
+    def images(self, name: str) -> Images:
+        """The images of a set that the metric looks at itself."""
+        ...
+
+    def maps(self, name: str, of: str = "labels") -> Maps:
+        """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
+        ...
+
+    def concepts(self) -> Annotated:
+        """The images of the task's bank of concepts."""
+        ...
+
+    def layers(self) -> tuple[str, ...]:
+        """The modules of the network whose units concept metrics look at."""
+        ...
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keep a file beside the scores: what stands behind them."""
+        ...
+
+    def network(self) -> torch.nn.Module:
+        """The network: on the device, in evaluation mode, its weights without gradients."""
+        ...
+
+    def held(self) -> dict[str, torch.Tensor] | None:
+        """The network's mask: bool by parameter, True where it is kept; None for a dense network."""
+        ...
+
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measurement of a network.
+
+    ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
+    train, val, ood, fgsm, corrupted, geometry and others of ``plan``. ``passes`` is what it does with each
+    image it looks at, in forward passes. ``maps`` are sets of images whose saliency maps it reads.
+    ``relative`` means that it compares with the dense parent. One with ``nulls`` is also measured of an
+    untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
+    of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
+    ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
+    lthbench does not depend on, ``extra`` the extra that installs it.
+    """
+
+    name: str
+    version: int
+    title: str
+    formula: str
+    source: str
+    scores: tuple[Score, ...]
+    needs: tuple[str, ...]
+    measure: Callable[[Context], list[Value]]
+    relative: bool = False
+    looks: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    nulls: bool = False
+    rival: bool = False
+    passes: float = 0.0
+    usual: bool = True
+    package: str = ""
+    extra: str = ""
