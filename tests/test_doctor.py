@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lthbench import api, doctor
+from lthbench import doctor
 from lthbench.cli import main
 from lthbench.compute import device
 
@@ -62,7 +62,7 @@ def test_a_driver_without_cuda_in_torch_is_noted(tmp_path, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(api, "nvidia_driver", lambda: True)
+    monkeypatch.setattr(device, "nvidia_driver", lambda: True)
     (found,) = of(examined(tmp_path), "device")
     assert found.state == "note"
     assert "--index-url https://download.pytorch.org/" in found.remedy

@@ -17,7 +17,7 @@ from lthbench.engines.progress import Course, listen
 from lthbench.errors import BadInput, unknown
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
-from lthbench.planning.missing import check_data, missing
+from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, network, plan
 from lthbench.planning.request import Request, ask
 from lthbench.results import run_facts, table
@@ -28,7 +28,6 @@ from lthbench.spec import (
 )
 from lthbench.store.disk import room, sets_limit
 from lthbench.store.opening import at
-from lthbench.training.savepoints import shares_done
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -152,7 +152,8 @@ def test_a_table_read_back_gives_the_same_report(tmp_path):
 def test_without_pyarrow_there_is_no_parquet_and_all_else_is_the_same(tmp_path):
     report.write(built("m"), facts("m"), tmp_path / "with")
     code = (
-        "import sys, pathlib; sys.modules['pyarrow'] = None; from lthbench import report, table\n"
+        "import sys, pathlib; sys.modules['pyarrow'] = None; from lthbench import report\n"
+        "from lthbench.results import table\n"
         "report.write(*table.read(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "with"), str(tmp_path / "without")]

@@ -117,7 +117,7 @@ def test_the_estimate_of_a_plan_is_near_what_it_takes(made, tiny_task):
 
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(tiny_task, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "free_bytes", lambda folder: 100_000)
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 100_000)
     code, _, err = call("run", "--task", tiny_task, "--store", tmp_path / "store", "--no-report")
     assert code == 2
     assert "the disk has 0.0001 GB free. Make room (lthbench store prune)" in err
@@ -348,8 +348,8 @@ KEY = "ab" + "0" * 62
     ],
 )
 def test_names_that_lead_elsewhere_are_refused_and_nothing_is_written(tmp_path, name):
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
-        archive.writestr(zipfile.ZipInfo(name), b"x")
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as packed:
+        packed.writestr(zipfile.ZipInfo(name), b"x")
     code, _, err = call("store", "import", tmp_path / "evil.zip", "--store", tmp_path / "deep" / "new")
     assert code == 2
     assert "is no file of a store; nothing was taken in" in err
@@ -374,9 +374,9 @@ def test_links_of_a_foreign_folder_are_not_followed(copy, tmp_path):
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"steps/ab/{KEY}/manifest.json", bytes(50_000_000))
-    monkeypatch.setattr(archive, "free_bytes", lambda folder: 10_000_000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(f"steps/ab/{KEY}/manifest.json", bytes(50_000_000))
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 10_000_000)
     with pytest.raises(BadInput, match=r"needs about 0\.05 GB"):
         archive.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip")
     monkeypatch.undo()

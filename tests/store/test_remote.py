@@ -275,7 +275,7 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
     mark = leases.take("job")
     assert mark
     now = [0.0]
-    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
     here.objects.put(leases._object("far"), json.dumps({**facts, "host": "far away"}).encode())
     assert leases.taken("far")
     now[0] = 50.0
@@ -294,7 +294,7 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypat
     here = opened(url)
     leases = object_leases._Leases(here)
     now = [0.0]
-    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
     here.objects.put(leases._object("job"), content)
     assert leases.take("job") is None
     now[0] = leases.stale + 1

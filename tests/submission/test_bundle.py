@@ -246,7 +246,7 @@ def test_a_check_that_is_stopped_says_how_it_goes_on(whole, tmp_path, monkeypatc
     def stopped(*_, **__):
         raise kind
 
-    monkeypatch.setattr(bundle, "rerun", stopped)
+    monkeypatch.setattr(rerun, "rerun", stopped)
     for more, said in (
         (["--store", str(tmp_path / "s")], f"--draw 5 --store {tmp_path / 's'}"),
         ([], "--store"),
@@ -265,7 +265,7 @@ def test_the_strangers_and_concepts_of_a_bundle_are_those_it_is_compared_with(wh
         asked.append(how)
         return table.iloc[:0]
 
-    monkeypatch.setattr(bundle.api, "run", run)
+    monkeypatch.setattr(rerun.api, "run", run)
     command = facts["command"] + " --ood gaussian-noise --concepts shapes"
     wrong = rerun.rerun(table, facts | {"command": command}, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[0]["ood"], asked[0]["concepts"]) == (["gaussian-noise"], "shapes")

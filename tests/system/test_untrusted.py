@@ -728,11 +728,11 @@ def test_any_words_are_understood_or_refused(scratch, command, words):
 def test_what_may_ask_for_much_memory_to_unpack_is_refused(archives, tmp_path, packed):
     for name in ("bundle", "export"):
         with (
-            zipfile.ZipFile(io.BytesIO(archives[name])) as archive,
+            zipfile.ZipFile(io.BytesIO(archives[name])) as opened,
             zipfile.ZipFile(tmp_path / f"{name}.zip", "w", packed) as made,
         ):
-            for info in archive.infolist():
-                made.writestr(info.filename, archive.read(info))
+            for info in opened.infolist():
+                made.writestr(info.filename, opened.read(info))
     with pytest.raises(BadInput, match="is packed in another way than by deflate"):
         bundle.read(tmp_path / "bundle.zip")
     carried = archive.take_in(Store(tmp_path / "store"), tmp_path / "export.zip")
@@ -746,7 +746,7 @@ def test_a_bundle_of_a_gigabyte_is_refused_before_it_is_unpacked(tmp_path):
         for n in range(11):
             archive.writestr(f"results/{n}", bytes(100_000_000))
     code = (
-        "import resource, sys; from lthbench import bundle; from lthbench.errors import BadInput\n"
+        "import resource, sys; from lthbench.submission import bundle; from lthbench.errors import BadInput\n"
         "from pathlib import Path\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: bundle.read(Path(sys.argv[1]))\n"

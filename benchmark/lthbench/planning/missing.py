@@ -106,3 +106,12 @@ def download_missing(
             download.obtain(dataset, loading.default_folder(), told)
             fetched.append(name)
     return fetched
+
+
+def shares_done(todo: Sequence[Step], store: Store) -> dict[str, float]:
+    """What share of trainings is done that were left on their way, by key."""
+    if not store.saved():
+        return {}
+    from lthbench.training.savepoints import shares  # imports torch
+
+    return shares(todo, store)

@@ -12,6 +12,7 @@ from lthbench.data import concepts
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
+from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
 from lthbench.spec import (
     Rewind,
@@ -22,7 +23,6 @@ from lthbench.spec import (
 )
 from lthbench.store.local import Store
 from lthbench.store.opening import at
-from lthbench.training.savepoints import shares_done
 
 
 def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import safetensors.torch
@@ -150,12 +150,3 @@ class Keeper:
         self._due = not done and (self._pauses or now - self._kept >= self._every)
         self._told = now if self._tells else self._told
         self._kept = now if self._due else self._kept
-
-
-def shares_done(todo: Sequence[Step], store: Store) -> dict[str, float]:
-    """What share of trainings is done that were left on their way, by key."""
-    if not store.saved():
-        return {}
-    from lthbench.training.savepoints import shares
-
-    return shares(todo, store)
