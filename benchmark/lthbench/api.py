@@ -40,6 +40,43 @@ ENGINES = ("local", "ray")
 DEFAULT_REPORT = "lthbench-report"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a run keeps things and on what it works; what is asked for is a ``Request``.
+
+    ``data`` and ``store`` are folders, ``store`` may be a URL. ``device`` is auto, cpu, cuda or cuda:N.
+    ``workers`` 0 works in this process. ``progress`` is auto, plain or none. ``engine`` ray runs on the
+    cluster at ``address``, or on one of this machine. ``stack`` is as for ``run``.
+    """
+
+    data: str | Path | None = None
+    store: str | Path = DEFAULT_STORE
+    device: str = "auto"
+    workers: int = 0
+    progress: str = "none"
+    engine: str = "local"
+    address: str | None = None
+    stack: int = 0
+
+    def check(self) -> None:
+        """Raise BadInput for a device or an engine that there is not, or numbers below 0. Imports no Ray."""
+        check_device(self.device)
+        if self.stack < 0:
+            raise BadInput(f"stack: must not be negative, got {self.stack}. 0 is as many as pay, 1 is none.")
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.engine != "ray" and self.address is not None:
+            raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
+        if self.engine == "ray" and importlib.util.find_spec("ray") is None:
+            raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
+        if self.workers < 0:
+            raise BadInput(f"workers: must not be negative, got {self.workers}.")
+
+
+def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
+    """What is announced where nobody listens."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A run's results: the score table, the facts beside it, and why what failed did."""
@@ -80,9 +117,17 @@ def run(
     used, before anything is written.
     """
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
-    outcome = execute(
-        asked, data, store, device, workers, progress, engine=engine, address=address, stack=stack
+    options = RunOptions(
+        data=data,
+        store=store,
+        device=device,
+        workers=workers,
+        progress=progress,
+        engine=engine,
+        address=address,
+        stack=stack,
     )
+    outcome = execute(asked, options)
     if report is not None:
         from lthbench.report import write
 
@@ -124,11 +169,20 @@ def score(
     anything is written.
     """
     networks = (_several(model), _several(dense), _several(mask))
-    asked, given = bring(task, name, *networks, normalization, metrics, budget, ood, concepts)
-    places = (data, store, device)
-    outcome = execute(
-        asked, *places, workers, progress, engine=engine, address=address, brought=given, stack=stack
+    asked, brought = bring(
+        task, name, *networks, normalization, metrics=metrics, budget=budget, ood=ood, concepts=concepts
     )
+    options = RunOptions(
+        data=data,
+        store=store,
+        device=device,
+        workers=workers,
+        progress=progress,
+        engine=engine,
+        address=address,
+        stack=stack,
+    )
+    outcome = execute(asked, options, brought=brought)
     if report is not None:
         from lthbench.report import write
 
@@ -143,6 +197,7 @@ def bring(
     dense: Sequence[Any],
     masks: Sequence[Any],
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    *,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
@@ -183,27 +238,18 @@ def _is_seed(given: Any) -> bool:
 
 def execute(
     asked: Request,
-    folder: str | Path | None,
-    store_folder: str | Path,
-    device: str,
-    workers: int,
-    progress: str,
-    announce: Callable[[Plan, list[Step], Estimate, int], None] = lambda plan, todo, estimate, workers: None,
-    engine: str = "local",
-    address: str | None = None,
+    options: RunOptions,
+    announce: Callable[[Plan, list[Step], Estimate, int], None] = _nothing,
     brought: Brought | None = None,
-    stack: int = 0,
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
 
-    Networks made elsewhere are ``brought``. ``stack`` is as for ``run``.
+    Networks made elsewhere are ``brought``. ``announce`` is told the plan, what is to do, how long it takes
+    and with how many workers.
     """
-    check_device(device)
-    check_engine(engine, address, stack)
-    if workers < 0:
-        raise BadInput(f"workers: must not be negative, got {workers}.")
-    places = checked_folders(folder)
-    store = at(store_folder)
+    options.check()
+    places = checked_folders(options.data)
+    store = at(options.store)
     store.check()
     sets_limit()
     made = plan(asked, places, elsewhere=brought.networks if brought else None)
@@ -212,7 +258,7 @@ def execute(
     if todo:
         check_data(todo, places)
         room(store, footprint(todo), "this run")
-        with _connected(engine, address, workers, device, stack) as runs:
+        with _connected(options) as runs:
             store.open()
             if brought:
                 brought.publish(store)
@@ -223,12 +269,12 @@ def execute(
             guess = estimate(todo, events, runs.workers, runs.device, begun)
             announce(made, todo, guess, runs.workers)
             course = Course(todo, made.labels(), rates, runs.device, runs.workers, begun)
-            with listen(course, progress) as listener:
+            with listen(course, options.progress) as listener:
                 failures = runs.run(
                     todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
                 )
     else:
-        announce(made, todo, estimate(todo, (), workers, "cpu"), workers)
+        announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
     from lthbench.results import pictures
 
     facts = run_facts.facts(made, store) | (brought.facts() if brought else {})
@@ -238,28 +284,17 @@ def execute(
     return Outcome(table.build(made, store, failures), facts, failures)
 
 
-def check_engine(engine: str, address: str | None, stack: int = 0) -> None:
-    """Raise BadInput for an engine that there is not or is not installed. Imports none."""
-    if stack < 0:
-        raise BadInput(f"stack: must not be negative, got {stack}. 0 is as many as pay, 1 is none.")
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    if engine != "ray" and address is not None:
-        raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
-    if engine == "ray" and importlib.util.find_spec("ray") is None:
-        raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
-
-
 @contextmanager
-def _connected(
-    engine: str, address: str | None, workers: int, device: str, stack: int
-) -> Iterator[Local | OnRay]:
+def _connected(options: RunOptions) -> Iterator[Local | OnRay]:
     """What runs steps: on this machine, or on a cluster, which is left when it has done so."""
-    if engine == "ray":
+    workers = options.workers
+    if options.engine == "ray":
         from lthbench.engines.ray import connected
 
-        with connected(address, workers or default_workers(), device, stack) as cluster:
+        with connected(
+            options.address, workers or default_workers(), options.device, options.stack
+        ) as cluster:
             yield cluster
     else:
-        found = resolve(device)
-        yield Local(1 if found != "cpu" and workers else workers, found, stack)
+        found = resolve(options.device)
+        yield Local(1 if found != "cpu" and workers else workers, found, options.stack)

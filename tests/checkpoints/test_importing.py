@@ -33,7 +33,7 @@ def trained(tmp_path_factory, tiny_task):
     """Dense and pruned networks of two seeds of the small task: files exported of them, and their table."""
     root = tmp_path_factory.mktemp("trained")
     asked = request.ask(tiny_task, ["omp"], rounds=[2], seeds=2, metrics=SCORED)
-    outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+    outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
     runner = Runner(Store(root / "store"), ())
     for entry in plan.plan(asked, ()).entries:
         model = runner.network(entry.network)

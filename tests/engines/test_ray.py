@@ -38,7 +38,7 @@ def request(task: str, seeds: int = 1) -> Request:
 
 def table(folder: Path, asked: api.Request, **how: object) -> bytes:
     """The score table of a request, as its canonical CSV."""
-    outcome = api.execute(asked, None, folder / "store", "cpu", 1, "none", **how)
+    outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu", workers=1, **how))
     assert outcome.failures == {}
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
@@ -403,7 +403,8 @@ def test_work_that_kills_each_worker_ends_the_run_after_three(cluster, tiny_task
 def test_an_address_where_no_cluster_is_is_refused(tiny_task, tmp_path, address, why):
     with pytest.raises(BadInput, match=rf"--address {address}: no Ray cluster answers there \(.*{why}"):
         api.execute(
-            request(tiny_task), None, tmp_path / "store", "cpu", 1, "none", engine="ray", address=address
+            request(tiny_task),
+            api.RunOptions(store=tmp_path / "store", device="cpu", workers=1, engine="ray", address=address),
         )
     assert not (tmp_path / "store").exists()
 

@@ -41,7 +41,7 @@ def made(tiny_task, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("made")
     for seeds, name in ((2, "both"), (1, "first")):
         asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
-        outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+        outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
         report.write(outcome.table, outcome.facts, root / name, formats=("csv",))
     return root
 
@@ -216,7 +216,7 @@ def test_prune_keeps_what_a_report_needs_and_that_is_enough_to_make_it_again(cop
     assert as_json(store)["kinds"]["Train"]["artefacts"] == 2
     events = (store / "events.jsonl").read_bytes()
     asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
-    again = api.execute(asked, None, store, "cpu", 0, "none")
+    again = api.execute(asked, api.RunOptions(store=store, device="cpu"))
     assert (store / "events.jsonl").read_bytes() == events
     assert again.table.to_csv(index=False).encode() == (copy / "first" / "scores.csv").read_bytes()
 
@@ -298,7 +298,7 @@ def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_p
     assert tree(tmp_path / "new").items() < tree(store).items()
     assert call("store", "verify", "--store", tmp_path / "new")[0] == 0
     asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
-    again = api.execute(asked, None, tmp_path / "new", "cpu", 0, "none")
+    again = api.execute(asked, api.RunOptions(store=tmp_path / "new", device="cpu"))
     assert not (tmp_path / "new" / "events.jsonl").exists()
     assert again.table.to_csv(index=False).encode() == (made / "first" / "scores.csv").read_bytes()
     code, out, _ = call("store", "import", target, "--store", tmp_path / "new")

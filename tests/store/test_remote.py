@@ -339,7 +339,7 @@ def test_of_many_at_once_one_takes_a_lease_on_s3(server):
 
 
 def table_of(url: str | Path, asked: api.Request, folder: Path, workers: int = 0, **how: object) -> bytes:
-    outcome = api.execute(asked, None, url, "cpu", workers, "none", **how)
+    outcome = api.execute(asked, api.RunOptions(store=url, device="cpu", workers=workers, **how))
     assert outcome.failures == {}
     write(outcome.table, outcome.facts, folder, formats=("csv",))
     return (folder / "scores.csv").read_bytes()

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     asked = request.ask(
         "digits-r8", ["omp"], [0.59], seeds=2, metrics=["accuracy", "ece", "nll"], budget="quick"
     )
-    outcome = api.execute(asked, None, root / "store", "cpu", 0, "none")
+    outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
     report.write(outcome.table, outcome.facts, root / "report", formats=("csv",))
     return root
 

@@ -101,7 +101,7 @@ def check(folder: Path, expected: bytes) -> None:
 @pytest.fixture(scope="module")
 def expected(tiny_task, tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("undisturbed")
-    outcome = api.execute(request(tiny_task), None, folder / "store", "cpu", 0, "none")
+    outcome = api.execute(request(tiny_task), api.RunOptions(store=folder / "store", device="cpu"))
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
 
@@ -277,7 +277,7 @@ def test_a_finished_run_is_shown_from_a_store_that_is_read_only(small_disk, tiny
     process = launch(small_disk, tiny_task, "--workers", "0")
     assert process.wait() == 0
     remount(small_disk, "ro")
-    outcome = api.execute(request(tiny_task), None, small_disk / "store", "cpu", 0, "none")
+    outcome = api.execute(request(tiny_task), api.RunOptions(store=small_disk / "store", device="cpu"))
     assert outcome.table.to_csv(index=False, lineterminator="\n").encode() == expected
     done = subprocess.run(
         [sys.executable, "-m", "lthbench", "store", "--json", "--store", str(small_disk / "store")],

@@ -34,7 +34,7 @@ def asked(tiny_task):
 
 
 def table_of(folder, asked) -> bytes:
-    outcome = api.execute(asked, None, folder / "store", "cpu", 0, "plain")
+    outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu", progress="plain"))
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
 

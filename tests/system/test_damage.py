@@ -32,7 +32,8 @@ DAMAGES = {"flipped": flip, "removed": Path.unlink, "gone": lambda path: shutil.
 def run(task: str, store: Path) -> str:
     """The table of a small run, as text."""
     outcome = api.execute(
-        request.ask(task, ["omp"], rounds=[1], metrics=["accuracy"]), None, store, "cpu", 0, "none"
+        request.ask(task, ["omp"], rounds=[1], metrics=["accuracy"]),
+        api.RunOptions(store=store, device="cpu"),
     )
     assert not outcome.failures
     assert table.COLUMNS.keys() == set(outcome.table.columns)

@@ -138,7 +138,7 @@ def kill_and_continue(
 def undisturbed(task: str, folder: Path) -> bytes:
     """The table of a run in this process that nothing happens to."""
     asked = request.ask(task, ["imp", "omp"], seeds=2)
-    outcome = api.execute(asked, None, folder / "store", "cpu", 0, "none")
+    outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu"))
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
 
@@ -242,8 +242,8 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
     asked = request.ask(long_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
     trained = [s for s in plan(asked, ()).steps if isinstance(s, Train)]
     assert [0 < store.meta(s).get("resumed_after", 0) < 40 for s in trained].count(True) == 1
-    outcome = api.execute(asked, None, tmp_path / "other", "cpu", 0, "none")
-    again = api.execute(asked, None, store.root, "cpu", 0, "none")
+    outcome = api.execute(asked, api.RunOptions(store=tmp_path / "other", device="cpu"))
+    again = api.execute(asked, api.RunOptions(store=store.root, device="cpu"))
     assert outcome.table.equals(again.table)
 
 
@@ -324,11 +324,11 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
     asked = request.ask(tiny_task, ["omp"], metrics=["accuracy"])
     monkeypatch.setattr(Runner, "do", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        api.execute(asked, None, tmp_path / "store", "cpu", 0, "none")
+        api.execute(asked, api.RunOptions(store=tmp_path / "store", device="cpu"))
     done = steps_done(tmp_path)
     assert done >= 3
     monkeypatch.undo()
-    outcome = api.execute(asked, None, tmp_path / "store", "cpu", 0, "none")
+    outcome = api.execute(asked, api.RunOptions(store=tmp_path / "store", device="cpu"))
     assert set(outcome.table["status"]) <= {"ok", "degenerate"}
     keys = [e["key"] for e in Store(tmp_path / "store").events()]
     assert len(keys) == len(set(keys)) > done

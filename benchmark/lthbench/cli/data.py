@@ -112,7 +112,7 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
         )
 
 
-def fetch_missing(asked: Request, folder: Path | None) -> None:
+def fetch_missing(asked: Request, folder: Path | str | None) -> None:
     """Fetch the data sets of a request that are not here, and say so."""
     from lthbench.data import loading
     from lthbench.planning.missing import download_missing

@@ -15,6 +15,7 @@ from lthbench.errors import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lthbench.api import RunOptions
     from lthbench.planning.request import Request
     from lthbench.report.summary import Summary
 
@@ -254,6 +255,18 @@ def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         said = f"{type(error).__name__}: {error}"
         raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
+
+
+def run_options(options: dict[str, Any]) -> RunOptions:
+    """How to run, of a command's options; checked."""
+    from lthbench.api import RunOptions
+    from lthbench.compute.device import default_workers
+
+    names = ("data", "store", "device", "progress", "engine", "address", "stack")
+    workers = default_workers() if options["workers"] is None else options["workers"]
+    found = RunOptions(workers=workers, **{n: options[n] for n in names})
+    found.check()
+    return found
 
 
 def ask(options: dict[str, Any]) -> Request:

@@ -9,7 +9,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from lthbench.api import RunOptions
+    from lthbench.checkpoints.importing import Brought
+    from lthbench.planning.estimate import Estimate
+    from lthbench.planning.plan import Plan
+    from lthbench.planning.request import Request
+    from lthbench.spec import Step
     from lthbench.verdict.rules import Verdict
+
+
+def execute_and_show(
+    asked: Request,
+    options: RunOptions,
+    report: Path | None,
+    rule: str | None,
+    brought: Brought | None = None,
+) -> None:
+    """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
+    from lthbench import api
+    from lthbench.engines.queue import Interrupted
+    from lthbench.planning.summary import header
+
+    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
+        if options.progress != "none":
+            click.echo(header(made, todo, estimate, workers), err=True)
+
+    try:
+        outcome = api.execute(asked, options, announce, brought)
+    except Interrupted:
+        click.echo(
+            f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True
+        )
+        sys.exit(130)
+    show(outcome, report, rule)
 
 
 def show(outcome: Any, folder: Path | None, rule: str | None) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from lthbench.cli.data import fetch_missing
-from lthbench.cli.options import CONTEXT, Numbers, check_folder, check_rule, result_options, scored_options
-from lthbench.cli.output import show
+from lthbench.cli.options import (
+    CONTEXT,
+    Numbers,
+    check_folder,
+    check_rule,
+    result_options,
+    run_options,
+    scored_options,
+)
+from lthbench.cli.output import execute_and_show
 from lthbench.errors import BadInput
-
-if TYPE_CHECKING:
-    from lthbench.planning.estimate import Estimate
-    from lthbench.planning.plan import Plan
-    from lthbench.spec import Step
 
 
 @click.command(context_settings=CONTEXT)
@@ -50,9 +52,6 @@ def score(
     no_report: bool,
     rule: str | None,
     download: bool,
-    progress: str,
-    engine: str,
-    address: str | None,
     **options: Any,
 ) -> None:
     """Score a network that was pruned elsewhere with a task's metrics, beside a dense parent.
@@ -66,9 +65,6 @@ def score(
              lthbench score --task c10-r18 --checkpoint a.pt --checkpoint b.pt --dense 0 --dense 1
     """
     from lthbench import api
-    from lthbench.compute import device
-    from lthbench.engines.queue import Interrupted
-    from lthbench.planning.summary import header
 
     if (mean is None) != (std is None):
         raise BadInput("give both --mean and --std, or neither.")
@@ -76,8 +72,7 @@ def score(
     check_rule(rule)
     if not no_report:
         check_folder("--report", folder)
-    device.check_device(options["device"])
-    api.check_engine(engine, address, options["stack"])
+    how = run_options(options)
     asked, brought = api.bring(
         options["task"],
         name,
@@ -85,43 +80,15 @@ def score(
         dense,
         masks,
         normalization,
-        options["metrics"],
-        options["budget"],
-        options["ood"],
-        options["concepts"],
-        _typed(click.get_current_context(), options),
+        **{key: options[key] for key in ("metrics", "budget", "ood", "concepts")},
+        typed=_typed(click.get_current_context(), options),
     )
-    if progress != "none":
+    if how.progress != "none":
         for taken in (*brought.pruned.values(), *brought.dense.values()):
             click.echo(taken.text(), err=True)
     if download:
-        fetch_missing(asked, options["data"])
-    workers = device.default_workers() if options["workers"] is None else options["workers"]
-
-    def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
-        if progress != "none":
-            click.echo(header(made, todo, estimate, workers), err=True)
-
-    try:
-        outcome = api.execute(
-            asked,
-            options["data"],
-            options["store"],
-            options["device"],
-            workers,
-            progress,
-            announce,
-            engine,
-            address,
-            brought,
-            options["stack"],
-        )
-    except Interrupted:
-        click.echo(
-            f"Stopped. What was finished is in {options['store']}. Continue with the same command.", err=True
-        )
-        sys.exit(130)
-    show(outcome, None if no_report else folder, rule)
+        fetch_missing(asked, how.data)
+    execute_and_show(asked, how, None if no_report else folder, rule, brought)
 
 
 def _typed(context: click.Context, options: dict[str, Any]) -> str:

@@ -146,19 +146,19 @@ def plan(
         for name in named:
             for density in (1.0,) if name == "dense" else request.densities:
                 cell = Cell(
-                    density,
-                    task.levels(density),
-                    seed,
-                    request.spec.train,
-                    trained_on,
-                    init,
-                    trained[seed],
-                    rewound,
-                    versions,
-                    registry.get(Architecture, task.architecture),
-                    _steps_per_epoch(request.spec.train, trained_on),
-                    request.spec.finetune,
-                    name.partition(":")[2],
+                    density=density,
+                    levels=task.levels(density),
+                    seed=seed,
+                    recipe=request.spec.train,
+                    data=trained_on,
+                    init=init,
+                    dense=trained[seed],
+                    rewound=rewound,
+                    versions=versions,
+                    architecture=registry.get(Architecture, task.architecture),
+                    steps_per_epoch=_steps_per_epoch(request.spec.train, trained_on),
+                    finetune=request.spec.finetune,
+                    variant=name.partition(":")[2],
                 )
                 try:
                     reason, ticket = (
