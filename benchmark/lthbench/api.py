@@ -26,8 +26,8 @@ from lthbench.spec import (
     Step,
     round_density,
 )
+from lthbench.store import open_store
 from lthbench.store.disk import room, sets_limit
-from lthbench.store.opening import at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,7 +249,7 @@ def execute(
     """
     options.check()
     places = checked_folders(options.data)
-    store = at(options.store)
+    store = open_store(options.store)
     store.check()
     sets_limit()
     made = plan(asked, places, elsewhere=brought.networks if brought else None)

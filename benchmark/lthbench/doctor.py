@@ -125,7 +125,7 @@ def _machine(store: Path | str) -> Iterator[Finding]:
         yield Finding(
             "memory", state, text, "" if state == "ok" else f"free {MEMORY:g} GiB, or use fewer --workers"
         )
-    from lthbench.store.opening import at
+    from lthbench.store import open_store
     from lthbench.store.remote import default_folder, is_url
 
     place = default_folder() if is_url(store) else Path(store).absolute()
@@ -138,7 +138,7 @@ def _machine(store: Path | str) -> Iterator[Finding]:
     if not writable:
         yield Finding("disk", "problem", f"{near} is read-only", "name another folder with --store DIR")
     try:
-        at(store).check()
+        open_store(store).check()
     except LthbenchError as error:
         yield Finding("store", "problem", str(error), "name another folder with --store DIR")
 

@@ -18,7 +18,7 @@ from lthbench.engines.local import Local
 from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
 from lthbench.spec import Init, Network, Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -76,7 +76,7 @@ ARCHITECTURE = dataclasses.replace(resnet8, name="sleepy", build=build)
 """
 
 
-def worked(store: Store) -> tuple[float, list[float]]:
+def worked(store: LocalStore) -> tuple[float, list[float]]:
     """From the first step's start to the last one's end, and the waits between two steps of one worker."""
     done = sorted((e["start"], e["start"] + e["seconds"], e["pid"]) for e in store.events())
     gaps, last = [], {}
@@ -95,7 +95,7 @@ def test_two_workers_take_half_the_time_where_cores_do_not_matter(tmp_path, caps
     spent: dict[int, float] = {}
     waits: dict[int, list[float]] = {}
     for workers in (1, 2):
-        store = Store(tmp_path / f"store {workers}")
+        store = LocalStore(tmp_path / f"store {workers}")
         store.open()
         assert Local(workers).run([Init(network, seed) for seed in range(80)], store, ()) == {}
         spent[workers], waits[workers] = worked(store)
@@ -135,7 +135,7 @@ def test_a_grid_on_two_workers_gains_what_the_cores_give(tiny_task, tmp_path, ca
     waits: list[float] = []
     for turn in range(2):
         for workers in (1, 2):
-            store = Store(tmp_path / f"store {turn} {workers}")
+            store = LocalStore(tmp_path / f"store {turn} {workers}")
             store.open()
             assert Local(workers).run(made.steps, store, ()) == {}
             wall, gaps = worked(store)

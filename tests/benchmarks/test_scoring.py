@@ -13,7 +13,7 @@ from lthbench.execution.runner import Runner
 from lthbench.inference.predict import ready
 from lthbench.planning import plan, request
 from lthbench.spec import Measure, Predict
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 METRICS = [
     "accuracy",
@@ -40,7 +40,7 @@ def setting(tmp_path_factory):
     made = plan.plan(request.ask("c10-r20s", [], seeds=1, metrics=METRICS), places)
     init = made.entries[0].network.start
     steps = [s for s in made.steps if isinstance(s, Predict | Measure)]
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = LocalStore(tmp_path_factory.mktemp("store"))
     store.open()
     runner = Runner(store, places)
     runner.do([init])

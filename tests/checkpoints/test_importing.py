@@ -22,8 +22,8 @@ from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
 from lthbench.report.summary import summarise
 from lthbench.results import table
+from lthbench.store import LocalStore
 from lthbench.store.artifacts import WEIGHTS
-from lthbench.store.local import Store
 
 SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-gap"]
 
@@ -34,7 +34,7 @@ def trained(tmp_path_factory, tiny_task):
     root = tmp_path_factory.mktemp("trained")
     asked = request.ask(tiny_task, ["omp"], rounds=[2], seeds=2, metrics=SCORED)
     outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
-    runner = Runner(Store(root / "store"), ())
+    runner = Runner(LocalStore(root / "store"), ())
     for entry in plan.plan(asked, ()).entries:
         model = runner.network(entry.network)
         held = runner.held(entry.network)
@@ -103,7 +103,7 @@ def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_
         report=tmp_path / "report",
         stack=2,
     )
-    events = Store(tmp_path / "store").events()
+    events = LocalStore(tmp_path / "store").events()
     assert {e.get("stack") for e in events if e["step"] == "Predict"} == {2}
     key = ["sparsity", "seed", "metric", "score", "variant"]
     both = first[first["method"] == "omp"].merge(again[again["method"] == "given"], on=key, how="outer")
@@ -156,7 +156,7 @@ def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, 
     facts = json.loads((tmp_path / "report" / "run.json").read_text())
     assert facts["command"].startswith(f"lthbench score --task {tiny_task} --checkpoint {root / 'omp0.pt'}")
     assert facts["methods"] == ["elsewhere"]
-    predicted = [e for e in Store(tmp_path / "store").events() if e["step"] == "Predict"]
+    predicted = [e for e in LocalStore(tmp_path / "store").events() if e["step"] == "Predict"]
     assert {e.get("stack") for e in predicted} == {2}
     with pytest.raises(SystemExit, match="2"):
         main(["submit", str(tmp_path / "report"), "--store", str(tmp_path / "store")])
@@ -546,7 +546,7 @@ def test_a_damaged_network_is_put_back_by_the_same_command(trained, tmp_path, ti
     first = lthbench.score(root / "omp0.pt", tiny_task, **options)
     network = plan.network(tasks.load(tiny_task))
     step = taken(root / "omp0.pt", network).step
-    store = Store(tmp_path / "s")
+    store = LocalStore(tmp_path / "s")
     for name in (WEIGHTS, MASK):
         path = store.folder(step) / name
         path.write_bytes(path.read_bytes()[:-1] + b"\x00\x01")

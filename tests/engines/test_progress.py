@@ -14,7 +14,7 @@ from lthbench.execution.runner import Runner
 from lthbench.planning import plan, request
 from lthbench.planning.jobs import group
 from lthbench.spec import Measure, Predict, Rewind, Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def made(tiny_task):
 
 @pytest.fixture
 def store(tmp_path):
-    found = Store(tmp_path / "store")
+    found = LocalStore(tmp_path / "store")
     found.open()
     return found
 

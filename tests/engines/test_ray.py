@@ -23,7 +23,7 @@ from lthbench.planning.plan import plan
 from lthbench.planning.request import Request, ask
 from lthbench.report import write
 from lthbench.spec import Data, Init, Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 #: Ray's own code warns of what is to change in Python and in itself.
@@ -52,7 +52,7 @@ def test_a_cluster_of_this_machine_gives_the_table_of_the_local_engine(tiny_task
     there = table(tmp_path / "ray", asked, engine="ray")
     assert there == here
     made = plan(asked, ())
-    store = Store(tmp_path / "ray" / "store")
+    store = LocalStore(tmp_path / "ray" / "store")
     assert all(store.intact(step) for step in made.steps)
     pids = {e["pid"] for e in store.events()}
     assert pids
@@ -67,7 +67,7 @@ def test_a_cluster_trains_as_one_what_is_alike_and_gives_the_same_table(tiny_tas
     asked = request(tiny_task, seeds=2)
     here = table(tmp_path / "local", asked)
     assert table(tmp_path / "ray", asked, engine="ray", stack=2) == here
-    store = Store(tmp_path / "ray" / "store")
+    store = LocalStore(tmp_path / "ray" / "store")
     stacked = [e for e in store.events() if e.get("stack") == 2]
     assert {e["step"] for e in stacked} == {"Train", "Predict"}
     assert len([e for e in stacked if e["step"] == "Train"]) == 4  # dense and omp, two seeds each
@@ -123,7 +123,7 @@ def site(tmp_path):
     pytest.importorskip("ray")
     from lthbench.engines import ray
 
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     yield ray._site(store, (), "cpu")
     ray._runner.cache_clear()
@@ -175,9 +175,9 @@ def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed
     train = next(s for s in steps if isinstance(s, Train))
     before = ray._Result({train.start.key: "no memory"})
     assert ray._do(site, [("train", [train])], before) == ray._Result({train.key: "no memory"})
-    Store(site.store).flag(site.stop)
+    LocalStore(site.store).flag(site.stop)
     assert ray._do(site, [("init", [train.start])]) == ray._Result({})
-    assert not Store(site.store).has(train.start)
+    assert not LocalStore(site.store).has(train.start)
 
 
 def test_a_task_that_waits_for_what_was_left_on_the_way_stops_with_the_rest(site, tiny_task, monkeypatch):
@@ -198,7 +198,7 @@ def test_a_task_that_waits_for_what_was_left_on_the_way_stops_with_the_rest(site
 def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothing(site, monkeypatch):
     from lthbench.engines import ray
 
-    store, now, answers = Store(site.store), 100.0, []
+    store, now, answers = LocalStore(site.store), 100.0, []
     monkeypatch.setattr(ray.time, "monotonic", lambda: now)
 
     def flagged(name):
@@ -231,7 +231,7 @@ def test_a_stack_that_a_worker_died_of_is_done_one_after_the_other(site, tiny_ta
     trains = [s for s in steps if isinstance(s, Train) and s.mask is None]
     site = dataclasses.replace(site, stack=4)
     together = [(t.key, [t.start, t]) for t in trains]
-    store, flag = Store(site.store), ray._begun(site, (name for name, _ in together))
+    store, flag = LocalStore(site.store), ray._begun(site, (name for name, _ in together))
     store.flag(flag)
     assert ray._do(site, together) == ray._Result({})
     done = [e for e in store.events() if e["step"] == "Train"]
@@ -418,7 +418,7 @@ def test_five_thousand_steps_cost_little_more_than_they_take(network, tmp_path, 
     from lthbench.engines.ray import connected
 
     steps = [Init(network, seed) for seed in range(5000)]
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     with connected(None, 1, "cpu") as cluster:
         cluster.run(steps[:1], store, ())  # starts the worker

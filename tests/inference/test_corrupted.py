@@ -11,9 +11,9 @@ from lthbench.errors import BadInput
 from lthbench.inference import batches, corrupted
 from lthbench.kinds import Images
 from lthbench.spec import Data, Inputs
+from lthbench.store import LocalStore
 from lthbench.store import sets as kept_sets
 from lthbench.store.disk import sets_limit
-from lthbench.store.local import Store
 
 COUNT = 600
 
@@ -36,7 +36,7 @@ def made(monkeypatch):
 
 @pytest.fixture
 def sets(tmp_path):
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     return store.sets
 

@@ -13,7 +13,7 @@ from lthbench.methods import omp, random, snip
 from lthbench.planning import plan, request
 from lthbench.registry import get
 from lthbench.spec import Init, Rewind, Train, history
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def done(tmp_path_factory, tiny_task):
         tiny_task, ["imp", "omp", "snip", "random"], rounds=[1, 2, 3], seeds=1, metrics=["accuracy"]
     )
     made = plan.plan(asked, ())
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = LocalStore(tmp_path_factory.mktemp("store"))
     store.open()
     runner = Runner(store, ())
     assert runner.do(made.steps) == {}
@@ -117,7 +117,7 @@ def test_imp_and_omp_rewind_to_the_bits_of_the_dense_run(done):
     assert rewind == Rewind(dense, 1)
     assert networks["imp", 0.875].start == rewind
     passed = runner.network(rewind).state_dict()
-    alone = Runner(Store(runner.store.root.parent / "alone"), ())
+    alone = Runner(LocalStore(runner.store.root.parent / "alone"), ())
     alone.store.open()
     alone.do([s for s in history(rewind) if s.key != dense.key])
     made = alone.network(rewind).state_dict()
@@ -135,7 +135,7 @@ def test_pruning_at_initialisation_trains_from_it(done, method):
 
 def test_the_same_steps_in_two_stores_are_equal_to_the_bit(done, tmp_path):
     networks, runner = done
-    other = Runner(Store(tmp_path), ())
+    other = Runner(LocalStore(tmp_path), ())
     other.store.open()
     network = networks["imp", 0.75]
     assert other.do(list(history(network))) == {}

@@ -9,7 +9,7 @@ from lthbench.planning import plan, request
 from lthbench.planning.estimate import DEFAULT_RATE, STEP_SECONDS, estimate, learned_rates, seconds
 from lthbench.planning.flops import flops
 from lthbench.spec import Init, Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_trainings_in_bfloat16_say_nothing_of_those_in_float32(dense):
 
 
 def test_the_log_of_a_run_says_at_which_precision_it_trained(dense, tmp_path):
-    store, half = Store(tmp_path / "store"), in_bfloat16(dense)
+    store, half = LocalStore(tmp_path / "store"), in_bfloat16(dense)
     store.open()
     init = next(s for s in dense.needs() if isinstance(s, Init))
     assert Runner(store, ()).do([init, dense, half]) == {}

@@ -88,10 +88,10 @@ def test_data_that_no_metric_asks_for_is_not_looked_for(tiny_task, tmp_path):
 def test_a_mask_that_was_lost_is_made_again_for_the_record(tiny_task, tmp_path):
     from lthbench.execution.runner import Runner
     from lthbench.spec import mask_keeper
-    from lthbench.store.local import Store
+    from lthbench.store import LocalStore
 
     made = plan.plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     Runner(store, ()).do(made.steps)
     assert missing.missing(made, store) == []

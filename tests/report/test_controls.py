@@ -11,7 +11,7 @@ from lthbench.planning.jobs import group
 from lthbench.report import picture_panels
 from lthbench.results import pictures, table
 from lthbench.spec import Init, Measure
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 METRICS = ["accuracy", "agreement", "gini", "lime"]
 
@@ -24,7 +24,7 @@ def planned(task, seeds, metrics=METRICS, rounds=(1,), methods=("omp",)):
 def ran(tmp_path_factory, tiny_task):
     """Two seeds of the small task with one sparse network each: the plan, its store and its table."""
     made = planned(tiny_task, 2)
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = LocalStore(tmp_path_factory.mktemp("store"))
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
     return made, store, table.build(made, store, {})
@@ -90,7 +90,7 @@ def test_agreement_is_above_that_of_two_dense_networks_after_light_pruning(ran):
 
 def test_one_dense_network_has_nobody_to_agree_with(tmp_path, tiny_task):
     made = planned(tiny_task, 1, ["agreement"])
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
     assert made.request.metrics == ("accuracy", "agreement")  # accuracy gates it
@@ -132,7 +132,7 @@ def test_pictures_show_maps_of_each_network(ran):
 
 def test_a_plan_without_maps_or_with_lost_ones_has_no_pictures(tmp_path, tiny_task, ran):
     made, _, _ = ran
-    empty = Store(tmp_path)
+    empty = LocalStore(tmp_path)
     empty.open()
     assert pictures.saliency(made, empty, ()) == []
     assert pictures.saliency(planned(tiny_task, 1, ["accuracy"]), empty, ()) == []
@@ -153,7 +153,7 @@ def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task
         tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=["concept-match"], concepts="shapes"
     )
     made = plan.plan(asked, ())
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
     (picture,) = pictures.concepts(made, store, ())

@@ -18,9 +18,8 @@ from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.plan import plan
-from lthbench.store import archive, disk, inventory
+from lthbench.store import LocalStore, archive, disk, layout
 from lthbench.store.inventory import stock
-from lthbench.store.local import Store
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -86,13 +85,14 @@ def test_it_counts_what_is_there_with_and_without_its_index(copy):
 
 
 def test_it_counts_what_was_left_unfinished_or_put_aside(copy):
-    store = Store(copy / "store")
+    store = LocalStore(copy / "store")
     (store.root / "tmp" / "another-1-00").mkdir()
     (store.root / "tmp" / "another-1-00" / "weights.safetensors").write_bytes(b"12345")
     key = "0" * 64
     folder = store.place(key)
-    shutil.copytree(next(inventory.keys(store))[1], folder, ignore=shutil.ignore_patterns("manifest.json"))
-    store.put_key_aside(list(inventory.keys(store))[1][0])
+    first = next(layout.places(store.root))[1]
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns("manifest.json"))
+    store.put_key_aside(list(layout.places(store.root))[1][0])
     found = as_json(store.root)
     assert (found["unfinished"]["entries"], found["damaged"]["entries"]) == (2, 1)
     code, out, _ = call("store", "--store", store.root)
@@ -112,7 +112,7 @@ def test_a_store_that_is_not_there_or_none_is_refused(tmp_path):
 
 def test_the_estimate_of_a_plan_is_near_what_it_takes(made, tiny_task):
     asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=2, metrics=["accuracy", "ece"])
-    taken = sum(size for _, size in stock(Store(made / "store")).artefacts.values())
+    taken = sum(size for _, size in stock(LocalStore(made / "store")).artefacts.values())
     assert 0.7 < footprint(plan(asked, ()).steps) / taken < 1.6
 
 
@@ -131,11 +131,11 @@ def test_a_quota_holds_for_what_is_there_and_what_is_to_come(made, tiny_task, tm
     assert code == 2
     assert "and of 0.0001 GB (LTHBENCH_STORE_GB) 0 GB are taken. Make room (lthbench store prune)" in err
     assert not (tmp_path / "store").exists()
-    taken = stock(Store(made / "store")).size()
-    disk.room(Store(tmp_path), 1000, "this")
+    taken = stock(LocalStore(made / "store")).size()
+    disk.room(LocalStore(tmp_path), 1000, "this")
     monkeypatch.setenv("LTHBENCH_STORE_GB", str(taken / 1e9))
     with pytest.raises(BadInput, match="LTHBENCH_STORE_GB"):
-        disk.room(Store(made / "store"), 1000, "this")
+        disk.room(LocalStore(made / "store"), 1000, "this")
     monkeypatch.setenv("LTHBENCH_STORE_GB", "much")
     code, _, err = call(*words, tmp_path / "store")
     assert code == 2
@@ -148,13 +148,13 @@ def test_a_quota_holds_for_what_is_there_and_what_is_to_come(made, tiny_task, tm
 def test_a_whole_store_is_whole(made):
     code, out, _ = call("store", "verify", "--store", made / "store")
     assert code == 0
-    assert out == f"{len(stock(Store(made / 'store')).artefacts)} artefacts are whole\n"
+    assert out == f"{len(stock(LocalStore(made / 'store')).artefacts)} artefacts are whole\n"
 
 
 def test_every_flipped_bit_is_found(made, tmp_path):
     """A bit at a random place of a random file, of every kind of file, 300 times."""
-    store, draw = Store(made / "store"), random.Random(0)
-    places = list(inventory.keys(store))
+    store, draw = LocalStore(made / "store"), random.Random(0)
+    places = list(layout.places(store.root))
     seen = set()
     for n in range(300):
         key, folder = draw.choice(places)
@@ -164,8 +164,8 @@ def test_every_flipped_bit_is_found(made, tmp_path):
         content = bytearray(path.read_bytes())
         content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
         path.write_bytes(content)
-        assert inventory.fault(folder, key) == ""
-        assert inventory.fault(spoilt, key) != "", path
+        assert layout.fault(folder, key) == ""
+        assert layout.fault(spoilt, key) != "", path
         seen.add(path.name)
         shutil.rmtree(spoilt)
     assert seen >= {"manifest.json", "meta.json", "step.json", "weights.safetensors", "scores.json"}
@@ -189,13 +189,13 @@ def test_verify_names_what_is_damaged_and_a_run_makes_it_again(copy, tiny_task):
 
 
 def test_a_stray_file_and_a_link_are_found(copy, tmp_path):
-    store = Store(copy / "store")
-    (key, folder), (other, second) = list(inventory.keys(store))[:2]
+    store = LocalStore(copy / "store")
+    (key, folder), (other, second) = list(layout.places(store.root))[:2]
     (folder / "extra.py").write_text("x")
-    assert inventory.fault(folder, key) == "extra.py is not listed"
+    assert layout.fault(folder, key) == "extra.py is not listed"
     shutil.move(second / "meta.json", tmp_path / "meta.json")
     (second / "meta.json").symlink_to(tmp_path / "meta.json")
-    assert inventory.fault(second, other) == "'meta.json' is no file of an artefact"
+    assert layout.fault(second, other) == "'meta.json' is no file of an artefact"
 
 
 # ---------------------------------------------------------------------------------------------------- prune
@@ -229,7 +229,9 @@ def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
     assert code == 0, err
     kinds = as_json(copy / "store")["kinds"]
     stored = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=[1], metrics=["ece"]), ()).steps
-    assert sum(k["artefacts"] for k in kinds.values()) == sum(Store(copy / "store").has(s) for s in stored)
+    assert sum(k["artefacts"] for k in kinds.values()) == sum(
+        LocalStore(copy / "store").has(s) for s in stored
+    )
     assert kinds["Measure"]["artefacts"] == 2
 
 
@@ -243,9 +245,9 @@ def test_prune_asks_and_does_nothing_on_no(copy, monkeypatch):
 
 
 def test_prune_without_keep_deletes_leftovers_alone(copy):
-    store = Store(copy / "store")
+    store = LocalStore(copy / "store")
     before = tree(store.root)
-    key, folder = next(inventory.keys(store))
+    key, folder = next(layout.places(store.root))
     shutil.copytree(folder, store.root / "damaged" / f"{key}-0")
     code, out, _ = call("store", "prune", "--store", store.root, "--yes")
     assert code == 0, out
@@ -261,7 +263,7 @@ def test_prune_refuses_where_it_cannot_know_what_is_needed(copy, tmp_path):
     assert call("store", "prune", "--store", store, "--keep", tmp_path / "no.json", "--yes")[0] == 2
     assert call("store", "prune", "--store", store, "--keep", tmp_path / "absent", "--yes")[0] == 2
     (tmp_path / "empty").mkdir()
-    Store(tmp_path / "other").open()
+    LocalStore(tmp_path / "other").open()
     code, _, err = call("store", "prune", "--store", tmp_path / "other", "--keep", copy / "first", "--yes")
     assert code == 2
     assert "holds nothing of it" in err
@@ -276,10 +278,9 @@ def test_prune_refuses_where_it_cannot_know_what_is_needed(copy, tmp_path):
 
 
 def test_prune_refuses_while_somebody_works(copy):
-    from lthbench.store.leases import Leases
 
-    store = Store(copy / "store")
-    with Leases(store).held("train"):
+    store = LocalStore(copy / "store")
+    with store.leases().held("train"):
         code, _, err = call("store", "prune", "--store", store.root, "--keep", copy / "first", "--yes")
     assert code == 2
     assert f"is in use by process {os.getpid()}" in err
@@ -360,10 +361,10 @@ def test_links_of_a_foreign_folder_are_not_followed(copy, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("s")
     other = copy / "store"
-    key, folder = next(inventory.keys(Store(other)))
+    key, folder = next(layout.places(other))
     (folder / "meta.json").unlink()
     (folder / "meta.json").symlink_to(secret)
-    moved = list(inventory.keys(Store(other)))[1][1]
+    moved = list(layout.places(other))[1][1]
     shutil.move(moved, tmp_path / "aside")
     moved.symlink_to(tmp_path / "aside")
     code, out, _ = call("store", "import", other, "--store", tmp_path / "new")
@@ -378,16 +379,16 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
         packed.writestr(f"steps/ab/{KEY}/manifest.json", bytes(50_000_000))
     monkeypatch.setattr(disk, "free_bytes", lambda folder: 10_000_000)
     with pytest.raises(BadInput, match=r"needs about 0\.05 GB"):
-        archive.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip")
+        archive.take_in(LocalStore(tmp_path / "new"), tmp_path / "bomb.zip")
     monkeypatch.undo()
-    refused = archive.take_in(Store(tmp_path / "new"), tmp_path / "bomb.zip").refused
+    refused = archive.take_in(LocalStore(tmp_path / "new"), tmp_path / "bomb.zip").refused
     assert refused == {KEY: "manifest.json is too large"}
     assert list((tmp_path / "new" / "tmp").iterdir()) == []
 
 
 @pytest.mark.slow
 def test_a_store_of_a_hundred_thousand_artefacts_lists_in_two_seconds(made, tmp_path, capsys):
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     entries = []
     for n in range(100_000):
@@ -395,7 +396,7 @@ def test_a_store_of_a_hundred_thousand_artefacts_lists_in_two_seconds(made, tmp_
         folder = store.place(key)
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_bytes(b"")
-        entries.append((key, inventory.KINDS[n % len(inventory.KINDS)], n))
+        entries.append((key, layout.KINDS[n % len(layout.KINDS)], n))
     store.note(entries)
     began = time.perf_counter()
     found = stock(store)

@@ -16,25 +16,25 @@ from lthbench.engines.queue import Queue
 from lthbench.planning import request
 from lthbench.planning.jobs import group
 from lthbench.planning.plan import plan
-from lthbench.store.leases import Leases
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
+from lthbench.store.file_leases import FileLeases
 
 
 @pytest.fixture
-def leases(tmp_path) -> Leases:
-    store = Store(tmp_path / "store")
+def leases(tmp_path) -> FileLeases:
+    store = LocalStore(tmp_path / "store")
     store.open()
-    return Leases(store)
+    return store.leases()
 
 
-def written_by(leases: Leases, name: str, **changes: object) -> None:
+def written_by(leases: FileLeases, name: str, **changes: object) -> None:
     """A lease as another process writes it."""
     leases.folder.mkdir(exist_ok=True)
     facts = {"host": "another", "pid": 1, "born": "1", "mark": "theirs", "what": name, **changes}
     leases.path(name).write_text(json.dumps(facts))
 
 
-def aged(leases: Leases, name: str, seconds: float) -> None:
+def aged(leases: FileLeases, name: str, seconds: float) -> None:
     moment = time.time() - seconds
     os.utime(leases.path(name), (moment, moment))
 
@@ -55,7 +55,7 @@ def test_of_many_at_once_one_takes_it(leases):
 
         def take(_: int, name: str = f"job {n}", start: threading.Barrier = start) -> str | None:
             start.wait()
-            return Leases(Store(leases.folder.parent)).take(name)
+            return LocalStore(leases.folder.parent).leases().take(name)
 
         with ThreadPoolExecutor(6) as pool:
             assert sum(mark is not None for mark in pool.map(take, range(6))) == 1
@@ -87,7 +87,7 @@ def test_a_number_of_a_process_that_was_used_again_is_not_taken_for_the_holder(l
 
 def test_a_lease_from_the_future_is_free_once_it_has_not_changed_for_long(leases):
     """The store's clock was put back: the lease's age is negative, for days perhaps."""
-    short = Leases(Store(leases.folder.parent), stale=0.3)
+    short = LocalStore(leases.folder.parent).leases(stale=0.3)
     written_by(short, "job")
     aged(short, "job", -86400)
     assert short.taken("job")
@@ -118,7 +118,7 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(leases, conten
 
 
 def test_a_holder_touches_it_and_gives_it_back_whatever_happens(leases):
-    quick = Leases(Store(leases.folder.parent), beat=0.05, stale=0.5)
+    quick = LocalStore(leases.folder.parent).leases(beat=0.05, stale=0.5)
 
     def work() -> None:
         with quick.held("job") as held:
@@ -134,7 +134,7 @@ def test_a_holder_touches_it_and_gives_it_back_whatever_happens(leases):
 
 
 def test_who_waits_gets_it_next_or_gives_up(leases):
-    other = Leases(Store(leases.folder.parent))
+    other = LocalStore(leases.folder.parent).leases()
     with leases.held("job"):
         with other.held("job", waited=lambda: True) as held:
             assert not held
@@ -166,7 +166,7 @@ def test_a_queue_passes_over_what_others_are_doing(tiny_task):
 def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
     asked = request.ask(tiny_task, ["omp"], seeds=3, metrics=["accuracy", "ece"])
     made = plan(asked, ())
-    stores = [Store(tmp_path / "store") for _ in range(2)]
+    stores = [LocalStore(tmp_path / "store") for _ in range(2)]
     stores[0].open()
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(Local(0).run, made.steps, store, ()) for store in stores]
@@ -175,4 +175,4 @@ def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
     assert all(stores[0].intact(step) for step in made.steps)
     # Rewound weights are taken on the way, and have no line of their own.
     assert len(done) == len(set(done)) >= len(made.steps) - 3
-    assert list(Leases(stores[0]).folder.iterdir()) == []
+    assert list(stores[0].leases().folder.iterdir()) == []

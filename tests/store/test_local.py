@@ -16,21 +16,22 @@ from lthbench import spec
 from lthbench.compute.process import host
 from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Init
-from lthbench.store.local import SCHEMA, Store
+from lthbench.store import LocalStore
+from lthbench.store.layout import SCHEMA
 
 FILES = {"weights.safetensors": b"0123456789" * 50, "note.txt": b"x"}
 ALL = ("weights.safetensors", "note.txt", "meta.json", "step.json", "manifest.json")
 
 
 @pytest.fixture
-def store(tmp_path) -> Store:
-    opened = Store(tmp_path / "store")
+def store(tmp_path) -> LocalStore:
+    opened = LocalStore(tmp_path / "store")
     opened.open()
     return opened
 
 
 @pytest.fixture
-def kept(store, init) -> Store:
+def kept(store, init) -> LocalStore:
     """A store with one artefact."""
     assert store.put(init, FILES, {"seconds": 1.5})
     return store
@@ -144,7 +145,7 @@ def test_a_write_that_fails_leaves_nothing(store, init, monkeypatch):
 # -------------------------------------------------------------------------------------- opening and sweeping
 
 
-def half_written(store: Store, pid: int, age: float, machine: str | None = None) -> Path:
+def half_written(store: LocalStore, pid: int, age: float, machine: str | None = None) -> Path:
     """A folder as a process leaves it that is killed while it writes."""
     folder = store.root / "tmp" / f"{machine or host()}-{pid}-{'0' * 32}"
     folder.mkdir(parents=True)
@@ -206,7 +207,7 @@ def test_half_written_folders_are_never_taken_for_artefacts(store, init, dead):
 
 
 def test_opening_makes_a_store_and_opening_it_again_changes_nothing(tmp_path):
-    store = Store(tmp_path / "deep" / "store")
+    store = LocalStore(tmp_path / "deep" / "store")
     store.check()
     assert not store.root.parent.exists()
     store.open()
@@ -235,20 +236,20 @@ def test_a_broken_marker_is_refused(store, content):
 def test_a_folder_with_other_things_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(BadInput, match=r"holds other things \(thesis\.tex\)"):
-        Store(tmp_path).open()
+        LocalStore(tmp_path).open()
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
     (tmp_path / "store").write_text("x")
     with pytest.raises(BadInput, match="is a file; give a folder"):
-        Store(tmp_path / "store").open()
+        LocalStore(tmp_path / "store").open()
 
 
 def test_a_store_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInput, match="cannot be written: Not a directory"):
-        Store(tmp_path / "file" / "store").open()
+        LocalStore(tmp_path / "file" / "store").open()
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root can write everywhere")
@@ -256,13 +257,13 @@ def test_a_store_in_a_folder_that_is_read_only_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(BadInput, match="cannot be written: Permission denied"):
-            Store(tmp_path / "store").open()
+            LocalStore(tmp_path / "store").open()
     finally:
         tmp_path.chmod(0o700)
 
 
 def test_a_store_that_another_process_makes_meanwhile_is_not_taken_for_other_things(tmp_path, monkeypatch):
-    store, listing = Store(tmp_path), Path.iterdir
+    store, listing = LocalStore(tmp_path), Path.iterdir
 
     def iterdir(path: Path):
         if path == store.root:

@@ -30,8 +30,7 @@ from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import object_leases, opening, remote
-from lthbench.store.local import Store
+from lthbench.store import LocalStore, RemoteStore, object_leases, open_store
 
 FILES = {"weights.safetensors": b"0123456789" * 500}
 needs_s3 = pytest.mark.skipif(
@@ -80,9 +79,9 @@ def elsewhere(monkeypatch, folder: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
-def opened(url: str) -> remote.Mirror:
-    made = opening.at(url)
-    assert isinstance(made, remote.Mirror)
+def opened(url: str) -> RemoteStore:
+    made = open_store(url)
+    assert isinstance(made, RemoteStore)
     made.open()
     return made
 
@@ -127,7 +126,7 @@ def test_one_url_is_one_store_and_one_that_was_emptied_is_another(url, init):
 
 def test_what_was_not_sent_for_a_kill_is_sent_by_the_next_who_looks(url, init, tmp_path, monkeypatch):
     here = opened(url)
-    monkeypatch.setattr(remote.Mirror, "_send", lambda self, key: None)
+    monkeypatch.setattr(RemoteStore, "_send", lambda self, key: None)
     here.put(init, FILES, {})
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(here.root.parents[2]))
@@ -152,13 +151,13 @@ def test_a_damaged_object_is_not_taken_in_and_is_written_anew(
     flipped[len(whole) // 2] ^= 1
     content = {"cut": whole[: len(whole) // 2], "flipped": bytes(flipped), "emptied": b"", "other": other}
     spoil(url, init.key, content[damage])
-    assert here.audit(init.key)
+    assert [found.reason for found in here.audit() if not found.copy and init.key in found.what] != [""]
     elsewhere(monkeypatch, tmp_path / "other")
     there = opened(url)
     assert not there.has(init)
     assert not there.intact(init)
     there.put(init, FILES, {})
-    assert there.audit(init.key) == ""
+    assert [found.reason for found in there.audit() if not found.copy and init.key in found.what] == [""]
     elsewhere(monkeypatch, tmp_path / "third")
     assert opened(url).intact(init)
 
@@ -191,20 +190,20 @@ def test_other_things_another_schema_and_no_store_are_refused(url, tmp_path):
     files, root = fsspec.url_to_fs(url)
     files.pipe_file(f"{root}/photo.png", b"x")
     with pytest.raises(BadInput, match=r"holds other things \(photo.png\); give an empty prefix"):
-        opening.at(url).open()
+        open_store(url).open()
     for marker in (b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "id": "../../evil"}', b"\xff"):
         files.pipe_file(f"{root}/store.json", marker)
         with pytest.raises(BadInput, match="is not a store of lthbench"):
-            opening.at(url)
+            open_store(url)
     files.pipe_file(f"{root}/store.json", b'{"schema": 2, "id": ""}')
     with pytest.raises(BadInput, match=r"has schema 2, this version reads schema 1\. Upgrade lthbench"):
-        opening.at(url)
+        open_store(url)
     assert objects(url) == ["photo.png", "store.json"]
 
 
 def test_a_url_that_nothing_reaches_says_what_to_install(monkeypatch, capsys):
     with pytest.raises(BadInput, match=r"store nosuch://place/here: .*Protocol not known: nosuch"):
-        opening.at("nosuch://place/here")
+        open_store("nosuch://place/here")
     real = builtins.__import__
 
     def without(name, *rest):
@@ -237,7 +236,7 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
     def fail(*arguments, **options):
         raise TimeoutError("no answer")
 
-    worker = opening.at(url)  # as a worker opens it
+    worker = open_store(url)  # as a worker opens it
     monkeypatch.setattr(worker.objects._fs, "cat_file", fail)
     monkeypatch.setattr(worker.objects._fs, "get_file", fail)
     with pytest.raises(Unwritable, match="TimeoutError: no answer"):
@@ -246,14 +245,14 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
     with pytest.raises(Unwritable, match=r"TimeoutError: no answer. .* give the same command again"):
         here.put(init, FILES, {})
     monkeypatch.undo()
-    assert Store(here.root).has(init)
+    assert LocalStore(here.root).has(init)
 
 
 # --------------------------------------------------------------------------------------------------- leases
 
 
 def test_a_lease_is_held_by_one_and_given_back(url):
-    first, second = opening.leases(opened(url)), opening.leases(opened(url))
+    first, second = opened(url).leases(), opened(url).leases()
     mark = first.take("job")
     assert mark
     assert second.take("job") is None
@@ -266,21 +265,21 @@ def test_a_lease_is_held_by_one_and_given_back(url):
 
 def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url, monkeypatch):
     here = opened(url)
-    leases = object_leases._Leases(here, 10.0, 60.0)
+    leases = here.leases()
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     facts = {"host": host(), "pid": child.pid, "born": "1", "mark": "a", "beats": 0}
-    here.objects.put(leases._object("job"), json.dumps(facts).encode())
+    here.objects.put(leases.place("job"), json.dumps(facts).encode())
     assert not leases.taken("job")
     mark = leases.take("job")
     assert mark
     now = [0.0]
     monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
-    here.objects.put(leases._object("far"), json.dumps({**facts, "host": "far away"}).encode())
+    here.objects.put(leases.place("far"), json.dumps({**facts, "host": "far away"}).encode())
     assert leases.taken("far")
     now[0] = 50.0
     assert leases.taken("far")
-    here.objects.put(leases._object("far"), json.dumps({**facts, "host": "far away", "beats": 1}).encode())
+    here.objects.put(leases.place("far"), json.dumps({**facts, "host": "far away", "beats": 1}).encode())
     assert leases.taken("far")
     now[0] = 100.0
     assert leases.take("far") is None
@@ -292,10 +291,10 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypatch, content):
     here = opened(url)
-    leases = object_leases._Leases(here)
+    leases = here.leases()
     now = [0.0]
     monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
-    here.objects.put(leases._object("job"), content)
+    here.objects.put(leases.place("job"), content)
     assert leases.take("job") is None
     now[0] = leases.stale + 1
     assert leases.take("job")
@@ -303,9 +302,9 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypat
 
 def test_a_holder_shows_that_it_lives_until_another_took_over(url):
     here = opened(url)
-    leases = object_leases._Leases(here, 0.05)
+    leases = here.leases(0.05)
     with leases.held("job"):
-        place = leases._object("job")
+        place = leases.place("job")
         changed = threading.Event()
         for _ in range(100):
             if json.loads(here.objects.read(place) or b"{}").get("beats", 0) > 1:
@@ -327,7 +326,7 @@ def test_of_many_at_once_one_takes_a_lease_on_s3(server):
         start = threading.Barrier(4)
 
         def take(_: int, name: str = f"job {n}", start: threading.Barrier = start) -> str | None:
-            leases = opening.leases(opening.at("s3://bucket/leases"))
+            leases = open_store("s3://bucket/leases").leases()
             start.wait()
             return leases.take(name)
 
@@ -360,7 +359,7 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
     assert table_of(url, asked, tmp_path / "there", workers=1) == expected
     elsewhere(monkeypatch, tmp_path / "other")
     assert table_of(url, asked, tmp_path / "again") == expected
-    assert opening.at(url).events() == []
+    assert open_store(url).events() == []
     held = [name for name in objects(url) if not name.startswith("steps/")]
     assert held == ["store.json"]
 
@@ -370,19 +369,19 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
     assert account["objects"]["artefacts"] == len(objects(url)) - 1
     main(["store", "--store", url, "verify"])
     assert "artefacts are whole" in capsys.readouterr().out
-    key = opening.at(url).sizes().popitem()[0]
+    key = open_store(url).elsewhere().popitem()[0]
     spoil(url, key, b"PK")
     with pytest.raises(SystemExit) as end:
         main(["store", "--store", url, "verify", "--aside"])
     assert end.value.code == 1
     assert f"damaged: {url}: {key}" in capsys.readouterr().out
-    assert key not in opening.at(url).sizes()
+    assert key not in open_store(url).elsewhere()
     main(["store", "export", str(tmp_path / "all.zip"), "--store", url])
     main(["store", "import", str(tmp_path / "all.zip"), "--store", "s3://bucket/copy"])
-    assert opening.at("s3://bucket/copy").sizes().keys() >= opening.at(url).sizes().keys()
-    before = len(opening.at(url).sizes()) + 1  # the one that was deleted is here, and sent again
+    assert open_store("s3://bucket/copy").elsewhere().keys() >= open_store(url).elsewhere().keys()
+    before = len(open_store(url).elsewhere()) + 1  # the one that was deleted is here, and sent again
     main(["store", "prune", "--store", url, "--keep", str(tmp_path / "again"), "--yes"])
-    assert 0 < len(opening.at(url).sizes()) <= before
+    assert 0 < len(open_store(url).elsewhere()) <= before
     elsewhere(monkeypatch, tmp_path / "third")
     assert table_of(url, asked, tmp_path / "third") == expected
 
@@ -456,4 +455,4 @@ def test_a_cluster_without_a_shared_disk_gives_the_table_of_a_folder(server, ask
     logs = list((tmp_path / "driver").glob("lthbench/stores/*/events.jsonl"))
     told = {json.loads(line)["key"] for log in logs for line in log.read_text().splitlines()}
     assert told
-    assert told <= set(opening.at("s3://bucket/cluster").sizes())
+    assert told <= set(open_store("s3://bucket/cluster").elsewhere())

@@ -13,7 +13,7 @@ from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.planning import request
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 from lthbench.submission import bundle, rerun
 
 
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(run):
     path = run / "bundle.zip"
-    assert bundle.write(run / "report", Store(run / "store"), path) == 12
+    assert bundle.write(run / "report", LocalStore(run / "store"), path) == 12
     return path
 
 
@@ -86,7 +86,7 @@ def test_commands_read_the_table_in_a_bundle_with_its_pictures(whole, tmp_path, 
 
 
 def test_the_same_report_is_the_same_bundle(run, whole, tmp_path):
-    bundle.write(run / "report", Store(run / "store"), tmp_path / "again.zip")
+    bundle.write(run / "report", LocalStore(run / "store"), tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == whole.read_bytes()
 
 
@@ -175,9 +175,9 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
     path = tmp_path / "report" / "scores.csv"
     path.write_bytes(path.read_bytes().replace(b",0.9", b",0.99", 1))
     with pytest.raises(BadInput, match="is not what the store"):
-        bundle.write(tmp_path / "report", Store(run / "store"), tmp_path / "b.zip")
+        bundle.write(tmp_path / "report", LocalStore(run / "store"), tmp_path / "b.zip")
     with pytest.raises(BadInput, match="no such folder"):
-        bundle.write(run / "report", Store(tmp_path / "none"), tmp_path / "b.zip")
+        bundle.write(run / "report", LocalStore(tmp_path / "none"), tmp_path / "b.zip")
     assert not (tmp_path / "b.zip").exists()
 
 
@@ -233,7 +233,7 @@ def test_a_store_with_the_results_of_others_is_no_place_to_run_again(run, whole,
     assert end.value.code == 2
     assert "holds more than was run again for this bundle; give an empty folder" in capsys.readouterr().err
     assert not (run / "store" / "rerun.json").exists()
-    Store(tmp_path / "empty").open()
+    LocalStore(tmp_path / "empty").open()
     rerun.place_for(whole, tmp_path / "empty")
     (tmp_path / "empty" / "steps" / "ab" / "x").mkdir(parents=True)
     rerun.place_for(whole, tmp_path / "empty")

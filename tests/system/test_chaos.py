@@ -21,8 +21,7 @@ import pytest
 from lthbench import api
 from lthbench.planning.request import Request, ask
 from lthbench.report import write
-from lthbench.store import inventory
-from lthbench.store.local import Store
+from lthbench.store import LocalStore, layout
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
@@ -93,8 +92,8 @@ class Watch:
 def check(folder: Path, expected: bytes) -> None:
     """The table is the undisturbed one, nothing in the store is wrong, and nothing was put aside."""
     assert (folder / "report" / "scores.csv").read_bytes() == expected
-    store = Store(folder / "store")
-    assert {key: why for key, path in inventory.keys(store) if (why := inventory.fault(path, key))} == {}
+    store = LocalStore(folder / "store")
+    assert {key: why for key, path in layout.places(store.root) if (why := layout.fault(path, key))} == {}
     assert not (store.root / "damaged").exists()
 
 
@@ -238,8 +237,8 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_with_more_room(
         said.read_text()
     )
     assert "Traceback" not in said.read_text()
-    store = Store(folder / "store")
-    assert all(inventory.fault(path, key) == "" for key, path in inventory.keys(store))
+    store = LocalStore(folder / "store")
+    assert all(layout.fault(path, key) == "" for key, path in layout.places(store.root))
     assert list((store.root / "tmp").iterdir()) == []
     assert not (tmp_path / "report").exists()
     remount(folder, "size=100m")
@@ -258,7 +257,7 @@ def test_a_disk_that_is_too_small_or_read_only_is_refused_before_anything_runs(
     assert "needs about" in (small_disk / "said.txt").read_text()
     assert not (small_disk / "store").exists()
     remount(small_disk, "size=100m")
-    Store(small_disk / "store").open()
+    LocalStore(small_disk / "store").open()
     remount(small_disk, "ro")
     done = subprocess.run(
         [sys.executable, "-m", "lthbench", "run", "--task", tiny_task, "--store", str(small_disk / "store")],

@@ -14,8 +14,8 @@ from lthbench.planning import request
 from lthbench.planning.estimate import estimate, learned_rates
 from lthbench.planning.plan import plan
 from lthbench.report import write
-from lthbench.store.leases import Leases
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
+from lthbench.store.folder import Folder
 
 HOURS = 3600.0
 #: By how much the clock is off, from one look to the next.
@@ -43,12 +43,12 @@ def test_a_run_under_a_clock_that_jumps_gives_the_same_table_and_true_durations(
     asked, tmp_path, monkeypatch, capsys
 ):
     expected = table_of(tmp_path / "calm", asked)
-    calm = sum(e["seconds"] for e in Store(tmp_path / "calm" / "store").events())
+    calm = sum(e["seconds"] for e in LocalStore(tmp_path / "calm" / "store").events())
     monkeypatch.setattr(time, "time", jumping(time.time))
     began = time.monotonic()
     assert table_of(tmp_path / "jumping", asked) == expected
     wall = time.monotonic() - began
-    store = Store(tmp_path / "jumping" / "store")
+    store = LocalStore(tmp_path / "jumping" / "store")
     events = store.events()
     assert all(0.0 <= e["seconds"] <= wall for e in events)
     made = plan(asked, ())
@@ -63,9 +63,9 @@ def test_a_run_under_a_clock_that_jumps_gives_the_same_table_and_true_durations(
 def test_two_drivers_on_a_disk_whose_clock_jumps_lose_nothing(asked, tmp_path, monkeypatch):
     """What the disk stamps on its files and what it says the time is are hours apart, each time anew."""
     made = plan(asked, ())
-    stores = [Store(tmp_path / "store") for _ in range(2)]
+    stores = [LocalStore(tmp_path / "store") for _ in range(2)]
     stores[0].open()
-    monkeypatch.setattr(Store, "clock", jumping(Store.clock))
+    monkeypatch.setattr(Folder, "clock", jumping(Folder.clock))
     off = itertools.cycle(JUMPS)
     utime = os.utime
 
@@ -83,13 +83,13 @@ def test_two_drivers_on_a_disk_whose_clock_jumps_lose_nothing(asked, tmp_path, m
 
 
 def test_a_lease_that_beats_is_not_lost_to_a_clock_that_was_put_back(tmp_path, monkeypatch):
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
-    holder, other = Leases(store, beat=0.05), Leases(store, stale=0.5)
+    holder, other = store.leases(beat=0.05), store.leases(stale=0.5)
     monkeypatch.setattr("lthbench.store.leases.host", lambda: "another")  # whose processes are not looked up
     with holder.held("job"):
         monkeypatch.undo()
-        monkeypatch.setattr(Store, "clock", lambda self: time.time() - 9 * HOURS)
+        monkeypatch.setattr(Folder, "clock", lambda self: time.time() - 9 * HOURS)
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             assert other.taken("job")
@@ -98,7 +98,7 @@ def test_a_lease_that_beats_is_not_lost_to_a_clock_that_was_put_back(tmp_path, m
 
 @pytest.mark.parametrize("jump", [-400 * HOURS, 400 * HOURS])
 def test_what_a_living_process_writes_is_not_swept_and_what_a_dead_one_left_is(tmp_path, monkeypatch, jump):
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     ours = store.scratch()
     ours.mkdir()
@@ -106,8 +106,8 @@ def test_what_a_living_process_writes_is_not_swept_and_what_a_dead_one_left_is(t
     old.mkdir()
     strange = store.root / "tmp" / "elsewhere-1-0"
     strange.mkdir()
-    clock = Store.clock
-    monkeypatch.setattr(Store, "clock", lambda self: clock(self) + jump)
+    clock = Folder.clock
+    monkeypatch.setattr(Folder, "clock", lambda self: clock(self) + jump)
     store.open()
     assert ours.exists()
     assert old.exists() == strange.exists() == (jump < 0)

@@ -17,7 +17,7 @@ from lthbench.execution.train import Trainer
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
 from lthbench.spec import Rewire
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 from lthbench.training import loop, savepoints, stacked
 
 
@@ -227,7 +227,7 @@ def tables(pretended, tiny_task, tmp_path, monkeypatch):
         both = found["cpu"].merge(found["cuda"], on=key, how="outer", suffixes=("", "_there"))
         assert len(both) == len(found["cpu"]) == len(found["cuda"])
         assert (both.status == both.status_there).all()
-        return both, list(Store(tmp_path / "cuda").events())
+        return both, list(LocalStore(tmp_path / "cuda").events())
 
     return made
 

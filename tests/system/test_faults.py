@@ -19,7 +19,7 @@ from lthbench.planning import request
 from lthbench.planning.plan import plan
 from lthbench.report import write
 from lthbench.spec import Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
@@ -101,7 +101,7 @@ def steps_done(folder: Path) -> int:
 
 def whole(folder: Path, task: str) -> bool:
     """Whether everything that stands among the artefacts matches its hashes."""
-    store, asked = Store(folder / "store"), request.ask(task, ["imp", "omp"], seeds=2)
+    store, asked = LocalStore(folder / "store"), request.ask(task, ["imp", "omp"], seeds=2)
     stored = [s for s in plan(asked, ()).steps if store.folder(s).exists()]
     return bool(stored) and all(store.intact(s) for s in stored)
 
@@ -219,7 +219,7 @@ def long_task(tiny_task, tmp_path):
 
 def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task, tmp_path, capsys):
     more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", "accuracy")
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     for wait in (0.3, 0.6, 1.2, 2.4, 4.8):  # once it comes while a network trains
         process = launch(tmp_path, long_task, *more, workers=1)
         assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
@@ -299,7 +299,7 @@ def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_t
         def shutdown(self, **how: bool) -> None:
             pass
 
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.open()
     monkeypatch.setattr(local, "_runner", Runner(store, ()))
     pools = [Dead(), ThreadPoolExecutor(1)]
@@ -330,7 +330,7 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
     monkeypatch.undo()
     outcome = api.execute(asked, api.RunOptions(store=tmp_path / "store", device="cpu"))
     assert set(outcome.table["status"]) <= {"ok", "degenerate"}
-    keys = [e["key"] for e in Store(tmp_path / "store").events()]
+    keys = [e["key"] for e in LocalStore(tmp_path / "store").events()]
     assert len(keys) == len(set(keys)) > done
 
 

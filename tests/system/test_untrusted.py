@@ -31,8 +31,7 @@ from lthbench.kinds import Architecture, Dataset
 from lthbench.planning import plan, task
 from lthbench.planning.request import ask, request
 from lthbench.results import run_facts, table
-from lthbench.store import archive, inventory
-from lthbench.store.local import Store
+from lthbench.store import LocalStore, archive, layout
 from lthbench.submission import bundle
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
@@ -417,7 +416,7 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
     root = tmp_path_factory.mktemp("run")
     asked = ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["efficiency"], budget="quick")
     made = plan.plan(asked, ())
-    store = Store(root / "store")
+    store = LocalStore(root / "store")
     store.open()
     for step in made.steps:  # results that were never computed serve here as well
         value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
@@ -427,7 +426,7 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
     scores, facts = table.build(made, store, {}), run_facts.facts(made, store)
     report.write(scores, facts, root / "report", formats=("csv",))
     bundle.write(root / "report", store, root / "bundle.zip")
-    archive.export(store, [key for key, _ in inventory.keys(store)], root / "export.zip")
+    archive.export(store, [key for key, _ in layout.places(store.root)], root / "export.zip")
     bundle.verify(root / "bundle.zip")
     return {name: (root / f"{name}.zip").read_bytes() for name in ("bundle", "export")}
 
@@ -513,14 +512,14 @@ def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, data):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "e.zip").write_bytes(data.draw(broken(archives["export"])))
-    store = Store(folder / "store")
+    store = LocalStore(folder / "store")
     try:
         archive.take_in(store, folder / "e.zip")
     except LthbenchError:
         RAN["refused"] += 1
     assert all(name.split("/")[0] in ("e.zip", "store") for name in outside(folder))
     if store.root.exists():
-        assert [key for key, path in inventory.keys(store) if inventory.fault(path, key)] == []
+        assert [key for key, path in layout.places(store.root) if layout.fault(path, key)] == []
         assert list((store.root / "tmp").iterdir()) == []
 
 
@@ -735,7 +734,7 @@ def test_what_may_ask_for_much_memory_to_unpack_is_refused(archives, tmp_path, p
                 made.writestr(info.filename, opened.read(info))
     with pytest.raises(BadInput, match="is packed in another way than by deflate"):
         bundle.read(tmp_path / "bundle.zip")
-    carried = archive.take_in(Store(tmp_path / "store"), tmp_path / "export.zip")
+    carried = archive.take_in(LocalStore(tmp_path / "store"), tmp_path / "export.zip")
     assert not carried.new
     assert set(carried.refused.values()) == {"cannot be unpacked (is packed in another way than by deflate)"}
 

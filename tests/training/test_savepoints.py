@@ -17,7 +17,7 @@ from lthbench.kinds import Architecture
 from lthbench.planning.estimate import START_SECONDS, estimate
 from lthbench.registry import get
 from lthbench.spec import Data, Prune, Rewind, Rewire, Train
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 from lthbench.training import loop, savepoints, stacked
 from lthbench.training.loop import Paused, Trained
 
@@ -144,14 +144,14 @@ def steps(recipe, init):
 
 @pytest.fixture
 def store(tmp_path):
-    found = Store(tmp_path / "store")
+    found = LocalStore(tmp_path / "store")
     found.open()
     return found
 
 
 @pytest.fixture
 def expected(tmp_path, steps):
-    found = Store(tmp_path / "expected")
+    found = LocalStore(tmp_path / "expected")
     found.open()
     assert Runner(found, ()).do(steps) == {}
     assert found.saved() == {}
@@ -418,15 +418,15 @@ def test_pruning_a_store_leaves_savepoints_unless_told_so(store, steps, tmp_path
 
 def test_savepoints_at_a_url_are_seen_from_another_machine(steps, tmp_path, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
-    from lthbench.store import opening
+    from lthbench.store import open_store
 
     fsspec.filesystem("memory").store.clear()
     init, dense = steps[:2]
-    store = opening.at("memory://savepoints")
+    store = open_store("memory://savepoints")
     store.open()
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(4)) == {}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    other = opening.at("memory://savepoints")
+    other = open_store("memory://savepoints")
     other.open()
     assert list(other.saved()) == [dense.key]
     assert Runner(other, ()).do([init, dense]) == {}
@@ -436,10 +436,10 @@ def test_savepoints_at_a_url_are_seen_from_another_machine(steps, tmp_path, monk
 
 def test_an_object_store_that_fails_to_forget_a_savepoint_ends_no_run(steps, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
-    from lthbench.store import opening
+    from lthbench.store import open_store
 
     fsspec.filesystem("memory").store.clear()
-    store = opening.at("memory://forgets")
+    store = open_store("memory://forgets")
     store.open()
     assert Runner(store, ()).do(steps[:2], stopped=stopping_after(4)) == {}
 

@@ -26,8 +26,7 @@ from lthbench.planning.jobs import alike, group
 from lthbench.planning.plan import plan
 from lthbench.registry import get
 from lthbench.spec import Predict, Prune, Rewind, Rewire, Train
-from lthbench.store.leases import Leases
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 from lthbench.training import batches, loop, packing, stacked
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
@@ -413,7 +412,7 @@ def results(store, steps):
 @pytest.fixture(scope="module")
 def one_by_one(made, tmp_path_factory):
     """A store in which each network was trained alone."""
-    store = Store(tmp_path_factory.mktemp("alone"))
+    store = LocalStore(tmp_path_factory.mktemp("alone"))
     store.open()
     assert Local(0, stack=1).run(made.steps, store, ()) == {}
     return store
@@ -421,7 +420,7 @@ def one_by_one(made, tmp_path_factory):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_in_stacks_gives_the_same_bytes(made, one_by_one, tmp_path, workers):
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     told, done = [], []
     engine = Local(workers, stack=3)
@@ -435,7 +434,7 @@ def test_a_run_in_stacks_gives_the_same_bytes(made, one_by_one, tmp_path, worker
     events = [e for e in store.events() if e["step"] == "Train"]
     assert len({e["key"] for e in events}) == len(events)
     assert max(e.get("stack", 1) for e in events) == 3
-    assert list(Leases(store).folder.iterdir()) == []
+    assert list(store.leases().folder.iterdir()) == []
     assert all("stack" not in e for e in one_by_one.events())
 
 
@@ -475,7 +474,7 @@ def test_what_another_driver_does_is_not_taken(made):
 
 
 def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_path, monkeypatch):
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     together, broken = packing.train_together, []
 
@@ -503,7 +502,7 @@ def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_pa
 
 def test_a_runner_takes_only_trainings_whose_needs_are_stored(made, one_by_one, tmp_path):
     """Given a whole plan in order, it does what it would do one by one."""
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     assert Runner(store, (), stack=4).do(made.steps) == {}
     assert results(store, made.steps) == results(one_by_one, made.steps)
@@ -536,7 +535,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
     made = plan(
         request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy", "fgsm"]), ()
     )
-    one_by_one, store = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    one_by_one, store = LocalStore(tmp_path / "alone"), LocalStore(tmp_path / "together")
     for place, size in ((one_by_one, 1), (store, 4)):
         place.open()
         assert Local(0, stack=size).run(made.steps, place, ()) == {}
@@ -554,7 +553,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
 @pytest.mark.parametrize("room", [1, 2])
 def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path, monkeypatch, room):
     made = plan(request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
-    store, passed, sizes = Store(tmp_path), runner.predict, []
+    store, passed, sizes = LocalStore(tmp_path), runner.predict, []
     store.open()
 
     def small(models, *given):
@@ -572,7 +571,7 @@ def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path,
 
 def test_a_network_for_which_there_is_no_room_fails_with_the_reason(tiny_task, tmp_path, monkeypatch):
     made = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
 
     def none(models, *given):
@@ -606,7 +605,7 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
 def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
     """What no network of several can see fails all of them, and nothing else."""
-    store, passed = Store(tmp_path), runner.predict
+    store, passed = LocalStore(tmp_path), runner.predict
     store.open()
 
     def gone(models, inputs, *more):
@@ -727,7 +726,7 @@ def test_on_a_gpu_a_pass_replayed_is_the_pass(members):
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_run_in_stacks_ends_well(made, tmp_path):
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     store.open()
     assert Local(0, "cuda", 8).run(made.steps, store, ()) == {}
     events = [e for e in store.events() if e["step"] == "Train"]

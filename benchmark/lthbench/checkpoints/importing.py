@@ -25,8 +25,8 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Method
 from lthbench.planning import task as tasks
 from lthbench.spec import Given, Network, Weights, round_density
+from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
-from lthbench.store.local import Store
 
 #: By how much the sparsities of networks of one method may differ; a dense network has fewer zeros than this.
 ALIKE, DENSE = 0.005, 0.1

@@ -14,9 +14,9 @@ from lthbench.cli.options import CONTEXT, Place, grid_options
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
+    from lthbench.store import Store
     from lthbench.store.archive import Carried
     from lthbench.store.inventory import Stock
-    from lthbench.store.local import Store
 
 _PATH = click.Path(path_type=Path)
 _OPTION = click.option("--store", type=Place(), help="The store.  [default: lthbench-store]")
@@ -36,8 +36,6 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
         return
     from lthbench.store.disk import free_bytes
     from lthbench.store.inventory import stock
-    from lthbench.store.opening import leases
-    from lthbench.store.remote import Mirror
 
     opened = _opened(context, store)
     found = stock(opened)
@@ -50,11 +48,10 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
         "savepoints": {"trainings": len(opened.saved()), "bytes": sum(opened.saved().values())},
         "unfinished": {"entries": len(found.half), "bytes": sum(found.half.values())},
         "damaged": {"entries": len(found.damaged), "bytes": sum(found.damaged.values())},
-        "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in leases(opened).others()}),
+        "in use by": sorted({f"{f.get('host')} {f.get('pid')}" for f in opened.leases().others()}),
     }
-    if isinstance(opened, Mirror):
-        there = opened.sizes()
-        account["objects"] = {"url": opened.url, "artefacts": len(there), "bytes": sum(there.values())}
+    if (there := opened.elsewhere()) is not None:
+        account["objects"] = {"url": opened.address, "artefacts": len(there), "bytes": sum(there.values())}
     click.echo(json.dumps(account, indent=1) if as_json else _text(account, found))
 
 
@@ -102,32 +99,23 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     Example: lthbench store verify
     """
     from lthbench.store import inventory
-    from lthbench.store.remote import Mirror
 
     opened = _opened(context, store)
-    whole, wrong = 0, 0
-    if isinstance(opened, Mirror):
-        for key in opened.sizes():
-            if reason := opened.audit(key):
-                wrong += 1
-                click.echo(f"damaged: {opened.url}: {key}: {reason}")
-                if aside:
-                    opened.delete(key)
-    for key, folder in inventory.keys(opened):
-        reason = inventory.fault(folder, key)
-        if not reason:
-            whole += 1
+    whole, copies, wrong = 0, 0, 0
+    for found in opened.audit():
+        if not found.reason:
+            copies += found.copy
+            whole += not found.copy
             continue
-        if not (folder / "manifest.json").exists():
-            reason = "is unfinished"
         wrong += 1
-        click.echo(f"damaged: {inventory.kind_of(folder, key).lower()} {key}: {reason}")
+        click.echo(f"damaged: {found.what}: {found.reason}")
         if aside:
-            opened.put_key_aside(key)
+            found.put_aside()
     for path, reason in inventory.set_faults(opened):
         wrong += 1
         click.echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
-    click.echo(f"{whole:,} artefacts are whole" + (f", {wrong:,} things are not" if wrong else ""))
+    here = f", and {copies:,} copies here" if opened.elsewhere() is not None else ""
+    click.echo(f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else ""))
     if wrong:
         if not aside:
             click.echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
@@ -165,15 +153,14 @@ def prune(
     import shutil
 
     from lthbench.store import inventory
-    from lthbench.store.remote import Mirror
 
     opened = _opened(context, store)
     if not dry_run:
         _check_idle(opened)
     wanted = set().union(*(_wanted(source, opened) for source in kept))
     found = inventory.stock(opened)
-    objects = opened.sizes() if isinstance(opened, Mirror) else {}
-    held = {key: ("unknown", size) for key, size in objects.items()} | found.artefacts
+    there = opened.elsewhere() or {}
+    held = {key: ("unknown", size) for key, size in there.items()} | found.artefacts
     gone = {k: v for k, v in held.items() if kept and k not in wanted}
     rubbish = {**found.half, **found.damaged}
     if sets and opened.sets.is_dir():
@@ -202,9 +189,7 @@ def prune(
         click.confirm("Delete them?", abort=True, err=True)
     opened.open()
     for key in gone:
-        inventory.remove(opened, key)
-        if isinstance(opened, Mirror):
-            opened.delete(key)
+        opened.delete(key)
     for key in saved:
         opened.unsave(key)
     with opened.writing():
@@ -231,15 +216,14 @@ def export(context: click.Context, target: Path, store: Path | str | None, sourc
     \b
     Example: lthbench store export half.zip --for lthbench-report
     """
-    from lthbench.store import archive, inventory
-    from lthbench.store.remote import Mirror
+    from lthbench.store import archive, layout
 
     opened = _opened(context, store)
     asked = set().union(*(_wanted(s, opened) for s in sources))
-    if isinstance(opened, Mirror):
-        for key in asked if sources else opened.sizes():
+    if (there := opened.elsewhere()) is not None:
+        for key in asked if sources else there:
             opened.hold(key)
-    held = {key for key, folder in inventory.keys(opened) if (folder / "manifest.json").is_file()}
+    held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
     wanted = held & asked if sources else held
     _tell(archive.export(opened, wanted, target), f"to {target}")
 
@@ -257,17 +241,14 @@ def take_in(context: click.Context, source: Path, store: Path | str | None) -> N
     \b
     Example: lthbench store import half.zip
     """
-    from lthbench.store import archive
-    from lthbench.store.opening import at
+    from lthbench.store import archive, open_store
 
-    _tell(archive.take_in(at(_root(context, store)), source), f"from {source}")
+    _tell(archive.take_in(open_store(_root(context, store)), source), f"from {source}")
 
 
 def _check_idle(opened: Store) -> None:
     """Raise BadInput while somebody works on a store."""
-    from lthbench.store.opening import leases
-
-    for who in leases(opened).others():
+    for who in opened.leases().others():
         raise BadInput(
             f"store {opened.address}: is in use by process {who.get('pid')} on {who.get('host')}; "
             "wait until it ends."
@@ -285,7 +266,7 @@ def _tell(carried: Carried, where: str) -> None:
 
 def _wanted(source: Path, opened: Store) -> set[str]:
     """The keys that a report or a plan needs. Raises BadInput."""
-    from lthbench.store import inventory
+    from lthbench.store import inventory, layout
 
     if source.is_dir() or source.suffix == ".csv":
         from lthbench.results import table
@@ -294,14 +275,14 @@ def _wanted(source: Path, opened: Store) -> set[str]:
         asked = set(scores["step"])
         for network in facts.get("networks", {}).values():
             asked |= {network["network"], network["mask"] or network["network"]}
-        asked = {key for key in asked if inventory.KEY.fullmatch(key)}
+        asked = {key for key in asked if layout.KEY.fullmatch(key)}
         there = {key for key in asked if opened.hold(key) or opened.place(key).is_dir()}
         if not there:
             raise BadInput(
                 f"{source}: store {opened.address} holds nothing of it; give the store that made it."
             )
         for key in there:
-            if key not in inventory.history_of(opened.place(key)):
+            if key not in layout.history_of(opened.place(key)):
                 raise BadInput(
                     f"store {opened.root}: {key} is damaged, so that what it needs is not known. Run the "
                     "report's command again first."
@@ -343,9 +324,9 @@ def _root(context: click.Context, given: Path | str | None) -> Path | str:
 
 def _opened(context: click.Context, given: Path | str | None) -> Store:
     """The store, which must be there. Raises BadInput."""
-    from lthbench.store.opening import at
+    from lthbench.store import open_store
 
-    opened = at(_root(context, given))
+    opened = open_store(_root(context, given))
     opened.check()
     if not (opened.root / "store.json").is_file():
         raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")

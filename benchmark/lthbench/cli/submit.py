@@ -21,11 +21,11 @@ def submit(source: Path, store: Path | str, out: Path) -> None:
     \b
     Example: lthbench submit lthbench-report --out my-results.zip
     """
-    from lthbench.store.opening import at
+    from lthbench.store import open_store
     from lthbench.submission import bundle
 
     check_folder("--out", out.parent)
-    found = at(store)
+    found = open_store(store)
     found.check()
     count = bundle.write(source.parent if source.is_file() else source, found, out)
     click.echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")

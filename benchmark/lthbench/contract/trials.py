@@ -24,7 +24,7 @@ from lthbench.planning.request import request
 from lthbench.planning.task import Task
 from lthbench.results import table
 from lthbench.spec import Train, history
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ class Trial:
     @cached_property
     def runner(self) -> Runner:
         """What does them."""
-        store = Store(self._folder / "store")
+        store = LocalStore(self._folder / "store")
         store.open()
         return Runner(store, ())
 

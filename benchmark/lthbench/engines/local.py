@@ -39,9 +39,8 @@ from lthbench.engines.queue import (
 )
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
+from lthbench.store import Store, open_store
 from lthbench.store.leases import Leases
-from lthbench.store.local import Store
-from lthbench.store.opening import at, leases
 
 if TYPE_CHECKING:
     from lthbench.execution.runner import Runner
@@ -97,7 +96,7 @@ def _in_process(
 
     failed: dict[str, str] = {}
     with one_thread(engine.device):
-        runner, held = Runner(store, places, engine.device, engine.together), leases(store)
+        runner, held = Runner(store, places, engine.device, engine.together), store.leases()
         queue = Queue(jobs)
         while (job := queue.next(held.taken) or queue.next()) is not None:
             result = skipped(job.steps, failed)
@@ -157,7 +156,7 @@ def _in_workers(
     stepped: Stepped,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    queue, held = Queue(jobs), leases(store)
+    queue, held = Queue(jobs), store.leases()
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], list[Job]] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
@@ -269,7 +268,7 @@ def _begin(
     registry.use_files(files)
     global _runner, _flag
     _flag = flag
-    _runner = Runner(at(address), places, engine.device, engine.together)
+    _runner = Runner(open_store(address), places, engine.device, engine.together)
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
@@ -278,7 +277,7 @@ _flag: Any = None
 
 def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
-    with _held(leases(_runner.store), together, _stopped):
+    with _held(_runner.store.leases(), together, _stopped):
         return _runner.do(_steps(together), failed, stopped=_stopped)
 
 

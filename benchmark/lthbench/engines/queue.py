@@ -11,7 +11,7 @@ from itertools import islice
 from lthbench.errors import LthbenchError
 from lthbench.planning.jobs import Job, alike
 from lthbench.spec import Step
-from lthbench.store.local import Store
+from lthbench.store import Store
 
 #: How often a job is given to a new worker after its worker died.
 RETRIES = 2

@@ -47,9 +47,7 @@ from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.kinds import Bank
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Step, Train
-from lthbench.store.local import Store
-from lthbench.store.opening import at, leases
-from lthbench.store.remote import Mirror
+from lthbench.store import Store, open_store
 
 if TYPE_CHECKING:
     from lthbench.execution.runner import Runner
@@ -212,10 +210,8 @@ def _site(store: Store, places: tuple[Path, ...], device: str, stack: int = 1) -
     files = tuple((kind, path, _hash(Path(path))) for kind, paths in own.items() for path in paths)
     settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
     seen = tuple(p.resolve() for p in places)
-    address = store.address if isinstance(store, Mirror) else str(store.root.resolve())
-    version = __version__
     stop = store.scratch().name
-    return _Site(address, _folder(store), seen, device, files, version, stop, stack, settings)
+    return _Site(store.address, store.workplace, seen, device, files, __version__, stop, stack, settings)
 
 
 @dataclass(frozen=True)
@@ -224,11 +220,6 @@ class _Result:
 
     failed: dict[str, str]
     events: list[dict[str, Any]] = field(default_factory=list)
-
-
-def _folder(store: Store) -> str:
-    """Which folder a process works in, where its log of events is: one for all nodes, or one on each."""
-    return str(store.root.resolve()) if not isinstance(store, Mirror) else f"{host()}:{store.root}"
 
 
 def _submitted(stacked: Iterable[list[Job]], site: _Site, device: str, store: Store) -> dict[Any, list[Job]]:
@@ -297,14 +288,15 @@ def _do(site: _Site, together: Sequence[tuple[str, Sequence[Step]]], *before: _R
         return _Result({})
     _check_data(steps, site.places)
     place = store.events_after(0)[1]
+    leases = store.leases()
     with ExitStack() as held:
         for name in names:  # in this order, so that no two drivers wait for each other
-            held.enter_context(leases(store).held(name, waited=stopped))
+            held.enter_context(leases.held(name, waited=stopped))
         if not _await(store, steps, failed, stopped):
             return _Result({})
         held.enter_context(_as_one(site, runner, [name for name, _ in together]))
         reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
-    if _folder(store) == site.folder:
+    if store.workplace == site.folder:
         return _Result(reasons)
     return _Result(reasons, [e for e in store.events_after(place)[0] if e.get("pid") == os.getpid()])
 
@@ -331,11 +323,8 @@ def _runner(site: _Site) -> Runner:
     where = f"node {host()}"
     if __version__ != site.version:
         raise BadInput(f"{where}: has lthbench {__version__}, the driver has {site.version}.")
-    store = at(site.store)
-    if isinstance(store, Mirror):
-        store.open()
-    elif not (store.root / "store.json").is_file():
-        raise BadInput(f"{where}: does not see the store {store.root}; all nodes must share its folder.")
+    store = open_store(site.store)
+    store.join()
     for kind, path, digest in site.files:
         if not Path(path).is_file() or _hash(Path(path)) != digest:
             raise BadInput(f"{where}: {path} is not there, or is another file than the driver's.")

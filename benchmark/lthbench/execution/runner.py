@@ -49,9 +49,9 @@ from lthbench.spec import (
     network_of,
     trains_alike,
 )
+from lthbench.store import Store
 from lthbench.store.artifacts import DRAWS, MASK, WEIGHTS
 from lthbench.store.disk import free_bytes
-from lthbench.store.local import Store
 from lthbench.training.loop import Paused
 from lthbench.training.packing import in_stacks, tidy
 from lthbench.training.savepoints import SAVE_EVERY

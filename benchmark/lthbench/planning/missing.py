@@ -21,7 +21,7 @@ from lthbench.spec import (
     Train,
     mask_keeper,
 )
-from lthbench.store.local import Store
+from lthbench.store import Store
 
 #: The share of images out of distribution that may be training images: published sets share a few.
 MAX_OVERLAP = 0.01

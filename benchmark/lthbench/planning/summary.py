@@ -21,8 +21,7 @@ from lthbench.spec import (
     history,
     mask_keeper,
 )
-from lthbench.store.local import Store
-from lthbench.store.opening import at
+from lthbench.store import Store, open_store
 
 
 def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
@@ -66,7 +65,7 @@ def costed(
     stack: int = 0,
 ) -> dict[str, Any]:
     """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
-    store = at(store_folder)
+    store = open_store(store_folder)
     store.check()
     request = plan.request
     stored = {s.key for s in plan.steps if store.lists(s)}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lthbench.planning.plan import Entry, Plan
-    from lthbench.store.local import Store
+    from lthbench.store import Store
 
 #: Images that are shown, of different classes; sparsities at most; a map's side in pixels.
 IMAGES, SPARSITIES, CELL = 4, 6, 56

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench.planning.expression import written
 from lthbench.results.score_order import aspects, scores
 from lthbench.spec import Given, Train, mask_keeper
-from lthbench.store.local import Store
+from lthbench.store import Store
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Plan

@@ -13,8 +13,8 @@ from lthbench.errors import BadInput
 from lthbench.files import publish
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.results.run_facts import SCHEMA
+from lthbench.store import ResultReader
 from lthbench.store.artifacts import DRAWS
-from lthbench.store.local import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ COLUMNS = {
 }
 
 
-def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
+def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataFrame:
     """The table of a plan's networks, from what the store holds; what failed has a row that says why."""
     import pandas as pd
 
@@ -59,7 +59,7 @@ def build(plan: Plan, store: Store, failures: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _rows(plan: Plan, entry: Entry, store: Store, failures: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for measure in entry.measures:
@@ -124,7 +124,7 @@ def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
 
 
 def _controls(
-    rows: list[dict[str, Any]], entry: Entry, store: Store, failures: dict[str, str]
+    rows: list[dict[str, Any]], entry: Entry, store: ResultReader, failures: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The headline scores of the networks beside a dense one, as variants of its own."""
     found = []
@@ -151,7 +151,7 @@ def _controls(
 _UNPAIRED = {"diff_se": math.nan, "mean_diff_se": math.nan}
 
 
-def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> None:
+def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultReader) -> None:
     """Fill in the standard errors, over images, of the differences to the dense parents.
 
     All networks are drawn alike (``kinds.Value``), so the draws of a network minus those of its parent are a
@@ -185,7 +185,7 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: Store) -> 
             row["mean_diff_se"] = shared
 
 
-def _draws(store: Store, measure: Measure) -> dict[str, Any]:
+def _draws(store: ResultReader, measure: Measure) -> dict[str, Any]:
     """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
     import numpy as np
     import safetensors.numpy

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lthbench.errors import BadInput
+from lthbench.store.base import Store
 from lthbench.store.disk import room
-from lthbench.store.inventory import KEY, NAME, fault, keys, kind_of
-from lthbench.store.local import Store
+from lthbench.store.layout import KEY, NAME, fault, holds, kind_of, places
+from lthbench.store.local import LocalStore
 
 #: An artefact's file in an archive: the layout of a store.
 _MEMBER = re.compile(rf"steps/([0-9a-f]{{2}})/({KEY.pattern})/({NAME.pattern})")
@@ -62,7 +63,7 @@ def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
     if target.suffix == ".zip":
         _zip(store, whole, target, carried)
     else:
-        other = Store(target)
+        other = LocalStore(target)
         other.open()
         for key in whole:
             _copy(store.place(key), key, other, carried)
@@ -72,15 +73,14 @@ def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
 def take_in(store: Store, source: Path) -> Carried:
     """Copy artefacts from a folder or a zip file that ``export`` made into a store. Raises BadInput."""
     if source.is_dir():
-        other = Store(source)
-        other.check()
+        LocalStore(source).check()
         if not (source / "store.json").is_file():
             raise BadInput(
                 f"{source}: is no store; give a folder or zip file that lthbench store export made."
             )
         store.open()
         carried = Carried()
-        for key, folder in keys(other):
+        for key, folder in places(source):
             if folder.is_symlink():
                 carried.refused[key] = "is a link"
             else:
@@ -136,7 +136,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
         raise BadInput(f"{source}: holds no artefacts; give a file that lthbench store export made.")
     store.open()
     carried = Carried()
-    new = {key: members for key, members in found.items() if not _has(store, key)}
+    new = {key: members for key, members in found.items() if not holds(store.root, key)}
     carried.there = len(found) - len(new)
     room(store, sum(info.file_size for members in new.values() for info in members), str(source))
     for key, members in new.items():
@@ -176,7 +176,7 @@ def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
     """Copy the files of a folder, and no links, into a store."""
-    if _has(store, key):
+    if holds(store.root, key):
         carried.there += 1
         return
     scratch = store.scratch()
@@ -209,7 +209,3 @@ def _take(scratch: Path, key: str, store: Store, carried: Carried) -> None:
         carried.size += size
     else:
         carried.there += 1
-
-
-def _has(store: Store, key: str) -> bool:
-    return (store.place(key) / "manifest.json").is_file()

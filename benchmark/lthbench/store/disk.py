@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from lthbench.errors import BadInput
+from lthbench.store.base import Store
 from lthbench.store.inventory import stock
-from lthbench.store.local import Store
 
 
 def sets_limit() -> float:

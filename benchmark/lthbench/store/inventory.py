@@ -8,25 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lthbench import spec
-from lthbench.store.local import Store, manifest_text
-
-KINDS = tuple(step.__name__ for step in spec.STEPS)
-#: What is called by a key is an artefact's folder.
-KEY = re.compile(r"[0-9a-f]{64}")
-#: The name of a file of an artefact.
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-#: No manifest, and no description of a step with its history, has more bytes.
-MANIFEST_LIMIT, DESCRIPTION_LIMIT = 1_000_000, 50_000_000
+from lthbench.store.base import Store
+from lthbench.store.layout import KINDS, history_of, kind_of, places, scan
 
 
 @dataclass(frozen=True)
@@ -61,12 +49,10 @@ def stock(store: Store) -> Stock:
     artefacts: dict[str, tuple[str, int]] = {}
     half = {path: _size(path) for path in _entries(store.root / "tmp")}
     lacking = []
-    for entry in _places(store):
-        key = entry.name
+    for key, path in places(store.root):
         if key in known:
             artefacts[key] = known[key]
             continue
-        path = Path(entry.path)
         if (path / "manifest.json").is_file():
             artefacts[key] = (kind_of(path, key), _size(path))
             lacking.append((key, *artefacts[key]))
@@ -79,69 +65,6 @@ def stock(store: Store) -> Stock:
     sets = list(_entries(store.sets))
     saved = sum(map(_size, _entries(store.root / "savepoints")))
     return Stock(artefacts, half, damaged, sum(map(_size, sets)), sum(s.suffix == ".u8" for s in sets), saved)
-
-
-def keys(store: Store) -> Iterator[tuple[str, Path]]:
-    """What stands in the places of artefacts, whole or not."""
-    return ((entry.name, Path(entry.path)) for entry in _places(store))
-
-
-def _places(store: Store) -> Iterator[os.DirEntry[str]]:
-    for part in _scan(store.root / "steps"):
-        if len(part.name) == 2:
-            for entry in _scan(part.path):
-                if entry.name[:2] == part.name and KEY.fullmatch(entry.name):
-                    yield entry
-
-
-def kind_of(folder: Path, key: str) -> str:
-    """The kind of step that an artefact is of; "unknown" where its description cannot be read."""
-    described = history_of(folder).get(key)
-    kind = described.get("step") if isinstance(described, dict) else None
-    return kind if kind in KINDS else "unknown"
-
-
-def history_of(folder: Path) -> dict[str, Any]:
-    """The steps behind an artefact, described, by key; nothing where that cannot be read."""
-    try:
-        path = folder / "step.json"
-        if path.stat().st_size > DESCRIPTION_LIMIT:
-            return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def fault(folder: Path, key: str) -> str:
-    """What is wrong with an artefact, or "". Every file is read and every byte of it counts."""
-    try:
-        if (folder / "manifest.json").stat().st_size > MANIFEST_LIMIT:
-            return "manifest.json is too large"
-        text = (folder / "manifest.json").read_bytes()
-        manifest = json.loads(text)
-        files = manifest["files"]
-        if manifest["key"] != key or text != manifest_text(key, files):
-            return "manifest.json is of another step, or was changed"
-        for name, digest in files.items():
-            path = folder / name
-            if not NAME.fullmatch(name) or path.is_symlink():
-                return f"{name!r} is no file of an artefact"
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    return f"{name} does not match its hash"
-        stray = {p.name for p in folder.iterdir()} - {*files, "manifest.json"}
-        if stray:
-            return f"{min(stray)} is not listed"
-        described = history_of(folder).get(key)
-        text = json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-        if hashlib.sha256(text).hexdigest() != key:
-            return "step.json is of another step"
-    except OSError as error:
-        return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "manifest.json cannot be read"
-    return ""
 
 
 def set_faults(store: Store) -> Iterator[tuple[Path, str]]:
@@ -165,15 +88,6 @@ def needed(store: Store, wanted: Collection[str]) -> set[str]:
     return found
 
 
-def remove(store: Store, key: str) -> None:
-    """Delete an artefact: out of its place first, so that it is there whole or not at all."""
-    scratch = store.scratch()
-    with store.writing():
-        with contextlib.suppress(FileNotFoundError):
-            store.place(key).rename(scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def reindex(store: Store, artefacts: dict[str, tuple[str, int]]) -> None:
     """Write the index anew, without what is gone. What another process adds meanwhile is found again."""
     scratch = store.scratch()
@@ -195,16 +109,8 @@ def _index(store: Store) -> dict[str, tuple[str, int]]:
     return {key: (kind, int(size)) for key, kind, size in _LINE.findall(whole)}
 
 
-def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
 def _entries(folder: Path) -> list[Path]:
-    return sorted(Path(entry.path) for entry in _scan(folder))
+    return sorted(Path(entry.path) for entry in scan(folder))
 
 
 def _size(path: Path) -> int:
@@ -212,6 +118,6 @@ def _size(path: Path) -> int:
     try:
         if path.is_symlink() or not path.is_dir():
             return path.lstat().st_size
-        return sum(_size(Path(entry.path)) for entry in _scan(path))
+        return sum(_size(Path(entry.path)) for entry in scan(path))
     except OSError:
         return 0

@@ -21,13 +21,21 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, final
 
+from lthbench.compute.process import host
 from lthbench.errors import BadInput, Unwritable
 from lthbench.spec import Step
+from lthbench.store import layout
 from lthbench.store.archive import export, take_in
-from lthbench.store.inventory import KEY
-from lthbench.store.local import SCHEMA, Store, check_schema
+from lthbench.store.base import Audited, Store, savepoints_among
+from lthbench.store.layout import KEY, SCHEMA
+from lthbench.store.leases import BEAT, STALE
+from lthbench.store.local import LocalStore
+from lthbench.store.object_leases import ObjectLeases
 from lthbench.store.objects import Objects
 
 
@@ -41,20 +49,31 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "stores"
 
 
-class Mirror(Store):
-    """The store at a URL, and the folder in which this machine works on it."""
+@final
+class RemoteStore(Store):
+    """The store at a URL, and ``copies`` of it in the folder in which this machine works on it."""
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
         self.objects = Objects(self.url)
         self._known: set[str] = set()  # keys that are surely there
         self._broken: set[str] = set()  # keys of objects that were found damaged
-        super().__init__(self._folder(self._identity()))
+        self.copies = LocalStore(self._folder(self._identity()))
+
+    @property
+    def root(self) -> Path:
+        """The folder of the copies."""
+        return self.copies.root
 
     @property
     def address(self) -> str:
         """The URL."""
         return self.url
+
+    @property
+    def workplace(self) -> str:
+        """The folder of the copies on this machine."""
+        return f"{host()}:{self.root}"
 
     def open(self) -> None:
         """Make the store if it is not there; refuse one that this version cannot read or write."""
@@ -62,20 +81,28 @@ class Mirror(Store):
         if not self._identity():
             made = {"schema": SCHEMA, "what": "lthbench store", "id": uuid.uuid4().hex}
             self.objects.create("store.json", (json.dumps(made) + "\n").encode())
-            self.root = self._folder(self._identity())
-            Store(self.root).open()
+            self.copies = LocalStore(self._folder(self._identity()))
+            self.copies.open()
 
     def check(self) -> None:
         """Raise BadInput for what is no store, or one of another schema; learn what is there."""
         identity = self._identity()
         if identity:
-            self._known = set(self.sizes())
-            self.root = self._folder(identity)
-            Store(self.root).open()
+            self._known = set(self.elsewhere())
+            self.copies = LocalStore(self._folder(identity))
+            self.copies.open()
             return
         for stranger in self.objects.names():
             if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
                 raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
+
+    def join(self) -> None:
+        """Open it: every machine that reaches the URL may make it."""
+        self.open()
+
+    def leases(self, beat: float = BEAT, stale: float = STALE) -> ObjectLeases:
+        """Leases as objects."""
+        return ObjectLeases(self.objects, beat, stale)
 
     def lists(self, step: Step) -> bool:
         """Whether the artefact was there when the store was checked."""
@@ -83,37 +110,61 @@ class Mirror(Store):
 
     def intact(self, step: Step) -> bool:
         """Whether the artefact was there when the store was checked, or is here, and is whole."""
-        return (self.lists(step) or super().hold(step.key)) and super().intact(step)
+        return (self.lists(step) or self.copies.has(step)) and self.has(step) and self.copies.intact(step)
 
     def hold(self, key: str) -> bool:
         """Whether the artefact of a key is in one of the two places. It then is in both."""
-        if super().hold(key):
+        if self.copies.hold(key):
             if key not in self._known:
                 self._send(key)
             return True
-        return not self.fetch(key)
+        return not self._fetch(key)
+
+    def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
+        """Publish an artefact whole here, and send it. False if another process published it first."""
+        new = self.copies.put(step, files, meta)
+        self._send(step.key)
+        return new
 
     def publish(self, key: str, scratch: Path) -> bool:
         """Put a complete folder into its place, and send it."""
-        new = super().publish(key, scratch)
+        new = self.copies.publish(key, scratch)
         self._send(key)
         return new
 
-    def fetch(self, key: str) -> str:
+    def delete(self, key: str) -> None:
+        """Delete an artefact, and the copy of it here."""
+        self.copies.delete(key)
+        self._forget(key)
+
+    def elsewhere(self) -> dict[str, int]:
+        """Bytes of each artefact on the object store, by key."""
+        found = {Path(name).stem: size for name, size in self.objects.below("steps").items()}
+        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
+
+    def audit(self) -> Iterator[Audited]:
+        """Fetch every artefact and look at it; then look at the copies that are here."""
+        for key in self.elsewhere():
+            scratch = LocalStore(self.scratch())
+            try:
+                reason = self._unpacked(key, scratch)
+            finally:
+                shutil.rmtree(scratch.root, ignore_errors=True)
+            yield Audited(f"{self.url}: {key}", reason, False, partial(self._forget, key))
+        for found in self.copies.audit():
+            yield Audited(found.what, found.reason, True, found.put_aside)
+
+    def _forget(self, key: str) -> None:
+        self.objects.delete(_name(key))
+        self._known.discard(key)
+
+    def _fetch(self, key: str) -> str:
         """Get an artefact into the folder. Returns why it cannot be had, or ""."""
-        reason = self._unpacked(key, Store(self.root))
+        reason = self._unpacked(key, self.copies)
         (self._broken if reason else self._known).add(key)
         return reason
 
-    def audit(self, key: str) -> str:
-        """What is wrong with an artefact on the object store, or ""."""
-        scratch = Store(self.scratch())
-        try:
-            return self._unpacked(key, scratch)
-        finally:
-            shutil.rmtree(scratch.root, ignore_errors=True)
-
-    def _unpacked(self, key: str, into: Store) -> str:
+    def _unpacked(self, key: str, into: LocalStore) -> str:
         packed = self.scratch().with_suffix(".zip")
         try:
             with self.writing():
@@ -127,15 +178,22 @@ class Mirror(Store):
             packed.unlink(missing_ok=True)
         return reason if reason or into.hold(key) else "is another artefact"
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes of each artefact on the object store, by key."""
-        found = {Path(name).stem: size for name, size in self.objects.below("steps").items()}
-        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
-
-    def delete(self, key: str) -> None:
-        """Delete an artefact on the object store."""
-        self.objects.delete(_name(key))
-        self._known.discard(key)
+    def _send(self, key: str) -> None:
+        """Put an artefact of the folder on the object store, if it is not there, or damaged there."""
+        packed = self.scratch().with_suffix(".zip")
+        if key not in self._broken and self.objects.there(_name(key)):
+            self._known.add(key)
+            return
+        try:
+            with self.writing():
+                reason = export(self.copies, [key], packed).refused.get(key)
+            if reason:
+                return  # damaged here: who reads it notices, and it is made again
+            self.objects.put(_name(key), packed)
+        finally:
+            packed.unlink(missing_ok=True)
+        self._known.add(key)
+        self._broken.discard(key)
 
     def save(self, key: str, content: bytes) -> None:
         """Keep where a training is, where all who share the store find it. Raises Unwritable."""
@@ -152,8 +210,8 @@ class Mirror(Store):
 
     def saved(self) -> dict[str, int]:
         """The bytes of each savepoint, by key."""
-        found = {path.rpartition("/")[2]: size for path, size in self.objects.below("savepoints").items()}
-        return {key: size for key, size in found.items() if KEY.fullmatch(key)}
+        found = self.objects.below("savepoints").items()
+        return savepoints_among((path.rpartition("/")[2], size) for path, size in found)
 
     def flag(self, name: str) -> None:
         """Raise a flag that all who share the store see."""
@@ -167,23 +225,6 @@ class Mirror(Store):
         """Lower a flag."""
         self.objects.delete(f"stops/{name}")
 
-    def _send(self, key: str) -> None:
-        """Put an artefact of the folder on the object store, if it is not there, or damaged there."""
-        packed = self.scratch().with_suffix(".zip")
-        if key not in self._broken and self.objects.there(_name(key)):
-            self._known.add(key)
-            return
-        try:
-            with self.writing():
-                reason = export(Store(self.root), [key], packed).refused.get(key)
-            if reason:
-                return  # damaged here: who reads it notices, and it is made again
-            self.objects.put(_name(key), packed)
-        finally:
-            packed.unlink(missing_ok=True)
-        self._known.add(key)
-        self._broken.discard(key)
-
     def _identity(self) -> str:
         """What tells this store from one that was at the same place before; "" where there is none."""
         content = self.objects.read("store.json")
@@ -196,7 +237,7 @@ class Mirror(Store):
             raise BadInput(
                 f"{self.url}/store.json: cannot be read; this is not a store of lthbench."
             ) from error
-        check_schema(self.url, schema)
+        layout.check_schema(self.url, schema)
         if not re.fullmatch(r"[0-9a-f]{32}", str(identity)):
             raise BadInput(f"{self.url}/store.json: cannot be read; this is not a store of lthbench.")
         self.objects.ready = True

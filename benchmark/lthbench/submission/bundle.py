@@ -29,9 +29,9 @@ from lthbench.planning import request
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import run_facts, table
 from lthbench.spec import Data, Measure, Step, describe, history
+from lthbench.store import Store
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS
-from lthbench.store.local import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +157,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         for part, value in run_facts.asked(made).items():
             if json.loads(json.dumps(value)) != facts.get(part):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
-        again = table.build(made, _Results(files), _failures(scores))  # type: ignore[arg-type]
+        again = table.build(made, BundledResults(files), _failures(scores))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
@@ -252,8 +252,8 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
     return plan(asked, (), data_needed=False, known=known)
 
 
-class _Results:
-    """Stands for a store where only results are read: those of a bundle."""
+class BundledResults:
+    """The results in a bundle, read as those of a store: see ``store.base.ResultReader``."""
 
     def __init__(self, files: Mapping[str, bytes]):
         self._files = files

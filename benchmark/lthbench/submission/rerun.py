@@ -14,7 +14,7 @@ from lthbench import api, formatting, registry
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Metric
 from lthbench.planning.plan import Entry
-from lthbench.store.local import Store
+from lthbench.store import LocalStore
 from lthbench.submission.bundle import _alike, _planned
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def place_for(bundle: Path, store: Path) -> None:
     With artefacts of whoever made the bundle in it, nothing would be run again.
     """
     digest, marker = hashlib.sha256(bundle.read_bytes()).hexdigest(), store / "rerun.json"
-    opened = Store(store)
+    opened = LocalStore(store)
     opened.check()
     try:
         own = json.loads(marker.read_bytes()).get("bundle") == digest

@@ -20,7 +20,7 @@ from torch import nn
 
 from lthbench.errors import Damaged, Unwritable
 from lthbench.spec import Step, Train
-from lthbench.store.local import Store
+from lthbench.store import Store
 from lthbench.training.loop import Trained
 
 SCHEMA = 1

@@ -1,0 +1,279 @@
+"""What a store is: artefacts by the key of the step they are of, whole or not at all, wherever they are.
+
+A store is read in a folder of this machine, whose layout ``layout`` tells. That folder is the store
+(``local.LocalStore``), or holds copies of what is at a URL (``remote.RemoteStore``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lthbench import spec
+from lthbench.errors import Damaged
+from lthbench.spec import Step
+from lthbench.store import layout
+from lthbench.store.folder import Folder
+from lthbench.store.layout import SCHEMA
+from lthbench.store.leases import BEAT, STALE, Leases
+
+
+class ResultReader(Protocol):
+    """Where the results of steps are read: a store, or a bundle of results."""
+
+    def has(self, step: Step) -> bool:
+        """Whether the result is there."""
+
+    def files(self, step: Step) -> list[str]:
+        """The names of its files."""
+
+    def read(self, step: Step, name: str) -> bytes:
+        """The bytes of one of them."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An artefact that was looked at: what it is, and what is wrong with it ("" if nothing is).
+
+    ``copy`` says that it is here a copy of what is elsewhere; ``put_aside`` moves it out of the way.
+    """
+
+    what: str
+    reason: str
+    copy: bool
+    put_aside: Callable[[], None]
+
+
+class Store(ABC):
+    """Artefacts by key. Any number of processes, on any number of machines, may read and write at once."""
+
+    # ---------------------------------------------------------------------------------------- where it is
+
+    @property
+    @abstractmethod
+    def root(self) -> Path:
+        """The folder of this machine in which artefacts are read, and written first."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """What a process anywhere opens the same store by: see ``open_store``."""
+
+    @property
+    @abstractmethod
+    def workplace(self) -> str:
+        """Tells the folder that this process works in, and logs to, from those of other machines."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Make the store if it is not there. Raises BadInput for one that cannot be read or written."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BadInput for what is something else, or a store of another schema. Makes no store."""
+
+    @abstractmethod
+    def join(self) -> None:
+        """Open a store that another machine has made. Raises BadInput where it is not to be seen here."""
+
+    @abstractmethod
+    def leases(self, beat: float = BEAT, stale: float = STALE) -> Leases:
+        """Who is doing what, where all who share the store see it; see ``leases`` for the seconds."""
+
+    # ------------------------------------------------------------------------------------------ artefacts
+
+    @abstractmethod
+    def hold(self, key: str) -> bool:
+        """Whether the artefact of a key is there; it then can be read in ``root``."""
+
+    @abstractmethod
+    def lists(self, step: Step) -> bool:
+        """Whether the artefact is there as far as can be told at no cost."""
+
+    @abstractmethod
+    def intact(self, step: Step) -> bool:
+        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
+
+    @abstractmethod
+    def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
+        """Publish an artefact whole. False if another process published the same step first.
+
+        Raises Unwritable where the disk is full or read-only; then nothing is left behind.
+        """
+
+    @abstractmethod
+    def publish(self, key: str, scratch: Path) -> bool:
+        """Move a complete folder into the place of a key. False if the artefact is there already."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete an artefact wherever it is. Raises Unwritable."""
+
+    @abstractmethod
+    def elsewhere(self) -> dict[str, int] | None:
+        """The bytes of each artefact outside ``root``, by key; None where ``root`` is the store."""
+
+    @abstractmethod
+    def audit(self) -> Iterator[Audited]:
+        """Look at every byte of every artefact, and of every copy."""
+
+    # ----------------------------------------------------------------------------- savepoints and flags
+
+    @abstractmethod
+    def save(self, key: str, content: bytes) -> None:
+        """Keep where a training is, in place of where it was. Raises Unwritable."""
+
+    @abstractmethod
+    def savepoint(self, key: str) -> bytes | None:
+        """Where a training is, as ``save`` was given it; None where nothing was kept. Raises Damaged."""
+
+    @abstractmethod
+    def unsave(self, key: str) -> None:
+        """Forget where a training was: it is done."""
+
+    @abstractmethod
+    def saved(self) -> dict[str, int]:
+        """The bytes of each savepoint, by key."""
+
+    @abstractmethod
+    def flag(self, name: str) -> None:
+        """Raise a flag that all who share the store see."""
+
+    @abstractmethod
+    def flagged(self, name: str) -> bool:
+        """Whether a flag is raised."""
+
+    @abstractmethod
+    def unflag(self, name: str) -> None:
+        """Lower a flag."""
+
+    # --------------------------------------------------------------- what is the same for all: the folder
+
+    @property
+    def sets(self) -> Path:
+        """Where corrupted images are kept."""
+        return self.root / "sets"
+
+    def folder(self, step: Step) -> Path:
+        """Where the step's artefact is in ``root``, or would be."""
+        return self.place(step.key)
+
+    def place(self, key: str) -> Path:
+        """Where the artefact of a key is in ``root``, or would be."""
+        return layout.place(self.root, key)
+
+    def scratch(self) -> Path:
+        """A new path in ``tmp`` that names its writer; nothing is there yet."""
+        return Folder(self.root).scratch()
+
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        """Tell a disk that takes nothing more from other faults: raises Unwritable for it."""
+        return Folder(self.root).writing()
+
+    def has(self, step: Step) -> bool:
+        """Whether the artefact is there (its content is checked when it is read)."""
+        return self.hold(step.key)
+
+    def read(self, step: Step, name: str) -> bytes:
+        """The bytes of one file of the step's artefact. Raises Damaged if they are not what was written."""
+        folder = self.folder(step)
+        manifest = self._manifest(step)
+        if name not in manifest["files"]:
+            raise Damaged(f"{folder}: has no {name}")
+        return _checked(folder / name, manifest["files"][name])
+
+    def files(self, step: Step) -> list[str]:
+        """The names of the artefact's files. Raises Damaged where its manifest cannot be read."""
+        return sorted(self._manifest(step)["files"])
+
+    def meta(self, step: Step) -> dict[str, Any]:
+        """The facts recorded with the artefact: seconds, device, versions, and what the step counted."""
+        found: dict[str, Any] = json.loads(self.read(step, "meta.json"))
+        return found
+
+    def put_aside(self, step: Step) -> None:
+        """Move a damaged artefact out of the way, so that the step is done again."""
+        self.put_key_aside(step.key)
+
+    def put_key_aside(self, key: str) -> None:
+        """Move the damaged artefact of a key out of the way. Raises Unwritable."""
+        aside = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
+        with self.writing():
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.place(key).rename(aside)
+
+    def note(self, entries: Iterable[tuple[str, str, int]]) -> None:
+        """Append lines to the index: key, kind and bytes of artefacts."""
+        text = "".join(f"{key}\t{kind}\t{size}\n" for key, kind, size in entries)
+        with (self.root / "index.tsv").open("a", encoding="ascii") as file:
+            file.write(text)
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append a line to the event log. Raises Unwritable."""
+        with self.writing(), (self.root / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, sort_keys=True) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the event log; one cut short by a kill is passed over."""
+        try:
+            lines = (self.root / "events.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        return [e for e in map(layout.parsed, lines) if e is not None]
+
+    def events_after(self, place: int) -> tuple[list[dict[str, Any]], int]:
+        """The whole lines of the event log from a place on, and the place after them."""
+        try:
+            with (self.root / "events.jsonl").open("rb") as file:
+                file.seek(place)
+                content = file.read()
+        except OSError:
+            return [], place
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.decode("utf-8", errors="replace").splitlines()
+        return [e for e in map(layout.parsed, lines) if e is not None], place + len(whole)
+
+    def verify(self, step: Step) -> None:
+        """Raise Damaged if a file of the artefact in ``root`` is not what was written."""
+        folder = self.folder(step)
+        for name, digest in self._manifest(step)["files"].items():
+            _checked(folder / name, digest)
+        described = layout.parsed(self.read(step, "step.json").decode())
+        if described is None or described.get(step.key) != spec.describe(step):
+            raise Damaged(f"{folder}: step.json is of another step")
+
+    def _manifest(self, step: Step) -> dict[str, Any]:
+        path = self.folder(step) / "manifest.json"
+        try:
+            manifest = json.loads(path.read_bytes())
+            good = manifest["schema"] == SCHEMA and manifest["key"] == step.key
+            good = good and isinstance(manifest["files"], dict)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise Damaged(f"{path}: cannot be read") from error
+        if not good:
+            raise Damaged(f"{path}: is of another step or schema")
+        return manifest  # type: ignore[no-any-return]
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Damaged(f"{path}: cannot be read") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Damaged(f"{path}: does not match its hash")
+    return data
+
+
+def savepoints_among(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """What is called by a key, and its bytes."""
+    return {name: size for name, size in sizes if re.fullmatch(layout.KEY, name)}

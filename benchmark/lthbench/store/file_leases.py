@@ -1,0 +1,132 @@
+"""Leases in a folder that machines share: files that their holders touch.
+
+A lease is stale when it is old by the clock that stamps the folder's own files, or when who waits has seen it
+unchanged for as long by a clock that cannot be set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, final
+
+from lthbench.store import leases
+from lthbench.store.folder import Folder
+from lthbench.store.leases import BEAT, LIMIT, STALE, Leases, ended, mine
+
+
+@final
+class FileLeases(Leases):
+    """The files in ``leases/`` of a folder."""
+
+    def __init__(self, store: Folder, beat: float = BEAT, stale: float = STALE):
+        self.folder = store.root / "leases"
+        self.beat, self.stale = beat, stale
+        self._store = store
+        self._seen: dict[Path, tuple[Any, float]] = {}
+
+    def path(self, name: str) -> Path:
+        """Where the lease of this name is, or would be."""
+        return self.folder / leases.file_name(name)
+
+    def others(self) -> list[dict[str, Any]]:
+        """What the holders of living leases wrote into them: host, pid, what."""
+        found = []
+        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
+            facts = _read(path)
+            if facts is not None and not self._stale(path, facts):
+                found.append(facts)
+        return found
+
+    def taken(self, name: str) -> bool:
+        """Whether somebody else holds it. Costs one look at a file where nobody does."""
+        path = self.path(name)
+        facts = _read(path)
+        return facts is not None and not mine(facts) and not self._stale(path, facts)
+
+    def take(self, name: str) -> str | None:
+        """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
+        path, facts = self.path(name), leases.facts(name)
+        with self._store.writing():
+            self.folder.mkdir(exist_ok=True)
+            for _ in range(2):
+                try:
+                    with path.open("x", encoding="ascii") as file:
+                        file.write(json.dumps(facts))
+                    return str(facts["mark"])
+                except FileExistsError:
+                    if not self._clear(path):
+                        return None
+        return None
+
+    def release(self, name: str, mark: str) -> None:
+        """Give a lease back, if it is still this one."""
+        path = self.path(name)
+        facts = _read(path)
+        if facts is not None and facts.get("mark") == mark:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def touch(self, name: str, mark: str) -> bool:
+        """Show that the holder lives. False where another has taken over, who believes that it does not."""
+        path = self.path(name)
+        facts = _read(path)
+        if facts is None or facts.get("mark") != mark:
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return True
+
+    def _clear(self, path: Path) -> bool:
+        """Remove a lease if it is stale: whether the way is free."""
+        facts = _read(path)
+        if facts is None:
+            return not path.exists()
+        if not self._stale(path, facts):
+            return False
+        aside = self._store.scratch()
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return True
+        moved = _read(aside)
+        if moved is not None and moved.get("mark") != facts.get("mark"):
+            with contextlib.suppress(OSError):  # somebody was faster, and holds it now
+                aside.rename(path)
+            return False
+        aside.unlink(missing_ok=True)
+        self._seen.pop(path, None)
+        return True
+
+    def _stale(self, path: Path, facts: dict[str, Any]) -> bool:
+        if ended(facts):
+            return True
+        try:
+            touched = path.stat().st_mtime_ns
+        except OSError:
+            return True
+        now = time.monotonic()
+        seen, since = self._seen.setdefault(path, ((facts.get("mark"), touched), now))
+        if seen != (facts.get("mark"), touched):
+            self._seen[path] = ((facts.get("mark"), touched), now)
+        elif now - since > self.stale:
+            return True
+        try:
+            return self._store.clock() - touched / 1e9 > self.stale
+        except OSError:
+            return False
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a lease says; {} for one that cannot be read as such, None where there is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return {}
+    return leases.parsed(content)

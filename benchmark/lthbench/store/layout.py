@@ -1,0 +1,157 @@
+"""How artefacts stand on disk, and what is wrong with one: names, manifests, descriptions, the marker.
+
+store.json                 schema of the store
+steps/ab/abcdef.../        step.json (the step and all before it), meta.json, the step's files,
+                           manifest.json (sha256 of each file; written last)
+sets/                      corrupted images, the same for every network; may be deleted (see ``sets``)
+tmp/                       folders being written; one is renamed into place when it is complete
+savepoints/                trainings on their way, by key (see ``savepoints``); each goes when it is done
+damaged/                   what did not match its manifest, kept for a look
+leases/                    who is doing what at the moment (see ``leases``)
+index.tsv                  key, kind and bytes of each artefact: listing opens no folder; may be deleted
+events.jsonl               one line per step done: what, when, how long, by which process; and where long
+                           trainings are
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lthbench import spec
+from lthbench.errors import BadInput
+
+SCHEMA = 1
+#: What is called by a key is an artefact's folder.
+KEY = re.compile(r"[0-9a-f]{64}")
+#: The name of a file of an artefact.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+KINDS = tuple(step.__name__ for step in spec.STEPS)
+#: No manifest, and no description of a step with its history, has more bytes.
+MANIFEST_LIMIT, DESCRIPTION_LIMIT = 1_000_000, 50_000_000
+
+
+def place(root: Path, key: str) -> Path:
+    """Where the artefact of a key is below a store's folder, or would be."""
+    return root / "steps" / key[:2] / key
+
+
+def holds(root: Path, key: str) -> bool:
+    """Whether the artefact of a key is there: its manifest is written last."""
+    return (place(root, key) / "manifest.json").is_file()
+
+
+def places(root: Path) -> Iterator[tuple[str, Path]]:
+    """What stands in the places of artefacts, whole or not: keys and folders."""
+    for part in scan(root / "steps"):
+        if len(part.name) == 2:
+            for entry in scan(part.path):
+                if entry.name[:2] == part.name and KEY.fullmatch(entry.name):
+                    yield entry.name, Path(entry.path)
+
+
+def scan(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def marker_of(root: Path) -> dict[str, Any]:
+    """What a store's marker says; ``schema`` is among it. Raises BadInput for what is no store."""
+    marker = root / "store.json"
+    try:
+        facts = parsed(marker.read_text())
+    except (OSError, ValueError):
+        facts = None
+    if facts is None or "schema" not in facts:
+        raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.")
+    return facts
+
+
+def check_schema(where: str, schema: Any) -> None:
+    """Raise BadInput for a store whose schema this version does not read: how to go on depends on which."""
+    if schema == SCHEMA:
+        return
+    said = f"store {where}: has schema {str(schema)[:40]}, this version reads schema {SCHEMA}. "
+    if isinstance(schema, int) and schema > SCHEMA:
+        said += "Upgrade lthbench (pip install -U lthbench), or give another place."
+    else:
+        said += "Give another place."
+    raise BadInput(said)
+
+
+def manifest_text(key: str, hashes: Mapping[str, str]) -> bytes:
+    """The content of a manifest: the same files give the same bytes."""
+    return as_json({"schema": SCHEMA, "key": key, "files": dict(hashes)})
+
+
+def as_json(value: Any) -> bytes:
+    """A value as the store's JSON files hold it."""
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """A JSON object; None for what is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def kind_of(folder: Path, key: str) -> str:
+    """The kind of step that an artefact is of; "unknown" where its description cannot be read."""
+    described = history_of(folder).get(key)
+    kind = described.get("step") if isinstance(described, dict) else None
+    return kind if kind in KINDS else "unknown"
+
+
+def history_of(folder: Path) -> dict[str, Any]:
+    """The steps behind an artefact, described, by key; nothing where that cannot be read."""
+    try:
+        path = folder / "step.json"
+        if path.stat().st_size > DESCRIPTION_LIMIT:
+            return {}
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def fault(folder: Path, key: str) -> str:
+    """What is wrong with an artefact, or "". Every file is read and every byte of it counts."""
+    try:
+        if (folder / "manifest.json").stat().st_size > MANIFEST_LIMIT:
+            return "manifest.json is too large"
+        text = (folder / "manifest.json").read_bytes()
+        manifest = json.loads(text)
+        files = manifest["files"]
+        if manifest["key"] != key or text != manifest_text(key, files):
+            return "manifest.json is of another step, or was changed"
+        for name, digest in files.items():
+            path = folder / name
+            if not NAME.fullmatch(name) or path.is_symlink():
+                return f"{name!r} is no file of an artefact"
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    return f"{name} does not match its hash"
+        stray = {p.name for p in folder.iterdir()} - {*files, "manifest.json"}
+        if stray:
+            return f"{min(stray)} is not listed"
+        described = history_of(folder).get(key)
+        text = json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        if hashlib.sha256(text).hexdigest() != key:
+            return "step.json is of another step"
+    except OSError as error:
+        return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "manifest.json cannot be read"
+    return ""
