@@ -23,6 +23,9 @@ PREDICT_VERSION = 1
 EXPLAIN_VERSION = 1
 #: Raise when a change to ``given.py`` changes the weights or the mask that the same tensors yield.
 GIVEN_VERSION = 1
+#: Raise when a change to ``rewiring.py`` changes the masks or the weights of a rewired training. Version 1
+#: stood in no key.
+REWIRE_VERSION = 2
 #: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
 MASK_VERSION = 1
 
@@ -98,6 +101,7 @@ class Rewire:
     final: float
     every: int
     until: float
+    version: int = REWIRE_VERSION
 
 
 @dataclass(frozen=True)

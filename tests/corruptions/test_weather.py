@@ -55,7 +55,7 @@ def snowed_one(picture, noise, degrees, c):
         rows = np.clip(np.arange(size) + math.ceil(i * math.sin(angle) - 0.5), 0, size - 1)
         columns = np.clip(np.arange(size) + math.ceil(i * math.cos(angle) - 0.5), 0, size - 1)
         total += tap * layer[np.ix_(rows, columns)]
-    layer = np.round(total)[..., None] / 255
+    layer = np.floor(np.round(total * 257) / 257)[..., None] / 255
     white = np.maximum(picture, (picture @ LUMA)[..., None] * 1.5 + 0.5)
     return (c[6] * picture + (1 - c[6]) * white + layer + np.rot90(layer, 2)).clip(0, 1)
 

@@ -39,11 +39,53 @@ def test_the_smallest_go_and_the_steepest_grow_from_zero():
     assert momentum.tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
 
 
-def test_what_was_just_dropped_may_grow_again_from_zero():
+def published(weights, kept, gradients, momentum, share):
+    """One update of a layer as the authors' ``generic_mask_update`` has it, ``reinit_when_same=False``."""
+    keep = [i for i, k in enumerate(kept) if k]
+    count = int(share * len(keep))
+    stay = sorted(keep, key=lambda i: -abs(weights[i]))[: len(keep) - count]
+    open_to_growth = [i for i in range(len(kept)) if i not in stay]
+    grow = sorted(open_to_growth, key=lambda i: -abs(gradients[i]))[:count]
+    mask = [float(i in stay or i in grow) for i in range(len(kept))]
+    new = [i for i in grow if not kept[i]]
+    clear = [mask[i] == 0 or i in new for i in range(len(kept))]
+    return (
+        mask,
+        [0.0 if c else w for c, w in zip(clear, weights, strict=True)],
+        [0.0 if c else m for c, m in zip(clear, momentum, strict=True)],
+    )
+
+
+def test_what_was_just_dropped_may_grow_again_and_keeps_its_value_and_momentum():
     wiring, weight, keep = one_layer([0.5, -0.1, 0.0], [1.0, 1.0, 0.0], [0.0, 7.0, 0.1])
     wiring.change(0)
     assert keep.tolist() == [1, 1, 0]
-    assert weight.tolist() == [0.5, 0.0, 0.0]
+    assert torch.equal(weight.detach(), torch.tensor([0.5, -0.1, 0.0]))
+    assert wiring.optimizer.state[weight]["momentum_buffer"].tolist() == [1, 1, 0]
+
+
+def test_an_update_is_that_of_the_authors_code():
+    draw = torch.Generator().manual_seed(0)
+    regrown = 0
+    for share in (0.1, 0.3, 0.5, 0.9):
+        kept = (torch.rand(200, generator=draw) < 0.4).float()
+        weights, gradients = (torch.randn(200, generator=draw) for _ in range(2))
+        weights *= kept
+        wiring, weight, keep = one_layer(
+            weights.tolist(), kept.tolist(), gradients.tolist(), Rewire(share, share, 1, 1.0)
+        )
+        momentum = wiring.optimizer.state[weight]["momentum_buffer"]
+        momentum.copy_(torch.randn(200, generator=draw) * kept)
+        mask, values, moving = published(
+            weights.tolist(), kept.tolist(), gradients.tolist(), momentum.tolist(), share
+        )
+        wiring.change(0)
+        assert keep.tolist() == mask
+        assert weight.tolist() == values
+        assert momentum.tolist() == moving
+        small = weights[kept > 0].abs().sort().values[int(share * int(kept.sum()))]
+        regrown += int(((weight.detach() != 0) & (weights.abs() < small)).sum())
+    assert regrown > 20, "the case in question should be among them"
 
 
 def test_the_share_falls_along_a_cosine_to_its_end():
@@ -92,4 +134,4 @@ def test_the_erk_densities_of_resnet20_are_those_of_the_rule():
 
 
 def test_rigl_uses_the_published_constants():
-    assert dataclasses.astuple(rigl.RIGL) == (0.3, 0.0, 100, 0.75)
+    assert dataclasses.astuple(rigl.RIGL)[:4] == (0.3, 0.0, 100, 0.75)

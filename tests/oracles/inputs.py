@@ -92,3 +92,25 @@ def linear() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         score = masks[k, :, :count] @ draw.normal(size=count) + masks[k, :, 0] * masks[k, :, 1]
         outputs[k] = 1 / (1 + np.exp(0.5 - score))
     return masks, counts, outputs, draw.integers(0, 1000, (3, 4))
+
+
+#: For motion blur: which picture, radius, sigma, angle. The published strengths of both sizes, some between.
+MOTIONS = tuple(
+    (name, radius, sigma, round(-131.7 + 27.3 * i % 176, 1))
+    for i, (radius, sigma) in enumerate(
+        ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5), (10, 3), (15, 5), (15, 8), (15, 12), (20, 15), (8, 3))
+    )
+    for name in ("noise", "waves", "flakes", "even")
+)
+
+
+def motion_pictures() -> dict[str, np.ndarray]:
+    """Pictures for motion blur, uint8: noise and waves in colour, flakes in grey, an even one."""
+    draw = np.random.Generator(np.random.PCG64(7))
+    flakes = np.where(draw.random((32, 32)) < 0.1, draw.integers(100, 256, (32, 32)), 0)
+    return {
+        "noise": draw.integers(0, 256, (16, 16, 3)).astype(np.uint8),
+        "waves": picture()[3::7, 3::7],
+        "flakes": flakes.astype(np.uint8),
+        "even": np.broadcast_to(np.array([7, 102, 201], np.uint8), (12, 12, 3)).copy(),
+    }

@@ -66,7 +66,8 @@ def smeared(images: torch.Tensor, radius: float, sigma: float, degrees: torch.Te
     """Blur along a line, an angle for each image: ImageMagick's ``MotionBlurImage``, in whole grey levels.
 
     Half a Gaussian of ``2 * ceil(radius) + 1`` taps; tap i looks at the pixel nearest to i steps along the
-    line, at the nearest pixel of the image beyond its edges.
+    line, at the nearest pixel of the image beyond its edges. ImageMagick rounds to 16 bits, and takes the
+    grey level below that: 257 of the 65,536 values each.
     """
     import torch
 
@@ -88,7 +89,7 @@ def smeared(images: torch.Tensor, radius: float, sigma: float, degrees: torch.Te
         x = (columns + right[:, tap, None]).clamp(0, width - 1)[:, None, :]
         total.add_(pixels.index_select(0, (start + y + x).flatten()), alpha=float(taps[tap]))
     smeared = total.reshape(n, height, width, channels).permute(0, 3, 1, 2)
-    return (smeared * 255.0).round() / 255.0
+    return (smeared * 65535.0).round().div(257.0, rounding_mode="floor") / 255.0
 
 
 def zoomed(images: torch.Tensor, factor: float) -> torch.Tensor:

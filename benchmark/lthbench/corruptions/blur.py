@@ -144,7 +144,7 @@ def gaussian_blur(images: torch.Tensor, severity: int, generator: torch.Generato
 CORRUPTIONS = (
     Corruption("defocus_blur", 1, "blur", defocus_blur),
     Corruption("glass_blur", 1, "blur", glass_blur),
-    Corruption("motion_blur", 1, "blur", motion_blur),
+    Corruption("motion_blur", 2, "blur", motion_blur),
     Corruption("zoom_blur", 1, "blur", zoom_blur),
     Corruption("gaussian_blur", 1, "blur", gaussian_blur),
 )

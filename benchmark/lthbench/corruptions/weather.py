@@ -158,7 +158,7 @@ def spattered(
 
 
 CORRUPTIONS = (
-    Corruption("snow", 1, "weather", snow),
+    Corruption("snow", 2, "weather", snow),
     Corruption("frost_procedural", 1, "weather", frost_procedural),
     Corruption("fog", 1, "weather", fog),
     Corruption("brightness", 1, "weather", brightness),

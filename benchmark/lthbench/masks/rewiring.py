@@ -41,11 +41,13 @@ class Rewiring:
     def change(self, step: int) -> None:
         """Drop the smallest weights of each layer, grow those with the largest gradients, from zero.
 
-        What was just dropped may grow again, as in the paper; it starts from zero like the others.
+        What was just dropped may grow again, as in the paper. It then keeps its value and its momentum, as in
+        the authors' code (``reinit_when_same=False``) and in that of Liu et al. 2021: no new connection.
         """
         for weight, keep in self.held:
             assert weight.grad is not None
             alive = keep.reshape(-1) > 0
+            before = alive.clone()
             count = int(self.fraction(step) * int(alive.sum()))
             size = weight.detach().reshape(-1).abs().masked_fill(~alive, math.inf)
             alive[torch.sort(size, stable=True).indices[:count]] = False
@@ -53,7 +55,7 @@ class Rewiring:
             grown = torch.sort(pull, descending=True, stable=True).indices[:count]
             flat = torch.zeros_like(alive)
             flat[grown] = True
-            fresh = flat.reshape(keep.shape)
+            fresh = (flat & ~before).reshape(keep.shape)
             keep.copy_((alive | flat).reshape(keep.shape))
             weight.mul_(keep).masked_fill_(fresh, 0.0)
             momentum = self.optimizer.state[weight].get("momentum_buffer")
