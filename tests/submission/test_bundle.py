@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from lthbench import api, report
+from lthbench import api, registry, report
 from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
@@ -135,6 +135,24 @@ def dropped(files):
 def test_what_was_changed_is_refused_though_all_hashes_are_right(whole, tmp_path, change, said):
     path = changed(whole, tmp_path / "forged.zip", change)
     with pytest.raises(bundle.Refused, match=said):
+        bundle.verify(path)
+
+
+def test_a_table_of_an_earlier_version_is_said_to_be_one_and_is_checked_all_the_same(
+    whole, tmp_path, monkeypatch
+):
+    version = registry.version
+    later = lambda kind, name: "99" if name == "ece" else version(kind, name)  # noqa: E731
+    monkeypatch.setattr(bundle.registry, "version", later)
+    with pytest.raises(
+        bundle.Refused, match=r"earlier version \(lthbench 0.*not edited.*4 of 12 .*ece 2, here 99"
+    ):
+        bundle.verify(whole)
+    path = changed(whole, tmp_path / "forged.zip", better)
+    with pytest.raises(bundle.Refused, match="its results give"):
+        bundle.verify(path)
+    path = changed(whole, tmp_path / "other.zip", edited("run.json", b"--seeds 0,1", b"--seeds 4,5"))
+    with pytest.raises(bundle.Refused, match="results are not of the steps"):
         bundle.verify(path)
 
 

@@ -32,6 +32,7 @@ from lthbench.spec import Data, Measure, Step, describe, history
 from lthbench.store import Store
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS
+from lthbench.submission import versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,22 +154,36 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     scores, facts = opened(path, files)
     try:
         made = _planned(facts)
-        _check_steps(files, made)
+        earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
             if json.loads(json.dumps(value)) != facts.get(part):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
-        again = table.build(made, BundledResults(files), _failures(scores))
+        results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
+        failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
+        again = table.build(made, results, failures)
+        again["step"] = again["step"].replace(earlier)
+        by = ", ".join(sorted({str(e["lthbench"]) for e in facts["environments"] if "lthbench" in e}))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise Refused(f"{path}: cannot be made again: {type(error).__name__}: {error}") from error
     if table.as_csv(again) != files["scores.csv"]:
         raise Refused(f"{path}: {_difference(scores, again)}")
+    if earlier:
+        asked = len({m.key for e in made.entries for m in e.scored()})
+        raise Refused(
+            f"{path}: was made by an earlier version (lthbench {by}), and follows from its results: it was "
+            f"not edited. {len(earlier):,} of {asked:,} results are of another version: "
+            f"{'; '.join(changed)}. Make it again: {facts['command']}"
+        )
     return scores, facts
 
 
-def _check_steps(files: Mapping[str, bytes], made: Plan) -> None:
-    """Every step is described, and no description was changed: its hash is its key."""
+def _check_steps(files: Mapping[str, bytes], made: Plan) -> tuple[dict[str, str], list[str]]:
+    """Every step is described, and no description was changed: its hash is its key.
+
+    Returns the keys of an earlier version, by those of this one, and what has another version, in words.
+    """
     found = json.loads(files["steps.json"])
     for key, step in found.items():
         text = json.dumps(step, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -176,18 +191,13 @@ def _check_steps(files: Mapping[str, bytes], made: Plan) -> None:
             raise Refused(f"steps.json: {key[:12]} was changed: its hash is another one.")
     wanted = [m for e in made.entries for m in e.scored()]
     lacking = [m for m in wanted if m.key not in found]
-    if lacking:
-        theirs = {s["metric"]: s["metric_version"] for s in found.values() if s["step"] == "Measure"}
-        for measure in lacking:
-            if theirs.get(measure.metric, measure.metric_version) != measure.metric_version:
-                raise Refused(
-                    f"metric {measure.metric} was measured in version {theirs[measure.metric]}, here it is "
-                    f"{measure.metric_version}; check it with the version of lthbench that made it."
-                )
+    earlier = versions.matched(found, lacking) if lacking else {}
+    if len(earlier) < len({m.key for m in lacking}):
         raise Refused(
             f"{len(lacking)} of {len(wanted)} results are not of the steps that its command asks for; the "
             "task, the data or a plug-in is another one, or the command was changed."
         )
+    return earlier, versions.differences(found, lacking, earlier)
 
 
 def _difference(theirs: pd.DataFrame, ours: pd.DataFrame) -> str:
@@ -253,23 +263,29 @@ def _planned(facts: Mapping[str, Any]) -> Plan:
 
 
 class BundledResults:
-    """The results in a bundle, read as those of a store: see ``store.base.ResultReader``."""
+    """The results in a bundle, read as those of a store: see ``store.base.ResultReader``.
 
-    def __init__(self, files: Mapping[str, bytes]):
-        self._files = files
+    ``earlier`` are the keys that the results of an earlier version have, by those that are asked for.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], earlier: Mapping[str, str]):
+        self._files, self._earlier = files, earlier
+
+    def _folder(self, step: Step) -> str:
+        return f"results/{self._earlier.get(step.key, step.key)}/"
 
     def has(self, step: Step) -> bool:
         """Whether the bundle holds the result of a measure."""
-        return isinstance(step, Measure) and f"results/{step.key}/scores.json" in self._files
+        return isinstance(step, Measure) and f"{self._folder(step)}scores.json" in self._files
 
     def files(self, step: Step) -> list[str]:
         """The names of its files."""
-        start = f"results/{step.key}/"
+        start = self._folder(step)
         return [name.removeprefix(start) for name in self._files if name.startswith(start)]
 
     def read(self, step: Step, name: str) -> bytes:
         """One of them."""
-        return self._files[f"results/{step.key}/{name}"]
+        return self._files[f"{self._folder(step)}{name}"]
 
 
 def _alike(first: float, second: float, error: float) -> bool:
