@@ -5,6 +5,7 @@ Needs a Chromium, by ``LTHBENCH_CHROMIUM`` or where Debian puts it; skipped wher
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def browser():
 def site(tmp_path_factory, made_table):
     """The pages of a site of two tasks, by name."""
     root = tmp_path_factory.mktemp("site")
-    first, second = made_table(("imp", "omp", NASTY), task="one"), made_table(("imp",), task="two", seeds=1)
+    first, second = (
+        made_table(("imp", "omp", NASTY), task="one"),
+        made_table(("imp", "snip"), task="two", seeds=1),
+    )
     report.write_site([first, second], root / "site")
     report.write(*first, root / "alone")
     folder = root / "site" / "one-quick"
@@ -52,11 +56,12 @@ def site(tmp_path_factory, made_table):
         "nasty": folder / network_page.name(NASTY, 0.9),
         "claims": root / "site" / "claims.html",
         "reading": root / "site" / "reading.html",
+        "methods": root / "site" / "methods.html",
         "alone": root / "alone" / "report.html",
     }
 
 
-PAGES = ("index", "task", "one seed", "network", "dense", "nasty", "claims", "reading", "alone")
+PAGES = ("index", "task", "one seed", "network", "dense", "nasty", "claims", "reading", "methods", "alone")
 
 
 @pytest.fixture
@@ -107,6 +112,13 @@ def test_axe_finds_no_serious_fault(show, name, theme):
     assert len(found["passes"]) > 10
 
 
+def scores(page):
+    """Unfold the table of scores."""
+    page.evaluate("document.querySelector('#scores details').open = true")
+    head = page.locator("table.scores.sortable").first.locator("thead th").first
+    playwright.expect(head).to_have_class(re.compile("dt-orderable"))
+
+
 def column(page, header):
     """The cells of a column of the verdict's table, as they stand."""
     names = page.locator("table.scores.sortable").first.locator("thead th").all_inner_texts()
@@ -118,6 +130,7 @@ def column(page, header):
 @pytest.mark.parametrize("name", ["task", "alone"])
 def test_a_table_sorts_by_value_and_by_keyboard(show, name):
     page = show(name)
+    scores(page)
     before = column(page, "accuracy")
     header = page.locator("table.scores.sortable").first.locator("thead th", has_text="accuracy")
     header.first.click()
@@ -134,6 +147,7 @@ def test_a_table_sorts_by_value_and_by_keyboard(show, name):
 
 def test_a_table_filters(show):
     page = show("task")
+    scores(page)
     page.get_by_role("searchbox").first.fill("omp")
     playwright.expect(page.locator("table.scores.sortable").first.locator("tbody tr")).to_have_count(3)
     assert set(column(page, "method")) == {"omp"}
@@ -143,10 +157,11 @@ def test_a_table_filters(show):
 
 def test_columns_can_be_hidden_and_shown(show):
     page = show("task")
+    scores(page)
     table_ = page.locator("table.scores.sortable").first
     assert "NLL" in table_.inner_text()
     page.get_by_role("button", name="Columns").first.click()
-    entry = page.get_by_role("menuitem", name="NLL").or_(page.get_by_role("button", name="NLL")).first
+    entry = page.locator(".dt-button-collection").get_by_text("NLL", exact=False).first
     entry.click()
     playwright.expect(table_).not_to_contain_text("NLL")
     entry.click()
@@ -202,6 +217,7 @@ def test_the_interactive_chart_draws_and_follows_its_controls(show, name):
 
 def test_the_interactive_chart_is_read_by_keyboard_and_says_what_the_table_says(show):
     page = show("task")
+    scores(page)
     slider = page.get_by_role("slider", name="Sparsity")
     slider.focus()
     page.keyboard.press("Home")
@@ -239,11 +255,48 @@ def test_without_scripts_verdict_figures_and_table_are_there(show, name):
     if name == "task":
         assert not page.locator("#closer").is_visible()
         assert page.locator("figure svg").first.is_visible()
-        assert page.locator("article.card").first.is_visible()
+        assert page.locator("details.method .track").first.is_visible()
+    assert page.locator("table.leaderboard").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_answer_is_above_the_fold(show, width):
+    page = show("index", width=width)
+    fold = 844 if width == 390 else 900
+    for line in page.locator(".answers li").all()[:2]:
+        box = line.bounding_box()
+        assert box["y"] + box["height"] <= fold
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_short_before_anything_is_unfolded(show, name):
+    assert show(name, width=1400).evaluate("document.documentElement.scrollHeight") <= 8000
+
+
+def test_a_cell_of_the_leaderboard_tells_its_numbers_and_leads_to_its_network(show):
+    page = show("index")
+    cell = page.locator(".panel .leaderboard tbody a").first
+    cell.focus()
+    said = page.locator(".panel .tell").first.inner_text()
+    assert re.search(r"at \d+\.\d %: .+margin", said)
+    assert "network" not in said
+    cell.click()
+    assert page.locator("h1").inner_text() == said.split(":")[0]
+
+
+def test_the_leaderboard_can_be_sorted_and_filtered_by_family(show):
+    page = show("one seed")
+    board = page.locator("table.leaderboard")
+    assert board.locator("tbody tr:visible").count() == 2
+    page.get_by_label("Methods", exact=True).select_option(label="at initialisation")
+    assert board.locator("tbody tr:visible th").all_inner_texts() == ["snip"]
+    header = board.locator("thead th", has_text="accuracy").first
+    header.click()
+    playwright.expect(header).to_have_attribute("aria-sort", "ascending")
 
 
 def test_links_of_the_site_lead_somewhere(show, site):
-    for name in ("index", "task", "network", "claims", "reading"):
+    for name in ("index", "task", "network", "claims", "reading", "methods"):
         page = show(name)
         for link in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)"):
             if link.startswith("file:"):
@@ -251,7 +304,7 @@ def test_links_of_the_site_lead_somewhere(show, site):
 
 
 def test_names_of_the_users_own_are_text(show):
-    assert NASTY in show("task").locator("article.card h3").all_inner_texts()
+    assert NASTY in show("task").locator("details.method summary b").all_inner_texts()
     assert NASTY in show("nasty").locator("h1").inner_text()
 
 

@@ -116,6 +116,6 @@ def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(t
     table, facts = made_table(methods, sparsities=(0.99991, 0.99992))
     written = report.write_site([(table, facts)], tmp_path)
     names = [str(p.relative_to(tmp_path)).lower() for p in written]
-    assert len(names) == len(set(names)) == len(methods) * 2 + 1 + 4
+    assert len(names) == len(set(names)) == len(methods) * 2 + 1 + 5
     assert max(len(p.name) for p in written) < 100
     assert all(p.resolve().is_relative_to(tmp_path.resolve()) for p in written)

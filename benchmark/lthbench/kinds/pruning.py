@@ -107,6 +107,8 @@ class Method:
 
     ``criterion`` is what it prunes by (None for the dense parent itself). ``variants`` are asked for as
     ``name:variant``. ``unfit(cell)`` says why it cannot be used in a cell and what would work, or "".
+    ``family`` says when or what it prunes, for leaderboards: ``after``, ``during`` or ``init`` (training),
+    ``structured``, ``dense``, or a word of its own.
     """
 
     name: str
@@ -119,3 +121,4 @@ class Method:
     aliases: tuple[str, ...] = ()
     variants: Mapping[str, str] = field(default_factory=dict)
     unfit: Callable[[Cell], str] = _fits
+    family: str = ""

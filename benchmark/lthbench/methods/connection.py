@@ -22,4 +22,5 @@ METHOD = Method(
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=KERNELS,
+    family="structured",
 )

@@ -37,4 +37,5 @@ METHOD = Method(
     ticket=ticket,
     criterion=FILTERS,
     unfit=unfit,
+    family="structured",
 )

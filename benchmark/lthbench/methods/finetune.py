@@ -32,4 +32,5 @@ METHOD = Method(
     criterion=MAGNITUDE,
     variants={"oneshot": "prune once, to the sparsity asked for, and fine-tune once"},
     unfit=unfit,
+    family="after",
 )

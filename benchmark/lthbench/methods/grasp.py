@@ -65,4 +65,5 @@ METHOD = Method(
     cost="a gradient and a Hessian-vector product for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=FLOW,
+    family="init",
 )

@@ -28,4 +28,5 @@ METHOD = Method(
     ticket=ticket,
     criterion=MAGNITUDE,
     aliases=("lth",),
+    family="after",
 )

@@ -41,4 +41,5 @@ METHOD = Method(
         "uniform": "the same share of each layer",
         "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
     },
+    family="after",
 )

@@ -52,4 +52,5 @@ METHOD = Method(
         "itop": "the recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
         "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates"
     },
+    family="during",
 )

@@ -55,4 +55,5 @@ METHOD = Method(
     cost="one training of a smaller network for each sparsity and seed",
     ticket=ticket,
     unfit=unfit,
+    family="dense",
 )

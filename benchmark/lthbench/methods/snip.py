@@ -52,4 +52,5 @@ METHOD = Method(
     cost="one forward and backward pass for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=SENSITIVITY,
+    family="init",
 )

@@ -54,4 +54,5 @@ METHOD = Method(
     cost="100 passes of one image for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=FLOW,
+    family="init",
 )

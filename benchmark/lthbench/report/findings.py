@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from lthbench import formatting
 from lthbench.report.summary import Summary
-from lthbench.verdict.rules import Verdict
+from lthbench.verdict.rules import Match, Verdict
 
 #: How a finding stands in a cell: a class for its colour, and a sign, so that colour is never all.
 SIGNS = {
@@ -29,6 +30,26 @@ MEANINGS = {
     "undecided": "cannot be said",
 }
 _BROKEN = ("worse", "failed", "gated", "degenerate")
+
+
+def words(summary: Summary, match: Match) -> str:
+    """One score of one network in numbers: how much worse, at most by how much, and what would be allowed."""
+    title, unit = summary.title_of(match.score), _unit(summary, match.score)
+    if math.isnan(match.shortfall) or not math.isfinite(match.allowed):
+        return f"{title}: {match.finding}{': ' + match.reason if match.reason else ''}"
+
+    def shown(value: float) -> str:
+        return formatting.number(value, unit).replace("-", "−")
+
+    points = " points" if unit in formatting.PERCENT else ""
+    way = "worse" if match.shortfall >= 0 else "better"
+    said = f"{way} by {shown(abs(match.shortfall))}"
+    bound = "" if math.isnan(match.bound) else f", at most {shown(match.bound)} worse"
+    return f"{title} {said}{points}{bound}, margin {shown(match.allowed)}: {match.finding}"
+
+
+def _unit(summary: Summary, score: str) -> str:
+    return next((s.unit for s in summary.scores if s.name == score), "")
 
 
 @dataclass(frozen=True)

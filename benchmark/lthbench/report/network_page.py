@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import templates
+from lthbench.report import findings, forest, templates
 from lthbench.report.explanation import account
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
@@ -48,7 +48,7 @@ class Cards:
             method=method,
             level=sparsity,
             account=found,
-            judged=[self._judged(s) for s in found["scores"]] if found else [],
+            judged=self._judged_at(method, sparsity, found["scores"]) if found else [],
             seeds=seeds,
             scores=self._scores(rows, seeds, headline=True),
             variants=self._scores(rows, seeds, headline=False),
@@ -56,6 +56,15 @@ class Cards:
             command=command(summary.facts, method, sparsity),
             provenance=self._provenance,
         )
+
+    def _judged_at(self, method: str, sparsity: float, scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A line for each score of the verdict, with its mark in the forest plot."""
+        result = next(v for v in self._summary.headline if v.method == method)
+        marks = {
+            m.score: forest.mark(m, findings.SIGNS[m.finding], findings.words(self._summary, m))
+            for m in result.at(sparsity)
+        }
+        return [{**self._judged(s), "mark": marks[s["score"]]} for s in scores]
 
     def _judged(self, score: dict[str, Any]) -> dict[str, str]:
         unit = score["unit"]
@@ -71,7 +80,8 @@ class Cards:
             "bound": shown(score["bound"]),
             "margin": shown(score["allowed"]),
             "finding": score["finding"],
-            "reason": score["reason"] or score["margin_reason"],
+            "reason": score["reason"],
+            "margin_reason": score["margin_reason"],
         }
 
     def _scores(

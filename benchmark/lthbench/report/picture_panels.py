@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,22 @@ _IMAGE = re.compile(r"data:image/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URL, what it is called, and what it shows in words."""
+    """A picture as a data URL, what it is called, what it shows in words, and its size in pixels.
+
+    ``file`` is what it is called where it lies beside a page.
+    """
 
     title: str
     text: str
     image: str
+    file: str
+    width: int
+    height: int
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the image file."""
+        return base64.b64decode(self.image.partition(",")[2])
 
 
 def grouped(facts: dict[str, Any]) -> list[tuple[str, str, list[Picture]]]:
@@ -37,5 +50,23 @@ def grouped(facts: dict[str, Any]) -> list[tuple[str, str, list[Picture]]]:
             raise BadInput(f'no kind of picture "{kind}". Valid: {", ".join(KINDS)}')
         if not _IMAGE.fullmatch(image):
             raise BadInput(f"picture {title}: not a PNG, JPEG or WebP as a data URL.")
-        found[kind].append(Picture(title, text, image))
+        place = sum(map(len, found.values()))
+        file = f"picture-{place}.{_kind_of(image)}"
+        found[kind].append(Picture(title, text, image, file, *_size(image, title)))
     return [(*KINDS[kind], pictures) for kind, pictures in found.items() if pictures]
+
+
+def _kind_of(image: str) -> str:
+    return image[len("data:image/") : image.index(";")]
+
+
+def _size(image: str, title: str) -> tuple[int, int]:
+    """Width and height, so that the page keeps its place while pictures load. Raises BadInput."""
+    from PIL import Image
+
+    try:
+        content = io.BytesIO(base64.b64decode(image.partition(",")[2]))
+        with Image.open(content, formats=("PNG", "JPEG", "WEBP")) as opened:
+            return opened.size
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BadInput(f"picture {title}: cannot be read: {error}") from error

@@ -11,12 +11,23 @@ from lthbench import formatting, registry
 from lthbench.errors import BadInput
 from lthbench.files import publish
 from lthbench.kinds import Metric
-from lthbench.report import caveats, figures, findings, network_page, task_page, templates
+from lthbench.report import (
+    caveats,
+    findings,
+    highlights,
+    leaderboard,
+    method_pages,
+    network_page,
+    picture_panels,
+    task_page,
+    templates,
+)
 from lthbench.report.claims import any_task
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
 from lthbench.results.table import as_csv
 
 TITLE = "Is the pruned network still as good?"
+REPOSITORY = "https://github.com/lthbench/lthbench"
 
 
 def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
@@ -41,6 +52,9 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         put(f"{folder}/index.html", task_page.render(summary, linked=True))
         content, name = as_csv(summary.table), templates.table_name(len(summary.table))
         publish(out / folder / name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+        for _, _, pictures in picture_panels.grouped(summary.facts):
+            for picture in pictures:
+                publish(out / folder / picture.file, picture.content)
         cards = network_page.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
         for method, sparsity in there:
@@ -69,10 +83,13 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
             here="index.html",
             title=TITLE,
             notices=caveats.of_site(summaries),
-            tasks=[_task(*p) for p in pairs],
-            rows=[row for p in pairs for row in _rows(*p)],
+            tasks=[_task(*p) for p in pairs if not _trial(p[0])],
+            trials=[_task(*p) for p in pairs if _trial(p[0])],
+            highlights=highlights.of_site([p for p in pairs if not _trial(p[0])] or pairs),
+            repository=REPOSITORY,
         ),
     )
+    put("methods.html", method_pages.render(pairs))
     return written
 
 
@@ -81,43 +98,23 @@ def folder_of(summary: Summary) -> str:
     return templates.slug(str(summary.facts["task"]["name"]), str(summary.facts["budget"]["name"]))
 
 
+def _trial(summary: Summary) -> bool:
+    """Whether a table has one seed: what is chance cannot be told from what is not."""
+    return len(summary.facts["seeds"]) < 2
+
+
 def _task(summary: Summary, folder: str) -> dict[str, Any]:
     facts = summary.facts
-    rows = []
-    for result in summary.headline:
-        colour = figures.style(summary, result.method)[0]
-        shares = {"width": result.joint, "region": result.region}
-        widths = {name: f"{100 * (share or 0.0):.1f}" for name, share in shares.items()}
-        rows.append({"method": result.method, "value": far(result), "colour": colour, **widths})
-        rows[-1]["broken"] = findings.broken(summary, result)
     return {
         "href": f"{folder}/index.html",
         "title": facts["task"]["title"],
         "name": facts["task"]["name"],
         "budget": facts["budget"]["name"],
         "seeds": formatting.counted(len(facts["seeds"]), "seed", "seeds"),
-        "rule": summary.rule,
         "dense": dense_sentence(summary),
         "lead": findings.lead(summary),
-        "methods": rows,
+        "board": leaderboard.board(summary, f"{folder}/"),
     }
-
-
-def _rows(summary: Summary, folder: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "task": f"{summary.facts['task']['name']}, {summary.facts['budget']['name']}",
-            "href": f"{folder}/index.html",
-            "method": v.method,
-            "region": formatting.sparsity(v.region),
-            "region_order": v.region or 0.0,
-            "joint": "undecided" if v.undecided else formatting.sparsity(v.joint),
-            "joint_order": v.joint or 0.0,
-            "held_back": v.undecided or held_back(summary, v) or "–",
-            "broken": findings.broken(summary, v),
-        }
-        for v in summary.headline
-    ]
 
 
 def _claims(summary: Summary, folder: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from lthbench.report import (
     controls,
     figures,
     findings,
+    forest,
+    leaderboard,
     network_page,
     picture_panels,
     removal_curves,
@@ -30,7 +32,7 @@ from lthbench.results.table import as_csv
 
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
 #: those beside the verdict are left to the chart that is drawn on demand.
-DRAWN = 6000
+DRAWN = 1500
 #: Up to so many rows the table is in the page (about 30 bytes each).
 PACKED = 40_000
 
@@ -42,6 +44,14 @@ def render(summary: Summary, linked: bool = False) -> str:
     drawn = figures.curves(summary, all_scores=many <= DRAWN)
     wanted = {s.title for s in summary.scores if s.verdict}
     csv_name = templates.table_name(len(summary.table)) if linked else "scores.csv.gz"
+    drawings = {
+        "pictures": picture_panels.grouped(facts),
+        "diagrams": diagrams(summary),
+        "removals": removal_curves.diagrams(summary),
+        "nulls": controls.rows(summary),
+        "radars": radars(summary),
+        "kinds": _kinds(summary),
+    }
     where: dict[str, Any] = {"root": "../", "here": ""} if linked else templates.alone()
     return templates.render(
         "report.html.j2",
@@ -51,12 +61,14 @@ def render(summary: Summary, linked: bool = False) -> str:
         closer=chart_data.data(summary),
         summary=summary,
         facts=facts,
+        linked=linked,
         cards=[_card(summary, v) for v in summary.headline],
+        board=leaderboard.board(summary, linked=linked),
+        contents=_contents(summary, drawings),
         dense_sentence=dense_sentence(summary),
         lead=findings.lead(summary),
         signs=findings.signs(summary),
         notices=caveats.of_table(facts),
-        pictures=picture_panels.grouped(facts),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
         rule_text=RULE_TEXT[summary.rule],
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
@@ -65,13 +77,9 @@ def render(summary: Summary, linked: bool = False) -> str:
         more_figures=_grouped(summary, {f.title: f for f in drawn}),
         verdict_scores=[s for s in summary.scores if s.verdict],
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
-        diagrams=diagrams(summary),
-        removals=removal_curves.diagrams(summary),
-        nulls=controls.rows(summary),
-        radars=radars(summary),
+        **drawings,
         legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
         rows=_rows(summary, linked),
-        kinds=_kinds(summary),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
         csv=csv_name if linked else _packed(summary),
@@ -99,6 +107,35 @@ def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, l
     return list(groups.items())
 
 
+#: The sections of the page that are there only where there is something to show, by what they show.
+_SECTIONS = (
+    ("diagrams", "reliability", "Reliability"),
+    ("nulls", "controls", "Controls"),
+    ("removals", "removal", "Removing pixels"),
+    ("radars", "radar", "Radar"),
+    ("pictures", "pictures", "Pictures"),
+)
+
+
+def _contents(summary: Summary, drawings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sections of the page: where they are, and what they are called."""
+    first = [
+        ("verdict", "Leaderboard"),
+        ("methods", "Methods"),
+        ("curves", "Curves"),
+        ("scores", "All scores"),
+    ]
+    there = [(place, name) for what, place, name in _SECTIONS if drawings[what]]
+    kinds = [("corruptions", "Corruptions")] if drawings["kinds"]["kinds"] else []
+    return [*first, *there[:4], *kinds, *there[4:], ("made", "How it was made"), ("read", "How to read")]
+
+
+def _some(levels: tuple[float, ...], most: int = 10) -> tuple[float, ...]:
+    """Of many sparsities as many as fit side by side, the last among them."""
+    every = -(-len(levels) // most)
+    return levels[(len(levels) - 1) % every :: every] if levels else levels
+
+
 def _card(summary: Summary, result: Any) -> dict[str, Any]:
     colour, _ = figures.style(summary, result.method)
     cell = summary.cell(result.method, result.joint, "accuracy")
@@ -109,7 +146,7 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
         "sentence": sentence(summary, result),
         "region": formatting.sparsity(result.region),
         "broken": findings.broken(summary, result),
-        "matrix": findings.matrix(summary, result),
+        "forest": forest.of_method(summary, result, _some(result.sparsities)),
         "accuracy": cell.text if cell else "",
     }
 

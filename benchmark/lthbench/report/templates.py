@@ -23,7 +23,12 @@ CHART_STYLES = ("uPlot.min.css", *STYLES)
 #: Beyond so many rows the table beside a page is compressed.
 COMPRESSED = 20_000
 #: The pages that every page of a site links to.
-NAV = (("Tasks", "index.html"), ("Claims", "claims.html"), ("How to read", "reading.html"))
+NAV = (
+    ("Leaderboard", "index.html"),
+    ("Methods", "methods.html"),
+    ("Claims", "claims.html"),
+    ("How to read", "reading.html"),
+)
 
 
 @cache

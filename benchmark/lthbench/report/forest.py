@@ -1,0 +1,68 @@
+"""The verdict as something that one sees: differences to dense in units of the margin, with their bounds.
+
+A forest plot has a row for each score. Its axis is the same for all: 0 is dense, 1 is as much worse as the
+margin allows, what is below 0 is better. A score matches where its upper bound is left of 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lthbench.report.summary import Summary
+from lthbench.verdict.rules import Match, Verdict
+
+#: What is drawn of the axis, in margins; what lies beyond is drawn at its end.
+LOW, HIGH = -2.0, 3.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One difference: where its mean and bounds stand on the axis, and what was found.
+
+    ``kind`` is a class for its colour, ``sign`` a sign for those who see none. ``mean``, ``low`` and ``high``
+    are in margins, cut to the axis; None where there is nothing to draw. ``words`` say it all.
+    """
+
+    kind: str
+    sign: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    words: str
+
+
+def mark(match: Match, sign: tuple[str, str], words: str) -> Mark:
+    """The mark of one score of one network."""
+    if not (match.allowed > 0.0 and math.isfinite(match.shortfall)):
+        return Mark(*sign, None, None, None, words)
+    mean = match.shortfall / match.allowed
+    high = match.bound / match.allowed if math.isfinite(match.bound) else math.nan
+    low = 2.0 * mean - high
+    return Mark(*sign, _cut(mean), _cut(low), _cut(high), words)
+
+
+def _cut(place: float) -> float | None:
+    return None if math.isnan(place) else round(min(max(place, LOW), HIGH), 3)
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Marks of several networks side by side: ``columns`` are sparsities, each row a score."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Mark, ...]], ...]
+
+
+def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> Forest:
+    """Small multiples over sparsity for one method."""
+    from lthbench.report import findings
+
+    found = {(m.score, m.sparsity): m for m in result.matches}
+    scores = list(dict.fromkeys(m.score for m in result.matches))
+    rows = []
+    for score in scores:
+        matches = [found[score, level] for level in levels]
+        marks = tuple(mark(m, findings.SIGNS[m.finding], findings.words(summary, m)) for m in matches)
+        rows.append((summary.title_of(score), marks))
+    return Forest(tuple(f"{100 * level:.1f}" for level in levels), tuple(rows))

@@ -1,0 +1,165 @@
+"""The leaderboard: methods by scores, each cell the largest sparsity up to which that score holds.
+
+"Up to" is a fixed sequence: from the lowest sparsity on, stopped at the first one at which the score is not
+shown to match. The last column asks for all scores at once. Pure functions of a summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lthbench import formatting, registry
+from lthbench.errors import LthbenchError
+from lthbench.kinds import Method
+from lthbench.report import findings, network_page
+from lthbench.report.summary import Summary
+from lthbench.verdict.rules import Match, Verdict
+
+#: What a family of methods is called.
+FAMILIES = {
+    "after": "after training",
+    "init": "at initialisation",
+    "during": "while training",
+    "structured": "structured",
+    "dense": "small dense",
+}
+#: Titles of scores that are too long for the head of a column.
+SHORT = {
+    "accuracy": "accuracy",
+    "mce": "mCE",
+    "fgsm_accuracy": "FGSM",
+    "ood_auroc": "OoD AUC",
+    "ece": "ECE",
+    "nll": "NLL",
+    "hessian_trace": "Hessian",
+    "lime_unexplained": "LIME fidelity",
+    "lime_instability": "LIME stability",
+    "ig_road_gap": "ROAD gap",
+    "composition_iou": "compositions",
+    "mean_best_iou": "units: IoU",
+    "craft_coherence": "coherence",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How far a score holds: ``text`` and ``order`` (a sparsity, 0 for none), ``heat`` from 0 to 5.
+
+    ``finding`` is that of the network that decides, ``href`` its page (or ""), ``words`` the numbers.
+    """
+
+    text: str
+    order: float
+    heat: int
+    finding: str
+    href: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: ``rank`` is shared by all that get as far (a tie group), ``joint`` asks for all scores."""
+
+    rank: str
+    method: str
+    family: str
+    colour: str
+    cells: tuple[Cell, ...]
+    joint: Cell
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score."""
+
+    scores: tuple[tuple[str, str], ...]
+    dense: tuple[str, ...]
+    rows: tuple[Row, ...]
+    families: tuple[str, ...]
+
+
+def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | None:
+    """The leaderboard of a summary; links start with ``root``. None where no pruned network was judged."""
+    from lthbench.report import figures
+
+    results = [v for v in summary.headline if v.matches]
+    if not results:
+        return None
+    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
+    reached = sorted({_order(v) for v in results}, reverse=True)
+    rows = []
+    for result in sorted(results, key=lambda v: -_order(v)):
+        cells = tuple(_cell(summary, result, [s], root, linked) for s in scores)
+        better = sum(_order(v) > _order(result) for v in results)
+        ties = sum(_order(v) == _order(result) for v in results)
+        rank = f"{better + 1}" if ties == 1 else f"{better + 1}–{better + ties}"
+        rows.append(
+            Row(
+                rank if len(reached) > 1 else "–",
+                result.method,
+                family(result.method),
+                figures.style(summary, result.method)[0],
+                cells,
+                _cell(summary, result, scores, root, linked),
+            )
+        )
+    heads = tuple((SHORT.get(s, summary.title_of(s)), summary.title_of(s)) for s in scores)
+    dense = tuple(_dense(summary, s) for s in scores)
+    return Board(heads, dense, tuple(rows), tuple(dict.fromkeys(r.family for r in rows if r.family)))
+
+
+def family(method: str) -> str:
+    """What kind of method it is, in words; "" for one that is not known here."""
+    try:
+        record = registry.get(Method, method.partition(":")[0])
+    except LthbenchError:
+        return ""
+    return FAMILIES.get(record.family, record.family)
+
+
+def holds(result: Verdict, scores: Sequence[str]) -> tuple[float | None, float | None]:
+    """The largest sparsity up to which all of these scores hold, and the first at which one does not."""
+    last: float | None = None
+    for level in result.sparsities:
+        matches = [m for m in result.at(level) if m.score in scores]
+        if len(matches) < len(scores) or not all(m.matches for m in matches):
+            return last, level
+        last = level
+    return last, None
+
+
+def _order(result: Verdict) -> float:
+    scores = list(dict.fromkeys(m.score for m in result.matches))
+    return holds(result, scores)[0] or 0.0
+
+
+def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, linked: bool) -> Cell:
+    last, first_not = holds(result, scores)
+    decides = first_not if first_not is not None else last
+    matches = [m for m in result.at(decides) if m.score in scores] if decides is not None else []
+    against = [m for m in matches if not m.matches] or matches
+    worst = _worst(against)
+    finding = worst.finding if worst else "undecided"
+    if last is None:
+        text = {"open": "open", "not shown": "open", "undecided": "?"}.get(finding, "none")
+    else:
+        text = f"{100 * last:.1f}"
+    levels = [s for s in result.sparsities if last is not None and s <= last]
+    heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
+    words = "; ".join(findings.words(summary, m) for m in against[:4])
+    more = f"; and {len(against) - 4} more" if len(against) > 4 else ""
+    href = f"{root}{network_page.name(result.method, decides)}" if linked and decides is not None else ""
+    at = "" if decides is None else f"{result.method} at {formatting.sparsity(decides)}: "
+    return Cell(text, last or 0.0, heat, finding, href, f"{at}{words}{more}")
+
+
+def _worst(matches: Sequence[Match]) -> Match | None:
+    """The one that speaks most clearly: what is worse before what is open."""
+    order = list(findings.SIGNS)
+    return max(matches, key=lambda m: order.index(m.finding), default=None)
+
+
+def _dense(summary: Summary, score: str) -> str:
+    cell = summary.cell("dense", 0.0, score)
+    return cell.text if cell else "–"
