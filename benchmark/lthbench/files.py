@@ -1,13 +1,107 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, after a power cut, too.
+
+A rename that reached the disk before the content did leaves an empty file. So content is synced before the
+rename that publishes it, and the folder, which holds the name, after it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+#: How the names of files end that are being written.
+PART = ".part"
+#: How many files are synced at a time: a disk writes what is asked for together in one go.
+_AT_ONCE = 8
+#: What a file system says that syncs no folders.
+_CANNOT = (errno.EINVAL, errno.ENOTSUP)
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    scratch.write_bytes(content)
+    """Write a file whole or not at all, in place of what is there. Where that fails, nothing is left."""
+    publish_all({path: content})
+
+
+def publish_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files, each whole or not at all: see ``publish``. Many cost little more time than one."""
+    written = {path: _beside(path) for path in contents}
+    try:
+        for path, scratch in written.items():
+            scratch.write_bytes(contents[path])
+        sync(written.values())
+        for path, scratch in written.items():
+            scratch.replace(path)
+        sync({path.parent for path in written})
+    finally:
+        for scratch in written.values():
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+
+def install(scratch: Path, path: Path) -> None:
+    """Move a file, or a folder of files, that was written on the same disk into its place.
+
+    A file replaces what is there. Raises OSError where a folder with something in it is in the way.
+    """
+    sync([scratch, *scratch.iterdir()] if scratch.is_dir() else [scratch])
     scratch.replace(path)
+    sync([path.parent])
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Write a file whole unless there is one: whether it was written."""
+    scratch = _beside(path)
+    try:
+        scratch.write_bytes(content)
+        sync([scratch])
+        try:
+            os.link(scratch, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links: no more exact than it is
+            if path.exists():
+                return False
+            scratch.replace(path)
+        sync([path.parent])
+        return True
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, that are there after a power cut. One that is there stays."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    sync({folder.parent for folder in new})
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Wait until what was written into files, and the names in folders, are on the disk."""
+    wanted = list(paths)
+    if len(wanted) == 1:
+        _sync(wanted[0])
+    elif wanted:
+        with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
+            list(pool.map(_sync, wanted))
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PART}")

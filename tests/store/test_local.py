@@ -226,7 +226,7 @@ def test_a_store_of_another_schema_is_refused_and_left_alone(store, schema):
     assert json.loads(marker.read_text()) == {"schema": schema}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "7"])
+@pytest.mark.parametrize("content", ["{]", "[]", "{}", "7"])
 def test_a_broken_marker_is_refused(store, content):
     (store.root / "store.json").write_text(content)
     with pytest.raises(BadInput, match=r"store\.json: cannot be read"):

@@ -191,7 +191,7 @@ def test_other_things_another_schema_and_no_store_are_refused(url, tmp_path):
     files.pipe_file(f"{root}/photo.png", b"x")
     with pytest.raises(BadInput, match=r"holds other things \(photo.png\); give an empty prefix"):
         open_store(url).open()
-    for marker in (b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "id": "../../evil"}', b"\xff"):
+    for marker in (b"{]", b"[]", b'{"schema": 1}', b'{"schema": 1, "id": "../../evil"}', b"\xff"):
         files.pipe_file(f"{root}/store.json", marker)
         with pytest.raises(BadInput, match="is not a store of lthbench"):
             open_store(url)

@@ -22,6 +22,7 @@ from typing import Any
 
 from lthbench._version import __version__
 from lthbench.errors import BadInput, StepFailed
+from lthbench.files import install
 from lthbench.kinds import Dataset
 
 #: Bytes read at once; tries without any progress before giving up; seconds without an answer.
@@ -83,7 +84,7 @@ def fetch(url: str, target: Path, md5: str, told: Told, wait: float = 1.0) -> No
         part.unlink()
         _facts(part).unlink(missing_ok=True)
         raise StepFailed(f"{url}: has MD5 {found}, published is {md5}; what was fetched is removed.")
-    part.replace(target)
+    install(part, target)
     _facts(part).unlink(missing_ok=True)
 
 

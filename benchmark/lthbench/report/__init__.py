@@ -48,14 +48,10 @@ def write(
         made |= {
             f"figures/{name}": content for name, content in figure_files.files(summary, drawings).items()
         }
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder / "figures" if drawings else folder)
     written = tables.write(table, facts, folder) if "csv" in formats else []
-    for name, content in made.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        files.publish(path, content)
-        if path not in written:
-            written.append(path)
+    files.publish_all({folder / name: content for name, content in made.items()})
+    written += [path for name in made if (path := folder / name) not in written]
     if "site" in formats:
         written += write_site([(table, facts)], folder, rule)
     return written
@@ -97,7 +93,6 @@ def write_several(
 
     tables = grouped(read)
     summaries = [summarise(table, facts, rule) for table, facts in tables]
-    folder.mkdir(parents=True, exist_ok=True)
     written = site.write(summaries, folder) if "site" in formats else []
     others = tuple(f for f in formats if f != "site")
     for (table, facts), summary in zip(tables, summaries, strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 from lthbench import formatting, registry
 from lthbench.errors import BadInput
-from lthbench.files import publish
+from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Metric
 from lthbench.report import (
     caveats,
@@ -39,26 +39,28 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
             raise BadInput(f"two tables are of task {task} and budget {budget}; give one of them.")
     written = []
 
-    def put(name: str, text: str) -> None:
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        publish(path, text.encode())
-        written.append(path)
+    made: dict[Path, bytes] = {}
 
-    (out / "assets").mkdir(parents=True, exist_ok=True)
-    for name, source in templates.assets().items():
-        publish(out / "assets" / name, source.read_bytes())
+    def put(name: str, text: str) -> None:
+        made[out / name] = text.encode()
+        written.append(out / name)
+
+    make_folder(out / "assets")
+    publish_all({out / "assets" / name: source.read_bytes() for name, source in templates.assets().items()})
     for summary, folder in zip(summaries, folders, strict=True):
         put(f"{folder}/index.html", task_page.render(summary, linked=True))
         content, name = as_csv(summary.table), templates.table_name(len(summary.table))
-        publish(out / folder / name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
         for _, _, pictures in picture_panels.grouped(summary.facts):
             for picture in pictures:
-                publish(out / folder / picture.file, picture.content)
+                made[out / folder / picture.file] = picture.content
+        made[out / folder / name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
         cards = network_page.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
         for method, sparsity in there:
             put(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
+        make_folder(out / folder)
+        publish_all(made)
+        made.clear()
     pairs = list(zip(summaries, folders, strict=True))
     names = {str(s.facts["task"]["name"]) for s in summaries}
     put(
@@ -90,6 +92,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         ),
     )
     put("methods.html", method_pages.render(pairs))
+    publish_all(made)
     return written
 
 

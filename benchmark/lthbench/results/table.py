@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import BadInput
-from lthbench.files import publish
+from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.results.run_facts import SCHEMA
 from lthbench.store import ResultReader
@@ -215,20 +215,17 @@ def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path
     """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` where there are any, and
     ``scores.parquet`` where pyarrow is installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "scores.csv", folder / "run.json"]
-    publish(written[0], as_csv(table))
+    make_folder(folder)
     plain = {name: fact for name, fact in facts.items() if name != "pictures"}
-    publish(written[1], (json.dumps(plain, indent=1) + "\n").encode())
-    (folder / PICTURES).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    made = {"scores.csv": as_csv(table), "run.json": (json.dumps(plain, indent=1) + "\n").encode()}
     if "pictures" in facts:
-        written.append(folder / PICTURES)
-        publish(written[-1], (json.dumps(facts["pictures"], indent=1) + "\n").encode())
+        made[PICTURES] = (json.dumps(facts["pictures"], indent=1) + "\n").encode()
     parquet = to_parquet(table)
     if parquet is not None:
-        written.append(folder / "scores.parquet")
-        publish(written[-1], parquet)
-    return written
+        made["scores.parquet"] = parquet
+    (folder / PICTURES).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    publish_all({folder / name: content for name, content in made.items()})
+    return [folder / name for name in made]
 
 
 def as_csv(table: pd.DataFrame) -> bytes:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lthbench.errors import BadInput
+from lthbench.files import install
 from lthbench.store.base import Store
 from lthbench.store.disk import room
-from lthbench.store.layout import KEY, NAME, fault, holds, kind_of, places
+from lthbench.store.layout import KEY, NAME, fault, holds, kind_of, new_marker, places
 from lthbench.store.local import LocalStore
 
 #: An artefact's file in an archive: the layout of a store.
@@ -100,8 +101,7 @@ def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> 
     scratch = target.with_name(f".{target.name}.part")
     try:
         with zipfile.ZipFile(scratch, "w", allowZip64=True) as archive:
-            marker = (store.root / "store.json").read_bytes()
-            archive.writestr(zipfile.ZipInfo("store.json", _DATE), marker)
+            archive.writestr(zipfile.ZipInfo("store.json", _DATE), new_marker())
             for key in whole:
                 for path in sorted(store.place(key).iterdir()):
                     info = zipfile.ZipInfo(f"steps/{key[:2]}/{key}/{path.name}", _DATE)
@@ -114,7 +114,7 @@ def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> 
                         shutil.copyfileobj(file, member, _PIECE)
                 carried.new.append(key)
         carried.size = scratch.stat().st_size
-        scratch.replace(target)
+        install(scratch, target)
     except OSError as error:
         raise BadInput(f"{target}: cannot be written: {error.strerror}.") from error
     finally:

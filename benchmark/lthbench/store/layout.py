@@ -27,6 +27,13 @@ from lthbench import spec
 from lthbench.errors import BadInput
 
 SCHEMA = 1
+#: What stands in a store's folder.
+OWN = {
+    *("store.json", "steps", "sets", "tmp", "savepoints", "damaged", "leases", "index.tsv", "events.jsonl"),
+    "rerun.json",  # of a store in which a bundle is run again
+}
+#: The beginning of every marker.
+_BEGINNING = f'{{"schema": {SCHEMA}, "what": "lthbench store"'
 #: What is called by a key is an artefact's folder.
 KEY = re.compile(r"[0-9a-f]{64}")
 #: The name of a file of an artefact.
@@ -64,16 +71,25 @@ def scan(folder: Path | str) -> list[os.DirEntry[str]]:
         return []
 
 
-def marker_of(root: Path) -> dict[str, Any]:
-    """What a store's marker says; ``schema`` is among it. Raises BadInput for what is no store."""
-    marker = root / "store.json"
-    try:
-        facts = parsed(marker.read_text())
-    except (OSError, ValueError):
-        facts = None
+def new_marker(**facts: str) -> bytes:
+    """The content of a new store's marker."""
+    return (json.dumps({"schema": SCHEMA, "what": "lthbench store", **facts}) + "\n").encode()
+
+
+def marker_of(where: str, content: bytes) -> dict[str, Any]:
+    """What a marker says; ``schema`` is among it. Raises BadInput for what is none."""
+    facts = parsed(content.decode(errors="replace"))
     if facts is None or "schema" not in facts:
-        raise BadInput(f"{marker}: cannot be read; this is not a store of lthbench.")
+        raise BadInput(f"{where}: cannot be read; this is not a store of lthbench.")
     return facts
+
+
+def torn(content: bytes) -> bool:
+    """Whether a power cut has left of a marker what this is: nothing, zeros, or its beginning."""
+    text = content.rstrip(b"\0").decode(errors="replace")
+    if _BEGINNING.startswith(text):
+        return True
+    return text.startswith(_BEGINNING) and parsed(text) is None
 
 
 def check_schema(where: str, schema: Any) -> None:

@@ -13,16 +13,14 @@ from typing import Any, final
 from lthbench import spec
 from lthbench.compute.process import host
 from lthbench.errors import BadInput, Damaged
+from lthbench.files import install, make_folder
 from lthbench.spec import Step
 from lthbench.store import layout
 from lthbench.store.base import Audited, Store, savepoints_among
 from lthbench.store.file_leases import FileLeases
 from lthbench.store.folder import FULL, Folder
-from lthbench.store.layout import SCHEMA, as_json
+from lthbench.store.layout import as_json
 from lthbench.store.leases import BEAT, STALE
-
-#: What a store's folder may hold before its marker is written.
-_OWN = ("steps", "tmp", "leases")
 
 
 @final
@@ -52,12 +50,12 @@ class LocalStore(Store):
         self.check()
         try:
             for name in ("steps", "tmp"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                make_folder(self.root / name)
             now = self._folder.clock()  # writes, too: a read-only store is refused at once
-            if not (self.root / "store.json").exists():
+            if not self._marked():
                 scratch = self.scratch()
-                scratch.write_bytes(marker())
-                scratch.replace(self.root / "store.json")
+                scratch.write_bytes(layout.new_marker())
+                install(scratch, self.root / "store.json")
         except OSError as error:
             raise BadInput(f"store {self.root}: cannot be written: {error.strerror}.") from error
         self._folder.sweep(now)
@@ -68,16 +66,23 @@ class LocalStore(Store):
             return
         if not self.root.is_dir():
             raise BadInput(f"store {self.root}: is a file; give a folder.")
-        place = self.root / "store.json"
-        if not place.exists():
-            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in _OWN)
-            if strangers and not place.exists():  # another process may just have made the store
+        if not self._marked():
+            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in layout.OWN)
+            if not strangers:
+                return
+            if not self._marked():  # another process may just have made the store
                 raise BadInput(
                     f"store {self.root}: holds other things ({strangers[0]}); give an empty folder."
                 )
-            if not strangers:
-                return
-        layout.check_schema(str(self.root), layout.marker_of(self.root)["schema"])
+        marker = self.root / "store.json"
+        layout.check_schema(str(self.root), layout.marker_of(str(marker), marker.read_bytes())["schema"])
+
+    def _marked(self) -> bool:
+        """Whether there is a marker that no power cut has torn."""
+        try:
+            return not layout.torn((self.root / "store.json").read_bytes())
+        except FileNotFoundError:
+            return False
 
     def join(self) -> None:
         """Raise BadInput where the folder is not shared with this machine."""
@@ -132,18 +137,18 @@ class LocalStore(Store):
         return True
 
     def publish(self, key: str, scratch: Path) -> bool:
-        """Rename a complete folder into its place. False if the artefact is there already."""
+        """Move a complete folder into its place. False if the artefact is there already."""
         target = self.place(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
-            scratch.rename(target)
+            install(scratch, target)
         except OSError as error:
             if error.errno in FULL:
                 raise
             if self.hold(key):
                 return False
             self.put_key_aside(key)  # what is in the way has no manifest
-            scratch.rename(target)
+            install(scratch, target)
         return True
 
     def delete(self, key: str) -> None:
@@ -172,9 +177,9 @@ class LocalStore(Store):
         scratch, place = self.scratch(), self._savepoint(key)
         with self.writing():
             try:
-                place.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(place.parent)
                 scratch.write_bytes(content)
-                scratch.replace(place)
+                install(scratch, place)
             finally:
                 scratch.unlink(missing_ok=True)
 
@@ -214,8 +219,3 @@ class LocalStore(Store):
     def unflag(self, name: str) -> None:
         """Lower a flag."""
         (self.root / "tmp" / name).unlink(missing_ok=True)
-
-
-def marker() -> bytes:
-    """The content of a new store's marker."""
-    return b'{"schema": %d, "what": "lthbench store"}\n' % SCHEMA

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lthbench.errors import BadInput, Unwritable
+from lthbench.files import PART, create, make_folder, publish
+
+_LOCAL = ("file:", "local:")
 
 
 class Objects:
@@ -21,13 +24,15 @@ class Objects:
         except ImportError as error:
             raise BadInput(f"store {url} needs the package fsspec: pip install 'lthbench[remote]'") from error
         try:
-            folders = {"auto_mkdir": True} if url.startswith(("file:", "local:")) else {}
+            folders = {"auto_mkdir": True} if url.startswith(_LOCAL) else {}
             self._fs, self._root = url_to_fs(url, use_listings_cache=False, **folders)
         except ImportError as error:
             raise BadInput(f"store {url}: {str(error).rstrip('.')} (pip install PACKAGE).") from error
         except Exception as error:  # each file system raises its own kinds
             raise BadInput(f"store {url}: {_said(error)}") from error
         self._root = self._root.rstrip("/")
+        # A folder of this machine: fsspec would write files there bit by bit.
+        self._folder = Path(self._root) if url.startswith(_LOCAL) else None
 
     def read(self, name: str) -> bytes | None:
         """The content of a small object; None where there is none."""
@@ -55,7 +60,9 @@ class Objects:
     def put(self, name: str, content: bytes | Path) -> None:
         """Write an object, whatever is there."""
         with self._asked(FileNotFoundError):
-            if isinstance(content, Path):
+            if self._folder is not None:
+                publish(self._file(name), content.read_bytes() if isinstance(content, Path) else content)
+            elif isinstance(content, Path):
                 self._fs.put_file(str(content), self._path(name))
             else:
                 self._fs.pipe_file(self._path(name), content)
@@ -64,6 +71,8 @@ class Objects:
         """Write an object unless there is one: whether it was written. As exact as the object store is."""
         try:
             with self._asked(FileNotFoundError):
+                if self._folder is not None:
+                    return create(self._file(name), content)
                 self._fs.pipe_file(self._path(name), content, mode="create")
         except FileExistsError:
             return False
@@ -78,7 +87,8 @@ class Objects:
         """The bytes of all objects below a name, by their whole names."""
         with self._asked():
             found: dict[str, Any] = self._fs.find(self._path(name), detail=True)
-        return {path: int(facts.get("size") or 0) for path, facts in found.items()}
+        whole = ((path, facts) for path, facts in found.items() if not path.endswith(PART))
+        return {path: int(facts.get("size") or 0) for path, facts in whole}
 
     def names(self) -> list[str]:
         """What is directly below the URL."""
@@ -87,7 +97,14 @@ class Objects:
                 found = sorted(self._fs.ls(self._root, detail=False))
         except FileNotFoundError:
             return []
-        return [str(path).rstrip("/").rpartition("/")[2] for path in found]
+        names = (str(path).rstrip("/").rpartition("/")[2] for path in found)
+        return [name for name in names if not name.endswith(PART)]
+
+    def _file(self, name: str) -> Path:
+        """The file of an object, in a folder that is there."""
+        path = Path(self._path(name))
+        make_folder(path.parent)
+        return path
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

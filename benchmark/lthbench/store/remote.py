@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -32,7 +31,7 @@ from lthbench.spec import Step
 from lthbench.store import layout
 from lthbench.store.archive import export, take_in
 from lthbench.store.base import Audited, Store, savepoints_among
-from lthbench.store.layout import KEY, SCHEMA
+from lthbench.store.layout import KEY
 from lthbench.store.leases import BEAT, STALE
 from lthbench.store.local import LocalStore
 from lthbench.store.object_leases import ObjectLeases
@@ -77,21 +76,27 @@ class RemoteStore(Store):
 
     def open(self) -> None:
         """Make the store if it is not there; refuse one that this version cannot read or write."""
-        self.check()
-        if not self._identity():
-            made = {"schema": SCHEMA, "what": "lthbench store", "id": uuid.uuid4().hex}
-            self.objects.create("store.json", (json.dumps(made) + "\n").encode())
-            self.copies = LocalStore(self._folder(self._identity()))
-            self.copies.open()
+        identity = self._identity()
+        if not identity:
+            self._check_empty()
+            self._mark()
+            identity = self._identity()  # of two who made it at once, the first one's
+        self._learn(identity)
 
     def check(self) -> None:
         """Raise BadInput for what is no store, or one of another schema; learn what is there."""
         identity = self._identity()
         if identity:
-            self._known = set(self.elsewhere())
-            self.copies = LocalStore(self._folder(identity))
-            self.copies.open()
-            return
+            self._learn(identity)
+        else:
+            self._check_empty()
+
+    def _learn(self, identity: str) -> None:
+        self.copies = LocalStore(self._folder(identity))
+        self.copies.open()
+        self._known = set(self.elsewhere())
+
+    def _check_empty(self) -> None:
         for stranger in self.objects.names():
             if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
                 raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
@@ -228,20 +233,21 @@ class RemoteStore(Store):
     def _identity(self) -> str:
         """What tells this store from one that was at the same place before; "" where there is none."""
         content = self.objects.read("store.json")
-        if content is None:
+        if content is None or layout.torn(content):
             return ""
-        try:
-            marker = json.loads(content)
-            schema, identity = marker["schema"], marker["id"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise BadInput(
-                f"{self.url}/store.json: cannot be read; this is not a store of lthbench."
-            ) from error
-        layout.check_schema(self.url, schema)
+        marker = layout.marker_of(f"{self.url}/store.json", content)
+        layout.check_schema(self.url, marker["schema"])
+        identity = marker.get("id")
         if not re.fullmatch(r"[0-9a-f]{32}", str(identity)):
             raise BadInput(f"{self.url}/store.json: cannot be read; this is not a store of lthbench.")
         self.objects.ready = True
         return str(identity)
+
+    def _mark(self) -> None:
+        """Write the marker: of two who do so at once, the first wins."""
+        content = layout.new_marker(id=uuid.uuid4().hex)
+        if not self.objects.create("store.json", content) and not self._identity():
+            self.objects.put("store.json", content)  # what is there, a power cut has torn
 
     def _folder(self, identity: str) -> Path:
         return default_folder() / (identity or f"none-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import api, formatting, registry
 from lthbench.errors import BadInput, unknown
+from lthbench.files import publish
 from lthbench.kinds import Metric
 from lthbench.planning.plan import Entry
 from lthbench.store import LocalStore
@@ -53,7 +54,7 @@ def place_for(bundle: Path, store: Path) -> None:
     if not own and any((store / "steps").glob("*/*")):
         raise BadInput(f"store {store}: holds more than was run again for this bundle; give an empty folder.")
     opened.open()
-    marker.write_text(json.dumps({"bundle": digest}) + "\n")
+    publish(marker, (json.dumps({"bundle": digest}) + "\n").encode())
 
 
 def named(entry: Entry) -> str:
