@@ -5,6 +5,7 @@ import math
 
 import pandas as pd
 
+from lthbench.planning import request_record
 from lthbench.results import run_facts, score_order, table
 
 METRICS = ("accuracy", "nll")
@@ -91,7 +92,8 @@ def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.
     facts_["aspects"] = [dataclasses.asdict(a) for a in score_order.aspects(EVERY)]
     facts_["scores"] = [run_facts._finite(dataclasses.asdict(s)) for s in names]
     facts_["methods"] = list(methods)
-    facts_["command"] = f"lthbench run --task {task} --methods {','.join(methods)} --sparsity 0.5,0.9"
+    asked = request_record.RequestRecord(task, tuple(methods), sparsities, tuple(range(seeds)), EVERY, budget)
+    facts_["command"], facts_["requests"] = asked.command(), [asked.to_json()]
     facts_["budget"] |= {"about": "a", "source": "b", "rewind_epoch": 1, "evaluate": {"severities": [1, 2]}}
     environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
     facts_["environments"] = [environment]

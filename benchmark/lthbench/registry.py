@@ -167,6 +167,11 @@ def path_of(kind: type[Any], name: str) -> Path | None:
     return _paths.get((kind, name))
 
 
+def taken(path: Path) -> bool:
+    """Whether the user named this file of plug-ins, so that it has been taken in."""
+    return path.resolve() in _paths.values()
+
+
 def user_files() -> dict[str, list[str]]:
     """The users' own files that were named, by kind: what a worker process must be told."""
     found: dict[str, list[str]] = {}

@@ -111,7 +111,7 @@ def test_engines_that_there_are_not_are_refused(tmp_path, capsys, words, said):
 def test_without_ray_the_engine_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(api.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'lthbench\[ray\]'"):
-        api.check_engine("ray", None)
+        api.RunOptions(engine="ray").check()
 
 
 # ------------------------------------------------------------------------------- what a node checks of itself

@@ -67,9 +67,20 @@ def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
 
 def test_each_network_has_the_command_of_its_own_run(two):
     _, facts = merge.merged(two)
-    assert command(facts, "snip", 0.9).endswith("--methods snip --sparsity 0.9")
-    assert "--methods omp " in command(facts, "omp", 0.9)
+    assert "--methods snip --sparsity 0.9 " in command(facts, "snip", 0.9)
+    assert "--methods omp --sparsity 0.5 " in command(facts, "omp", 0.5)
     assert command(facts, "dense", 0.0) == two[0][1]["command"]
-    typed = "lthbench run --task t --methods ./mine.py --sparsity 0.5,0.9"
-    mine = {**two[0][1], "methods": ["mine"], "command": typed}
-    assert command(mine, "mine", 0.9) == "lthbench run --task t --methods ./mine.py --sparsity 0.9"
+    assert [r["methods"] for r in facts["requests"]] == [["imp", "omp"], ["imp", "snip"]]
+
+
+def test_a_network_has_its_command_in_files_without_requests(two):
+    old = [(table, {k: v for k, v in facts.items() if k != "requests"}) for table, facts in two]
+    _, facts = merge.merged(old)
+    assert "--methods snip --sparsity 0.9 " in command(facts, "snip", 0.9)
+    written = old[0][1]
+    typed = written["command"].replace("--methods imp,omp", "--methods ./mine.py:erk")
+    mine = {**written, "methods": ["mine:erk"], "command": typed}
+    assert "--methods ./mine.py:erk --sparsity 0.9 " in command(mine, "mine:erk", 0.9)
+    assert command({**written, "command": "by hand"}, "imp", 0.9) == "by hand"
+    scored = "lthbench score --checkpoint a.pt --name mine"
+    assert command({**written, "command": scored, "methods": ["mine"]}, "mine", 0.9) == scored

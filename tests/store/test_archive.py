@@ -6,13 +6,14 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from lthbench import api, report
+from lthbench import api, registry, report
 from lthbench.cli import main
 from lthbench.errors import BadInput
 from lthbench.planning import request
@@ -233,6 +234,46 @@ def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
         LocalStore(copy / "store").has(s) for s in stored
     )
     assert kinds["Measure"]["artefacts"] == 2
+
+
+def test_what_is_read_runs_no_plugin_that_was_not_named(copy, tiny_task, monkeypatch):
+    path, ran = copy / "own.py", copy / "ran"
+    path.write_text(
+        "from lthbench.methods.omp import METHOD as omp\nimport dataclasses\n"
+        f"open({str(ran)!r}, 'w').close()\n"
+        "METHOD = dataclasses.replace(omp, name='mine')\n"
+    )
+
+    def fresh() -> None:
+        ran.unlink(missing_ok=True)
+        monkeypatch.setattr(registry, "_paths", {})
+        for name in [n for n in sys.modules if n.startswith("lthbench_user_")]:
+            monkeypatch.delitem(sys.modules, name)
+
+    fresh()
+    code, text, err = call("plan", "--task", tiny_task, "--methods", path, "--rounds", 1, "--json")
+    assert code == 0, err
+    assert ran.exists()
+    plans = [copy / "plan.json", copy / "older.json"]
+    plans[0].write_text(text)
+    plans[1].write_text(json.dumps({"command": json.loads(text)["command"]}))
+    before = tree(copy / "store")
+    store = ("--store", copy / "store")
+    for source in plans:
+        for words in (("prune", "--keep", source, "--yes"), ("export", copy / "e.zip", "--for", source)):
+            fresh()
+            code, _, err = call("store", *words, *store)
+            assert (code, ran.exists()) == (2, False)
+            assert "Traceback" not in err
+    fresh()
+    code, _, err = call("store", "prune", "--keep", plans[0], *store, "--yes")
+    assert f"asks for the method mine of {path}" in err
+    assert f"name it on this command line: --plugin {path}" in err
+    assert tree(copy / "store") == before
+    assert not (copy / "e.zip").exists()
+    code, out, err = call("store", "export", copy / "e.zip", "--for", plans[0], *store, "--plugin", path)
+    assert (code, ran.exists()) == (0, True), err
+    assert "artefacts to" in out
 
 
 def test_prune_asks_and_does_nothing_on_no(copy, monkeypatch):

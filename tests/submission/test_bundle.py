@@ -101,6 +101,30 @@ def better(files):
     files[name] = json.dumps(result).encode()
 
 
+def asked(**other):
+    """A change of the request behind the table."""
+
+    def change(files):
+        facts = json.loads(files["run.json"])
+        facts["requests"][0] |= other
+        files["run.json"] = json.dumps(facts).encode()
+
+    return change
+
+
+def old(given, other):
+    """A change of the command in the file of a version that kept no request beside it."""
+
+    def change(files):
+        facts = json.loads(files["run.json"])
+        del facts["requests"]
+        assert given in facts["command"]
+        facts["command"] = facts["command"].replace(given, other)
+        files["run.json"] = json.dumps(facts).encode()
+
+    return change
+
+
 def dropped(files):
     del files[first_result(files)]
 
@@ -118,18 +142,27 @@ def dropped(files):
         (better, "value is .*, its results give"),
         (dropped, "status is 'ok', its results give 'missing'|its results give"),
         (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
-        (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "results are not of the steps"),
-        (edited("run.json", b"--methods omp", b"--methods snip"), "results are not of the steps"),
+        (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
+        (asked(seeds=[4, 5]), "results are not of the steps"),
+        (asked(methods=["snip"]), "results are not of the steps"),
+        (asked(methods="snip"), "request: methods: expected a list"),
+        (asked(elsewhere=True), "scores networks made elsewhere"),
+        (asked(task="./digits.toml"), "is a file; only tasks that ship"),
+        (asked(methods=["./m.py"]), "is a file; only those that are installed"),
+        (
+            asked(plugins=[{"kind": "method", "name": "omp", "file": "m.py"}]),
+            "is a file; only those that are installed",
+        ),
+        (old("--seeds 0,1", "--seeds 4,5"), "results are not of the steps"),
+        (old("--methods omp", "--methods snip"), "results are not of the steps"),
+        (old("lthbench run", "rm -rf"), "its command cannot be read"),
+        (old("--task digits-r8", "--task ./digits.toml"), "is a file; only tasks that ship"),
+        (old("--methods omp", "--methods ./m.py"), "is a file; only those that are installed"),
+        (old("--budget quick", "--budget quick --plugin m.py"), "is a file; only those that are installed"),
         (edited("run.json", b'"digest": "', b'"digest": "0'), "results are not of the steps"),
         (edited("steps.json", b'"epochs": 24', b'"epochs": 240'), "was changed: its hash is another one"),
         (lambda f: f.update({"run.json": b"{}"}), "cannot be read as facts"),
         (lambda f: f.pop("steps.json"), "steps.json is missing"),
-        (edited("run.json", b"lthbench run", b"rm -rf"), "its command cannot be read"),
-        (edited("run.json", b"--task digits-r8", b"--task ./digits.toml"), "is a file; only tasks that ship"),
-        (
-            edited("run.json", b"--methods omp", b"--methods ./m.py"),
-            "is a file; only those that are installed",
-        ),
     ],
 )
 def test_what_was_changed_is_refused_though_all_hashes_are_right(whole, tmp_path, change, said):
@@ -151,9 +184,15 @@ def test_a_table_of_an_earlier_version_is_said_to_be_one_and_is_checked_all_the_
     path = changed(whole, tmp_path / "forged.zip", better)
     with pytest.raises(bundle.Refused, match="its results give"):
         bundle.verify(path)
-    path = changed(whole, tmp_path / "other.zip", edited("run.json", b"--seeds 0,1", b"--seeds 4,5"))
+    path = changed(whole, tmp_path / "other.zip", asked(seeds=[4, 5]))
     with pytest.raises(bundle.Refused, match="results are not of the steps"):
         bundle.verify(path)
+
+
+def test_the_bundle_of_a_version_that_kept_no_request_is_accepted(whole, tmp_path):
+    path = changed(whole, tmp_path / "old.zip", old("lthbench run", "lthbench run"))
+    assert "requests" not in json.loads(bundle.read(path)["run.json"])
+    assert len(bundle.verify(path)[0]) == len(bundle.verify(whole)[0])
 
 
 @pytest.mark.parametrize(
@@ -275,7 +314,7 @@ def test_a_check_that_is_stopped_says_how_it_goes_on(whole, tmp_path, monkeypatc
         assert said in capsys.readouterr().err
 
 
-def test_the_strangers_and_concepts_of_a_bundle_are_those_it_is_compared_with(whole, tmp_path, monkeypatch):
+def test_the_ood_sets_and_concepts_of_a_bundle_are_those_it_is_compared_with(whole, tmp_path, monkeypatch):
     table, facts = bundle.verify(whole)
     asked = []
 
@@ -284,8 +323,9 @@ def test_the_strangers_and_concepts_of_a_bundle_are_those_it_is_compared_with(wh
         return table.iloc[:0]
 
     monkeypatch.setattr(rerun.api, "run", run)
-    command = facts["command"] + " --ood gaussian-noise --concepts shapes"
-    wrong = rerun.rerun(table, facts | {"command": command}, rerun.drawn(facts, 1, 0), tmp_path / "store")
+    (record,) = facts["requests"]
+    changed = facts | {"requests": [record | {"ood": ["gaussian-noise"], "concepts": "shapes"}]}
+    wrong = rerun.rerun(table, changed, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[0]["ood"], asked[0]["concepts"]) == (["gaussian-noise"], "shapes")
     assert re.fullmatch(r"omp 59\.0 % seed [01]: the run has none of its scores", wrong[0])
     rerun.rerun(table, facts, rerun.drawn(facts, 1, 0), tmp_path / "store")

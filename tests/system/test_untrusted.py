@@ -533,8 +533,11 @@ def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option,
     words = (
         f"lthbench run --task digits-r8 --methods imp --sparsity 0.5 --seeds 0, --metrics ece {option} {name}"
     )
-    with pytest.raises(BadInput, match="a plug-in is a file"):
-        bundle._planned(facts | {"command": words})
+    (record,) = facts.pop("requests")
+    listed = name if option == "--concepts" else [name]
+    for asked in ({"command": words}, {"requests": [record | {option[2:]: listed}]}):
+        with pytest.raises(BadInput, match="a plug-in is a file"):
+            bundle._planned(facts | asked)
     assert not (tmp_path / "ran").exists()
 
 

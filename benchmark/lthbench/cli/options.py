@@ -121,7 +121,7 @@ def _options() -> dict[str, Callable[..., Any]]:
             "expose_value": False,
             "is_eager": True,
             "callback": _take,
-            "help": "A file of your own that a task names by what it defines.",
+            "help": "A file of your own: the plug-ins in it can be named by what they are called.",
         },
         "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
@@ -145,6 +145,11 @@ def _options() -> dict[str, Callable[..., Any]]:
     }
     shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
     return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
+
+
+def plugin_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that names files of one's own: for commands that read what asks for them."""
+    return _with(command, [_options()["plugin"]])
 
 
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -39,6 +39,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
         options["stack"],
     )
     account["command"] += _places_given()
+    account["data_folder"] = options["data"] and str(options["data"].absolute())
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
 
 

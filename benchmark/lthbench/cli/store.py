@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, Place, grid_options
+from lthbench.cli.options import CONTEXT, Place, plugin_option
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -131,6 +130,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     multiple=True,
     help="The folder of a report, or what lthbench plan --json printed; may be given often.",
 )
+@plugin_option
 @click.option("--sets", is_flag=True, help="Delete the kept sets of corrupted images, too.")
 @click.option("--savepoints", is_flag=True, help="Delete savepoints of trainings that were stopped, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
@@ -209,6 +209,7 @@ def prune(
     multiple=True,
     help="Only what the report in this folder, or what lthbench plan --json printed, needs.",
 )
+@plugin_option
 @click.pass_context
 def export(context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...]) -> None:
     """Copy artefacts into TARGET: a zip file, or a folder that is then a store of its own.
@@ -298,23 +299,18 @@ def _planned(source: Path) -> set[str]:
     from lthbench.planning.plan import plan
 
     try:
-        words = shlex.split(json.loads(source.read_text(encoding="utf-8"))["command"])
+        account = json.loads(source.read_text(encoding="utf-8"))
+        record, folder = account["request"], account["data_folder"]
+        if not isinstance(folder, str | None):
+            raise TypeError("data_folder")
     except FileNotFoundError as error:
         raise BadInput(f"{source}: no such file; give a report's folder, or a plan as JSON.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(
             f"{source}: is neither a report's folder nor what lthbench plan --json prints."
         ) from error
-    given = _ASKED.make_context("run", words[2:]).params
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
-    asked = request.ask(given["task"], *(given[n] for n in names))
-    return {step.key for step in plan(asked, loading.checked_folders(given["data"])).steps}
-
-
-@click.command()
-@grid_options
-def _ASKED(**options: Any) -> None:
-    """Stands for ``run`` where its options are read from a plan."""
+    asked = request.from_json(record, str(source))
+    return {step.key for step in plan(asked, loading.checked_folders(folder)).steps}
 
 
 def _root(context: click.Context, given: Path | str | None) -> Path | str:

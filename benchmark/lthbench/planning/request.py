@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import numbers
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from lthbench import corruptions, registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
-from lthbench.planning import task
+from lthbench.planning import request_record, task
+from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
 from lthbench.planning.task import Budget, Task
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
@@ -25,9 +25,9 @@ MAX_SEEDS = 10_000
 class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
-    ``given`` is the task as it was typed: a name or a path. ``strangers`` says that the task's data sets out
-    of distribution have been replaced, ``banked`` that its bank of concepts has. ``typed`` is the command
-    line where it is not that of ``run``.
+    ``given`` is the task as it was typed: a name or a path. ``ood_replaced`` says that the task's data sets
+    out of distribution have been replaced, ``concepts_replaced`` that its bank of concepts has. ``typed`` is
+    the command line where it is not that of ``run``.
     """
 
     task: Task
@@ -37,8 +37,8 @@ class Request:
     metrics: tuple[str, ...]
     budget: str
     given: str = ""
-    strangers: bool = False
-    banked: bool = False
+    ood_replaced: bool = False
+    concepts_replaced: bool = False
     typed: str = ""
 
     @property
@@ -48,28 +48,61 @@ class Request:
 
     def command(self) -> str:
         """The command line that asks for just this."""
-        if self.typed:
-            return self.typed
+        return self.typed or self.record().command()
 
-        def typed(kind: type[Any], name: str) -> str:
-            base, colon, variant = name.partition(":")
-            return shlex.quote(f"{registry.path_of(kind, base) or base}{colon}{variant}")
-
-        own = {
-            registry.path_of(Dataset, self.task.data.dataset),
-            registry.path_of(Architecture, self.task.architecture),
+    def record(self) -> RequestRecord:
+        """The same in names and numbers, with the files of the user's own plug-ins."""
+        data = self.task.data
+        named = {
+            "method": self.methods,
+            "metric": self.metrics,
+            "dataset": (data.dataset, *data.ood),
+            "architecture": (self.task.architecture,),
+            "bank": (data.concepts,) if data.concepts else (),
         }
-        plugins = "".join(f" --plugin {shlex.quote(str(path))}" for path in sorted(filter(None, own)))
-        sparsity = ",".join(f"{1 - d:.12g}" for d in self.densities)
-        others = ",".join(typed(Dataset, name) for name in self.task.data.ood)
-        bank = f" --concepts {typed(Bank, self.task.data.concepts or '')}" if self.banked else ""
-        return (
-            f"lthbench run --task {shlex.quote(self.given or self.task.name)} "
-            f"--methods {','.join(typed(Method, m) for m in self.methods)} --sparsity {sparsity} "
-            f"--seeds {','.join(map(str, self.seeds))}{',' if len(self.seeds) == 1 else ''} "
-            f"--metrics {','.join(typed(Metric, m) for m in self.metrics)} --budget {self.budget}"
-            f"{f' --ood {others}' if self.strangers else ''}{bank}{plugins}"
+        bases = {kind: dict.fromkeys(n.partition(":")[0] for n in names) for kind, names in named.items()}
+        files = {(k, n): registry.path_of(KINDS[k], n) for k, names in bases.items() for n in names}
+        return RequestRecord(
+            self.given or self.task.name,
+            self.methods,
+            tuple(round(1 - d, 12) for d in self.densities),
+            self.seeds,
+            self.metrics,
+            self.budget,
+            data.ood if self.ood_replaced else None,
+            data.concepts if self.concepts_replaced else None,
+            tuple(Plugin(kind, name, str(file)) for (kind, name), file in files.items() if file),
+            elsewhere=bool(self.typed),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """What run.json and a plan as JSON keep: see ``from_json``."""
+        return self.record().to_json()
+
+
+def from_json(record: Any, where: str) -> Request:
+    """The checked request that ``to_json`` kept, in the file ``where``. Raises BadInput.
+
+    It runs no plug-in that was not named on this command line, and says which one it would need.
+    """
+    return asked_again(request_record.read(record, where), where)
+
+
+def asked_again(record: RequestRecord, where: str) -> Request:
+    """The checked request of a record in the file ``where``: see ``from_json``. Raises BadInput."""
+    if record.elsewhere:
+        raise BadInput(f"{where}: scores networks made elsewhere; no command makes them again.")
+    record.check_plugins(where)
+    return ask(
+        record.task,
+        record.methods,
+        record.sparsities,
+        seeds=record.seeds,
+        metrics=record.metrics,
+        budget=record.budget,
+        ood=record.ood,
+        concepts=record.concepts,
+    )
 
 
 def request(

@@ -92,6 +92,7 @@ def costed(
         "device": device,
         "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),
+        "request": request.to_json(),
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import shlex
 from typing import Any
 
 from lthbench import formatting
+from lthbench.errors import BadInput
+from lthbench.planning import request_record
 from lthbench.report import findings, forest, templates
 from lthbench.report.explanation import account
 from lthbench.report.markdown import provenance
@@ -132,23 +134,14 @@ def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]
 
 def command(facts: dict[str, Any], method: str, sparsity: float) -> str:
     """The command of the run, for this network alone; of several runs, of the one that has its method."""
-    whole = str(facts["command"])
-    lines = whole.splitlines()
-    listed = [m for m in facts["methods"] if m != "dense"]
-    for line in lines:
-        words = shlex.split(line)
-        options = {word: place + 1 for place, word in enumerate(words[:-1])}
-        typed = words[options["--methods"]].split(",") if "--methods" in options else []
-        if len(lines) == 1 and method in listed and len(typed) == len(listed):
-            own = typed[listed.index(method)]  # a method of one's own is typed as a path
-        elif method in typed:
-            own = method
-        elif len(lines) == 1 or method == "dense":
+    lines = str(facts["command"]).splitlines()
+    try:
+        found = list(zip(lines, request_record.records(facts), strict=True))
+    except (BadInput, ValueError):  # a command of another kind is shown as it is
+        return str(facts["command"])
+    for line, record in found:
+        if method in record.methods and not record.elsewhere:
+            return dataclasses.replace(record, methods=(method,), sparsities=(float(sparsity),)).command()
+        if len(lines) == 1 or method == "dense" or method in record.methods:
             return line
-        else:
-            continue
-        words[options["--methods"]] = own
-        if "--sparsity" in options:
-            words[options["--sparsity"]] = f"{sparsity:.12g}"
-        return shlex.join(words)
-    return whole
+    return str(facts["command"])

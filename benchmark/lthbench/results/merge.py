@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lthbench.errors import BadInput
+from lthbench.planning import request_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,5 +64,9 @@ def merged(group: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> tuple[pd.Dat
         for verb, seconds in facts["seconds"].items():
             spent[verb] = round(spent.get(verb, 0.0) + seconds, 3)
     combined["seconds"] = spent
+    try:
+        combined["requests"] = [r.to_json() for _, facts in group for r in request_record.records(facts)]
+    except BadInput:  # of a command that was written by hand
+        combined.pop("requests", None)
     combined["command"] = "\n".join(facts["command"] for _, facts in group)
     return table.reset_index(drop=True), combined

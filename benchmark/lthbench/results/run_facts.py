@@ -59,6 +59,7 @@ def asked(plan: Plan) -> dict[str, Any]:
     request = plan.request
     return {
         "command": request.command(),
+        "requests": [request.to_json()],
         "task": {k: v for k, v in dataclasses.asdict(request.task).items() if k != "budget"},
         "budget": {"name": request.budget, **dataclasses.asdict(request.spec)},
         "methods": list(request.methods),

@@ -15,7 +15,6 @@ import io
 import json
 import math
 import os
-import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from lthbench import registry
 from lthbench._version import __version__
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.files import publish
-from lthbench.planning import request
+from lthbench.planning import request, request_record
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import run_facts, table
 from lthbench.spec import Data, Measure, Step, describe, history
@@ -42,8 +41,8 @@ SCHEMA = 1
 LIMIT = 1_000_000_000
 #: And to no more files.
 ENTRIES = 500_000
-#: The parts of a request that its command names.
-_ASKED = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
+#: What run.json lacks where an earlier version wrote it.
+ADDED = ("requests",)
 
 
 class Refused(LthbenchError):
@@ -156,6 +155,8 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         made = _planned(facts)
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
+            if part in ADDED and part not in facts:
+                continue
             if json.loads(json.dumps(value)) != facts.get(part):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
@@ -228,38 +229,25 @@ def _failures(scores: pd.DataFrame) -> dict[str, str]:
 
 
 def _planned(facts: Mapping[str, Any]) -> Plan:
-    """The plan of the command in run.json, on the data that it names by hash. Raises BadInput."""
-    if str(facts.get("command", "")).startswith(("lthbench score", "lthbench.score")):
+    """The plan of the request in run.json, on the data that it names by hash. Raises BadInput."""
+    requests = request_record.records(facts)
+    if len(requests) != 1:
+        raise BadInput(f"run.json: is of {len(requests)} runs; a bundle is of one.")
+    (record,) = requests
+    if record.elsewhere:
         raise BadInput(
             "run.json: scores networks made elsewhere; only what a command makes again is bundled."
         )
     try:
-        words = shlex.split(facts["command"])
-        given = dict(zip(words[2::2], words[3::2], strict=True))
         known = {d["name"]: Data(d["name"], d["version"], d["digest"]) for d in facts["data"]}
-        names = ("methods", "metrics", "sparsity", "seeds", "ood", "concepts")
-        lists = {name: given[f"--{name}"].split(",") for name in names if f"--{name}" in given}
-        if words[:2] != ["lthbench", "run"] or not set(given) <= set(_ASKED):
-            raise ValueError(facts["command"])
-        sparsities = [float(s) for s in lists["sparsity"] if s]
-        seeds = [int(s) for s in lists["seeds"] if s]
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise BadInput("run.json: its command cannot be read.") from error
-    if "/" in given["--task"] or os.sep in given["--task"] or given["--task"].endswith(".toml"):
-        raise BadInput(f"run.json: task {given['--task']} is a file; only tasks that ship are bundled.")
-    if any(registry.is_path(name) for names in lists.values() for name in names):
+    except (LookupError, TypeError) as error:
+        raise BadInput("run.json: its data cannot be read.") from error
+    if "/" in record.task or os.sep in record.task or record.task.endswith(".toml"):
+        raise BadInput(f"run.json: task {record.task} is a file; only tasks that ship are bundled.")
+    names = (*record.methods, *record.metrics, *(record.ood or ()), record.concepts or "")
+    if record.plugins or any(registry.is_path(name) for name in names):
         raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
-    asked = request.ask(
-        given["--task"],
-        [m for m in lists["methods"] if m],
-        sparsities,
-        seeds=seeds,
-        metrics=lists["metrics"],
-        budget=given.get("--budget"),
-        ood=lists.get("ood"),
-        concepts=given.get("--concepts"),
-    )
-    return plan(asked, (), data_needed=False, known=known)
+    return plan(request.asked_again(record, "run.json"), (), data_needed=False, known=known)
 
 
 class BundledResults:

@@ -83,8 +83,8 @@ def rerun(
             metrics=list(request.metrics),
             budget=request.budget,
             store=store,
-            ood=list(request.task.data.ood) if request.strangers else None,
-            concepts=request.task.data.concepts if request.banked else None,
+            ood=list(request.task.data.ood) if request.ood_replaced else None,
+            concepts=request.task.data.concepts if request.concepts_replaced else None,
             **options,
         )
         key = ["method", "sparsity", "seed", "score", "variant"]

@@ -1,0 +1,161 @@
+"""A request as data: what run.json and a plan as JSON keep, beside the command line for people. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lthbench import registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.planning import task
+
+KINDS: dict[str, type[Any]] = {
+    "method": Method,
+    "metric": Metric,
+    "dataset": Dataset,
+    "architecture": Architecture,
+    "bank": Bank,
+}
+#: The options of a command that name what is asked for; each has one value.
+_OPTIONS = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in in a file of the user's own: a key of ``KINDS`` ("" where it is not known), name and file."""
+
+    kind: str
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """What was asked for, in names and numbers, all defaults filled in.
+
+    ``task`` is a name or the path of a task file. ``ood`` and ``concepts`` are None where they are the
+    task's. ``elsewhere`` says that networks made elsewhere were scored, which no record can ask for again.
+    """
+
+    task: str
+    methods: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    budget: str
+    ood: tuple[str, ...] | None = None
+    concepts: str | None = None
+    plugins: tuple[Plugin, ...] = ()
+    elsewhere: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data; what is as by default is left out."""
+        fields = {f.name: f.default for f in dataclasses.fields(self)}
+        found = dataclasses.asdict(self)
+        kept = {k: v for k, v in found.items() if getattr(self, k) != fields[k]}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
+
+    def command(self) -> str:
+        """The command line of ``run`` that asks for just this."""
+        files = {(p.kind, p.name): p.file for p in self.plugins}
+        by_path = {("method", m.partition(":")[0]) for m in self.methods}
+        by_path |= {("metric", name) for name in self.metrics} | {("bank", self.concepts or "")}
+        by_path |= {("dataset", name) for name in self.ood or ()}
+
+        def typed(kind: str, name: str) -> str:
+            base, colon, variant = name.partition(":")
+            return shlex.quote(f"{files.get((kind, base), base)}{colon}{variant}")
+
+        named = sorted({p.file for p in self.plugins if (p.kind, p.name) not in by_path})
+        # No list on a command line is empty: networks of no method, or at no sparsity, are dense ones alone.
+        methods = self.methods if self.sparsities else ()
+        parts = {
+            "task": shlex.quote(self.task),
+            "methods": ",".join(typed("method", m) for m in methods) or "dense",
+            "sparsity": ",".join(f"{s:.12g}" for s in self.sparsities),
+            "seeds": ",".join(map(str, self.seeds)) + ("," if len(self.seeds) == 1 else ""),
+            "metrics": ",".join(typed("metric", m) for m in self.metrics),
+            "budget": self.budget,
+        }
+        if self.ood is not None:
+            parts["ood"] = ",".join(typed("dataset", name) for name in self.ood) or "''"
+        if self.concepts is not None:
+            parts["concepts"] = typed("bank", self.concepts)
+        said = "".join(f" --{option} {value}" for option, value in parts.items() if value)
+        return f"lthbench run{said}{''.join(f' --plugin {shlex.quote(file)}' for file in named)}"
+
+    def check_plugins(self, where: str) -> None:
+        """Raise BadInput for a plug-in that was not named on this command line: what is read runs no code."""
+        names = (*self.methods, *self.metrics, *(self.ood or ()), self.concepts or "")
+        files = {n if "/" in n else n.partition(":")[0] for n in names if registry.is_path(n)}
+        unnamed = [Plugin("", "", file) for file in sorted(files)] + list(self.plugins)
+        for plugin in unnamed:
+            known = plugin.kind in KINDS and registry.path_of(KINDS[plugin.kind], plugin.name) is not None
+            if not known and not registry.taken(Path(plugin.file)):
+                what = f"the {plugin.kind} {plugin.name} of {plugin.file}" if plugin.kind else plugin.file
+                raise BadInput(
+                    f"{where}: asks for {what}, and no code is run that only a file names. If you trust it, "
+                    f"name it on this command line: --plugin {shlex.quote(plugin.file)}"
+                )
+
+
+def read(record: Any, where: str) -> RequestRecord:
+    """The record in JSON data. Raises BadInput, naming the key, for what is none."""
+    if not isinstance(record, dict):
+        raise BadInput(f"{where}: its request cannot be read.")
+    return task.read(RequestRecord, record, f"{where}: request")
+
+
+def records(facts: Mapping[str, Any], where: str = "run.json") -> list[RequestRecord]:
+    """The requests behind the facts in a run.json: one, or of a table put together of several, each.
+
+    Those of a file without ``requests``, as versions before wrote it, are read off its command lines.
+    """
+    if "requests" in facts:
+        found = facts["requests"]
+        if not isinstance(found, list):
+            raise BadInput(f"{where}: its requests cannot be read.")
+        return [read(record, where) for record in found]
+    lines = str(facts.get("command", "")).splitlines()
+    methods = facts.get("methods", ()) if len(lines) == 1 else ()
+    return [_from_command(line, methods, where) for line in lines]
+
+
+def _from_command(line: str, methods: Sequence[str], where: str) -> RequestRecord:
+    """The request of a command as ``RequestRecord.command`` makes it; ``methods`` are its methods by name."""
+    if line.startswith(("lthbench score", "lthbench.score")):
+        return RequestRecord("", tuple(methods), (), (), (), "", elsewhere=True)
+    try:
+        words = shlex.split(line)
+        pairs = list(zip(words[2::2], words[3::2], strict=True))
+        given = {option: value for option, value in pairs if option != "--plugin"}
+        if words[:2] != ["lthbench", "run"] or not set(given) <= set(_OPTIONS):
+            raise ValueError(line)
+        lists: dict[str, list[str]] = {"--sparsity": []}
+        lists |= {option: [v for v in value.split(",") if v] for option, value in given.items()}
+        plugins = [Plugin("", "", value) for option, value in pairs if option == "--plugin"]
+        typed = [m for m in lists["--methods"] if m != "dense"]
+        if len(typed) == len(methods):
+            for place, name in enumerate(methods):
+                if registry.is_path(typed[place]):  # by name, as in records
+                    file = typed[place].removesuffix(f":{name.partition(':')[2]}")
+                    plugins.append(Plugin("method", name.partition(":")[0], file))
+                    typed[place] = name
+        return RequestRecord(
+            given["--task"],
+            tuple(typed),
+            tuple(map(float, lists["--sparsity"])),
+            tuple(map(int, lists["--seeds"])),
+            tuple(lists["--metrics"]),
+            given["--budget"],
+            tuple(lists["--ood"]) if "--ood" in lists else None,
+            given.get("--concepts"),
+            tuple(plugins),
+        )
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise BadInput(f"{where}: its command cannot be read.") from error
