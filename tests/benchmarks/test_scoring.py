@@ -53,7 +53,7 @@ def setting(tmp_path_factory):
             changes["reference"] = init
         moved.append(dataclasses.replace(step, **changes))
     # Both find the images in memory, and the network's kernels chosen.
-    model = ready(runner.network(init), torch.device("cpu"))
+    model = ready(runner.space.network(init), torch.device("cpu"))
     for inputs in {s.inputs for s in moved if isinstance(s, Predict)}:
         images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
         with torch.no_grad(), one_thread("cpu"):
@@ -75,7 +75,7 @@ def test_all_scores(benchmark, setting):
 def test_the_bare_passes(benchmark, setting):
     """Forward passes in the same batches of images that are all there; for FGSM its backward passes too."""
     runner, init, steps = setting
-    model = ready(runner.network(init), torch.device("cpu"))
+    model = ready(runner.space.network(init), torch.device("cpu"))
     shown = {s.inputs for s in steps if isinstance(s, Predict)}
 
     def passes():
@@ -83,7 +83,7 @@ def test_the_bare_passes(benchmark, setting):
         with one_thread("cpu"):
             for inputs in shown:
                 images = loading.subset(
-                    loading.load(inputs.data.name, inputs.split, runner.places), inputs.images
+                    loading.load(inputs.data.name, inputs.split, runner.space.places), inputs.images
                 )
                 attacked = inputs.view.startswith("fgsm")
                 for _ in range(max(len(inputs.strengths), 1)):

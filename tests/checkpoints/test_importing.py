@@ -36,8 +36,8 @@ def trained(tmp_path_factory, tiny_task):
     outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
     runner = Runner(LocalStore(root / "store"), ())
     for entry in plan.plan(asked, ()).entries:
-        model = runner.network(entry.network)
-        held = runner.held(entry.network)
+        model = runner.space.network(entry.network)
+        held = runner.space.held(entry.network)
         if held is not None:
             # As a user of PyTorch would have it: pruned in place, the original weights still there.
             for name, module in model.named_modules():

@@ -121,67 +121,67 @@ def test_without_ray_the_engine_says_how_to_get_it(monkeypatch):
 def site(tmp_path):
     """What the driver of a store tells its tasks."""
     pytest.importorskip("ray")
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     store = LocalStore(tmp_path / "store")
     store.open()
-    yield ray._site(store, (), "cpu")
-    ray._runner.cache_clear()
+    yield ray_worker.site_of(store, (), "cpu")
+    ray_worker.runner_of.cache_clear()
 
 
 def test_a_node_with_another_version_is_refused(site):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     with pytest.raises(BadInput, match=r"has lthbench .*, the driver has 0\.0"):
-        ray._runner(dataclasses.replace(site, version="0.0"))
+        ray_worker.runner_of(dataclasses.replace(site, version="0.0"))
 
 
 def test_a_node_that_does_not_see_the_store_is_refused(site, tmp_path):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     with pytest.raises(BadInput, match="does not see the store"):
-        ray._runner(dataclasses.replace(site, store=str(tmp_path / "elsewhere")))
+        ray_worker.runner_of(dataclasses.replace(site, store=str(tmp_path / "elsewhere")))
 
 
 def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     (tmp_path / "mine.py").write_text("x = 1")
     files = (("Method", str(tmp_path / "mine.py"), "0" * 64),)
     with pytest.raises(BadInput, match=r"mine\.py is not there, or is another file"):
-        ray._runner(dataclasses.replace(site, files=files))
+        ray_worker.runner_of(dataclasses.replace(site, files=files))
 
 
 def test_a_node_with_other_images_is_refused(site, init, recipe):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     with pytest.raises(BadInput, match="data set digits is another one here than the driver's"):
-        ray._do(site, [("train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])])
+        ray_worker.do(site, [("train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])])
 
 
 def test_a_node_that_does_not_see_what_a_step_needs_waits_and_then_says_so(site, tiny_task, monkeypatch):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
-    monkeypatch.setattr(ray, "PATIENCE", 0.5)
+    monkeypatch.setattr(ray_worker, "PATIENCE", 0.5)
     train = next(s for s in plan(request(tiny_task), ()).steps if isinstance(s, Train))
     with pytest.raises(LthbenchError, match="is done, but not to be seen"):
-        ray._do(site, [("train", [train])])
+        ray_worker.do(site, [("train", [train])])
 
 
 def test_a_task_does_nothing_once_the_user_asked_to_stop_or_what_it_needs_failed(site, tiny_task):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     steps = plan(request(tiny_task), ()).steps
     train = next(s for s in steps if isinstance(s, Train))
-    before = ray._Result({train.start.key: "no memory"})
-    assert ray._do(site, [("train", [train])], before) == ray._Result({train.key: "no memory"})
+    before = ray_worker.Result({train.start.key: "no memory"})
+    assert ray_worker.do(site, [("train", [train])], before) == ray_worker.Result({train.key: "no memory"})
     LocalStore(site.store).flag(site.stop)
-    assert ray._do(site, [("init", [train.start])]) == ray._Result({})
+    assert ray_worker.do(site, [("init", [train.start])]) == ray_worker.Result({})
     assert not LocalStore(site.store).has(train.start)
 
 
 def test_a_task_that_waits_for_what_was_left_on_the_way_stops_with_the_rest(site, tiny_task, monkeypatch):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     train = next(s for s in plan(request(tiny_task), ()).steps if isinstance(s, Train))
     asked = []
@@ -190,16 +190,16 @@ def test_a_task_that_waits_for_what_was_left_on_the_way_stops_with_the_rest(site
         asked.append(1)
         return len(asked) > 3
 
-    monkeypatch.setattr(ray._Flagged, "__call__", stopped)
-    assert ray._do(site, [("train", [train])]) == ray._Result({})
+    monkeypatch.setattr(ray_worker.Flagged, "__call__", stopped)
+    assert ray_worker.do(site, [("train", [train])]) == ray_worker.Result({})
     assert len(asked) == 4
 
 
 def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothing(site, monkeypatch):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     store, now, answers = LocalStore(site.store), 100.0, []
-    monkeypatch.setattr(ray.time, "monotonic", lambda: now)
+    monkeypatch.setattr(ray_worker.time, "monotonic", lambda: now)
 
     def flagged(name):
         assert name == "stop-it"
@@ -209,7 +209,7 @@ def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothin
         return answer
 
     monkeypatch.setattr(store, "flagged", flagged)
-    stopped = ray._Flagged(store, "stop-it")
+    stopped = ray_worker.Flagged(store, "stop-it")
     answers[:] = [False]
     assert [stopped() for _ in range(5)] == [False] * 5
     now, answers[:] = 102.0, [None]
@@ -225,22 +225,22 @@ def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothin
 
 
 def test_a_stack_that_a_worker_died_of_is_done_one_after_the_other(site, tiny_task):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
 
     steps = plan(request(tiny_task, seeds=2), ()).steps
     trains = [s for s in steps if isinstance(s, Train) and s.mask is None]
     site = dataclasses.replace(site, stack=4)
     together = [(t.key, [t.start, t]) for t in trains]
-    store, flag = LocalStore(site.store), ray._begun(site, (name for name, _ in together))
+    store, flag = LocalStore(site.store), ray_worker.begun(site, (name for name, _ in together))
     store.flag(flag)
-    assert ray._do(site, together) == ray._Result({})
+    assert ray_worker.do(site, together) == ray_worker.Result({})
     done = [e for e in store.events() if e["step"] == "Train"]
     assert [e.get("stack", 1) for e in done] == [1, 1]
     assert store.flagged(flag)  # the driver lowers it
     for train in trains:
         shutil.rmtree(store.place(train.key))
     store.unflag(flag)
-    ray._do(site, together)
+    ray_worker.do(site, together)
     assert [e.get("stack", 1) for e in store.events() if e["step"] == "Train"] == [1, 1, 2, 2]
     assert not store.flagged(flag)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from lthbench import api, registry
-from lthbench.execution import runner
+from lthbench.execution import predict as verb
 from lthbench.kinds import Dataset, Metric
 
 
 @pytest.fixture
 def sick(monkeypatch):
     """Lets the passes of every network but the dense one yield a logit that is no number, on test images."""
-    predict, seen = runner.predict, []
+    predict, seen = verb.predict, []
 
     def instead(models, inputs, places, kept=None):
         (logits,), (model,) = predict(models, inputs, places, kept), models
@@ -28,7 +28,7 @@ def sick(monkeypatch):
             logits.values[3, 1] = np.nan
         return [logits]
 
-    monkeypatch.setattr(runner, "predict", instead)
+    monkeypatch.setattr(verb, "predict", instead)
     return seen
 
 

@@ -86,10 +86,10 @@ def done(tmp_path_factory, tiny_task):
 def test_a_ticket_keeps_exactly_its_density(done, method, density):
     networks, runner = done
     network = networks[method, 1.0 - density]
-    mask = runner.mask(network.mask)
+    mask = runner.space.mask(network.mask)
     counted = masks.count(mask).values()
     assert sum(k for k, _ in counted) == round(density * 73_872)
-    for name, weight in masks.prunable(runner.network(network)).items():
+    for name, weight in masks.prunable(runner.space.network(network)).items():
         assert not weight[~mask[name]].any()
         assert weight[mask[name]].all()
 
@@ -99,8 +99,8 @@ def test_imp_masks_nest_and_keep_the_largest_of_each_round(done):
     outer = None
     for density in (0.5, 0.25, 0.125):
         network = networks["imp", 1.0 - density]
-        mask = runner.mask(network.mask)
-        trained = masks.prunable(runner.network(network.mask.given))
+        mask = runner.space.mask(network.mask)
+        trained = masks.prunable(runner.space.network(network.mask.given))
         kept = torch.cat([trained[n].abs()[m] for n, m in mask.items()])
         lost = torch.cat([trained[n].abs()[~m if outer is None else outer[n] & ~m] for n, m in mask.items()])
         assert kept.min() >= lost.max()
@@ -116,11 +116,11 @@ def test_imp_and_omp_rewind_to_the_bits_of_the_dense_run(done):
     rewind = networks["omp", 0.5].start
     assert rewind == Rewind(dense, 1)
     assert networks["imp", 0.875].start == rewind
-    passed = runner.network(rewind).state_dict()
+    passed = runner.space.network(rewind).state_dict()
     alone = Runner(LocalStore(runner.store.root.parent / "alone"), ())
     alone.store.open()
     alone.do([s for s in history(rewind) if s.key != dense.key])
-    made = alone.network(rewind).state_dict()
+    made = alone.space.network(rewind).state_dict()
     assert all(torch.equal(passed[k], made[k]) for k in passed)
 
 

@@ -390,17 +390,17 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
 @needs_ray
 @quiet
 def test_a_worker_with_a_disk_of_its_own_tells_the_driver_what_it_did(server, asked, tmp_path, monkeypatch):
-    from lthbench.engines import ray
+    from lthbench.engines import ray_worker
     from lthbench.planning.plan import plan
 
     steps = [s for s in plan(asked, ()).steps if isinstance(s, Init)]
     here = opened("s3://bucket/worker")
-    site = ray._site(here, (), "cpu")
+    site = ray_worker.site_of(here, (), "cpu")
     elsewhere(monkeypatch, tmp_path / "node")
     try:
-        result = ray._do(site, [("init", steps)])
+        result = ray_worker.do(site, [("init", steps)])
     finally:
-        ray._runner.cache_clear()
+        ray_worker.runner_of.cache_clear()
     assert result.failed == {}
     assert [e["key"] for e in result.events] == [s.key for s in steps]
     assert here.events() == []

@@ -17,7 +17,7 @@ from lthbench.data import loading
 from lthbench.engines.local import Local
 from lthbench.engines.queue import Queue
 from lthbench.errors import BadInput, StepFailed
-from lthbench.execution import runner
+from lthbench.execution import predict as verb
 from lthbench.execution.runner import Runner
 from lthbench.inference import predict
 from lthbench.kinds import Architecture, Images
@@ -553,7 +553,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
 @pytest.mark.parametrize("room", [1, 2])
 def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path, monkeypatch, room):
     made = plan(request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
-    store, passed, sizes = LocalStore(tmp_path), runner.predict, []
+    store, passed, sizes = LocalStore(tmp_path), verb.predict, []
     store.open()
 
     def small(models, *given):
@@ -562,7 +562,7 @@ def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path,
             raise torch.OutOfMemoryError("full")
         return passed(models, *given)
 
-    monkeypatch.setattr(runner, "predict", small)
+    monkeypatch.setattr(verb, "predict", small)
     assert Local(0, stack=4).run(made.steps, store, ()) == {}
     assert max(sizes) == 4
     assert all(store.intact(s) for s in made.steps if isinstance(s, Predict))
@@ -577,7 +577,7 @@ def test_a_network_for_which_there_is_no_room_fails_with_the_reason(tiny_task, t
     def none(models, *given):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(runner, "predict", none)
+    monkeypatch.setattr(verb, "predict", none)
     failed = Local(0, stack=4).run(made.steps, store, ())
     assert {failed.get(s.key) for s in made.steps if isinstance(s, Predict)} == {
         "the device ran out of memory"
@@ -605,7 +605,7 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
 def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
     """What no network of several can see fails all of them, and nothing else."""
-    store, passed = LocalStore(tmp_path), runner.predict
+    store, passed = LocalStore(tmp_path), verb.predict
     store.open()
 
     def gone(models, inputs, *more):
@@ -613,7 +613,7 @@ def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, t
             raise StepFailed("the images are gone")
         return passed(models, inputs, *more)
 
-    monkeypatch.setattr(runner, "predict", gone)
+    monkeypatch.setattr(verb, "predict", gone)
     failed = Local(0, stack=4).run(made.steps, store, ())
     lost = [s for s in made.steps if isinstance(s, Predict) and s.inputs.split == "test"]
     assert lost

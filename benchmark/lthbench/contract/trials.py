@@ -133,8 +133,8 @@ def networks_have_the_density_asked_for(trial: Trial, method: str) -> None:
     demand(found == list(SPARSITIES), f"networks of sparsity {found}, asked for {list(SPARSITIES)}")
     criterion = registry.get(Method, method).criterion
     for entry in entries:
-        weights = masks.prunable(trial.runner.network(entry.network))
-        held = trial.runner.held(entry.network) or {
+        weights = masks.prunable(trial.runner.space.network(entry.network))
+        held = trial.runner.space.held(entry.network) or {
             n: torch.ones_like(w, dtype=torch.bool) for n, w in weights.items()
         }
         alive = [n for n in weights if bool(weights[n][~held[n]].any())]
@@ -189,7 +189,7 @@ def scores_are_the_same_again(trial: Trial, metric: str) -> None:
     record = registry.get(Metric, metric)
 
     def measured() -> list[tuple[str, str, float, float, int]]:
-        values = record.measure(StoredContext(trial.runner, step, entry.network))
+        values = record.measure(StoredContext(trial.runner.space, step, entry.network))
         return [(v.score, v.variant, float(v.value), float(v.se), v.n) for v in values]
 
     for one, other in zip(measured(), measured(), strict=True):

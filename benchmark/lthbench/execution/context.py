@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.torch
@@ -13,22 +12,20 @@ from torch import nn
 from lthbench import registry
 from lthbench.data import concepts, loading
 from lthbench.errors import StepFailed
+from lthbench.execution.workspace import Workspace
 from lthbench.functional import saliency_maps
 from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
 from lthbench.spec import Explain, Measure, Predict, Weights, network_of
-from lthbench.store.artifacts import DRAWS
-
-if TYPE_CHECKING:
-    from lthbench.execution.runner import Runner
+from lthbench.store.artifacts import DRAWS, LOGITS, SCORES
 
 
 class StoredContext:
     """What a metric sees: the stored logits of a network, the network itself, and its dense parent."""
 
-    def __init__(self, runner: Runner, step: Measure, subject: Weights):
-        self._runner, self._store, self._step, self._subject = runner, runner.store, step, subject
+    def __init__(self, space: Workspace, step: Measure, subject: Weights):
+        self._space, self._store, self._step, self._subject = space, space.store, step, subject
         self._read: dict[str, Logits] = {}
         self.attached: dict[str, bytes] = {}
 
@@ -44,7 +41,7 @@ class StoredContext:
             raise StepFailed(
                 f"metric {self._step.metric} asks for the dense parent but is not declared relative"
             )
-        return StoredContext(self._runner, self._step, self._step.reference)
+        return StoredContext(self._space, self._step, self._step.reference)
 
     def logits(self, name: str) -> Logits:
         """The logits of one set of images."""
@@ -53,7 +50,7 @@ class StoredContext:
             if name not in inputs:
                 raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
             step = Predict(self._subject, inputs[name])
-            tensors = safetensors.torch.load(self._store.read(step, "logits.safetensors"))
+            tensors = safetensors.torch.load(self._store.read(step, LOGITS))
             values = tensors["logits"].numpy()
             if not np.isfinite(values).all():
                 raise StepFailed(f"the network's logits on {name} are not finite")
@@ -88,9 +85,7 @@ class StoredContext:
         if name not in looks:
             raise StepFailed(f"metric {self._step.metric} looks at {name!r}, which it does not declare")
         inputs = looks[name]
-        return loading.subset(
-            loading.load(inputs.data.name, inputs.split, self._runner.places), inputs.images
-        )
+        return loading.subset(loading.load(inputs.data.name, inputs.split, self._space.places), inputs.images)
 
     def maps(self, name: str, of: str = "labels") -> Maps:
         """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
@@ -107,7 +102,7 @@ class StoredContext:
         if "concepts" not in looks:
             raise StepFailed(f"metric {self._step.metric} looks at concepts, which it does not declare")
         network = network_of(self._subject)
-        return concepts.load(looks["concepts"], network.size, network.channels, self._runner.places)
+        return concepts.load(looks["concepts"], network.size, network.channels, self._space.places)
 
     def layers(self) -> tuple[str, ...]:
         """The modules of the network whose units concept metrics look at."""
@@ -116,17 +111,17 @@ class StoredContext:
 
     def attach(self, name: str, content: bytes) -> None:
         """Keep a file beside the scores: what stands behind them."""
-        if name in ("scores.json", DRAWS) or Path(name).name != name:
+        if name in (SCORES, DRAWS) or Path(name).name != name:
             raise StepFailed(f"metric {self._step.metric} attaches {name!r}, which is no name for a file")
         self.attached[name] = content
 
     def network(self) -> nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""
-        return ready(self._runner.network(self._subject), self._runner.device)
+        return ready(self._space.network(self._subject), self._space.device)
 
     def held(self) -> Mask | None:
         """The network's mask; None for a dense one."""
-        return self._runner.held(self._subject)
+        return self._space.held(self._subject)
 
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the network's images."""

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from lthbench import masks
 from lthbench.errors import StepFailed
-from lthbench.spec import Rewind, Step, Train
+from lthbench.execution.verbs import Course, alike, do
+from lthbench.execution.workspace import Workspace
+from lthbench.spec import Rewind, Step, Train, trains_alike
 from lthbench.store.artifacts import MASK
 from lthbench.training import savepoints
 from lthbench.training.loop import Trained
@@ -20,21 +22,29 @@ from lthbench.training.packing import in_stacks
 from lthbench.training.savepoints import Keeper, Savepoint
 from lthbench.training.stacked import Member
 
-if TYPE_CHECKING:
-    from lthbench.execution.runner import Runner
+
+@do.register
+def _(step: Train, together: Sequence[Step], space: Workspace, course: Course) -> dict[str, str]:
+    del step
+    return Trainer(space, course).train([s for s in together if isinstance(s, Train)])
+
+
+@alike.register
+def _(step: Train, other: Step) -> bool:
+    """Trainings of a stack."""
+    return isinstance(other, Train) and trains_alike(step) == trains_alike(other)
 
 
 class Trainer:
-    """Trains for a runner. A ``Rewind`` that is ``among`` the steps to do is taken from its training on the
-    way.
+    """Trains on a course. A ``Rewind`` that is among the steps to do is taken from its training on the way.
 
-    After each epoch it is asked whether to be ``stopped``.
+    After each epoch the course is asked whether to stop.
     """
 
-    def __init__(self, runner: Runner, among: Sequence[Step], stopped: Callable[[], bool]):
-        self._runner, self._stopped = runner, stopped
+    def __init__(self, space: Workspace, course: Course):
+        self._space, self._course = space, course
         self._rewinds: dict[str, list[Rewind]] = {}
-        for step in among:
+        for step in course.among:
             if isinstance(step, Rewind):
                 self._rewinds.setdefault(step.train.key, []).append(step)
 
@@ -44,7 +54,7 @@ class Trainer:
         What was left on its way goes on from there, together with what was left after as many epochs.
         Raises Paused where it is stopped.
         """
-        saved = {step.key: savepoints.of(step, self._runner.store) for step in steps}
+        saved = {step.key: savepoints.of(step, self._space.store) for step in steps}
         done = {key: len(point.so_far.losses) if point else 0 for key, point in saved.items()}
         failed: dict[str, str] = {}
         for epochs in sorted(set(done.values())):
@@ -54,14 +64,14 @@ class Trainer:
 
     def _together(self, steps: Sequence[tuple[Train, Savepoint | None]]) -> dict[str, str]:
         """Train what is alike and has done as many epochs."""
-        runner, first = self._runner, steps[0][0]
-        images = runner.training_images(first)
-        keeper = Keeper(runner.store, first.recipe.epochs, len(steps), self._stopped, runner.save_every)
+        space, course, first = self._space, self._course, steps[0][0]
+        images = space.training_images(first)
+        keeper = Keeper(space.store, first.recipe.epochs, len(steps), course.stopped, course.save_every)
         makers = [partial(self._member, step, point, keeper) for step, point in steps]
         trained = in_stacks(makers, images, first.recipe, first.first_epoch, pauses=keeper.pauses)
         failed: dict[str, str] = {}
         for (step, point), (made, result, seconds) in zip(steps, trained, strict=True):
-            runner.took[step.key] = seconds + (point.seconds if point else 0.0)
+            course.took[step.key] = seconds + (point.seconds if point else 0.0)
             if isinstance(result, StepFailed):
                 failed[step.key] = str(result)
                 continue
@@ -69,9 +79,9 @@ class Trainer:
             facts: dict[str, Any] = {"stack": len(steps)} if len(steps) > 1 else {}
             if point:
                 facts["resumed_after"] = len(point.so_far.losses)
-            self._publish(step, made.model, result, runner.took[step.key], facts)
+            self._publish(step, made.model, result, course.took[step.key], facts)
             if point or step.key in keeper.saved:
-                runner.store.unsave(step.key)
+                space.store.unsave(step.key)
         return failed
 
     def _member(self, step: Train, point: Savepoint | None, keeper: Keeper) -> Member:
@@ -81,14 +91,14 @@ class Trainer:
 
         def passed(epoch: int, model: nn.Module, so_far: Callable[[], Trained]) -> None:
             if epoch in wanted:
-                self._runner.publish_weights(wanted[epoch], model, keeper.started)
+                self._space.publish_weights(wanted[epoch], model, keeper.started)
             keeper.passed(step, epoch, model, so_far, spent)
 
-        made = self._runner.member(step)
+        made = self._space.member(step)
         if point:
             savepoints.resume(point, made.model)
         elif step.first_epoch in wanted:
-            self._runner.publish_weights(wanted[step.first_epoch], made.model, keeper.started)
+            self._space.publish_weights(wanted[step.first_epoch], made.model, keeper.started)
         return replace(made, after_epoch=passed, so_far=point.so_far if point else None)
 
     def _publish(
@@ -99,4 +109,4 @@ class Trainer:
             files = {MASK: masks.packed(result.mask)}
             facts = facts | masks.counted(result.mask)
         began = time.monotonic() - seconds
-        self._runner.publish_weights(step, model, began, files, losses=result.losses, **facts)
+        self._space.publish_weights(step, model, began, files, losses=result.losses, **facts)

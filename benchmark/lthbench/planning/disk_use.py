@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import singledispatch
 
 from lthbench import registry
 from lthbench.kinds import Dataset
@@ -17,24 +18,38 @@ _SCORES = 2500
 
 def footprint(steps: Iterable[Step]) -> int:
     """The bytes that the artefacts of these steps will take, within a factor of two."""
-    return round(sum(_bytes(step) for step in steps))
+    return round(sum(size(step) for step in steps))
 
 
-def _bytes(step: Step) -> float:
-    counts = size_of(network_of(step))
-    if isinstance(step, Prune):
-        return _NOTES + counts.prunable / 8
-    if isinstance(step, Predict):
-        views = max(len(step.inputs.strengths), 1)
-        return _NOTES + _images(step.inputs) * (4 * network_of(step).classes * views + 8)
-    if isinstance(step, Explain):
-        pixels = network_of(step).size ** 2
-        return _NOTES + _images(step.inputs) * 4 * 4 * pixels * 1.2
-    if isinstance(step, Measure):
-        return _NOTES + _SCORES
-    return _NOTES + 4.1 * counts.parameters
+@singledispatch
+def size(step: Step) -> float:
+    """The bytes that a step's artefact will take: those of weights, unless its verb says otherwise."""
+    return _NOTES + 4.1 * size_of(network_of(step)).parameters
+
+
+@size.register
+def _(step: Prune) -> float:
+    return _NOTES + size_of(network_of(step)).prunable / 8
+
+
+@size.register
+def _(step: Predict) -> float:
+    views = max(len(step.inputs.strengths), 1)
+    return _NOTES + _images(step.inputs) * (4 * network_of(step).classes * views + 8)
+
+
+@size.register
+def _(step: Explain) -> float:
+    pixels = network_of(step).size ** 2
+    return _NOTES + _images(step.inputs) * 4 * 4 * pixels * 1.2
+
+
+@size.register
+def _(step: Measure) -> float:
+    del step
+    return _NOTES + _SCORES
 
 
 def _images(inputs: Inputs) -> int:
-    size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
-    return min(inputs.images or size, size)
+    there = registry.get(Dataset, inputs.data.name).splits[inputs.split]
+    return min(inputs.images or there, there)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import singledispatch
 
 from lthbench.spec import Given, Init, Prune, Rewind, Step, Train
+
+#: Writes a step that another holds.
+Inner = Callable[[Step], str]
 
 
 def written(step: Step, names: Mapping[str, str] | None = None) -> str:
@@ -12,23 +16,48 @@ def written(step: Step, names: Mapping[str, str] | None = None) -> str:
 
     ``names`` are what networks and masks before it are called, by key; those are not written out further.
     """
-    names = names or {}
+    known = names or {}
 
     def inner(part: Step) -> str:
-        return names[part.key] if part.key in names else written(part, names)
+        whole = part.key not in known or isinstance(part, Prune)  # a mask stands in full
+        return expression(part, inner) if whole else known[part.key]
 
-    if isinstance(step, Init):
-        return f"init({step.network.architecture}, seed {step.seed})"
-    if isinstance(step, Given):
-        kept = "" if step.density is None else f", density {step.density:.6g}"
-        return f"given({step.network.architecture}, digest {step.digest[:12]}{kept})"
-    if isinstance(step, Rewind):
-        return f"rewind({inner(step.train)}, epoch {step.epoch})"
-    if isinstance(step, Prune):
-        shared = f", {step.allocation}" if step.allocation else ""
-        return f"prune({inner(step.given)}, {step.criterion}, density {step.density:.6g}{shared})"
-    if isinstance(step, Train):
-        mask = f", mask {written(step.mask, names)}" if step.mask is not None else ""
-        rewired = ", rewired" if step.rewire is not None else ""
-        return f"train({inner(step.start)}, {step.recipe.epochs} epochs, seed {step.seed}{mask}{rewired})"
+    return expression(step, inner)
+
+
+@singledispatch
+def expression(step: Step, inner: Inner) -> str:
+    """One step, with ``inner`` for those it holds; its key for a verb that has no words."""
+    del inner
     return step.key
+
+
+@expression.register
+def _(step: Init, inner: Inner) -> str:
+    del inner
+    return f"init({step.network.architecture}, seed {step.seed})"
+
+
+@expression.register
+def _(step: Given, inner: Inner) -> str:
+    del inner
+    kept = "" if step.density is None else f", density {step.density:.6g}"
+    return f"given({step.network.architecture}, digest {step.digest[:12]}{kept})"
+
+
+@expression.register
+def _(step: Rewind, inner: Inner) -> str:
+    return f"rewind({inner(step.train)}, epoch {step.epoch})"
+
+
+@expression.register
+def _(step: Prune, inner: Inner) -> str:
+    shared = f", {step.allocation}" if step.allocation else ""
+    return f"prune({inner(step.given)}, {step.criterion}, density {step.density:.6g}{shared})"
+
+
+@expression.register
+def _(step: Train, inner: Inner) -> str:
+    mask = f", mask {inner(step.mask)}" if step.mask is not None else ""
+    rewired = ", rewired" if step.rewire is not None else ""
+    return f"train({inner(step.start)}, {step.recipe.epochs} epochs, seed {step.seed}{mask}{rewired})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 
 from lthbench import registry
 from lthbench.kinds import Architecture, Counts, Dataset, Metric
@@ -20,32 +20,52 @@ from lthbench.spec import (
 )
 
 
+@singledispatch
 def flops(step: Step) -> float:
     """The floating-point operations of a step (two for a multiply-add), for estimates of its time."""
-    if isinstance(step, Train):
-        images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
-        return 3.0 * images * step.epochs * forward_flops(step)
-    if isinstance(step, Rewind):
-        return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
-    if isinstance(step, Prune):
-        criterion = registry.criterion(step.criterion)
-        classes = network_of(step).classes
-        images = criterion.scored_per_class(classes) * classes or 1
-        return criterion.passes * criterion.rounds * images * forward_flops(step)
-    if isinstance(step, Predict):
-        inputs = step.inputs
-        size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
-        images = min(inputs.images or size, size)
-        passes = _PASSES.get(inputs.view, 1)
-        return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
-    if isinstance(step, Explain):
-        images = step.inputs.images or _length(step.inputs)
-        return EXPLAIN_PASSES * images * forward_flops(step.subject)
-    if isinstance(step, Measure):
-        metric = registry.get(Metric, step.metric)
-        images = sum(i.images or _length(i) for _, i in step.looks or ())
-        return metric.passes * images * forward_flops(step.subject)
+    del step
     return 0.0
+
+
+@flops.register
+def _(step: Train) -> float:
+    images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
+    return 3.0 * images * step.epochs * forward_flops(step)
+
+
+@flops.register
+def _(step: Rewind) -> float:
+    return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+
+
+@flops.register
+def _(step: Prune) -> float:
+    criterion = registry.criterion(step.criterion)
+    classes = network_of(step).classes
+    images = criterion.scored_per_class(classes) * classes or 1
+    return criterion.passes * criterion.rounds * images * forward_flops(step)
+
+
+@flops.register
+def _(step: Predict) -> float:
+    inputs = step.inputs
+    size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
+    images = min(inputs.images or size, size)
+    passes = _PASSES.get(inputs.view, 1)
+    return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+
+
+@flops.register
+def _(step: Explain) -> float:
+    images = step.inputs.images or _length(step.inputs)
+    return EXPLAIN_PASSES * images * forward_flops(step.subject)
+
+
+@flops.register
+def _(step: Measure) -> float:
+    metric = registry.get(Metric, step.metric)
+    images = sum(i.images or _length(i) for _, i in step.looks or ())
+    return metric.passes * images * forward_flops(step.subject)
 
 
 #: Forward passes for each image of an attacked set; a backward pass counts as two.

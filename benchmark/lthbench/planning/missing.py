@@ -10,15 +10,11 @@ from lthbench.data import download, loading
 from lthbench.errors import BadInput, Damaged
 from lthbench.kinds import Dataset
 from lthbench.planning.plan import Plan
+from lthbench.planning.reads import reads
 from lthbench.planning.request import Request
 from lthbench.spec import (
     Explain,
-    Measure,
-    Predict,
-    Prune,
-    Rewind,
     Step,
-    Train,
     mask_keeper,
 )
 from lthbench.store import Store
@@ -66,19 +62,7 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
     Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
     have been trained on: more than one image in a hundred in common is refused.
     """
-    splits = set()
-    for step in todo:
-        if isinstance(step, Train):
-            splits.add((step.data.name, "train"))
-        elif isinstance(step, Rewind):
-            splits.add((step.train.data.name, "train"))
-        elif isinstance(step, Prune) and step.data is not None:
-            splits.add((step.data.name, "train"))
-        elif isinstance(step, Predict):
-            splits.add((step.inputs.data.name, step.inputs.split))
-        elif isinstance(step, Measure):
-            shown = (*step.inputs, *(step.looks or ()), *(step.maps or ()))
-            splits.update((i.data.name, i.split) for _, i in shown)
+    splits = {(read.data.name, read.split) for step in todo for read in reads(step)}
     try:
         for name, split in sorted(splits):
             loading.check(name, split, places)

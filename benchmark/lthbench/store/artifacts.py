@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-#: The file that holds a network's weights.
+#: A network's weights.
 WEIGHTS = "weights.safetensors"
 
-
-#: The file that holds a mask, one bit for each weight.
+#: A mask, one bit for each weight.
 MASK = "mask.safetensors"
 
+#: The logits of a network on a set of images, and the labels.
+LOGITS = "logits.safetensors"
 
-#: The file that holds the draws of a measure's headline scores: float64 by score, see ``kinds.Value``.
+#: The scores of a measure.
+SCORES = "scores.json"
+
+#: The draws of a measure's headline scores: float64 by score, see ``kinds.Value``.
 DRAWS = "draws.safetensors"

@@ -1,0 +1,57 @@
+"""Doing ``Predict``: networks pass over images, several over the same at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from lthbench.execution.verbs import Course, alike, do
+from lthbench.execution.workspace import Workspace
+from lthbench.inference.predict import predict, ready, shared
+from lthbench.spec import Predict, Step, network_of
+from lthbench.store.artifacts import LOGITS
+from lthbench.training.packing import tidy
+
+
+@do.register
+def _(step: Predict, together: Sequence[Step], space: Workspace, course: Course) -> dict[str, str]:
+    del step, course
+    _pass([s for s in together if isinstance(s, Predict)], space)
+    return {}
+
+
+@alike.register
+def _(step: Predict, other: Step) -> bool:
+    """Networks of one shape on the same images."""
+    if not isinstance(other, Predict):
+        return False
+    return step.inputs == other.inputs and network_of(step) == network_of(other) and shared(step.inputs)
+
+
+def _pass(steps: Sequence[Predict], space: Workspace) -> None:
+    """Networks on the same images. Where the device has no room for all, they pass in halves."""
+    started, found, models = time.monotonic(), None, []
+    try:
+        models += [ready(space.network(step.subject), space.device) for step in steps]
+        found = predict(models, steps[0].inputs, space.places, space.store.sets)
+    except torch.OutOfMemoryError:
+        if len(steps) == 1:
+            raise
+    if found is None:  # not in the handler, which would keep what was in memory
+        models.clear()
+        tidy()
+        for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
+            _pass(part, space)
+        return
+    began = time.monotonic() - (time.monotonic() - started) / len(steps)
+    facts = {"stack": len(steps)} if len(steps) > 1 else {}
+    for step, logits in zip(steps, found, strict=True):
+        tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
+        flat = logits.values.reshape(-1, logits.values.shape[-1])
+        notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
+        files = {LOGITS: safetensors.torch.save(tensors)}
+        space.store.put(step, files, space.meta(began, notes=notes, **facts))

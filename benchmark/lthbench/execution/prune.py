@@ -1,0 +1,62 @@
+"""Doing ``Prune``: a criterion scores weights, and the best are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from lthbench import masks, registry
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.execution.verbs import Course, do
+from lthbench.execution.workspace import Workspace
+from lthbench.inference.batches import BATCH
+from lthbench.kinds import Criterion
+from lthbench.masks import structured
+from lthbench.spec import Prune, Step, network_of
+from lthbench.store.artifacts import MASK
+
+
+@do.register
+def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -> dict[str, str]:
+    """In the criterion's rounds, each within the mask of the one before."""
+    del together, course
+    started = time.monotonic()
+    criterion = registry.criterion(step.criterion)
+    model = space.network(step.given).train()
+    draw = generator("prune", step.seed)
+    mask = space.held(step.given)
+    for done in range(1, criterion.rounds + 1):
+        if mask is not None:
+            masks.apply(model, mask)
+        scores = criterion.score(model, _batches(step, criterion, space), draw)
+        density = step.density ** (done / criterion.rounds)
+        if criterion.unit == "filter":
+            mask = structured.top_filters(model, scores, density)
+        elif criterion.unit == "kernel":
+            mask = masks.top_kernels(scores, density)
+        else:
+            mask = masks.top(scores, density, mask, step.allocation)
+    assert mask is not None
+    space.store.put(step, {MASK: masks.packed(mask)}, space.meta(started, **masks.counted(mask)))
+    return {}
+
+
+def _batches(
+    step: Prune, criterion: Criterion, space: Workspace
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The images that a criterion looks at; one of ones where it looks at none."""
+    network = network_of(step)
+    if step.data is None:
+        ones = torch.ones(1, network.channels, network.size, network.size, device=space.device)
+        yield ones, torch.zeros(1, dtype=torch.int64, device=space.device)
+        return
+    per_class = criterion.scored_per_class(network.classes)
+    images = loading.per_class(loading.load(step.data.name, "train", space.places), per_class)
+    for start in range(0, len(images.labels), BATCH):
+        part = np.ascontiguousarray(images.pixels[start : start + BATCH])
+        pixels = torch.from_numpy(part).to(space.device, torch.float32).div_(255.0)
+        yield pixels, torch.from_numpy(images.labels[start : start + BATCH]).to(space.device)

@@ -1,0 +1,90 @@
+"""What all verbs share: the store, the data and the device, and the reading and publishing of networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from lthbench import masks, registry
+from lthbench.compute.environment import environment
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.kinds import Architecture, Images
+from lthbench.masks import Mask
+from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
+from lthbench.store import Store
+from lthbench.store.artifacts import MASK, WEIGHTS
+from lthbench.training.stacked import Member
+
+
+class Workspace:
+    """A store, the folders of data, and a device: where steps read from, and what they publish to."""
+
+    def __init__(self, store: Store, places: tuple[Path, ...], device: str | torch.device = "cpu"):
+        self.store = store
+        self.places = places
+        self.device = torch.device(device)
+
+    # ----------------------------------------------------------------------------------------- reading
+
+    def built(self, step: Init) -> nn.Module:
+        """The network with its weights as drawn from the step's seed, on the CPU."""
+        architecture = registry.get(Architecture, step.network.architecture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator("init", step.seed).initial_seed())
+            return architecture.build(step.network)
+
+    def network(self, step: Weights) -> nn.Module:
+        """A network with the weights of a step, on the device."""
+        model = self.built(Init(network_of(step), 0))
+        model.load_state_dict(safetensors.torch.load(self.store.read(step, WEIGHTS)))
+        return model.to(self.device)
+
+    def mask(self, step: Prune | Train | Given) -> Mask:
+        """The mask of a step, that which a rewired training ended with, or one made elsewhere."""
+        return masks.unpacked(self.store.read(step, MASK))
+
+    def held(self, step: Weights) -> Mask | None:
+        """The mask that a network holds to; None for a dense one."""
+        keeper = mask_keeper(step)
+        return None if keeper is None else self.mask(keeper)
+
+    def collapsed(self, step: Weights) -> list[str]:
+        """The layers of a network that its mask leaves empty."""
+        keeper = mask_keeper(step)
+        return [] if keeper is None else list(self.store.meta(keeper)["collapsed"])
+
+    def training_images(self, step: Train) -> Images:
+        """The images that a step trains on."""
+        images = loading.load(step.data.name, "train", self.places)
+        return loading.subset(images, step.recipe.images)
+
+    def member(self, step: Train) -> Member:
+        """What a step trains, as it is before its first epoch."""
+        mask = self.mask(step.mask) if step.mask else None
+        return Member(self.network(step.start), step.seed, mask, step.rewire)
+
+    # -------------------------------------------------------------------------------------- publishing
+
+    def publish_weights(
+        self,
+        step: Weights,
+        model: nn.Module,
+        started: float,
+        files: Mapping[str, bytes] | None = None,
+        **facts: Any,
+    ) -> None:
+        """Publish the weights of a step that was started at this ``time.monotonic()``."""
+        tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        content = {WEIGHTS: safetensors.torch.save(tensors), **(files or {})}
+        self.store.put(step, content, self.meta(started, **facts))
+
+    def meta(self, started: float, **facts: Any) -> dict[str, Any]:
+        """What is kept beside an artefact: seconds since ``started``, the environment, and more facts."""
+        return {"seconds": time.monotonic() - started, "environment": environment(self.device), **facts}
