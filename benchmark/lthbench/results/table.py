@@ -14,7 +14,7 @@ from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.results.run_facts import SCHEMA
 from lthbench.store import ResultReader
-from lthbench.store.artifacts import DRAWS
+from lthbench.store.artifacts import DRAWS, SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str
             for score in metric.scores:
                 rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
             continue
-        result = json.loads(store.read(measure, "scores.json"))
+        result = json.loads(store.read(measure, SCORES))
         notes += result["degenerate"]
         for value in result["values"]:
             known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
@@ -137,7 +137,7 @@ def _controls(
             same = [row for row in own.values() if row["metric"] == measure.metric]
             found += [{**row, **empty, **why, "reason": reason, "variant": name} for row in same]
             continue
-        result = json.loads(store.read(measure, "scores.json"))
+        result = json.loads(store.read(measure, SCORES))
         for value in result["values"]:
             if value["variant"] == "":
                 known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}

@@ -30,7 +30,7 @@ from lthbench.results import run_facts, table
 from lthbench.spec import Data, Measure, Step, describe, history
 from lthbench.store import Store
 from lthbench.store.archive import BROKEN, pieces
-from lthbench.store.artifacts import DRAWS
+from lthbench.store.artifacts import DRAWS, SCORES
 from lthbench.submission import versions
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     failures = _failures(scores)
     for measure in measures:
         if store.has(measure):
-            for name in ("scores.json", DRAWS):
+            for name in (SCORES, DRAWS):
                 if name in store.files(measure):
                     content = store.read(measure, name)
                     files[f"results/{measure.key}/{name}"] = _single(content) if name == DRAWS else content
