@@ -88,7 +88,7 @@ KEYS = {
     "clothing10-r18": (1419, "4041d642ba96e133"),
     "cub-r50": (1422, "797fc6eb4bdaf848"),
     "derma-r18": (1482, "ac368b2050dbb97e"),
-    "digits-r8": (1161, "6ca4959436ec4c7b"),
+    "digits-r8": (1281, "5cb3ca80d188ef7a"),
     "imagenette-r18": (1422, "c4e9c7308131f0ab"),
     "img-googlenet": (1422, "7515a60b7c2d856f"),
     "img-r50": (1422, "7d072fedbe7535b4"),
