@@ -4,6 +4,7 @@ LthbenchError          a message for the user; no traceback is shown
 ├── BadInput           exit code 2: a name, value, file or folder that cannot be used
 ├── Damaged            an artefact whose content does not match its hashes
 └── StepFailed         exit code 1: a step could not be done; the reason is the message
+    ├── Unreadable     something may be there, and cannot be looked at: the disk fails, or forbids it
     └── Unwritable     the store cannot take it, or any other: the disk is full, or read-only
 """
 
@@ -27,6 +28,10 @@ class Damaged(LthbenchError):
 
 class StepFailed(LthbenchError):
     """A step could not be completed."""
+
+
+class Unreadable(StepFailed):
+    """The store cannot be read. A run ends with it: what is there may be whole, and is left as it is."""
 
 
 class Unwritable(StepFailed):

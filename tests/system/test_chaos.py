@@ -225,7 +225,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_goes_on_with_more_room(
     folder = small_disk
     said = tmp_path / "said.txt"
     code = (
-        "import sys; from lthbench.store import archive; archive.free_bytes = lambda folder: 10**12\n"
+        "import sys; from lthbench.store import disk; disk.free_bytes = lambda folder: 10**12\n"
         "from lthbench.cli import main; main(sys.argv[1:])"
     )  # what is free is checked first: as if another took it later
     command = [sys.executable, "-c", code, "run", "--task", tiny_task, *REQUEST, "--workers", workers]

@@ -100,11 +100,15 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     from lthbench.store import inventory
 
     opened = _opened(context, store)
-    whole, copies, wrong = 0, 0, 0
+    whole, copies, wrong, unread = 0, 0, 0, 0
     for found in opened.audit():
         if not found.reason:
             copies += found.copy
             whole += not found.copy
+            continue
+        if found.put_aside is None:
+            unread += 1
+            click.echo(f"unread: {found.what}: {found.reason}")
             continue
         wrong += 1
         click.echo(f"damaged: {found.what}: {found.reason}")
@@ -114,9 +118,12 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
         wrong += 1
         click.echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
     here = f", and {copies:,} copies here" if opened.elsewhere() is not None else ""
-    click.echo(f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else ""))
-    if wrong:
-        if not aside:
+    left = f", {unread:,} could not be read" if unread else ""
+    click.echo(
+        f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else "") + left
+    )
+    if wrong or unread:
+        if wrong and not aside:
             click.echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
         sys.exit(1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lthbench.errors import Damaged, LthbenchError, Unwritable
+from lthbench.errors import Damaged, LthbenchError, Unreadable, Unwritable
 
 # Each verb's file registers itself.
 from lthbench.execution import explain, given, init, measure, predict, prune, rewind, train  # noqa: F401
@@ -93,7 +93,7 @@ class Runner:
         except Paused:
             self._log_all([s for s in together if self.store.has(s)], started, began, found, course)
             raise
-        except (Damaged, Unwritable):
+        except (Damaged, Unreadable, Unwritable):
             raise
         except LthbenchError as error:
             reason = str(error)

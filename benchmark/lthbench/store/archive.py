@@ -7,6 +7,7 @@ and its description its key. That shows damage; whether numbers are honest only 
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import zipfile
@@ -15,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Unreadable
 from lthbench.files import install
+from lthbench.store import reading
 from lthbench.store.base import Store
 from lthbench.store.disk import room
 from lthbench.store.layout import KEY, NAME, fault, holds, kind_of, new_marker, places
@@ -73,7 +75,7 @@ def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
 
 def take_in(store: Store, source: Path) -> Carried:
     """Copy artefacts from a folder or a zip file that ``export`` made into a store. Raises BadInput."""
-    if source.is_dir():
+    if reading.is_folder(source):
         LocalStore(source).check()
         if not (source / "store.json").is_file():
             raise BadInput(
@@ -92,6 +94,7 @@ def take_in(store: Store, source: Path) -> Carried:
     except FileNotFoundError as error:
         raise BadInput(f"{source}: no such file.") from error
     except (OSError, *BROKEN) as error:
+        _check_read(error, source)
         raise BadInput(f"{source}: is no zip file that can be read: {error}") from error
     with archive:
         return _unzip(store, source, archive)
@@ -161,8 +164,8 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
 def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """The content of a member in pieces of at most a megabyte, and no more than it says it has.
 
-    Raises BadZipFile for whatever is wrong with it. Only what is deflated is unpacked: other ways to pack may
-    ask for gigabytes of memory to unpack a byte.
+    Raises BadZipFile for whatever is wrong with it, Unreadable where the disk fails. Only what is deflated is
+    unpacked: other ways to pack may ask for gigabytes of memory to unpack a byte.
     """
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile("is packed in another way than by deflate")
@@ -171,7 +174,14 @@ def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
             while piece := member.read(_PIECE):
                 yield piece
     except (OSError, *BROKEN) as error:
+        _check_read(error, archive.filename)
         raise zipfile.BadZipFile(str(error)) from error
+
+
+def _check_read(error: Exception, source: Path | str | None) -> None:
+    """Raise Unreadable for what a disk says that fails. What a broken zip file leads to is of other kinds."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, *reading.GONE):
+        raise Unreadable(f"{source}: cannot be read ({error.strerror}).") from error
 
 
 def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
@@ -184,16 +194,16 @@ def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
         try:
             scratch.mkdir()
             for path in _files(folder):
-                shutil.copyfile(path, scratch / path.name, follow_symlinks=False)
+                (scratch / path.name).write_bytes(reading.content(path))
             _take(scratch, key, store, carried)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.is_symlink() and NAME.fullmatch(path.name):
-            yield path
+    for entry in sorted(reading.names(folder), key=lambda entry: entry.name):
+        if entry.is_file(follow_symlinks=False) and NAME.fullmatch(entry.name):
+            yield Path(entry.path)
 
 
 def _take(scratch: Path, key: str, store: Store, carried: Carried) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from lthbench import spec
 from lthbench.errors import Damaged
 from lthbench.spec import Step
-from lthbench.store import layout
+from lthbench.store import layout, reading
 from lthbench.store.folder import Folder
 from lthbench.store.layout import SCHEMA
 from lthbench.store.leases import BEAT, STALE, Leases
@@ -43,13 +43,14 @@ class ResultReader(Protocol):
 class Audited:
     """An artefact that was looked at: what it is, and what is wrong with it ("" if nothing is).
 
-    ``copy`` says that it is here a copy of what is elsewhere; ``put_aside`` moves it out of the way.
+    ``copy`` says that it is here a copy of what is elsewhere; ``put_aside`` moves it out of the way (None:
+    it could not be read, so that nobody knows whether it is damaged).
     """
 
     what: str
     reason: str
     copy: bool
-    put_aside: Callable[[], None]
+    put_aside: Callable[[], None] | None
 
 
 class Store(ABC):
@@ -100,7 +101,10 @@ class Store(ABC):
 
     @abstractmethod
     def intact(self, step: Step) -> bool:
-        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
+        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside.
+
+        Raises Unreadable where that cannot be told: then nothing is moved.
+        """
 
     @abstractmethod
     def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
@@ -183,7 +187,10 @@ class Store(ABC):
         return self.hold(step.key)
 
     def read(self, step: Step, name: str) -> bytes:
-        """The bytes of one file of the step's artefact. Raises Damaged if they are not what was written."""
+        """The bytes of one file of the step's artefact.
+
+        Raises Damaged if they are not what was written, Unreadable where that cannot be told.
+        """
         folder = self.folder(step)
         manifest = self._manifest(step)
         if name not in manifest["files"]:
@@ -254,10 +261,10 @@ class Store(ABC):
     def _manifest(self, step: Step) -> dict[str, Any]:
         path = self.folder(step) / "manifest.json"
         try:
-            manifest = json.loads(path.read_bytes())
+            manifest = json.loads(reading.content(path))
             good = manifest["schema"] == SCHEMA and manifest["key"] == step.key
             good = good and isinstance(manifest["files"], dict)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise Damaged(f"{path}: cannot be read") from error
         if not good:
             raise Damaged(f"{path}: is of another step or schema")
@@ -266,9 +273,9 @@ class Store(ABC):
 
 def _checked(path: Path, digest: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = reading.content(path)
     except OSError as error:
-        raise Damaged(f"{path}: cannot be read") from error
+        raise Damaged(f"{path}: is not there") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise Damaged(f"{path}: does not match its hash")
     return data

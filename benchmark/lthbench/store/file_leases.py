@@ -106,8 +106,10 @@ class FileLeases(Leases):
             return True
         try:
             touched = path.stat().st_mtime_ns
-        except OSError:
+        except FileNotFoundError:
             return True
+        except OSError:  # nobody knows, and who waits loses nothing
+            return False
         now = time.monotonic()
         seen, since = self._seen.setdefault(path, ((facts.get("mark"), touched), now))
         if seen != (facts.get("mark"), touched):

@@ -7,14 +7,15 @@ cut short, is looked at and added to it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lthbench.errors import Unreadable
+from lthbench.store import reading
 from lthbench.store.base import Store
-from lthbench.store.layout import KINDS, history_of, kind_of, places, scan
+from lthbench.store.layout import KINDS, history_of, kind_of, places
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def stock(store: Store) -> Stock:
         if key in known:
             artefacts[key] = known[key]
             continue
-        if (path / "manifest.json").is_file():
+        if reading.size(path / "manifest.json") is not None:
             artefacts[key] = (kind_of(path, key), _size(path))
             lacking.append((key, *artefacts[key]))
         else:
@@ -72,12 +73,12 @@ def set_faults(store: Store) -> Iterator[tuple[Path, str]]:
     for path in _entries(store.sets):
         if path.suffix == ".u8":
             try:
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if digest != path.with_suffix(".sha256").read_text(encoding="ascii"):
+                if reading.digest(path) != reading.content(path.with_suffix(".sha256")).decode("ascii"):
                     yield path, "does not match its hash"
             except (OSError, ValueError):
-                yield path, "cannot be read, or has no hash"
+                yield path, "has no hash"
+            except Unreadable as error:
+                yield path, str(error)
 
 
 def needed(store: Store, wanted: Collection[str]) -> set[str]:
@@ -110,7 +111,7 @@ def _index(store: Store) -> dict[str, tuple[str, int]]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(Path(entry.path) for entry in scan(folder))
+    return sorted(Path(entry.path) for entry in reading.names(folder))
 
 
 def _size(path: Path) -> int:
@@ -118,6 +119,6 @@ def _size(path: Path) -> int:
     try:
         if path.is_symlink() or not path.is_dir():
             return path.lstat().st_size
-        return sum(_size(Path(entry.path)) for entry in scan(path))
+        return sum(_size(Path(entry.path)) for entry in reading.names(path))
     except OSError:
         return 0

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lthbench import spec
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Unreadable
+from lthbench.store import reading
 
 SCHEMA = 1
 #: What stands in a store's folder.
@@ -50,25 +50,16 @@ def place(root: Path, key: str) -> Path:
 
 def holds(root: Path, key: str) -> bool:
     """Whether the artefact of a key is there: its manifest is written last."""
-    return (place(root, key) / "manifest.json").is_file()
+    return reading.size(place(root, key) / "manifest.json") is not None
 
 
 def places(root: Path) -> Iterator[tuple[str, Path]]:
     """What stands in the places of artefacts, whole or not: keys and folders."""
-    for part in scan(root / "steps"):
+    for part in reading.names(root / "steps"):
         if len(part.name) == 2:
-            for entry in scan(part.path):
+            for entry in reading.names(part.path):
                 if entry.name[:2] == part.name and KEY.fullmatch(entry.name):
                     yield entry.name, Path(entry.path)
-
-
-def scan(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def new_marker(**facts: str) -> bytes:
@@ -124,30 +115,34 @@ def parsed(text: str) -> dict[str, Any] | None:
 
 
 def kind_of(folder: Path, key: str) -> str:
-    """The kind of step that an artefact is of; "unknown" where its description cannot be read."""
+    """The kind of step that an artefact is of; "unknown" where it is damaged. Raises Unreadable."""
     described = history_of(folder).get(key)
     kind = described.get("step") if isinstance(described, dict) else None
     return kind if kind in KINDS else "unknown"
 
 
 def history_of(folder: Path) -> dict[str, Any]:
-    """The steps behind an artefact, described, by key; nothing where that cannot be read."""
+    """The steps behind an artefact, described, by key; nothing where it is damaged. Raises Unreadable."""
+    path = folder / "step.json"
+    length = reading.size(path)
+    if length is None or length > DESCRIPTION_LIMIT:
+        return {}
     try:
-        path = folder / "step.json"
-        if path.stat().st_size > DESCRIPTION_LIMIT:
-            return {}
-        found = json.loads(path.read_bytes())
+        found = json.loads(reading.content(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def fault(folder: Path, key: str) -> str:
-    """What is wrong with an artefact, or "". Every file is read and every byte of it counts."""
+    """What is wrong with an artefact, or "". Every file is read and every byte of it counts.
+
+    Raises Unreadable where that cannot be told.
+    """
     try:
-        if (folder / "manifest.json").stat().st_size > MANIFEST_LIMIT:
+        if (reading.size(folder / "manifest.json") or 0) > MANIFEST_LIMIT:
             return "manifest.json is too large"
-        text = (folder / "manifest.json").read_bytes()
+        text = reading.content(folder / "manifest.json")
         manifest = json.loads(text)
         files = manifest["files"]
         if manifest["key"] != key or text != manifest_text(key, files):
@@ -156,10 +151,9 @@ def fault(folder: Path, key: str) -> str:
             path = folder / name
             if not NAME.fullmatch(name) or path.is_symlink():
                 return f"{name!r} is no file of an artefact"
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    return f"{name} does not match its hash"
-        stray = {p.name for p in folder.iterdir()} - {*files, "manifest.json"}
+            if reading.digest(path) != digest:
+                return f"{name} does not match its hash"
+        stray = {entry.name for entry in reading.names(folder)} - {*files, "manifest.json"}
         if stray:
             return f"{min(stray)} is not listed"
         described = history_of(folder).get(key)
@@ -167,6 +161,8 @@ def fault(folder: Path, key: str) -> str:
         if hashlib.sha256(text).hexdigest() != key:
             return "step.json is of another step"
     except OSError as error:
+        if error.errno not in reading.GONE:
+            raise Unreadable(f"{folder}: cannot be read ({error.strerror}).") from error
         return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "manifest.json cannot be read"

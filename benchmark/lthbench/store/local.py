@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,15 +14,18 @@ from typing import Any, final
 
 from lthbench import spec
 from lthbench.compute.process import host
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import BadInput, Damaged, Unreadable
 from lthbench.files import install, make_folder
 from lthbench.spec import Step
-from lthbench.store import layout
+from lthbench.store import layout, reading
 from lthbench.store.base import Audited, Store, savepoints_among
 from lthbench.store.file_leases import FileLeases
 from lthbench.store.folder import FULL, Folder
 from lthbench.store.layout import as_json
 from lthbench.store.leases import BEAT, STALE
+
+#: What a folder with something in it, or a file, is in the way of.
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 
 
 @final
@@ -62,12 +67,10 @@ class LocalStore(Store):
 
     def check(self) -> None:
         """Raise BadInput if the folder holds something else, or a store of another schema. Writes nothing."""
-        if not self.root.exists():
+        if not self._there():
             return
-        if not self.root.is_dir():
-            raise BadInput(f"store {self.root}: is a file; give a folder.")
         if not self._marked():
-            strangers = sorted(p.name for p in self.root.iterdir() if p.name not in layout.OWN)
+            strangers = sorted(e.name for e in reading.names(self.root) if e.name not in layout.OWN)
             if not strangers:
                 return
             if not self._marked():  # another process may just have made the store
@@ -75,12 +78,24 @@ class LocalStore(Store):
                     f"store {self.root}: holds other things ({strangers[0]}); give an empty folder."
                 )
         marker = self.root / "store.json"
-        layout.check_schema(str(self.root), layout.marker_of(str(marker), marker.read_bytes())["schema"])
+        layout.check_schema(str(self.root), layout.marker_of(str(marker), reading.content(marker))["schema"])
+
+    def _there(self) -> bool:
+        """Whether there is a folder. Raises BadInput for something else."""
+        try:
+            facts = reading.patiently(self.root, self.root.stat)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise BadInput(f"store {self.root}: cannot be written: {error.strerror}.") from error
+        if not stat.S_ISDIR(facts.st_mode):
+            raise BadInput(f"store {self.root}: is a file; give a folder.")
+        return True
 
     def _marked(self) -> bool:
         """Whether there is a marker that no power cut has torn."""
         try:
-            return not layout.torn((self.root / "store.json").read_bytes())
+            return not layout.torn(reading.content(self.root / "store.json"))
         except FileNotFoundError:
             return False
 
@@ -147,6 +162,8 @@ class LocalStore(Store):
                 raise
             if self.hold(key):
                 return False
+            if error.errno not in _IN_THE_WAY:
+                raise
             self.put_key_aside(key)  # what is in the way has no manifest
             install(scratch, target)
         return True
@@ -166,11 +183,15 @@ class LocalStore(Store):
     def audit(self) -> Iterator[Audited]:
         """Look at every byte of every artefact."""
         for key, folder in layout.places(self.root):
-            reason = layout.fault(folder, key)
-            if reason and not (folder / "manifest.json").exists():
-                reason = "is unfinished"
-            what = f"{layout.kind_of(folder, key).lower()} {key}"
-            yield Audited(what, reason, False, partial(self.put_key_aside, key))
+            try:
+                reason = layout.fault(folder, key)
+                if reason and not self.hold(key):
+                    reason = "is unfinished"
+                what = f"{layout.kind_of(folder, key).lower()} {key}"
+            except Unreadable as error:
+                yield Audited(key, str(error), False, None)
+            else:
+                yield Audited(what, reason, False, partial(self.put_key_aside, key))
 
     def save(self, key: str, content: bytes) -> None:
         """Keep where a training is, in place of where it was. Raises Unwritable."""
@@ -184,12 +205,12 @@ class LocalStore(Store):
                 scratch.unlink(missing_ok=True)
 
     def savepoint(self, key: str) -> bytes | None:
-        """Where a training is; None where nothing was kept. Raises Damaged where it cannot be read."""
+        """Where a training is; None where nothing was kept. Raises Unreadable."""
         try:
-            return self._savepoint(key).read_bytes()
+            return reading.content(self._savepoint(key))
         except FileNotFoundError:
             return None
-        except OSError as error:  # it may be good: nothing must be written in its place
+        except OSError as error:  # not a file of ours: nothing must be written in its place
             raise Damaged(f"{self._savepoint(key)}: cannot be read ({error.strerror})") from error
 
     def unsave(self, key: str) -> None:
@@ -200,7 +221,7 @@ class LocalStore(Store):
     def saved(self) -> dict[str, int]:
         """The bytes of each savepoint, by key."""
         found = []
-        for entry in layout.scan(self.root / "savepoints"):
+        for entry in reading.names(self.root / "savepoints"):
             with contextlib.suppress(OSError):
                 found.append((entry.name, entry.stat().st_size))
         return savepoints_among(found)

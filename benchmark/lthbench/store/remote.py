@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, final
 
 from lthbench.compute.process import host
-from lthbench.errors import BadInput, Unwritable
+from lthbench.errors import BadInput, Unreadable, Unwritable
 from lthbench.spec import Step
 from lthbench.store import layout
 from lthbench.store.archive import export, take_in
@@ -153,9 +153,11 @@ class RemoteStore(Store):
             scratch = LocalStore(self.scratch())
             try:
                 reason = self._unpacked(key, scratch)
+                yield Audited(f"{self.url}: {key}", reason, False, partial(self._forget, key))
+            except (Unreadable, Unwritable) as error:
+                yield Audited(f"{self.url}: {key}", str(error), False, None)
             finally:
                 shutil.rmtree(scratch.root, ignore_errors=True)
-            yield Audited(f"{self.url}: {key}", reason, False, partial(self._forget, key))
         for found in self.copies.audit():
             yield Audited(found.what, found.reason, True, found.put_aside)
 

@@ -12,7 +12,7 @@ import torch
 
 from lthbench.compute.cuda_graphs import LANES
 from lthbench.data.streaming import Stream
-from lthbench.errors import StepFailed, Unwritable
+from lthbench.errors import StepFailed, Unreadable, Unwritable
 from lthbench.kinds import Images
 from lthbench.spec import Recipe
 from lthbench.training.batches import Feed
@@ -117,7 +117,7 @@ def _alone(member: Member, images: Images, recipe: Recipe, epochs: _Epochs) -> R
     own = (member.seed, member.mask, epochs.first, epochs.last, member.after_epoch, member.rewire)
     try:
         return train(member.model, images, recipe, *own, member.so_far, epochs.pauses)
-    except Unwritable:
+    except (Unreadable, Unwritable):
         raise
     except StepFailed as error:
         return error
