@@ -44,12 +44,16 @@ class There(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> There:
-        layout = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
-        made = torch.Tensor._make_wrapper_subclass(cls, held.shape, **layout, device="cpu")
+        layout: dict[str, Any] = {
+            "strides": held.stride(),
+            "storage_offset": held.storage_offset(),
+            "dtype": held.dtype,
+        }
+        made = torch.Tensor._make_wrapper_subclass(cls, held.shape, **layout, device=torch.device("cpu"))
         made.held = held
         return made
 
-    def __repr__(self, *, tensor_contents=None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> Any:  # type: ignore[override]
         return f"There({self.held})"
 
     def __format__(self, how: str) -> str:
@@ -78,7 +82,7 @@ class There(torch.Tensor):
         return found.held if here else found
 
     @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         return _run(func, args, kwargs or {})
 
 

@@ -31,7 +31,8 @@ def test_log_softmax_is_that_of_scipy_in_float64():
 
 @pytest.mark.parametrize("gap", [1e2, 1e4, 1e30])
 def test_log_softmax_is_finite_however_far_apart_the_logits_are(gap):
-    assert scoring.log_softmax(np.float32([[gap, 0.0]])).tolist() == [[0.0, -float(np.float32(gap))]]
+    found = scoring.log_softmax(np.array([[gap, 0.0]], np.float32))
+    assert found.tolist() == [[0.0, -float(np.float32(gap))]]
 
 
 def test_log_confidence_is_the_largest_log_softmax():
@@ -42,7 +43,7 @@ def test_log_confidence_is_the_largest_log_softmax():
 
 def test_log_confidence_tells_apart_networks_whose_probability_rounds_to_one():
     """At a gap of 50 the probability is 1 - 2e-22, which float64 cannot hold; its log is -exp(-50)."""
-    found = scoring.log_confidence(np.float32([[50.0, 0.0], [60.0, 0.0], [0.0, 60.0]]))
+    found = scoring.log_confidence(np.array([[50.0, 0.0], [60.0, 0.0], [0.0, 60.0]], np.float32))
     np.testing.assert_allclose(found, [-np.exp(-50.0), -np.exp(-60.0), -np.exp(-60.0)], rtol=1e-12)
     assert found[0] < found[1]
 
@@ -52,12 +53,12 @@ def test_log_confidence_of_equal_logits_is_that_of_a_uniform_guess():
 
 
 def test_hits_take_the_first_of_equal_logits():
-    logits = np.float32([[1, 1, 0], [1, 1, 0], [0, 2, 1]])
+    logits = np.array([[1, 1, 0], [1, 1, 0], [0, 2, 1]], np.float32)
     assert scoring.hits(logits, np.array([0, 1, 1])).tolist() == [1.0, 0.0, 1.0]
 
 
 def test_hits_keep_a_leading_axis_of_strengths():
-    logits = np.float32([[[2, 1], [1, 2]], [[1, 2], [1, 2]]])
+    logits = np.array([[[2, 1], [1, 2]], [[1, 2], [1, 2]]], np.float32)
     assert scoring.hits(logits, np.array([0, 1])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
 
 

@@ -28,6 +28,7 @@ import torch
 
 from lthbench import registry
 from lthbench.compute import cuda_graphs
+from lthbench.compute.cuda_graphs import LANES
 from lthbench.engines.queue import Queue
 from lthbench.inference import folding, predict
 from lthbench.inference.batches import batches
@@ -41,7 +42,7 @@ from lthbench.training import loop, stacked
 
 ROOT = Path(__file__).parents[2]
 #: The grid that is projected: that of Chen et al. 2022, with all scores that are read off logits.
-GRID = {
+GRID: dict[str, Any] = {
     "methods": ["imp", "omp", "random", "snip", "grasp", "synflow", "rigl"],
     "rounds": list(range(1, 25)),
     "seeds": 3,
@@ -133,7 +134,7 @@ def trained(
     precision: str,
     way: str | None,
     replayed: bool = True,
-    lanes: int = stacked.LANES,
+    lanes: int = LANES,
 ) -> dict[str, float]:
     """Milliseconds for a step of one network, images a second and peak bytes: of the epochs after the first.
 
@@ -145,8 +146,7 @@ def trained(
         wait(sizes.device)
         ends.append(time.perf_counter())
 
-    before = stacked.LANES
-    stacked.LANES = lanes
+    before, stacked.LANES = LANES, lanes  # type: ignore[attr-defined]
     try:
         with peak(sizes.device) as memory:
             if way is None:
@@ -154,10 +154,10 @@ def trained(
             else:
                 members = [stacked.Member(network(sizes, i), i) for i in range(count - 1)]
                 members.append(stacked.Member(network(sizes, count), count, after_epoch=after))
-                how = {"way": way, "replayed": replayed and sizes.device == "cuda"}
-                stacked.train_together(members, given, recipe(sizes, precision), **how)
+                replay = replayed and sizes.device == "cuda"
+                stacked.train_together(members, given, recipe(sizes, precision), way=way, replayed=replay)
     finally:
-        stacked.LANES = before
+        stacked.LANES = before  # type: ignore[attr-defined]
     seconds = float(np.median(np.diff(ends)))
     return {
         "networks": count,

@@ -1,6 +1,7 @@
 """Scoring a network against the bare passes that its scores need."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def setting(tmp_path_factory):
 
     moved = []
     for step in steps:
-        changes = {"subject": init}
+        changes: dict[str, Any] = {"subject": init}
         if isinstance(step, Measure) and step.reference is not None:
             changes["reference"] = init
         moved.append(dataclasses.replace(step, **changes))

@@ -217,8 +217,8 @@ print(count / (time.perf_counter() - start), flush=True)
 def together(kind, processes, threads):
     """Images a second of so many processes at once."""
     command = [sys.executable, "-c", WORKER, __file__, kind, str(threads)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)]
     for process in running:
         assert process.stdout.readline() == "ready\n"
     for process in running:

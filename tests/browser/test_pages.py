@@ -45,7 +45,8 @@ def site(tmp_path_factory, made_table):
         made_table(("imp", "snip"), task="two", seeds=1),
     )
     report.write_site([first, second], root / "site")
-    report.write(*first, root / "alone")
+    table, facts = first
+    report.write(table, facts, root / "alone")
     folder = root / "site" / "one-quick"
     return {
         "index": root / "site" / "index.html",

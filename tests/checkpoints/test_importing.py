@@ -16,14 +16,14 @@ import lthbench
 from lthbench import api, masks, registry, spec
 from lthbench.checkpoints import files, importing, tensor_names
 from lthbench.errors import BadInput
-from lthbench.execution.runner import MASK, Runner
+from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
 from lthbench.report.summary import summarise
 from lthbench.results import table
 from lthbench.store import LocalStore
-from lthbench.store.artifacts import WEIGHTS
+from lthbench.store.artifacts import MASK, WEIGHTS
 
 SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-gap"]
 
@@ -524,7 +524,7 @@ def test_what_does_not_go_together_is_refused(tmp_path, tiny_task):
 
     def refused(said, *words, **options):
         with pytest.raises(BadInput, match=said):
-            lthbench.score(*words, task=tiny_task, store=tmp_path / "store", **options)
+            lthbench.score(*words, **{"task": tiny_task, "store": tmp_path / "store", **options})
         assert not (tmp_path / "store").exists()
 
     refused("no file absent.pt", "absent.pt")

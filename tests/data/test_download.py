@@ -8,6 +8,8 @@ import os
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,8 +23,25 @@ CONTENT = os.urandom(3_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
+class Server(ThreadingHTTPServer):
+    """What is served, what was asked for, and how it fails; a client that hangs up is no failure."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.seen = {"/data.bin": CONTENT}, []
+        self.breaks, self.errors = [], []
+        self.ranges = self.marks = True
+        self.claims = 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request, address):
+        """Say nothing."""
+
+
 class Handler(BaseHTTPRequestHandler):
     """Serves ``server.files``, with ranges, and breaks off as it is told to."""
+
+    server: Server
 
     def do_GET(self):
         server = self.server
@@ -60,13 +79,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    """A server on this machine; a client that hangs up is no failure of it."""
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.handle_error = lambda request, address: None
-    found.files, found.seen, found.breaks, found.errors = {"/data.bin": CONTENT}, [], [], []
-    found.ranges = found.marks = True
-    found.claims = 0
-    found.url = f"http://127.0.0.1:{found.server_address[1]}"
+    """A server on this machine."""
+    found = Server()
     thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield found
@@ -259,7 +273,7 @@ def call(capsys, *words):
     try:
         main([str(w) for w in words])
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -350,17 +364,14 @@ def test_a_run_fetches_what_is_missing(photos, server, tmp_path, capsys, monkeyp
     """Only as far as the data: what is fetched here is no images."""
     from lthbench.cli.data import fetch_missing
 
-    class Asked:
-        class task:
-            class data:
-                dataset, ood = "digits", ("photos",)
-
+    sets = SimpleNamespace(dataset="digits", ood=("photos",))
+    asked: Any = SimpleNamespace(task=SimpleNamespace(data=sets))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    fetch_missing(Asked, None)
+    fetch_missing(asked, None)
     assert "fetched photos" in capsys.readouterr().err
     assert (tmp_path / "lthbench" / "data" / "photos" / "a.txt").is_file()
     server.seen.clear()
-    fetch_missing(Asked, None)
+    fetch_missing(asked, None)
     assert server.seen == []
 
 

@@ -64,7 +64,7 @@ def test_a_short_job_says_no_more_than_its_end(made, capsys):
 
 def test_a_step_that_takes_long_is_heard_of_while_it_goes_on(made, monkeypatch, capsys):
     now = 1000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = Lines(course(made), patience=60.0)
     now += 59.0
     lines.tick()
@@ -77,7 +77,7 @@ def test_a_step_that_takes_long_is_heard_of_while_it_goes_on(made, monkeypatch, 
 
 def test_what_ended_last_is_said_while_the_next_goes_on(made, monkeypatch, capsys):
     now, dense = 1000.0, next(s for s in made.steps if isinstance(s, Train))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = Lines(course(made), patience=60.0)
     now += 50.0
     lines.stepped(dense, 1 / dense.epochs)
@@ -91,7 +91,7 @@ def test_what_ended_last_is_said_while_the_next_goes_on(made, monkeypatch, capsy
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_time_left_follows_the_pace_of_a_long_training_after_few_epochs(made, monkeypatch, workers):
     now, dense = 1000.0, next(s for s in made.steps if isinstance(s, Train))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     planned = 100_000.0  # seconds for the whole training, of which it takes a third
     monkeypatch.setattr(progress, "seconds", lambda step, rates, device: planned * (step is dense))
     counted, told = Course(made.steps, made.labels(), {}, "cpu", workers), []

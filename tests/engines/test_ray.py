@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def request(task: str, seeds: int = 1) -> Request:
     return ask(task, ["omp"], rounds=[1], seeds=seeds, metrics=["accuracy", "ece"])
 
 
-def table(folder: Path, asked: api.Request, **how: object) -> bytes:
+def table(folder: Path, asked: Request, **how: Any) -> bytes:
     """The score table of a request, as its canonical CSV."""
     outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu", workers=1, **how))
     assert outcome.failures == {}
@@ -109,7 +110,7 @@ def test_engines_that_there_are_not_are_refused(tmp_path, capsys, words, said):
 
 
 def test_without_ray_the_engine_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(api.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'lthbench\[ray\]'"):
         api.RunOptions(engine="ray").check()
 
@@ -199,7 +200,7 @@ def test_whether_to_stop_is_asked_now_and_then_and_a_failing_answer_stops_nothin
     from lthbench.engines import ray_worker
 
     store, now, answers = LocalStore(site.store), 100.0, []
-    monkeypatch.setattr(ray_worker.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
 
     def flagged(name):
         assert name == "stop-it"

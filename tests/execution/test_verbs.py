@@ -10,7 +10,7 @@ from lthbench.spec import STEPS, Init, Inputs, Predict, Step, Train
 
 @pytest.mark.parametrize("kind", STEPS)
 def test_every_step_has_a_verb_of_its_own(kind):
-    assert runner.do is verbs.do
+    assert vars(runner)["do"] is verbs.do
     assert kind in verbs.do.registry
 
 

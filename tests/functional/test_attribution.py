@@ -1,5 +1,7 @@
 """Saliency maps by captum against the definitions, and what is wrong with a network named and counted."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,8 @@ def images():
 
 def found(model, images, of="labels", classes=None, layer="1"):
     classes = images.labels if classes is None else classes
-    return unpacked(saliency.explain(model, layer, images, classes), of)
+    arrays: Any = saliency.explain(model, layer, images, classes)
+    return unpacked(arrays, of)
 
 
 def gradient(model, x, labels):
@@ -88,7 +91,7 @@ def test_a_network_without_biases_leaves_no_gap(images):
 def test_maps_for_other_classes_are_made_only_where_these_differ(images):
     classes = images.labels.copy()
     classes[[2, 5]] = (classes[[2, 5]] + 1) % 5
-    arrays = saliency.explain(network(), "1", images, classes)
+    arrays: Any = saliency.explain(network(), "1", images, classes)
     assert arrays["differ"].tolist() == [2, 5]
     assert len(arrays["reference.ig"]) == 2
     own, other = (unpacked(arrays, of) for of in ("labels", "reference"))

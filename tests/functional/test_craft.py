@@ -100,7 +100,7 @@ def test_concepts_match_whatever_their_order_and_size():
 
 def test_top_crops_are_of_different_images():
     ours = concepts()
-    crops = craft.Crops(np.zeros((200, 1, 1, 1)), np.arange(200) // 40, np.arange(200) // 100)
+    crops = craft.Crops(np.zeros((200, 1, 1, 1), np.uint8), np.arange(200) // 40, np.arange(200) // 100)
     for k, top in enumerate(craft.tops(ours, crops)):
         assert len(set(crops.image[top])) == len(top) == 5
         for image in range(5):
@@ -110,9 +110,9 @@ def test_top_crops_are_of_different_images():
 
 def test_purity_is_one_for_one_class_and_zero_for_all_alike():
     ours = concepts()
-    single = craft.Crops(np.zeros((200, 1, 1, 1)), np.arange(200), np.arange(200) % 10 // 5)
+    single = craft.Crops(np.zeros((200, 1, 1, 1), np.uint8), np.arange(200), np.arange(200) % 10 // 5)
     np.testing.assert_allclose(craft.purity(ours, single), 1.0)
-    mixed = craft.Crops(np.zeros((200, 1, 1, 1)), np.arange(200), np.arange(200) // 10 % 2)
+    mixed = craft.Crops(np.zeros((200, 1, 1, 1), np.uint8), np.arange(200), np.arange(200) // 10 % 2)
     assert (craft.purity(ours, mixed) < 0.6).all()
     split = craft.purity(
         ours._replace(amounts=np.ones_like(ours.amounts)), mixed._replace(labels=np.arange(200) % 2)
@@ -129,7 +129,7 @@ def test_redundancy_is_one_for_doubled_concepts_and_zero_for_orthogonal_ones():
 
 def test_coherence_is_high_where_top_crops_look_alike():
     ours = concepts()
-    crops = craft.Crops(np.zeros((200, 1, 1, 1)), np.arange(200), np.zeros(200))
+    crops = craft.Crops(np.zeros((200, 1, 1, 1), np.uint8), np.arange(200), np.zeros(200, np.int64))
     alike = np.eye(craft.CONCEPTS)[np.arange(200) % craft.CONCEPTS].astype(np.float32)
     np.testing.assert_allclose(
         craft.coherence(ours, crops, alike), 1 - (20 * 10 * 19) / (200 * 199), atol=1e-6

@@ -144,7 +144,7 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
         return torch.from_numpy(np.asarray(image) / 255.0).permute(2, 0, 1)[None]
 
     module = types.ModuleType("dreamsim")
-    module.dreamsim = lambda pretrained, device: (Model(), prepare)
+    module.__dict__["dreamsim"] = lambda pretrained, device: (Model(), prepare)
     monkeypatch.setitem(sys.modules, "dreamsim", module)
     found = mis_dreamsim.embedded(DRAW.integers(0, 256, (3, 1, 6, 8), dtype=np.uint8), "cpu")
     assert seen == [(1, 3, 6, 8)] * 3

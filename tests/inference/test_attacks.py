@@ -78,7 +78,7 @@ def test_a_network_without_a_gradient_is_counted(shown):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with torch.no_grad():
         model[1].weight.zero_()
-    attacked, zero = attacks.fgsm(model, *shown, EPSILON, generator("a"))
+    attacked, zero = attacks.fgsm(model, shown[0], shown[1], EPSILON, generator("a"))
     assert zero.all()
     assert torch.equal(attacked, shown[0])
 
@@ -88,7 +88,7 @@ def test_autoattack_that_is_not_installed_says_how_to_get_it(trained, shown, mon
 
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     with pytest.raises(StepFailed, match=r"pip install 'lthbench\[robust\]'"):
-        attacks.autoattack(trained, *shown, EPSILON, generator("a"))
+        attacks.autoattack(trained, shown[0], shown[1], EPSILON, generator("a"))
 
 
 @pytest.mark.slow

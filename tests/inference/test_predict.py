@@ -85,7 +85,8 @@ def test_a_share_of_the_images_keeps_images_and_labels_together(images):
     found = alone(ready(Linear(weights())), inputs(count=100), ())
     chosen = loading.subset(images, 100)
     whole = alone(ready(Linear(weights())), inputs(), ())
-    rows = [np.flatnonzero((images.pixels == p).all((1, 2, 3))).item() for p in chosen.pixels]
+    pixels = np.asarray(images.pixels)
+    rows = [np.flatnonzero((pixels == p).all((1, 2, 3))).item() for p in np.asarray(chosen.pixels)]
     np.testing.assert_allclose(found.values, whole.values[rows], atol=1e-5)
     np.testing.assert_array_equal(found.labels, images.labels[rows])
 
@@ -302,7 +303,7 @@ def test_networks_that_pass_together_give_the_bits_that_each_gives_alone(images,
 
 
 def test_networks_that_pass_together_have_their_images_made_once(images, monkeypatch):
-    asked, made = predict.corrupted, []
+    asked, made = corrupted.corrupted, []
     monkeypatch.setattr(predict, "corrupted", lambda *given: made.append(given[1]) or asked(*given))
     predict.predict(trio(), inputs("contrast", 120, (2, 4)), ())
     assert made == [2, 4]

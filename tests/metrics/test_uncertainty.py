@@ -18,7 +18,8 @@ class Given:
 
     def __init__(self, **sets):
         self.held = {
-            k.replace("__", "/"): Logits(np.float32(v), np.int64(y), {}) for k, (v, y) in sets.items()
+            k.replace("__", "/"): Logits(np.array(v, np.float32), np.array(y, np.int64), {})
+            for k, (v, y) in sets.items()
         }
 
     def logits(self, name):

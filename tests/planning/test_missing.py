@@ -1,5 +1,7 @@
 """Images out of distribution must not be training images."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,13 +14,13 @@ from lthbench.planning import missing, plan, request
 @pytest.fixture
 def strangers(monkeypatch):
     """Lets a test say what the other data set's images are."""
-    load = loading.load
+    load: Any = loading.load
     made = {}
 
     def instead(name, split, places):
         return made["images"] if name == "photo-patches" else load(name, split, places)
 
-    instead.cache_clear = load.cache_clear
+    monkeypatch.setattr(instead, "cache_clear", load.cache_clear, raising=False)
     monkeypatch.setattr(loading, "load", instead)
     return made
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -301,7 +302,8 @@ def test_one_value_in_the_place_of_a_list_is_refused(given, said):
 
 
 def test_arrays_and_ranges_are_lists():
-    asked = request(task.load(str(TINY)), sparsities=np.array([0.3]), seeds=np.arange(2))
+    arrays: dict[str, Any] = {"sparsities": np.array([0.3]), "seeds": np.arange(2)}
+    asked = request(task.load(str(TINY)), **arrays)
     assert asked == request(task.load(str(TINY)), sparsities=(0.3,), seeds=range(2))
     assert [type(s) for s in asked.seeds] == [int, int]
 

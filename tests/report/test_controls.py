@@ -10,7 +10,7 @@ from lthbench.planning import plan, request
 from lthbench.planning.jobs import group
 from lthbench.report import picture_panels
 from lthbench.results import pictures, table
-from lthbench.spec import Init, Measure
+from lthbench.spec import Explain, Init, Measure
 from lthbench.store import LocalStore
 
 METRICS = ["accuracy", "agreement", "gini", "lime"]
@@ -143,7 +143,7 @@ def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task)
     entry = next(e for e in made.entries if e.method == "omp")
     step = measured(entry, "agreement")
     assert isinstance(step, Measure)
-    explained = [n for n in step.needs() if type(n).__name__ == "Explain"]
+    explained = [n for n in step.needs() if isinstance(n, Explain)]
     assert [n.subject for n in explained] == [entry.network, entry.dense]
     assert {n.reference for n in explained} == {entry.dense}
 

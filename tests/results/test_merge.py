@@ -31,7 +31,7 @@ def test_methods_of_both_stand_beside_the_dense_networks_once(two):
     assert facts["command"].count("lthbench run") == 2
     summary = summarise(table, facts, "std")
     assert summary.methods == ("imp", "omp", "snip")
-    alone = summarise(*two[0], "std")
+    alone = summarise(two[0][0], two[0][1], "std")
     assert [dataclasses.asdict(v) for v in summary.headline[:2]] == [
         dataclasses.asdict(v) for v in alone.headline
     ]

@@ -31,7 +31,7 @@ def call(*words: object) -> tuple[int, str, str]:
         try:
             main([str(w) for w in words])
         except SystemExit as end:
-            code = end.code
+            code = int(end.code or 0)
     return code, out.getvalue(), err.getvalue()
 
 

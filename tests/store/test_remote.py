@@ -16,8 +16,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from lthbench.planning.request import Request
 
 pytest.importorskip("fsspec")
 
@@ -30,7 +33,7 @@ from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import LocalStore, RemoteStore, object_leases, open_store
+from lthbench.store import LocalStore, RemoteStore, open_store
 
 FILES = {"weights.safetensors": b"0123456789" * 500}
 needs_s3 = pytest.mark.skipif(
@@ -237,6 +240,7 @@ def test_an_object_store_that_fails_later_ends_the_run_in_words(url, init, monke
         raise TimeoutError("no answer")
 
     worker = open_store(url)  # as a worker opens it
+    assert isinstance(worker, RemoteStore)
     monkeypatch.setattr(worker.objects._fs, "cat_file", fail)
     monkeypatch.setattr(worker.objects._fs, "get_file", fail)
     with pytest.raises(Unwritable, match="TimeoutError: no answer"):
@@ -274,7 +278,7 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
     mark = leases.take("job")
     assert mark
     now = [0.0]
-    monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     here.objects.put(leases.place("far"), json.dumps({**facts, "host": "far away"}).encode())
     assert leases.taken("far")
     now[0] = 50.0
@@ -293,7 +297,7 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(url, monkeypat
     here = opened(url)
     leases = here.leases()
     now = [0.0]
-    monkeypatch.setattr(object_leases.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     here.objects.put(leases.place("job"), content)
     assert leases.take("job") is None
     now[0] = leases.stale + 1
@@ -337,7 +341,7 @@ def test_of_many_at_once_one_takes_a_lease_on_s3(server):
 # ----------------------------------------------------------------------------------------------------- runs
 
 
-def table_of(url: str | Path, asked: api.Request, folder: Path, workers: int = 0, **how: object) -> bytes:
+def table_of(url: str | Path, asked: Request, folder: Path, workers: int = 0, **how: Any) -> bytes:
     outcome = api.execute(asked, api.RunOptions(store=url, device="cpu", workers=workers, **how))
     assert outcome.failures == {}
     write(outcome.table, outcome.facts, folder, formats=("csv",))

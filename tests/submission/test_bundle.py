@@ -13,6 +13,7 @@ from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.planning import request
+from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, rerun
 
@@ -64,7 +65,7 @@ def edited(name, old, new, count=1):
 
 def test_a_whole_bundle_is_accepted_and_gives_the_table(run, whole):
     table, facts = bundle.verify(whole)
-    assert bundle.table.as_csv(table) == (run / "report" / "scores.csv").read_bytes()
+    assert as_csv(table) == (run / "report" / "scores.csv").read_bytes()
     assert facts["task"]["name"] == "digits-r8"
 
 
@@ -176,7 +177,7 @@ def test_a_table_of_an_earlier_version_is_said_to_be_one_and_is_checked_all_the_
 ):
     version = registry.version
     later = lambda kind, name: "99" if name == "ece" else version(kind, name)  # noqa: E731
-    monkeypatch.setattr(bundle.registry, "version", later)
+    monkeypatch.setattr(registry, "version", later)
     with pytest.raises(
         bundle.Refused, match=r"earlier version \(lthbench 0.*not edited.*4 of 12 .*ece 2, here 99"
     ):
@@ -322,7 +323,7 @@ def test_the_ood_sets_and_concepts_of_a_bundle_are_those_it_is_compared_with(who
         asked.append(how)
         return table.iloc[:0]
 
-    monkeypatch.setattr(rerun.api, "run", run)
+    monkeypatch.setattr(api, "run", run)
     (record,) = facts["requests"]
     changed = facts | {"requests": [record | {"ood": ["gaussian-noise"], "concepts": "shapes"}]}
     wrong = rerun.rerun(table, changed, rerun.drawn(facts, 1, 0), tmp_path / "store")

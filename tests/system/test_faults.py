@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from lthbench.engines import local
 from lthbench.planning import request
 from lthbench.planning.plan import plan
 from lthbench.report import write
-from lthbench.spec import Train
+from lthbench.spec import Step, Train
 from lthbench.store import LocalStore
 
 pytestmark = pytest.mark.skipif(
@@ -99,6 +101,16 @@ def steps_done(folder: Path) -> int:
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
+def far_enough(folder: Path, steps: int, process: subprocess.Popen[str]) -> bool:
+    """Whether a run did so many steps, or ended."""
+    return steps_done(folder) >= steps or process.poll() is not None
+
+
+def gone(process: subprocess.Popen[str]) -> bool:
+    """Whether no process of a run is left."""
+    return not session(process.pid)
+
+
 def whole(folder: Path, task: str) -> bool:
     """Whether everything that stands among the artefacts matches its hashes."""
     store, asked = LocalStore(folder / "store"), request.ask(task, ["imp", "omp"], seeds=2)
@@ -118,17 +130,17 @@ def kill_and_continue(
             time.sleep(draw.uniform(0.0, 4.0))
         else:
             wanted = before + draw.randint(1, most)
-            wait_until(lambda p=process, n=wanted: steps_done(folder) >= n or p.poll() is not None, 120)
+            wait_until(partial(far_enough, folder, wanted, process), 120)
             time.sleep(draw.uniform(0.0, 0.1))
         assert process.poll() is None, "the run ended before it could be killed"
         killed.append(f"{'group' if group else 'main'} after {steps_done(folder) - before} steps")
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
         process.communicate()
-        assert wait_until(lambda p=process: not session(p.pid), 30), "a worker outlived its parent"
+        assert wait_until(partial(gone, process), 30), "a worker outlived its parent"
     process = launch(folder, task)
     code, said = finished(process)
     assert code == 0, said
-    assert wait_until(lambda: not session(process.pid), 10)
+    assert wait_until(partial(gone, process), 10)
     assert (folder / "report" / "scores.csv").read_bytes() == expected
     assert whole(folder, task)
     assert not (folder / "store" / "damaged").exists()
@@ -186,7 +198,7 @@ def test_a_run_that_is_told_to_terminate_finishes_its_steps_like_an_interrupted_
     assert code == 130, said
     assert "finishing the steps in progress" in said
     assert "Continue with the same command" in said
-    assert wait_until(lambda: not session(process.pid), 10)
+    assert wait_until(partial(gone, process), 10)
 
 
 @STACKED
@@ -200,7 +212,7 @@ def test_an_interrupted_run_says_how_to_continue_and_does(tmp_path, tiny_task, e
     assert f"What was finished is in {tmp_path / 'store'}. Continue with the same command." in said
     assert "Traceback" not in said
     assert not (tmp_path / "report").exists()
-    assert wait_until(lambda: not session(process.pid), 10)
+    assert wait_until(partial(gone, process), 10)
     before = steps_done(tmp_path)
     code, said = finished(launch(tmp_path, tiny_task))
     assert code == 0, said
@@ -228,7 +240,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
         code, said = finished(process)
         assert code == 130, said
         assert "trainings to the end of their epoch" in said
-        assert wait_until(lambda process=process: not session(process.pid), 10)
+        assert wait_until(partial(gone, process), 10)
         if store.saved():
             break
     assert len(store.saved()) == 1
@@ -315,7 +327,7 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
 
     do, calls = Runner.do, []
 
-    def interrupted(self: Runner, steps: object, *more: object, **how: object) -> object:
+    def interrupted(self: Runner, steps: Sequence[Step], *more: Any, **how: Any) -> object:
         calls.append(steps)
         if len(calls) == 4:
             raise KeyboardInterrupt

@@ -448,17 +448,17 @@ NAMES = [
 def broken(draw: st.DrawFn, whole: bytes) -> bytes:
     """A zip file with bytes changed, cut or put in, or with members changed, added and named otherwise."""
     if draw(st.booleans()):
-        content = bytearray(whole)
+        bits = bytearray(whole)
         for _ in range(draw(st.integers(1, 4))):
-            place, kind = draw(st.integers(0, len(content) - 1)), draw(st.integers(0, 3))
+            place, kind = draw(st.integers(0, len(bits) - 1)), draw(st.integers(0, 3))
             if kind <= 1:
-                content[place] = draw(st.integers(0, 255))
+                bits[place] = draw(st.integers(0, 255))
             elif kind == 2:
-                content[place:place] = draw(st.binary(max_size=20))
+                bits[place:place] = draw(st.binary(max_size=20))
             else:
-                del content[place : place + draw(st.integers(1, 40))]
-                content = content or bytearray(b"PK")
-        return bytes(content)
+                del bits[place : place + draw(st.integers(1, 40))]
+                bits = bits or bytearray(b"PK")
+        return bytes(bits)
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(buffer, "w") as made:
         members = [(i.filename, archive.read(i)) for i in archive.infolist()]
@@ -717,7 +717,7 @@ def test_any_words_are_understood_or_refused(scratch, command, words):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             main([command, *words])
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     finally:
         os.chdir(here)
     assert code in (0, 1, 2, 130)

@@ -133,7 +133,7 @@ def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe
     for before, seed in ((1, 0), (2, 0), (1, 1)):
         torch.manual_seed(0)
         model = get(Architecture, "resnet8").build(network)
-        model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.fc)
+        model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.get_submodule("fc"))
         assert loop.draws(model, images)
         torch.manual_seed(before)
         state = torch.get_rng_state()

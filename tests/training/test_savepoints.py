@@ -17,7 +17,7 @@ from lthbench.kinds import Architecture
 from lthbench.planning.estimate import START_SECONDS, estimate
 from lthbench.registry import get
 from lthbench.spec import Data, Prune, Rewind, Rewire, Train
-from lthbench.store import LocalStore
+from lthbench.store import LocalStore, RemoteStore
 from lthbench.training import loop, savepoints, stacked
 from lthbench.training.loop import Paused, Trained
 
@@ -261,7 +261,7 @@ def test_seconds_are_those_of_all_starts(store, steps):
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(4)) == {}
     point = savepoints.of(dense, store)
     assert 0 < point.seconds < 60
-    model = Runner(store, ()).member(dense).model
+    model = Runner(store, ()).space.member(dense).model
     savepoints.resume(point, model)
     store.save(dense.key, savepoints.packed(dense.key, model, point.so_far, 1000.0))
     assert Runner(store, ()).do([init, dense], stopped=stopping_after(3)) == {}
@@ -281,7 +281,7 @@ def test_a_savepoint_that_cannot_be_used_counts_as_none(store, steps, expected, 
     good = store.savepoint(dense.key)
     point = savepoints.unpacked(dense.key, good)
     many = point.so_far._replace(losses=[1.0] * 5)
-    model = Runner(store, ()).member(dense).model
+    model = Runner(store, ()).space.member(dense).model
     bad = {
         "cut": good[:-7],
         "flipped": good[:-1] + bytes([good[-1] ^ 1]),
@@ -305,7 +305,7 @@ def test_a_savepoint_of_another_network_is_refused_by_name(store, steps, network
     if part == "weights":
         wrong = savepoints.packed(dense.key, other, so_far, 1.0)
     else:
-        model = Runner(store, ()).member(dense).model
+        model = Runner(store, ()).space.member(dense).model
         wrong = savepoints.packed(
             dense.key, model, so_far._replace(momentum={"fc.weight": torch.zeros(3)}), 1.0
         )
@@ -446,6 +446,7 @@ def test_an_object_store_that_fails_to_forget_a_savepoint_ends_no_run(steps, mon
     def fails(name):
         raise Unwritable("no answer")
 
+    assert isinstance(store, RemoteStore)
     monkeypatch.setattr(store.objects, "delete", fails)
     assert Runner(store, ()).do(steps[:2]) == {}
     assert store.has(steps[1])

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from lthbench.engines.queue import Queue
 from lthbench.errors import BadInput, StepFailed
 from lthbench.execution import predict as verb
 from lthbench.execution.runner import Runner
-from lthbench.inference import predict
+from lthbench.inference.predict import fast, predict, ready
 from lthbench.kinds import Architecture, Images
 from lthbench.planning import request
 from lthbench.planning.jobs import alike, group
@@ -63,6 +64,11 @@ def alone(members, images, recipe, **how):
 def same_bits(one, other):
     states = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
     return all(a == b and torch.equal(x, y) for (a, x), (b, y) in states)
+
+
+def one_of(made, place):
+    """One member of those that are made."""
+    return made()[place]
 
 
 def as_it_is(work):
@@ -143,7 +149,7 @@ def test_as_one_batched_model_they_learn_the_same_in_single_precision(members, i
 
 def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, images, recipe, monkeypatch):
     """Streams are stood in for, so that a CPU does what a GPU would be told to do."""
-    log = []
+    log: list[str | tuple[str, str]] = []
 
     class Stream:
         def __init__(self, device=None):
@@ -215,8 +221,11 @@ def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
         made = [stacked.Member(Spare(), seed) for seed in (0, 1)]
         before = [m.model.spare.weight.detach().clone() for m in made]
         stacked.train_together(made, images, recipe, way=way)
-        assert all(torch.equal(m.model.spare.weight, b) for m, b in zip(made, before, strict=True))
-        assert not any(torch.equal(m.model.used.weight, m.model.spare.weight) for m in made)
+        assert all(
+            torch.equal(m.model.get_parameter("spare.weight"), b) for m, b in zip(made, before, strict=True)
+        )
+        weights = [dict(m.model.named_parameters()) for m in made]
+        assert not any(torch.equal(w["used.weight"], w["spare.weight"]) for w in weights)
 
 
 # ------------------------------------------------------------------------------------------------ captures
@@ -368,7 +377,7 @@ def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, ima
     monkeypatch.setattr(packing, "train_together", small)
     expected = members()
     alone(expected, images, recipe)
-    make = [lambda i=i: members()[i] for i in range(3)]
+    make = [partial(one_of, members, i) for i in range(3)]
     found = list(packing.in_stacks(make, images, recipe))
     assert sizes == [3]
     assert all(same_bits(a.model, made.model) for a, (made, _, _) in zip(expected, found, strict=True))
@@ -384,7 +393,7 @@ def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, m
         return ([], []) if full else (some, [loop.Trained([0.0], {}) for _ in some])
 
     monkeypatch.setattr(packing, "_attempt", attempt)
-    make = [lambda i=i: members()[i] for i in range(3)]
+    make = [partial(one_of, members, i) for i in range(3)]
     found = [result for _, result, _ in packing.in_stacks(make, images, recipe)]
     assert str(found[1]) == "the device ran out of memory"
     assert [isinstance(r, StepFailed) for r in found] == [False, True, False]
@@ -476,7 +485,7 @@ def test_what_another_driver_does_is_not_taken(made):
 def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_path, monkeypatch):
     store = LocalStore(tmp_path)
     store.open()
-    together, broken = packing.train_together, []
+    together, broken = stacked.train_together, []
 
     def breaks(members, *more, **how):
         if len(members) > 1:
@@ -540,7 +549,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
         place.open()
         assert Local(0, stack=size).run(made.steps, place, ()) == {}
     passes = [e for e in store.events() if e["step"] == "Predict"]
-    steps = {s.key: s for s in made.steps}
+    steps = {s.key: s for s in made.steps if isinstance(s, Predict)}
     sizes = {view: set() for view in ("clean", "fgsm")}
     for event in passes:
         sizes[steps[event["key"]].inputs.view].add(event.get("stack", 1))
@@ -553,7 +562,7 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
 @pytest.mark.parametrize("room", [1, 2])
 def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path, monkeypatch, room):
     made = plan(request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
-    store, passed, sizes = LocalStore(tmp_path), verb.predict, []
+    store, passed, sizes = LocalStore(tmp_path), predict, []
     store.open()
 
     def small(models, *given):
@@ -597,7 +606,7 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
     alone(expected, images, recipe)
     monkeypatch.setattr(packing, "train_together", None)
     for i, (made, result, _) in enumerate(
-        packing.in_stacks([lambda i=i: noisy()[i] for i in range(3)], images, recipe)
+        packing.in_stacks([partial(one_of, noisy, i) for i in range(3)], images, recipe)
     ):
         assert isinstance(result, loop.Trained)
         assert same_bits(expected[i].model, made.model)
@@ -605,7 +614,7 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
 def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
     """What no network of several can see fails all of them, and nothing else."""
-    store, passed = LocalStore(tmp_path), verb.predict
+    store, passed = LocalStore(tmp_path), predict
     store.open()
 
     def gone(models, inputs, *more):
@@ -627,7 +636,7 @@ def test_images_that_are_streamed_are_not_stacked(members, recipe, monkeypatch, 
     sizes = []
     monkeypatch.setattr(packing, "_attempt", lambda some, *more: sizes.append(len(some)) or ([1], [1]))
     images = Images(Stream([tmp_path / "a.png"], 8), np.zeros(1, dtype=np.int64))
-    list(packing.in_stacks([lambda i=i: members()[i] for i in range(3)], images, recipe))
+    list(packing.in_stacks([partial(one_of, members, i) for i in range(3)], images, recipe))
     assert sizes == [1, 1, 1]
 
 
@@ -640,7 +649,7 @@ def call(*words):
         try:
             main([str(w) for w in words])
         except SystemExit as end:
-            code = end.code
+            code = int(end.code or 0)
     return code, out.getvalue(), err.getvalue()
 
 
@@ -738,8 +747,8 @@ def test_on_a_gpu_a_run_in_stacks_ends_well(made, tmp_path):
 @pytest.mark.gpu
 def test_on_a_gpu_networks_that_pass_together_are_what_each_is_alone(members):
     device = torch.device("cuda")
-    models = [predict.ready(m.model, device) for m in members()]
-    run = predict.fast(models)
+    models = [ready(m.model, device) for m in members()]
+    run = fast(models)
     for _ in range(cuda_graphs.WARM + 3):
         batch = torch.rand(250, 1, 8, 8, device="cuda")
         found = run(batch)

@@ -20,7 +20,7 @@ def summary(values, methods=("imp",), verdict=None, name="made", nulls=()):
     ).astype({"value": float})
     cells = {key: Cell(value, 0.01, 3, "ok", "", "") for key, value in values.items()}
     levels = tuple(sorted({s for _, s, _ in values} - {0.0}))
-    found = {"paper": (verdict,) if verdict else ()}
+    found: dict[str, tuple[Verdict, ...]] = {"paper": (verdict,) if verdict else ()}
     scores = tuple(
         Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
     )
