@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from lthbench.errors import BadInput, unknown
-from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, ImageSet, Method, Metric
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
@@ -160,6 +160,23 @@ def version(kind: type[Any], name: str) -> str:
     else:
         return str(_version_number(kind, name))
     return f"{_version_number(kind, name)}+{source[:12]}"
+
+
+#: What the views of images begin with that are made by a metric's own set.
+_OWN = "own/"
+
+
+def view_of(metric: str, name: str) -> str:
+    """What stands in keys for a set of images that a metric brings along: its names and its version."""
+    return f"{_OWN}{metric}/{name}/{version(Metric, metric)}"
+
+
+def set_of(view: str) -> ImageSet | None:
+    """The set of images that a metric brings along, by its view; None for any other view."""
+    if not view.startswith(_OWN):
+        return None
+    _, metric, name, _ = view.split("/", 3)
+    return next((own for own in get(Metric, metric).sets if own.name == name), None)
 
 
 def path_of(kind: type[Any], name: str) -> Path | None:

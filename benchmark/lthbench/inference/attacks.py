@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lthbench.errors import StepFailed
+from lthbench.kinds import ImageSet
 
 #: Madry et al. 2018: 20 steps of 2/255.
 PGD_STEPS, PGD_STEP = 20, 2.0 / 255.0
@@ -76,6 +77,26 @@ ATTACKS: dict[str, Attack] = {
     "pgd": pgd,
     "autoattack": autoattack,
 }
+
+
+def perturbed_by(own: ImageSet) -> Attack:
+    """What a metric's own set does to images, as an attack. Raises StepFailed for no images."""
+
+    def perturb(
+        model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        del epsilon
+        assert own.perturb is not None
+        with torch.enable_grad():
+            changed = own.perturb(model, x.clone(), labels, draw).detach()
+        if changed.shape != x.shape or not bool(torch.isfinite(changed).all()):
+            raise StepFailed(
+                f"the image set {own.name} gives images of shape {list(changed.shape)} for {list(x.shape)}, "
+                "or values that are not finite"
+            )
+        return changed.to(x), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    return perturb
 
 
 def loss_direction(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

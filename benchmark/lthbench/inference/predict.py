@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from lthbench import registry
 from lthbench.compute.cuda_graphs import Forward, Passes, graphs
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.data.streaming import ahead
-from lthbench.inference.attacks import ATTACKS
+from lthbench.inference.attacks import ATTACKS, perturbed_by
 from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts
 from lthbench.inference.corrupted import corrupted
 from lthbench.inference.folding import folded
@@ -39,12 +40,13 @@ def predict(
     """
     images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
     device = next(models[0].parameters()).device
-    if inputs.view in ATTACKS:
+    if not shared(inputs):
         found = []
         for model in models:
-            attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths]
+            attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths or (0,)]
             notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
-            found.append(Logits(np.stack([logits for logits, _ in attacked]), images.labels, notes))
+            values = np.stack([logits for logits, _ in attacked])
+            found.append(Logits(values if inputs.strengths else values[0], images.labels, notes))
         return found
     run = fast(models)
     if inputs.view == "clean":
@@ -57,7 +59,7 @@ def predict(
 
 def shared(inputs: Inputs) -> bool:
     """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
-    return inputs.view not in ATTACKS
+    return inputs.view not in ATTACKS and registry.set_of(inputs.view) is None
 
 
 def ready(model: nn.Module, device: torch.device) -> nn.Module:
@@ -92,7 +94,9 @@ def _attacked(
     model: nn.Module, images: Images, inputs: Inputs, strength: int, device: torch.device
 ) -> tuple[np.ndarray, int]:
     """Logits on attacked images, and how many images had no gradient to attack by."""
-    attack, outputs, zeros = ATTACKS[inputs.view], [], 0
+    own = registry.set_of(inputs.view)
+    attack = ATTACKS[inputs.view] if own is None else perturbed_by(own)
+    outputs, zeros = [], 0
     for start, pixels in zip(starts(images), batches(images), strict=True):
         x = as_pixels(pixels, device)
         labels = torch.from_numpy(images.labels[start : start + BATCH]).to(device)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lthbench.kinds.image_sets import ImageSet
 from lthbench.kinds.images import Annotated, Images
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ class Metric:
     untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
     of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
     ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
-    lthbench does not depend on, ``extra`` the extra that installs it.
+    lthbench does not depend on, ``extra`` the extra that installs it. ``sets`` are image sets of its own,
+    which ``needs`` and ``looks`` may name beside the others.
     """
 
     name: str
@@ -175,3 +177,4 @@ class Metric:
     usual: bool = True
     package: str = ""
     extra: str = ""
+    sets: tuple[ImageSet, ...] = ()

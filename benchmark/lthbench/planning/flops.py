@@ -51,7 +51,8 @@ def _(step: Predict) -> float:
     inputs = step.inputs
     size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
     images = min(inputs.images or size, size)
-    passes = _PASSES.get(inputs.view, 1)
+    own = registry.set_of(inputs.view)
+    passes = own.passes if own else _PASSES.get(inputs.view, 1)
     return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthbench import corruptions, registry
-from lthbench.corruptions import official
-from lthbench.data import concepts, loading
+from lthbench import registry
+from lthbench.data import loading
 from lthbench.errors import BadInput, LthbenchError
-from lthbench.kinds import Architecture, Bank, Cell, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
+from lthbench.planning import image_sets
+from lthbench.planning.image_sets import Asked
 from lthbench.planning.request import Request
 from lthbench.planning.task import Task
 from lthbench.spec import (
@@ -27,27 +28,6 @@ from lthbench.spec import (
     Train,
     Weights,
     history,
-)
-
-#: The sets of images that a metric can ask for.
-NEEDS = (
-    "test",
-    "train",
-    "val",
-    "ood",
-    "fgsm",
-    "fgsm-random",
-    "pgd",
-    "autoattack",
-    "corrupted",
-    "uncorrupted",
-    "geometry",
-    "explained",
-    "lime",
-    "concepts",
-    "mis",
-    "pictured",
-    "read",
 )
 
 #: What the untrained network of each seed is called among the variants of a dense network's scores.
@@ -123,10 +103,9 @@ def plan(
     strangers = tuple(identified(name) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
-    sets = {
-        n: _inputs(n, request, trained_on, strangers, places, known, data_needed=data_needed) for n in asked
-    }
-    banks = [_bank(request, places, data_needed, known)] if "concepts" in asked else []
+    asking = Asked(request, trained_on, strangers, places, known, data_needed)
+    sets = {name: image_sets.of(name, metrics, asking) for name in asked}
+    banks = [image_sets.bank_of(asking)] if "concepts" in asked else []
     built = network(task)
     named = ("dense", *request.methods)
     methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
@@ -226,70 +205,3 @@ def _measure(
     maps = tuple(pair for need in metric.maps for pair in sets[need])
     reference = dense if metric.relative else None
     return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)
-
-
-def _bank(request: Request, places: tuple[Path, ...], needed: bool, known: Mapping[str, Data]) -> Data:
-    """The task's bank of concepts as it stands in keys; its digest is "" for one that is made."""
-    assert request.task.data.concepts is not None
-    bank = registry.get(Bank, request.task.data.concepts)
-    return known.get(concepts.PREFIX + bank.name) or concepts.identify(bank, places, needed=needed)
-
-
-def _inputs(
-    need: str,
-    request: Request,
-    trained_on: Data,
-    strangers: Iterable[Data],
-    places: tuple[Path, ...],
-    known: Mapping[str, Data],
-    *,
-    data_needed: bool,
-) -> list[tuple[str, Inputs]]:
-    """The sets of images behind one need, by name."""
-    looked = request.spec.evaluate
-    if need == "test":
-        return [("test", Inputs(trained_on, "test", looked.test_images, "clean", 1))]
-    if need == "train":
-        return [("train", Inputs(trained_on, "train", looked.train_images, "clean", 1))]
-    if need == "ood":
-        return [(f"ood/{d.name}", Inputs(d, "test", looked.ood_images, "clean", 1)) for d in strangers]
-    if need == "val":
-        return [("val", Inputs(trained_on, "val", 0, "clean", 1))]
-    if need == "uncorrupted":
-        return [("uncorrupted", Inputs(trained_on, "test", looked.corrupted_images, "clean", 1))]
-    if need == "geometry":
-        return [("geometry", Inputs(trained_on, "train", looked.geometry_images, "clean", 1))]
-    if need == "concepts":
-        bank = _bank(request, places, data_needed, known)
-        view = bank.name + (f"/{bank.digest}" if bank.digest else "")
-        return [(need, Inputs(trained_on, "test", looked.concept_images, view, bank.version))]
-    if need == "mis":  # it takes 400 at least
-        return [(need, Inputs(trained_on, "test", max(looked.concept_images, 400), "clean", 1))]
-    if need in ("pictured", "read"):
-        split = "test" if need == "pictured" else "train"
-        return [(need, Inputs(trained_on, split, looked.concept_images, "clean", 1))]
-    if need in ("explained", "lime"):
-        images = looked.explained_images if need == "explained" else looked.lime_images
-        return [(need, Inputs(trained_on, "test", images, "clean", 1))]
-    if need in ("fgsm", "fgsm-random", "pgd", "autoattack"):
-        epsilon = (looked.fgsm_epsilon_255,)
-        return [(need, Inputs(trained_on, "test", looked.attacked_images, need, 1, epsilon))]
-    if need == "corrupted" and looked.corruption_source == "official":
-        dataset = registry.get(Dataset, trained_on.name)
-        images, severities = looked.corrupted_images, looked.severities
-        sets = []
-        for kind in looked.corruptions:
-            found = official.identify(dataset, kind, severities, places, needed=data_needed)
-            view = official.PREFIX + kind
-            sets.append(
-                (f"corrupted/{kind}", Inputs(found, "test", images, view, official.VERSION, severities))
-            )
-        return sets
-    if need == "corrupted":
-        kinds = [corruptions.get(name) for name in looked.corruptions]
-        images, severities = looked.corrupted_images, looked.severities
-        return [
-            (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
-            for k in kinds
-        ]
-    raise BadInput(f"a metric asks for the images {need!r}; there are {', '.join(NEEDS)}.")
