@@ -141,6 +141,7 @@ def score(
     *,
     dense: Any = None,
     mask: Any = None,
+    key: str | None = None,
     name: str = "given",
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     metrics: Sequence[str] | None = None,
@@ -162,15 +163,23 @@ def score(
     ``model`` is a module, a state dict, a path or the id of a repository of the Hugging Face hub, or a list
     of them: networks of several seeds. ``dense`` is the same for the parents; or one seed, or a list of
     seeds, whose dense networks are trained by the task's recipe (None: seeds 0, 1, ...). ``mask`` is a path
-    or a mapping (or a list); None: masks in the file, or else the exact zeros. ``name`` stands for the
-    method in the table. ``normalization`` is the mean and standard deviation by channel, for pixels from 0
-    to 1, that the networks expect (None: what they hold themselves, or else the task's). The other arguments
-    are those of ``run``. Raises BadInput, with an account of each tensor that does not match, before
-    anything is written.
+    or a mapping (or a list); None: masks in the file, or else the exact zeros. ``key`` says which network of
+    a file that holds several ("state_dict_ema"). ``name`` stands for the method in the table.
+    ``normalization`` is the mean and standard deviation by channel, for pixels from 0 to 1, that the networks
+    expect (None: what they hold themselves, or else the task's). The other arguments are those of ``run``.
+    Raises BadInput, with an account of each tensor that does not match, before anything is written.
     """
     networks = (_several(model), _several(dense), _several(mask))
     asked, brought = bring(
-        task, name, *networks, normalization, metrics=metrics, budget=budget, ood=ood, concepts=concepts
+        task,
+        name,
+        *networks,
+        normalization,
+        key=key,
+        metrics=metrics,
+        budget=budget,
+        ood=ood,
+        concepts=concepts,
     )
     options = RunOptions(
         data=data,
@@ -198,6 +207,7 @@ def bring(
     masks: Sequence[Any],
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     *,
+    key: str | None = None,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
     ood: Sequence[str] | None = None,
@@ -218,7 +228,7 @@ def bring(
     importing.check_name(method)
     both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
     found = importing.brought(
-        method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both
+        method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both, key
     )
     shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
     density = round_density(1.0 - found.sparsity)

@@ -1,7 +1,7 @@
 """Weights from files that others wrote: safetensors, or torch's own format, of which only tensors are read.
 
-Nothing is unpickled that could run code: ``torch.load`` is told ``weights_only``, and a file that holds other
-objects is refused.
+Nothing is unpickled that could run code: ``torch.load`` is told ``weights_only``. Objects beside the tensors,
+such as a script's arguments, are passed over: an empty record stands in for each.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,21 @@ import torch
 from torch import nn
 
 from lthbench import masks
+from lthbench.checkpoints import other_formats
+from lthbench.checkpoints.contents import Checkpoint, Record, Tensors, opened
 from lthbench.errors import BadInput
 
-Tensors = dict[str, torch.Tensor]
-
-#: What files call a network's state dict, the likeliest first.
-NETWORKS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "state")
-MASKS = ("mask", "masks")
-#: Endings that no repository of the Hugging Face hub has, and what is looked for in one.
+#: Endings that no repository of the Hugging Face hub has, and what is looked for in one, or in a folder.
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".model")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Named tensors as they were found; ``masks`` where the file has them apart from the weights.
-
-    ``where`` is what messages call it, ``sha256`` the hash of its file ("" for what is in memory).
-    """
-
-    where: str
-    tensors: Tensors
-    masks: Tensors = field(default_factory=dict)
-    sha256: str = ""
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+#: Programs whose objects are refused, though nothing of them would run: no checkpoint needs them.
+_REFUSED = (
+    *("builtins", "ctypes", "importlib", "io", "marshal", "multiprocessing", "nt", "os", "pickle", "posix"),
+    *("runpy", "shutil", "socket", "subprocess", "sys", "threading", "webbrowser"),
+)
+#: No file has more kinds of objects than this.
+KINDS = 200
 
 
 def of(given: Any, what: str) -> Checkpoint:
@@ -50,36 +42,58 @@ def of(given: Any, what: str) -> Checkpoint:
     if isinstance(given, nn.Module):
         return Checkpoint(f"the network given as {what}", dict(given.state_dict()))
     if isinstance(given, Mapping):
-        return _found(given, f"the state dict given as {what}")
+        return opened(given, f"the state dict given as {what}")
     if isinstance(given, str | Path):
         return read(given)
     raise BadInput(f"{what}: expected a path, a module or a state dict, got {type(given).__name__}.")
 
 
 def read(given: str | Path) -> Checkpoint:
-    """The tensors of a file, or of a repository of the Hugging Face hub. Raises BadInput, naming the file."""
+    """The tensors of a file, a folder or a repository of the Hugging Face hub. Raises BadInput, naming it."""
     path = Path(given)
     if path.is_dir():
-        raise BadInput(f"{path}: is a folder; give a file.")
-    if not path.is_file():
+        path = other_formats.folder_file(path, (*HUB_FILES, *INDEXES))
+        given = path
+    elif not path.is_file():
         path = _from_hub(str(given))
+    if path.name.endswith(".index.json"):
+        return _together(path, str(given))
+    return _read(path, str(given))
+
+
+def _read(path: Path, where: str) -> Checkpoint:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    where, digest = str(given), hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
     if not content:
         raise BadInput(f"{where}: is empty.")
     if content[8:9] == b"{":
-        return Checkpoint(where, *_safetensors(content, where), digest)
-    start = content[:200].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise BadInput(f"{where}: is a web page, not a checkpoint; download it again.")
-    if start.startswith(b"version https://git-lfs"):
-        raise BadInput(f"{where}: is a pointer of Git LFS, not the file itself; fetch it with git lfs pull.")
+        tensors, packed = _safetensors(content, where)
+        return Checkpoint(where, tensors, {"": packed} if packed else {}, digest)
+    other_formats.refuse(path, content[:512], where)
     del content
-    found = _found(_loaded(path, where), where)
-    return Checkpoint(where, found.tensors, found.masks, digest)
+    loaded, objects = _loaded(path, where)
+    try:
+        return opened(loaded, where, digest, objects)
+    except BadInput:
+        if objects:
+            raise _objects(objects, where) from None
+        raise
+
+
+def _together(index: Path, where: str) -> Checkpoint:
+    """The shards of one checkpoint as one."""
+    parts = [_read(path, str(path)) for path in other_formats.shards(index, where)]
+    tensors: Tensors = {}
+    for part in parts:
+        twice = tensors.keys() & part.tensors.keys()
+        if twice:
+            raise BadInput(f"{where}: its files hold {min(twice)[:100]} twice.")
+        tensors |= part.tensors
+    digest = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+    return Checkpoint(where, tensors, {}, digest)
 
 
 def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
@@ -96,85 +110,69 @@ def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
     return found, {}
 
 
-def _loaded(path: Path, where: str) -> Any:
-    """What torch reads from a file when it may make nothing but tensors and plain containers."""
+def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
+    """What torch reads from a file when it may make nothing but tensors and plain containers.
+
+    With the names of the objects that an empty record stands in for.
+    """
     unpacked = 0
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
+                other_formats.refuse_archive(archive, where)
+    except BadInput:
+        raise
     except Exception as error:  # zipfile raises half a dozen kinds for broken bytes
         raise BadInput(f"{where}: broken zip file: {error}") from error
     if unpacked > 2 * path.stat().st_size + 1_000_000:
         raise BadInput(f"{where}: unpacks to {unpacked / 1e9:.1f} GB; torch.save packs nothing.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that others wrote raise anything
-        said = str(error)
-        objects = sorted({a or b for a, b in re.findall(r"GLOBAL (\S+)|global (\S+) was not", said)})
-        if objects:
-            names = ", ".join(objects)
+    objects: dict[str, Any] = {}
+    while True:
+        allowed: Any = [(kind, name) for name, kind in objects.items()]
+        try:
+            with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
+                warnings.simplefilter("ignore")
+                return torch.load(path, map_location="cpu", weights_only=True), tuple(objects)
+        except Exception as error:  # bytes that others wrote raise anything
+            said = str(error)
+            named = sorted({a or b for a, b in re.findall(r"GLOBAL (\S+)|global (\S+) was not", said)})
+            new = [name for name in named if name not in objects]
+            if new and len(objects) < KINDS and all(_harmless(name) for name in new):
+                objects |= {name: _stand_in(name) for name in new}
+                continue
+            if "DTensor" in said:
+                raise BadInput(
+                    f"{where}: holds tensors that are spread over processes (DTensor); save the whole ones: "
+                    "torch.distributed.checkpoint.state_dict.get_model_state_dict(model, options="
+                    "StateDictOptions(full_state_dict=True, cpu_offload=True))."
+                ) from error
+            if named or objects:
+                raise _objects((*objects, *new), where) from error
+            short = said.strip().split("\n")[0][:200] or type(error).__name__
             raise BadInput(
-                f"{where}: holds Python objects ({names}), which are not loaded: that could run code. "
-                "Save the tensors alone: torch.save(model.state_dict(), FILE), or as safetensors."
+                f"{where}: is no checkpoint that torch or safetensors can read: {short}"
             ) from error
-        short = said.strip().split("\n")[0][:200] or type(error).__name__
-        raise BadInput(f"{where}: is no checkpoint that torch or safetensors can read: {short}") from error
 
 
-def _found(content: Any, where: str, depth: int = 3) -> Checkpoint:
-    """The state dict in what a file holds, and the masks beside it."""
-    if isinstance(content, torch.Tensor):
-        raise BadInput(f"{where}: holds one tensor; a state dict with names is needed.")
-    if not isinstance(content, Mapping):
-        raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
-    if _tensors(content):
-        return Checkpoint(where, _plain(_tensors(content), where))
-    inner = {str(k): v for k, v in content.items() if isinstance(v, Mapping) and _deep(v, depth)}
-    beside: Tensors = next((_tensors(inner[k]) for k in MASKS if k in inner), {})
-    networks = [k for k in inner if k not in MASKS] or list(inner)
-    chosen = next((k for k in NETWORKS if k in networks), networks[0] if len(networks) == 1 else None)
-    if chosen is None and networks:
-        raise BadInput(f"{where}: holds several networks ({', '.join(networks[:8])}); save one on its own.")
-    if chosen is None:
-        names = ", ".join(str(k) for k in list(content)[:8]) or "nothing"
-        raise BadInput(f"{where}: holds no tensors by name; it has {names}.")
-    found = _found(inner[chosen], where, depth - 1)
-    return Checkpoint(
-        where, found.tensors, found.masks or (_plain(beside, where) if chosen not in MASKS else {})
+def _harmless(name: str) -> bool:
+    """Whether an object may be passed over. torch leaves out "builtins." in what it says."""
+    return "." in name and name.partition(".")[0] not in _REFUSED
+
+
+def _stand_in(name: str) -> Any:
+    """What is made in place of an object. Items may be put into it if it is of a kind that may have any."""
+    if name.startswith("numpy."):
+        return type("Record", (Record,), {})
+    return type("Items", (), {"__new__": lambda cls, *_: OrderedDict()})
+
+
+def _objects(names: tuple[str, ...], where: str) -> BadInput:
+    shown = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+    return BadInput(
+        f"{where}: holds Python objects ({shown}), which are not loaded: that could run code. "
+        "Save the tensors alone: torch.save(model.state_dict(), FILE), or as safetensors."
     )
-
-
-def _plain(tensors: Tensors, where: str) -> Tensors:
-    """The tensors, if each has a number in memory for each that its shape says. Raises BadInput."""
-    for name, t in tensors.items():
-        if t.layout != torch.strided or t.is_quantized or t.device.type == "meta":
-            kind = "quantized" if t.is_quantized else "empty" if t.device.type == "meta" else "sparse"
-            raise BadInput(f"{where}: {name[:100]} is {kind}; save tensors as dense ones of plain numbers.")
-        size = t.numel() * t.element_size()
-        if size > max(1e8, t.untyped_storage().nbytes()):
-            raise BadInput(
-                f"{where}: {name[:100]} would take {size / 1e9:.3g} GB, and its file has less of it."
-            )
-    return tensors
-
-
-def _tensors(content: Mapping[Any, Any]) -> Tensors:
-    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
-
-
-def _deep(content: Mapping[Any, Any], depth: int) -> bool:
-    """Whether there are tensors in it; those of an optimiser have numbers for names."""
-    if any(isinstance(k, str) for k in _tensors(content)) and not _optimiser(content):
-        return True
-    inner = [v for v in content.values() if isinstance(v, Mapping)]
-    return depth > 0 and not _optimiser(content) and any(_deep(v, depth - 1) for v in inner)
-
-
-def _optimiser(content: Mapping[Any, Any]) -> bool:
-    return "param_groups" in content
 
 
 def _from_hub(name: str) -> Path:

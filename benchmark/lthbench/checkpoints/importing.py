@@ -17,8 +17,8 @@ import safetensors.torch
 import torch
 
 from lthbench import masks, registry
-from lthbench.checkpoints import files, tensor_names
-from lthbench.checkpoints.files import Checkpoint
+from lthbench.checkpoints import choice, files, mask_reading, other_formats, tensor_names
+from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
@@ -44,7 +44,12 @@ class Taken:
     def text(self) -> str:
         """The account in a line."""
         a = self.account
-        read = "".join(f", {part}" for part in (a["names"] and f"names of {a['names']}", a["mask"]) if part)
+        key = a["key"] and f"read from {a['key']}" + (
+            f", not from {', '.join(a['others'])}" * bool(a["others"])
+        )
+        read = "".join(
+            f", {part}" for part in (key, a["names"] and f"names of {a['names']}", a["mask"]) if part
+        )
         removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else "dense"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         return f"{a['file']}: {removed}{read}{note}"
@@ -103,12 +108,14 @@ def brought(
     given_masks: Sequence[Any],
     seeds: Sequence[int],
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    key: str | None = None,
 ) -> Brought:
     """Take in networks: paths, modules or state dicts, one for each seed. Raises BadInput where one is unfit.
 
     ``dense`` are parents of the same order, or none; ``given_masks`` as many masks as networks, or none.
     ``normalization`` is the mean and standard deviation that the networks expect their pixels normalised by;
-    None: what stands in the file, or else the task's.
+    None: what stands in the file, or else the task's. ``key`` says which network of a file that holds
+    several; of a parent's file, too, unless it holds one.
     """
     check_name(name)
     count = len(pruned)
@@ -119,10 +126,10 @@ def brought(
             raise BadInput(f"{count} networks need {count} {what}, one for each; got {len(found)}.")
     wanted = [None] * len(pruned) if not given_masks else list(given_masks)
     taken = [
-        take(network, files.of(p, "checkpoint"), m, normalization)
+        take(network, files.of(p, "checkpoint"), m, normalization, key=key)
         for p, m in zip(pruned, wanted, strict=True)
     ]
-    parents = [take(network, files.of(d, "dense"), None, normalization, dense=True) for d in dense]
+    parents = [take(network, files.of(d, "dense"), None, normalization, dense=True, key=key) for d in dense]
     sparsities = [t.account["sparsity"] for t in taken]
     if max(sparsities) - min(sparsities) > ALIKE:
         listed = ", ".join(f"{100 * s:.2f} %" for s in sparsities)
@@ -155,28 +162,32 @@ def take(
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     *,
     dense: bool = False,
+    key: str | None = None,
 ) -> Taken:
-    """One network out of a checkpoint. Raises BadInput, naming the file and the tensor."""
+    """One network out of a checkpoint: that at ``key``. Raises BadInput, naming the file and the tensor."""
     where = found.where
-    if not found.tensors:
-        raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
     architecture = registry.get(Architecture, network.architecture)
-    parts = tensor_names.folded(found.tensors)
-    target = _shapes(_skeleton(architecture, network))
+    skeleton = _skeleton(architecture, network)
+    target = _shapes(skeleton)
+    if mask_reading.only_mask(found, list(masks.prunable(skeleton)), target):
+        raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
     said = (
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
     )
     try:
-        matched = tensor_names.match(parts, target, where, said)
-    except BadInput as error:
-        raise BadInput(f"{error}{_others(parts, network)}") from None
+        chosen, others = choice.choose(found, target, said, key, lenient=dense)
+    except choice.Misfit as error:
+        more = _others(error.parts, network) + other_formats.of_a_shard(where)
+        passed = f"\n  Not read: {'; '.join(found.aside[:4])}" if found.aside else ""
+        raise BadInput(f"{error}{more}{passed}") from None
+    matched = chosen.matched
     network = _normalized(network, matched.normalization, normalization, where)
     weights = {name: _weights(matched.parts[name], name, where) for name in target if name in matched.parts}
     model = _skeleton(architecture, network)
     prunable = [n for n in masks.prunable(model) if n in weights]
     total = kept = sum(weights[n].numel() for n in prunable)
-    mask, source = _mask(matched.parts, weights, prunable, found, given_mask)
+    mask, source = mask_reading.mask_of(matched.parts, weights, prunable, found, chosen.key, given_mask)
     zeroed = 0
     if mask is not None:
         for name, held in mask.items():
@@ -206,6 +217,9 @@ def take(
         "sha256": found.sha256,
         "names": matched.names,
         "prefix": matched.prefix,
+        "key": chosen.key,
+        "others": others[:8],
+        "aside": list(found.aside[:8]),
         "mask": source,
         "sparsity": round_density(1 - kept / total),
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
@@ -305,65 +319,3 @@ def _weights(part: Part, name: str, where: str) -> torch.Tensor:
     if not bool(torch.isfinite(wide).all()):
         raise BadInput(f"{where}: {name} holds values that are not finite.")
     return wide
-
-
-def _mask(
-    parts: Mapping[str, Part],
-    weights: Mapping[str, torch.Tensor],
-    prunable: Sequence[str],
-    found: Checkpoint,
-    given: Any,
-) -> tuple[masks.Mask | None, str]:
-    """The mask of a network, and where it is from: given, in the file, or its exact zeros."""
-    own = {name: part.mask for name, part in parts.items() if part.mask is not None}
-    if given is not None and (own or found.masks):
-        raise BadInput(f"{found.where}: has masks of its own; leave out --mask.")
-    if given is not None or found.masks:
-        read = files.of(given, "mask") if given is not None else found
-        tensors = read.masks or read.tensors
-        source = f"mask from {read.where}" if given is not None else "mask beside it in the file"
-        own = _by_weight(tensors, weights, read.where)
-    elif own:
-        source = "mask in the file"
-    else:
-        zero = {n: w != 0 for n, w in weights.items() if n in prunable or w.dim() == 2}
-        own = {n: m for n, m in zero.items() if not bool(m.all())}
-        source = "mask from its zeros"
-        if not any(n in prunable for n in own):
-            return None, ""
-    mask = {name: _bits(tensor, name, weights[name].shape, found.where) for name, tensor in own.items()}
-    some = [n for n in mask if bool(mask[n].any()) and not bool(mask[n].all())]
-    inverted = [n for n in some if bool(((weights[n] != 0) == ~mask[n]).all())]
-    if source != "mask in the file" and some and len(inverted) == len(some):
-        raise BadInput(f"{found.where}: the {source} is the wrong way round: 1 is for weights that are kept.")
-    return {n: torch.ones(weights[n].shape, dtype=torch.bool) for n in prunable} | mask, source
-
-
-def _by_weight(
-    tensors: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], where: str
-) -> dict[str, torch.Tensor]:
-    """Masks by the name of the weight, as they are called in a file of their own."""
-    plain = {}
-    for name, tensor in tensors.items():
-        own = re.sub(r"([._]mask|_orig)$", "", name)
-        plain[own if own in weights or own.endswith((".weight", ".bias")) else f"{own}.weight"] = Part(tensor)
-    if not plain:
-        raise BadInput(f"{where}: holds no masks.")
-    target = {name: w.shape for name, w in weights.items()}
-    for renames in tensor_names.RENAMES:
-        matched = tensor_names.read(plain, target, renames).parts
-        if matched.keys() <= weights.keys():
-            return {name: part.tensor for name, part in matched.items()}
-    stray = next(name for name in plain if name not in weights)
-    raise BadInput(f"{where}: has a mask for {stray}, which the network does not have.")
-
-
-def _bits(tensor: torch.Tensor, name: str, shape: torch.Size, where: str) -> torch.Tensor:
-    """A mask as bool. Raises BadInput for another shape, or for values that are not 0 or 1."""
-    if tensor.shape != shape:
-        raise BadInput(f"{where}: the mask of {name} is {list(tensor.shape)}, the weight {list(shape)}.")
-    plain = tensor.detach().to("cpu")
-    plain = plain.to_dense() if plain.layout != torch.strided else plain
-    if plain.dtype != torch.bool and not bool(((plain == 0) | (plain == 1)).all()):
-        raise BadInput(f"{where}: the mask of {name} has values other than 0 and 1.")
-    return plain.bool().contiguous().clone()

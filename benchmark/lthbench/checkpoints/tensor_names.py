@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,10 @@ from lthbench.errors import BadInput
 
 #: Names that say nothing about a network's output in evaluation mode.
 _IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
+#: What wrappers put into names: DataParallel, NNI, torch.compile, FSDP, activation checkpoints, Fabric.
+_WRAPPERS = frozenset(
+    ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
+)
 _NORMALIZE = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
 #: How many names of each kind a message lists.
 SHOWN = 6
@@ -30,10 +34,21 @@ def _transformers(match: re.Match[str]) -> str:
     return f"layer{stage}.{block}.downsample.{0 if 'convolution' in part else 1}."
 
 
+def _cifar100(match: re.Match[str]) -> str:
+    place = int(match[3])
+    return f"layer{int(match[1]) - 1}.{match[2]}.{'conv' if place % 3 == 0 else 'bn'}{place // 3 + 1}."
+
+
 #: Other projects' names for the same networks, by who uses them. A pattern starts where a name's part does.
 RENAMES: dict[str, tuple[Rule, ...]] = {
     "": (),
     "pytorch-cifar": ((r"shortcut\.", "downsample."), (r"linear\.", "fc.")),
+    "pytorch-cifar100": (
+        (r"conv1\.0\.", "conv1."),
+        (r"conv1\.1\.", "bn1."),
+        (r"conv(\d)_x\.(\d+)\.residual_function\.(\d)\.", _cifar100),
+        (r"conv(\d)_x\.(\d+)\.shortcut\.", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample."),
+    ),
     "WideResNet-pytorch": (
         (r"block(\d)\.layer\.", r"layer\1."),
         (r"convShortcut\.", "shortcut."),
@@ -73,26 +88,65 @@ class Matched:
 
 
 def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
-    """Pruned parameters as one part each: of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of
-    parametrisations (``original`` and ``0.mask``), or plain with a ``_mask`` beside them.
+    """Pruned parameters as one part each.
+
+    Those of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of parametrisations (``original`` and
+    ``0.mask``), plain ones with a ``_mask`` beside them, a layer's ``weight`` and ``mask``, and open_lth's
+    (``model.conv.weight`` and ``mask_conv___weight``).
     """
     parts: dict[str, Part] = {}
     used: set[str] = set()
     for name, tensor in tensors.items():
         parametrized = re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original", name)
+        plain, ways = name, [f"{name}_mask", f"mask_{name.partition('.')[2].replace('.', '___')}"]
+        if name.endswith(".weight"):
+            ways.append(f"{name.removesuffix('weight')}mask")
         if name.endswith("_orig") and f"{name[:-5]}_mask" in tensors:
-            plain, mask = name[:-5], f"{name[:-5]}_mask"
+            plain, ways = name[:-5], [f"{name[:-5]}_mask"]
         elif parametrized:
             plain = parametrized[1] + parametrized[2]
-            mask = f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"
-        else:
-            plain, mask = name, f"{name}_mask"
-        if mask in tensors:
-            parts[plain] = Part(tensor, tensors[mask])
-            used.add(mask)
-        else:
-            parts[plain] = Part(tensor)
+            ways = [f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"]
+        mask = next((w for w in ways if w in tensors and tensors[w].shape == tensor.shape), None)
+        mask = mask or next((w for w in ways[:1] if w in tensors), None)
+        parts[plain] = Part(tensor, None if mask is None else tensors[mask])
+        used |= set() if mask is None else {mask}
     return {name: part for name, part in parts.items() if name not in used}
+
+
+def unwrapped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors without what wrappers put into the middle of their names, if they then differ still."""
+    names = {name: _inner(name) for name in tensors}
+    if len(set(names.values())) < len(names):
+        return dict(tensors)
+    return {names[name]: tensor for name, tensor in tensors.items()}
+
+
+def _inner(name: str) -> str:
+    """A name without wrappers, but for those that it begins with: they are first names."""
+    pieces = name.split(".")
+    start = next((i for i, piece in enumerate(pieces) if piece not in _WRAPPERS), 0)
+    return ".".join(pieces[:start] + [p for p in pieces[start:] if p not in _WRAPPERS])
+
+
+def idle(name: str) -> bool:
+    """Whether a name says nothing about a network's output in evaluation mode."""
+    return _IDLE.search(name) is not None
+
+
+def normalizes(name: str, part: Part, target: Mapping[str, torch.Size]) -> str | None:
+    """ "mean" or "std", for a tensor that a network's pixels are normalised by."""
+    small = part.tensor.numel() <= 4 and part.tensor.is_floating_point()
+    return _NORMALIZE.get(name.rpartition(".")[2]) if small and name not in target else None
+
+
+def renamed(name: str, names: str) -> str:
+    """A name of one project's networks as the network's own."""
+    return _renamed(name, RENAMES[names])
+
+
+def left_over(parts: Mapping[str, Part], target: Mapping[str, torch.Size]) -> int:
+    """How many names are missing or unexpected, read in the way that leaves the fewest."""
+    return min(_left(read(parts, target, names), target) for names in RENAMES)
 
 
 def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: str, network: str) -> Matched:
@@ -134,15 +188,15 @@ def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier
 def read(parts: Mapping[str, Part], target: Mapping[str, torch.Size], names: str) -> Matched:
     """A checkpoint read with the names of one project, without wrappers' prefixes."""
     stripped, prefix = _unwrapped(parts, target)
-    renamed = {_renamed(name, RENAMES[names]): part for name, part in stripped.items()}
-    prefixes = Counter(p for name in renamed for p in _prefixes(name, target))
-    more = prefixes.most_common(1)[0][0] if prefixes else ""
+    own_names = {renamed(name, names): part for name, part in stripped.items()}
+    counts = Counter(p for name in own_names for p in prefixes(name, target))
+    more = counts.most_common(1)[0][0] if counts else ""
     found: dict[str, Part] = {}
     normalization: dict[str, tuple[float, ...]] = {}
-    for name, part in renamed.items():
+    for name, part in own_names.items():
         own = name.removeprefix(more) if name.startswith(more) else name
-        kind = _NORMALIZE.get(own.rpartition(".")[2])
-        if kind and own not in target and part.tensor.numel() <= 4 and part.tensor.is_floating_point():
+        kind = normalizes(own, part, target)
+        if kind:
             normalization[kind] = tuple(part.tensor.detach().double().flatten().tolist())
         else:
             found[own] = part
@@ -161,7 +215,7 @@ def _unwrapped(parts: Mapping[str, Part], target: Iterable[str]) -> tuple[dict[s
     return stripped, prefix
 
 
-def _prefixes(name: str, target: Mapping[str, torch.Size]) -> Iterable[str]:
+def prefixes(name: str, target: Container[str]) -> Iterable[str]:
     """What could stand before the network's own name."""
     pieces = name.split(".")
     for i in range(len(pieces)):

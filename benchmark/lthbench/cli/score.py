@@ -30,6 +30,9 @@ from lthbench.errors import BadInput
     required=True,
     help="The network: a file, or OWNER/NAME on the Hugging Face hub. Again for each seed.",
 )
+@click.option(
+    "--key", help="Which network of a file that holds several, as state_dict_ema; . for the whole file."
+)
 @click.option("--mask", "masks", multiple=True, help="A file with its mask: 1 for weights that are kept.")
 @click.option(
     "--dense",
@@ -43,6 +46,7 @@ from lthbench.errors import BadInput
 @result_options
 def score(
     checkpoints: tuple[str, ...],
+    key: str | None,
     masks: tuple[str, ...],
     dense: tuple[str, ...],
     name: str,
@@ -58,7 +62,8 @@ def score(
 
     Reads safetensors and what torch.save wrote of a state dict, also inside of a larger checkpoint, as
     torch.nn.utils.prune leaves it, or with the names of torchvision, timm and others. Nothing else is
-    unpickled. The mask is --mask, or that in the file, or else the weights that are not exactly zero.
+    unpickled. Of a file that holds several networks (raw weights and an average, a student and its teacher)
+    --key says which. The mask is --mask, or that in the file, or else the weights that are not exactly zero.
 
     \b
     Example: lthbench score --task c10-r18 --checkpoint pruned.pt --dense dense.pt --data DIR
@@ -80,6 +85,7 @@ def score(
         dense,
         masks,
         normalization,
+        key=key,
         **{key: options[key] for key in ("metrics", "budget", "ood", "concepts")},
         typed=_typed(click.get_current_context(), options),
     )
@@ -97,6 +103,7 @@ def _typed(context: click.Context, options: dict[str, Any]) -> str:
     given = context.params
     for key, option in (("checkpoints", "--checkpoint"), ("masks", "--mask"), ("dense", "--dense")):
         words += [w for value in given[key] for w in (option, value)]
+    words += ["--key", given["key"]] if given["key"] is not None else []
     words += ["--name", given["name"]]
     for key in ("mean", "std", "metrics", "budget", "ood", "concepts"):
         if given[key] is not None:

@@ -1,0 +1,133 @@
+"""What a checkpoint file holds, at any depth: tensors by name, masks beside them, and what was left aside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lthbench.errors import BadInput
+
+Tensors = dict[str, torch.Tensor]
+
+#: Keys under which files keep masks, and those under which they keep an optimiser.
+_MASKS = re.compile(r"(^|_)masks?(_|$)")
+_OPTIMISERS = re.compile(r"optim(izer)?s?(_states?|_state_dicts?)?|opt(_state)?", re.IGNORECASE)
+#: More places than this no checkpoint has.
+PLACES = 200_000
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Named tensors as they were found. A name is the path to it: the keys on the way, then its own.
+
+    ``where`` is what messages call it, ``sha256`` the hash of its file ("" for what is in memory). ``homes``
+    says for each tensor in which mapping of the file it stands ("" for the outermost), ``masks`` are the
+    groups of masks that the file keeps apart from weights, by the key of each, ``aside`` what was not read:
+    objects and lists of tensors without names.
+    """
+
+    where: str
+    tensors: Tensors
+    masks: dict[str, Tensors] = field(default_factory=dict)
+    sha256: str = ""
+    homes: dict[str, str] = field(default_factory=dict)
+    aside: tuple[str, ...] = ()
+
+
+class Record:
+    """Stands for an object of another program, of which nothing is made and nothing is run."""
+
+    def __init__(self, *_: Any, **__: Any):
+        """Take what the object was made of, and forget it."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what the object held, and forget it."""
+
+
+def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] = ()) -> Checkpoint:
+    """What a file holds, by name. Raises BadInput where that is no tensor."""
+    if isinstance(content, torch.Tensor):
+        raise BadInput(f"{where}: holds one tensor; a state dict with names is needed.")
+    if not isinstance(content, Mapping | list | tuple):
+        raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
+    found = Checkpoint(where, {}, {}, sha256, {}, objects)
+    aside = list(objects)
+    for path, name, value in _walk(content, where):
+        if name is None:
+            aside.append(f"{path}, a list of tensors without names")
+            continue
+        full = f"{path}.{name}" if path else name
+        place, inner = _mask_group(path, name)
+        tensors = found.tensors if place is None else found.masks.setdefault(place, {})
+        called = full if place is None else inner
+        if called in tensors:
+            raise BadInput(f"{where}: has two tensors of the name {called[:100]}.")
+        tensors[called] = value
+        if place is None:
+            found.homes[called] = path
+    if not found.tensors and not found.masks:
+        if not isinstance(content, Mapping):
+            raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
+        names = ", ".join(str(k) for k in list(content)[:8]) or "nothing"
+        raise BadInput(f"{where}: holds no tensors by name; it has {names}.")
+    for group in (found.tensors, *found.masks.values()):
+        _check(group, where)
+    return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside))
+
+
+def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:
+    """Where each tensor stands, and its name; no name for a list of tensors. Optimisers are passed over."""
+    seen: set[int] = set()
+    todo: list[tuple[str, Any]] = [("", content)]
+    while todo:
+        path, here = todo.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if len(seen) > PLACES:
+            raise BadInput(f"{where}: holds more than {PLACES:,} mappings; a state dict is needed.")
+        if isinstance(here, Mapping) and "param_groups" in here:
+            continue
+        pairs = here.items() if isinstance(here, Mapping) else enumerate(here)
+        inner: list[tuple[str, Any]] = []
+        unnamed = False
+        for key, value in pairs:
+            name = str(key)
+            if isinstance(value, torch.Tensor):
+                if isinstance(here, Mapping):
+                    yield path, name, value
+                unnamed = unnamed or not isinstance(here, Mapping)
+            elif isinstance(value, Mapping | list | tuple) and not _OPTIMISERS.fullmatch(name):
+                inner.append((f"{path}.{name}" if path else name, value))
+        if unnamed and path:
+            yield path, None, None
+        todo.extend(reversed(inner))
+
+
+def _mask_group(path: str, name: str) -> tuple[str | None, str]:
+    """The key of a group of masks that a tensor belongs to (None: to none), and its name in it."""
+    pieces = path.split(".") if path else []
+    for i, piece in enumerate(pieces):
+        if _MASKS.search(piece):
+            return ".".join(pieces[: i + 1]), ".".join([*pieces[i + 1 :], name])
+    first, _, rest = name.partition(".")
+    if rest and first in ("mask", "masks"):
+        return ".".join([*pieces, first]), rest
+    return None, name
+
+
+def _check(tensors: Tensors, where: str) -> None:
+    """Raise BadInput unless each tensor has a number in memory for each that its shape says."""
+    for name, t in tensors.items():
+        if t.layout != torch.strided or t.is_quantized or t.device.type == "meta":
+            kind = "quantized" if t.is_quantized else "empty" if t.device.type == "meta" else "sparse"
+            raise BadInput(f"{where}: {name[:100]} is {kind}; save tensors as dense ones of plain numbers.")
+        size = t.numel() * t.element_size()
+        if size > max(1e8, t.untyped_storage().nbytes()):
+            raise BadInput(
+                f"{where}: {name[:100]} would take {size / 1e9:.3g} GB, and its file has less of it."
+            )
