@@ -40,6 +40,21 @@ def measured(mean: float, spread: float, unit: str) -> str:
     return f"{number(mean, unit)} ± {number(spread, unit)}"
 
 
+def difference(value: float, unit: str, *, relative: bool) -> str:
+    """A difference of two scores: in the unit of the score, or as a share of one in per cent."""
+    if math.isnan(value):
+        return "–"
+    shown = number(value, unit)
+    if relative:
+        shown = f"{100 * value:.3g} %" if abs(value) < 10 else f"{100 * value:,.0f} %"
+    return shown.removeprefix("-") if not any(digit in shown for digit in "123456789∞") else shown
+
+
+def p_value(value: float) -> str:
+    """A p-value with three figures after 0; a dash for none."""
+    return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def unit(name: str) -> str:
     """A unit as it stands in a header."""
     return "%" if name in PERCENT else "" if name == "count" else name

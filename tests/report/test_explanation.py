@@ -77,17 +77,17 @@ def test_a_network_that_passes_says_so_with_its_numbers(build, sparsity):
     said = text(found)
     assert "m at 79.0 %, task made, budget quick, 3 seeds." in said
     assert "By the rule noninferior it passes." in said
-    assert "By the rule paper it does not pass: it falls short on NLL." in said
+    assert "By the rule paper it does not pass: it is worse in NLL." in said
     line = next(s for s in said.splitlines() if s.startswith("accuracy, %"))
-    assert line.split()[2:6] == ["91.0", "90.9", "0.1", "0.3"]
+    assert line.split()[2:8] == ["91.0", "90.9", "0.1", "0.0", "0.3", "1.0"]
     assert line.endswith("matches")
     json.dumps(found, allow_nan=False)
 
 
-def test_what_is_worse_and_what_is_not_shown_are_told_apart(build):
+def test_what_is_worse_and_what_is_open_are_told_apart(build):
     found = account(build(accuracy=(0.03, 0.031, 0.03), nll=(-0.05, 0.06, 0.01)), "m", 0.79)
-    assert [s["finding"] for s in found["scores"]] == ["worse", "not shown"]
-    assert found["why"].startswith("it falls short on accuracy; NLL is not shown to hold")
+    assert [s["finding"] for s in found["scores"]] == ["worse", "open"]
+    assert found["why"].startswith("it is worse in accuracy; NLL is open (")
     assert found["region"] == "II"
     said = text(found)
     assert "more than one percentage point below dense" in said
@@ -108,7 +108,7 @@ def test_other_rules_have_no_p_values(build, rule):
     found = account(build(rule=rule), "m", 0.79)
     assert set(found["other_rules"]) == {"noninferior", "std", "paper"} - {rule}
     assert found["scores"][0]["p"] is None
-    assert "p, Holm" not in text(found)
+    assert "Margins:" not in text(found)
 
 
 def test_what_is_not_in_the_table_is_refused(build):

@@ -1,6 +1,7 @@
 """The first screen says which method gets furthest, up to which sparsity, and what breaks first."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -11,7 +12,15 @@ from lthbench.verdict.rules import FINDINGS, Match
 
 LEVELS = (0.5, 0.8, 0.9)
 #: Findings of two scores over three sparsities, written as signs.
-SIGN = {"y": "matches", "?": "not shown", "x": "worse", "!": "failed", "0": "degenerate"}
+SIGN = {
+    "+": "better",
+    "y": "matches",
+    "?": "open",
+    "x": "worse",
+    "!": "failed",
+    "0": "degenerate",
+}
+_SHORT = ("x", "0")
 
 
 @pytest.fixture
@@ -29,14 +38,30 @@ def summary(made_table):
 def verdict(result, *words):
     """A verdict with these findings, put together as ``lthbench.verdict`` does."""
     matches = tuple(
-        Match(result.method, s, score, "noninferior", 0, 0, 0, 0, sign == "y", finding=SIGN[sign])
+        Match(result.method, s, score, "noninferior", 0, 0, 0, 0, sign in "y+", finding=SIGN[sign])
         for score, word in zip(("accuracy", "nll"), words, strict=True)
         for s, sign in zip(LEVELS, word, strict=True)
     )
-    passing = [s for s in LEVELS if all(m.matches for m in matches if m.sparsity == s)]
+    both = ["".join(word[place] for word in words) for place in range(len(LEVELS))]
+    falls = [any(c in _SHORT for c in level) for level in both]
     return dataclasses.replace(
-        result, matches=matches, joint=max(passing, default=None), held_back=(), undecided=""
+        result,
+        matches=matches,
+        joint=first([all(c in "y+" for c in level) for level in both], LEVELS),
+        short_from=first(falls[::-1], LEVELS[::-1]),
+        worse_from={
+            score: first([c in _SHORT for c in word][::-1], LEVELS[::-1])
+            for score, word in zip(("accuracy", "nll"), words, strict=True)
+        },
+        held_back=(),
+        undecided="",
     )
+
+
+def first(good, levels):
+    """The last level of those that are good from the first on."""
+    run = list(itertools.takewhile(lambda pair: pair[0], zip(good, levels, strict=True)))
+    return run[-1][1] if run else None
 
 
 @pytest.mark.parametrize(
@@ -45,34 +70,32 @@ def verdict(result, *words):
         (
             {"imp": ("yyx", "yxx"), "omp": ("yyy", "yyx")},
             "omp goes furthest: as good as dense on everything up to 80.0 %. "
-            "What breaks first: NLL, at 90.0 %.",
+            "What breaks first: NLL, from 90.0 % on.",
         ),
         (
-            {"imp": ("yy?", "yyx"), "omp": ("yyx", "yyy")},
+            {"imp": ("yy?", "yyx"), "omp": ("y+x", "yyy")},
             "imp and omp go furthest: as good as dense on everything up to 80.0 %. "
-            "What breaks first: NLL, at 90.0 % (imp); accuracy, at 90.0 % (omp).",
+            "What breaks first: NLL, from 90.0 % on (imp); accuracy, from 90.0 % on (omp).",
         ),
         ({"imp": ("yyy", "yyy")}, "imp goes furthest: as good as dense on everything up to 90.0 %."),
         (
-            {"imp": ("???", "y?x"), "omp": ("?xx", "yyx")},
-            "No method is shown to be as good as dense on everything. imp comes closest: nothing is shown "
-            "to be worse up to 80.0 %; what breaks first: NLL, at 90.0 %.",
+            {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},
+            "No method is as good as dense on everything. Already at 50.0 %, omp falls short in accuracy; "
+            "imp is open.",
         ),
         (
             {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
-            "No method is shown to be as good as dense on everything. imp and omp come closest: nothing is "
-            "shown to be worse up to 80.0 %; what breaks first: accuracy, at 90.0 % (imp); NLL, at 90.0 % "
-            "(omp).",
+            "No method is as good as dense on everything. Already at 50.0 %, imp and omp are open.",
         ),
         (
-            {"imp": ("???", "y??"), "omp": ("?xx", "yyx")},
-            "No method is shown to be as good as dense on everything. For imp, nothing measured is shown "
-            "to be worse either.",
+            {"imp": ("xxx", "xyy"), "omp": ("!xx", "0yx")},
+            "No method is as good as dense on everything. Already at 50.0 %, imp and omp fall short, most "
+            "often in NLL.",
         ),
         (
-            {"imp": ("xxx", "yyy"), "omp": ("!xx", "0yx")},
-            "No method is shown to be as good as dense on everything. Already at the lowest sparsity each is "
-            "worse on something.",
+            dict.fromkeys("abcdef", ("xxx", "yyy")),
+            "No method is as good as dense on everything. Already at 50.0 %, 6 methods fall short, most "
+            "often in accuracy.",
         ),
     ],
 )
@@ -82,12 +105,29 @@ def test_the_lead_names_the_furthest_and_what_breaks_first(summary, methods, sai
     assert said.replace(" %", "\u00a0%") in task_page.render(found)
 
 
-def test_what_is_not_shown_does_not_break_and_what_failed_does(summary):
-    found = summary(imp=("???", "y??"), omp=("y!y", "y0x"))
+def test_what_breaks_stays_broken(summary):
+    """One network that is worse between others that match is no break: a fixed sequence from the top."""
+    found = summary(imp=("xyy", "yxy"), omp=("y?x", "yxx"), snip=("y0y", "yyx"))
     assert first_break(found.headline[0]) is None
-    assert broken(found, found.headline[0]) == "nothing measured is shown to be worse"
-    assert first_break(found.headline[1]) == findings.Break(0.8, ("accuracy", "nll"), 0.5)
-    assert broken(found, found.headline[1]) == "accuracy and NLL, at 80.0 %"
+    assert broken(found, found.headline[0]) == "nothing for sure"
+    assert first_break(found.headline[1]) == findings.Break(0.8, ("nll",), 0.5)
+    assert broken(found, found.headline[1]) == "NLL, from 80.0 % on"
+    assert first_break(found.headline[2]) == findings.Break(0.8, ("accuracy",), 0.5)
+
+
+def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(summary):
+    found = summary(imp=("yyy", "yyy"))
+    numbers = {"shortfall": 0.004, "bound": 0.0081, "lower": -0.0001, "allowed": 0.01, "p": 0.02}
+    match = dataclasses.replace(found.headline[0].matches[0], **numbers)
+    assert findings.words(found, match) == (
+        "accuracy worse by 0.4 points, at most 0.8 worse, margin 1.0, p = 0.020: matches"
+    )
+    share = dataclasses.replace(
+        match, score="nll", shortfall=-0.2, bound=-0.1, allowed=0.5, relative=True, p=1e-5, finding="better"
+    )
+    assert findings.words(found, share) == (
+        "NLL better by 20 %, at least 10 % better, margin 50 %, p < 0.001: better"
+    )
 
 
 def test_without_a_verdict_the_lead_says_why(made_table):
@@ -101,11 +141,11 @@ def test_without_a_verdict_the_lead_says_why(made_table):
 def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(summary):
     assert SIGNS.keys() == findings.MEANINGS.keys() == set(FINDINGS)
     assert len({sign for _, sign in SIGNS.values()}) == len(SIGNS), "colour is never all"
-    found = summary(imp=("y?x", "y0!"))
+    found = summary(imp=("+?x", "y0!"))
     drawn = matrix(found, found.headline[0])
     assert drawn.levels == ("50.0", "80.0", "90.0")
     assert [(title, "".join(sign for _, sign in cells)) for title, cells in drawn.rows] == [
-        ("accuracy", "✓?✗"),
+        ("accuracy", "★?✗"),
         ("NLL", "✓∅!"),
     ]
-    assert [sign for _, sign, _ in findings.signs(found)] == ["✓", "?", "✗", "!", "∅"]
+    assert [sign for _, sign, _ in findings.signs(found)] == ["★", "✓", "?", "✗", "!", "∅"]

@@ -51,7 +51,6 @@ def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     found = caveats.of_site([first, second])
     assert found == [
         "These tables were made with several versions of torch (2 and 3): compare across them with care.",
-        "These tables have different rules: noninferior and paper.",
         "These tables have different numbers of seeds: 3 and 1.",
     ]
     first.facts["environments"] += second.facts["environments"]

@@ -52,11 +52,18 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
     from tabulate import tabulate
 
     from lthbench.report import write
-    from lthbench.report.summary import RULE_TEXT, dense_sentence, sentence, summarise, verdict_rows
+    from lthbench.report.summary import (
+        RULE_TEXT,
+        dense_sentence,
+        sentence,
+        summarise,
+        verdict_rows,
+        yardstick_sentence,
+    )
 
     summary = summarise(outcome.table, outcome.facts, rule)
     written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
-    click.echo(dense_sentence(summary))
+    click.echo(f"{dense_sentence(summary)} {yardstick_sentence(summary)}")
     rows = verdict_rows(summary)
     if rows:
         click.echo(f"\n{tabulate(rows, headers='keys', tablefmt='simple', disable_numparse=True)}\n")

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.rules import Match, Verdict
 
@@ -36,7 +36,9 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "rule": summary.rule,
         "rule_text": RULE_TEXT[summary.rule],
         "passes": _passes(headline, level),
-        "only_unshown": explanation.only_unshown(headline.at(level)),
+        "only_open": explanation.only_open(headline.at(level)),
+        "scope": headline.scope,
+        "compared_with": yardstick_sentence(summary),
         "why": explanation.why(headline.at(level), summary.title_of),
         "region": _region(headline, level),
         "joint": headline.joint,
@@ -99,12 +101,13 @@ def text(found: dict[str, Any]) -> str:
     """The account for the shell."""
     said = {True: "passes", False: "does not pass", None: "cannot be judged"}
     judged = said[found["passes"]]
-    if found["passes"] is False and found["only_unshown"]:
-        judged = "is not shown to pass"
+    if found["passes"] is False and found["only_open"]:
+        judged = "is open"
     where = f"{found['method']} at {formatting.sparsity(found['sparsity'])}"
     seeds = formatting.counted(found["seeds"], "seed", "seeds")
     lines = [
         f"{where}, task {found['task']}, budget {found['budget']}, {seeds}. {found['dense']}",
+        found["compared_with"],
         "",
         f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
         "",
@@ -113,8 +116,10 @@ def text(found: dict[str, Any]) -> str:
     ]
     if found["rule"] == "noninferior":
         lines += [
-            "Worse by: mean over seeds of the difference to the dense parent of the seed; negative: better.",
-            "At most: what the true difference is below, at 95 %, over seeds and images.",
+            "Worse by: the mean over seeds, against dense; negative: better. With % it is a share of dense.",
+            "At least, at most: what the true difference is above and below, each at 95 %, over "
+            + ("seeds and images." if found["scope"] == "method" else "images alone."),
+            "p: of being worse by the margin or more.",
             "Margins:",
             *(f"  {s['title']}: {s['margin_reason']}" for s in found["scores"] if s["margin_reason"]),
         ]
@@ -144,17 +149,20 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
             "score": title,
             "dense": _number(score["dense"], unit),
             found["method"]: _number(score["mean"], unit),
-            "worse by": _number(score["shortfall"], unit),
+            "worse by": _gap(score, "shortfall"),
         }
         if found["rule"] == "noninferior":
-            row["at most"] = _number(score["bound"], unit)
-            row["margin"] = _number(score["allowed"], unit)
-            row["p"], row["p, Holm"] = _p(score["p"]), _p(score["holm"])
+            row["at least"] = _gap(score, "lower")
+            row["at most"] = _gap(score, "bound")
+            row["margin"] = _gap(score, "allowed")
+            row["p"] = formatting.p_value(math.nan if score["p"] is None else score["p"])
         else:
             row["allowed"] = _number(score["allowed"], unit)
         more = f": {score['reason']}" if score["reason"] else ""
-        if score["seeds_needed"]:
+        if score["seeds_needed"] and score["finding"] == "open":
             more = f", {score['seeds_needed']} seeds might"
+        if score["better_than"] is not None and found["scope"] == "network":
+            more += f"; better than {100 * score['better_than']:.0f} % of dense trainings"
         row["finding"] = score["finding"] + more
         rows.append(row)
     return rows
@@ -164,5 +172,8 @@ def _number(value: float | None, unit: str) -> str:
     return formatting.number(math.nan if value is None else value, unit)
 
 
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _gap(score: dict[str, Any], part: str) -> str:
+    value = score[part]
+    return formatting.difference(
+        math.nan if value is None else value, score["unit"], relative=score["relative"]
+    )

@@ -6,13 +6,18 @@ import math
 from dataclasses import dataclass
 
 from lthbench import formatting
-from lthbench.report.summary import Summary
-from lthbench.verdict.rules import Match, Verdict
+from lthbench.report.summary import Summary, counted_short, like
+from lthbench.verdict import explanation
+from lthbench.verdict.rules import SHORT, Match, Verdict
+
+#: How many names a sentence lists.
+FEW = 4
 
 #: How a finding stands in a cell: a class for its colour, and a sign, so that colour is never all.
 SIGNS = {
+    "better": ("y", "★"),
     "matches": ("y", "✓"),
-    "not shown": ("u", "?"),
+    "open": ("u", "?"),
     "worse": ("n", "✗"),
     "failed": ("n", "!"),
     "gated": ("n", "⊘"),
@@ -21,15 +26,15 @@ SIGNS = {
 }
 #: What the signs say, for those that a matrix has.
 MEANINGS = {
+    "better": "better than dense",
     "matches": "matches dense",
-    "not shown": "not shown to, nor to be worse",
-    "worse": "worse",
+    "open": "open: may match or be worse",
+    "worse": "worse than dense",
     "failed": "not measured",
     "gated": "accuracy too low to compare",
     "degenerate": "degenerate network",
     "undecided": "cannot be said",
 }
-_BROKEN = ("worse", "failed", "gated", "degenerate")
 
 
 def words(summary: Summary, match: Match) -> str:
@@ -39,13 +44,24 @@ def words(summary: Summary, match: Match) -> str:
         return f"{title}: {match.finding}{': ' + match.reason if match.reason else ''}"
 
     def shown(value: float) -> str:
-        return formatting.number(value, unit).replace("-", "−")
+        return formatting.difference(value, unit, relative=match.relative).replace("-", "−")
 
-    points = " points" if unit in formatting.PERCENT else ""
+    points = " points" if unit in formatting.PERCENT and not match.relative else ""
     way = "worse" if match.shortfall >= 0 else "better"
     said = f"{way} by {shown(abs(match.shortfall))}"
-    bound = "" if math.isnan(match.bound) else f", at most {shown(match.bound)} worse"
-    return f"{title} {said}{points}{bound}, margin {shown(match.allowed)}: {match.finding}"
+    if math.isnan(match.bound):
+        bound = ""
+    elif match.bound >= 0:
+        bound = f", at most {shown(match.bound)} worse"
+    else:
+        bound = f", at least {shown(-match.bound)} better"
+    p = "" if math.isnan(match.p) else f", {_chance(match.p)}"
+    return f"{title} {said}{points}{bound}, margin {shown(match.allowed)}{p}: {match.finding}"
+
+
+def _chance(p: float) -> str:
+    shown = formatting.p_value(p)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
 
 
 def _unit(summary: Summary, score: str) -> str:
@@ -54,7 +70,12 @@ def _unit(summary: Summary, score: str) -> str:
 
 @dataclass(frozen=True)
 class Break:
-    """Where a method first falls short for sure: the sparsity, the scores, and the sparsity before it."""
+    """From where on a method falls short for sure: the sparsity, the scores there, and the one before it.
+
+    From that sparsity on each network is worse on a score, or degenerate: a fixed sequence of tests from the
+    highest sparsity down. ``scores`` are those that are worse there and at all that follow, or, where none
+    is, all that are worse there.
+    """
 
     sparsity: float
     scores: tuple[str, ...]
@@ -62,14 +83,14 @@ class Break:
 
 
 def first_break(result: Verdict) -> Break | None:
-    """The smallest sparsity at which a score is worse, not merely not shown to match; None without one."""
-    before = None
-    for sparsity in result.sparsities:
-        broken = tuple(m.score for m in result.at(sparsity) if m.finding in _BROKEN)
-        if broken:
-            return Break(sparsity, broken, before)
-        before = sparsity
-    return None
+    """Where it breaks for sure; None where the network at the highest sparsity is not shown to."""
+    level = result.short_from
+    if level is None:
+        return None
+    short = tuple(m.score for m in result.at(level) if m.finding in SHORT)
+    lasting = tuple(s for s in short if (start := result.worse_from.get(s)) is not None and start <= level)
+    before = [s for s in result.sparsities if s < level]
+    return Break(level, lasting or short, before[-1] if before else None)
 
 
 def broken(summary: Summary, result: Verdict) -> str:
@@ -77,11 +98,13 @@ def broken(summary: Summary, result: Verdict) -> str:
     if result.undecided:
         return "–"
     found = first_break(result)
-    return (
-        f"{summary.titles(found.scores)}, at {formatting.sparsity(found.sparsity)}"
-        if found
-        else "nothing measured is shown to be worse"
+    if found is None:
+        return "nothing for sure"
+    names = list(found.scores)
+    listed = summary.titles(tuple(names[:FEW])) + (
+        f" and {len(names) - FEW} more" if len(names) > FEW else ""
     )
+    return f"{listed}, from {formatting.sparsity(found.sparsity)} on"
 
 
 def lead(summary: Summary) -> str:
@@ -94,28 +117,38 @@ def lead(summary: Summary) -> str:
     if furthest > 0.0:
         best = [r for r in results if r.joint == furthest]
         who = f"{formatting.listed([r.method for r in best])} {'goes' if len(best) == 1 else 'go'} furthest"
-        text = f"{who}: as good as dense on everything up to {formatting.sparsity(furthest)}."
+        compared = "dense" if like(summary, best[0]) == "its dense parent" else like(summary, best[0])
+        text = f"{who}: as good as {compared} on everything up to {formatting.sparsity(furthest)}."
         said = _breaks(summary, best)
         return f"{text} What breaks first: {said}." if said else text
-    return f"No method is shown to be as good as dense on everything. {_closest(summary, results)}"
+    return f"No method is as good as dense on everything. {_lowest(results, summary)}"
 
 
-def _closest(summary: Summary, results: list[Verdict]) -> str:
-    """Of methods of which none passes: which is not shown to be worse for longest."""
-    found = {r.method: first_break(r) for r in results}
-    unbroken = [method for method, b in found.items() if b is None]
-    if unbroken:
-        return f"For {formatting.listed(unbroken)}, nothing measured is shown to be worse either."
-    reach = {method: b.before for method, b in found.items() if b and b.before is not None}
-    if not reach:
-        return "Already at the lowest sparsity each is worse on something."
-    level = max(reach.values())
-    best = [r for r in results if reach.get(r.method) == level]
-    who = f"{formatting.listed([r.method for r in best])} {'comes' if len(best) == 1 else 'come'} closest"
-    return (
-        f"{who}: nothing is shown to be worse up to {formatting.sparsity(level)}; "
-        f"what breaks first: {_breaks(summary, best)}."
-    )
+def _lowest(results: list[Verdict], summary: Summary) -> str:
+    """Of methods of which none passes: which fall short at their lowest sparsity, and which are open."""
+    still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
+    short = [r.method for r in results if r.method not in still]
+    level = formatting.sparsity(min(r.sparsities[0] for r in results))
+    parts = []
+    if short:
+        counts = counted_short(tuple(results))
+        most = max(counts, key=lambda s: counts[s]) if counts else ""
+        named = _some(short)
+        what = f", most often in {summary.title_of(most)}" if most and len(short) > 1 else ""
+        if most and len(short) == 1:
+            lost = tuple(counts)
+            what = f" in {summary.titles(lost[:FEW])}" + (
+                f" and {len(lost) - FEW} more" if lost[FEW:] else ""
+            )
+        parts.append(f"{named} {'falls' if len(short) == 1 else 'fall'} short{what}")
+    if still:
+        parts.append(f"{_some(still)} {'is' if len(still) == 1 else 'are'} open")
+    return f"Already at {level}, {'; '.join(parts)}."
+
+
+def _some(names: list[str]) -> str:
+    """Names of methods, or how many there are of many."""
+    return formatting.listed(names) if len(names) <= FEW else f"{len(names)} methods"
 
 
 def _breaks(summary: Summary, results: list[Verdict]) -> str:

@@ -38,7 +38,7 @@ def mark(match: Match, sign: tuple[str, str], words: str) -> Mark:
         return Mark(*sign, None, None, None, words)
     mean = match.shortfall / match.allowed
     high = match.bound / match.allowed if math.isfinite(match.bound) else math.nan
-    low = 2.0 * mean - high
+    low = match.lower / match.allowed if math.isfinite(match.lower) else math.nan
     return Mark(*sign, _cut(mean), _cut(low), _cut(high), words)
 
 

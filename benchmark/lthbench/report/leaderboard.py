@@ -141,10 +141,8 @@ def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, l
     against = [m for m in matches if not m.matches] or matches
     worst = _worst(against)
     finding = worst.finding if worst else "undecided"
-    if last is None:
-        text = {"open": "open", "not shown": "open", "undecided": "?"}.get(finding, "none")
-    else:
-        text = f"{100 * last:.1f}"
+    none = {"open": "open", "undecided": "?"}.get(finding, "none")
+    text = none if last is None else f"{100 * last:.1f}"
     levels = [s for s in result.sparsities if last is not None and s <= last]
     heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
     words = "; ".join(findings.words(summary, m) for m in against[:4])

@@ -8,6 +8,7 @@ from typing import Any
 
 from lthbench.report.summary import Summary, far, sentence
 from lthbench.report.templates import render
+from lthbench.verdict.rules import Match
 
 
 def as_json(summary: Summary) -> str:
@@ -19,6 +20,12 @@ def as_json(summary: Summary) -> str:
         "command": facts["command"],
         "seeds": facts["seeds"],
         "rule": summary.rule,
+        "calibration": summary.calibration
+        and {
+            "seeds": len(summary.calibration.seeds),
+            "scores": list(summary.calibration.scores),
+            "outdated": list(summary.outdated),
+        },
         "verdicts": {rule: [_verdict(v) for v in found] for rule, found in summary.verdicts.items()},
         "sentences": [sentence(summary, v) for v in summary.headline],
         "scores": [
@@ -49,11 +56,33 @@ def _verdict(verdict: Any) -> dict[str, Any]:
         "region": verdict.region,
         "monotone": verdict.monotone,
         "undecided": verdict.undecided,
-        "findings": [
-            {"sparsity": m.sparsity, "score": m.score, "finding": m.finding, "reason": m.reason}
-            for m in verdict.matches
-        ],
+        "scope": verdict.scope,
+        "holds": verdict.holds,
+        "worse_from": verdict.worse_from,
+        "short_from": verdict.short_from,
+        "findings": [_finding(m) for m in verdict.matches],
     }
+
+
+#: What a finding says beside its place: numbers in the score's unit, or shares where it is relative.
+_FACTS = (
+    "sparsity",
+    "score",
+    "finding",
+    "reason",
+    "relative",
+    "reference",
+    "images",
+    "seeds",
+    "seeds_needed",
+)
+_NUMBERS = ("mean", "dense", "shortfall", "lower", "bound", "allowed", "practical", "level")
+_CHANCES = ("p", "p_better", "p_worse", "better_than")
+
+
+def _finding(match: Match) -> dict[str, Any]:
+    numbers = {name: _known(getattr(match, name)) for name in (*_NUMBERS, *_CHANCES)}
+    return {name: getattr(match, name) for name in _FACTS} | numbers
 
 
 def _known(value: float) -> float | None:

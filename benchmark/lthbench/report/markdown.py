@@ -6,7 +6,14 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, sentence, verdict_rows
+from lthbench.report.summary import (
+    RULE_TEXT,
+    Summary,
+    dense_sentence,
+    sentence,
+    verdict_rows,
+    yardstick_sentence,
+)
 
 
 def render(summary: Summary) -> str:
@@ -15,7 +22,8 @@ def render(summary: Summary) -> str:
     lines = [
         f"# {escape(facts['task']['title'])}",
         "",
-        f"Task `{facts['task']['name']}`, budget `{facts['budget']['name']}`. {dense_sentence(summary)}",
+        f"Task `{facts['task']['name']}`, budget `{facts['budget']['name']}`. {dense_sentence(summary)} "
+        f"{yardstick_sentence(summary)}",
         "",
         "## Verdict",
         "",
@@ -27,8 +35,8 @@ def render(summary: Summary) -> str:
         "",
         "## Scores",
         "",
-        "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that does not match dense, "
-        "? one that is not shown to.",
+        "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that is worse than dense, "
+        "? one that is open, ★ one that is better.",
         "",
         _table(score_rows(summary)),
         "",
@@ -42,8 +50,8 @@ def render(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-#: What stands behind a score that does not match, by what was found.
-MARKS = {"not shown": " ?"}
+#: What stands behind a score of the verdict, by what was found.
+MARKS = {"open": " ?", "undecided": " ?", "better": " ★", "matches": ""}
 
 
 def score_rows(summary: Summary) -> list[dict[str, str]]:
@@ -55,7 +63,7 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
-            mark = "" if match is None or match.matches is not False else MARKS.get(match.finding, " ✗")
+            mark = "" if match is None else MARKS.get(match.finding, " ✗")
             row[score.header] = (cell.text if cell else "–") + mark
         rows.append(row)
     return rows

@@ -74,13 +74,17 @@ class Cards:
         def shown(value: float | None) -> str:
             return formatting.number(math.nan if value is None else value, unit)
 
+        def gap(part: str) -> str:
+            value = math.nan if score[part] is None else score[part]
+            return formatting.difference(value, unit, relative=score["relative"])
+
         return {
             "title": score["title"] + (", %" if unit in formatting.PERCENT else ""),
             "dense": shown(score["dense"]),
             "mean": shown(score["mean"]),
-            "worse": shown(score["shortfall"]),
-            "bound": shown(score["bound"]),
-            "margin": shown(score["allowed"]),
+            "worse": gap("shortfall"),
+            "bound": gap("bound"),
+            "margin": gap("allowed"),
             "finding": score["finding"],
             "reason": score["reason"],
             "margin_reason": score["margin_reason"],

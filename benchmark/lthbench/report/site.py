@@ -23,7 +23,7 @@ from lthbench.report import (
     templates,
 )
 from lthbench.report.claims import any_task
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.results.table import as_csv
 
 TITLE = "Is the pruned network still as good?"
@@ -114,7 +114,7 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "name": facts["task"]["name"],
         "budget": facts["budget"]["name"],
         "seeds": formatting.counted(len(facts["seeds"]), "seed", "seeds"),
-        "dense": dense_sentence(summary),
+        "dense": f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         "lead": findings.lead(summary),
         "board": leaderboard.board(summary, f"{folder}/"),
     }

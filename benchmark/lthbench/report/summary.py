@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lthbench import formatting
 from lthbench.errors import unknown
 from lthbench.results import validation
+from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
-from lthbench.verdict.rules import Aspect, Verdict
+from lthbench.verdict.aspect import Aspect
+from lthbench.verdict.calibration import Calibration
+from lthbench.verdict.rules import SHORT, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +66,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """A table, summarised. ``cells`` are by (method, sparsity, score)."""
+    """A table, summarised. ``cells`` are by (method, sparsity, score).
+
+    ``calibration`` is the task's, as far as it fits the table; ``outdated`` are the scores that it is of
+    another version of, and so not used for.
+    """
 
     facts: dict[str, Any]
     table: pd.DataFrame
@@ -73,6 +80,8 @@ class Summary:
     cells: dict[tuple[str, float, str], Cell]
     rule: str
     verdicts: dict[str, tuple[Verdict, ...]]
+    calibration: Calibration | None = None
+    outdated: tuple[str, ...] = ()
 
     @property
     def headline(self) -> tuple[Verdict, ...]:
@@ -95,8 +104,7 @@ class Summary:
 def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = None) -> Summary:
     """The summary of a table. Raises BadInput for one that cannot be reported, or an unknown rule."""
     validation.check(table, facts)
-    if rule is None:
-        rule = rules.HEADLINE if len(facts["seeds"]) > 1 else rules.ONE_SEED
+    rule = rules.HEADLINE if rule is None else rule
     if rule not in rules.RULES:
         raise unknown("rule", rule, rules.RULES)
     aspects = [Aspect(**a) for a in facts["aspects"]]
@@ -109,6 +117,11 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
     )
     units = {s.name: s.unit for s in scores}
     cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in _by_cell(main).items()}
+    calibration, outdated = calibrated(table, facts)
+    own_parents = any(g.get("method") == "dense" for g in facts.get("given", ()))
+    verdicts = {
+        r: tuple(rules.verdicts(table, aspects, r, calibration, own_parents=own_parents)) for r in rules.RULES
+    }
     return Summary(
         facts,
         table,
@@ -117,8 +130,25 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
         tuple(sorted({float(s) for s in table["sparsity"]} - {0.0})),
         cells,
         rule,
-        {r: tuple(rules.verdicts(table, aspects, r)) for r in rules.RULES},
+        verdicts,
+        calibration,
+        outdated,
     )
+
+
+def calibrated(table: pd.DataFrame, facts: dict[str, Any]) -> tuple[Calibration | None, tuple[str, ...]]:
+    """The calibration that a table is judged by, and the scores that it is of another version of.
+
+    That which the task ships with, or else the one beside the table, of a task of one's own.
+    """
+    found = calibrations.shipped(str(facts["task"]["name"]), str(facts["budget"]["name"]))
+    if found is None and "calibration" in facts:
+        found = calibrations.from_json(facts["calibration"], "run.json: calibration")
+    keys = facts.get("dense_keys")
+    if keys is None:  # of a run before there were calibrations
+        dense = table[(table["method"] == "dense") & (table["seed"] == 0) & (table["variant"] == "")]
+        keys = dict(zip(dense["score"], dense["step"], strict=True))
+    return calibrations.fitting(found, keys)
 
 
 def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
@@ -145,31 +175,34 @@ def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
 
 def sentence(summary: Summary, result: Verdict) -> str:
     """The verdict on one method, in one sentence."""
-    method = result.method
     if result.undecided:
-        return f"{method}: no verdict: {result.undecided}."
+        return f"{result.method}: no verdict: {result.undecided}."
+    who = result.method if result.scope == "method" else f"{result.method}, this one network of it,"
     if result.joint is None:
         lowest = result.sparsities[0]
         reason = explanation.why(result.at(lowest), summary.title_of)
-        if explanation.only_unshown(result.at(lowest)):
-            return (
-                f"{method} is shown to match its dense parent on everything at no sparsity measured: at "
-                f"{formatting.sparsity(lowest)}, {reason}."
-            )
-        return (
-            f"{method} matches its dense parent on everything at no sparsity measured: already at "
-            f"{formatting.sparsity(lowest)} {reason}."
-        )
-    text = f"{method} is as good as its dense parent on everything up to {formatting.sparsity(result.joint)}"
+        at = f"{formatting.sparsity(lowest)}, the lowest sparsity measured"
+        if explanation.only_open(result.at(lowest)):
+            return f"{who} may be as good as {like(summary, result)} or not: at {at}, {reason}."
+        return f"{who} falls short already at {at}: {reason}."
+    text = (
+        f"{who} is as good as {like(summary, result)} on everything up to {formatting.sparsity(result.joint)}"
+    )
     if result.held_back:
         beyond = min(s for s in result.sparsities if s > result.joint)
         text += f"; at {formatting.sparsity(beyond)} {explanation.why(result.at(beyond), summary.title_of)}"
     else:
         text += ", the highest measured"
-    if not result.monotone:
-        gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
+    gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
+    if gaps:
         text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in gaps])})"
     return f"{text}."
+
+
+def like(summary: Summary, result: Verdict) -> str:
+    """What networks of a method are compared with."""
+    trainings = result.rule == rules.HEADLINE and any(m.reference == "trainings" for m in result.matches)
+    return "another training of the dense network" if trainings else "its dense parent"
 
 
 def _all_match(result: Verdict, sparsity: float) -> bool:
@@ -177,48 +210,56 @@ def _all_match(result: Verdict, sparsity: float) -> bool:
 
 
 def verdict_rows(summary: Summary) -> list[dict[str, str]]:
-    """The verdict as a table: one row for each method."""
+    """The verdict as a table: one row for each method, by the rule that heads the report."""
     rows = []
     for result in summary.headline:
-        cell = summary.cell(result.method, result.joint, "accuracy")
         rows.append(
             {
                 "method": result.method,
-                "accuracy holds up to": formatting.sparsity(result.region),
-                "LTH-PASS (all scores at once)": formatting.sparsity(result.joint),
-                "smallest extreme": formatting.sparsity(result.paper_pass),
+                "accuracy holds up to": formatting.sparsity(result.holds.get("accuracy")),
+                "everything holds up to": far(result),
                 "held back by": held_back(summary, result) or "–",
-                "accuracy there, %": cell.text if cell else "–",
             }
         )
     return rows
 
 
 def far(result: Verdict) -> str:
-    """How far a method gets: a sparsity, "not shown" where nothing speaks against it, "none", or "?"."""
+    """How far a method gets: a sparsity, "open" where nothing speaks against it, "none", or "?"."""
     if result.undecided:
         return "?"
     if result.joint is not None:
         return formatting.sparsity(result.joint)
     lowest = result.at(result.sparsities[0]) if result.sparsities else ()
-    return "not shown" if lowest and explanation.only_unshown(lowest) else "none"
+    return "open" if lowest and explanation.only_open(lowest) else "none"
 
 
 def held_back(summary: Summary, result: Verdict) -> str:
-    """The scores that do not match at the next sparsity, those apart that are only not shown to."""
+    """The scores that do not match at the next sparsity, those apart that are open."""
     beyond = [s for s in result.sparsities if result.joint is None or s > result.joint]
     found = {m.score: m.finding for m in result.at(beyond[0])} if beyond else {}
-    worse = tuple(s for s in result.held_back if found.get(s) != "not shown")
-    unshown = tuple(s for s in result.held_back if found.get(s) == "not shown")
-    parts = [summary.titles(worse)] if worse else []
-    return "; ".join([*parts, f"not shown: {summary.titles(unshown)}"] if unshown else parts)
+    still = tuple(s for s in result.held_back if found.get(s) == "open")
+    others = tuple(s for s in result.held_back if s not in still)
+    parts = [summary.titles(others)] if others else []
+    return "; ".join([*parts, f"open: {summary.titles(still)}"] if still else parts)
+
+
+def counted_short(results: tuple[Verdict, ...]) -> dict[str, int]:
+    """How many methods are worse for sure at their lowest sparsity, by score."""
+    counts: dict[str, int] = {}
+    for result in results:
+        for match in result.at(result.sparsities[0]) if result.sparsities else ():
+            if match.finding in SHORT:
+                counts[match.score] = counts.get(match.score, 0) + 1
+    return counts
 
 
 RULE_TEXT = {
     "noninferior": (
-        "a score matches when a test over seeds and images shows, at 5 % after Holm's correction, that it is "
-        "worse than that of the dense networks by less than its margin; one that may hold, and is not shown "
-        "to, is told apart from one that is worse"
+        "a score matches when a test over seeds and images shows, at 5 %, that it is worse than dense by "
+        "less than its margin; all scores at once hold where each does, and up to a sparsity where they do "
+        "at every one measured below it. Better or worse than dense is said at 5 % over all scores of a "
+        "network together; open is what is neither"
     ),
     "paper": (
         "a score matches when its mean over seeds is at least as good as that of the dense networks; "
@@ -239,3 +280,21 @@ def dense_sentence(summary: Summary) -> str:
     return (
         f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."
     )
+
+
+def yardstick_sentence(summary: Summary) -> str:
+    """What networks are compared with, and how wide the margins are."""
+    found = summary.calibration
+    if found is None:
+        why = "the calibration of this task is of another version; " if summary.outdated else ""
+        return f"Not calibrated: {why}each network is compared with the dense parent of its seed."
+    wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
+    text = f"Calibrated by {len(found.seeds)} other trainings of the dense network."
+    if wide:
+        text += (
+            f" Retraining alone moves {formatting.listed(wide)} by more than the practical margin: "
+            "the margin is what 95 % of trainings differ by at most."
+        )
+    if summary.outdated:
+        text += f" Of another version, and not used: {summary.titles(summary.outdated)}."
+    return text

@@ -27,7 +27,16 @@ from lthbench.report import (
 from lthbench.report.markdown import provenance
 from lthbench.report.radar import radars
 from lthbench.report.reliability_diagrams import diagrams
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, far, held_back, sentence, verdict_rows
+from lthbench.report.summary import (
+    RULE_TEXT,
+    Summary,
+    dense_sentence,
+    far,
+    held_back,
+    sentence,
+    verdict_rows,
+    yardstick_sentence,
+)
 from lthbench.results.table import as_csv
 
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
@@ -65,7 +74,7 @@ def render(summary: Summary, linked: bool = False) -> str:
         cards=[_card(summary, v) for v in summary.headline],
         board=leaderboard.board(summary, linked=linked),
         contents=_contents(summary, drawings),
-        dense_sentence=dense_sentence(summary),
+        dense_sentence=f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         lead=findings.lead(summary),
         signs=findings.signs(summary),
         notices=caveats.of_table(facts),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lthbench import registry
+from lthbench.kinds import Metric
 from lthbench.planning.expression import written
+from lthbench.planning.plan import network
 from lthbench.results.score_order import aspects, scores
-from lthbench.spec import Given, Train, mask_keeper
+from lthbench.spec import Given, Init, Train, mask_keeper
 from lthbench.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **asked(plan),
+        "dense_keys": dense_keys(plan),
         "environments": sorted(environments, key=lambda e: json.dumps(e, sort_keys=True)),
         "seconds": {verb: round(total, 3) for verb, total in sorted(seconds.items())},
         "masks": layers,
@@ -50,6 +55,21 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
             for e in plan.entries
         },
     }
+
+
+def dense_keys(plan: Plan) -> dict[str, str]:
+    """For each score of the verdict, the key of the step that measures the dense network of seed 0.
+
+    It holds the versions of data, recipe, images and metric: what a calibration must have in common with a
+    run. The network is the one that the task's recipe trains, also where a run's own was made elsewhere.
+    """
+    request = plan.request
+    dense = Train(Init(network(request.task), 0), request.spec.train, plan.sources[0], 0)
+    found = {}
+    for measure in next((e.measures for e in plan.entries if e.method == "dense"), ()):
+        same = replace(measure, subject=dense, reference=measure.reference and dense)
+        found.update({s.name: same.key for s in registry.get(Metric, measure.metric).scores if s.verdict})
+    return found
 
 
 def asked(plan: Plan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lthbench import registry
 from lthbench.kinds import Metric, Score
-from lthbench.verdict.rules import Aspect
+from lthbench.verdict.aspect import Aspect
 
 
 def aspects(metrics: tuple[str, ...]) -> list[Aspect]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lthbench import formatting
-from lthbench.verdict.rules import Match
+from lthbench.verdict.rules import SHORT, Match
 
 Named = Callable[[str], str]
 
@@ -23,12 +23,11 @@ def why(matches: Sequence[Match], named: Named) -> str:
             parts.append(f"{said}: {'; '.join(dict.fromkeys(reasons))}")
     worse = [named(m.score) for m in matches if m.finding == "worse"]
     if worse:
-        parts.append(f"it falls short on {formatting.listed(worse)}")
-    unshown = [m for m in matches if m.finding == "not shown"]
-    if unshown:
-        names = formatting.listed([named(m.score) for m in unshown])
-        are = "is" if len(unshown) == 1 else "are"
-        parts.append(f"{names} {are} not shown to hold ({needed(unshown)})")
+        parts.append(f"it is worse in {formatting.listed(worse)}")
+    still = [m for m in matches if m.finding == "open"]
+    if still:
+        names = formatting.listed([named(m.score) for m in still])
+        parts.append(f"{names} {'is' if len(still) == 1 else 'are'} open{needed(still)}")
     undecided = [m.reason for m in matches if m.finding == "undecided"]
     if undecided:
         parts.append("; ".join(dict.fromkeys(undecided)))
@@ -36,14 +35,16 @@ def why(matches: Sequence[Match], named: Named) -> str:
 
 
 def needed(matches: Sequence[Match]) -> str:
-    """How many seeds would show what these do not."""
+    """How many seeds would decide what these leave open, in brackets; "" where one network is judged."""
+    if any(m.seeds < 2 for m in matches):
+        return ""
     if all(m.seeds_needed for m in matches):
-        return f"about {max(m.seeds_needed for m in matches)} seeds would do, if these are typical"
+        return f" (about {max(m.seeds_needed for m in matches)} seeds would do, if these are typical)"
     if any(m.shortfall >= m.allowed for m in matches):
-        return "seeds and images vary too much to say"
-    return "not with 100 seeds either; it would take more images"
+        return " (beyond the margin, and it may be chance)"
+    return " (not with 100 seeds either; it would take more images)"
 
 
-def only_unshown(matches: Sequence[Match]) -> bool:
+def only_open(matches: Sequence[Match]) -> bool:
     """Whether nothing was found against a network: all that is missing is proof."""
-    return all(m.finding in ("matches", "not shown") for m in matches)
+    return not any(m.finding in (*SHORT, "failed", "undecided") for m in matches)

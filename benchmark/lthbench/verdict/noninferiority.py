@@ -1,24 +1,25 @@
-"""Non-inferiority of a score over seeds and images: bound, p-value, and how many seeds it would take.
+"""How much worse a score is, and how sure that is: bounds and p-values over seeds and images.
 
-A sparse network of each seed is compared with the dense one of that seed, on the same images. The differences
-vary for two reasons: another seed gives another pair of networks, and other images would give another
-difference of the same pair. The first is seen between the seeds; the second comes from the paired bootstrap
-over images, of the mean over seeds, because all seeds see the same images. The variance of the mean is taken
-as the sum of both,
+Each seed gives another network, and other images would give another score of the same network. The difference
+between the mean of S networks and what they are compared with has the variance
 
-    V = s^2 / S + v,        s^2: variance between S seeds,  v: that of the mean over seeds, over the images,
+    V = s^2 / S + v + r,
 
-a little too much, as s^2 holds the images' own part that seeds do not share. With few seeds a bootstrap over
-seeds gives intervals that are too short (three seeds: its 5 % quantile is nearly the smallest of them), so
-the bound is a t bound, its degrees of freedom by Satterthwaite 1946: those of the seeds' part, more where the
-images' part dominates. Simulated in the tests: an inferior network passes in at most 5 % of cases.
+    s^2: between seeds; this holds what each network's images add by themselves;
+    v:   what other images would change in the difference of all seeds alike (``shared_part``);
+    r:   of the mean that is compared with: 0 where each network has a parent of its own (then s^2 is that of
+         paired differences), sigma^2 / N where N trainings of the dense network are the yardstick.
+
+The test is a t test, its degrees of freedom by Satterthwaite 1946. With few seeds s^2 alone is a poor
+estimate; a calibrated task knows how dense trainings scatter, and ``moderated`` takes that in as Smyth 2004
+does: as if so many more degrees of freedom had been seen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: One minus the level of bounds and tests.
 ALPHA = 0.05
@@ -28,63 +29,117 @@ MOST_SEEDS = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """How much worse than its dense parents: the mean over seeds, and the two parts of its variance.
+    """How much worse than what it is compared with: the mean over seeds, and the parts of its variance.
 
     ``between`` is the variance between seeds (not of their mean), ``shared`` that of the mean over images.
+    ``prior`` are degrees of freedom of ``between`` beyond ``seeds - 1``. ``reference`` is the variance of the
+    mean that is compared with, with ``reference_freedom`` degrees of freedom.
     """
 
     mean: float
     between: float
     shared: float
     seeds: int
+    prior: float = 0.0
+    reference: float = 0.0
+    reference_freedom: float = math.inf
 
     @property
     def variance(self) -> float:
         """The variance of the mean."""
-        return self.between / self.seeds + self.shared
+        return self.between / self.seeds + self.shared + self.reference
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom: ``seeds - 1``, more as the images' part grows."""
-        part = self.between / self.seeds
-        return (self.seeds - 1) * (self.variance / part) ** 2 if part > 0.0 else math.inf
+        """Degrees of freedom by Satterthwaite 1946: those of each part, weighted by its share."""
+        parts = (
+            (self.between / self.seeds, self.seeds - 1 + self.prior),
+            (self.reference, self.reference_freedom),
+        )
+        lost = math.fsum(part**2 / freedom for part, freedom in parts if part > 0.0)
+        return self.variance**2 / lost if lost > 0.0 else math.inf
 
-    def bound(self, alpha: float = ALPHA) -> float:
-        """The value that the true difference is below, at level ``1 - alpha``."""
+    def reach(self, alpha: float = ALPHA) -> float:
+        """By how much the true difference may lie off the mean, on one side, at level ``1 - alpha``."""
         from scipy.special import ndtri, stdtrit
 
         known = math.isfinite(self.freedom)
-        reach = stdtrit(self.freedom, 1.0 - alpha) if known else ndtri(1.0 - alpha)
-        return self.mean + float(reach) * math.sqrt(self.variance)
+        quantile = stdtrit(self.freedom, 1.0 - alpha) if known else ndtri(1.0 - alpha)
+        return float(quantile) * math.sqrt(self.variance)
+
+    def bound(self, alpha: float = ALPHA) -> float:
+        """The value that the true difference is below, at level ``1 - alpha``."""
+        return self.mean + self.reach(alpha)
+
+    def lower(self, alpha: float = ALPHA) -> float:
+        """The value that the true difference is above, at level ``1 - alpha``."""
+        return self.mean - self.reach(alpha)
 
     def p_value(self, margin: float) -> float:
         """The p-value of the hypothesis that the true difference is ``margin`` or more."""
-        from scipy.special import ndtr, stdtr
+        return _below(self, self.mean - margin)
 
-        if self.variance == 0.0:
-            return 0.0 if self.mean < margin else 1.0
-        distance = (self.mean - margin) / math.sqrt(self.variance)
-        return float(stdtr(self.freedom, distance) if math.isfinite(self.freedom) else ndtr(distance))
+    def p_above(self, value: float = 0.0) -> float:
+        """The p-value of the hypothesis that the true difference is ``value`` or less."""
+        return _below(self, value - self.mean)
 
     def seeds_needed(self, margin: float, alpha: float = ALPHA) -> int | None:
-        """How many seeds would show it at this mean and these variances; None where 100 would not.
-
-        The images' part is taken as it is: it shrinks with more seeds only as far as these do not share it.
-        """
+        """How many seeds would show it at this mean and these variances; None where 100 would not."""
         if self.mean >= margin:
             return None
         for seeds in range(max(self.seeds, 2), MOST_SEEDS + 1):
-            if Difference(self.mean, self.between, self.shared, seeds).p_value(margin) <= alpha:
+            if replace(self, seeds=seeds).p_value(margin) <= alpha:
                 return seeds
         return None
 
 
+def _below(found: Difference, distance: float) -> float:
+    """The chance of a t variable below a distance, which is in the unit of the score."""
+    from scipy.special import ndtr, stdtr
+
+    if math.isnan(found.variance) or math.isnan(distance):
+        return math.nan
+    if found.variance == 0.0:
+        return 0.0 if distance < 0.0 else 1.0
+    steps = distance / math.sqrt(found.variance)
+    return float(stdtr(found.freedom, steps) if math.isfinite(found.freedom) else ndtr(steps))
+
+
 def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
     """From each seed's difference, positive where the network is worse, and the error over images."""
-    seeds = len(worse_by)
-    mean = math.fsum(worse_by) / seeds
-    between = math.fsum((d - mean) ** 2 for d in worse_by) / (seeds - 1) if seeds > 1 else math.nan
-    return Difference(mean, between, shared_error**2, seeds)
+    mean, between = spread(worse_by)
+    return Difference(mean, between, shared_error**2, len(worse_by))
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample variance; the variance of one value is NaN."""
+    count = len(values)
+    mean = math.fsum(values) / count
+    return mean, math.fsum((v - mean) ** 2 for v in values) / (count - 1) if count > 1 else math.nan
+
+
+def shared_part(own: Sequence[float], of_mean: float) -> float:
+    """The variance over images that the differences of several seeds have in common.
+
+    ``own`` are the standard errors over images of each seed's difference, ``of_mean`` that of their mean. The
+    variance of the mean is shared + (own - shared) / S, so that shared = (S of_mean^2 - own^2) / (S - 1): the
+    mean covariance of two seeds' differences. What each seed has by itself is in the variance between seeds.
+    """
+    seeds = len(own)
+    if seeds < 2:
+        return of_mean**2
+    each = math.fsum(e * e for e in own) / seeds
+    return max(0.0, (seeds * of_mean**2 - each) / (seeds - 1))
+
+
+def moderated(variance: float, freedom: float, expected: float, prior: float) -> float:
+    """A variance seen with ``freedom`` degrees, drawn to the ``expected`` one as if ``prior`` had been seen.
+
+    The posterior mean of Smyth 2004, section 3: (prior expected + freedom variance) / (prior + freedom).
+    """
+    if freedom <= 0:
+        return expected
+    return (prior * expected + freedom * variance) / (prior + freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

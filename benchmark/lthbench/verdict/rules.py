@@ -1,72 +1,67 @@
 """LTH-PASS: which sparse networks match their dense parent, on which scores, by which rule.
 
-A pure function of the score table. Three rules are computed:
+A pure function of the score table, and of the task's calibration where there is one. Three rules:
 
-- ``noninferior``, the headline: a one-sided test over images and seeds, at 5 % after Holm's correction, shows
-  that the score is worse by less than its margin (see the module ``noninferior``). A score that is not shown
-  to hold is told apart from one that is worse.
+- ``noninferior``, the headline: a one-sided test at 5 % over seeds and images shows that the score is worse
+  by less than its margin (``comparison``, ``noninferiority``). All scores at once are an
+  intersection-union test (Berger 1982): each at 5 %, without a correction. What is *better* or *worse* than
+  dense is said of single scores, and so at 5 % over all scores of a network together (Holm 1979). "Holds up
+  to" is a fixed sequence: from the lowest sparsity up, stopped at the first that is not shown; "worse from"
+  is one from the highest down.
 - ``std``: the mean over seeds is worse by at most one sample standard deviation of the dense networks.
 - ``paper``: the mean over seeds is at least as good as that of the dense networks; accuracy may be one
   percentage point lower (Chen et al. 2022, section 4.1, as reconstructed from their VGG-11 results).
 
 For each rule, a score's *extreme* is the largest sparsity at which it matches. The paper's LTH-PASS is the
-smallest of the extremes. The *joint* LTH-PASS is the largest sparsity at which all scores match at once.
-A network with an empty layer, constant output or accuracy at chance never passes.
+smallest of the extremes. The *joint* LTH-PASS is the largest sparsity at which all scores match at once, by
+``noninferior`` the last of the fixed sequence. A network with an empty layer, constant output or accuracy at
+chance never passes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from lthbench.verdict.noninferiority import ALPHA, Difference, difference, holm
+from lthbench.verdict.aspect import Aspect
+from lthbench.verdict.calibration import Calibration
+from lthbench.verdict.comparison import Comparison, Yardstick, compare, scatter
+from lthbench.verdict.noninferiority import ALPHA, holm
+from lthbench.verdict.observed import Observed, mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RULES = ("noninferior", "std", "paper")
 HEADLINE = "noninferior"
-#: The rule that heads a report of one seed, where the others cannot be applied.
-ONE_SEED = "paper"
 
 #: What is found of a score: see ``Match``.
-FINDINGS = ("matches", "worse", "not shown", "undecided", "failed", "gated", "degenerate")
-
-
-@dataclass(frozen=True)
-class Aspect:
-    """A score that LTH-PASS asks for: which way is better, and how much worse it may be.
-
-    ``slack`` is for the rule ``paper``; ``margin``, in the score's unit or where ``relative_margin`` as a
-    share of the dense mean, for ``noninferior``, with the reason for it. ``spread_of`` names the score whose
-    relative spread stands for this one's, where this one is relative to the dense parent and so does not vary
-    over dense seeds.
-    """
-
-    score: str
-    title: str
-    higher_is_better: bool
-    slack: float = 0.0
-    spread_of: str = ""
-    margin: float = 0.0
-    relative_margin: bool = False
-    margin_reason: str = ""
+FINDINGS = ("better", "matches", "open", "worse", "undecided", "failed", "gated", "degenerate")
+#: Findings by which a network falls short for sure.
+SHORT = ("worse", "gated", "degenerate")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Whether one score of a method at a sparsity matches dense. ``matches`` is None if it cannot be said.
+    """What is found of one score of a method at a sparsity. ``matches`` is None if it cannot be said.
 
-    ``shortfall`` is how much worse the mean is than the dense mean (negative: better), and ``allowed`` how
-    much worse it may be, in the score's unit. ``finding`` is one of ``FINDINGS``: it matches; it is worse by
-    more than allowed (and, where that is tested, not by chance); it is not shown to hold, though it may; that
-    cannot be said; it was not measured; its accuracy is below the gate of scores of interpretability; or the
-    network is degenerate. By the rule ``noninferior``: ``bound`` is what the true shortfall is below, at 95
-    %; ``p`` is the p-value and ``holm`` the same after Holm's correction; ``seeds_needed`` is how many seeds
-    would show it if these are typical (0: unknown, or more than 100).
+    ``finding``, one of ``FINDINGS``: better than dense; matches: worse by less than the margin; worse than
+    dense, and not shown to be within the margin; open: neither can be said; undecided: the rule cannot be
+    applied; failed: it was not measured; gated: its accuracy is below what scores of interpretability ask
+    for; or the network is degenerate.
+
+    ``shortfall`` is how much worse the mean is than dense (negative: better), ``bound`` what the true
+    shortfall is below and ``lower`` what it is above, each at ``1 - level``; ``allowed`` is the margin, and
+    ``practical`` the one that would do were retraining surer. All are in the score's unit, or where
+    ``relative`` shares of the dense mean. ``p`` is the p-value of being worse by the margin or more;
+    ``p_better`` of being no better than dense, ``p_worse`` of being no worse, by Holm over the scores of the
+    network. ``reference``: ``trainings`` of the dense network in the calibration, or ``parents``; ``images``:
+    whether other images are allowed for. ``better_than``: the share of the calibration's trainings that are
+    worse than the mean. ``seeds_needed``: how many seeds would show it if these are typical (0: unknown, or
+    more than 100).
     """
 
     method: str
@@ -81,8 +76,16 @@ class Match:
     reason: str = ""
     finding: str = ""
     bound: float = math.nan
+    lower: float = math.nan
+    practical: float = math.nan
+    relative: bool = False
+    level: float = math.nan
     p: float = math.nan
-    holm: float = math.nan
+    p_better: float = math.nan
+    p_worse: float = math.nan
+    reference: str = ""
+    images: bool = False
+    better_than: float = math.nan
     seeds: int = 0
     seeds_needed: int = 0
 
@@ -92,10 +95,14 @@ class Verdict:
     """The result for one method by one rule. Sparsities are None where nothing matches.
 
     ``extremes``: for each score the largest matching sparsity. ``paper_pass``: the smallest of them, and
-    ``binding`` the scores that have it. ``joint``: the largest sparsity at which all match; ``held_back``:
-    the scores that do not at the next sparsity (none if there is no next one). ``monotone``: no sparsity
-    fails below the joint one. ``region``: the largest sparsity at which accuracy is within its slack
-    (region I of Chen et al. 2022; beyond it is region II).
+    ``binding`` the scores that have it. ``holds``: for each score the sparsity up to which it matches at all
+    measured, ``worse_from``: that from which on it is worse at all. ``joint``: the largest sparsity at which
+    all match (by ``noninferior``: up to which all match at all sparsities); ``held_back``: the scores that do
+    not at the next sparsity (none if there is no next one); ``short_from``: the sparsity from which on each
+    network falls short on a score for sure. ``monotone``: no sparsity fails below one that passes.
+    ``region``: the largest sparsity at which accuracy is within its slack (region I of Chen et al. 2022;
+    beyond it is region II). ``scope``: what the findings are of: the ``method``, as another seed would train
+    it, or one ``network``.
     """
 
     method: str
@@ -110,6 +117,10 @@ class Verdict:
     region: float | None
     undecided: str
     matches: tuple[Match, ...]
+    holds: dict[str, float | None] = field(default_factory=dict)
+    worse_from: dict[str, float | None] = field(default_factory=dict)
+    short_from: float | None = None
+    scope: str = "method"
 
     @property
     def decided(self) -> bool:
@@ -121,134 +132,129 @@ class Verdict:
         return tuple(m for m in self.matches if m.sparsity == sparsity)
 
 
-def verdicts(table: pd.DataFrame, aspects: Sequence[Aspect], rule: str = HEADLINE) -> list[Verdict]:
-    """The verdict on every method of a table of one task and budget, in the table's order of methods."""
+def verdicts(
+    table: pd.DataFrame,
+    aspects: Sequence[Aspect],
+    rule: str = HEADLINE,
+    calibration: Calibration | None = None,
+    *,
+    own_parents: bool = False,
+) -> list[Verdict]:
+    """The verdict on every method of a table of one task and budget, in the table's order of methods.
+
+    ``calibration`` is one that fits the table (``calibration.fitting``). ``own_parents``: the dense networks
+    were trained elsewhere, and are what their pruned networks are compared with.
+    """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, not {rule!r}")
-    scores = _Scores(table)
-    return [_verdict(scores, method, aspects, rule) for method in scores.methods]
+    observed = Observed(table)
+    yardstick = Yardstick(observed, calibration, own_parents)
+    return [_verdict(yardstick, method, aspects, rule) for method in observed.methods]
 
 
-class _Row(NamedTuple):
-    """One seed's score."""
-
-    seed: int
-    value: float
-    status: str
-    reason: str
-    diff_se: float
-    mean_diff_se: float
-
-
-class _Scores:
-    """The headline scores of a table, by method, sparsity and score."""
-
-    def __init__(self, table: pd.DataFrame):
-        main = table[table["variant"].isna() | (table["variant"] == "")]
-        self.methods = [m for m in dict.fromkeys(main["method"]) if m != "dense"]
-        self.names = set(main["score"])
-        self.sparsities: dict[str, list[float]] = {}
-        self.degenerate: dict[tuple[str, float], str] = {}
-        self._cells: dict[tuple[str, float, str], list[_Row]] = {}
-        self._dense: dict[str, list[_Row]] = {}
-        unknown = [math.nan] * len(main)
-        names = ("method", "sparsity", "score", "seed", "value", "status", "reason")
-        columns = [main[c].tolist() for c in names]  # columns of text are slow to go through one by one
-        columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
-        for method, sparsity, score, *facts in zip(*columns, strict=True):
-            row = _Row(*facts)
-            self._cells.setdefault((method, sparsity, score), []).append(row)
-            if method == "dense":
-                self._dense.setdefault(score, []).append(row)
-            if sparsity not in self.sparsities.setdefault(method, []):
-                self.sparsities[method].append(sparsity)
-            if row.status == "degenerate":
-                self.degenerate.setdefault((method, sparsity), str(row.reason))
-
-    def of(self, method: str, sparsity: float, score: str) -> list[_Row]:
-        """A score of a network, a row for each seed."""
-        return self._cells.get((method, sparsity, score), [])
-
-    def dense(self, score: str) -> list[_Row]:
-        """The same of the dense parents."""
-        return self._dense.get(score, [])
-
-
-def _verdict(scores: _Scores, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:
-    sparsities = tuple(sorted(scores.sparsities[method]))
-    measured = [a for a in aspects if a.score in scores.names]
-    by_sparsity = {s: _matches(scores, method, s, measured, rule) for s in sparsities}
-    matches = tuple(m for s in sparsities for m in by_sparsity[s])
-    extremes = {
-        a.score: max((m.sparsity for m in matches if m.score == a.score and m.matches), default=None)
-        for a in measured
-    }
-    found = [e for e in extremes.values() if e is not None]
-    all_match = bool(measured) and len(found) == len(measured)
-    paper_pass = min(found) if all_match else None
-    binding = tuple(score for score, e in extremes.items() if e == paper_pass)
-    passing = [s for s in sparsities if measured and all(m.matches for m in by_sparsity[s])]
-    joint = max(passing, default=None)
+def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:
+    observed = yardstick.observed
+    sparsities = tuple(sorted(observed.sparsities[method]))
+    measured = [a for a in aspects if a.score in observed.names]
+    found = {s: _matches(yardstick, method, s, measured, rule) for s in sparsities}
+    matches = tuple(m for s in sparsities for m in found[s])
+    of = {a.score: {m.sparsity: m for m in matches if m.score == a.score} for a in measured}
+    extremes = {name: max((s for s, m in row.items() if m.matches), default=None) for name, row in of.items()}
+    all_match = bool(measured) and None not in extremes.values()
+    paper_pass = min(e for e in extremes.values() if e is not None) if all_match else None
+    passing = [s for s in sparsities if measured and all(m.matches for m in found[s])]
+    joint = _unbroken(sparsities, passing) if rule == HEADLINE else max(passing, default=None)
     beyond = [s for s in sparsities if joint is None or s > joint]
-    held_back = tuple(m.score for m in by_sparsity[beyond[0]] if not m.matches) if beyond else ()
-    below = [s for s in sparsities if joint is not None and s < joint]
-    undecided = next((m.reason for m in matches if m.matches is None), "")
+    reasons = [m.reason for m in matches if m.matches is None]
+    undecided = reasons[0] if matches and len(reasons) == len(matches) else ""
     if not measured:
         undecided = "none of the scores that it asks for was measured"
     accuracy = [a for a in measured if a.score == "accuracy"]
-    by_paper = {s: _matches(scores, method, s, accuracy, "paper") for s in sparsities}
+    region = [
+        s for s in sparsities if any(m.matches for m in _matches(yardstick, method, s, accuracy, "paper"))
+    ]
+    downward = sparsities[::-1]
     return Verdict(
         method,
         rule,
         sparsities,
         extremes,
         paper_pass,
-        binding,
+        tuple(score for score, e in extremes.items() if e == paper_pass),
         joint,
-        held_back,
-        monotone=all(s in passing for s in below),
-        region=max((s for s in sparsities if any(m.matches for m in by_paper[s])), default=None),
+        tuple(m.score for m in found[beyond[0]] if not m.matches) if beyond else (),
+        monotone=all(s in passing for s in sparsities if s < max(passing, default=0.0)),
+        region=max(region, default=None),
         undecided=undecided,
         matches=matches,
+        holds={
+            name: _unbroken(sparsities, [s for s, m in row.items() if m.matches]) for name, row in of.items()
+        },
+        worse_from={
+            name: _unbroken(downward, [s for s, m in row.items() if _short(m)]) for name, row in of.items()
+        },
+        short_from=_unbroken(downward, [s for s in sparsities if any(m.finding in SHORT for m in found[s])]),
+        scope="network" if max((m.seeds for m in matches), default=0) == 1 else "method",
     )
 
 
+def _unbroken(levels: Sequence[float], holding: Sequence[float]) -> float | None:
+    """The last of the levels from the first on at which something holds: a fixed sequence of tests."""
+    last = None
+    for level in levels:
+        if level not in holding:
+            break
+        last = level
+    return last
+
+
+def _short(match: Match) -> bool:
+    """Whether one score is worse, by a test of that score alone."""
+    if match.finding in SHORT:
+        return True
+    return match.matches is False and match.lower > 0.0
+
+
 def _matches(
-    scores: _Scores, method: str, sparsity: float, aspects: Sequence[Aspect], rule: str
+    yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect], rule: str
 ) -> list[Match]:
     """What is found of each score of one network, after the correction for there being several."""
-    found = [_match(scores, method, sparsity, a, rule, len(aspects)) for a in aspects]
+    scattered = scatter(yardstick, method, sparsity, aspects) if rule == HEADLINE else 1.0
+    found = [_match(yardstick, method, sparsity, a, rule, scattered) for a in aspects]
     tested = [m for m in found if not math.isnan(m.p)]
     # A score that could not be tested counts as one that was and did not hold: leaving it out must not help.
-    adjusted = holm([m.p for m in tested] + [1.0] * (len(found) - len(tested))) if tested else []
-    corrected = dict(zip((m.score for m in tested), adjusted, strict=False))
-    return [_tested(m, corrected[m.score]) if m.score in corrected else m for m in found]
+    rest = [1.0] * (len(found) - len(tested))
+    better = dict(zip((m.score for m in tested), holm([m.p_better for m in tested] + rest), strict=False))
+    worse = dict(zip((m.score for m in tested), holm([m.p_worse for m in tested] + rest), strict=False))
+    return [_tested(m, better[m.score], worse[m.score]) if m.score in better else m for m in found]
 
 
-def _tested(match: Match, adjusted: float) -> Match:
-    """What follows from the corrected p-value."""
-    if adjusted <= ALPHA:
-        return replace(match, holm=adjusted, matches=True, finding="matches", seeds_needed=0)
-    # Worse is what is beyond the margin, and not by chance: the bound from below is above zero.
-    sure = 2 * match.shortfall - match.bound > 0.0
-    finding = "worse" if match.shortfall >= match.allowed and sure else "not shown"
-    return replace(match, holm=adjusted, matches=False, finding=finding)
+def _tested(match: Match, better: float, worse: float) -> Match:
+    """What follows from the p-values: of being within the margin alone, and corrected of being off dense."""
+    known = replace(match, p_better=better, p_worse=worse)
+    if match.p <= ALPHA:
+        finding = "better" if better <= ALPHA else "matches"
+        return replace(known, matches=True, finding=finding, seeds_needed=0)
+    return replace(known, matches=False, finding="worse" if worse <= ALPHA else "open")
 
 
-def _match(scores: _Scores, method: str, sparsity: float, aspect: Aspect, rule: str, family: int) -> Match:
-    own, parent = scores.of(method, sparsity, aspect.score), scores.dense(aspect.score)
-    mean, dense = _mean(own), _mean(parent)
-    allowed, undecided = _allowed(scores, aspect, rule, dense)
-    shortfall = (dense - mean) if aspect.higher_is_better else (mean - dense)
+def _match(
+    yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, rule: str, scattered: float
+) -> Match:
+    observed = yardstick.observed
+    own, parent = observed.of(method, sparsity, aspect.score), observed.dense(aspect.score)
+    average, dense = mean(own), mean(parent)
+    allowed, undecided = _allowed(observed, aspect, rule, dense)
+    shortfall = (dense - average) if aspect.higher_is_better else (average - dense)
     seeds, wanted = {r.seed for r in own}, {r.seed for r in parent}
 
     def match(result: bool | None, finding: str, reason: str = "") -> Match:
-        numbers = mean, dense, shortfall, allowed
+        numbers = average, dense, shortfall, allowed
         count = len(seeds & wanted)
         return Match(method, sparsity, aspect.score, rule, *numbers, result, reason, finding, seeds=count)
 
-    if (method, sparsity) in scores.degenerate:
-        return match(False, "degenerate", scores.degenerate[method, sparsity])
+    if (method, sparsity) in observed.degenerate:
+        return match(False, "degenerate", observed.degenerate[method, sparsity])
     bad = [r for r in own if r.status != "ok" or math.isnan(r.value)]
     if not wanted or any(math.isnan(r.value) for r in parent):
         return match(None, "undecided", f"{aspect.score} of the dense parent is not measured")
@@ -259,51 +265,49 @@ def _match(scores: _Scores, method: str, sparsity: float, aspect: Aspect, rule: 
         return match(False, "failed", f"measured for {len(seeds & wanted)} of {len(wanted)} seeds")
     if undecided:
         return match(None, "undecided", undecided)
-    if rule == "noninferior":
-        found = _difference(own, parent, aspect)
-        if math.isnan(found.variance):
+    if rule == HEADLINE:
+        found = compare(yardstick, method, sparsity, aspect, scattered)
+        if math.isnan(found.difference.variance):
             return match(None, "undecided", f"{aspect.score} has no standard error of its paired difference")
-        return replace(
-            match(None, ""),
-            shortfall=found.mean,
-            bound=found.bound(),
-            p=found.p_value(allowed),
-            seeds_needed=found.seeds_needed(allowed, ALPHA / family) or 0,
-        )
+        return _compared(match(None, ""), found)
     # Means of equal numbers may differ in the last bit by the order of summing.
     good = shortfall <= allowed + 1e-12 * max(1.0, abs(dense))
     return match(good, "matches" if good else "worse")
 
 
-def _mean(rows: Sequence[_Row]) -> float:
-    """The mean of what is there."""
-    values = [r.value for r in rows if not math.isnan(r.value)]
-    return fmean(values) if values else math.nan
+def _compared(match: Match, found: Comparison) -> Match:
+    """The numbers of a test."""
+    difference, shown = found.difference, found.scale.shown
+    return replace(
+        match,
+        mean=found.mean,
+        dense=found.dense,
+        shortfall=shown(difference.mean),
+        bound=shown(difference.bound()),
+        lower=shown(difference.lower()),
+        allowed=shown(found.limit),
+        practical=shown(found.practical),
+        relative=found.scale.relative,
+        level=ALPHA,
+        p=difference.p_value(found.limit),
+        p_better=difference.p_value(0.0),
+        p_worse=difference.p_above(0.0),
+        reference="trainings" if found.population else "parents",
+        images=found.images,
+        better_than=found.better_than,
+        seeds_needed=difference.seeds_needed(found.limit) or 0 if difference.seeds > 1 else 0,
+    )
 
 
-def _difference(own: Sequence[_Row], parent: Sequence[_Row], aspect: Aspect) -> Difference:
-    """The paired difference to the dense parents.
-
-    Tables put together from several runs lack one error of the mean over seeds; the mean of the seeds' own
-    errors, which is never smaller, stands for it.
-    """
-    theirs = {r.seed: r.value for r in parent}
-    sign = 1.0 if aspect.higher_is_better else -1.0
-    shared = own[0].mean_diff_se
-    error = shared if all(r.mean_diff_se == shared for r in own) else fmean(r.diff_se for r in own)
-    return difference([sign * (theirs[r.seed] - r.value) for r in own], error)
-
-
-def _allowed(scores: _Scores, aspect: Aspect, rule: str, dense: float) -> tuple[float, str]:
+def _allowed(observed: Observed, aspect: Aspect, rule: str, dense: float) -> tuple[float, str]:
     """How much worse than dense is still a match, and why that cannot be said."""
     if rule == "paper":
         return aspect.slack, ""
-    source = [r.value for r in scores.dense(aspect.spread_of or aspect.score)]
-    few = f"the rule {rule} needs at least two seeds" if len(source) < 2 else ""
-    if rule == "noninferior":
-        return aspect.margin * (abs(dense) if aspect.relative_margin else 1.0), few
-    if few:
-        return math.nan, few
+    if rule == HEADLINE:
+        return aspect.margin * (abs(dense) if aspect.relative_margin else 1.0), ""
+    source = [r.value for r in observed.dense(aspect.spread_of or aspect.score)]
+    if len(source) < 2:
+        return math.nan, f"the rule {rule} needs at least two seeds"
     spread = stdev(source)
     if aspect.spread_of:
         average = fmean(source)

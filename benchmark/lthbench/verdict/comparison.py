@@ -1,0 +1,201 @@
+"""One score of one method at a sparsity beside what it is compared with: the dense trainings, or its parents.
+
+A calibrated task knows the mean of many dense trainings: networks are compared with it, and the question is
+whether they are as good as another training of the dense network. Without a calibration, and for networks
+with parents of their own, each network is compared with the parent of its seed. One network alone says
+nothing about what another seed would give: what is found then is of this network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from lthbench.verdict.calibration import RATIO, Calibration, DenseScore, foreign
+from lthbench.verdict.noninferiority import Difference, moderated, shared_part, spread
+from lthbench.verdict.observed import Observed, Row
+from lthbench.verdict.scale import Scale
+
+if TYPE_CHECKING:
+    from lthbench.verdict.aspect import Aspect
+
+#: What is expected of the variance between seeds of a pruned network, as a multiple of that of dense ones,
+#: and the degrees of freedom that this is worth (docs/verdict.md says from which tables).
+EXPECTED, PRIOR = 1.25, 4.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much worse one score is than what it is compared with, on its scale, and how much it may be.
+
+    ``mean`` and ``dense`` are in the score's unit. ``population``: compared with the calibration's dense
+    trainings, and not with parents. ``images``: whether other images than these are allowed for.
+    ``better_than`` is the share of the calibration's trainings that are worse, NaN without one.
+    """
+
+    difference: Difference
+    limit: float
+    practical: float
+    scale: Scale
+    mean: float
+    dense: float
+    population: bool
+    images: bool
+    better_than: float = math.nan
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What networks of a table are compared with. ``own_parents``: their parents were trained elsewhere."""
+
+    observed: Observed
+    calibration: Calibration | None = None
+    own_parents: bool = False
+    _populations: dict[str, DenseScore | None] = field(default_factory=dict)
+
+    def dense(self, aspect: Aspect) -> DenseScore | None:
+        """What the calibration knows of a score."""
+        return self.calibration.scores.get(aspect.score) if self.calibration else None
+
+    def population(self, aspect: Aspect) -> DenseScore | None:
+        """The dense trainings that a score is compared with; None where it is compared with parents."""
+        if aspect.score not in self._populations:
+            self._populations[aspect.score] = self._population(aspect)
+        return self._populations[aspect.score]
+
+    def _population(self, aspect: Aspect) -> DenseScore | None:
+        found = self.dense(aspect)
+        if found is None or self.calibration is None or self.own_parents:
+            return None
+        values = self.values("dense", 0.0, aspect)
+        if len(values) < len(self.observed.dense(aspect.score)) or not _fit(found.scale, values):
+            return None
+        places = [found.scale.place(v) for v in values]
+        return None if foreign(found, places, len(self.calibration.scores)) else found
+
+    def values(self, method: str, sparsity: float, aspect: Aspect) -> list[float]:
+        """A score of a method's networks as it is compared with the calibration: what can be."""
+        rows = [r for r in self.observed.of(method, sparsity, aspect.score) if r.status == "ok"]
+        if aspect.score == RATIO and self.calibration is not None:
+            errors = (self.observed.corruption_errors(method, sparsity, r.seed) for r in rows)
+            found = [self.calibration.ratio(e) for e in errors]
+        else:
+            found = [r.value for r in rows]
+        return [v for v in found if not math.isnan(v)]
+
+
+def _fit(scale: Scale, values: Sequence[float]) -> bool:
+    """Whether values can be placed on a scale."""
+    return not scale.relative or all(v > 0.0 for v in values)
+
+
+def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect]) -> float:
+    """How much more a method's scores vary over seeds than those of dense networks: a variance ratio.
+
+    The mean over the scores of the verdict, and at least 1. With three seeds the variance of one score says
+    little; that of ten says whether this method's trainings are all less sure than dense ones.
+    """
+    ratios = []
+    for aspect in aspects:
+        dense = yardstick.population(aspect)
+        values = yardstick.values(method, sparsity, aspect)
+        if dense is not None and dense.variance > 0.0 and len(values) > 1 and _fit(dense.scale, values):
+            places = [dense.scale.place(v) for v in values]
+            ratios.append(spread(places)[1] / dense.variance)
+    return max(1.0, fmean(ratios)) if ratios else 1.0
+
+
+def compare(
+    yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, scattered: float = 1.0
+) -> Comparison:
+    """Compare one score. All its rows must be there and have values."""
+    dense = yardstick.population(aspect)
+    own = yardstick.observed.of(method, sparsity, aspect.score)
+    values = yardstick.values(method, sparsity, aspect)
+    if dense is not None and len(values) == len(own):
+        return _with_population(yardstick, own, values, aspect, dense, scattered)
+    return _with_parents(yardstick, own, aspect)
+
+
+def _with_population(
+    yardstick: Yardstick,
+    own: Sequence[Row],
+    values: Sequence[float],
+    aspect: Aspect,
+    dense: DenseScore,
+    scattered: float,
+) -> Comparison:
+    scale = dense.scale if _fit(dense.scale, values) else Scale(dense.higher_is_better)
+    theirs = [scale.place(v) for v in dense.values]
+    center, variance = spread(theirs)
+    mean, between = spread([scale.place(v) for v in values])
+    seeds, trainings = len(values), len(theirs)
+    between = moderated(between, seeds - 1, EXPECTED * scattered * variance, PRIOR) if seeds > 1 else 0.0
+    shared, known = _images(own, yardstick.observed.dense(aspect.score), scale)
+    found = Difference(
+        mean - center,
+        between,
+        shared if known else 0.0,
+        seeds,
+        PRIOR if seeds > 1 else 0.0,
+        variance / trainings,
+        trainings - 1,
+    )
+    limit, practical = _margins(scale, dense.margin, dense.practical, scale.value(center), dense.relative)
+    return Comparison(
+        found,
+        limit,
+        practical,
+        scale,
+        fmean(values),
+        fmean(dense.values),
+        population=True,
+        images=known,
+        better_than=dense.better_than(dense.scale.place(fmean(values))) if _fit(dense.scale, values) else 0.0,
+    )
+
+
+def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> Comparison:
+    parents = yardstick.observed.dense(aspect.score)
+    theirs = {r.seed: r.value for r in parents}
+    values = [r.value for r in own] + list(theirs.values())
+    relative = (aspect.relative) and all(v > 0.0 for v in values)
+    scale = Scale(aspect.higher_is_better, relative)
+    gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
+    mean, between = spread(gaps)
+    seeds = len(gaps)
+    shared, known = _images(own, parents, scale)
+    found = Difference(mean, between if seeds > 1 else 0.0, shared if known or seeds == 1 else 0.0, seeds)
+    calibrated = yardstick.dense(aspect)
+    practical = aspect.margin
+    margin = calibrated.margin if calibrated is not None else practical
+    dense = fmean(theirs.values())
+    limits = _margins(scale, margin, practical, dense, aspect.relative)
+    return Comparison(found, *limits, scale, fmean(r.value for r in own), dense, False, known)
+
+
+def _margins(scale: Scale, margin: float, practical: float, dense: float, share: bool) -> tuple[float, float]:
+    """The margin and the practical one on the scale; shares of the dense mean where it is no logarithm."""
+    factor = abs(dense) if share and not scale.relative else 1.0
+    return scale.margin(margin * factor), scale.margin(practical * factor)
+
+
+def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[float, bool]:
+    """What other images would change in the differences of all seeds alike, as a variance; whether known.
+
+    Tables put together from several runs lack one error of the mean over seeds; the mean of the seeds' own
+    errors, which is never smaller, stands for it.
+    """
+    errors = [r.diff_se for r in own]
+    of_mean = own[0].mean_diff_se
+    if any(map(math.isnan, errors)) or not parents:
+        if math.isnan(of_mean):
+            return math.nan, False
+        errors = [of_mean] * len(own)
+    unit = scale.error(1.0, fmean(r.value for r in own), fmean(r.value for r in parents))
+    if not all(r.mean_diff_se == of_mean for r in own):
+        return (fmean(errors) * unit) ** 2, True
+    return shared_part([e * unit for e in errors], of_mean * unit), True

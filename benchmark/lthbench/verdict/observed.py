@@ -1,0 +1,76 @@
+"""The scores of a table as the verdict reads them: by method, sparsity and score, a row for each seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Row(NamedTuple):
+    """One seed's score."""
+
+    seed: int
+    value: float
+    status: str
+    reason: str
+    diff_se: float
+    mean_diff_se: float
+
+
+class Observed:
+    """The headline scores of a table, by method, sparsity and score; and the errors under each corruption."""
+
+    def __init__(self, table: pd.DataFrame):
+        main = table[table["variant"].isna() | (table["variant"] == "")]
+        self.methods = [m for m in dict.fromkeys(main["method"]) if m != "dense"]
+        self.names = set(main["score"])
+        self.sparsities: dict[str, list[float]] = {}
+        self.degenerate: dict[tuple[str, float], str] = {}
+        self._cells: dict[tuple[str, float, str], list[Row]] = {}
+        self._dense: dict[str, list[Row]] = {}
+        unknown = [math.nan] * len(main)
+        names = ("method", "sparsity", "score", "seed", "value", "status", "reason")
+        columns = [main[c].tolist() for c in names]  # columns of text are slow to go through one by one
+        columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
+        for method, sparsity, score, *facts in zip(*columns, strict=True):
+            row = Row(*facts)
+            self._cells.setdefault((method, sparsity, score), []).append(row)
+            if method == "dense":
+                self._dense.setdefault(score, []).append(row)
+            if sparsity not in self.sparsities.setdefault(method, []):
+                self.sparsities[method].append(sparsity)
+            if row.status == "degenerate":
+                self.degenerate.setdefault((method, sparsity), str(row.reason))
+        self._corrupted = _corrupted(table)
+
+    def of(self, method: str, sparsity: float, score: str) -> list[Row]:
+        """A score of a network, a row for each seed."""
+        return self._cells.get((method, sparsity, score), [])
+
+    def dense(self, score: str) -> list[Row]:
+        """The same of the dense parents."""
+        return self._dense.get(score, [])
+
+    def corruption_errors(self, method: str, sparsity: float, seed: int) -> dict[str, float]:
+        """The error under each corruption."""
+        return self._corrupted.get((method, sparsity, seed), {})
+
+
+def _corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
+    rows = table[(table["score"] == "corruption_error") & table["variant"].notna() & (table["variant"] != "")]
+    found: dict[tuple[str, float, int], dict[str, float]] = {}
+    columns = (rows[c].tolist() for c in ("method", "sparsity", "seed", "variant", "value"))
+    for method, sparsity, seed, kind, value in zip(*columns, strict=True):
+        found.setdefault((method, sparsity, seed), {})[kind] = value
+    return found
+
+
+def mean(rows: Sequence[Row]) -> float:
+    """The mean of what is there."""
+    values = [r.value for r in rows if not math.isnan(r.value)]
+    return fmean(values) if values else math.nan
