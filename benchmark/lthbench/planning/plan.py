@@ -124,6 +124,9 @@ def plan(
         rewound = Rewind(trained[seed], request.spec.rewind_epoch)
         for name in named:
             for density in (1.0,) if name == "dense" else request.densities:
+                sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
+                if name != "dense" and not request.wants(name, sparsity, seed):
+                    continue
                 cell = Cell(
                     density=density,
                     levels=task.levels(density),
@@ -157,7 +160,6 @@ def plan(
                     controls = tuple((UNTRAINED, _measure(m, init, dense, sets)) for m in metrics if m.nulls)
                 else:
                     measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
-                sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))

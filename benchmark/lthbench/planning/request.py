@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from lthbench import corruptions, registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.planning import looks as planned_looks
 from lthbench.planning import request_record, task
+from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
 from lthbench.planning.task import Budget, Task
 
@@ -27,7 +29,8 @@ class Request:
 
     ``given`` is the task as it was typed: a name or a path. ``ood_replaced`` says that the task's data sets
     out of distribution have been replaced, ``concepts_replaced`` that its bank of concepts has. ``typed`` is
-    the command line where it is not that of ``run``.
+    the command line where it is not that of ``run``. Seeds are added until all is decided, up to
+    ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one.
     """
 
     task: Task
@@ -40,11 +43,39 @@ class Request:
     ood_replaced: bool = False
     concepts_replaced: bool = False
     typed: str = ""
+    most_seeds: int = 0
+    looks: tuple[Look, ...] = ()
 
     @property
     def spec(self) -> Budget:
         """The budget's recipe and evaluation."""
         return self.task.budgets()[self.budget]
+
+    def wants(self, method: str, sparsity: float, seed: int) -> bool:
+        """Whether a network is asked for; of those that a look at the results could leave out."""
+        return not self.looks or any(look.wants(method, sparsity, seed) for look in self.looks)
+
+    def until_decided(self, most: int) -> Request:
+        """The same with seeds added until all is decided. Raises BadInput for a number that cannot be."""
+        if len(self.seeds) < 2:
+            raise BadInput("until-decided: the first look needs at least two seeds; give --seeds 2 or more.")
+        if not len(self.seeds) < most <= MAX_SEEDS:
+            raise BadInput(
+                f"until-decided: must be more than the {len(self.seeds)} seeds of the first look and at most "
+                f"{MAX_SEEDS:,}, got {most}."
+            )
+        if not self.methods or not self.densities:
+            raise BadInput("until-decided: there is nothing to decide without a pruned network.")
+        sparsities = tuple(round(1 - d, 12) for d in self.densities)
+        first = Look(self.seeds, dict.fromkeys(self.methods, sparsities))
+        return dataclasses.replace(self, most_seeds=most, looks=(first,))
+
+    def looked(self, open_networks: Mapping[str, tuple[float, ...]]) -> Request | None:
+        """The same with one look more, for the networks that are open; None where there is no other look."""
+        look = planned_looks.following(self.looks, self.most_seeds, open_networks)
+        if look is None:
+            return None
+        return dataclasses.replace(self, seeds=(*self.seeds, *look.seeds), looks=(*self.looks, look))
 
     def command(self) -> str:
         """The command line that asks for just this."""
@@ -73,6 +104,8 @@ class Request:
             data.concepts if self.concepts_replaced else None,
             tuple(Plugin(kind, name, str(file)) for (kind, name), file in files.items() if file),
             elsewhere=bool(self.typed),
+            most_seeds=self.most_seeds,
+            looks=self.looks,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +126,7 @@ def asked_again(record: RequestRecord, where: str) -> Request:
     if record.elsewhere:
         raise BadInput(f"{where}: scores networks made elsewhere; no command makes them again.")
     record.check_plugins(where)
-    return ask(
+    found = ask(
         record.task,
         record.methods,
         record.sparsities,
@@ -103,6 +136,20 @@ def asked_again(record: RequestRecord, where: str) -> Request:
         ood=record.ood,
         concepts=record.concepts,
     )
+    if record.looks or record.most_seeds:
+        return _with_looks(found, record, where)
+    return found
+
+
+def _with_looks(found: Request, record: RequestRecord, where: str) -> Request:
+    """The request with the looks of its record. Raises BadInput for looks that no run takes."""
+    networks = {m: tuple(round(1 - d, 12) for d in found.densities) for m in found.methods}
+    wrong = planned_looks.fault(record.looks, record.most_seeds, networks)
+    if not record.looks or tuple(s for look in record.looks for s in look.seeds) != found.seeds:
+        wrong = wrong or "its seeds are not those of its looks"
+    if wrong:
+        raise BadInput(f"{where}: request: {wrong}.")
+    return dataclasses.replace(found, most_seeds=record.most_seeds, looks=record.looks)
 
 
 def request(

@@ -13,6 +13,7 @@ from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 from lthbench.planning import task
+from lthbench.planning.looks import Look
 
 KINDS: dict[str, type[Any]] = {
     "method": Method,
@@ -40,6 +41,8 @@ class RequestRecord:
 
     ``task`` is a name or the path of a task file. ``ood`` and ``concepts`` are None where they are the
     task's. ``elsewhere`` says that networks made elsewhere were scored, which no record can ask for again.
+    Seeds are added until all is decided, up to ``most_seeds`` (0: none are), and ``looks`` is what each look
+    added so far, from the first one.
     """
 
     task: str
@@ -52,6 +55,8 @@ class RequestRecord:
     concepts: str | None = None
     plugins: tuple[Plugin, ...] = ()
     elsewhere: bool = False
+    most_seeds: int = 0
+    looks: tuple[Look, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; what is as by default is left out."""
@@ -74,16 +79,19 @@ class RequestRecord:
         named = sorted({p.file for p in self.plugins if (p.kind, p.name) not in by_path})
         # No list on a command line is empty: networks of no method, or at no sparsity, are dense ones alone.
         methods = self.methods if self.sparsities else ()
+        seeds = self.looks[0].seeds if self.looks else self.seeds
         parts = {
             "task": shlex.quote(self.task),
             "methods": ",".join(typed("method", m) for m in methods) or "dense",
             "sparsity": ",".join(f"{s:.12g}" for s in self.sparsities),
-            "seeds": ",".join(map(str, self.seeds)) + ("," if len(self.seeds) == 1 else ""),
+            "seeds": ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else ""),
             "metrics": ",".join(typed("metric", m) for m in self.metrics),
             "budget": self.budget,
         }
         if self.ood is not None:
             parts["ood"] = ",".join(typed("dataset", name) for name in self.ood) or "''"
+        if self.most_seeds:
+            parts["until-decided"] = str(self.most_seeds)
         if self.concepts is not None:
             parts["concepts"] = typed("bank", self.concepts)
         said = "".join(f" --{option} {value}" for option, value in parts.items() if value)
