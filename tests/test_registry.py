@@ -25,6 +25,7 @@ def package(tmp_path, monkeypatch):
     modules = set(sys.modules)
 
     def forget():
+        registry._sources.clear()
         registry._entry_points.cache_clear()
         registry._criteria.cache_clear()
 
@@ -69,6 +70,12 @@ def test_a_packages_file_is_part_of_the_key_and_leaves_other_keys_alone(package)
     assert first.startswith("1+")
     assert len(first) == len("1+") + 12
     (target / "method.py").write_text((target / "method.py").read_text() + "# changed\n")
+    assert registry.version(Method, "squared") == first  # what was imported, not what lies there by now
+    for name in ("lthbench_squared.method", "lthbench_squared"):
+        del sys.modules[name]
+    registry._imported.pop((Method, "squared"))
+    registry._sources.clear()  # as another process finds it
+    registry.get(Method, "squared")
     assert registry.version(Method, "squared") != first
     assert registry.version(Method, "magnitude") == before == "1"
 
@@ -118,6 +125,85 @@ def test_two_packages_with_one_name_are_told_apart(package):
     package(POINT, name="lthbench_other", version="2.0")
     with pytest.raises(BadInput, match=r"lthbench_(other 2\.0|squared 0\.1\.0) and lthbench_\w+ [\d.]+ both"):
         registry.get(Method, "squared")
+
+
+METRIC = """
+from lthbench.kinds import Metric, Score, Value
+
+def measure(context):
+    return [Value("answer", {answer}, 0.0, 1)]
+
+SCORES = (Score("answer", "answer", "1", True, 0.0, 100.0, "geometry"),)
+METRIC = Metric("{name}", 1, "the answer", "f", "s", SCORES, (), measure)
+"""
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    """A user's own file that defines a metric; what was taken in is forgotten afterwards."""
+    for name in ("_paths", "_digests"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    path = tmp_path / "own.py"
+
+    def write(answer, name="own-answer"):
+        path.write_text(METRIC.format(answer=answer, name=name))
+        return str(path)
+
+    yield write
+    sys.modules.pop(registry._module_name(path.resolve()), None)
+
+
+def test_a_file_that_was_edited_is_imported_again_with_a_key_of_its_own(own_file):
+    path = own_file(1.0)
+    first, before = registry.get(Metric, path), registry.version(Metric, "own-answer")
+    assert registry.get(Metric, path) is first
+    own_file(2.0)
+    # By name it is what was imported, until the file is named again.
+    assert registry.get(Metric, "own-answer") is first
+    assert registry.version(Metric, "own-answer") == before
+    second = registry.get(Metric, path)
+    assert [v.value for v in second.measure(None)] == [2.0]
+    assert registry.version(Metric, "own-answer") != before
+
+
+def test_a_file_that_was_edited_leaves_no_old_name(own_file):
+    registry.take(own_file(1.0))
+    registry.take(own_file(1.0, name="own-other"))
+    assert {n for n in registry.names(Metric) if n.startswith("own-")} == {"own-other"}
+
+
+def test_a_file_that_was_edited_and_is_broken_now_leaves_what_was_imported(own_file, tmp_path):
+    registry.take(own_file(1.0))
+    (tmp_path / "own.py").write_text("METRIC = 1 +")
+    with pytest.raises(BadInput, match="SyntaxError"):
+        registry.take(tmp_path / "own.py")
+    assert [v.value for v in registry.get(Metric, "own-answer").measure(None)] == [1.0]
+
+
+def test_a_cache_of_compiled_code_stands_for_no_file(own_file, tmp_path):
+    """Of the same size and time: what Python takes for unchanged."""
+    path = Path(own_file(1.0))
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    registry.take(path)
+    own_file(2.0)
+    os.utime(path, ns=times)
+    del sys.modules[registry._module_name(path.resolve())]
+    assert [v.value for v in registry.get(Metric, str(path)).measure(None)] == [2.0]
+
+
+def test_a_worker_refuses_another_file_than_the_one_of_the_plan(own_file):
+    registry.take(own_file(1.0))
+    told = registry.user_files()
+    registry.use_files(told)
+    own_file(2.0)
+    with pytest.raises(BadInput, match="another file than when the run was planned"):
+        registry.use_files(told)
+
+
+def test_a_file_of_compiled_code_is_refused_in_words(tmp_path):
+    (tmp_path / "own.pyc").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"own\.pyc: not a file of Python code"):
+        registry.take(tmp_path / "own.pyc")
 
 
 @pytest.mark.slow

@@ -11,11 +11,13 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import metadata
+from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, ImageSet, Method, Metric
@@ -30,8 +32,18 @@ _FOLDERS: dict[type, tuple[str, str]] = {
     Metric: ("metrics", "METRIC"),
 }
 _paths: dict[tuple[type, str], Path] = {}
+_digests: dict[Path, str] = {}  # of users' own files, as they were imported
+_sources: dict[str, str] = {}  # of modules of other packages, likewise
 _imported: dict[tuple[type, str], object] = {}
 _unusable: dict[str, str] = {}
+
+
+class OwnFile(NamedTuple):
+    """A user's own file: the kind of plug-in taken from it, its path, and a hash of it as it was imported."""
+
+    kind: str
+    path: str
+    digest: str
 
 
 def names(kind: type[Any]) -> list[str]:
@@ -68,7 +80,7 @@ def get(kind: type[K], name: str) -> K:
     if found is None:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
     if (kind, found) in _paths:
-        return _from_path(kind, noun, attribute, _paths[kind, found])
+        return _own(kind, found)
     if found in _shipped(folder):
         module = importlib.import_module(f"lthbench.{folder}.{found.replace('-', '_')}")
         record = _record(kind, attribute, found, module, f"lthbench.{folder}")
@@ -123,10 +135,15 @@ def kinds_in(path: Path) -> list[type[Any]]:
 
 def criterion(name: str) -> Criterion:
     """The pruning criterion of this name, from whichever method defines it."""
-    known = _criteria(frozenset(_paths.items()))
+    known = _criteria(_own_files())
     if name not in known:
         raise unknown("pruning criterion", name, known)
     return known[name][0]
+
+
+def _own_files() -> frozenset[object]:
+    """What the criteria depend on: the users' own files, as they were imported."""
+    return frozenset((kind, name, path, _digests[path]) for (kind, name), path in _paths.items())
 
 
 @lru_cache(maxsize=1)
@@ -150,11 +167,14 @@ def _criteria(own_files: frozenset[object]) -> dict[str, tuple[Criterion, str]]:
 
 
 def version(kind: type[Any], name: str) -> str:
-    """The version that stands in keys: the plug-in's number, and a hash of a user's own or package's file."""
-    owner = _criteria(frozenset(_paths.items()))[name][1] if kind is Method else name
+    """The version that stands in keys: the plug-in's number, and a hash of a user's own or package's file.
+
+    The hash is that of the file as it was imported: a result belongs to the code that made it.
+    """
+    owner = _criteria(_own_files())[name][1] if kind is Method else name
     folder, _ = _FOLDERS[kind]
     if (kind, owner) in _paths:
-        source = hashlib.sha256(_paths[kind, owner].read_bytes()).hexdigest()
+        source = _digests[_paths[kind, owner]]
     elif owner not in _shipped(folder) and owner in _entry_points(folder):
         source = _source_hash(_entry_points(folder)[owner])
     else:
@@ -179,6 +199,12 @@ def set_of(view: str) -> ImageSet | None:
     return next((own for own in get(Metric, metric).sets if own.name == name), None)
 
 
+def record_version(kind: type[Any], name: str) -> int | str:
+    """The version of a data set, bank or architecture in keys: a number where it ships, else ``version``."""
+    found = version(kind, name)
+    return int(found) if found.isdecimal() else found
+
+
 def path_of(kind: type[Any], name: str) -> Path | None:
     """The user's own file that a plug-in came from."""
     return _paths.get((kind, name))
@@ -189,20 +215,24 @@ def taken(path: Path) -> bool:
     return path.resolve() in _paths.values()
 
 
-def user_files() -> dict[str, list[str]]:
-    """The users' own files that were named, by kind: what a worker process must be told."""
-    found: dict[str, list[str]] = {}
-    for (kind, _), path in _paths.items():
-        found.setdefault(kind.__name__, []).append(str(path))
-    return found
+def user_files() -> tuple[OwnFile, ...]:
+    """The users' own files that were named: what a worker process must be told."""
+    return tuple(OwnFile(kind.__name__, str(path), _digests[path]) for (kind, _), path in _paths.items())
 
 
-def use_files(files: dict[str, list[str]]) -> None:
-    """Take in the users' own files that another process was given."""
+def use_files(files: Iterable[OwnFile]) -> None:
+    """Take in the users' own files that another process was given. Raises BadInput for one that differs."""
     kinds: dict[str, type[Any]] = {k.__name__: k for k in _FOLDERS}
-    for kind, paths in files.items():
-        for path in paths:
-            get(kinds[kind], path)
+    for kind, name, digest in files:
+        path = Path(name)
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise BadInput(
+                f"{path}: is not there, or is another file than when the run was planned. What it gives "
+                "would be kept as a result of that file: run the command again."
+            )
+        get(kinds[kind], name)
+        if _digests[path.resolve()] != digest:
+            raise BadInput(f"{path}: changed while it was read. Run the command again.")
 
 
 def _version_number(kind: type[Any], name: str) -> int:
@@ -241,6 +271,7 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
     where = offering[0]
     try:
         loaded = point.load()
+        _source_hash(point)
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}"
         raise BadInput(f"{where}: {point.value} cannot be imported: {said}") from error
@@ -253,10 +284,12 @@ def _package(point: metadata.EntryPoint) -> str:
 
 
 def _source_hash(point: metadata.EntryPoint) -> str:
-    """A hash of the file that an entry point names: where it changes, so do the keys."""
-    origin = getattr(sys.modules.get(point.module), "__file__", None)
-    content = Path(origin).read_bytes() if origin else point.value.encode()
-    return hashlib.sha256(content).hexdigest()
+    """A hash of the file that an entry point names, as it was when it was imported here."""
+    if point.module not in _sources:
+        origin = getattr(sys.modules.get(point.module), "__file__", None)
+        content = Path(origin).read_bytes() if origin else point.value.encode()
+        _sources[point.module] = hashlib.sha256(content).hexdigest()
+    return _sources[point.module]
 
 
 def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
@@ -273,24 +306,45 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
     return found
 
 
+def _own(kind: type[K], name: str) -> K:
+    """A plug-in of a user's own file as it was imported, whatever the file holds by now."""
+    found: K = getattr(sys.modules[_module_name(_paths[kind, name])], _FOLDERS[kind][1])
+    return found
+
+
 def _module(path: Path, noun: str) -> ModuleType:
-    """A user's own file, imported once."""
+    """A user's own file, imported once, and again where it was named again and has changed."""
     path = path.resolve()
     if not path.is_file():
         raise BadInput(f"no {noun} file {path}.")
-    module_name = _module_name(path)
-    module = sys.modules.get(module_name)
-    if module is None:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise BadInput(f"{path}: not a Python file.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[module_name]
-            raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    name = _module_name(path)
+    before, known = sys.modules.get(name), _digests.get(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}.") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if before is not None and known == digest:
+        return before
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or not isinstance(spec.loader, SourceLoader):
+        raise BadInput(f"{path}: not a file of Python code, which ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        # The bytes that were hashed, and no others: not a cache, and not the file as it may be by now.
+        exec(spec.loader.source_to_code(content, str(path)), module.__dict__)
+    except (Exception, SystemExit) as error:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    _digests[path] = digest
+    for kind, old in [key for key, own in _paths.items() if own == path]:
+        del _paths[kind, old]  # it may go by another name now, or define none
+        if hasattr(module, _FOLDERS[kind][1]):
+            _from_path(kind, noun, _FOLDERS[kind][1], path)
     return module
 
 

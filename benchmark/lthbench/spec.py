@@ -35,10 +35,13 @@ MASK_VERSION = 1
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as found on this machine: ``digest`` is a hash of the files that hold its images."""
+    """A data set as found on this machine: ``digest`` is a hash of the files that hold its images.
+
+    Where its plug-in does not ship, ``version`` ends in a hash of the plug-in's file, as for networks.
+    """
 
     name: str
-    version: int
+    version: int | str
     digest: str
 
 
@@ -51,7 +54,7 @@ class Network:
     """
 
     architecture: str
-    version: int
+    version: int | str
     classes: int
     channels: int
     size: int
@@ -118,7 +121,7 @@ class Inputs:
     split: str
     images: int
     view: str
-    version: int
+    version: int | str
     strengths: tuple[int, ...] = ()
 
 

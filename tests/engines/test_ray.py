@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lthbench import api
+from lthbench import api, registry
 from lthbench.cli import main
 from lthbench.engines import gpu_shares
 from lthbench.engines.queue import stacks
@@ -148,7 +148,7 @@ def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
     from lthbench.engines import ray_worker
 
     (tmp_path / "mine.py").write_text("x = 1")
-    files = (("Method", str(tmp_path / "mine.py"), "0" * 64),)
+    files = (registry.OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
     with pytest.raises(BadInput, match=r"mine\.py is not there, or is another file"):
         ray_worker.runner_of(dataclasses.replace(site, files=files))
 

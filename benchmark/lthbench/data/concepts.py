@@ -22,7 +22,7 @@ def identify(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Da
     """
     source = _found(bank, places, needed=needed)
     digest = loading.digest(source) if source else loading.MISSING if bank.locate is not None else ""
-    return Data(PREFIX + bank.name, bank.version, digest)
+    return Data(PREFIX + bank.name, registry.record_version(Bank, bank.name), digest)
 
 
 def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:

@@ -49,10 +49,11 @@ def find(name: str, places: tuple[Path, ...]) -> Source:
 def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Data:
     """The data set as it stands in keys. Where it is missing and not ``needed``, its digest says so."""
     dataset = registry.get(Dataset, name)
+    version = registry.record_version(Dataset, dataset.name)
     if not needed and dataset.locate(places) is None:
-        return Data(dataset.name, dataset.version, MISSING)
+        return Data(dataset.name, version, MISSING)
     source = find(name, places)
-    return Data(dataset.name, dataset.version, digest(source))
+    return Data(dataset.name, version, digest(source))
 
 
 @cache

@@ -37,6 +37,7 @@ from lthbench.engines.queue import (
     known,
     skipped,
 )
+from lthbench.errors import LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
 from lthbench.store import Store, open_store
@@ -250,7 +251,7 @@ def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> P
 
 
 def _begin(
-    address: str, places: tuple[Path, ...], engine: Local, files: dict[str, list[str]], flag: Any
+    address: str, places: tuple[Path, ...], engine: Local, files: tuple[registry.OwnFile, ...], flag: Any
 ) -> None:
     """Set up a worker: it ends with its parent, and leaves signals to it; ``flag`` tells it to stop.
 
@@ -265,18 +266,24 @@ def _begin(
 
     if engine.device == "cpu":
         torch.set_num_threads(1)
-    registry.use_files(files)
-    global _runner, _flag
+    global _runner, _flag, _unfit
     _flag = flag
+    try:
+        registry.use_files(files)
+    except LthbenchError as error:  # raised here, it would be a worker that died of nothing known
+        _unfit = error
     _runner = Runner(open_store(address), places, engine.device, engine.together)
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
 _flag: Any = None
+_unfit: LthbenchError | None = None  # why it can do no work
 
 
 def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
     assert _runner is not None
+    if _unfit is not None:
+        raise _unfit
     with _held(_runner.store.leases(), together, _stopped):
         return _runner.do(_steps(together), failed, stopped=_stopped)
 

@@ -45,7 +45,7 @@ class Site:
     folder: str
     places: tuple[Path, ...]
     device: str
-    files: tuple[tuple[str, str, str], ...]
+    files: tuple[registry.OwnFile, ...]
     version: str
     stop: str
     stack: int = 1
@@ -54,8 +54,7 @@ class Site:
 
 def site_of(store: Store, places: tuple[Path, ...], device: str, stack: int = 1) -> Site:
     """What tasks must know of a run, with the hashes of the user's own files."""
-    own = registry.user_files()
-    files = tuple((kind, path, digest_of(Path(path))) for kind, paths in own.items() for path in paths)
+    files = registry.user_files()
     settings = tuple((n, os.environ[n]) for n in _SETTINGS if n in os.environ)
     seen = tuple(p.resolve() for p in places)
     stop = store.scratch().name
@@ -128,10 +127,10 @@ def runner_of(site: Site) -> Runner:
         raise BadInput(f"{where}: has lthbench {__version__}, the driver has {site.version}.")
     store = open_store(site.store)
     store.join()
-    for kind, path, digest in site.files:
-        if not Path(path).is_file() or digest_of(Path(path)) != digest:
-            raise BadInput(f"{where}: {path} is not there, or is another file than the driver's.")
-        registry.use_files({kind: [path]})
+    try:
+        registry.use_files(site.files)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
     os.environ.update(dict(site.settings))
     if site.device == "cpu":
         torch.set_num_threads(1)
@@ -200,8 +199,3 @@ def await_needs(
             with os.scandir(store.root / "steps") as entries:  # makes a network's file system look again
                 sum(1 for _ in entries)
     return True
-
-
-def digest_of(path: Path) -> str:
-    """The hash of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

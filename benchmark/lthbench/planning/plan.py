@@ -189,7 +189,7 @@ def network(task: Task) -> Network:
     architecture = registry.get(Architecture, task.architecture)
     return Network(
         architecture.name,
-        architecture.version,
+        registry.record_version(Architecture, architecture.name),
         len(dataset.classes),
         dataset.channels,
         dataset.size,
