@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 
 from lthbench import formatting
+from lthbench.report import leaderboard
 from lthbench.report.claims import interpretability, lth_pass
-from lthbench.report.claims.base import CHEN, NOT_MEASURED, Claim, Shown, mean_of, paper_verdict
+from lthbench.report.claims.base import (
+    CHEN,
+    NOT_MEASURED,
+    Claim,
+    Interval,
+    Shown,
+    all_of,
+    difference,
+    headline_of,
+    within,
+)
 from lthbench.report.summary import Summary
+from lthbench.verdict.rules import Verdict
 
 AT_INIT = ("snip", "grasp", "synflow")
 
@@ -29,97 +41,122 @@ def every() -> tuple[Claim, ...]:
 
 
 def _tickets(summary: Summary) -> Shown:
-    """By the paper's own rule: the smallest of the extremes."""
-    found = paper_verdict(summary, "imp")
-    if found is None or found.undecided:
+    """A ticket that is shown to match on everything; or, at each sparsity, one score that is worse."""
+    found = headline_of(summary)
+    if found is None or not found.matches:
         return NOT_MEASURED
-    if found.paper_pass is None:
-        never = [s for s, extreme in found.extremes.items() if extreme is None]
-        return f"at no sparsity: {summary.titles(tuple(never))} never match", "differs"
-    return f"up to {formatting.sparsity(found.paper_pass)}", "agrees"
+    scores = list(dict.fromkeys(m.score for m in found.matches))
+    last, _ = leaderboard.holds(found, scores)
+    if last is not None:
+        return f"up to {formatting.sparsity(last)}", "agrees"
+    worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
+    if len(worse) == len(found.sparsities):
+        return "at each sparsity it is worse in something", "differs"
+    return "not shown at any sparsity, nor that it is worse at each", "cannot say"
 
 
 def _one_number(summary: Summary) -> Shown:
-    """Accuracy holds further than everything."""
-    found = paper_verdict(summary, "imp")
-    accuracy = None if found is None else found.extremes.get("accuracy")
-    if found is None or found.undecided or accuracy is None or len(found.extremes) < 2:
+    """Accuracy holds further than everything, which is worse in something where accuracy still holds."""
+    found = headline_of(summary)
+    scores = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
+    if found is None or "accuracy" not in scores or len(scores) < 2:
         return NOT_MEASURED
-    joint = found.paper_pass or 0.0
-    everything = f"up to {formatting.sparsity(joint)}" if joint else "at no sparsity"
-    shown = f"accuracy up to {formatting.sparsity(accuracy)}, all scores {everything}"
-    return shown, "agrees" if joint < accuracy else "differs"
+    alone, _ = leaderboard.holds(found, ["accuracy"])
+    joint, fails = leaderboard.holds(found, scores)
+    shown = f"accuracy {_up_to(alone)}, all scores {_up_to(joint)}"
+    holding = [s for s in found.sparsities if alone is not None and s <= alone]
+    worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]
+    if worse:
+        return shown, "agrees"
+    return shown, "differs" if alone is not None and fails is None else "cannot say"
+
+
+def _up_to(level: float | None) -> str:
+    return "at no sparsity" if level is None else f"up to {formatting.sparsity(level)}"
 
 
 def _one_shot(summary: Summary) -> Shown:
-    """OMP within one percentage point of IMP, at sparsities up to 48.8 %."""
+    """OMP within one percentage point of IMP, at all sparsities up to 48.8 %."""
     levels = [s for s in summary.sparsities if s <= 0.4885]
-    gaps = [mean_of(summary, "imp", s, "accuracy") - mean_of(summary, "omp", s, "accuracy") for s in levels]
-    gaps = [g for g in gaps if not math.isnan(g)]
+    pairs = [(summary.cell("imp", s, "accuracy"), summary.cell("omp", s, "accuracy")) for s in levels]
+    gaps = [g for one, other in pairs if (g := difference(one, other, tests=len(levels))) is not None]
     if not gaps:
         return NOT_MEASURED
-    worst = max(gaps, key=abs)
-    return f"imp is ahead by at most {100 * worst:.1f} points", "agrees" if abs(worst) <= 0.01 else "differs"
+    worst = max(gaps, key=lambda g: abs(g.mean))
+    return f"imp is {_points(worst)} from omp, at most", within(gaps, 0.01)
+
+
+def _points(gap: Interval) -> str:
+    """A difference in points with its interval."""
+    if math.isinf(gap.low):
+        return f"{100 * gap.mean:+.1f} points (one seed)"
+    return f"{100 * gap.mean:+.1f} points (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
 
 
 def _at_init(summary: Summary) -> Shown:
-    """Pruning at initialisation within one percentage point of random pruning at the lowest sparsity."""
+    """None of the methods at initialisation is more than a point ahead of random at the lowest sparsity."""
     there = [m for m in AT_INIT if m in summary.methods]
-    if "random" not in summary.methods or not there:
+    if "random" not in summary.methods or not there or min(summary.sparsities) > 0.5:
         return NOT_MEASURED
     level = min(summary.sparsities)
-    if level > 0.5:
+    random = summary.cell("random", level, "accuracy")
+    ahead = {m: difference(random, summary.cell(m, level, "accuracy"), tests=len(there)) for m in there}
+    known = {m: a for m, a in ahead.items() if a is not None}
+    if not known:
         return NOT_MEASURED
-    random = mean_of(summary, "random", level, "accuracy")
-    ahead = {m: mean_of(summary, m, level, "accuracy") - random for m in there}
-    ahead = {m: a for m, a in ahead.items() if not math.isnan(a)}
-    if not ahead:
-        return NOT_MEASURED
-    best = max(ahead, key=lambda m: ahead[m])
-    shown = (
-        f"at {formatting.sparsity(level)} the best, {best}, is {100 * ahead[best]:+.1f} points from random"
-    )
-    return shown, "agrees" if ahead[best] <= 0.01 else "differs"
+    best = min(known, key=lambda m: known[m].mean)
+    shown = f"at {formatting.sparsity(level)} random is {_points(known[best])} from the best, {best}"
+    return shown, all_of(list(known.values()), -0.01)
 
 
 def _calibration(summary: Summary) -> Shown:
-    """From 67.23 % on, some method that prunes before training has a lower ECE than IMP."""
+    """From 67.23 % on, random pruning and each that prunes before training has a lower ECE than IMP."""
     levels = [s for s in summary.sparsities if s >= 0.672]
     others = [m for m in ("random", *AT_INIT) if m in summary.methods]
+    cells = [(m, s) for s in levels for m in others]
     pairs = [
-        (level, m, mean_of(summary, m, level, "ece") - mean_of(summary, "imp", level, "ece"))
-        for level in levels
-        for m in others
+        (m, s, difference(summary.cell("imp", s, "ece"), summary.cell(m, s, "ece"), tests=len(cells)))
+        for m, s in cells
     ]
-    pairs = [p for p in pairs if not math.isnan(p[2])]
-    if not pairs:
+    known = [(m, s, gap) for m, s, gap in pairs if gap is not None]
+    if not known:
         return NOT_MEASURED
-    level, method, gap = min(pairs, key=lambda p: p[2])
-    shown = f"most for {method} at {formatting.sparsity(level)}: {100 * gap:+.1f} points of ECE against imp"
-    return shown, "agrees" if gap < 0 else "differs"
+    lower = sum(gap.low > 0 for _, _, gap in known)
+    higher = sum(gap.high < 0 for _, _, gap in known)
+    shown = f"lower than imp in {lower}, higher in {higher} of {len(known)} comparisons; the others are open"
+    return shown, all_of([gap for _, _, gap in known], 0.0)
 
 
 def _beyond(summary: Summary) -> Shown:
     """Weights go beyond channels: unstructured magnitude pruning keeps accuracy further than filters."""
-    if "omp" not in summary.methods or "filter" not in summary.methods:
+    found = {m: headline_of(summary, m) for m in ("omp", "filter")}
+    far = {m: leaderboard.holds(v, ["accuracy"]) for m, v in found.items() if v is not None and v.matches}
+    if len(far) < 2:
         return NOT_MEASURED
-    region = {v.method: v.region for v in summary.verdicts["paper"]}
-    far = {m: region.get(m) or 0.0 for m in ("omp", "filter")}
-    shown = "accuracy holds up to " + ", ".join(f"{formatting.sparsity(s)} ({m})" for m, s in far.items())
-    return shown, "agrees" if far["omp"] > far["filter"] else "differs"
+    shown = "accuracy holds " + ", ".join(f"{_up_to(last)} ({m})" for m, (last, _) in far.items())
+    (omp, _), (filters, fails) = far["omp"], far["filter"]
+    if (omp or 0.0) > (filters or 0.0) and fails is not None:
+        return shown, "agrees" if _worse(found["filter"], fails) else "cannot say"
+    return shown, "differs" if _worse(found["omp"], far["omp"][1]) else "cannot say"
+
+
+def _worse(found: Verdict | None, level: float | None) -> bool:
+    """Whether accuracy is worse at a sparsity, and not merely open."""
+    if found is None or level is None:
+        return False
+    return any(m.score == "accuracy" and m.finding == "worse" for m in found.at(level))
 
 
 def _connection(summary: Summary) -> Shown:
-    """Connection sparsity at about 80 % keeps accuracy."""
+    """Connection sparsity at about 80 % costs at most one percentage point."""
     levels = [s for s in summary.sparsities if 0.75 <= s <= 0.85]
-    dense = mean_of(summary, "dense", 0.0, "accuracy")
-    gaps = [(s, mean_of(summary, "connection", s, "accuracy") - dense) for s in levels]
-    gaps = [g for g in gaps if not math.isnan(g[1])]
-    if not gaps:
+    dense = summary.cell("dense", 0.0, "accuracy")
+    pairs = [(s, difference(summary.cell("connection", s, "accuracy"), dense)) for s in levels]
+    known = [(s, gap) for s, gap in pairs if gap is not None]
+    if not known:
         return NOT_MEASURED
-    level, gap = gaps[-1]
-    shown = f"{100 * gap:+.1f} points at {formatting.sparsity(level)}"
-    return shown, "agrees" if gap >= -0.01 else "differs"
+    level, gap = known[-1]
+    return f"{_points(gap)} at {formatting.sparsity(level)}", all_of([gap], -0.01)
 
 
 CLAIMS = (

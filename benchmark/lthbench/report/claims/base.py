@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import NamedTuple
 
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Cell, Summary
 from lthbench.verdict.rules import Verdict
 
-#: What a check yields: what the table shows, and whether it "agrees", "differs" or is "not measured".
+#: What a check yields: what the table shows, and one of ``FINDINGS``.
 Shown = tuple[str, str]
+#: A claim agrees or differs where 95 % intervals over seeds show it; where they do not, nobody can say.
+FINDINGS = ("agrees", "differs", "cannot say", "not measured")
 NOT_MEASURED: Shown = ("–", "not measured")
 CHEN = "Chen et al. 2022"
 #: The method that finds lottery tickets, of which the papers speak.
@@ -48,6 +52,77 @@ def mean_of(summary: Summary, method: str, sparsity: float, score: str) -> float
     return math.nan if cell is None else cell.mean
 
 
+class Interval(NamedTuple):
+    """A difference, or a mean, with its two-sided 95 % interval over seeds; endless with one seed."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def difference(one: Cell | None, other: Cell | None, share: float = 1.0, tests: int = 1) -> Interval | None:
+    """``one`` minus ``share`` times ``other``, by Welch's t interval; None where one was not measured.
+
+    With several ``tests`` behind one claim the interval is Bonferroni's: all of them hold at once at 95 %.
+    Seeds are treated as independent, which is on the safe side: networks of one seed have much in common.
+    """
+    if one is None or other is None or math.isnan(one.mean) or math.isnan(other.mean):
+        return None
+    mean = one.mean - share * other.mean
+    parts = [_part(one, 1.0), _part(other, share)]
+    if any(part is None for part in parts):
+        return Interval(mean, -math.inf, math.inf)
+    known = [part for part in parts if part is not None]
+    variance = sum(v for v, _ in known)
+    if variance <= 0.0:
+        return Interval(mean, mean, mean)
+    freedom = variance**2 / sum(v**2 / f for v, f in known)
+    return _interval(mean, variance, freedom, tests)
+
+
+def estimate(cell: Cell | None, tests: int = 1) -> Interval | None:
+    """A mean over seeds with its t interval; None where it was not measured."""
+    if cell is None or math.isnan(cell.mean):
+        return None
+    part = _part(cell, 1.0)
+    if part is None:
+        return Interval(cell.mean, -math.inf, math.inf)
+    return _interval(cell.mean, *part, tests)
+
+
+def _part(cell: Cell, share: float) -> tuple[float, int] | None:
+    """The variance of a mean over seeds, and its degrees of freedom; None with one seed."""
+    if cell.seeds < 2 or math.isnan(cell.spread):
+        return None
+    return (share * cell.spread) ** 2 / cell.seeds, cell.seeds - 1
+
+
+def _interval(mean: float, variance: float, freedom: float, tests: int) -> Interval:
+    from scipy import stats
+
+    half = float(stats.t.ppf(1 - 0.025 / tests, freedom)) * math.sqrt(variance)
+    return Interval(mean, mean - half, mean + half)
+
+
+def all_of(found: Sequence[Interval], above: float) -> str:
+    """Whether all are above a number: it agrees if every interval is, differs if one is below it whole."""
+    if all(i.low > above for i in found):
+        return "agrees"
+    return "differs" if any(i.high < above for i in found) else "cannot say"
+
+
+def within(found: Sequence[Interval], most: float) -> str:
+    """Whether all are at most so far from zero: all intervals inside, or one outside whole."""
+    if all(-most <= i.low and i.high <= most for i in found):
+        return "agrees"
+    return "differs" if any(i.low > most or i.high < -most for i in found) else "cannot say"
+
+
+def headline_of(summary: Summary, method: str = TICKETS) -> Verdict | None:
+    """The verdict of the rule that heads the report; None for a method without one."""
+    return next((v for v in summary.headline if v.method == method and not v.undecided), None)
+
+
 def rounds(sparsity: float) -> float:
     """A sparsity as rounds of pruning that each remove a fifth of what remains: 0.2 is 1, 0.36 is 2."""
     return math.log(1.0 - sparsity) / math.log(ROUND) if sparsity < 1.0 else math.inf
@@ -58,8 +133,12 @@ def near(sparsity: float, published: float) -> bool:
     return abs(rounds(sparsity) - rounds(published)) <= 1.0 + 1e-3
 
 
-def null_of(summary: Summary, score: str, variants: tuple[str, ...]) -> float:
-    """The mean over dense seeds of a variant of a score that is a null; NaN where it was not measured."""
+def null_of(summary: Summary, score: str, variants: tuple[str, ...]) -> Cell | None:
+    """A variant of a dense score that is a null, over seeds; None where it was not measured."""
     table = summary.table
     chosen = (table["method"] == "dense") & (table["score"] == score) & table["variant"].isin(variants)
-    return float(table.loc[chosen, "value"].mean())
+    values = [float(v) for v in table.loc[chosen, "value"] if not math.isnan(v)]
+    if not values:
+        return None
+    spread = stdev(values) if len(values) > 1 else math.nan
+    return Cell(fmean(values), spread, len(values), "ok", "", "")

@@ -10,9 +10,21 @@ import math
 from collections.abc import Callable
 
 from lthbench import formatting
-from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Claim, Shown, mean_of, null_of
+from lthbench.report.claims.base import (
+    CHEN,
+    NOT_MEASURED,
+    TICKETS,
+    Claim,
+    Interval,
+    Shown,
+    all_of,
+    difference,
+    estimate,
+    null_of,
+    within,
+)
 from lthbench.report.controls import UNTRAINED
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Cell, Summary
 
 FRANKLE = "Frankle & Bau 2019"
 RAD = "von Rad & Seuffert 2024"
@@ -42,38 +54,46 @@ SCORES = {
 OTHERS = ("random", "omp", "snip", "grasp", "synflow")
 
 
-def _at(summary: Summary, method: str, low: float, high: float, name: str) -> list[tuple[float, float]]:
-    """Sparsities from ``low`` to ``high`` and the means of a score there."""
-    pairs = [(s, mean_of(summary, method, s, SCORES[name])) for s in summary.sparsities if low <= s <= high]
-    return [(s, mean) for s, mean in pairs if not math.isnan(mean)]
+def _at(summary: Summary, method: str, low: float, high: float, name: str) -> list[tuple[float, Cell]]:
+    """Sparsities from ``low`` to ``high`` and a score there."""
+    pairs = [(s, summary.cell(method, s, SCORES[name])) for s in summary.sparsities if low <= s <= high]
+    return [(s, cell) for s, cell in pairs if cell is not None and not math.isnan(cell.mean)]
 
 
-def _dense(summary: Summary, name: str) -> float:
-    return mean_of(summary, "dense", 0.0, SCORES[name])
+def _dense(summary: Summary, name: str) -> Cell | None:
+    cell = summary.cell("dense", 0.0, SCORES[name])
+    return None if cell is None or math.isnan(cell.mean) else cell
+
+
+def _to(found: list[tuple[float, Cell]], dense: Cell, share: float = 1.0) -> list[Interval]:
+    """The differences to dense at each sparsity, all of which hold at once."""
+    gaps = [difference(cell, dense, share, tests=len(found)) for _, cell in found]
+    return [gap for gap in gaps if gap is not None]
 
 
 def _units_hold(summary: Summary) -> Shown:
     """Counts of interpretable units within a tenth of dense up to 83.2 % removed."""
     dense, found = _dense(summary, "units"), _at(summary, TICKETS, 0.0, 0.8325, "units")
-    if math.isnan(dense) or not found or dense <= 0:
+    if dense is None or not found or dense.mean <= 0:
         return NOT_MEASURED
-    level, least = min(found, key=lambda pair: pair[1])
-    shown = f"{100 * least / dense:.0f} % of dense at {formatting.sparsity(level)}, the least"
-    return shown, "agrees" if least >= 0.9 * dense else "differs"
+    level, least = min(found, key=lambda pair: pair[1].mean)
+    shown = f"{100 * least.mean / dense.mean:.0f} % of dense at {formatting.sparsity(level)}, the least"
+    return shown, all_of(_to(found, dense, 0.9), 0.0)
 
 
 def _never_more_units(summary: Summary) -> Shown:
-    """No sparsity has more interpretable units than dense, beyond the spread over dense seeds."""
-    cell, found = summary.cell("dense", 0.0, SCORES["units"]), _at(summary, TICKETS, 0.0, 1.0, "units")
-    if cell is None or math.isnan(cell.mean) or not found:
+    """At no sparsity a tenth more interpretable units than dense; it differs where one surely has more."""
+    dense, found = _dense(summary, "units"), _at(summary, TICKETS, 0.0, 1.0, "units")
+    if dense is None or not found:
         return NOT_MEASURED
-    level, most = max(found, key=lambda pair: pair[1])
-    if most <= 0.0 and cell.mean <= 0.0:  # the concepts, or the training, are not enough to tell
+    level, most = max(found, key=lambda pair: pair[1].mean)
+    if most.mean <= 0.0 and dense.mean <= 0.0:  # the concepts, or the training, are not enough to tell
         return NOT_MEASURED
-    spread = 0.0 if math.isnan(cell.spread) else cell.spread
-    return f"at most {most:.0f} (dense {cell.mean:.0f}), at {formatting.sparsity(level)}", (
-        "agrees" if most <= cell.mean + spread else "differs"
-    )
+    shown = f"at most {most.mean:.0f} (dense {dense.mean:.0f}), at {formatting.sparsity(level)}"
+    gaps = _to(found, dense)
+    if any(gap.low > 0.0 for gap in gaps):
+        return shown, "differs"
+    return shown, "agrees" if all(gap.high <= 0.1 * dense.mean for gap in gaps) else "cannot say"
 
 
 def _share(name: str, published: float) -> Callable[[Summary], Shown]:
@@ -83,83 +103,106 @@ def _share(name: str, published: float) -> Callable[[Summary], Shown]:
         found = _at(summary, TICKETS, 0.87, 0.91, name)
         if not found:
             return NOT_MEASURED
-        level, share = found[-1]
-        shown = f"{100 * share:.0f} % at {formatting.sparsity(level)}"
-        return shown, "agrees" if abs(share - published) <= 0.1 else "differs"
+        level, cell = found[-1]
+        share = estimate(cell)
+        assert share is not None
+        shown = f"{100 * cell.mean:.0f} % at {formatting.sparsity(level)}"
+        return shown, within([Interval(*(part - published for part in share))], 0.1)
 
     return check
 
 
 def _composition(summary: Summary) -> Shown:
-    """At about 59 %: tickets at least dense, dense above random."""
+    """At about 59 %: tickets at most a tenth below dense, dense above random."""
     level = [s for s in summary.sparsities if 0.55 <= s <= 0.63]
-    if not level:
-        return NOT_MEASURED
     name = SCORES["composition"]
-    ticket, random = (mean_of(summary, m, level[0], name) for m in (TICKETS, "random"))
+    cells = [summary.cell(m, level[0], name) for m in (TICKETS, "random")] if level else []
     dense = _dense(summary, "composition")
-    if any(math.isnan(v) for v in (ticket, dense, random)):
+    if dense is None or len(cells) < 2 or any(c is None or math.isnan(c.mean) for c in cells):
         return NOT_MEASURED
-    shown = f"imp {ticket:.3f}, dense {dense:.3f}, random {random:.3f} at {formatting.sparsity(level[0])}"
-    return shown, "agrees" if ticket >= dense > random else "differs"
+    ticket, random = (c for c in cells if c is not None)
+    shown = (
+        f"imp {ticket.mean:.3f}, dense {dense.mean:.3f}, random {random.mean:.3f} at "
+        f"{formatting.sparsity(level[0])}"
+    )
+    parts = [(difference(ticket, dense, 0.9, tests=2), 0.0), (difference(dense, random, tests=2), 0.0)]
+    findings = [all_of([gap], above) for gap, above in parts if gap is not None]
+    return shown, next((f for f in ("differs", "cannot say") if f in findings), "agrees")
 
 
 def _others_more_faithful(summary: Summary) -> Shown:
-    """Of the pairs of another method and a sparsity, most have a lower (better) raw fidelity than tickets."""
+    """Most pairs of another method and a sparsity surely have a lower (better) raw fidelity than tickets."""
     name = SCORES["fidelity"]
-    pairs = [
-        mean_of(summary, m, s, name) - mean_of(summary, TICKETS, s, name)
-        for m in OTHERS
-        if m in summary.methods
-        for s in summary.sparsities
-    ]
-    pairs = [p for p in pairs if not math.isnan(p)]
-    if not pairs:
+    cells = [(m, s) for m in OTHERS if m in summary.methods for s in summary.sparsities]
+    gaps = [difference(summary.cell(TICKETS, s, name), summary.cell(m, s, name)) for m, s in cells]
+    known = [gap for gap in gaps if gap is not None]
+    if not known:
         return NOT_MEASURED
-    lower = sum(p < 0 for p in pairs)
-    return f"in {lower} of {len(pairs)} comparisons", "agrees" if 2 * lower > len(pairs) else "differs"
+    lower, higher = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
+    shown = f"lower in {lower}, higher in {higher} of {len(known)} comparisons; the others are open"
+    if 2 * lower > len(known):
+        return shown, "agrees"
+    return shown, "differs" if 2 * higher > len(known) else "cannot say"
 
 
 def _linear(summary: Summary) -> Shown:
     """At about 79 % removed, every method has lower (better) raw fidelity and stability than dense."""
-    worse, compared = [], 0
-    for name in ("fidelity", "stability"):
-        dense = _dense(summary, name)
-        for method in summary.methods:
-            for _, mean in _at(summary, method, 0.76, 0.82, name)[:1]:
-                if not math.isnan(dense):
-                    compared += 1
-                    worse += [f"{method} in {name}"] if mean >= dense else []
-    if not compared:
+    cells = [
+        (f"{method} in {name}", dense, cell)
+        for name in ("fidelity", "stability")
+        if (dense := _dense(summary, name)) is not None
+        for method in summary.methods
+        for _, cell in _at(summary, method, 0.76, 0.82, name)[:1]
+    ]
+    gaps = {what: difference(dense, cell, tests=len(cells)) for what, dense, cell in cells}
+    known = {what: gap for what, gap in gaps.items() if gap is not None}
+    if not known:
         return NOT_MEASURED
-    shown = f"not so for {formatting.listed(worse)}" if worse else f"so in all {compared} comparisons"
-    return shown, "differs" if worse else "agrees"
+    worse = [what for what, gap in known.items() if gap.mean <= 0.0]
+    shown = f"not so for {formatting.listed(worse)}" if worse else f"so in all {len(known)} comparisons"
+    return shown, all_of(list(known.values()), 0.0)
 
 
 def _mis_unrelated(summary: Summary) -> Shown:
-    """Spearman's rank correlation of MIS with sparsity over all networks: not significant at 5 %."""
+    """Spearman's rank correlation of MIS with sparsity over all networks is surely between -0.3 and 0.3."""
     from scipy import stats
 
-    found = [pair for m in summary.methods for pair in _at(summary, m, 0.0, 1.0, "mis")]
+    found = [(s, c.mean) for m in summary.methods for s, c in _at(summary, m, 0.0, 1.0, "mis")]
     if len(found) < 5 or len({s for s, _ in found}) < 3 or len({v for _, v in found}) < 2:
         return NOT_MEASURED
     result = stats.spearmanr([s for s, _ in found], [v for _, v in found])
-    shown = f"rank correlation {result.statistic:+.2f}, p = {result.pvalue:.2g}, {len(found)} networks"
-    return shown, "agrees" if result.pvalue > 0.05 else "differs"
+    low, high = _correlation(float(result.statistic), len(found))
+    shown = (
+        f"rank correlation {result.statistic:+.2f} (95 %: {low:+.2f} to {high:+.2f}), {len(found)} networks"
+    )
+    if result.pvalue <= 0.05:
+        return shown, "differs"
+    return shown, "agrees" if low >= -0.3 and high <= 0.3 else "cannot say"
+
+
+def _correlation(rho: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a rank correlation by Fisher's z, with Bonett & Wright's variance (2000)."""
+    if n < 4 or abs(rho) >= 1.0:
+        return rho, rho
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 
 def _falls(name: str, sign: int) -> Callable[[Summary], Shown]:
-    """A score falls (-1) or rises (+1) with sparsity: the sign of Spearman's rank correlation."""
+    """A score falls (-1) or rises (+1) with sparsity: Spearman's rank correlation, tested at 5 %."""
 
     def check(summary: Summary) -> Shown:
         from scipy import stats
 
-        found = _at(summary, TICKETS, 0.0, 1.0, name)
+        found = [(s, cell.mean) for s, cell in _at(summary, TICKETS, 0.0, 1.0, name)]
         if len(found) < 3:
             return NOT_MEASURED
-        result = float(stats.spearmanr([s for s, _ in found], [v for _, v in found]).statistic)
-        shown = f"rank correlation with sparsity {result:+.2f} over {len(found)} sparsities"
-        return shown, "agrees" if result * sign > 0 else "differs"
+        result = stats.spearmanr([s for s, _ in found], [v for _, v in found])
+        rho = float(result.statistic)
+        shown = f"rank correlation with sparsity {rho:+.2f} over {len(found)} sparsities"
+        if math.isnan(rho) or (result.pvalue > 0.05 and abs(rho) < 1.0) or len(found) < 4:
+            return shown, "cannot say"
+        return shown, "agrees" if rho * sign > 0 else "differs"
 
     return check
 
@@ -167,30 +210,36 @@ def _falls(name: str, sign: int) -> Callable[[Summary], Shown]:
 def _sparser_maps(summary: Summary) -> Shown:
     """The Gini index of saliency maps is above that of dense at every sparsity."""
     dense, found = _dense(summary, "gini"), _at(summary, TICKETS, 0.0, 1.0, "gini")
-    if math.isnan(dense) or not found:
+    if dense is None or not found:
         return NOT_MEASURED
-    below = [formatting.sparsity(s) for s, gini in found if gini <= dense]
-    shown = f"not above dense at {formatting.listed(below)}" if below else f"above dense ({dense:.3f}) at all"
-    return shown, "differs" if below else "agrees"
+    below = [formatting.sparsity(s) for s, cell in found if cell.mean <= dense.mean]
+    above = f"above dense ({dense.mean:.3f}) at all"
+    return f"not above dense at {formatting.listed(below)}" if below else above, all_of(
+        _to(found, dense), 0.0
+    )
 
 
 def _mis_untrained(summary: Summary) -> Shown:
     """The untrained network's MIS is at most five points below that of dense."""
     dense, fresh = _dense(summary, "mis"), null_of(summary, SCORES["mis"], UNTRAINED)
-    if math.isnan(dense) or math.isnan(fresh):
+    gap = difference(fresh, dense)
+    if dense is None or fresh is None or gap is None:
         return NOT_MEASURED
-    return f"untrained {fresh:.3f}, dense {dense:.3f}", "agrees" if fresh >= dense - 0.05 else "differs"
+    return f"untrained {fresh.mean:.3f}, dense {dense.mean:.3f}", all_of([gap], -0.05)
 
 
 def _gradual(summary: Summary) -> Shown:
     """No step between neighbouring sparsities takes more than half of the whole fall of the agreement."""
-    found = sorted(_at(summary, TICKETS, 0.0, 1.0, "agreement"))
+    found = sorted(_at(summary, TICKETS, 0.0, 1.0, "agreement"), key=lambda pair: pair[0])
     if len(found) < 4:
         return NOT_MEASURED
-    steps = [(after[0], before[1] - after[1]) for before, after in itertools.pairwise(found)]
-    whole, (level, most) = found[0][1] - found[-1][1], max(steps, key=lambda step: step[1])
-    if whole <= 0:
-        return f"it does not fall: {found[0][1]:.2f} to {found[-1][1]:.2f}", "differs"
+    first, last = found[0][1], found[-1][1]
+    steps = [(after[0], before[1].mean - after[1].mean) for before, after in itertools.pairwise(found)]
+    whole, (level, most) = first.mean - last.mean, max(steps, key=lambda step: step[1])
+    fall = difference(first, last)
+    if fall is None or fall.low <= 0.0:
+        shown = f"from {first.mean:.2f} to {last.mean:.2f}"
+        return shown, "differs" if fall is not None and fall.high < 0.0 else "cannot say"
     shown = f"the largest step, at {formatting.sparsity(level)}, is {100 * most / whole:.0f} % of the fall"
     return shown, "agrees" if most <= 0.5 * whole else "differs"
 
@@ -199,23 +248,25 @@ def _depend_on_weights(summary: Summary) -> Shown:
     """Between a network with fresh weights and the trained one, the overlap of Grad-CAM is near chance."""
     fresh = null_of(summary, SCORES["agreement"], UNTRAINED)
     chance = null_of(summary, SCORES["agreement"], ("chance",))
-    if math.isnan(fresh) or math.isnan(chance):
+    gap = difference(chance, fresh)
+    if fresh is None or chance is None or gap is None:
         return NOT_MEASURED
-    shown = f"overlap with an untrained network {fresh:.2f}, by chance {chance:.2f}"
-    return shown, "agrees" if fresh <= chance + 0.1 else "differs"
+    shown = f"overlap with an untrained network {fresh.mean:.2f}, by chance {chance.mean:.2f}"
+    return shown, all_of([gap], -0.1)
 
 
 def _compose(summary: Summary) -> Shown:
     """In dense and in every method, formulas match units better than single concepts do."""
-    cells = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
-    pairs = [tuple(mean_of(summary, m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in cells]
-    pairs = [p for p in pairs if not any(math.isnan(v) for v in p)]
-    if not pairs:
+    places = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
+    pairs = [tuple(summary.cell(m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in places]
+    known = [(a, b) for a, b in pairs if a and b and not math.isnan(a.mean) and not math.isnan(b.mean)]
+    if not known:
         return NOT_MEASURED
-    less = sum(long <= short for long, short in pairs)
-    ratio = sum(long for long, _ in pairs) / max(sum(short for _, short in pairs), 1e-12)
-    shown = f"{ratio:.2f} times the IoU, in {len(pairs) - less} of {len(pairs)} networks"
-    return shown, "differs" if less else "agrees"
+    less = sum(long.mean <= short.mean for long, short in known)
+    ratio = sum(long.mean for long, _ in known) / max(sum(short.mean for _, short in known), 1e-12)
+    shown = f"{ratio:.2f} times the IoU, in {len(known) - less} of {len(known)} networks"
+    gaps = [gap for a, b in known if (gap := difference(a, b, tests=len(known))) is not None]
+    return shown, all_of(gaps, 0.0)
 
 
 CLAIMS = (
