@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, singledispatch
 from typing import Any
 
 #: Raise when a change to ``train.py`` changes the weights that the same step yields.
@@ -342,16 +342,9 @@ def round_density(density: float) -> float:
 
 
 def network_of(step: Step) -> Network:
-    """The network that a step's weights belong to."""
+    """The network that a step's weights belong to: that of the first step which it is made of."""
     while not isinstance(step, Init | Given):
-        if isinstance(step, Train):
-            step = step.start
-        elif isinstance(step, Rewind):
-            step = step.train
-        elif isinstance(step, Prune):
-            step = step.given
-        elif isinstance(step, Predict | Explain | Measure):
-            step = step.subject
+        step = next(value for value in _values(step) if isinstance(value, Step))
     return step.network
 
 
@@ -360,21 +353,38 @@ def trains_alike(step: Train) -> tuple[Network, Recipe, Data, int]:
     return network_of(step), step.recipe, step.data, step.first_epoch
 
 
+@singledispatch
 def mask_keeper(step: Weights) -> Prune | Train | Given | None:
     """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given.
 
     A network made elsewhere holds its own.
     """
-    if isinstance(step, Given):
-        return step if step.density is not None else None
-    if not isinstance(step, Train):
-        return None
+    del step
+    return None
+
+
+@mask_keeper.register
+def _(step: Given) -> Given | None:
+    return step if step.density is not None else None
+
+
+@mask_keeper.register
+def _(step: Train) -> Prune | Train | None:
     return step if step.rewire is not None else step.mask
 
 
+@singledispatch
 def sparsity_of(step: Weights) -> float:
     """The share of prunable weights that the network's mask removes; 0 without a mask."""
-    if isinstance(step, Given):
-        return 0.0 if step.density is None else round_density(1.0 - step.density)
-    mask = step.mask if isinstance(step, Train) else None
-    return 0.0 if mask is None else round_density(1.0 - mask.density)
+    del step
+    return 0.0
+
+
+@sparsity_of.register
+def _(step: Given) -> float:
+    return 0.0 if step.density is None else round_density(1.0 - step.density)
+
+
+@sparsity_of.register
+def _(step: Train) -> float:
+    return 0.0 if step.mask is None else round_density(1.0 - step.mask.density)

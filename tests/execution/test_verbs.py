@@ -1,11 +1,22 @@
 """Every step has a verb that does it, and only what is alike is done together."""
 
 import dataclasses
+from dataclasses import dataclass
 
 import pytest
 
+from lthbench import registry
+from lthbench.errors import StepFailed
 from lthbench.execution import runner, verbs
-from lthbench.spec import STEPS, Init, Inputs, Predict, Step, Train
+from lthbench.execution.runner import Runner
+from lthbench.kinds import Architecture
+from lthbench.planning.disk_use import footprint
+from lthbench.planning.estimate import estimate
+from lthbench.planning.expression import label
+from lthbench.planning.jobs import group
+from lthbench.planning.reads import reads
+from lthbench.spec import STEPS, Given, Init, Inputs, Predict, Step, Train, Weights, network_of
+from lthbench.store import LocalStore
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -32,3 +43,82 @@ def test_trainings_and_passes_are_alike_and_nothing_else_is(init, recipe, digits
     assert not verbs.alike(one, first)
     assert not verbs.alike(first, Predict(other, dataclasses.replace(inputs, images=5)))
     assert not verbs.alike(init, Init(init.network, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Count(Step):
+    """A ninth verb: how many parameters a network has."""
+
+    subject: Weights
+    fault: str = ""
+
+
+@verbs.do.register
+def _(step: Count, together, space, course):
+    del course
+    if step.fault == "all":
+        raise ValueError("nothing can be counted")
+    for one in together:
+        if not one.fault:
+            parameters = sum(p.numel() for p in space.network(one.subject).parameters())
+            files = {"count.txt": str(parameters).encode()}
+            space.store.put(one, files, space.meta(0.0, together=len(together)))
+    return {one.key: "this one cannot be counted" for one in together if one.fault}
+
+
+@dataclass(frozen=True, eq=False)
+class Together(Count):
+    """One that counts a network only once."""
+
+
+@verbs.alike.register
+def _(step: Together, other: Step) -> bool:
+    return isinstance(other, Together) and other.subject == step.subject
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = LocalStore(tmp_path)
+    found.open()
+    return found
+
+
+def test_a_ninth_verb_is_one_function(init, store):
+    step = Count(init)
+    assert network_of(step) == init.network
+    assert Runner(store, ()).do([init, step]) == {}
+    counted = registry.get(Architecture, init.network.architecture).count(init.network)
+    assert int(store.read(step, "count.txt")) == counted.parameters
+    assert [(e["step"], e["status"]) for e in store.events()] == [("Init", "ok"), ("Count", "ok")]
+    assert footprint([step]) > 0
+    assert group([init, step])[step.key].needs == {init.key}
+    assert estimate([step], [], 1, "cpu").high > 0
+    assert label(step, {}) == "count"
+    assert list(reads(step)) == []
+
+
+def test_what_is_alike_is_done_together_and_each_fails_alone(init, store):
+    other = Init(init.network, init.seed + 1)
+    steps = [Together(init), Together(init, "this one"), Together(other)]
+    failed = Runner(store, (), stack=8).do([init, other, *steps])
+    assert failed == {steps[1].key: "this one cannot be counted"}
+    assert store.meta(steps[0])["together"] == 2
+    assert store.meta(steps[2])["together"] == 1
+
+
+@pytest.mark.parametrize("plugins", [True, False])
+def test_what_the_code_of_a_plugin_raises_fails_its_step_alone(init, store, plugins):
+    broken = Count(init, "all")
+    verbs.runs_plugins.register(Count, lambda step: plugins)
+    if plugins:
+        assert Runner(store, ()).do([init, broken]) == {broken.key: "ValueError: nothing can be counted"}
+    else:
+        with pytest.raises(ValueError, match="nothing can be counted"):
+            Runner(store, ()).do([init, broken])
+
+
+def test_a_network_made_elsewhere_cannot_be_made_again(init, store):
+    step = Given(init.network, "0" * 64)
+    space = Runner(store, ()).space
+    with pytest.raises(StepFailed, match="score it again"):
+        verbs.do(step, [step], space, verbs.Course())

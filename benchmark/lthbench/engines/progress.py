@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from lthbench.formatting import duration
 from lthbench.planning.estimate import seconds
+from lthbench.planning.expression import label
 from lthbench.planning.jobs import Job
-from lthbench.spec import Explain, Measure, Predict, Prune, Step, Train
+from lthbench.spec import Step
 
 #: Seconds of work that the plan counts for, against what was measured.
 _TRUST = 60.0
@@ -86,16 +87,7 @@ class Course:
 
     def doing(self, step: Step, share: float = 1.0) -> str:
         """What a step of a job did: "score imp 79.0 % seed 0 (fog)"."""
-        if isinstance(step, Train) and share < 1.0:
-            done = step.first_epoch + round(share * step.epochs)
-            return f"train {self.labels.get(step.key, '')} (epoch {done} of {step.recipe.epochs})"
-        if isinstance(step, Predict):
-            return f"score {self.labels.get(step.subject.key, '')} ({step.inputs.view})"
-        if isinstance(step, Explain):
-            return f"score {self.labels.get(step.subject.key, '')} (saliency maps)"
-        if isinstance(step, Measure):
-            return f"score {self.labels.get(step.subject.key, '')} ({step.metric})"
-        return f"{type(step).__name__.lower()} {self.labels.get(step.key, '')}".rstrip()
+        return label(step, self.labels, share)
 
     def left(self) -> str:
         """The time left, by the pace up to the last step, or epoch, that ended.
@@ -114,17 +106,9 @@ class Course:
 
     def name(self, job: Job) -> str:
         """What the job did: "train imp 79.0 % seed 0"."""
-        last = job.steps[-1]
-        for step in job.steps:
-            if isinstance(step, Train):
-                return f"train {self.labels.get(step.key, '')}"
-        if isinstance(last, Prune):
-            return f"prune {self.labels.get(last.key, '')}"
-        if job.name.startswith("control "):
-            return self.doing(last)
         if job.name.startswith("score "):
             return f"score {self.labels.get(job.name.removeprefix('score '), '')}"
-        return type(last).__name__.lower()
+        return self.doing(job.training or job.steps[-1])
 
 
 class Lines:
@@ -136,7 +120,7 @@ class Lines:
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """Print the line, and what failed."""
         self._course.advance(job)
-        if failed or any(isinstance(s, Train | Predict) for s in job.steps):
+        if failed or job.training or job.scored:
             self._line(self._course.name(job))
         for reason in dict.fromkeys(failed.values()):
             print(f"         failed: {reason}", file=sys.stderr)

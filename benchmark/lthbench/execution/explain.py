@@ -10,13 +10,15 @@ import torch
 
 from lthbench import registry
 from lthbench.data import loading
-from lthbench.execution.verbs import Course, do
+from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.functional import saliency, saliency_maps
 from lthbench.inference.predict import ready
 from lthbench.kinds import Architecture
 from lthbench.spec import Explain, Predict, Step, network_of
 from lthbench.store.artifacts import LOGITS
+
+runs_plugins.register(Explain, lambda step: True)
 
 
 @do.register

@@ -14,11 +14,13 @@ import torch
 from lthbench import registry
 from lthbench.errors import StepFailed
 from lthbench.execution.context import StoredContext
-from lthbench.execution.verbs import Course, do
+from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.kinds import Metric, Value
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES
+
+runs_plugins.register(Measure, lambda step: True)
 
 
 @do.register

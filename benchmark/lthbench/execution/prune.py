@@ -11,13 +11,15 @@ import torch
 from lthbench import masks, registry
 from lthbench.compute.rng import generator
 from lthbench.data import loading
-from lthbench.execution.verbs import Course, do
+from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.inference.batches import BATCH
 from lthbench.kinds import Criterion
 from lthbench.masks import structured
 from lthbench.spec import Prune, Step, network_of
 from lthbench.store.artifacts import MASK
+
+runs_plugins.register(Prune, lambda step: True)
 
 
 @do.register

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from lthbench.errors import StepFailed
-from lthbench.execution.verbs import Course, do
+from lthbench.execution.verbs import Course, do, in_full
 from lthbench.execution.workspace import Workspace
 from lthbench.spec import Rewind, Step
 from lthbench.training.packing import in_stacks
+
+in_full.register(Rewind, lambda step: False)
 
 
 @do.register

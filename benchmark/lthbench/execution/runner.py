@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,12 +17,13 @@ from lthbench.errors import Damaged, LthbenchError, Unreadable, Unwritable
 
 # Each verb's file registers itself.
 from lthbench.execution import explain, given, init, measure, predict, prune, rewind, train  # noqa: F401
-from lthbench.execution.verbs import Course, alike, do
+from lthbench.execution.verbs import Course, alike, do, in_full, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.inference.folding import full_precision
 from lthbench.planning.disk_use import footprint
+from lthbench.planning.estimate import rated_by
 from lthbench.planning.flops import flops
-from lthbench.spec import Explain, Measure, Predict, Prune, Rewind, Step, Train, network_of
+from lthbench.spec import Step, network_of
 from lthbench.store import Store
 from lthbench.store.disk import free_bytes
 from lthbench.training.loop import Paused
@@ -88,7 +90,7 @@ class Runner:
             torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
-            with nullcontext() if isinstance(step, Train | Rewind) else full_precision():
+            with full_precision() if in_full(step) else nullcontext():
                 found = do(step, together, self.space, course)
         except Paused:
             self._log_all([s for s in together if self.store.has(s)], started, began, found, course)
@@ -100,7 +102,7 @@ class Runner:
         except torch.OutOfMemoryError:
             reason = "the device ran out of memory"
         except Exception as error:
-            if not isinstance(step, Prune | Explain | Measure):  # these run the code of plug-ins
+            if not runs_plugins(step):
                 raise
             reason = f"{type(error).__name__}: {error}"
         if reason:
@@ -144,7 +146,7 @@ class Runner:
 
     def _log(self, step: Step, started: float, seconds: float, failure: str, together: int = 1) -> None:
         """A line in the event log; of steps done ``together``, each has its share of time and memory."""
-        event = {
+        event: dict[str, Any] = {
             "key": step.key,
             "step": type(step).__name__,
             "start": started,
@@ -154,11 +156,8 @@ class Runner:
             "pid": os.getpid(),
             "status": "failed" if failure else "ok",
             "reason": failure,
+            **rated_by(step),
         }
-        if isinstance(step, Train | Predict):
-            event["architecture"] = network_of(step).architecture
-        if isinstance(step, Train):
-            event["precision"] = step.recipe.precision
         if together > 1:
             event["stack"] = together
         if self.device.type == "cuda":

@@ -12,7 +12,7 @@ from torch import nn
 
 from lthbench import masks
 from lthbench.errors import StepFailed
-from lthbench.execution.verbs import Course, alike, do
+from lthbench.execution.verbs import Course, alike, do, in_full
 from lthbench.execution.workspace import Workspace
 from lthbench.spec import Rewind, Step, Train, trains_alike
 from lthbench.store.artifacts import MASK
@@ -21,6 +21,8 @@ from lthbench.training.loop import Trained
 from lthbench.training.packing import in_stacks
 from lthbench.training.savepoints import Keeper, Savepoint
 from lthbench.training.stacked import Member
+
+in_full.register(Train, lambda step: False)
 
 
 @do.register

@@ -1,7 +1,7 @@
 """Doing a step, whatever its verb: one function, with which each verb's file registers itself.
 
-A new verb is a record in ``spec``, a file in this folder that registers ``do`` (and ``alike``, where several
-can be done at once), and its name among the imports of ``runner``.
+A new verb is a record in ``spec``, a file in this folder that registers ``do`` (and of the others below what
+is not so by default), and its name among the imports of ``runner``.
 """
 
 from __future__ import annotations
@@ -42,4 +42,18 @@ def do(step: Step, together: Sequence[Step], space: Workspace, course: Course) -
 def alike(step: Step, other: Step) -> bool:
     """Whether another step can be done together with this one."""
     del step, other
+    return False
+
+
+@singledispatch
+def in_full(step: Step) -> bool:
+    """Whether float32 is computed in full: TensorFloat-32, where a GPU has it, is for training alone."""
+    del step
+    return True
+
+
+@singledispatch
+def runs_plugins(step: Step) -> bool:
+    """Whether doing a step runs the code of plug-ins: whatever that raises fails the step, not the run."""
+    del step
     return False

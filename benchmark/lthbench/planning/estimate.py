@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 from lthbench.formatting import span
@@ -47,7 +48,7 @@ def estimate(
     if not steps:
         return Estimate(0.0, 0.0, 0.0, True)
     rates = learned_rates(events, device)
-    known = rates.keys() >= {_kind(s) for s in steps if isinstance(s, Train | Predict)}
+    known = rates.keys() >= {_kind(s) for s in steps if rated_by(s)}
     total = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in steps)
     jobs = group(steps, begun)
     longest = max(job.height for job in jobs.values())
@@ -77,13 +78,26 @@ def seconds(step: Step, rates: dict[str, float], device: str) -> float:
     return STEP_SECONDS + flops(step) / rate
 
 
+@singledispatch
+def rated_by(step: Step) -> dict[str, str]:
+    """What the rate of a step depends on, as the event log says it; nothing where no rate is learned."""
+    del step
+    return {}
+
+
+@rated_by.register
+def _(step: Train) -> dict[str, str]:
+    return {"architecture": network_of(step).architecture, "precision": step.recipe.precision}
+
+
+@rated_by.register
+def _(step: Predict) -> dict[str, str]:
+    return {"architecture": network_of(step).architecture}
+
+
 def _kind(step: Step) -> str:
-    if isinstance(step, Train):
-        return _named("Train", network_of(step).architecture, step.recipe.precision)
-    if isinstance(step, Predict):
-        return _named("Predict", network_of(step).architecture)
-    return type(step).__name__
+    return _named(type(step).__name__, **rated_by(step))
 
 
-def _named(step: str, architecture: str, precision: str = "float32") -> str:
-    return f"{step} {architecture}" + (f" {precision}" if precision != "float32" else "")
+def _named(step: str, architecture: str = "", precision: str = "float32") -> str:
+    return " ".join(filter(None, (step, architecture, precision if precision != "float32" else "")))

@@ -1,11 +1,11 @@
-"""Steps written out as people read them."""
+"""Steps as people read them: what makes a network or mask, and what is being done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import singledispatch
 
-from lthbench.spec import Given, Init, Prune, Rewind, Step, Train
+from lthbench.spec import Explain, Given, Init, Measure, Predict, Prune, Rewind, Step, Train
 
 #: Writes a step that another holds.
 Inner = Callable[[Step], str]
@@ -61,3 +61,38 @@ def _(step: Train, inner: Inner) -> str:
     mask = f", mask {inner(step.mask)}" if step.mask is not None else ""
     rewired = ", rewired" if step.rewire is not None else ""
     return f"train({inner(step.start)}, {step.recipe.epochs} epochs, seed {step.seed}{mask}{rewired})"
+
+
+@singledispatch
+def label(step: Step, names: Mapping[str, str], share: float = 1.0) -> str:
+    """What doing a step, or a ``share`` of it, is called: "prune imp 79.0 % seed 0".
+
+    ``names`` are what networks and masks are called, by key.
+    """
+    del share
+    return f"{type(step).__name__.lower()} {names.get(step.key, '')}".rstrip()
+
+
+@label.register
+def _(step: Train, names: Mapping[str, str], share: float = 1.0) -> str:
+    done = step.first_epoch + round(share * step.epochs)
+    part = f" (epoch {done} of {step.recipe.epochs})" if share < 1.0 else ""
+    return f"train {names.get(step.key, '')}{part}".rstrip()
+
+
+@label.register
+def _(step: Predict, names: Mapping[str, str], share: float = 1.0) -> str:
+    del share
+    return f"score {names.get(step.subject.key, '')} ({step.inputs.view})"
+
+
+@label.register
+def _(step: Explain, names: Mapping[str, str], share: float = 1.0) -> str:
+    del share
+    return f"score {names.get(step.subject.key, '')} (saliency maps)"
+
+
+@label.register
+def _(step: Measure, names: Mapping[str, str], share: float = 1.0) -> str:
+    del share
+    return f"score {names.get(step.subject.key, '')} ({step.metric})"

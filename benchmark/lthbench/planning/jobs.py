@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import singledispatch
 
 from lthbench.planning.flops import flops
 from lthbench.spec import (
@@ -60,14 +61,7 @@ def group(steps: Sequence[Step], begun: Mapping[str, float] | None = None) -> di
     owner: dict[str, str] = {}
     jobs: dict[str, Job] = {}
     for step in steps:
-        if isinstance(step, Explain | Measure) and _beside(step):
-            name = f"control {step.subject.key} {step.reference.key if step.reference else ''}"
-        elif isinstance(step, Predict | Explain | Measure):
-            name = f"score {step.subject.key}"
-        elif isinstance(step, Rewind) and step.train.key in todo:
-            name = step.train.key
-        else:
-            name = step.key
+        name = _belongs(step, todo)
         job = jobs.setdefault(name, Job(name))
         job.steps.append(step)
         job.prepares &= isinstance(step, Init | Given | Prune)
@@ -81,6 +75,33 @@ def group(steps: Sequence[Step], begun: Mapping[str, float] | None = None) -> di
         job.needs |= {owner[n.key] for n in step.needs() if n.key in todo} - {name}
     _measure_heights(jobs)
     return jobs
+
+
+@singledispatch
+def _belongs(step: Step, todo: Set[str]) -> str:
+    """The name of the job that a step is part of, among steps ``todo``: one of its own."""
+    del todo
+    return step.key
+
+
+@_belongs.register
+def _(step: Rewind, todo: Set[str]) -> str:
+    return step.train.key if step.train.key in todo else step.key
+
+
+@_belongs.register
+def _(step: Predict, todo: Set[str]) -> str:
+    del todo
+    return f"score {step.subject.key}"
+
+
+@_belongs.register(Explain)
+@_belongs.register(Measure)
+def _(step: Explain | Measure, todo: Set[str]) -> str:
+    del todo
+    if _beside(step):
+        return f"control {step.subject.key} {step.reference.key if step.reference else ''}"
+    return f"score {step.subject.key}"
 
 
 def _beside(step: Explain | Measure) -> bool:

@@ -264,7 +264,7 @@ class BundledResults:
 
     def has(self, step: Step) -> bool:
         """Whether the bundle holds the result of a measure."""
-        return isinstance(step, Measure) and f"{self._folder(step)}scores.json" in self._files
+        return isinstance(step, Measure) and f"{self._folder(step)}{SCORES}" in self._files
 
     def files(self, step: Step) -> list[str]:
         """The names of its files."""
