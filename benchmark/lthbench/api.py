@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from lthbench.spec import (
     Step,
     round_density,
 )
-from lthbench.store import open_store
+from lthbench.store import Store, open_store
 from lthbench.store.disk import room, sets_limit
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class RunOptions:
             raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
         if self.workers < 0:
             raise BadInput(f"workers: must not be negative, got {self.workers}.")
+
+    def tell(self, said: str) -> None:
+        """Say on stderr what a run waits for, where it shows progress."""
+        if self.progress != "none":
+            print(f"{said} ...", file=sys.stderr, flush=True)
 
 
 def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
@@ -263,35 +269,53 @@ def execute(
     store.check()
     sets_limit()
     made = plan(asked, places, elsewhere=brought.networks if brought else None)
-    todo = missing(made, store)
-    failures: dict[str, str] = {}
-    if todo:
-        check_data(todo, places)
-        room(store, footprint(todo), "this run")
-        with _connected(options) as runs:
-            store.open()
-            if brought:
-                brought.publish(store)
-                todo = [s for s in todo if not isinstance(s, Given)]
-            events = store.events()
-            rates = learned_rates(events, runs.device)
-            begun = shares_done(todo, store)
-            guess = estimate(todo, events, runs.workers, runs.device, begun)
-            announce(made, todo, guess, runs.workers)
-            course = Course(todo, made.labels(), rates, runs.device, runs.workers, begun)
-            with listen(course, options.progress) as listener:
-                failures = runs.run(
-                    todo, store, places, listener.done, listener.stopping, stepped=listener.stepped
-                )
-    else:
-        announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
-    from lthbench.results import pictures
+    with ExitStack() as held:  # from the first look at what is there to the last
+        known = store.made()
+        if known:
+            held.enter_context(store.in_use("run", options.tell))
+        todo = missing(made, store)
+        failures: dict[str, str] = {}
+        if todo:
+            check_data(todo, places)
+            room(store, footprint(todo), "this run")
+            with _connected(options) as runs:
+                store.open()
+                if not known:
+                    held.enter_context(store.in_use("run", options.tell))
+                failures = _carried_out(made, todo, store, places, options, runs, announce, brought)
+        else:
+            announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
+        from lthbench.results import pictures
 
-    facts = run_facts.facts(made, store) | (brought.facts() if brought else {})
-    shown = pictures.saliency(made, store, places) + pictures.concepts(made, store, places)
-    if shown:
-        facts["pictures"] = shown
-    return Outcome(table.build(made, store, failures), facts, failures)
+        facts = run_facts.facts(made, store) | (brought.facts() if brought else {})
+        shown = pictures.saliency(made, store, places) + pictures.concepts(made, store, places)
+        if shown:
+            facts["pictures"] = shown
+        return Outcome(table.build(made, store, failures), facts, failures)
+
+
+def _carried_out(
+    made: Plan,
+    todo: list[Step],
+    store: Store,
+    places: tuple[Path, ...],
+    options: RunOptions,
+    runs: Local | OnRay,
+    announce: Callable[[Plan, list[Step], Estimate, int], None],
+    brought: Brought | None,
+) -> dict[str, str]:
+    """Do steps. Returns why some failed, by key."""
+    if brought:
+        brought.publish(store)
+        todo = [s for s in todo if not isinstance(s, Given)]
+    events = store.events()
+    rates = learned_rates(events, runs.device)
+    begun = shares_done(todo, store)
+    guess = estimate(todo, events, runs.workers, runs.device, begun)
+    announce(made, todo, guess, runs.workers)
+    course = Course(todo, made.labels(), rates, runs.device, runs.workers, begun)
+    with listen(course, options.progress) as listener:
+        return runs.run(todo, store, places, listener.done, listener.stopping, stepped=listener.stepped)
 
 
 @contextmanager

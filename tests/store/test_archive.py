@@ -11,6 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
 from lthbench import api, registry, report
@@ -19,7 +20,8 @@ from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.plan import plan
-from lthbench.store import LocalStore, archive, disk, layout
+from lthbench.results import table
+from lthbench.store import LocalStore, archive, disk, layout, pruning
 from lthbench.store.inventory import stock
 
 
@@ -447,3 +449,38 @@ def test_a_store_of_a_hundred_thousand_artefacts_lists_in_two_seconds(made, tmp_
     assert seconds < 2.0
     with capsys.disabled():
         print(f"\n100,000 artefacts listed in {seconds:.2f} s")
+
+
+# ------------------------------------------------------------------------------------ deleting beside a run
+
+
+def test_prune_keeps_others_out_from_its_first_look_to_its_last_deletion(copy, monkeypatch):
+    store, seen = LocalStore(copy / "store"), []
+
+    for module, name in ((pruning, "stock"), (click, "confirm"), (pruning, "delete")):
+        real = getattr(module, name) if name != "confirm" else (lambda *words, **how: True)
+        monkeypatch.setattr(module, name, lambda *a, real=real, **k: (look_at(seen, store), real(*a, **k))[1])
+    code, out, _ = call("store", "prune", "--store", store.root, "--keep", copy / "first")
+    assert code == 0
+    assert "Deleted" in out
+    assert seen == [["upkeep"]] * 3
+    assert list((store.root / "leases").iterdir()) == []
+
+
+def look_at(seen: list[list[str]], store: LocalStore) -> None:
+    seen.append([f["what"] for f in store.leases().others()])
+
+
+def test_a_run_shows_itself_from_its_first_look_to_its_last(copy, tiny_task, monkeypatch):
+    store, seen = LocalStore(copy / "store"), []
+    for module, name in ((api, "missing"), (table, "build")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, real=real, **k: (look_at(seen, store), real(*a, **k))[1])
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy", "ece"])
+    api.execute(asked, api.RunOptions(store=store.root, device="cpu"))
+    assert [[what.partition(" ")[0] for what in whats] for whats in seen] == [["run"], ["run"]]
+    assert list((store.root / "leases").iterdir()) == []
+    with store.leases().working("run"):
+        code, _, err = call("store", "prune", "--store", store.root, "--yes")
+    assert code == 2
+    assert "is in use by process" in err

@@ -1,18 +1,22 @@
 """Leases: one holder at a time, taken over when stale by whichever clock, and two drivers share the work."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from lthbench.compute.process import host
+from lthbench.compute.process import born, host, machine
 from lthbench.engines.local import Local
 from lthbench.engines.queue import Queue
+from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.jobs import group
 from lthbench.planning.plan import plan
@@ -75,13 +79,13 @@ def test_what_another_host_holds_is_taken_and_what_it_left_is_not(leases):
 def test_what_a_dead_process_of_this_host_holds_is_free_at_once(leases):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    written_by(leases, "job", host=host(), pid=child.pid)
+    written_by(leases, "job", host=host(), machine=machine(), pid=child.pid)
     assert not leases.taken("job")
     assert leases.take("job")
 
 
 def test_a_number_of_a_process_that_was_used_again_is_not_taken_for_the_holder(leases):
-    written_by(leases, "job", host=host(), pid=os.getppid(), born="7")
+    written_by(leases, "job", host=host(), machine=machine(), pid=os.getppid(), born="7")
     assert leases.take("job")
 
 
@@ -176,3 +180,151 @@ def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
     # Rewound weights are taken on the way, and have no line of their own.
     assert len(done) == len(set(done)) >= len(made.steps) - 3
     assert list(stores[0].leases().folder.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------- machines and containers
+
+
+def test_containers_of_one_host_name_do_not_take_each_other_for_dead(leases):
+    """Process 999999999 lives in another namespace of process numbers, where this one cannot see it."""
+    for other in ("another.0123456789ab", f"{host()}.0123456789ab", None):
+        written_by(leases, "job", host=host(), machine=other, pid=999_999_999)
+        assert leases.taken("job")
+        assert leases.take("job") is None
+        assert len(leases.others()) == 1
+
+
+def test_a_machine_is_another_after_its_next_start_and_in_another_namespace(monkeypatch):
+    found = {machine.__wrapped__()}
+    link, read = os.readlink, Path.read_text
+    monkeypatch.setattr(os, "readlink", lambda path: link(path) + "0")
+    found.add(machine.__wrapped__())
+    monkeypatch.setattr(os, "readlink", link)
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: read(path, **how) + "0")
+    found.add(machine.__wrapped__())
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: read(Path("/nowhere")))
+    found.add(machine.__wrapped__())
+    assert machine.__wrapped__() in found
+    monkeypatch.undo()
+    assert machine() in found
+    assert len(found) == 4
+    assert all(name.startswith(f"{host()[:40]}.") for name in found)
+
+
+_HOLDS = """
+import sys, time
+from lthbench.store import LocalStore
+with LocalStore(sys.argv[1]).leases().held("job"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0 or shutil.which("unshare") is None,
+    reason="only root makes namespaces",
+)
+def test_a_holder_in_a_namespace_of_its_own_is_alive_here(leases):
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", _HOLDS]
+    with subprocess.Popen(
+        [*command, str(leases.folder.parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        if holder.stdout.readline() != "held\n":
+            pytest.skip("no namespaces here")
+        written = json.loads(leases.path("job").read_text())
+        assert written["host"] == host()
+        assert written["pid"] < os.getpid()
+        assert leases.taken("job")
+        assert leases.take("job") is None
+        holder.communicate("")
+    assert leases.take("job")
+
+
+# ------------------------------------------------------------------------------------- working and deleting
+
+
+def test_who_works_keeps_others_from_deleting_and_the_other_way_round(leases):
+    other = LocalStore(leases.folder.parent).leases()
+    with leases.working("run"):
+        assert [f["what"].partition(" ")[0] for f in other.others()] == ["run"]
+        with pytest.raises(BadInput, match=rf"store here: is in use by process {os.getpid()} on "):
+            other.alone("here").__enter__()
+        with leases.working("import"):
+            pass
+    with leases.alone("here"), pytest.raises(BadInput, match="in use by another lthbench store prune"):
+        other.alone("here").__enter__()
+    assert list(leases.folder.iterdir()) == []
+
+
+def test_who_wants_to_work_waits_until_what_goes_is_gone(leases):
+    """As another process sees it: threads of one process are told from one another by nothing."""
+    never = threading.Event()
+    code = "import sys; from lthbench.store import LocalStore; s = LocalStore(sys.argv[1])\n"
+    code += "with s.in_use('run', lambda said: print(said, flush=True)): print('works', flush=True)"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(leases.alone("here"))
+        waits = subprocess.Popen(
+            [sys.executable, "-c", code, str(leases.folder.parent)], stdout=subprocess.PIPE, text=True
+        )
+        assert waits.stdout.readline() == "waiting until lthbench store prune is done\n"
+        assert not never.wait(0.5)
+        assert waits.poll() is None
+    assert waits.communicate(timeout=30)[0] == "works\n"
+    assert waits.returncode == 0
+
+
+def test_of_a_run_and_a_prune_at_once_one_gives_way(leases):
+    """Both show themselves before they look: never do both go on."""
+    at_work, both = set(), []
+
+    def enter(name: str, how, start: threading.Barrier) -> None:
+        start.wait()
+        with contextlib.suppress(BadInput), how:
+            at_work.add(name)
+            both.append(set(at_work))
+            time.sleep(0.01)
+            both.append(set(at_work))
+            at_work.discard(name)
+
+    for _ in range(8):
+        start = threading.Barrier(2)
+        one, two = (LocalStore(leases.folder.parent).leases() for _ in range(2))
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(enter, "run", one.working("run"), start)
+            pool.submit(enter, "prune", two.alone("here"), start)
+    assert {"run", "prune"} not in both
+    assert len(both) >= 16
+
+
+def test_a_store_that_is_only_read_takes_no_lease_and_is_read(leases, monkeypatch):
+    def full(path, *how, **more):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    monkeypatch.setattr(Path, "open", full)
+    with leases.working("run"):
+        pass
+
+
+def test_a_holder_elsewhere_is_watched_until_it_shows_that_it_lives(leases):
+    short, told = LocalStore(leases.folder.parent).leases(stale=1.5), []
+    written_by(short, "run 1", machine="another")
+    aged(short, "run 1", 1.0)
+    with short.alone("here", told.append):  # it ended without a word
+        assert told
+        assert "looking for up to 2 s whether process 1 on another still works" in told[0]
+    assert list(leases.folder.iterdir()) == []
+    written_by(short, "run 2", machine="another")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: (time.sleep(0.6), short.touch("run 2", "theirs")))
+        with pytest.raises(BadInput, match="in use by process 1 on another"):
+            short.alone("here").__enter__()
+
+
+def test_what_dead_drivers_left_is_cleared_away_by_the_next(leases):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    written_by(leases, "run 7", machine=machine(), pid=child.pid)
+    with leases.working("run"):
+        assert len(list(leases.folder.iterdir())) == 1
+    assert born(os.getpid())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lthbench import spec
-from lthbench.compute.process import host
+from lthbench.compute.process import machine
 from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Init
 from lthbench.store import LocalStore
@@ -145,9 +145,9 @@ def test_a_write_that_fails_leaves_nothing(store, init, monkeypatch):
 # -------------------------------------------------------------------------------------- opening and sweeping
 
 
-def half_written(store: LocalStore, pid: int, age: float, machine: str | None = None) -> Path:
+def half_written(store: LocalStore, pid: int, age: float, there: str | None = None) -> Path:
     """A folder as a process leaves it that is killed while it writes."""
-    folder = store.root / "tmp" / f"{machine or host()}-{pid}-{'0' * 32}"
+    folder = store.root / "tmp" / f"{there or machine()}-{pid}-{'0' * 32}"
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"012")
     os.utime(folder, (time.time() - age,) * 2)
@@ -175,7 +175,7 @@ def test_what_a_living_process_writes_is_not_swept(store):
 
 
 def test_what_another_machine_writes_is_not_swept_by_the_numbers_of_processes_here(store, dead):
-    folder = half_written(store, dead, age=120, machine="a-node.of.the-cluster")
+    folder = half_written(store, dead, age=120, there="a-node.of.the-cluster")
     store.open()
     assert folder.exists()
 
@@ -187,7 +187,7 @@ def test_what_was_just_written_is_not_swept(store, dead):
 
 
 def test_what_another_machine_left_a_day_ago_is_swept(store):
-    folder = half_written(store, os.getpid(), age=90_000, machine="a-node")
+    folder = half_written(store, os.getpid(), age=90_000, there="a-node")
     marker = store.root / "tmp" / "abc.json"
     marker.write_text("{}")
     os.utime(marker, (0, 0))

@@ -28,12 +28,13 @@ import fsspec
 
 from lthbench import api
 from lthbench.cli import main
-from lthbench.compute.process import host
+from lthbench.compute.process import host, machine
 from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
 from lthbench.store import LocalStore, RemoteStore, open_store
+from lthbench.store.object_leases import ObjectLeases
 
 FILES = {"weights.safetensors": b"0123456789" * 500}
 needs_s3 = pytest.mark.skipif(
@@ -272,18 +273,18 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
     leases = here.leases()
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    facts = {"host": host(), "pid": child.pid, "born": "1", "mark": "a", "beats": 0}
+    facts = {"host": host(), "machine": machine(), "pid": child.pid, "born": "1", "mark": "a", "beats": 0}
     here.objects.put(leases.place("job"), json.dumps(facts).encode())
     assert not leases.taken("job")
     mark = leases.take("job")
     assert mark
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    here.objects.put(leases.place("far"), json.dumps({**facts, "host": "far away"}).encode())
+    here.objects.put(leases.place("far"), json.dumps({**facts, "machine": "far away"}).encode())
     assert leases.taken("far")
     now[0] = 50.0
     assert leases.taken("far")
-    here.objects.put(leases.place("far"), json.dumps({**facts, "host": "far away", "beats": 1}).encode())
+    here.objects.put(leases.place("far"), json.dumps({**facts, "machine": "far away", "beats": 1}).encode())
     assert leases.taken("far")
     now[0] = 100.0
     assert leases.take("far") is None
@@ -320,6 +321,40 @@ def test_a_holder_shows_that_it_lives_until_another_took_over(url):
         changed.clear()
         changed.wait(0.3)
     assert json.loads(here.objects.read(place))["mark"] == "theirs"
+
+
+def test_a_lease_of_a_machine_that_vanished_blocks_no_prune(url, init, capsys, monkeypatch):
+    here = opened(url)
+    here.put(init, FILES, {})
+    facts = {"host": "far", "machine": "far.0123", "pid": 7, "mark": "a", "what": "run 1"}
+    monkeypatch.setattr(RemoteStore, "leases", lambda store: ObjectLeases(store.objects, stale=1.0))
+    here.objects.put(here.leases().place("run 1"), json.dumps(facts).encode())
+    main(["store", "prune", "--store", url, "--yes", "--savepoints"])
+    said = capsys.readouterr()
+    assert "looking for up to 1 s whether process 7 on far still works ..." in said.err
+    assert "nothing to delete" in said.out
+    assert here.leases().others() == []
+    assert objects(url) == [f"steps/{init.key[:2]}/{init.key}.zip", "store.json"]
+
+
+def test_of_two_who_make_a_store_at_once_both_work_in_the_same(url, init, network, monkeypatch):
+    """The other one makes it between the look of this one and its act."""
+    empty, others = RemoteStore._check_empty, []
+
+    def slow(store):
+        empty(store)
+        if not others:
+            others.append(open_store(url))
+            others[0].open()
+
+    one = open_store(url)
+    one.check()
+    monkeypatch.setattr(RemoteStore, "_check_empty", slow)
+    one.open()
+    assert others[0].root == one.root
+    assert one.put(init, FILES, {})
+    assert others[0].put(Init(network, 1), FILES, {})
+    assert len(one.elsewhere()) == 2
 
 
 @needs_s3

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lthbench import api
-from lthbench.compute.process import host
+from lthbench.compute.process import machine
 from lthbench.engines.local import Local
 from lthbench.planning import request
 from lthbench.planning.estimate import estimate, learned_rates
@@ -86,7 +86,8 @@ def test_a_lease_that_beats_is_not_lost_to_a_clock_that_was_put_back(tmp_path, m
     store = LocalStore(tmp_path / "store")
     store.open()
     holder, other = store.leases(beat=0.05), store.leases(stale=0.5)
-    monkeypatch.setattr("lthbench.store.leases.host", lambda: "another")  # whose processes are not looked up
+    # Whose processes are not looked up.
+    monkeypatch.setattr("lthbench.store.leases.machine", lambda: "another")
     with holder.held("job"):
         monkeypatch.undo()
         monkeypatch.setattr(Folder, "clock", lambda self: time.time() - 9 * HOURS)
@@ -102,7 +103,7 @@ def test_what_a_living_process_writes_is_not_swept_and_what_a_dead_one_left_is(t
     store.open()
     ours = store.scratch()
     ours.mkdir()
-    old = store.root / "tmp" / f"{host()}-999999999-0"
+    old = store.root / "tmp" / f"{machine()}-999999999-0"
     old.mkdir()
     strange = store.root / "tmp" / "elsewhere-1-0"
     strange.mkdir()

@@ -157,53 +157,35 @@ def prune(
     \b
     Example: lthbench store prune --keep lthbench-report --keep other-report --dry-run
     """
-    import shutil
+    from contextlib import nullcontext
 
-    from lthbench.store import inventory
+    from lthbench.store import pruning
 
     opened = _opened(context, store)
-    if not dry_run:
-        _check_idle(opened)
-    wanted = set().union(*(_wanted(source, opened) for source in kept))
-    found = inventory.stock(opened)
-    there = opened.elsewhere() or {}
-    held = {key: ("unknown", size) for key, size in there.items()} | found.artefacts
-    gone = {k: v for k, v in held.items() if kept and k not in wanted}
-    rubbish = {**found.half, **found.damaged}
-    if sets and opened.sets.is_dir():
-        rubbish[opened.sets] = found.sets
-    unwanted = {k for k in opened.saved() if kept and k not in wanted}
-    saved = {k: size for k, size in opened.saved().items() if savepoints or k in held or k in unwanted}
-    freed = sum(size for _, size in gone.values()) + sum(rubbish.values()) + sum(saved.values())
-    by_kind = inventory.Stock(gone).by_kind()
-    said = [f"{n:,} {kind.lower()}" for kind, (n, _) in by_kind.items()]
-    said += [f"{len(rubbish):,} unfinished, damaged or spare"] if rubbish else []
-    said += [f"{len(saved):,} savepoints"] if saved else []
-    if not said:
-        click.echo("There is nothing to delete.")
-        return
-    left = len(held) - len(gone)
-    click.echo(f"To delete: {', '.join(said)}; {_size(freed)}. {left:,} artefacts stay.")
-    if dry_run:
-        for key, (kind, size) in sorted(gone.items()):
-            click.echo(f"{kind.lower()}\t{key}\t{size}")
-        for path, size in rubbish.items():
-            click.echo(f"spare\t{path.relative_to(opened.root)}\t{size}")
-        for key, size in saved.items():
-            click.echo(f"savepoint\t{key}\t{size}")
-        return
-    if not yes:
-        click.confirm("Delete them?", abort=True, err=True)
-    opened.open()
-    for key in gone:
-        opened.delete(key)
-    for key in saved:
-        opened.unsave(key)
-    with opened.writing():
-        for path in rubbish:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    inventory.reindex(opened, {k: v for k, v in found.artefacts.items() if k not in gone})
-    click.echo(f"Deleted {_size(freed)}.")
+    with nullcontext() if dry_run else opened.leases().alone(opened.address, _tell_on_stderr):
+        wanted = set().union(*(_wanted(source, opened) for source in kept)) if kept else None
+        found = pruning.unneeded(opened, wanted, sets, savepoints)
+        if not found.parts():
+            click.echo("There is nothing to delete.")
+            return
+        size = _size(found.size())
+        click.echo(f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay.")
+        if dry_run:
+            for key, (kind, bytes_) in sorted(found.artefacts.items()):
+                click.echo(f"{kind.lower()}\t{key}\t{bytes_}")
+            for path, bytes_ in found.rubbish.items():
+                click.echo(f"spare\t{path.relative_to(opened.root)}\t{bytes_}")
+            for key, bytes_ in found.savepoints.items():
+                click.echo(f"savepoint\t{key}\t{bytes_}")
+            return
+        if not yes:
+            click.confirm("Delete them?", abort=True, err=True)
+        pruning.delete(opened, found)
+    click.echo(f"Deleted {size}.")
+
+
+def _tell_on_stderr(said: str) -> None:
+    click.echo(f"{said} ...", err=True)
 
 
 @store.command("export", context_settings=CONTEXT)
@@ -227,13 +209,15 @@ def export(context: click.Context, target: Path, store: Path | str | None, sourc
     from lthbench.store import archive, layout
 
     opened = _opened(context, store)
-    asked = set().union(*(_wanted(s, opened) for s in sources))
-    if (there := opened.elsewhere()) is not None:
-        for key in asked if sources else there:
-            opened.hold(key)
-    held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
-    wanted = held & asked if sources else held
-    _tell(archive.export(opened, wanted, target), f"to {target}")
+    with opened.in_use("export", _tell_on_stderr):
+        asked = set().union(*(_wanted(s, opened) for s in sources))
+        if (there := opened.elsewhere()) is not None:
+            for key in asked if sources else there:
+                opened.hold(key)
+        held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
+        wanted = held & asked if sources else held
+        carried = archive.export(opened, wanted, target)
+    _tell(carried, f"to {target}")
 
 
 @store.command("import", context_settings=CONTEXT)
@@ -251,16 +235,11 @@ def take_in(context: click.Context, source: Path, store: Path | str | None) -> N
     """
     from lthbench.store import archive, open_store
 
-    _tell(archive.take_in(open_store(_root(context, store)), source), f"from {source}")
-
-
-def _check_idle(opened: Store) -> None:
-    """Raise BadInput while somebody works on a store."""
-    for who in opened.leases().others():
-        raise BadInput(
-            f"store {opened.address}: is in use by process {who.get('pid')} on {who.get('host')}; "
-            "wait until it ends."
-        )
+    into = open_store(_root(context, store))
+    into.check()
+    with into.in_use("import", _tell_on_stderr):
+        carried = archive.take_in(into, source)
+    _tell(carried, f"from {source}")
 
 
 def _tell(carried: Carried, where: str) -> None:
@@ -331,7 +310,7 @@ def _opened(context: click.Context, given: Path | str | None) -> Store:
 
     opened = open_store(_root(context, given))
     opened.check()
-    if not (opened.root / "store.json").is_file():
+    if not opened.made():
         raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")
     return opened
 

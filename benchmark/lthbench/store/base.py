@@ -82,12 +82,25 @@ class Store(ABC):
         """Raise BadInput for what is something else, or a store of another schema. Makes no store."""
 
     @abstractmethod
+    def made(self) -> bool:
+        """Whether the store is there."""
+
+    @abstractmethod
     def join(self) -> None:
         """Open a store that another machine has made. Raises BadInput where it is not to be seen here."""
 
     @abstractmethod
     def leases(self, beat: float = BEAT, stale: float = STALE) -> Leases:
         """Who is doing what, where all who share the store see it; see ``leases`` for the seconds."""
+
+    @contextlib.contextmanager
+    def in_use(self, what: str, told: Callable[[str], None] = lambda said: None) -> Iterator[None]:
+        """Keep others from deleting what is stored for a while; see ``Leases.working``.
+
+        A store that is not there yet has nothing to delete.
+        """
+        with self.leases().working(what, told) if self.made() else contextlib.nullcontext():
+            yield
 
     # ------------------------------------------------------------------------------------------ artefacts
 

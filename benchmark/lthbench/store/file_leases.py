@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, final
 
-from lthbench.store import leases
+from lthbench.errors import Unwritable
+from lthbench.store import leases, reading
 from lthbench.store.folder import Folder
 from lthbench.store.leases import BEAT, LIMIT, STALE, Leases, ended, mine
 
@@ -33,13 +34,17 @@ class FileLeases(Leases):
         return self.folder / leases.file_name(name)
 
     def others(self) -> list[dict[str, Any]]:
-        """What the holders of living leases wrote into them: host, pid, what."""
+        """What is in the leases of those who may live; ``beats`` is when they were touched."""
         found = []
-        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
+        for entry in reading.names(self.folder):
+            path = Path(entry.path)
             facts = _read(path)
-            if facts is not None and not self._stale(path, facts):
-                found.append(facts)
-        return found
+            with contextlib.suppress(OSError, Unwritable):  # a store that is only read
+                if facts is None or self._clear(path):
+                    continue
+            if facts is not None:
+                found.append({**facts, "beats": _touched(path)})
+        return sorted(found, key=lambda facts: str(facts.get("what")))
 
     def taken(self, name: str) -> bool:
         """Whether somebody else holds it. Costs one look at a file where nobody does."""
@@ -104,12 +109,9 @@ class FileLeases(Leases):
     def _stale(self, path: Path, facts: dict[str, Any]) -> bool:
         if ended(facts):
             return True
-        try:
-            touched = path.stat().st_mtime_ns
-        except FileNotFoundError:
-            return True
-        except OSError:  # nobody knows, and who waits loses nothing
-            return False
+        touched = _touched(path)
+        if touched is None:
+            return not path.exists()
         now = time.monotonic()
         seen, since = self._seen.setdefault(path, ((facts.get("mark"), touched), now))
         if seen != (facts.get("mark"), touched):
@@ -120,6 +122,14 @@ class FileLeases(Leases):
             return self._store.clock() - touched / 1e9 > self.stale
         except OSError:
             return False
+
+
+def _touched(path: Path) -> int | None:
+    """When a lease was touched, in nanoseconds; None where that cannot be told."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthbench.compute.process import alive, host
+from lthbench.compute.process import alive, machine
 from lthbench.errors import Unwritable
 
 #: Why a file system takes nothing more, whoever asks.
@@ -26,7 +26,7 @@ class Folder:
 
     def scratch(self) -> Path:
         """A new path in ``tmp`` that names its writer; nothing is there yet."""
-        return self.root / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
+        return self.root / "tmp" / f"{machine()}-{os.getpid()}-{uuid.uuid4().hex}"
 
     def clock(self) -> float:
         """The time on the clock that stamps the folder's files: a server's where the disk is shared."""
@@ -60,7 +60,7 @@ class Folder:
             writer, pid, *_ = (*path.name.rsplit("-", 2), "")  # as ``scratch`` names it
             try:
                 age = now - path.stat().st_mtime
-                own = writer == host() and pid.isdigit()
+                own = writer == machine() and pid.isdigit()
                 lives = own and alive(int(pid))  # whatever a clock that was set says
                 if (age > older_than and not lives) or (age > 60.0 and own and not lives):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -17,13 +17,15 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from lthbench.compute.process import alive, host
+from lthbench.compute.process import alive, born, host, machine
+from lthbench.errors import BadInput, Unwritable
 
 #: How often a holder touches its leases, and after how long an untouched one is stale, in seconds.
 BEAT, STALE = 10.0, 60.0
+#: The lease of who deletes: nobody else may work meanwhile, not even look at what there is to do.
+UPKEEP = "upkeep"
 #: No lease has more bytes.
 LIMIT = 4096
 
@@ -36,7 +38,10 @@ class Leases(ABC):
 
     @abstractmethod
     def others(self) -> list[dict[str, Any]]:
-        """What the holders of living leases wrote into them: host, pid, what."""
+        """What is in the leases of those who may live: host, pid, what, and ``beats``, which changes.
+
+        What is stale is cleared away.
+        """
 
     @abstractmethod
     def taken(self, name: str) -> bool:
@@ -79,6 +84,58 @@ class Leases(ABC):
             beating.join()
             self.release(name, mark)
 
+    @contextlib.contextmanager
+    def working(self, what: str, told: Callable[[str], None] = lambda said: None) -> Iterator[None]:
+        """Show for a while that somebody works with what is stored, once nobody deletes of it: see ``alone``.
+
+        ``told`` is given what a person should know while that takes. A store that takes no leases, which is
+        read-only or full, is only read.
+        """
+        name = f"{what} {uuid.uuid4().hex}"
+        while True:
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(Unwritable):
+                    stack.enter_context(self.held(name))
+                if not self._deleting():
+                    yield
+                    return
+            told("waiting until lthbench store prune is done")
+            while self._deleting():
+                time.sleep(0.5)
+
+    @contextlib.contextmanager
+    def alone(self, where: str, told: Callable[[str], None] = lambda said: None) -> Iterator[None]:
+        """Keep all others from working on a store for a while. Raises BadInput where somebody does.
+
+        Each side shows itself first and then looks for the other, so that one of the two sees the other.
+        ``where`` is the store as it is called; ``told`` is given what a person should know meanwhile.
+        """
+        with self.held(UPKEEP, waited=lambda: True) as held:
+            working = self._working(told) if held else {"who": "another lthbench store prune"}
+            if working is not None:
+                who = working.get("who") or holder(working)
+                raise BadInput(f"store {where}: is in use by {who}; wait until it ends.")
+            yield
+
+    def _deleting(self) -> bool:
+        return any(written.get("what") == UPKEEP for written in self.others())
+
+    def _working(self, told: Callable[[str], None], look: float = 0.5) -> dict[str, Any] | None:
+        """What the lease of somebody says who surely works on the store.
+
+        Who is on another machine is watched until they show that they live, or have not for long.
+        """
+        seen: dict[Any, Any] = {}
+        while there := [written for written in self.others() if written.get("what") != UPKEEP]:
+            for written in there:
+                beats = written.get("beats")
+                if here(written) or seen.setdefault(written.get("mark"), beats) != beats:
+                    return written
+            if len(seen) <= len(there):
+                told(f"looking for up to {self.stale:.0f} s whether {holder(there[0])} still works")
+            time.sleep(look)
+        return None
+
     def _beat(self, name: str, mark: str, ended: threading.Event) -> None:
         while not ended.wait(self.beat) and self.touch(name, mark):
             pass
@@ -91,8 +148,8 @@ def file_name(lease: str) -> str:
 
 def facts(lease: str) -> dict[str, Any]:
     """What a holder writes into a lease: this process, and a mark that no other has."""
-    pid = os.getpid()
-    return {"host": host(), "pid": pid, "born": _born(pid), "mark": uuid.uuid4().hex, "what": lease}
+    pid, mark = os.getpid(), uuid.uuid4().hex
+    return {"host": host(), "machine": machine(), "pid": pid, "born": born(pid), "mark": mark, "what": lease}
 
 
 def parsed(content: bytes) -> dict[str, Any]:
@@ -104,23 +161,24 @@ def parsed(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def here(written: dict[str, Any]) -> bool:
+    """Whether the holder is, or was, a process whose number means the same here."""
+    return written.get("machine") == machine()
+
+
 def mine(written: dict[str, Any]) -> bool:
     """Whether this process holds a lease."""
-    return written.get("host") == host() and written.get("pid") == os.getpid()
+    return here(written) and written.get("pid") == os.getpid()
 
 
 def ended(written: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine that is no more."""
-    if written.get("host") != host():
+    if not here(written):
         return False
-    pid, born = written.get("pid"), written.get("born")
-    return not isinstance(pid, int) or not alive(pid) or bool(born and _born(pid) not in ("", born))
+    pid, since = written.get("pid"), written.get("born")
+    return not isinstance(pid, int) or not alive(pid) or bool(since and born(pid) not in ("", since))
 
 
-def _born(pid: int) -> str:
-    """When a process started, as its kernel counts: numbers of processes are used again. "" if unknown."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+def holder(written: dict[str, Any]) -> str:
+    """The holder as a person reads it: "process 12 on node"."""
+    return f"process {str(written.get('pid'))[:20]} on {str(written.get('host'))[:64]}"

@@ -99,9 +99,13 @@ class LocalStore(Store):
         except FileNotFoundError:
             return False
 
+    def made(self) -> bool:
+        """Whether there is a store in the folder."""
+        return reading.size(self.root / "store.json") is not None
+
     def join(self) -> None:
         """Raise BadInput where the folder is not shared with this machine."""
-        if not (self.root / "store.json").is_file():
+        if not self.made():
             raise BadInput(
                 f"node {host()}: does not see the store {self.root}; all nodes must share its folder."
             )

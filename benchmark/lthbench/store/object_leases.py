@@ -31,15 +31,21 @@ class ObjectLeases(Leases):
         return f"leases/{leases.file_name(name)}"
 
     def others(self) -> list[dict[str, Any]]:
-        """What the holders of leases wrote into them: host, pid, what."""
-        names = sorted(path.rpartition("/")[2] for path in self._objects.below("leases"))
-        found = [self._facts_in(f"leases/{name}") for name in names]
-        return [facts for facts in found if facts is not None and not ended(facts)]
+        """What is in the leases of those who may live."""
+        found = []
+        for name in sorted(path.rpartition("/")[2] for path in self._objects.below("leases")):
+            place = f"leases/{name}"
+            facts = self._facts_in(place)
+            if facts is not None and self._old(place, facts):
+                self._objects.delete(place)
+            elif facts is not None:
+                found.append(facts)
+        return found
 
     def taken(self, name: str) -> bool:
         """Whether somebody else holds it."""
         facts = self._facts_in(self.place(name))
-        return facts is not None and not mine(facts) and not self._old(name, facts)
+        return facts is not None and not mine(facts) and not self._old(self.place(name), facts)
 
     def take(self, name: str) -> str | None:
         """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
@@ -49,7 +55,7 @@ class ObjectLeases(Leases):
                 return str(facts["mark"])
             held = self._facts_in(place)
             if held is not None:
-                if not self._old(name, held):
+                if not self._old(place, held):
                     return None
                 self._objects.delete(place)
         return None
@@ -72,13 +78,13 @@ class ObjectLeases(Leases):
             self._objects.put(self.place(name), json.dumps(changed).encode())
         return True
 
-    def _old(self, name: str, facts: dict[str, Any]) -> bool:
+    def _old(self, place: str, facts: dict[str, Any]) -> bool:
         if ended(facts):
             return True
         state, now = (facts.get("mark"), facts.get("beats")), time.monotonic()
-        seen, since = self._counts.setdefault(name, (state, now))
+        seen, since = self._counts.setdefault(place, (state, now))
         if seen != state:
-            self._counts[name] = (state, now)
+            self._counts[place] = (state, now)
             return False
         return now - since > self.stale
 

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from lthbench.compute.process import host
+from lthbench.compute.process import machine
 from lthbench.errors import BadInput, Unreadable, Unwritable
 from lthbench.spec import Step
 from lthbench.store import layout
@@ -72,7 +72,7 @@ class RemoteStore(Store):
     @property
     def workplace(self) -> str:
         """The folder of the copies on this machine."""
-        return f"{host()}:{self.root}"
+        return f"{machine()}:{self.root}"
 
     def open(self) -> None:
         """Make the store if it is not there; refuse one that this version cannot read or write."""
@@ -100,6 +100,10 @@ class RemoteStore(Store):
         for stranger in self.objects.names():
             if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
                 raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
+
+    def made(self) -> bool:
+        """Whether there is a store at the URL."""
+        return bool(self._identity())
 
     def join(self) -> None:
         """Open it: every machine that reaches the URL may make it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lthbench.compute.process import host
+from lthbench.compute.process import machine
 from lthbench.store.disk import sets_limit
 
 #: A set is kept if the disk has so many times its size to spare.
@@ -47,7 +47,7 @@ def _digest(path: Path, changed: int, inode: int) -> str:
 def write(path: Path, made: Iterator[np.ndarray]) -> None:
     """Write a set and then its hash: what was cut short has none. Two processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.parent.parent / "tmp" / f"{host()}-{os.getpid()}-{uuid.uuid4().hex}"
+    scratch = path.parent.parent / "tmp" / f"{machine()}-{os.getpid()}-{uuid.uuid4().hex}"
     scratch.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     try:
