@@ -12,7 +12,18 @@ COUNTS = ("count", "bytes")
 
 def sparsity(value: float | None) -> str:
     """A sparsity as "79.0 %"; a dash for none."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{share(value)} %"
+
+
+def share(value: float) -> str:
+    """A sparsity in per cent without the sign: one decimal, and two figures of what is left above 99 %.
+
+    So 99.92 and 99.94 % are told apart.
+    """
+    left = 100 * (1.0 - value)
+    if not 0.0 < left < 1.0:
+        return f"{100 * value:.1f}"
+    return f"{100 * value:.{1 - math.floor(math.log10(left))}f}".rstrip("0")
 
 
 def number(value: float, unit: str) -> str:
@@ -20,7 +31,7 @@ def number(value: float, unit: str) -> str:
     if math.isnan(value):
         return "–"
     if unit in PERCENT:
-        return f"{100 * value:.1f}"
+        return f"{round(100 * value, 1) + 0.0:.1f}"  # no minus before a zero
     if unit in COUNTS:
         power = min(max(0, (len(str(round(abs(value)))) - 1) // 3), 4)
         return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
@@ -35,9 +46,11 @@ def measured(mean: float, spread: float, unit: str) -> str:
     """A mean with its standard deviation over seeds, where there is one."""
     if math.isnan(spread):
         return number(mean, unit)
-    if unit not in (*PERCENT, *COUNTS) and 0.01 <= abs(mean) < 10:
-        return f"{number(mean, unit)} ± {spread:.3f}"  # no more figures than the mean has
-    return f"{number(mean, unit)} ± {number(spread, unit)}"
+    shown = number(mean, unit)
+    if unit not in (*PERCENT, *COUNTS) and "e" not in shown and math.isfinite(mean):
+        # As many decimals as the mean has.
+        return f"{shown} ± {spread:.{len(shown.partition('.')[2])}f}"
+    return f"{shown} ± {number(spread, unit)}"
 
 
 def difference(value: float, unit: str, *, relative: bool) -> str:

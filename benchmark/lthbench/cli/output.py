@@ -49,30 +49,22 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
 
     The report comes first: it is there even when nobody reads stdout to its end.
     """
-    from tabulate import tabulate
+    import shutil
 
-    from lthbench.report import write
-    from lthbench.report.summary import (
-        RULE_TEXT,
-        dense_sentence,
-        sentence,
-        summarise,
-        verdict_rows,
-        yardstick_sentence,
-    )
+    from lthbench.report import shell, write
+    from lthbench.report.summary import RULE_TEXT, summarise
 
     summary = summarise(outcome.table, outcome.facts, rule)
     written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
-    click.echo(f"{dense_sentence(summary)} {yardstick_sentence(summary)}")
-    rows = verdict_rows(summary)
-    if rows:
-        click.echo(f"\n{tabulate(rows, headers='keys', tablefmt='simple', disable_numparse=True)}\n")
-    for result in summary.headline:
-        click.echo(sentence(summary, result))
-    click.echo(f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.")
-    for other, results in summary.verdicts.items():
-        if other != summary.rule:
-            click.echo(f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}.")
+    width = shutil.get_terminal_size().columns
+    click.echo(shell.text(summary, width))
+    others = [
+        f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}."
+        for other, results in summary.verdicts.items()
+        if other != summary.rule
+    ]
+    for line in (f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.", *others):
+        click.echo(shell.wrapped(line, width))
     if folder is not None:
         if not any(p.suffix == ".parquet" for p in written):
             click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lthbench import formatting
 from lthbench.cli.options import CONTEXT, ask, grid_options
 
 
@@ -61,7 +62,7 @@ def _plan_text(account: dict[str, Any]) -> str:
     lines = [
         f"task {account['task']} · budget {account['budget']} · "
         f"methods {' '.join(account['methods']) or 'dense only'}",
-        f"sparsities {' '.join(f'{100 * s:.1f} %' for s in account['sparsities']) or '–'} · "
+        f"sparsities {' '.join(formatting.sparsity(s) for s in account['sparsities']) or '–'} · "
         f"seeds {' '.join(map(str, account['seeds']))}",
         "",
         tabulate(rows, headers=("step", "all", "stored", "to do"), tablefmt="simple", disable_numparse=True),

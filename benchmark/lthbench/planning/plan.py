@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthbench import registry
+from lthbench import formatting, registry
 from lthbench.data import loading
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
@@ -71,7 +71,9 @@ class Plan:
                 if isinstance(step, Train | Prune | Given) and step.key not in found:
                     mask = step if isinstance(step, Prune) else getattr(step, "mask", None)
                     removed = entry.sparsity if mask is None else 1 - mask.density
-                    name = "dense" if step == entry.dense else f"{entry.method} {100 * removed:.1f} %"
+                    name = (
+                        "dense" if step == entry.dense else f"{entry.method} {formatting.sparsity(removed)}"
+                    )
                     found[step.key] = f"{name} seed {entry.seed}"
         return found
 

@@ -133,7 +133,7 @@ def _axes(axes: object, summary: Summary) -> None:
     sparsities = summary.sparsities
     shown = sparsities[:: _every(len(sparsities))]
     if shown:
-        axes.set_xticks([_place(s) for s in shown], [f"{100 * s:.1f}" for s in shown])
+        axes.set_xticks([_place(s) for s in shown], [formatting.share(s) for s in shown])
         margin = 0.06 * max(_place(sparsities[-1]) - _place(sparsities[0]), 0.5)
         axes.set_xlim(_place(sparsities[0]) - margin, _place(sparsities[-1]) + margin)
     for side in ("top", "right", "left"):

@@ -173,7 +173,7 @@ def matrix(summary: Summary, result: Verdict) -> Matrix:
         (summary.title_of(score), tuple(SIGNS[found[score, s]] for s in result.sparsities))
         for score in scores
     )
-    return Matrix(tuple(f"{100 * s:.1f}" for s in result.sparsities), rows)
+    return Matrix(tuple(formatting.share(s) for s in result.sparsities), rows)
 
 
 def signs(summary: Summary) -> list[tuple[str, str, str]]:

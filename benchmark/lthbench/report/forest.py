@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lthbench import formatting
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Match, Verdict
 
@@ -65,4 +66,4 @@ def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> F
         matches = [found[score, level] for level in levels]
         marks = tuple(mark(m, findings.SIGNS[m.finding], findings.words(summary, m)) for m in matches)
         rows.append((summary.title_of(score), marks))
-    return Forest(tuple(f"{100 * level:.1f}" for level in levels), tuple(rows))
+    return Forest(tuple(formatting.share(level) for level in levels), tuple(rows))

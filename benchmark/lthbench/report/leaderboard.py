@@ -142,7 +142,7 @@ def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, l
     worst = _worst(against)
     finding = worst.finding if worst else "undecided"
     none = {"open": "open", "undecided": "?"}.get(finding, "none")
-    text = none if last is None else f"{100 * last:.1f}"
+    text = none if last is None else formatting.share(last)
     levels = [s for s in result.sparsities if last is not None and s <= last]
     heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
     words = "; ".join(findings.words(summary, m) for m in against[:4])

@@ -1,0 +1,120 @@
+"""The verdict for a terminal: a matrix of signs that fits 80 columns, and sentences within its width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from lthbench import formatting
+from lthbench.report import findings, leaderboard
+from lthbench.report.summary import Summary, dense_sentence, sentence, yardstick_sentence
+from lthbench.verdict.rules import Verdict
+
+#: Up to so many networks each has a line of signs; of more, each method has a line of how far it gets.
+LINES = 15
+#: What scores are called above a column.
+HEADS = {
+    "accuracy": "acc",
+    "mce": "mCE",
+    "fgsm_accuracy": "FGSM",
+    "ood_auroc": "OoD",
+    "ece": "ECE",
+    "nll": "NLL",
+    "hessian_trace": "Hess",
+    "lime_unexplained": "LIME",
+    "lime_instability": "stab",
+    "ig_road_gap": "ROAD",
+    "composition_iou": "comp",
+    "mean_best_iou": "IoU",
+    "concept_coherence": "coh",
+}
+#: No line is longer, whatever the terminal: long lines are hard to read.
+WIDEST = 100
+
+
+def text(summary: Summary, width: int = 80) -> str:
+    """What a run prints when it is done, in lines of at most ``width`` characters (40 at least)."""
+    width = max(40, min(width, WIDEST))
+    results = [v for v in summary.headline if v.matches]
+    parts = [wrapped(f"{findings.lead(summary)} {dense_sentence(summary)}", width)]
+    if results:
+        lines = sum(len(v.sparsities) for v in results)
+        parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
+    parts.append("\n".join(wrapped(sentence(summary, v), width, indent="  ") for v in summary.headline))
+    said = yardstick_sentence(summary)
+    parts.append(wrapped(said, width) if said else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def wrapped(said: str, width: int, indent: str = "") -> str:
+    """A sentence in lines of at most so many characters."""
+    width = max(40, min(width, WIDEST))
+    # What belongs together stays on one line.
+    kept = said.replace(" %", "\u00a0%")
+    return textwrap.fill(kept, width, subsequent_indent=indent, break_long_words=False).replace("\u00a0", " ")
+
+
+def _head(summary: Summary, score: str) -> str:
+    return HEADS.get(score, summary.title_of(score)[:5])
+
+
+def _signs(summary: Summary, results: Sequence[Verdict], width: int) -> list[str]:
+    """A line for each network, a sign for each score; and what the signs mean."""
+    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
+    rows = []
+    for result in results:
+        for level in result.sparsities:
+            found = {m.score: m.finding for m in result.at(level)}
+            signs = [findings.SIGNS[found[s]][1] if s in found else " " for s in scores]
+            passes = all(m.matches for m in result.at(level))
+            rows.append([result.method, formatting.sparsity(level), *signs, "pass" if passes else "–"])
+    heads = ["", "", *(_head(summary, s) for s in scores), "all"]
+    there = {m.finding for v in results for m in v.matches}
+    legend = "   ".join(
+        f"{findings.SIGNS[f][1]} {findings.MEANINGS[f]}" for f in findings.SIGNS if f in there
+    )
+    return [_table(heads, rows, width), wrapped(legend, width)]
+
+
+def _reach(summary: Summary, results: Sequence[Verdict], width: int) -> list[str]:
+    """A line for each method: up to which sparsity each score holds, and all do."""
+    made = leaderboard.board(summary, linked=False)
+    if made is None:
+        return []
+    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
+    heads = ["", "all", *(_head(summary, s) for s in scores)]
+    rows = [[row.method, row.joint.text, *(cell.text for cell in row.cells)] for row in made.rows]
+    said = "Each cell: the sparsity, in %, up to which it is shown to be as good as dense."
+    return [_table(heads, rows, width), wrapped(said, width)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table as wide as the terminal; columns that do not fit stand in further tables below."""
+    from tabulate import tabulate
+
+    fixed = 2 if all(not h for h in heads[:2]) else 1
+    for count in range(len(heads) - fixed, 0, -1):
+        blocks = []
+        for start in range(fixed, len(heads), count):
+            pick = [*range(fixed), *range(start, min(start + count, len(heads)))]
+            cells = [[row[i] for i in pick] for row in rows]
+            align = ["left", *["right"] * (fixed - 1), *["center"] * (len(pick) - fixed)]
+            blocks.append(
+                tabulate(
+                    _once(cells),
+                    headers=[heads[i] for i in pick],
+                    tablefmt="plain",
+                    disable_numparse=True,
+                    colalign=align,
+                )
+            )
+        if max(len(line) for block in blocks for line in block.splitlines()) <= width:
+            break
+    return "\n\n".join(blocks)
+
+
+def _once(rows: list[list[str]]) -> list[list[str]]:
+    """A name that stands in several rows below each other, in the first of them alone."""
+    return [
+        ["", *row[1:]] if place and rows[place - 1][0] == row[0] else row for place, row in enumerate(rows)
+    ]
