@@ -8,7 +8,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from lthbench import scoring
-from lthbench.verdict.noninferiority import ALPHA, Difference, difference, holm
+from lthbench.verdict.noninferiority import (
+    ALPHA,
+    Difference,
+    difference,
+    holm,
+    moderated,
+    shared_part,
+)
 
 MARGIN = 0.01
 
@@ -127,3 +134,60 @@ def test_common_resamples_give_the_error_of_a_paired_difference():
     unpaired = math.hypot(a.se, b.se)
     close = scoring.mean_value("accuracy", np.where(np.arange(2000) < 20, 1 - first, first))
     assert np.std(a.draws - close.draws, ddof=1) < 0.3 * unpaired
+
+
+def test_better_and_worse_are_the_two_sides_of_zero():
+    found = difference([0.004, 0.001, 0.006], 0.001)
+    assert found.p_value(0.0) + found.p_above(0.0) == pytest.approx(1.0)
+    assert found.p_above(found.lower()) == pytest.approx(ALPHA, rel=1e-9)
+    assert found.mean - found.lower() == pytest.approx(found.bound() - found.mean)
+
+
+def test_freedom_of_several_parts_is_that_of_welch():
+    """Two samples with variances of their own: the test of Welch 1947, as SciPy does it."""
+    ours, theirs = [0.97, 0.99, 0.98, 0.96], [0.975, 0.985, 0.98, 0.99, 0.97, 0.995, 0.982]
+    found = Difference(
+        float(np.mean(theirs) - np.mean(ours)),
+        float(np.var(ours, ddof=1)),
+        0.0,
+        len(ours),
+        reference=float(np.var(theirs, ddof=1)) / len(theirs),
+        reference_freedom=len(theirs) - 1,
+    )
+    oracle = stats.ttest_ind(theirs, ours, equal_var=False, alternative="greater")
+    assert found.freedom == pytest.approx(oracle.df, rel=1e-12)
+    assert found.p_above(0.0) == pytest.approx(oracle.pvalue, rel=1e-9)
+
+
+def test_a_moderated_variance_by_hand():
+    """(4 * 2 + 2 * 5) / 6 = 3; what was never seen is what is expected."""
+    assert moderated(5.0, 2, 2.0, 4.0) == pytest.approx(3.0)
+    assert moderated(math.nan, 0, 2.0, 4.0) == 2.0
+    assert moderated(5.0, 2, 2.0, 0.0) == 5.0
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_where_variances_scatter_as_the_prior_says_a_moderated_test_has_its_level(seeds):
+    """Smyth 2004: variances are drawn from a scaled inverse chi-square distribution with 4 degrees."""
+    rng = np.random.default_rng(seeds)
+    trials, prior, expected = 40_000, 4.0, 1.25
+    true = prior * expected / rng.chisquare(prior, trials)
+    gaps = MARGIN + rng.standard_normal((trials, seeds)) * np.sqrt(true)[:, None] * 0.01
+    between = (prior * expected * 1e-4 + (seeds - 1) * gaps.var(1, ddof=1)) / (prior + seeds - 1)
+    steps = (gaps.mean(1) - MARGIN) / np.sqrt(between / seeds)
+    assert (stats.t.cdf(steps, prior + seeds - 1) <= ALPHA).mean() == pytest.approx(ALPHA, abs=0.004)
+    found = Difference(gaps[0].mean(), between[0], 0.0, seeds, prior)
+    assert found.p_value(MARGIN) == pytest.approx(stats.t.cdf(steps[0], prior + seeds - 1), rel=1e-9)
+
+
+def test_what_seeds_share_over_images_is_the_covariance_of_their_differences():
+    rng = np.random.default_rng(3)
+    common = rng.standard_normal(200_000) * 0.003
+    draws = common + rng.standard_normal((4, 200_000)) * 0.005
+    own, of_mean = draws.std(1, ddof=1), draws.mean(0).std(ddof=1)
+    covariance = np.cov(draws)
+    expected = (covariance.sum() - np.trace(covariance)) / 12
+    assert shared_part(list(own), of_mean) == pytest.approx(expected, rel=1e-6)
+    assert math.sqrt(shared_part(list(own), of_mean)) == pytest.approx(0.003, rel=0.02)
+    assert shared_part([0.004] * 4, 0.002) == 0.0, "nothing in common"
+    assert shared_part([0.004], 0.004) == pytest.approx(0.004**2), "one seed has no other"

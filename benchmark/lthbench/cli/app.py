@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lthbench._version import __version__
+from lthbench.cli.calibrate import calibrate
 from lthbench.cli.check import check
 from lthbench.cli.compare import compare
 from lthbench.cli.data import data
@@ -72,6 +73,7 @@ for _command in (
     run,
     show_plan,
     score,
+    calibrate,
     check,
     data,
     doctor,

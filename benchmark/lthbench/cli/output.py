@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lthbench.api import RunOptions
+    from lthbench.api import Outcome, RunOptions
     from lthbench.checkpoints.importing import Brought
     from lthbench.planning.estimate import Estimate
     from lthbench.planning.plan import Plan
@@ -26,6 +26,11 @@ def execute_and_show(
     brought: Brought | None = None,
 ) -> None:
     """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
+    show(execute(asked, options, brought), report, rule)
+
+
+def execute(asked: Request, options: RunOptions, brought: Brought | None = None) -> Outcome:
+    """Do what is asked for, and say before what it takes; exit with 130 when stopped."""
     from lthbench import api
     from lthbench.engines.queue import Interrupted
     from lthbench.planning.summary import header
@@ -35,13 +40,12 @@ def execute_and_show(
             click.echo(header(made, todo, estimate, workers), err=True)
 
     try:
-        outcome = api.execute(asked, options, announce, brought)
+        return api.execute(asked, options, announce, brought)
     except Interrupted:
         click.echo(
             f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True
         )
         sys.exit(130)
-    show(outcome, report, rule)
 
 
 def show(outcome: Any, folder: Path | None, rule: str | None) -> None:

@@ -139,10 +139,10 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
 def calibrated(table: pd.DataFrame, facts: dict[str, Any]) -> tuple[Calibration | None, tuple[str, ...]]:
     """The calibration that a table is judged by, and the scores that it is of another version of.
 
-    That which the task ships with, or else the one beside the table, of a task of one's own.
+    That beside the table, of a task of one's own, or else the one that the task ships with.
     """
     found = calibrations.shipped(str(facts["task"]["name"]), str(facts["budget"]["name"]))
-    if found is None and "calibration" in facts:
+    if "calibration" in facts:
         found = calibrations.from_json(facts["calibration"], "run.json: calibration")
     keys = facts.get("dense_keys")
     if keys is None:  # of a run before there were calibrations
@@ -282,6 +282,10 @@ def dense_sentence(summary: Summary) -> str:
     )
 
 
+#: So many scores are named in a sentence, and more are counted.
+MANY = 4
+
+
 def yardstick_sentence(summary: Summary) -> str:
     """What networks are compared with, and how wide the margins are."""
     found = summary.calibration
@@ -291,9 +295,10 @@ def yardstick_sentence(summary: Summary) -> str:
     wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
     text = f"Calibrated by {len(found.seeds)} other trainings of the dense network."
     if wide:
+        many = f"{len(wide)} of {len(found.scores)} scores" if len(wide) > MANY else formatting.listed(wide)
         text += (
-            f" Retraining alone moves {formatting.listed(wide)} by more than the practical margin: "
-            "the margin is what 95 % of trainings differ by at most."
+            f" Retraining alone moves {many} by more than the practical margin: the margin is what two "
+            "trainings differ by in 95 % of cases at most."
         )
     if summary.outdated:
         text += f" Of another version, and not used: {summary.titles(summary.outdated)}."

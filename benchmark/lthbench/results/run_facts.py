@@ -14,6 +14,7 @@ from lthbench.planning.plan import network
 from lthbench.results.score_order import aspects, scores
 from lthbench.spec import Given, Init, Train, mask_keeper
 from lthbench.store import Store
+from lthbench.verdict import calibration
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Plan
@@ -24,6 +25,8 @@ SCHEMA = 2
 
 def facts(plan: Plan, store: Store) -> dict[str, Any]:
     """What stands beside the table in ``run.json``: request, data, versions, devices, how scores are read."""
+    request = plan.request
+    own = calibration.beside(request.task.name, request.budget, request.given)
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     layers: dict[str, dict[str, Any]] = {}
@@ -43,6 +46,7 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
         "schema": SCHEMA,
         **asked(plan),
         "dense_keys": dense_keys(plan),
+        **({} if own is None else {"calibration": json.loads(own.to_json())}),
         "environments": sorted(environments, key=lambda e: json.dumps(e, sort_keys=True)),
         "seconds": {verb: round(total, 3) for verb, total in sorted(seconds.items())},
         "masks": layers,

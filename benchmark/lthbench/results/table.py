@@ -165,7 +165,7 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultRead
 
     def draws(row: dict[str, Any]) -> Any:
         if row["step"] not in held:
-            held[row["step"]] = _draws(store, steps[row["step"]])
+            held[row["step"]] = draws_of(store, steps[row["step"]])
         return held[row["step"]].get(row["score"])
 
     headline = [r for r in rows if r["variant"] == "" and not math.isnan(r["value"])]
@@ -185,7 +185,7 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultRead
             row["mean_diff_se"] = shared
 
 
-def _draws(store: ResultReader, measure: Measure) -> dict[str, Any]:
+def draws_of(store: ResultReader, measure: Measure) -> dict[str, Any]:
     """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
     import numpy as np
     import safetensors.numpy

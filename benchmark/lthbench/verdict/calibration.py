@@ -216,6 +216,14 @@ def shipped(task: str, budget: str) -> Calibration | None:
     return read(path) if path.is_file() else None
 
 
+def beside(task: str, budget: str, typed: str) -> Calibration | None:
+    """The calibration beside the file of a task of one's own, which was ``typed`` as a path; or None."""
+    if not typed.endswith(".toml"):
+        return None
+    path = Path(typed).parent / "calibrations" / f"{task}-{budget}.json"
+    return read(path) if path.is_file() else None
+
+
 def fitting(found: Calibration | None, keys: Mapping[str, str]) -> tuple[Calibration | None, tuple[str, ...]]:
     """The part of a calibration that a table may be judged by, and the scores that it is of another version.
 

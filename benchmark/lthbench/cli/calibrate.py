@@ -1,0 +1,126 @@
+"""``lthbench calibrate``: what another training of the dense network gives, as the yardstick of a task."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench.cli.options import CONTEXT, Seeds, ask, read, result_options, run_options, scored_options
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from lthbench.verdict.calibration import Calibration
+
+#: Seeds that no run takes by itself: a calibration must not hold the networks that are judged by it.
+SEEDS = range(1000, 1040)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("source", metavar="[REPORT]", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--seeds",
+    type=Seeds(),
+    default=f"{SEEDS[0]}-{SEEDS[-1]}",
+    show_default=True,
+    help="Which dense networks: seeds that no run is judged with.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The file; calibrations/TASK-BUDGET.json.")
+@click.option("--show", is_flag=True, help="Say what the task's calibration says, and make none.")
+@click.option("--json", "as_json", is_flag=True, help="What it says as JSON.")
+@scored_options
+@result_options
+def calibrate(
+    source: Path | None, seeds: Any, out: Path | None, show: bool, as_json: bool, **options: Any
+) -> None:
+    """Train the dense network of a task with many seeds, and keep how far its scores scatter.
+
+    Networks are then compared with these trainings: is a pruned network as good as another training of the
+    dense one? A task's own file has its calibration beside it, in calibrations/. What the store holds is not
+    done again. REPORT is a folder that a run of dense networks wrote; then nothing is trained.
+
+    \b
+    Example: lthbench calibrate --task mine.toml --budget quick --seeds 1000-1039
+             lthbench calibrate --task digits-r8 --show
+    """
+    from lthbench.results.dense_trainings import calibration, judged_alone
+
+    if show:
+        _say(_kept(options), as_json)
+        return
+    if source is not None:
+        table, facts = read(source)
+        if "dense_keys" not in facts:
+            raise BadInput(f"{source}: was written by an earlier version; run its command again.")
+        found = calibration(table, facts)
+        file = out or Path("calibrations") / f"{found.task}-{found.budget}.json"
+    else:
+        asked = judged_alone(ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds}))
+        found = _trained(asked, options)
+        file = out or _beside(options["task"]) / "calibrations" / f"{found.task}-{found.budget}.json"
+    from lthbench.files import publish
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    publish(file, found.to_json().encode())
+    _say(found, as_json)
+    click.echo(f"\n{file}", err=as_json)
+
+
+def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
+    """The calibration out of the store, when it holds all of what is asked for."""
+    from lthbench.cli.output import execute
+    from lthbench.data.loading import checked_folders
+    from lthbench.planning.plan import plan
+    from lthbench.results.dense_trainings import calibration, pair_errors
+    from lthbench.store import open_store
+
+    how = run_options(options)
+    outcome = execute(asked, how)
+    if outcome.failures:
+        for reason in dict.fromkeys(outcome.failures.values()):
+            click.echo(f"failed: {reason}", err=True)
+        sys.exit(1)
+    made = plan(asked, checked_folders(how.data))
+    return calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
+
+
+def _beside(task: str) -> Path:
+    """The folder of a task file of one's own; here for a task that ships."""
+    return Path(task).parent if task.endswith(".toml") else Path()
+
+
+def _kept(options: dict[str, Any]) -> Calibration:
+    """The calibration that a task has."""
+    from lthbench.planning import task
+    from lthbench.verdict.calibration import beside, shipped
+
+    loaded = task.load(options["task"])
+    budget = options["budget"] or loaded.grid.budget
+    found = beside(loaded.name, budget, options["task"]) or shipped(loaded.name, budget)
+    if found is None:
+        raise BadInput(
+            f"task {loaded.name}, budget {budget}, is not calibrated; without --show this command does it."
+        )
+    return found
+
+
+def _say(found: Calibration, as_json: bool) -> None:
+    from lthbench import registry
+    from lthbench.kinds import Metric
+    from lthbench.verdict.sureness import account, text
+
+    scores = {s.name: s for m in registry.every(Metric) for s in m.scores}
+    said = account(found)
+    if as_json:
+        click.echo(json.dumps(said, indent=1))
+    else:
+        click.echo(
+            text(said, lambda n: scores[n].title if n in scores else n, lambda n: _unit(scores.get(n)))
+        )
+
+
+def _unit(score: Any) -> str:
+    return "" if score is None else score.unit

@@ -1,0 +1,65 @@
+"""A calibration out of what a store holds of many dense trainings of a task, or out of a report of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lthbench import registry
+from lthbench.kinds import Metric
+from lthbench.results.table import draws_of
+from lthbench.verdict.aspect import Aspect
+from lthbench.verdict.calibrating import calibrate
+from lthbench.verdict.calibration import Calibration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.planning.plan import Plan
+    from lthbench.planning.request import Request
+    from lthbench.store import ResultReader
+
+
+def judged_alone(request: Request) -> Request:
+    """The same request with no methods, and of its metrics those that the verdict asks for."""
+    chosen = [n for n in request.metrics if any(s.verdict for s in registry.get(Metric, n).scores)]
+    return replace(request, methods=(), densities=(), metrics=tuple(chosen))
+
+
+def calibration(
+    table: pd.DataFrame, facts: dict[str, Any], pairs: dict[str, float] | None = None
+) -> Calibration:
+    """The calibration out of a table's dense networks; ``pairs`` are errors that ``pair_errors`` found."""
+    return calibrate(
+        table,
+        [Aspect(**a) for a in facts["aspects"]],
+        facts["dense_keys"],
+        pairs or {},
+        str(facts["task"]["name"]),
+        str(facts["budget"]["name"]),
+        str(facts["command"]),
+    )
+
+
+def pair_errors(plan: Plan, store: ResultReader) -> dict[str, float]:
+    """The standard error, over images, of the difference of two dense networks: by score, over all pairs.
+
+    Scores that are relative to the parent itself have none.
+    """
+    import numpy as np
+
+    found: dict[str, list[Any]] = {}
+    for entry in plan.entries:
+        for measure in entry.measures if entry.method == "dense" else ():
+            if measure.reference is None and store.has(measure):
+                for score, draws in draws_of(store, measure).items():
+                    found.setdefault(score, []).append(draws)
+    errors = {}
+    for score, draws in found.items():
+        count = len(draws)
+        if count > 1:
+            off = np.stack(draws) - np.mean(draws, axis=0)
+            # The mean over pairs of a variance of differences is 2 N / (N - 1) that of deviations.
+            errors[score] = math.sqrt(2 * count / (count - 1) * float(off.var(axis=1, ddof=1).mean()))
+    return {score: float(f"{error:.4g}") for score, error in errors.items()}

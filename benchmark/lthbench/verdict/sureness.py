@@ -1,0 +1,134 @@
+"""What a calibration says of its task: how wide the margins are, and how often the verdict decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from lthbench import formatting
+from lthbench.verdict.calibration import Calibration
+from lthbench.verdict.simulation import SEEDS, Trials, recorded, simulated
+
+#: A trial on the trainings themselves leaves at least this many of them for the calibration.
+LEFT = 6
+
+
+def account(calibration: Calibration, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
+    """The scores with their margins; and for numbers of seeds, power and level, as simulated and recorded."""
+    trainings = len(calibration.seeds)
+    return {
+        "task": calibration.task,
+        "budget": calibration.budget,
+        "trainings": trainings,
+        "scores": [
+            {
+                "score": name,
+                "mean": s.scale.value(s.mean),
+                "sd": math.sqrt(s.variance),
+                "relative": s.relative,
+                "practical": s.practical,
+                "margin": s.margin,
+                "resolved": s.resolved,
+                "pair_error": s.pair_error,
+            }
+            for name, s in calibration.scores.items()
+        ],
+        "seeds": {
+            count: {
+                "simulated": _rates(calibration, simulated(calibration, count)),
+                "recorded": _rates(calibration, recorded(calibration, count))
+                if count + LEFT <= trainings
+                else None,
+            }
+            for count in seeds
+        },
+    }
+
+
+def _rates(calibration: Calibration, trials: Trials) -> dict[str, Any]:
+    known = calibration.scores.values()
+    smallest = [s.scale.shown(float(v)) for s, v in zip(known, trials.smallest(), strict=True)]
+    return {
+        "passes": trials.passes(),
+        "matches": _by_score(trials, trials.matches()),
+        "level": _by_score(trials, trials.level()),
+        "passes_at_margin": _by_score(trials, trials.joint_level()),
+        "called_worse": trials.false_worse(),
+        "smallest": dict(zip(trials.scores, smallest, strict=True)),
+    }
+
+
+def _by_score(trials: Trials, values: Any) -> dict[str, float]:
+    return {name: float(v) for name, v in zip(trials.scores, values, strict=True)}
+
+
+def text(
+    found: Mapping[str, Any], title: Callable[[str], str], unit: Callable[[str], str] = lambda name: ""
+) -> str:
+    """The account for the shell; ``title`` and ``unit`` are of scores."""
+    lines = [
+        f"task {found['task']}, budget {found['budget']}: {found['trainings']} dense trainings",
+        "",
+        _grid([_row(s, title, unit, found["seeds"]) for s in found["scores"]]),
+        "",
+        "Margin: the larger of the practical one and 2.33 standard deviations over trainings, by which one",
+        "training is worse than another in 5 % of cases. Found: the smallest difference that is called",
+        "worse in 80 % of cases. With %, margins and differences are shares, SD is that of logarithms.",
+        "",
+        "How often dense networks, as new trainings of them, are found to match, and the level:",
+        "",
+        _grid([_counted(count, rates) for count, rates in found["seeds"].items()]),
+        "",
+        "Joint: on all scores at once. Level: how often a score matches that is worse by its margin,",
+        "the largest of all scores (at most 5 % is asked for). Called worse: on any score, though none is.",
+        "Of one seed these are of single networks. Recorded: on the trainings themselves, held out in turn.",
+    ]
+    wide = [title(s["score"]) for s in found["scores"] if not s["resolved"]]
+    if wide:
+        lines += ["", f"Wider than practical, by retraining alone: {formatting.listed(wide)}."]
+    return "\n".join(lines)
+
+
+def _row(
+    score: Mapping[str, Any],
+    title: Callable[[str], str],
+    unit: Callable[[str], str],
+    seeds: Mapping[int, Any],
+) -> dict[str, str]:
+    name = score["score"]
+
+    def shown(value: float) -> str:
+        return formatting.difference(value, unit(name), relative=score["relative"])
+
+    percent = ", %" if unit(name) in formatting.PERCENT else ""
+    row = {
+        "score": f"{title(name)}{percent}",
+        "mean": formatting.number(score["mean"], unit(name)),
+        "SD": f"{score['sd']:.2f}" if score["relative"] else formatting.number(score["sd"], unit(name)),
+        "practical": shown(score["practical"]),
+        "margin": shown(score["margin"]),
+    }
+    for count, rates in seeds.items():
+        if count > 1:
+            row[f"found, {count} seeds"] = shown(rates["simulated"]["smallest"][name])
+    return row
+
+
+def _counted(count: int, rates: Mapping[str, Any]) -> dict[str, str]:
+    row = {"seeds": str(count)}
+    for how in ("simulated", "recorded"):
+        found = rates[how]
+        weakest = min(found["matches"], key=lambda s: found["matches"][s]) if found else ""
+        row[f"joint, {how}"] = f"{found['passes']:.2f}" if found else "–"
+        row[f"weakest score, {how}"] = f"{found['matches'][weakest]:.2f} {weakest}" if found else "–"
+        level = max(found["level"].values()) if found and count > 1 else math.nan
+        row[f"level, {how}"] = "–" if math.isnan(level) else f"{level:.3f}"
+    row["called worse"] = f"{rates['simulated']['called_worse']:.3f}" if count > 1 else "–"
+    return row
+
+
+def _grid(rows: Sequence[Mapping[str, str]]) -> str:
+    return str(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))

@@ -1,0 +1,90 @@
+"""``lthbench calibrate``: a task of one's own gets a yardstick, and its runs are judged by it."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from lthbench.cli.app import cli
+from lthbench.report.summary import summarise
+from lthbench.results import table
+
+
+def call(*words, code=0):
+    found = CliRunner().invoke(cli, [str(w) for w in words])
+    assert found.exit_code == code, found.output + repr(found.exception)
+    return found.output
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_task):
+    """A folder with a calibrated task of one's own, and a run of it."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    task = folder / "tiny.toml"
+    shutil.copy(tiny_task, task)
+    common = (
+        "--task",
+        task,
+        "--store",
+        folder / "store",
+        "--workers",
+        0,
+        "--device",
+        "cpu",
+        "--progress",
+        "none",
+    )
+    said = call("calibrate", *common, "--seeds", "1000-1006", "--metrics", "accuracy,nll,gini")
+    again = ("--seeds", 2, "--metrics", "accuracy,nll,gini", "--report", folder / "report")
+    run = call("run", *common, *again, "--methods", "omp", "--sparsity", 0.5)
+    return folder, said, run
+
+
+def test_a_task_of_ones_own_has_its_calibration_beside_it(place):
+    folder, said, _ = place
+    record = json.loads((folder / "calibrations" / "tiny-quick.json").read_text())
+    assert record["seeds"] == list(range(1000, 1007))
+    assert set(record["scores"]) == {"accuracy", "nll"}, "other scores are not judged"
+    assert record["scores"]["accuracy"]["pair_error"] > 0
+    assert "7 dense trainings" in said
+    assert "called worse" in said
+    assert str(folder / "calibrations" / "tiny-quick.json") in said
+
+
+def test_a_run_is_judged_by_it_and_keeps_it_beside_its_table(place):
+    folder, _, said = place
+    assert "Calibrated by 7 other trainings of the dense network." in said
+    scores, facts = table.read(folder / "report")
+    summary = summarise(scores, facts)
+    assert {m.reference for m in summary.headline[0].matches} == {"trainings"}
+    assert facts["calibration"]["seeds"] == list(range(1000, 1007))
+    margin = facts["calibration"]["scores"]["nll"]["margin"]
+    assert next(m.allowed for m in summary.headline[0].matches if m.score == "nll") == pytest.approx(margin)
+
+
+def test_one_of_another_version_is_refused_with_a_word(place):
+    folder, _, _ = place
+    scores, facts = table.read(folder / "report")
+    facts["dense_keys"] = {**facts["dense_keys"], "nll": "of another version"}
+    summary = summarise(scores, facts)
+    found = {m.score: m.reference for m in summary.headline[0].matches}
+    assert found == {"accuracy": "trainings", "nll": "parents"}
+    assert summary.outdated == ("nll",)
+
+
+def test_it_says_again_what_it_said_and_makes_none_of_a_report_of_few(place, tmp_path):
+    folder, said, _ = place
+    shown = call("calibrate", "--task", folder / "tiny.toml", "--show")
+    assert shown.strip() in said
+    found = json.loads(call("calibrate", "--task", folder / "tiny.toml", "--show", "--json"))
+    assert found["trainings"] == 7
+    refused = CliRunner().invoke(
+        cli, ["calibrate", str(folder / "report"), "--out", str(tmp_path / "x.json")]
+    )
+    assert "at least 6 dense networks; these are 2" in str(refused.exception)
+
+
+def test_a_task_without_one_says_how_to_get_it(tiny_task):
+    found = CliRunner().invoke(cli, ["calibrate", "--task", tiny_task, "--show"])
+    assert "is not calibrated" in str(found.exception)

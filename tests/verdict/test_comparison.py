@@ -1,0 +1,168 @@
+"""Networks beside the dense trainings of a calibration: the numbers, the level, and when it is not used."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lthbench.verdict.comparison import EXPECTED, PRIOR, Yardstick, compare, scatter
+from lthbench.verdict.observed import Observed
+from lthbench.verdict.rules import verdicts
+from lthbench.verdict.simulation import _arrays, _trials
+
+
+@pytest.fixture(scope="module")
+def made(lab):
+    return lab.calibration()
+
+
+def yardstick(frame, found, **more):
+    return Yardstick(Observed(frame), found, **more)
+
+
+def test_a_network_is_compared_with_the_mean_of_all_trainings(lab, made):
+    """By hand: the moderated variance, the error of the calibration's own mean, Welch's freedom."""
+    rng = np.random.default_rng(1)
+    dense, judged = lab.drawn(3, rng), lab.drawn(3, rng, lost=0.002)
+    found = compare(yardstick(lab.table(dense, judged), made), "m", 0.5, lab.ACCURACY)
+    theirs, own = np.array(made.scores["accuracy"].values), np.array([n["accuracy"] for n in judged])
+    between = (PRIOR * EXPECTED * theirs.var(ddof=1) + 2 * own.var(ddof=1)) / (PRIOR + 2)
+    parts = between / 3, theirs.var(ddof=1) / 40
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (PRIOR + 2) + parts[1] ** 2 / 39)
+    assert found.population
+    assert found.difference.mean == pytest.approx(theirs.mean() - own.mean())
+    assert found.difference.variance == pytest.approx(sum(parts))
+    bound = theirs.mean() - own.mean() + stats.t.isf(0.05, freedom) * math.sqrt(sum(parts))
+    assert found.difference.bound() == pytest.approx(bound)
+
+
+def test_mce_is_compared_as_a_ratio_to_the_mean_of_all_trainings(lab, made):
+    rng = np.random.default_rng(2)
+    dense, judged = lab.drawn(3, rng), lab.drawn(3, rng)
+    found = compare(yardstick(lab.table(dense, judged), made), "m", 0.5, lab.MCE)
+    ratios = [np.mean([n[k] / made.corruptions[k] for k in ("blur", "noise")]) for n in judged]
+    assert found.mean == pytest.approx(np.mean(ratios))
+    expected = np.log(ratios).mean() - np.log(made.scores["mce"].values).mean()
+    assert found.difference.mean == pytest.approx(expected)
+
+
+def test_images_that_seeds_share_count_and_those_of_each_do_not(lab, made):
+    rng = np.random.default_rng(3)
+    frame = lab.table(lab.drawn(3, rng), lab.drawn(3, rng))
+    plain = compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY).difference.variance
+    own = frame.assign(diff_se=0.006, mean_diff_se=0.006 / math.sqrt(3))
+    assert compare(yardstick(own, made), "m", 0.5, lab.ACCURACY).difference.variance == pytest.approx(plain)
+    both = frame.assign(diff_se=0.006, mean_diff_se=0.006)
+    found = compare(yardstick(both, made), "m", 0.5, lab.ACCURACY).difference.variance
+    assert found == pytest.approx(plain + 0.006**2)
+
+
+def test_networks_with_parents_of_their_own_are_compared_with_these(lab, made):
+    rng = np.random.default_rng(4)
+    frame = lab.table(lab.drawn(3, rng, lost=0.1), lab.drawn(3, rng, lost=0.1))
+    found = compare(yardstick(frame, made, own_parents=True), "m", 0.5, lab.ACCURACY)
+    assert (found.population, found.limit) == (False, 0.01)
+    assert abs(found.difference.mean) < 0.02
+    wide = compare(yardstick(frame, made, own_parents=True), "m", 0.5, lab.NLL)
+    assert wide.limit == pytest.approx(made.scores["nll"].limit), "the margin is still the task's"
+
+
+def test_a_run_whose_dense_networks_are_of_another_kind_is_not_judged_by_the_calibration(lab, made):
+    rng = np.random.default_rng(5)
+    frame = lab.table(lab.drawn(3, rng, lost=0.05), lab.drawn(3, rng, lost=0.05))
+    assert not compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY).population
+    assert compare(yardstick(frame, made), "m", 0.5, lab.NLL).population, "other scores are"
+
+
+def test_one_network_is_compared_as_it_is_and_placed_among_the_trainings(lab, made):
+    rng = np.random.default_rng(6)
+    dense, judged = lab.drawn(1, rng), lab.drawn(1, rng)
+    frame = lab.table(dense, judged).assign(diff_se=0.003, mean_diff_se=0.003)
+    found = compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY)
+    theirs = np.array(made.scores["accuracy"].values)
+    assert found.difference.variance == pytest.approx(theirs.var(ddof=1) / 40 + 0.003**2)
+    assert found.better_than == pytest.approx((theirs < judged[0]["accuracy"]).mean())
+    result = verdicts(frame, lab.ASPECTS, calibration=made)[0]
+    assert result.scope == "network"
+    assert all(m.reference == "trainings" for m in result.matches)
+
+
+def test_values_that_have_no_logarithm_are_compared_as_shares_of_the_mean(lab, made):
+    rng = np.random.default_rng(7)
+    judged = lab.drawn(3, rng)
+    judged[0]["nll"] = 0.0
+    found = compare(yardstick(lab.table(lab.drawn(3, rng), judged), made), "m", 0.5, lab.NLL)
+    nll = made.scores["nll"]
+    assert not found.scale.relative
+    assert found.limit == pytest.approx(nll.margin * np.mean(nll.values))
+
+
+def test_the_scatter_of_all_scores_widens_what_is_expected_and_never_narrows_it(lab, made):
+    rng = np.random.default_rng(8)
+    dense = lab.drawn(4, rng)
+    wide = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=3.0)), made), "m", 0.5, lab.ASPECTS)
+    narrow = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=0.1)), made), "m", 0.5, lab.ASPECTS)
+    assert wide > 3.0
+    assert narrow == 1.0
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds):
+    """The same networks by both: findings and bounds are the same."""
+    rng = np.random.default_rng(9)
+    networks = [lab.drawn(seeds, rng, widened=1.5) for _ in range(5)]
+    order = [made.scores[a.score] for a in lab.ASPECTS]
+    places = np.array(
+        [
+            [[s.scale.place(made.ratio(n) if s.score == "mce" else n[s.score]) for s in order] for n in group]
+            for group in networks
+        ]
+    )
+    theirs, limit, images = _arrays(made)
+    places -= theirs.mean(0)
+    variance = np.broadcast_to(theirs.var(0, ddof=1), (5, 3))
+    trials = _trials(made, places, np.zeros((5, 3)), variance, 40, np.zeros((5, 3)), np.zeros(3), limit)
+    for place, group in enumerate(networks):
+        frame = lab.table(lab.drawn(seeds, np.random.default_rng(10)), group)
+        measure = yardstick(frame, made)
+        scattered = scatter(measure, "m", 0.5, lab.ASPECTS)
+        for k, aspect in enumerate(lab.ASPECTS):
+            found = compare(measure, "m", 0.5, aspect, scattered)
+            off = trials.own[place, k] + trials.off[place, k]
+            assert found.difference.mean == pytest.approx(off, abs=1e-12)
+            assert found.difference.reach() == pytest.approx(trials.reach[place, k], rel=1e-9)
+    assert images.shape == (3,)
+
+
+def test_a_network_at_the_margin_passes_in_at_most_five_per_cent_of_cases_also_where_seeds_scatter(lab, made):
+    """Through tables and verdicts: accuracy is worse by its margin, all else is that of dense networks."""
+    rng = np.random.default_rng(11)
+    trials = 120
+    for widened in (1.0, 2.0):
+        passed = 0
+        for _ in range(trials):
+            dense = lab.drawn(3, rng)
+            frame = lab.table(dense, lab.drawn(3, rng, lost=0.01, widened=widened))
+            passed += verdicts(frame, lab.ASPECTS, calibration=made)[0].joint is not None
+        assert passed / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_dense_networks_pass_beside_others(lab, made):
+    rng = np.random.default_rng(12)
+    frames = [lab.table(lab.drawn(5, rng), lab.drawn(5, rng)) for _ in range(60)]
+    calibrated = [verdicts(f, lab.ASPECTS, calibration=made)[0].joint is not None for f in frames]
+    plain = [verdicts(f, lab.ASPECTS)[0].joint is not None for f in frames]
+    assert np.mean(calibrated) >= 0.8
+    assert np.mean(plain) <= 0.1, "without a calibration it is hardly ever shown"
+
+
+def test_a_table_without_errors_or_kinds_is_still_judged(lab, made):
+    rng = np.random.default_rng(13)
+    frame = lab.table(lab.drawn(3, rng), lab.drawn(3, rng)).drop(columns=["diff_se", "mean_diff_se"])
+    frame = frame[frame["variant"] == ""]
+    found = {m.score: m for m in verdicts(pd.DataFrame(frame), lab.ASPECTS, calibration=made)[0].matches}
+    assert found["accuracy"].reference == "trainings"
+    assert found["mce"].reference == "parents", "what is no ratio to the trainings is one to its parent"
+    assert not found["accuracy"].images

@@ -1,0 +1,71 @@
+"""Power and level of the verdict, simulated: against closed forms, and against the product's own bar."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lthbench.verdict.simulation import recorded, simulated
+from lthbench.verdict.sureness import account, text
+
+
+@pytest.fixture(scope="module")
+def made(lab):
+    return lab.calibration()
+
+
+def test_a_mean_is_off_by_what_seeds_and_trainings_leave(made):
+    found = simulated(made, 5, trials=20_000)
+    expected = [math.sqrt(s.variance * (1 / 5 + 1 / 40)) for s in made.scores.values()]
+    assert found.off.std(0) == pytest.approx(expected, rel=0.02)
+    assert np.abs(found.off.mean(0)) == pytest.approx(0.0, abs=0.02)
+    wide = simulated(made, 5, trials=20_000, widened=2.0)
+    expected = [math.sqrt(s.variance * (4 / 5 + 1 / 40)) for s in made.scores.values()]
+    assert wide.off.std(0) == pytest.approx(expected, rel=0.02)
+
+
+def test_with_many_seeds_power_and_level_are_those_of_the_normal_test(made):
+    found = simulated(made, 100, trials=3000)
+    assert found.level() == pytest.approx(0.05, abs=0.015)
+    assert found.passes() == 1.0
+    accuracy = made.scores["accuracy"]
+    error = math.sqrt(accuracy.variance * (1 / 100 + 1 / 40))
+    shown = found.smallest()[0]
+    assert shown <= accuracy.limit + (stats.norm.isf(0.2) - stats.norm.isf(0.05)) * error + 0.0006
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("widened", [0.7, 1.0, 1.5, 2.0])
+def test_the_level_holds_also_where_all_scores_scatter_more(made, seeds, widened):
+    found = simulated(made, seeds, widened=widened)
+    assert found.level().max() <= 0.06
+    assert found.joint_level().max() <= 0.055
+
+
+def test_more_seeds_find_more(made):
+    few, many = simulated(made, 3), simulated(made, 10)
+    assert (many.corrected.mean(0) < few.corrected.mean(0)).all()
+    assert (many.smallest() <= few.smallest() + 0.0001).all()
+    assert many.passes() > few.passes()
+    assert few.false_worse() <= 0.05
+
+
+def test_recorded_trainings_are_judged_by_all_others(made):
+    found = recorded(made, 3, trials=3000)
+    assert found.passes() == pytest.approx(simulated(made, 3, trials=3000).passes(), abs=0.12)
+    assert found.level().max() <= 0.07
+    expected = [math.sqrt(s.variance * (1 / 3 + 1 / 37)) for s in made.scores.values()]
+    assert found.off.std(0) == pytest.approx(expected, rel=0.05)
+
+
+def test_the_account_says_it_in_words_and_numbers(lab, made):
+    found = account(made, (1, 3))
+    assert found["seeds"][3]["recorded"]["passes"] > 0.5
+    said = text(found, str.upper, lambda name: "fraction" if name == "accuracy" else "")
+    assert "task made, budget quick: 40 dense trainings" in said
+    assert "ACCURACY, %" in said
+    assert "Wider than practical, by retraining alone: NLL and MCE." in said
+    small = account(lab.calibration(8), (1, 3))
+    assert small["seeds"][3]["recorded"] is None, "too few are left for a calibration"
+    assert "–" in text(small, str)
