@@ -69,7 +69,7 @@ def trial(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """Every metric, of dense, masked, structured and narrow networks."""
-    return trials.Trial(tmp_path_factory.mktemp("measured"), ["omp", "filter", "small"], METRICS)
+    return trials.Trial(tmp_path_factory.mktemp("measured"), ["omp", "filter", "small"], METRICS, (0.875,))
 
 
 @pytest.mark.parametrize("check", trials.METHOD_CHECKS, ids=lambda c: c.__name__)

@@ -1,19 +1,18 @@
 """What runs on a GPU alone, on a pretended one: it mixes no devices, and a captured step is the step."""
 
-import contextlib
 import dataclasses
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
-from lthbench import corruptions, masks, registry
-from lthbench.cli import main
+from lthbench import api, corruptions, masks, registry
 from lthbench.compute import cuda_graphs
 from lthbench.data import loading
-from lthbench.execution.runner import Runner
-from lthbench.execution.train import Trainer
+from lthbench.execution import runner, verbs
+from lthbench.functional import faithfulness
 from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
 from lthbench.spec import Rewire
@@ -210,22 +209,25 @@ def test_every_corruption_is_made_there(cuda):
 
 @pytest.fixture
 def tables(pretended, tiny_task, tmp_path, monkeypatch):
-    """Runs what is asked on a CPU and there: both tables as one, by score, and the events there."""
+    """Runs what is asked on a CPU and there, on few images: both tables as one, and the events there."""
+    text = Path(tiny_task).read_text(encoding="utf-8")
+    for many, few in (
+        ("\nimages = 320", "\nimages = 160"),
+        ("explained_images = 20", "explained_images = 8"),
+    ):
+        assert many in text
+        text = text.replace(many, few)
+    task = tmp_path / "few.toml"
+    task.write_text(text, encoding="utf-8")
 
-    def made(*asked):
-        found = {}
-        for name, place in (
-            ("cpu", contextlib.nullcontext()),
-            ("cuda", pretended.device(monkeypatch.setattr)),
-        ):
-            own = ["--store", str(tmp_path / name), "--report", str(tmp_path / f"{name}.report")]
-            with place:
-                device = {"cpu": "cpu", "cuda": "cuda:0"}[name]
-                main(["run", "--task", tiny_task, "--workers", "0", "--device", device, *asked, *own])
-            found[name] = pd.read_csv(tmp_path / f"{name}.report" / "scores.csv")
+    def made(**asked):
+        asked = {"task": str(task), "seeds": 1, **asked}
+        here = api.run(**asked, device="cpu", store=tmp_path / "cpu")
+        with pretended.device(monkeypatch.setattr):
+            there = api.run(**asked, device="cuda:0", store=tmp_path / "cuda")
         key = ["method", "sparsity", "seed", "metric", "score", "variant"]
-        both = found["cpu"].merge(found["cuda"], on=key, how="outer", suffixes=("", "_there"))
-        assert len(both) == len(found["cpu"]) == len(found["cuda"])
+        both = here.merge(there, on=key, how="outer", suffixes=("", "_there"))
+        assert len(both) == len(here) == len(there)
         assert (both.status == both.status_there).all()
         return both, list(LocalStore(tmp_path / "cuda").events())
 
@@ -236,30 +238,26 @@ def test_every_method_finds_and_trains_the_same_networks_there(tables, monkeypat
     """TensorFloat-32, which PyTorch lets convolutions take on a GPU, is for training alone."""
     allowed = {}
 
-    def watch(owner, name):
-        does = getattr(owner, name)
+    def watched(step, *more):
+        allowed.setdefault(type(step).__name__, set()).add(torch.backends.cudnn.allow_tf32)
+        return verbs.do(step, *more)
 
-        def watched(*given):
-            allowed.setdefault(name, set()).add(torch.backends.cudnn.allow_tf32)
-            return does(*given)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    watch(Trainer, "train")
-    for name in ("_predict", "_prune", "_measure"):
-        watch(Runner, name)
+    monkeypatch.setattr(runner, "do", watched)
     methods = sorted(set(registry.names(Method)) - {"dense"})
-    both, events = tables("--methods", ",".join(methods), "--rounds", "2", "--metrics", "accuracy,nll")
+    both, events = tables(methods=methods, rounds=[2], metrics=["accuracy", "nll"])
     assert set(both.method) == {*methods, "dense"}
     assert max(e.get("stack", 1) for e in events) > 3
-    assert allowed == {"train": {True}, "_predict": {False}, "_prune": {False}, "_measure": {False}}
+    assert [name for name, said in allowed.items() if True in said] == ["Train"]
+    assert {"Predict", "Prune", "Measure"} <= {name for name, said in allowed.items() if said == {False}}
     assert torch.backends.cudnn.allow_tf32
     pd.testing.assert_series_equal(both.value, both.value_there, rtol=1e-4, check_names=False)
 
 
-def test_every_score_is_the_same_there(tables):
+def test_every_score_is_the_same_there(tables, monkeypatch):
     """Where scores follow from ranks, single images may differ: pixels change places for a rounding."""
-    both, _ = tables("--methods", "omp", "--rounds", "1")
+    for name, few in (("SHARES", (0.2, 0.7)), ("DRAWS", 2), ("STEPS", 4), ("REGIONS", 4)):
+        monkeypatch.setattr(faithfulness, name, few)  # points of the curves
+    both, _ = tables(methods=["omp"], rounds=[1])
     assert len(set(both.metric)) > 15
     ranked = both.metric.isin(("agreement", "deletion", "gini", "road"))
     near = (both.value - both.value_there).abs() <= 1e-4 * both.value.abs() + 1e-6
