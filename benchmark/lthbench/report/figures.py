@@ -11,6 +11,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.summary import Shown, Summary
+from lthbench.verdict.scale import Scale
 
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and a marker for each as well.
 COLOURS = (
@@ -36,6 +37,7 @@ class Figure:
     svg: str
     text: str
     canvas: Any = field(default=None, repr=False, compare=False)
+    unit: str = ""
 
 
 def style(summary: Summary, method: str) -> tuple[str, str]:
@@ -75,12 +77,12 @@ def _curve(summary: Summary, score: Shown) -> Figure:
     words = []
     dense = summary.cell("dense", 0.0, score.name)
     if dense is not None and not math.isnan(dense.mean):
-        spread = 0.0 if math.isnan(dense.spread) else dense.spread
-        axes.axhspan(
-            (dense.mean - spread) * scale, (dense.mean + spread) * scale, color=DENSE, alpha=0.18, lw=0
-        )
+        worst = _worst(summary, score, dense.mean)
+        if worst is not None:
+            axes.axhspan(dense.mean * scale, worst * scale, color=DENSE, alpha=0.18, lw=0)
         axes.axhline(dense.mean * scale, color=DENSE, lw=1.4, ls=(0, (5, 3)))
-        words.append(f"dense {dense.text}")
+        margin = "" if worst is None else f", margin at {formatting.number(worst, score.unit)}"
+        words.append(f"dense {dense.text}{margin}")
     for method in summary.methods:
         found = [(s, summary.cell(method, s, score.name)) for s in summary.sparsities]
         points = [(s, c) for s, c in found if c is not None and not math.isnan(c.mean)]
@@ -113,7 +115,18 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         svg(canvas, score.name),
         f"{score.header} over sparsity: {'; '.join(words)}.",
         canvas,
+        score.unit_shown,
     )
+
+
+def _worst(summary: Summary, score: Shown, dense: float) -> float | None:
+    """The value that is worse than dense by just the margin; None for a score without one."""
+    for result in summary.headline:
+        for match in result.matches:
+            if match.score == score.name and math.isfinite(match.allowed):
+                scale = Scale(score.higher_is_better, match.relative)
+                return scale.value(scale.place(dense) + scale.margin(match.allowed))
+    return None
 
 
 def _place(sparsity: float) -> float:

@@ -68,7 +68,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         templates.render(
             "claims.html.j2",
             here="claims.html",
-            tasks=[_claims(*p) for p in pairs],
+            claims=_claims(pairs),
             elsewhere=any_task.elsewhere(names),
         ),
     )
@@ -120,18 +120,35 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
     }
 
 
-def _claims(summary: Summary, folder: str) -> dict[str, Any]:
-    facts = summary.facts
-    title = f"{facts['task']['title']}, budget {facts['budget']['name']}"
-    found = any_task.held(summary)
-    told = [c for c in found if c["finding"] != "not measured"]
-    return {
-        "title": title,
-        "href": f"{folder}/index.html",
-        "told": told,
-        "untold": [c for c in found if c not in told],
-        "agree": sum(c["finding"] == "agrees" for c in told),
-    }
+#: How a claim's finding stands in the matrix: a class for its colour, and a sign.
+_CLAIM_SIGNS = {
+    "agrees": ("y", "✓"),
+    "differs": ("n", "✗"),
+    "cannot say": ("u", "?"),
+    "not measured": ("", ""),
+}
+
+
+def _claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
+    """The matrix of claims and tables: what each table says of each claim that it can speak to."""
+    columns = []
+    rows: dict[str, dict[str, Any]] = {}
+    for place, (summary, folder) in enumerate(pairs):
+        facts = summary.facts
+        title = f"{facts['task']['name']}, {facts['budget']['name']}"
+        counted = dict.fromkeys(_CLAIM_SIGNS, 0)
+        for held in any_task.held(summary):
+            row = rows.setdefault(
+                held["claim"],
+                {"claim": held["claim"], "source": held["source"], "cells": [None] * len(pairs)},
+            )
+            kind, sign = _CLAIM_SIGNS[held["finding"]]
+            row["cells"][place] = {"kind": kind, "sign": sign, **held}
+            counted[held["finding"]] += 1
+        columns.append({"title": title, "href": f"{folder}/index.html", **counted})
+    told = [r for r in rows.values() if any(c and c["sign"] for c in r["cells"])]
+    untold = [r for r in rows.values() if r not in told]
+    return {"columns": columns, "rows": told, "untold": untold}
 
 
 def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
