@@ -45,7 +45,7 @@ def frame(*parts):
 
 def facts(seeds=3, task="made", budget="quick", **more):
     """What stands beside a table."""
-    return {
+    content = {
         "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
         "task": {"name": task, "title": "A made task", "about": ""},
@@ -56,11 +56,12 @@ def facts(seeds=3, task="made", budget="quick", **more):
         "data": [{"name": "digits", "version": 1, "digest": "ab"}],
         "environments": [{"torch": "2.0", "device": "cpu"}],
         "aspects": [dataclasses.asdict(a) for a in score_order.aspects(METRICS)],
-        "scores": [run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(METRICS)],
+        "scores": [dataclasses.asdict(s) for s in run_facts.score_facts(METRICS)],
         "masks": {},
         "networks": {},
         "seconds": {},
     } | more
+    return run_facts.from_json(content)
 
 
 #: The metrics of a whole table.
@@ -88,20 +89,27 @@ def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.
                 variants = {"bin_accuracy": BINS, "bin_confidence": BINS, "corruption_error": ("", *KINDS)}
                 for variant in variants.get(score.name, ("",)):
                     records.append((method, sparsity, seed, score, variant, value))
-    facts_ = facts(seeds, task, budget)
-    facts_["aspects"] = [dataclasses.asdict(a) for a in score_order.aspects(EVERY)]
-    facts_["scores"] = [run_facts._finite(dataclasses.asdict(s)) for s in names]
-    facts_["methods"] = list(methods)
-    asked = request_record.RequestRecord(task, tuple(methods), sparsities, tuple(range(seeds)), EVERY, budget)
-    facts_["command"], facts_["requests"] = asked.command(), [asked.to_json()]
-    facts_["budget"] |= {"about": "a", "source": "b", "rewind_epoch": 1, "evaluate": {"severities": [1, 2]}}
+    asked = request_record.RequestRecord(
+        task, tuple(methods), tuple(sparsities), tuple(range(seeds)), EVERY, budget
+    )
     environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
-    facts_["environments"] = [environment]
-    facts_["networks"] = {
-        f"{m} {float(s)!r} {seed}": {"network": f"{m}{s}{seed}", "mask": None, "expression": f"train({m})"}
-        for m, s in cells
-        for seed in range(seeds)
-    }
+    made_facts = facts(seeds, task, budget)
+    budget_facts = {"about": "a", "source": "b", "rewind_epoch": 1, "evaluate": {"severities": [1, 2]}}
+    made_facts = dataclasses.replace(
+        made_facts,
+        command=asked.command(),
+        requests=(asked,),
+        methods=tuple(methods),
+        aspects=tuple(score_order.aspects(EVERY)),
+        scores=run_facts.score_facts(EVERY),
+        budget=made_facts.budget | budget_facts,
+        environments=(environment,),
+        networks=tuple(
+            run_facts.NetworkFacts(m, float(s), seed, f"{m}{s}{seed}", None, f"train({m})")
+            for m, s in cells
+            for seed in range(seeds)
+        ),
+    )
     columns = list(zip(*records, strict=True))
     scores_ = columns[3]
     made = pd.DataFrame(
@@ -130,7 +138,7 @@ def grid(methods, task="made", budget="quick", seeds=3, sparsities=(0.5, 0.9, 0.
         },
         columns=list(table.COLUMNS),
     ).astype(table.COLUMNS)
-    return made, facts_
+    return made, made_facts
 
 
 BINS = tuple(f"{b / 15:.3f}-{(b + 1) / 15:.3f}" for b in range(8, 15))

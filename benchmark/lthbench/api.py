@@ -22,6 +22,7 @@ from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, network, plan
 from lthbench.planning.request import Request, ask
 from lthbench.results import run_facts, table
+from lthbench.results.run_facts import RunFacts
 from lthbench.spec import (
     Given,
     Step,
@@ -88,7 +89,7 @@ class Outcome:
     """A run's results: the score table, the facts beside it, and why what failed did."""
 
     table: pd.DataFrame
-    facts: dict[str, Any]
+    facts: RunFacts
     failures: dict[str, str]
 
 
@@ -287,10 +288,9 @@ def execute(
             announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
         from lthbench.results import pictures
 
-        facts = run_facts.facts(made, store) | (brought.facts() if brought else {})
+        facts = run_facts.facts(made, store, brought.accounts() if brought else ())
         shown = pictures.saliency(made, store, places) + pictures.concepts(made, store, places)
-        if shown:
-            facts["pictures"] = shown
+        facts = dataclasses.replace(facts, pictures=tuple(shown))
         return Outcome(table.build(made, store, failures), facts, failures)
 
 

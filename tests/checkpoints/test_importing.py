@@ -118,9 +118,9 @@ def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_
     # The table can be read, reported and judged as any other.
     read, facts = table.read(tmp_path / "report")
     assert summarise(read, facts).headline[0].method == "given"
-    assert [g["mask"] for g in facts["given"]] == ["mask in the file"] * 2 + [""] * 2
-    assert facts["seconds"].get("train") is None
-    assert "given(resnet8, digest" in facts["networks"]["given 0.75 0"]["expression"]
+    assert [g["mask"] for g in facts.checkpoints] == ["mask in the file"] * 2 + [""] * 2
+    assert facts.seconds.get("train") is None
+    assert "given(resnet8, digest" in facts.network("given", 0.75, 0).expression
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
 
 

@@ -1,5 +1,6 @@
 """``lthbench calibrate``: a task of one's own gets a yardstick, and its runs are judged by it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -58,15 +59,15 @@ def test_a_run_is_judged_by_it_and_keeps_it_beside_its_table(place):
     scores, facts = table.read(folder / "report")
     summary = summarise(scores, facts)
     assert {m.reference for m in summary.headline[0].matches} == {"trainings"}
-    assert facts["calibration"]["seeds"] == list(range(1000, 1007))
-    margin = facts["calibration"]["scores"]["nll"]["margin"]
+    assert facts.calibration["seeds"] == list(range(1000, 1007))
+    margin = facts.calibration["scores"]["nll"]["margin"]
     assert next(m.allowed for m in summary.headline[0].matches if m.score == "nll") == pytest.approx(margin)
 
 
 def test_one_of_another_version_is_refused_with_a_word(place):
     folder, _, _ = place
     scores, facts = table.read(folder / "report")
-    facts["dense_keys"] = {**facts["dense_keys"], "nll": "of another version"}
+    facts = dataclasses.replace(facts, dense_keys={**facts.dense_keys, "nll": "of another version"})
     summary = summarise(scores, facts)
     found = {m.score: m.reference for m in summary.headline[0].matches}
     assert found == {"accuracy": "trainings", "nll": "parents"}

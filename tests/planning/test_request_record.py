@@ -13,7 +13,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Method
 from lthbench.planning import task
 from lthbench.planning.request import ask, from_json
-from lthbench.planning.request_record import RequestRecord, records
+from lthbench.planning.request_record import RequestRecord, of_commands
 
 TINY = str(Path(__file__).parents[1] / "tiny.toml")
 OWN = """
@@ -63,14 +63,14 @@ def test_what_was_replaced_is_told_and_comes_back(how):
     record = through_json(asked)
     assert from_json(record, "run.json") == asked
     assert {"ood", "concepts"} & set(record) == {"ood", "concepts"} & set(how)
-    (old,) = records({"command": asked.command(), "methods": list(asked.methods)})
+    (old,) = of_commands(asked.command(), asked.methods, "run.json")
     assert old == asked.record()
 
 
 def test_a_record_can_be_read_off_the_command_of_a_version_without_one():
     asked = ask(TINY, ["imp", "omp:erk"], sparsities=[0.3], seeds=[3])
-    assert records({"requests": [through_json(asked)]}) == records({"command": asked.command()})
-    (scored,) = records({"command": "lthbench.score(..., task='t')", "methods": ["mine"]})
+    assert (asked.record(),) == of_commands(asked.command(), (), "run.json")
+    (scored,) = of_commands("lthbench.score(..., task='t')", ["mine"], "run.json")
     assert (scored.elsewhere, scored.methods) == (True, ("mine",))
 
 
@@ -90,7 +90,7 @@ def test_a_record_can_be_read_off_the_command_of_a_version_without_one():
 def test_what_is_no_request_is_refused_by_the_key(change, said):
     with pytest.raises(BadInput, match=said):
         from_json(through_json(ask(TINY)) | change, "run.json")
-    with pytest.raises(BadInput, match=r"run.json: its request cannot be read"):
+    with pytest.raises(BadInput, match=r"run.json: request: expected a table"):
         from_json([], "run.json")
 
 
@@ -102,8 +102,7 @@ def test_a_plugin_is_named_with_its_file_and_run_only_where_it_was_named_again(o
     assert record["plugins"] == [{"kind": "method", "name": "mine", "file": str(path)}]
     assert shlex.split(asked.command())[5] == str(path)
     assert from_json(record, "p.json") == asked
-    old = records({"command": asked.command(), "methods": ["mine"]})
-    assert old == [asked.record()]
+    assert of_commands(asked.command(), ["mine"], "run.json") == (asked.record(),)
     forget()
     path.write_text("raise SystemExit('was run')")
     forged = [record, *({**record, "plugins": [], key: [str(path)]} for key in ("methods", "metrics", "ood"))]

@@ -124,7 +124,7 @@ def test_pictures_show_maps_of_each_network(ran):
     made, store, _ = ran
     found = pictures.saliency(made, store, ())
     assert 1 <= len(found) <= pictures.IMAGES
-    assert picture_panels.grouped({"pictures": found})[0][0] == "What it looks at"
+    assert picture_panels.grouped(found)[0][0] == "What it looks at"
     assert all("omp at 50.0 %" in picture["text"] for picture in found)
     assert len({picture["image"] for picture in found}) == len(found)
     assert found == pictures.saliency(made, store, ())
@@ -157,7 +157,7 @@ def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
     (picture,) = pictures.concepts(made, store, ())
-    assert picture_panels.grouped({"pictures": [picture]})[0][0] == "What its concepts look like"
+    assert picture_panels.grouped([picture])[0][0] == "What its concepts look like"
     assert "omp at 87.5 %" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
     told = json.loads(store.read(measured(entry, "concept-match"), pictures.CROPS))

@@ -40,7 +40,7 @@ def rows(method, sparsity, score, values, error=0.001, status="ok", reason=""):
 
 
 @pytest.fixture
-def build():
+def build(made_table):
     """A summary of a network whose scores are worse by so much, in each of three seeds."""
 
     def made(accuracy=(0.001, 0.002, 0.001), nll=(0.0, 0.001, 0.0), rule="noninferior", **nll_facts):
@@ -52,15 +52,12 @@ def build():
             "m", 0.79028, "nll", [d + g for d, g in zip(DENSE["nll"], nll, strict=True)], **nll_facts
         )
         frame = pd.DataFrame(found, columns=list(table.COLUMNS)).astype(table.COLUMNS)
-        facts = {
-            "task": {"name": "made"},
-            "budget": {"name": "quick"},
-            "seeds": [0, 1, 2],
-            "aspects": [dataclasses.asdict(a) for a in score_order.aspects(("accuracy", "nll"))],
-            "scores": [
-                run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(("accuracy", "nll"))
-            ],
-        }
+        metrics = ("accuracy", "nll")
+        facts = dataclasses.replace(
+            made_table(("m",))[1],
+            aspects=tuple(score_order.aspects(metrics)),
+            scores=run_facts.score_facts(metrics),
+        )
         return summarise(frame, facts, rule)
 
     return made

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -32,7 +33,8 @@ def summary():
     found += rows("dense", 0.0, 1, [("a", 0.35, 0.2, 10), ("b", 0.95, 1.0, 90), ("c", 0.5, 0.5, 9)])
     for sparsity in (0.2, 0.4, 0.6, 0.8):
         found += rows("imp", sparsity, 0, [("b", 0.9, 1 - sparsity, 100)])
-    return Summary({}, pd.DataFrame(found), (), ("imp",), (0.2, 0.4, 0.6, 0.8), {}, "std", {})
+    facts: Any = None
+    return Summary(facts, pd.DataFrame(found), (), ("imp",), (0.2, 0.4, 0.6, 0.8), {}, "std", {})
 
 
 def test_bins_are_means_over_seeds_weighted_by_images(summary):

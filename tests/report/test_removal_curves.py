@@ -1,10 +1,12 @@
 """Removal curves are drawn from the table's variants, with their words."""
 
+import dataclasses
+
 import pandas as pd
 
 from lthbench.report import controls, removal_curves, task_page
 from lthbench.report.summary import summarise
-from lthbench.results import run_facts, score_order, table
+from lthbench.results import run_facts, table
 
 
 def with_curves(made_table):
@@ -33,9 +35,8 @@ def with_curves(made_table):
             if method == "dense":
                 for variant, value in (("", 0.7), ("untrained network", 0.2), ("chance", 0.05)):
                     add("ig_iou", variant, value, metric="agreement")
-    facts["scores"] += [
-        run_facts._finite(vars(s)) for s in score_order.scores(("agreement",)) if s.name == "ig_iou"
-    ]
+    more = tuple(s for s in run_facts.score_facts(("agreement",)) if s.name == "ig_iou")
+    facts = dataclasses.replace(facts, scores=facts.scores + more)
     return pd.concat([made, pd.DataFrame(rows)], ignore_index=True).astype(table.COLUMNS), facts
 
 

@@ -72,7 +72,7 @@ def built(method=NASTY, accuracy=None, seeds=SEEDS, **extra):
 def facts(method=NASTY, seeds=SEEDS):
     environment = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
     budget = {"name": "quick", "about": "short & sweet", "source": "ours", "rewind_epoch": 1}
-    return {
+    content = {
         "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
         "task": {"name": "made", "title": "A <b>made</b> task", "about": "Nothing."},
@@ -84,10 +84,11 @@ def facts(method=NASTY, seeds=SEEDS):
         "environments": [environment],
         "seconds": {"train": 12.0},
         "aspects": [dataclasses.asdict(a) for a in score_order.aspects(METRICS)],
-        "scores": [run_facts._finite(dataclasses.asdict(s)) for s in score_order.scores(METRICS)],
+        "scores": [dataclasses.asdict(s) for s in run_facts.score_facts(METRICS)],
         "masks": {"k1": {"kept": {}, "total": {}, "collapsed": ["conv1.weight", "conv2.weight"]}},
         "networks": {f"{method} 0.488 0": {"network": "n1", "mask": "k1"}},
     }
+    return run_facts.from_json(content)
 
 
 def summary_of(method="m", seeds=SEEDS, rule="std", **kwargs):
@@ -366,7 +367,7 @@ def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four(
     cells = {(m, 0.5, s): Cell(0.5, 0.1, 2, "ok", "", "") for m in methods for s in scores}
     cells |= {("dense", 0.0, s): Cell(0.6, 0.1, 2, "ok", "", "") for s in scores}
     shown = tuple(Shown(s, s, "fraction", True, "generalization", True) for s in scores)
-    made = Summary({}, None, shown, tuple(methods), (0.5,), cells, "std", {})
+    made = Summary(facts(), None, shown, tuple(methods), (0.5,), cells, "std", {})
     assert (
         len({figures.style(made, m) for m in methods})
         == len({figures.style(made, m)[0] for m in methods})

@@ -1,5 +1,6 @@
 """Two tables side by side: pairing, intervals against SciPy's, and what is only in one."""
 
+import dataclasses
 import importlib.util
 import math
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_specs_that_differ_are_named_and_cells_of_one_table_only():
     changed = {"name": "quick", "train": {"epochs": 5, "lr": 0.1}}
     second = (
         frame(rows("m", 0.5, "accuracy", A), rows("new", 0.9, "accuracy", A)),
-        facts(budget="quick") | {"budget": changed},
+        dataclasses.replace(facts(), budget=changed),
     )
     found = compare(first, second)
     assert found.specs == (("budget.train.epochs", "2", "5"), ("budget.train.lr", "–", "0.1"))

@@ -1,6 +1,7 @@
 """Tables put together: methods of several runs in one, and what contradicts itself refused."""
 
 import dataclasses
+import json
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
-from lthbench.results import merge
+from lthbench.results import merge, run_facts
 
 
 @pytest.fixture
@@ -18,7 +19,10 @@ def two(made_table):
     keep = second[0]["method"].isin(["dense", "snip"])
     dense = first[0][first[0]["method"] == "dense"]
     rest = second[0][keep & (second[0]["method"] != "dense")]
-    return first, (pd.concat([dense, rest], ignore_index=True), {**second[1], "methods": ["snip"]})
+    return first, (
+        pd.concat([dense, rest], ignore_index=True),
+        dataclasses.replace(second[1], methods=("snip",)),
+    )
 
 
 def test_methods_of_both_stand_beside_the_dense_networks_once(two):
@@ -27,8 +31,8 @@ def test_methods_of_both_stand_beside_the_dense_networks_once(two):
     assert list(dict.fromkeys(table["method"])) == ["dense", "imp", "omp", "snip"]
     dense = table[(table["method"] == "dense") & (table["score"] == "accuracy")]
     assert len(dense) == 3
-    assert facts["methods"] == ["imp", "omp", "snip"]
-    assert facts["command"].count("lthbench run") == 2
+    assert facts.methods == ("imp", "omp", "snip")
+    assert facts.command.count("lthbench run") == 2
     summary = summarise(table, facts, "std")
     assert summary.methods == ("imp", "omp", "snip")
     alone = summarise(two[0][0], two[0][1], "std")
@@ -62,25 +66,28 @@ def test_tables_that_contradict_each_other_are_refused(two):
 def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
     table, facts = two[1]
     with pytest.raises(BadInput, match=f"cannot be put together: their {part} differ"):
-        merge.grouped([two[0], (table, {**facts, part: []})])
+        merge.grouped([two[0], (table, dataclasses.replace(facts, **{part: ()}))])
 
 
 def test_each_network_has_the_command_of_its_own_run(two):
     _, facts = merge.merged(two)
     assert "--methods snip --sparsity 0.9 " in command(facts, "snip", 0.9)
     assert "--methods omp --sparsity 0.5 " in command(facts, "omp", 0.5)
-    assert command(facts, "dense", 0.0) == two[0][1]["command"]
-    assert [r["methods"] for r in facts["requests"]] == [["imp", "omp"], ["imp", "snip"]]
+    assert command(facts, "dense", 0.0) == two[0][1].command
+    assert [r.methods for r in facts.requests] == [("imp", "omp"), ("imp", "snip")]
 
 
 def test_a_network_has_its_command_in_files_without_requests(two):
-    old = [(table, {k: v for k, v in facts.items() if k != "requests"}) for table, facts in two]
-    _, facts = merge.merged(old)
+    def read(facts, **changed):
+        content = {k: v for k, v in facts.to_json().items() if k != "requests"} | changed
+        return run_facts.from_json(json.loads(json.dumps(content)))
+
+    _, facts = merge.merged([(table, read(facts)) for table, facts in two])
     assert "--methods snip --sparsity 0.9 " in command(facts, "snip", 0.9)
-    written = old[0][1]
-    typed = written["command"].replace("--methods imp,omp", "--methods ./mine.py:erk")
-    mine = {**written, "methods": ["mine:erk"], "command": typed}
+    written = two[0][1]
+    typed = written.command.replace("--methods imp,omp", "--methods ./mine.py:erk")
+    mine = read(written, methods=["mine:erk"], command=typed)
     assert "--methods ./mine.py:erk --sparsity 0.9 " in command(mine, "mine:erk", 0.9)
-    assert command({**written, "command": "by hand"}, "imp", 0.9) == "by hand"
+    assert command(read(written, command="by hand"), "imp", 0.9) == "by hand"
     scored = "lthbench score --checkpoint a.pt --name mine"
-    assert command({**written, "command": scored, "methods": ["mine"]}, "mine", 0.9) == scored
+    assert command(read(written, command=scored, methods=["mine"]), "mine", 0.9) == scored

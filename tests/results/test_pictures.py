@@ -1,6 +1,7 @@
 """Pictures stand on the page with their words, or are refused; notices name what differs between tables."""
 
 import base64
+import dataclasses
 import io
 
 import pytest
@@ -23,7 +24,7 @@ def entry(**changed):
 def test_pictures_stand_under_their_heading_with_words(made_table):
     table, facts = made_table(("imp",))
     assert "What it looks at" not in task_page.render(summarise(table, facts))
-    facts["pictures"] = [entry(), entry(kind="concepts", title="loops")]
+    facts = dataclasses.replace(facts, pictures=(entry(), entry(kind="concepts", title="loops")))
     text = task_page.render(summarise(table, facts))
     assert f'<img src="{PNG}" alt="maps of &#34;3&#34;"' in text
     assert "imp &lt;b&gt;" in text
@@ -41,19 +42,20 @@ def test_pictures_stand_under_their_heading_with_words(made_table):
 )
 def test_what_is_no_picture_is_refused(changed, said):
     with pytest.raises(BadInput, match=said):
-        picture_panels.grouped({"pictures": [entry(**changed)]})
+        picture_panels.grouped([entry(**changed)])
 
 
 def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     first, second = (summarise(*made_table(("imp",), task=t, seeds=n)) for t, n in (("a", 3), ("b", 1)))
     assert caveats.of_site([first, first]) == []
-    second.facts["environments"][0] |= {"torch": "3"}
+    second.facts.environments[0].update(torch="3")
     found = caveats.of_site([first, second])
     assert found == [
         "These tables were made with several versions of torch (2 and 3): compare across them with care.",
         "These tables have different numbers of seeds: 3 and 1.",
     ]
-    first.facts["environments"] += second.facts["environments"]
+    both = first.facts.environments + second.facts.environments
+    first = dataclasses.replace(first, facts=dataclasses.replace(first.facts, environments=both))
     assert caveats.of_table(first.facts) == ["This table was made with several versions of torch (2 and 3)."]
     assert "several versions of torch" in task_page.render(first)
 

@@ -1,12 +1,89 @@
-"""What stands beside a table: the keys that bind it to a calibration."""
+"""The facts of a run: the same after JSON, of other versions, refused by key; what binds a calibration."""
+
+import dataclasses
+import json
 
 import pytest
 
+from lthbench.errors import BadInput
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
 from lthbench.results import run_facts
+from lthbench.store import LocalStore
 
 METRICS = ["accuracy", "mce", "nll"]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory, tiny_task):
+    """Those of a plan of which nothing was done yet."""
+    made = plan(ask(tiny_task, ["imp", "omp:erk"], rounds=[1, 2], seeds=[0, 2**62]), ())
+    return run_facts.facts(made, LocalStore(tmp_path_factory.mktemp("store")))
+
+
+def content(facts):
+    return json.loads(json.dumps(facts.to_json()))
+
+
+def test_they_are_the_same_after_json(facts):
+    assert run_facts.from_json(content(facts)) == facts
+    assert json.dumps(run_facts.from_json(content(facts)).to_json()) == json.dumps(facts.to_json())
+
+
+def test_a_network_is_found_by_its_place_and_not_by_its_text(facts):
+    network = facts.network("omp:erk", 0.75, 2**62)
+    assert (network.method, network.sparsity, network.seed) == ("omp:erk", 0.75, 2**62)
+    assert network.expression.startswith("train(")
+    assert facts.network("dense", 0, 0).mask is None
+    assert facts.network("snip", 0.75, 0) is None
+    assert content(facts)["networks"]["omp:erk 0.75 0"].keys() == {"network", "expression", "mask"}
+    assert facts.empty_layers(network) == ()
+    emptied = dataclasses.replace(facts, masks={network.mask: {"collapsed": ["a.weight"]}})
+    assert emptied.empty_layers(network) == ("a.weight",)
+
+
+def test_a_file_without_requests_has_those_of_its_command(facts):
+    old = content(facts)
+    del old["requests"]
+    assert run_facts.from_json(old) == facts
+    by_hand = run_facts.from_json(old | {"command": "make it"})
+    assert by_hand.requests == ()
+    assert "requests" not in by_hand.to_json()
+
+
+def test_what_a_later_version_adds_is_kept_at_the_top_and_passed_over_within(facts):
+    later = content(facts) | {"weather": ["fair"]}
+    later["scores"][0]["colour"] = "blue"
+    found = run_facts.from_json(later)
+    assert found.scores == facts.scores
+    assert found.to_json()["weather"] == ["fair"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": ["0"]}, r"run.json: seeds\[0\]: expected int, got '0'"),
+        ({"task": {"name": 3, "title": "t"}}, "run.json: task: missing name"),
+        ({"budget": None}, "run.json: budget: expected a table"),
+        ({"scores": [{"name": "a"}]}, r"scores\[0\]: missing title, unit"),
+        ({"networks": []}, "networks: cannot be read"),
+        ({"networks": {"imp 0.5": {"network": "k"}}}, "'imp 0.5' is no method, sparsity and seed"),
+        ({"networks": {"imp 0.5 0": {"network": 3}}}, r"networks\[0\]: network: expected str"),
+        ({"seconds": {"train": "1"}}, "seconds.train: expected float"),
+        ({"requests": {}}, "requests: expected a list"),
+        ({"data": [{"name": "digits", "version": 1}]}, r"data\[0\]: missing digest"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_key(facts, change, said):
+    with pytest.raises(BadInput, match=said):
+        run_facts.from_json(content(facts) | change)
+
+
+def test_what_is_missing_is_named(facts):
+    with pytest.raises(BadInput, match="missing command, seeds"):
+        run_facts.from_json({k: v for k, v in content(facts).items() if k not in ("command", "seeds")})
+    with pytest.raises(BadInput, match="cannot be read as facts"):
+        run_facts.from_json([])
 
 
 def planned(seeds, **more):

@@ -1,5 +1,7 @@
 """Result bundles: whole ones are accepted, and every way of changing one is refused."""
 
+import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -7,6 +9,7 @@ import re
 import zipfile
 
 import pytest
+from PIL import Image
 
 from lthbench import api, registry, report
 from lthbench.cli import main
@@ -66,11 +69,14 @@ def edited(name, old, new, count=1):
 def test_a_whole_bundle_is_accepted_and_gives_the_table(run, whole):
     table, facts = bundle.verify(whole)
     assert as_csv(table) == (run / "report" / "scores.csv").read_bytes()
-    assert facts["task"]["name"] == "digits-r8"
+    assert facts.task_name == "digits-r8"
 
 
 def test_commands_read_the_table_in_a_bundle_with_its_pictures(whole, tmp_path, capsys):
-    picture = {"kind": "saliency", "title": "t", "text": "maps", "image": "data:image/png;base64,AAAA"}
+    content = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(content, "PNG")
+    image = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    picture = {"kind": "saliency", "title": "t", "text": "maps", "image": image}
     path = tmp_path / "mine.zip"
     changed(whole, path, lambda files: files.update({"pictures.json": json.dumps([picture]).encode()}))
     main(["report", str(path), "--out", str(tmp_path / "out"), "--format", "html,csv"])
@@ -324,8 +330,9 @@ def test_the_ood_sets_and_concepts_of_a_bundle_are_those_it_is_compared_with(who
         return table.iloc[:0]
 
     monkeypatch.setattr(api, "run", run)
-    (record,) = facts["requests"]
-    changed = facts | {"requests": [record | {"ood": ["gaussian-noise"], "concepts": "shapes"}]}
+    (record,) = facts.requests
+    record = dataclasses.replace(record, ood=("gaussian-noise",), concepts="shapes")
+    changed = dataclasses.replace(facts, requests=(record,))
     wrong = rerun.rerun(table, changed, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[0]["ood"], asked[0]["concepts"]) == (["gaussian-noise"], "shapes")
     assert re.fullmatch(r"omp 59\.0 % seed [01]: the run has none of its scores", wrong[0])

@@ -327,7 +327,7 @@ def written(scratch, made_table) -> tuple[bytes, dict]:
     """The bytes of a table's CSV, and its facts."""
     scores, facts = made_table(["imp"], seeds=2, sparsities=(0.5,))
     table.write(scores, facts, scratch / "table")
-    return (scratch / "table" / "scores.csv").read_bytes(), facts
+    return (scratch / "table" / "scores.csv").read_bytes(), facts.to_json()
 
 
 def summarised(folder: Path) -> None:
@@ -531,13 +531,15 @@ def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option,
     with zipfile.ZipFile(io.BytesIO(archives["bundle"])) as archive:
         facts = json.loads(archive.read("run.json"))
     words = (
-        f"lthbench run --task digits-r8 --methods imp --sparsity 0.5 --seeds 0, --metrics ece {option} {name}"
+        "lthbench run --task digits-r8 --methods imp --sparsity 0.5 --seeds 0, --metrics ece --budget quick "
+        f"{option} {name}"
     )
-    (record,) = facts.pop("requests")
+    (record,) = facts["requests"]
+    old = {k: v for k, v in facts.items() if k != "requests"} | {"command": words}
     listed = name if option == "--concepts" else [name]
-    for asked in ({"command": words}, {"requests": [record | {option[2:]: listed}]}):
+    for content in (old, facts | {"requests": [record | {option[2:]: listed}]}):
         with pytest.raises(BadInput, match="a plug-in is a file"):
-            bundle._planned(facts | asked)
+            bundle._planned(run_facts.from_json(content))
     assert not (tmp_path / "ran").exists()
 
 

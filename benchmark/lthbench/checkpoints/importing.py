@@ -88,16 +88,14 @@ class Brought:
                     meta |= masks.counted(taken.mask)
                 store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
 
-    def facts(self) -> dict[str, Any]:
+    def accounts(self) -> list[dict[str, Any]]:
         """The account of each network, for ``run.json``."""
         groups = ((self.name, self.pruned), ("dense", self.dense))
-        return {
-            "given": [
-                {"method": n, "seed": s, "network": t.step.key, **t.account}
-                for n, g in groups
-                for s, t in g.items()
-            ]
-        }
+        return [
+            {"method": n, "seed": s, "network": t.step.key, **t.account}
+            for n, g in groups
+            for s, t in g.items()
+        ]
 
 
 def brought(

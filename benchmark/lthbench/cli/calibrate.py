@@ -53,7 +53,7 @@ def calibrate(
         return
     if source is not None:
         table, facts = read(source)
-        if "dense_keys" not in facts:
+        if facts.dense_keys is None:
             raise BadInput(f"{source}: was written by an earlier version; run its command again.")
         found = calibration(table, facts)
         file = out or Path("calibrations") / f"{found.task}-{found.budget}.json"

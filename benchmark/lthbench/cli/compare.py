@@ -36,7 +36,7 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
     else:
-        titles = {s["name"]: s["title"] for s in first[1]["scores"]}
+        titles = {s.name: s.title for s in first[1].scores}
         click.echo(text(found, titles, form))
 
 

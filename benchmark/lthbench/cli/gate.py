@@ -77,7 +77,7 @@ def gate(
     table, facts = read(source)
     with as_a_run_wrote_it(source):
         found = gates.hold(table, facts, base, rule)
-        titles = {s["name"]: s["title"] for s in facts["scores"]}
+        titles = {s.name: s.title for s in facts.scores}
     places = [p for p in (summary, os.environ.get("GITHUB_STEP_SUMMARY")) if p]
     for place in places:
         with Path(place).open("a", encoding="utf-8") as file:

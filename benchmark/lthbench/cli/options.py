@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lthbench.api import RunOptions
     from lthbench.planning.request import Request
     from lthbench.report.summary import Summary
+    from lthbench.results.run_facts import RunFacts
 
     ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
 else:
@@ -226,7 +227,7 @@ def check_rule(rule: str | None) -> None:
         raise unknown("rule", rule, RULES)
 
 
-def read(source: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read(source: Path) -> tuple[pd.DataFrame, RunFacts]:
     """The table and its facts in a folder that a run wrote, beside its scores.csv, or in a bundle. Raises
     BadInput.
     """

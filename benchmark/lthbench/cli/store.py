@@ -260,8 +260,8 @@ def _wanted(source: Path, opened: Store) -> set[str]:
 
         scores, facts = table.read(source if source.is_dir() else source.parent)
         asked = set(scores["step"])
-        for network in facts.get("networks", {}).values():
-            asked |= {network["network"], network["mask"] or network["network"]}
+        for network in facts.networks:
+            asked |= {network.network, network.mask or network.network}
         asked = {key for key in asked if layout.KEY.fullmatch(key)}
         there = {key for key in asked if opened.hold(key) or opened.place(key).is_dir()}
         if not there:

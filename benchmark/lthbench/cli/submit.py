@@ -77,7 +77,7 @@ def verify(
         check_folder("--unpack", unpack)
     scores, facts = bundle.verify(path)
     networks = scores.groupby(["method", "sparsity", "seed"]).ngroups
-    said = f"task {facts['task']['name']}, budget {facts['budget']['name']}"
+    said = f"task {facts.task_name}, budget {facts.budget_name}"
     click.echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
     if rerun:
         draw = secrets.randbelow(10**6) if draw is None else draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
-from lthbench.planning import task
+from lthbench.planning import record_reader
 from lthbench.planning.looks import Look
 
 KINDS: dict[str, type[Any]] = {
@@ -22,6 +22,8 @@ KINDS: dict[str, type[Any]] = {
     "architecture": Architecture,
     "bank": Bank,
 }
+#: Seeds are below this.
+LARGEST = 2**63
 #: The options of a command that name what is asked for; each has one value.
 _OPTIONS = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
 
@@ -114,24 +116,16 @@ class RequestRecord:
 
 def read(record: Any, where: str) -> RequestRecord:
     """The record in JSON data. Raises BadInput, naming the key, for what is none."""
-    if not isinstance(record, dict):
-        raise BadInput(f"{where}: its request cannot be read.")
-    return task.read(RequestRecord, record, f"{where}: request")
+    return record_reader.read(RequestRecord, record, f"{where}: request", largest=LARGEST)
 
 
-def records(facts: Mapping[str, Any], where: str = "run.json") -> list[RequestRecord]:
-    """The requests behind the facts in a run.json: one, or of a table put together of several, each.
+def of_commands(command: str, methods: Sequence[str], where: str) -> tuple[RequestRecord, ...]:
+    """The requests of the command lines that a version before records kept alone, one each. Raises BadInput.
 
-    Those of a file without ``requests``, as versions before wrote it, are read off its command lines.
+    ``methods`` are the methods behind them, by name.
     """
-    if "requests" in facts:
-        found = facts["requests"]
-        if not isinstance(found, list):
-            raise BadInput(f"{where}: its requests cannot be read.")
-        return [read(record, where) for record in found]
-    lines = str(facts.get("command", "")).splitlines()
-    methods = facts.get("methods", ()) if len(lines) == 1 else ()
-    return [_from_command(line, methods, where) for line in lines]
+    lines = command.splitlines()
+    return tuple(_from_command(line, methods if len(lines) == 1 else (), where) for line in lines)
 
 
 def _from_command(line: str, methods: Sequence[str], where: str) -> RequestRecord:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from lthbench import resources
 from lthbench.errors import BadInput, unknown
+from lthbench.planning.record_reader import read, shown
 from lthbench.registry import is_path
 from lthbench.spec import Recipe, round_density
 
-T = TypeVar("T")
 SOURCES = ("generated", "official")
 BUDGETS = ("quick", "standard", "paper")
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
-#: No number in one is larger.
-LARGEST = 2**53
 SCHEDULES = ("step", "exponential", "cosine", "linear")
 
 
@@ -173,56 +167,6 @@ def load(name: str) -> Task:
     return task
 
 
-def read(kind: type[T], table: dict[str, Any], where: str) -> T:
-    """A record of type ``kind`` from a TOML table: no key unknown, none missing that has no default."""
-    hints = typing.get_type_hints(kind)
-    declared = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    fields = list(declared)
-    for key in table:
-        if key not in fields:
-            raise BadInput(f"{where}: {unknown('key', key, fields)}")
-    missing = [n for n, f in declared.items() if n not in table and f.default is dataclasses.MISSING]
-    if missing:
-        raise BadInput(f"{where}: missing {', '.join(missing)}")
-    return kind(**{f: _convert(hints[f], table[f], f"{where}: {f}") for f in fields if f in table})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
-        return read(typing.cast(type, hint), value, where)
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType:  # a field that may be left out; None cannot be written in TOML
-        return _convert(next(h for h in typing.get_args(hint) if h is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise BadInput(f"{where}: expected a list, got {_shown(value)}")
-        return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise BadInput(f"{where}: expected a table, got {_shown(value)}")
-        return {k: _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
-    if type(value) is int and abs(value) > LARGEST:
-        raise BadInput(f"{where}: no number is larger than {LARGEST}, got {_shown(value)}")
-    if hint is float and type(value) is int:
-        value = float(value)
-    if type(value) is not hint:
-        raise BadInput(f"{where}: expected {hint.__name__}, got {_shown(value)}")
-    if hint is float and not math.isfinite(value):
-        raise BadInput(f"{where}: must be finite, got {value!r}")
-    return value
-
-
-def _shown(value: Any) -> str:
-    """A value as it stands in a message: cut short, and without what cannot be written out."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # whole numbers of thousands of digits
-        return f"a {type(value).__name__} too large to print"
-    return text if len(text) <= 100 else f"{text[:100]} ..."
-
-
 def _check(task: Task, where: str) -> None:
     def demand(good: bool, key: str, text: str) -> None:
         if not good:
@@ -236,14 +180,14 @@ def _check(task: Task, where: str) -> None:
     for key, given in named.items():
         for name in filter(is_path, given):
             raise BadInput(
-                f"{where}: {key}: {_shown(name)} is a file of code, and a task file may not say what code is "
+                f"{where}: {key}: {shown(name)} is a file of code, and a task file may not say what code is "
                 "run; name it yourself, with --plugin FILE, and here the name that it defines"
             )
     safe = task.name.replace("-", "").replace("_", "").replace(".", "").isalnum() and task.name[0] != "."
     demand(
         safe and task.name.isascii(),
         "name",
-        f"letters, digits, '-', '_' and '.' only, got {_shown(task.name)}",
+        f"letters, digits, '-', '_' and '.' only, got {shown(task.name)}",
     )
     grid = task.grid
     demand(0.0 < grid.rate < 1.0, "grid.rate", f"must lie between 0 and 1, got {grid.rate}")
@@ -284,10 +228,10 @@ def _check_budget(budget: Budget, where: str) -> None:
     for key in ("corruptions", "severities"):
         given = getattr(evaluate, key)
         if len(set(given)) != len(given):
-            raise BadInput(f"{where}.evaluate.{key}: each is named once, got {_shown(list(given))}")
+            raise BadInput(f"{where}.evaluate.{key}: each is named once, got {shown(list(given))}")
     if not evaluate.severities or not all(1 <= s <= 5 for s in evaluate.severities):
         raise BadInput(
-            f"{where}.evaluate.severities: whole numbers 1..5, got {_shown(list(evaluate.severities))}"
+            f"{where}.evaluate.severities: whole numbers 1..5, got {shown(list(evaluate.severities))}"
         )
     if evaluate.corruption_source not in (None, *SOURCES):
         raise unknown("corruption_source", str(evaluate.corruption_source), SOURCES, f"{where}.evaluate")

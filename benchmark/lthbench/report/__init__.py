@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lthbench.results.run_facts import RunFacts
 
 #: What a run writes: a page in one file, Markdown, and the table itself.
 FORMATS = ("html", "md", "csv")
@@ -16,7 +18,7 @@ MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet")
 
 def write(
     table: pd.DataFrame,
-    facts: dict[str, Any],
+    facts: RunFacts,
     folder: Path,
     rule: str | None = None,
     formats: tuple[str, ...] = FORMATS,
@@ -68,7 +70,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 
 def write_site(
-    read: list[tuple[pd.DataFrame, dict[str, Any]]], folder: Path, rule: str | None = None
+    read: list[tuple[pd.DataFrame, RunFacts]], folder: Path, rule: str | None = None
 ) -> list[Path]:
     """Write a site of several tables into a folder; those of one task and budget are put together.
 
@@ -78,7 +80,7 @@ def write_site(
 
 
 def write_several(
-    read: list[tuple[pd.DataFrame, dict[str, Any]]],
+    read: list[tuple[pd.DataFrame, RunFacts]],
     folder: Path,
     rule: str | None = None,
     formats: tuple[str, ...] = ("site",),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lthbench import formatting
 from lthbench.report.summary import Summary
+from lthbench.results.run_facts import RunFacts
 
 #: Programs whose version changes numbers.
 _PROGRAMS = ("lthbench", "torch", "numpy")
 
 
-def of_table(facts: dict[str, Any]) -> list[str]:
+def of_table(facts: RunFacts) -> list[str]:
     """About one table."""
     found = _versions([facts])
     return [f"This table was made with {said}." for said in found]
@@ -25,9 +25,9 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
         for said in _versions([s.facts for s in summaries])
     ]
     for what, values in (
-        ("budgets", [str(s.facts["budget"]["name"]) for s in summaries]),
+        ("budgets", [s.facts.budget_name for s in summaries]),
         ("rules", [s.rule for s in summaries]),
-        ("numbers of seeds", [str(len(s.facts["seeds"])) for s in summaries]),
+        ("numbers of seeds", [str(len(s.facts.seeds)) for s in summaries]),
     ):
         several = list(dict.fromkeys(values))
         if len(several) > 1:
@@ -35,9 +35,9 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
     return found
 
 
-def _versions(every: Sequence[dict[str, Any]]) -> list[str]:
+def _versions(every: Sequence[RunFacts]) -> list[str]:
     """Each program that several versions of had a part, with them."""
-    environments = [e for facts in every for e in facts["environments"]]
+    environments = [e for facts in every for e in facts.environments]
     found = []
     for program in _PROGRAMS:
         versions = sorted({str(e[program]) for e in environments if program in e})

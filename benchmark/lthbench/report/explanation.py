@@ -24,14 +24,14 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         raise unknown("method", method, summary.methods, "in this table")
     level = _level(summary, method, sparsity)
     by_rule = {r: next(v for v in found if v.method == method) for r, found in summary.verdicts.items()}
-    aspects = {a["score"]: a for a in summary.facts["aspects"]}
+    aspects = {a.score: dataclasses.asdict(a) for a in summary.facts.aspects}
     headline = by_rule[summary.rule]
     return {
-        "task": summary.facts["task"]["name"],
-        "budget": summary.facts["budget"]["name"],
+        "task": summary.facts.task_name,
+        "budget": summary.facts.budget_name,
         "method": method,
         "sparsity": level,
-        "seeds": len(summary.facts["seeds"]),
+        "seeds": len(summary.facts.seeds),
         "dense": dense_sentence(summary),
         "rule": summary.rule,
         "rule_text": RULE_TEXT[summary.rule],

@@ -37,12 +37,12 @@ def _label(summary: Summary, kind: str, figure: Figure) -> None:
     from matplotlib.lines import Line2D
 
     facts = summary.facts
-    seeds = formatting.counted(len(facts["seeds"]), "seed", "seeds")
+    seeds = formatting.counted(len(facts.seeds), "seed", "seeds")
     axes = figure.canvas.axes[0]
     for each in figure.canvas.texts:
         each.set_fontsize(8)
     figure.canvas.suptitle(
-        f"{figure.title}\n{facts['task']['title']}, budget {facts['budget']['name']}, {seeds}",
+        f"{figure.title}\n{facts.task_title}, budget {facts.budget_name}, {seeds}",
         fontsize=8.5,
         y=1.06,
         color=INK,

@@ -36,7 +36,7 @@ def of_site(pairs: Sequence[tuple[Summary, str]]) -> list[Highlight]:
 
 
 def _title(summary: Summary) -> str:
-    return f"{summary.facts['task']['title'][:1].upper()}{summary.facts['task']['title'][1:]}:"
+    return f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}:"
 
 
 def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
@@ -58,7 +58,7 @@ def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
             text = (
                 f"The accuracy of {result.method} holds up to {formatting.sparsity(alone)}; already at "
                 f"{formatting.sparsity(fails)} it is worse in {summary.titles(tuple(lost))} "
-                f"({summary.facts['task']['name']})."
+                f"({summary.facts.task_name})."
             )
             href = f"{folder}/{network_page.name(result.method, fails)}"
             if best is None or gap > best[0]:
@@ -103,6 +103,6 @@ def _better_at(
 ) -> Highlight:
     text = (
         f"{result.method} at {formatting.sparsity(level)}, in {summary.titles(scores)} "
-        f"({summary.facts['task']['name']})."
+        f"({summary.facts.task_name})."
     )
     return Highlight("Better than dense:", text, f"{folder}/{network_page.name(result.method, level)}")

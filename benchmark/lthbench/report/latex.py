@@ -51,10 +51,10 @@ def render(summary: Summary) -> str:
     facts = summary.facts
     head = [
         r"% Needs \usepackage{booktabs} and \usepackage{amssymb}.",
-        f"% {_line(facts['command'])}",
-        f"% rule {summary.rule}, seeds {', '.join(map(str, facts['seeds']))}",
+        f"% {_line(facts.command)}",
+        f"% rule {summary.rule}, seeds {', '.join(map(str, facts.seeds))}",
     ]
-    where = f"{facts['task']['title']}, budget {facts['budget']['name']}"
+    where = f"{facts.task_title}, budget {facts.budget_name}"
     rows = verdict_rows(summary)
     parts = ["\n".join(head)]
     if rows:
@@ -62,7 +62,7 @@ def render(summary: Summary) -> str:
         parts.append(_table([list(rows[0]), *(list(r.values()) for r in rows)], caption, "verdict", 1))
     scores = [s for s in summary.scores if s.verdict]
     caption = (
-        f"Scores of the verdict, mean ± standard deviation over {len(facts['seeds'])} seeds: {where}. "
+        f"Scores of the verdict, mean ± standard deviation over {len(facts.seeds)} seeds: {where}. "
         "Bold: matches dense."
     )
     parts.append(_scores(summary, scores, caption))

@@ -15,10 +15,10 @@ def as_json(summary: Summary) -> str:
     """The verdict by each rule, and the mean and deviation over seeds of each score. No number is null."""
     facts = summary.facts
     found = {
-        "task": facts["task"]["name"],
-        "budget": facts["budget"]["name"],
-        "command": facts["command"],
-        "seeds": facts["seeds"],
+        "task": facts.task_name,
+        "budget": facts.budget_name,
+        "command": facts.command,
+        "seeds": facts.seeds,
         "rule": summary.rule,
         "calibration": summary.calibration
         and {
@@ -93,7 +93,7 @@ def badge(summary: Summary) -> str:
     """The furthest method, as a badge: an image for a README that needs no server."""
     best = max(summary.headline, key=lambda v: v.joint or 0.0, default=None)
     value = "no method" if best is None else f"{best.method} {far(best)}"
-    label = f"LTH-PASS {summary.facts['task']['name']}"
+    label = f"LTH-PASS {summary.facts.task_name}"
     # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
     widths = [round(6.8 * len(text)) + 14 for text in (label, value)]
     good = best is not None and best.joint is not None

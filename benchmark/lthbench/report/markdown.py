@@ -14,15 +14,16 @@ from lthbench.report.summary import (
     verdict_rows,
     yardstick_sentence,
 )
+from lthbench.results.run_facts import RunFacts
 
 
 def render(summary: Summary) -> str:
     """The whole report."""
     facts = summary.facts
     lines = [
-        f"# {escape(facts['task']['title'])}",
+        f"# {escape(facts.task_title)}",
         "",
-        f"Task `{facts['task']['name']}`, budget `{facts['budget']['name']}`. {dense_sentence(summary)} "
+        f"Task `{facts.task_name}`, budget `{facts.budget_name}`. {dense_sentence(summary)} "
         f"{yardstick_sentence(summary)}",
         "",
         "## Verdict",
@@ -42,7 +43,7 @@ def render(summary: Summary) -> str:
         "",
         "## How it was made",
         "",
-        f"`{facts['command']}`",
+        f"`{facts.command}`",
         "",
         *(f"- {escape(line)}" for line in provenance(facts)),
         "",
@@ -69,19 +70,16 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
     return rows
 
 
-def provenance(facts: dict[str, object]) -> list[str]:
+def provenance(facts: RunFacts) -> list[str]:
     """Where the numbers come from, a line each."""
-    environments: list[dict[str, str]] = facts["environments"]  # type: ignore[assignment]
-    data: list[dict[str, str]] = facts["data"]  # type: ignore[assignment]
-    seconds: dict[str, float] = facts["seconds"]  # type: ignore[assignment]
     lines = [
         f"{e['device']}, {e['threads'] or 'no'} thread a worker, torch {e['torch']}, numpy {e['numpy']}, "
         f"Python {e['python']}, lthbench {e['lthbench']}"
-        for e in environments
+        for e in facts.environments
     ]
-    lines.append(f"seeds {', '.join(map(str, facts['seeds']))}")  # type: ignore[call-overload]
-    lines += [f"data {d['name']} version {d['version']}, files {d['digest'][:12]}" for d in data]
-    spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in seconds.items() if total >= 0.5)
+    lines.append(f"seeds {', '.join(map(str, facts.seeds))}")
+    lines += [f"data {d.name} version {d.version}, files {d.digest[:12]}" for d in facts.data]
+    spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in facts.seconds.items() if total >= 0.5)
     lines.append(f"worker time: {spent or 'under a second'}")
     return lines
 

@@ -36,7 +36,7 @@ def _method(name: str, pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             alone, _ = leaderboard.holds(result, ["accuracy"]) if "accuracy" in scores else (None, None)
             rows.append(
                 {
-                    "task": f"{summary.facts['task']['name']}, {summary.facts['budget']['name']}",
+                    "task": f"{summary.facts.task_name}, {summary.facts.budget_name}",
                     "href": f"{folder}/index.html",
                     "accuracy": formatting.sparsity(alone),
                     "joint": formatting.sparsity(joint),

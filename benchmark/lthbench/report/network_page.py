@@ -7,12 +7,11 @@ import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.errors import BadInput
-from lthbench.planning import request_record
 from lthbench.report import findings, forest, templates
 from lthbench.report.explanation import account
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
+from lthbench.results.run_facts import RunFacts
 
 
 def name(method: str, sparsity: float) -> str:
@@ -39,7 +38,7 @@ class Cards:
         """One page."""
         summary = self._summary
         found = account(summary, method, sparsity) if method != "dense" else None
-        seeds = [int(s) for s in summary.facts["seeds"]]
+        seeds = list(summary.facts.seeds)
         rows = self._rows.get((method, sparsity), [])
         return templates.render(
             "network.html.j2",
@@ -123,29 +122,27 @@ class Cards:
 def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]]:
     """For each seed the expression, and the keys of the network and of its mask."""
     found = []
-    for seed in summary.facts["seeds"]:
-        entry = summary.facts["networks"].get(f"{method} {float(sparsity)!r} {seed}", {})
+    for seed in summary.facts.seeds:
+        entry = summary.facts.network(method, sparsity, seed)
         found.append(
             {
                 "seed": str(seed),
-                "expression": entry.get("expression", ""),
-                "network": entry.get("network", ""),
-                "mask": entry.get("mask") or "",
+                "expression": entry.expression if entry else "",
+                "network": entry.network if entry else "",
+                "mask": (entry.mask if entry else "") or "",
             }
         )
     return found
 
 
-def command(facts: dict[str, Any], method: str, sparsity: float) -> str:
+def command(facts: RunFacts, method: str, sparsity: float) -> str:
     """The command of the run, for this network alone; of several runs, of the one that has its method."""
-    lines = str(facts["command"]).splitlines()
-    try:
-        found = list(zip(lines, request_record.records(facts), strict=True))
-    except (BadInput, ValueError):  # a command of another kind is shown as it is
-        return str(facts["command"])
-    for line, record in found:
+    lines = facts.command.splitlines()
+    if len(lines) != len(facts.requests):
+        return facts.command
+    for line, record in zip(lines, facts.requests, strict=True):
         if method in record.methods and not record.elsewhere:
             return dataclasses.replace(record, methods=(method,), sparsities=(float(sparsity),)).command()
         if len(lines) == 1 or method == "dense" or method in record.methods:
             return line
-    return str(facts["command"])
+    return facts.command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,13 @@ class Picture:
         return base64.b64decode(self.image.partition(",")[2])
 
 
-def grouped(facts: dict[str, Any]) -> list[tuple[str, str, list[Picture]]]:
-    """Heading, note and pictures of each kind that the facts have under ``pictures``.
+def grouped(pictures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[Picture]]]:
+    """Heading, note and pictures of each kind, of those that came with a table.
 
     Each has ``kind``, ``title``, ``text`` and ``image``, a PNG, JPEG or WebP as a data URL. Raises BadInput.
     """
     found: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
-    for entry in facts.get("pictures", ()):
+    for entry in pictures:
         kind, title, text, image = (str(entry[name]) for name in ("kind", "title", "text", "image"))
         if kind not in KINDS:
             raise BadInput(f'no kind of picture "{kind}". Valid: {", ".join(KINDS)}')

@@ -24,6 +24,7 @@ from lthbench.report import (
 )
 from lthbench.report.claims import any_task
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
+from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import as_csv
 
 TITLE = "Is the pruned network still as good?"
@@ -35,7 +36,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     folders = [folder_of(s) for s in summaries]
     for place, folder in enumerate(folders):
         if folder in folders[:place]:
-            task, budget = (summaries[place].facts[part]["name"] for part in ("task", "budget"))
+            task, budget = (summaries[place].facts.task_name, summaries[place].facts.budget_name)
             raise BadInput(f"two tables are of task {task} and budget {budget}; give one of them.")
     written = []
 
@@ -50,7 +51,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     for summary, folder in zip(summaries, folders, strict=True):
         put(f"{folder}/index.html", task_page.render(summary, linked=True))
         content, name = as_csv(summary.table), templates.table_name(len(summary.table))
-        for _, _, pictures in picture_panels.grouped(summary.facts):
+        for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
             for picture in pictures:
                 made[out / folder / picture.file] = picture.content
         made[out / folder / name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
@@ -62,7 +63,7 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         publish_all(made)
         made.clear()
     pairs = list(zip(summaries, folders, strict=True))
-    names = {str(s.facts["task"]["name"]) for s in summaries}
+    names = {s.facts.task_name for s in summaries}
     put(
         "claims.html",
         templates.render(
@@ -98,22 +99,22 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
 
 def folder_of(summary: Summary) -> str:
     """The folder of a table's pages."""
-    return templates.slug(str(summary.facts["task"]["name"]), str(summary.facts["budget"]["name"]))
+    return templates.slug(summary.facts.task_name, summary.facts.budget_name)
 
 
 def _trial(summary: Summary) -> bool:
     """Whether a table has one seed: what is chance cannot be told from what is not."""
-    return len(summary.facts["seeds"]) < 2
+    return len(summary.facts.seeds) < 2
 
 
 def _task(summary: Summary, folder: str) -> dict[str, Any]:
     facts = summary.facts
     return {
         "href": f"{folder}/index.html",
-        "title": facts["task"]["title"],
-        "name": facts["task"]["name"],
-        "budget": facts["budget"]["name"],
-        "seeds": formatting.counted(len(facts["seeds"]), "seed", "seeds"),
+        "title": facts.task_title,
+        "name": facts.task_name,
+        "budget": facts.budget_name,
+        "seeds": formatting.counted(len(facts.seeds), "seed", "seeds"),
         "dense": f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         "lead": findings.lead(summary),
         "board": leaderboard.board(summary, f"{folder}/"),
@@ -135,7 +136,7 @@ def _claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for place, (summary, folder) in enumerate(pairs):
         facts = summary.facts
-        title = f"{facts['task']['name']}, {facts['budget']['name']}"
+        title = f"{facts.task_name}, {facts.budget_name}"
         counted = dict.fromkeys(_CLAIM_SIGNS, 0)
         for held in any_task.held(summary):
             row = rows.setdefault(
@@ -154,14 +155,14 @@ def _claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
 def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     """All scores of the tables, with formula and source where their metric is known here."""
     known = {s.name: m for m in registry.every(Metric) for s in m.scores}
-    shown: dict[str, dict[str, Any]] = {}
+    shown: dict[str, ScoreFacts] = {}
     for summary in summaries:
-        shown.update({s["name"]: s for s in summary.facts["scores"]})
+        shown.update({s.name: s for s in summary.facts.scores})
     return [
         {
-            "title": score["title"],
-            "better": "higher" if score["higher_is_better"] else "lower",
-            "group": score["group"],
+            "title": score.title,
+            "better": "higher" if score.higher_is_better else "lower",
+            "group": score.group,
             "margin": _margin(score),
             "formula": known[name].formula if name in known else "",
             "source": known[name].source if name in known else "",
@@ -170,12 +171,10 @@ def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     ]
 
 
-def _margin(score: dict[str, Any]) -> str:
-    if not score["verdict"]:
+def _margin(score: ScoreFacts) -> str:
+    if not score.verdict:
         return ""
-    if score["relative_margin"]:
-        return f"{100 * score['margin']:g} % of dense: {score['margin_reason']}"
-    amount = (
-        f"{100 * score['margin']:g} points" if score["unit"] in formatting.PERCENT else f"{score['margin']:g}"
-    )
-    return f"{amount}: {score['margin_reason']}"
+    if score.relative_margin:
+        return f"{100 * score.margin:g} % of dense: {score.margin_reason}"
+    amount = f"{100 * score.margin:g} points" if score.unit in formatting.PERCENT else f"{score.margin:g}"
+    return f"{amount}: {score.margin_reason}"

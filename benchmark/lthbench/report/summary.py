@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import unknown
 from lthbench.results import validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
-from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.rules import SHORT, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lthbench.results.run_facts import RunFacts
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Summary:
     another version of, and so not used for.
     """
 
-    facts: dict[str, Any]
+    facts: RunFacts
     table: pd.DataFrame
     scores: tuple[Shown, ...]
     methods: tuple[str, ...]
@@ -101,26 +102,26 @@ class Summary:
         return None if sparsity is None else self.cells.get((method, sparsity, score))
 
 
-def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = None) -> Summary:
+def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> Summary:
     """The summary of a table. Raises BadInput for one that cannot be reported, or an unknown rule."""
     validation.check(table, facts)
     rule = rules.HEADLINE if rule is None else rule
     if rule not in rules.RULES:
         raise unknown("rule", rule, rules.RULES)
-    aspects = [Aspect(**a) for a in facts["aspects"]]
     main = table[table["variant"] == ""]
     present_scores = set(main["score"])
     scores = tuple(
-        Shown(s["name"], s["title"], s["unit"], s["higher_is_better"], s["group"], s["verdict"])
-        for s in facts["scores"]
-        if s["name"] in present_scores
+        Shown(s.name, s.title, s.unit, s.higher_is_better, s.group, s.verdict)
+        for s in facts.scores
+        if s.name in present_scores
     )
     units = {s.name: s.unit for s in scores}
     cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in _by_cell(main).items()}
     calibration, outdated = calibrated(table, facts)
-    own_parents = any(g.get("method") == "dense" for g in facts.get("given", ()))
+    own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
     verdicts = {
-        r: tuple(rules.verdicts(table, aspects, r, calibration, own_parents=own_parents)) for r in rules.RULES
+        r: tuple(rules.verdicts(table, facts.aspects, r, calibration, own_parents=own_parents))
+        for r in rules.RULES
     }
     return Summary(
         facts,
@@ -136,15 +137,15 @@ def summarise(table: pd.DataFrame, facts: dict[str, Any], rule: str | None = Non
     )
 
 
-def calibrated(table: pd.DataFrame, facts: dict[str, Any]) -> tuple[Calibration | None, tuple[str, ...]]:
+def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None, tuple[str, ...]]:
     """The calibration that a table is judged by, and the scores that it is of another version of.
 
     That beside the table, of a task of one's own, or else the one that the task ships with.
     """
-    found = calibrations.shipped(str(facts["task"]["name"]), str(facts["budget"]["name"]))
-    if "calibration" in facts:
-        found = calibrations.from_json(facts["calibration"], "run.json: calibration")
-    keys = facts.get("dense_keys")
+    found = calibrations.shipped(facts.task_name, facts.budget_name)
+    if facts.calibration is not None:
+        found = calibrations.from_json(facts.calibration, "run.json: calibration")
+    keys = facts.dense_keys
     if keys is None:  # of a run before there were calibrations
         dense = table[(table["method"] == "dense") & (table["seed"] == 0) & (table["variant"] == "")]
         keys = dict(zip(dense["score"], dense["step"], strict=True))
@@ -275,7 +276,7 @@ RULE_TEXT = {
 def dense_sentence(summary: Summary) -> str:
     """How good the dense parents are."""
     cell = summary.cell("dense", 0.0, "accuracy")
-    seeds = len(summary.facts["seeds"])
+    seeds = len(summary.facts.seeds)
     number = "one seed" if seeds == 1 else f"{seeds} seeds"
     return (
         f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."

@@ -37,6 +37,7 @@ from lthbench.report.summary import (
     verdict_rows,
     yardstick_sentence,
 )
+from lthbench.results.run_facts import RunFacts
 from lthbench.results.table import as_csv
 
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
@@ -54,7 +55,7 @@ def render(summary: Summary, linked: bool = False) -> str:
     wanted = {s.title for s in summary.scores if s.verdict}
     csv_name = templates.table_name(len(summary.table)) if linked else "scores.csv.gz"
     drawings = {
-        "pictures": picture_panels.grouped(facts),
+        "pictures": picture_panels.grouped(facts.pictures),
         "diagrams": diagrams(summary),
         "removals": removal_curves.diagrams(summary),
         "nulls": controls.rows(summary),
@@ -227,13 +228,11 @@ def _heat(means: Any, method: str, sparsity: float, kind: str) -> str:
     return f"{min(above / 0.2, 1.0):.2f}" if above >= 0.001 else ""
 
 
-def _empty_layers(facts: dict[str, Any]) -> list[str]:
+def _empty_layers(facts: RunFacts) -> list[str]:
     found = []
-    for name, entry in facts["networks"].items():
-        empty = facts["masks"].get(entry["mask"], {}).get("collapsed", [])
-        if empty:
-            method, sparsity, seed = name.rsplit(maxsplit=2)
+    for network in facts.networks:
+        if empty := facts.empty_layers(network):
             layers = formatting.listed([layer.removesuffix(".weight") for layer in empty])
-            which = f"{method} at {formatting.sparsity(float(sparsity))}, seed {seed}"
+            which = f"{network.method} at {formatting.sparsity(network.sparsity)}, seed {network.seed}"
             found.append(f"{which}: nothing is left of {layers}")
     return found

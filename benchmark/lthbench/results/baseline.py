@@ -20,6 +20,7 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
+from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.noninferiority import ALPHA, difference
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Held:
 
 def baseline(
     table: pd.DataFrame,
-    facts: dict[str, Any],
+    facts: RunFacts,
     scores: Sequence[str] = (),
     methods: Sequence[str] = (),
     sparsities: Sequence[float] = (),
@@ -71,11 +72,11 @@ def baseline(
     """
     from lthbench.errors import unknown
 
-    known = {s["name"]: s for s in facts["scores"]}
+    known = {s.name: s for s in facts.scores}
     for name in scores:
         if name not in known:
             raise unknown("score", name, known, "in this table")
-    wanted = tuple(scores) or tuple(n for n, s in known.items() if s["verdict"])
+    wanted = tuple(scores) or tuple(n for n, s in known.items() if s.verdict)
     there = _methods(table, methods), _sparsities(table, sparsities)
     entries = []
     for method, sparsity, name in _cells(table):
@@ -98,9 +99,9 @@ def baseline(
     return {
         "schema": SCHEMA,
         "what": "lthbench baseline",
-        "task": facts["task"]["name"],
-        "budget": facts["budget"]["name"],
-        "command": facts["command"],
+        "task": facts.task_name,
+        "budget": facts.budget_name,
+        "command": facts.command,
         "scores": entries,
     }
 
@@ -129,9 +130,9 @@ def _sparsities(table: pd.DataFrame, asked: Sequence[float]) -> set[float]:
     return found
 
 
-def _tolerance(score: dict[str, Any], values: Sequence[float]) -> float:
+def _tolerance(score: ScoreFacts, values: Sequence[float]) -> float:
     mean = fmean(values)
-    margin = score["margin"] * (abs(mean) if score["relative_margin"] else 1.0)
+    margin = score.margin * (abs(mean) if score.relative_margin else 1.0)
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1))
     return float(f"{max(margin, 2 * spread):.3g}")
 
@@ -193,19 +194,15 @@ def _check(entry: Any, where: str) -> None:
         raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")
 
 
-def hold(
-    table: pd.DataFrame, facts: dict[str, Any], base: dict[str, Any], rule: str = "tolerance"
-) -> list[Held]:
+def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance") -> list[Held]:
     """Hold a table to a baseline, score by score. Raises BadInput where the task or the budget differs.
 
     By ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test
     over these seeds must show, at 5 %, that it is worse by less.
     """
-    for part in ("task", "budget"):
-        if facts[part]["name"] != base[part]:
-            raise BadInput(
-                f"the baseline is of {part} {base[part]}, the table of {part} {facts[part]['name']}."
-            )
+    for part, own in (("task", facts.task_name), ("budget", facts.budget_name)):
+        if own != base[part]:
+            raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     return [_held(table, entry, rule) for entry in base["scores"]]
 
 

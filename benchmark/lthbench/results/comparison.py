@@ -11,6 +11,7 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,15 +54,15 @@ class Comparison:
     only_b: tuple[str, ...]
 
 
-Read = tuple["pd.DataFrame", dict[str, Any]]
+Read = tuple["pd.DataFrame", RunFacts]
 
 
 def compare(a: Read, b: Read, every: bool = False) -> Comparison:
     """Compare the scores that the verdict asks for, or ``every`` one. Raises BadInput for unlike tasks."""
-    names = [facts["task"]["name"] for _, facts in (a, b)]
+    names = [facts.task_name for _, facts in (a, b)]
     if names[0] != names[1]:
         raise BadInput(f"A is of task {names[0]} and B of task {names[1]}: their scores cannot be compared.")
-    shown = [s["name"] for s in a[1]["scores"] if every or s["verdict"]]
+    shown = [s.name for s in a[1].scores if every or s.verdict]
     tables = [_headline(table, shown) for table, _ in (a, b)]
     both = tables[0].merge(tables[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
     changes = [_change(key, rows) for key, rows in both.groupby(_CELL, sort=False)]
@@ -99,7 +100,7 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
     return Change(method, float(sparsity), score, unit, *means, mean, low, high, len(gaps), finding)
 
 
-def specs(a: dict[str, Any], b: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
     """What differs between two runs' facts: (what, in A, in B), written out."""
     first, second = _spec(a), _spec(b)
     keys = dict.fromkeys((*first, *second))
@@ -108,8 +109,9 @@ def specs(a: dict[str, Any], b: dict[str, Any]) -> tuple[tuple[str, str, str], .
     )
 
 
-def _spec(facts: dict[str, Any]) -> dict[str, str]:
-    return {key: said for part in _SPECS for key, said in _flat(part, facts.get(part))}
+def _spec(facts: RunFacts) -> dict[str, str]:
+    found = facts.to_json()
+    return {key: said for part in _SPECS for key, said in _flat(part, found[part])}
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

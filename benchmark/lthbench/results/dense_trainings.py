@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.kinds import Metric
+from lthbench.results.run_facts import RunFacts
 from lthbench.results.table import draws_of
-from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibrating import calibrate
 from lthbench.verdict.calibration import Calibration
 
@@ -27,18 +27,16 @@ def judged_alone(request: Request) -> Request:
     return replace(request, methods=(), densities=(), metrics=tuple(chosen))
 
 
-def calibration(
-    table: pd.DataFrame, facts: dict[str, Any], pairs: dict[str, float] | None = None
-) -> Calibration:
+def calibration(table: pd.DataFrame, facts: RunFacts, pairs: dict[str, float] | None = None) -> Calibration:
     """The calibration out of a table's dense networks; ``pairs`` are errors that ``pair_errors`` found."""
     return calibrate(
         table,
-        [Aspect(**a) for a in facts["aspects"]],
-        facts["dense_keys"],
+        facts.aspects,
+        facts.dense_keys or {},
         pairs or {},
-        str(facts["task"]["name"]),
-        str(facts["budget"]["name"]),
-        str(facts["command"]),
+        facts.task_name,
+        facts.budget_name,
+        facts.command,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lthbench.errors import BadInput
-from lthbench.planning import request_record
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,16 +18,16 @@ _KEY = ["method", "sparsity", "seed", "score", "variant"]
 
 
 def grouped(
-    read: Sequence[tuple[pd.DataFrame, dict[str, Any]]],
-) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
+    read: Sequence[tuple[pd.DataFrame, RunFacts]],
+) -> list[tuple[pd.DataFrame, RunFacts]]:
     """Tables with those of the same task and budget put together, in the order in which they came."""
-    groups: dict[tuple[str, str], list[tuple[pd.DataFrame, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, str], list[tuple[pd.DataFrame, RunFacts]]] = {}
     for one in read:
-        groups.setdefault((one[1]["task"]["name"], one[1]["budget"]["name"]), []).append(one)
+        groups.setdefault((one[1].task_name, one[1].budget_name), []).append(one)
     return [merged(group) for group in groups.values()]
 
 
-def merged(group: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> tuple[pd.DataFrame, dict[str, Any]]:
+def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
     """One table of several. Raises BadInput where they were not asked for alike, or contradict each other."""
     import pandas as pd
 
@@ -35,8 +36,8 @@ def merged(group: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> tuple[pd.Dat
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:
-            if facts[part] != first[part]:
-                where = f"task {first['task']['name']}, budget {first['budget']['name']}"
+            if getattr(facts, part) != getattr(first, part):
+                where = f"task {first.task_name}, budget {first.budget_name}"
                 raise BadInput(
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "
                     "or run both alike."
@@ -46,27 +47,27 @@ def merged(group: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> tuple[pd.Dat
     if len(twice):
         row = twice.iloc[0]
         raise BadInput(
-            f"two tables of task {first['task']['name']} give {row['method']} at {row['sparsity']:g}, seed "
+            f"two tables of task {first.task_name} give {row['method']} at {row['sparsity']:g}, seed "
             f"{row['seed']}, another {row['score']} each. Give one of them."
         )
-    combined = dict(first)
-    for part in ("methods", "sparsities"):
-        combined[part] = list(dict.fromkeys(v for _, facts in group for v in facts[part]))
-    for part in ("masks", "networks"):
-        combined[part] = {k: v for _, facts in group for k, v in facts[part].items()}
-    pictures = [p for _, facts in group for p in facts.get("pictures", ())]
-    if pictures:
-        combined["pictures"] = pictures
-    unlike = [e for _, facts in group for e in facts["environments"]]
-    combined["environments"] = [e for i, e in enumerate(unlike) if e not in unlike[:i]]
+    several = [facts for _, facts in group]
     spent: dict[str, float] = {}
-    for _, facts in group:
-        for verb, seconds in facts["seconds"].items():
+    for facts in several:
+        for verb, seconds in facts.seconds.items():
             spent[verb] = round(spent.get(verb, 0.0) + seconds, 3)
-    combined["seconds"] = spent
-    try:
-        combined["requests"] = [r.to_json() for _, facts in group for r in request_record.records(facts)]
-    except BadInput:  # of a command that was written by hand
-        combined.pop("requests", None)
-    combined["command"] = "\n".join(facts["command"] for _, facts in group)
+    unlike = [e for facts in several for e in facts.environments]
+    known = {(n.method, n.sparsity, n.seed): n for facts in several for n in facts.networks}
+    requests = tuple(r for facts in several for r in facts.requests)
+    combined = dataclasses.replace(
+        first,
+        command="\n".join(facts.command for facts in several),
+        requests=requests if all(facts.requests for facts in several) else (),
+        methods=tuple(dict.fromkeys(m for facts in several for m in facts.methods)),
+        sparsities=tuple(dict.fromkeys(s for facts in several for s in facts.sparsities)),
+        environments=tuple(e for i, e in enumerate(unlike) if e not in unlike[:i]),
+        seconds=spent,
+        masks={key: mask for facts in several for key, mask in facts.masks.items()},
+        networks=tuple(known.values()),
+        pictures=tuple(p for facts in several for p in facts.pictures),
+    )
     return table.reset_index(drop=True), combined

@@ -1,35 +1,228 @@
-"""What stands beside a table in ``run.json``."""
+"""What stands beside a table in ``run.json``, as a record: what was asked for, and how scores are read."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
+from lthbench.errors import BadInput
 from lthbench.kinds import Metric
+from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
 from lthbench.planning.plan import network
+from lthbench.planning.request_record import RequestRecord
 from lthbench.results.score_order import aspects, scores
-from lthbench.spec import Given, Init, Train, mask_keeper
+from lthbench.spec import Data, Given, Init, Train, mask_keeper
 from lthbench.store import Store
 from lthbench.verdict import calibration
+from lthbench.verdict.aspect import Aspect
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Plan
 
-
 SCHEMA = 2
 
 
-def facts(plan: Plan, store: Store) -> dict[str, Any]:
-    """What stands beside the table in ``run.json``: request, data, versions, devices, how scores are read."""
+@dataclass(frozen=True)
+class ScoreFacts:
+    """A score of the table, and how to read it: the fields of ``kinds.Score``; None is no bound."""
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    low: float | None
+    high: float | None
+    group: str
+    verdict: bool = False
+    slack: float = 0.0
+    spread_of: str = ""
+    margin: float = 0.0
+    relative_margin: bool = False
+    margin_reason: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """A network of the table: the keys of its weights and of its mask, and the expression behind it."""
+
+    method: str
+    sparsity: float
+    seed: int
+    network: str
+    mask: str | None = None
+    expression: str = ""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The facts of a run, or of several put together; ``to_json`` is what stands in run.json.
+
+    ``task`` and ``budget`` are as the task file has them, each with its name. ``requests`` is what each
+    line of ``command`` asks for; none where that cannot be read. ``environments`` are the machines and
+    versions that had a part, ``seconds`` of work by verb, ``masks`` the counts of weights by key.
+    ``dense_keys`` bind a table to a calibration (None: of a version before there were any); ``calibration``
+    is that of a task of one's own. ``checkpoints`` are accounts of networks made elsewhere. ``pictures`` are
+    kept beside run.json, ``more`` is what other versions have in it.
+    """
+
+    schema: int
+    command: str
+    task: dict[str, Any]
+    budget: dict[str, Any]
+    methods: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    seeds: tuple[int, ...]
+    data: tuple[Data, ...]
+    aspects: tuple[Aspect, ...]
+    scores: tuple[ScoreFacts, ...]
+    environments: tuple[dict[str, Any], ...]
+    seconds: dict[str, float]
+    masks: dict[str, dict[str, Any]]
+    networks: tuple[NetworkFacts, ...]
+    requests: tuple[RequestRecord, ...] = ()
+    dense_keys: dict[str, str] | None = None
+    calibration: dict[str, Any] | None = None
+    checkpoints: tuple[dict[str, Any], ...] = ()
+    pictures: tuple[dict[str, Any], ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task_name(self) -> str:
+        """The name of the task."""
+        return str(self.task["name"])
+
+    @property
+    def task_title(self) -> str:
+        """The task in words."""
+        return str(self.task["title"])
+
+    @property
+    def budget_name(self) -> str:
+        """The name of the budget."""
+        return str(self.budget["name"])
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, float, int], NetworkFacts]:
+        return {(n.method, n.sparsity, n.seed): n for n in self.networks}
+
+    def network(self, method: str, sparsity: float, seed: int) -> NetworkFacts | None:
+        """One network of the table, or None where nothing is known of it."""
+        return self._by_place.get((method, float(sparsity), int(seed)))
+
+    def empty_layers(self, network: NetworkFacts) -> tuple[str, ...]:
+        """The layers of which a network's mask leaves nothing."""
+        return tuple(map(str, self.masks.get(network.mask or "", {}).get("collapsed", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands in run.json."""
+        found = {
+            name: _plain(getattr(self, part))
+            for name, part in _PARTS.items()
+            if getattr(self, part) not in _LACKING.get(part, ())
+        }
+        if "requests" in found:
+            found["requests"] = [r.to_json() for r in self.requests]
+        named = {_key(n): {k: getattr(n, k) for k in _NETWORK} for n in self.networks}
+        return {**found, "networks": named, **self.more}
+
+
+#: The parts of run.json in their order, and the fields that hold them; some files lack some.
+_PARTS = {
+    "schema": "schema",
+    "command": "command",
+    "requests": "requests",
+    "task": "task",
+    "budget": "budget",
+    "methods": "methods",
+    "sparsities": "sparsities",
+    "seeds": "seeds",
+    "data": "data",
+    "aspects": "aspects",
+    "scores": "scores",
+    "dense_keys": "dense_keys",
+    "calibration": "calibration",
+    "environments": "environments",
+    "seconds": "seconds",
+    "masks": "masks",
+    "networks": "networks",
+    "given": "checkpoints",
+}
+_LACKING = {"requests": ((),), "dense_keys": (None,), "calibration": (None,), "checkpoints": ((),)}
+_NETWORK = ("network", "expression", "mask")
+
+
+def from_json(content: Any, where: str = "run.json") -> RunFacts:
+    """The facts in the content of a run.json. Raises BadInput, naming the key, for what is none.
+
+    The requests of a version that kept none are read off its command.
+    """
+    if not isinstance(content, dict):
+        raise BadInput(f"{where}: cannot be read as facts of a run.")
+    parts = {part: content[name] for name, part in _PARTS.items() if name in content and part != "requests"}
+    networks = content.get("networks", {})
+    if not isinstance(networks, dict) or not all(isinstance(n, dict) for n in networks.values()):
+        raise BadInput(f"{where}: networks: cannot be read.")
+    try:
+        parts["networks"] = [{**_place(key), **network} for key, network in networks.items()]
+    except ValueError as error:
+        raise BadInput(f"{where}: networks: {error}") from error
+    largest = request_record.LARGEST
+    facts = record_reader.read(RunFacts, parts, where, largest=largest, later_versions=True)
+    for part, keys in (("task", ("name", "title")), ("budget", ("name",))):
+        for key in keys:
+            if not isinstance(getattr(facts, part).get(key), str):
+                raise BadInput(f"{where}: {part}: missing {key}")
+    more = {k: v for k, v in content.items() if k not in _PARTS}
+    return dataclasses.replace(facts, requests=_requests(content, facts, where), more=more)
+
+
+def _requests(content: Mapping[str, Any], facts: RunFacts, where: str) -> tuple[RequestRecord, ...]:
+    if "requests" in content:
+        if not isinstance(content["requests"], list):
+            raise BadInput(f"{where}: requests: expected a list")
+        return tuple(request_record.read(record, where) for record in content["requests"])
+    try:
+        return request_record.of_commands(facts.command, facts.methods, where)
+    except BadInput:  # of a command that was written by hand; a report shows it as it is
+        return ()
+
+
+def _key(network: NetworkFacts) -> str:
+    """What a network is called in run.json."""
+    return f"{network.method} {network.sparsity!r} {network.seed}"
+
+
+def _place(key: str) -> dict[str, Any]:
+    """The method, sparsity and seed that a network is called by. Raises ValueError."""
+    parts = key.rsplit(maxsplit=2)
+    if len(parts) != 3:
+        raise ValueError(f"{key!r} is no method, sparsity and seed")
+    return {"method": parts[0], "sparsity": float(parts[1]), "seed": int(parts[2])}
+
+
+def _plain(value: Any) -> Any:
+    """A record as JSON data."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) -> RunFacts:
+    """The facts of a plan, as far as the store holds what it asks for."""
     request = plan.request
     own = calibration.beside(request.task.name, request.budget, request.given)
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
-    layers: dict[str, dict[str, Any]] = {}
+    masks: dict[str, dict[str, Any]] = {}
     trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
     names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
@@ -41,24 +234,29 @@ def facts(plan: Plan, store: Store) -> dict[str, Any]:
         if meta["environment"] not in environments:
             environments.append(meta["environment"])
         if "kept" in meta:
-            layers[step.key] = {k: meta[k] for k in ("kept", "total", "collapsed")}
-    return {
-        "schema": SCHEMA,
+            masks[step.key] = {k: meta[k] for k in ("kept", "total", "collapsed")}
+    networks = (
+        NetworkFacts(
+            e.method,
+            e.sparsity,
+            e.seed,
+            e.network.key,
+            keeper.key if (keeper := mask_keeper(e.network)) else None,
+            written(e.network, {k: v for k, v in names.items() if k != e.network.key}),
+        )
+        for e in plan.entries
+    )
+    return RunFacts(
+        schema=SCHEMA,
         **asked(plan),
-        "dense_keys": dense_keys(plan),
-        **({} if own is None else {"calibration": json.loads(own.to_json())}),
-        "environments": sorted(environments, key=lambda e: json.dumps(e, sort_keys=True)),
-        "seconds": {verb: round(total, 3) for verb, total in sorted(seconds.items())},
-        "masks": layers,
-        "networks": {
-            f"{e.method} {e.sparsity!r} {e.seed}": {
-                "network": e.network.key,
-                "expression": written(e.network, {k: v for k, v in names.items() if k != e.network.key}),
-                "mask": keeper.key if (keeper := mask_keeper(e.network)) else None,
-            }
-            for e in plan.entries
-        },
-    }
+        dense_keys=dense_keys(plan),
+        calibration=None if own is None else json.loads(own.to_json()),
+        environments=tuple(sorted(environments, key=lambda e: json.dumps(e, sort_keys=True))),
+        seconds={verb: round(total, 3) for verb, total in sorted(seconds.items())},
+        masks=masks,
+        networks=tuple(networks),
+        checkpoints=tuple(checkpoints),
+    )
 
 
 def dense_keys(plan: Plan) -> dict[str, str]:
@@ -71,29 +269,34 @@ def dense_keys(plan: Plan) -> dict[str, str]:
     dense = Train(Init(network(request.task), 0), request.spec.train, plan.sources[0], 0)
     found = {}
     for measure in next((e.measures for e in plan.entries if e.method == "dense"), ()):
-        same = replace(measure, subject=dense, reference=measure.reference and dense)
+        same = dataclasses.replace(measure, subject=dense, reference=measure.reference and dense)
         found.update({s.name: same.key for s in registry.get(Metric, measure.metric).scores if s.verdict})
     return found
 
 
 def asked(plan: Plan) -> dict[str, Any]:
-    """What was asked for, and how its scores are read: a function of the plan alone."""
-    import dataclasses
-
+    """What was asked for, and how its scores are read: the parts that are a function of the plan alone."""
     request = plan.request
     return {
         "command": request.command(),
-        "requests": [request.to_json()],
-        "task": {k: v for k, v in dataclasses.asdict(request.task).items() if k != "budget"},
-        "budget": {"name": request.budget, **dataclasses.asdict(request.spec)},
-        "methods": list(request.methods),
-        "sparsities": [round(1 - d, 12) for d in request.densities],
-        "seeds": list(request.seeds),
-        "data": [dataclasses.asdict(d) for d in plan.sources],
-        "aspects": [dataclasses.asdict(a) for a in aspects(request.metrics)],
-        "scores": [_finite(dataclasses.asdict(s)) for s in scores(request.metrics)],
+        "requests": (request.record(),),
+        "task": _plain({k: v for k, v in vars(request.task).items() if k != "budget"}),
+        "budget": _plain({"name": request.budget, **vars(request.spec)}),
+        "methods": request.methods,
+        "sparsities": tuple(round(1 - d, 12) for d in request.densities),
+        "seeds": request.seeds,
+        "data": plan.sources,
+        "aspects": tuple(aspects(request.metrics)),
+        "scores": score_facts(request.metrics),
     }
 
 
-def _finite(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in record.items()}
+def score_facts(metrics: Iterable[str]) -> tuple[ScoreFacts, ...]:
+    """The scores of metrics, in the order in which they are shown."""
+    fields = [f.name for f in dataclasses.fields(ScoreFacts)]
+    found = ({name: getattr(s, name) for name in fields} for s in scores(tuple(metrics)))
+    return tuple(ScoreFacts(**{k: _bounded(v) for k, v in record.items()}) for record in found)
+
+
+def _bounded(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isinf(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import warnings
@@ -12,7 +13,8 @@ from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Dataset, Metric, Score
-from lthbench.results.run_facts import SCHEMA
+from lthbench.results import run_facts
+from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
 from lthbench.store.artifacts import DRAWS, SCORES
 
@@ -211,15 +213,14 @@ def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
     return []
 
 
-def write(table: pd.DataFrame, facts: dict[str, Any], folder: Path) -> list[Path]:
+def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` where there are any, and
     ``scores.parquet`` where pyarrow is installed.
     """
     make_folder(folder)
-    plain = {name: fact for name, fact in facts.items() if name != "pictures"}
-    made = {"scores.csv": as_csv(table), "run.json": (json.dumps(plain, indent=1) + "\n").encode()}
-    if "pictures" in facts:
-        made[PICTURES] = (json.dumps(facts["pictures"], indent=1) + "\n").encode()
+    made = {"scores.csv": as_csv(table), "run.json": (json.dumps(facts.to_json(), indent=1) + "\n").encode()}
+    if facts.pictures:
+        made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
     parquet = to_parquet(table)
     if parquet is not None:
         made["scores.parquet"] = parquet
@@ -246,7 +247,7 @@ def to_parquet(table: pd.DataFrame) -> bytes | None:
     return buffer.getvalue()
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
     import pandas as pd
 
@@ -255,23 +256,18 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         if not path.is_file():
             raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")
     try:
-        facts = json.loads(run.read_text(encoding="utf-8"))
-        schema = facts["schema"]
+        content = json.loads(run.read_text(encoding="utf-8"))
+        schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
-    pictures = folder / PICTURES
-    if pictures.is_file():
-        try:
-            facts["pictures"] = json.loads(pictures.read_text(encoding="utf-8"))
-            if not all({"kind", "title", "text", "image"} <= set(p) for p in facts["pictures"]):
-                raise ValueError("a picture lacks a part")
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BadInput(f"{pictures}: cannot be read as pictures of a run.") from error
     if schema != SCHEMA:
         raise BadInput(
             f"{run}: has schema {schema}, this version reads schema {SCHEMA}. Run the command that stands in "
             "it again: what its store holds is not trained again."
         )
+    facts = run_facts.from_json(content, str(run))
+    if (folder / PICTURES).is_file():
+        facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
@@ -287,3 +283,14 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if missing:
         raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
     return table, facts
+
+
+def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
+    """The pictures that a run drew beside its table. Raises BadInput."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not all({"kind", "title", "text", "image"} <= set(p) for p in found):
+            raise ValueError("a picture lacks a part")
+        return tuple(dict(p) for p in found)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f"{path}: cannot be read as pictures of a run.") from error

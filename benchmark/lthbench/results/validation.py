@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lthbench.errors import BadInput
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +15,7 @@ STATUSES = ("ok", "gated", "degenerate", "failed", "missing")
 _ROW = ["method", "sparsity", "seed", "score", "variant"]
 
 
-def check(table: pd.DataFrame, facts: dict[str, Any]) -> None:
+def check(table: pd.DataFrame, facts: RunFacts) -> None:
     """Raise BadInput for a table of several tasks or budgets, with a row twice, or with impossible values."""
     for column in ("task", "budget"):
         if table[column].nunique() != 1:
@@ -33,9 +34,9 @@ def check(table: pd.DataFrame, facts: dict[str, Any]) -> None:
     if len(wrong):
         status = wrong["status"].iloc[0]
         raise BadInput(f'no status "{status}" ({_named(wrong)}). Valid: {", ".join(STATUSES)}')
-    strangers = sorted(set(table["seed"]) - set(facts["seeds"]))
+    strangers = sorted(set(table["seed"]) - set(facts.seeds))
     if strangers:
-        said = ", ".join(map(str, facts["seeds"])) or "none"
+        said = ", ".join(map(str, facts.seeds)) or "none"
         raise BadInput(f"the table has seed {strangers[0]}, which its facts do not name: {said}.")
 
 

@@ -24,10 +24,11 @@ from lthbench import registry
 from lthbench._version import __version__
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.files import publish
-from lthbench.planning import request, request_record
+from lthbench.planning import request
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import run_facts, table
-from lthbench.spec import Data, Measure, Step, describe, history
+from lthbench.results.run_facts import RunFacts
+from lthbench.spec import Measure, Step, describe, history
 from lthbench.store import Store
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -41,8 +42,6 @@ SCHEMA = 1
 LIMIT = 1_000_000_000
 #: And to no more files.
 ENTRIES = 500_000
-#: What run.json lacks where an earlier version wrote it.
-ADDED = ("requests",)
 
 
 class Refused(LthbenchError):
@@ -133,7 +132,7 @@ def read(path: Path) -> dict[str, bytes]:
     return files
 
 
-def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.DataFrame, RunFacts]:
     """The table of a bundle and its facts, as they stand in it. Raises BadInput or Refused."""
     import tempfile
 
@@ -147,7 +146,7 @@ def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.Dat
             raise Refused(f"{path}: {str(error).replace(scratch, '').lstrip('/')}") from error
 
 
-def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
     files = read(path)
     scores, facts = opened(path, files)
@@ -155,15 +154,13 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         made = _planned(facts)
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
-            if part in ADDED and part not in facts:
-                continue
-            if json.loads(json.dumps(value)) != facts.get(part):
+            if value != getattr(facts, part):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
-        by = ", ".join(sorted({str(e["lthbench"]) for e in facts["environments"] if "lthbench" in e}))
+        by = ", ".join(sorted({str(e["lthbench"]) for e in facts.environments if "lthbench" in e}))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
@@ -175,7 +172,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise Refused(
             f"{path}: was made by an earlier version (lthbench {by}), and follows from its results: it was "
             f"not edited. {len(earlier):,} of {asked:,} results are of another version: "
-            f"{'; '.join(changed)}. Make it again: {facts['command']}"
+            f"{'; '.join(changed)}. Make it again: {facts.command}"
         )
     return scores, facts
 
@@ -228,20 +225,18 @@ def _failures(scores: pd.DataFrame) -> dict[str, str]:
     return dict(zip(failed["step"], failed["reason"], strict=True))
 
 
-def _planned(facts: Mapping[str, Any]) -> Plan:
+def _planned(facts: RunFacts) -> Plan:
     """The plan of the request in run.json, on the data that it names by hash. Raises BadInput."""
-    requests = request_record.records(facts)
-    if len(requests) != 1:
-        raise BadInput(f"run.json: is of {len(requests)} runs; a bundle is of one.")
-    (record,) = requests
+    if not facts.requests:
+        raise BadInput("run.json: its command cannot be read.")
+    if len(facts.requests) != 1:
+        raise BadInput(f"run.json: is of {len(facts.requests)} runs; a bundle is of one.")
+    (record,) = facts.requests
     if record.elsewhere:
         raise BadInput(
             "run.json: scores networks made elsewhere; only what a command makes again is bundled."
         )
-    try:
-        known = {d["name"]: Data(d["name"], d["version"], d["digest"]) for d in facts["data"]}
-    except (LookupError, TypeError) as error:
-        raise BadInput("run.json: its data cannot be read.") from error
+    known = {d.name: d for d in facts.data}
     if "/" in record.task or os.sep in record.task or record.task.endswith(".toml"):
         raise BadInput(f"run.json: task {record.task} is a file; only tasks that ship are bundled.")
     names = (*record.methods, *record.metrics, *(record.ood or ()), record.concepts or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from lthbench.errors import BadInput, unknown
 from lthbench.files import publish
 from lthbench.kinds import Metric
 from lthbench.planning.plan import Entry
+from lthbench.results.run_facts import RunFacts
 from lthbench.store import LocalStore
 from lthbench.submission.bundle import _alike, _planned
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def drawn(
-    facts: Mapping[str, Any], count: int, draw: int, methods: Sequence[str] | None = None
-) -> list[Entry]:
+def drawn(facts: RunFacts, count: int, draw: int, methods: Sequence[str] | None = None) -> list[Entry]:
     """Networks to run again: ``count`` of the pruned ones, or of those of ``methods``, at random by a seed.
 
     Whoever made the bundle must not know which they will be. Raises BadInput for a method that it has not.
@@ -64,7 +63,7 @@ def named(entry: Entry) -> str:
 
 
 def rerun(
-    scores: pd.DataFrame, facts: Mapping[str, Any], chosen: Sequence[Entry], store: Path | str, **options: Any
+    scores: pd.DataFrame, facts: RunFacts, chosen: Sequence[Entry], store: Path | str, **options: Any
 ) -> list[str]:
     """Run networks again from nothing and compare their scores. Returns what differs beyond its noise.
 

@@ -1,6 +1,8 @@
 """Claims held to tables made by hand: they agree and differ where they should, and else say nothing."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -31,7 +33,8 @@ def summary(values, methods=("imp",), verdict=None, name="made", nulls=(), sprea
     scores = tuple(
         Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
     )
-    return Summary({"task": {"name": name}}, table, scores, methods, levels, cells, "paper", found)
+    facts: Any = SimpleNamespace(task_name=name)
+    return Summary(facts, table, scores, methods, levels, cells, "paper", found)
 
 
 def extremes(found, levels=LEVELS, undecided=""):

@@ -26,7 +26,7 @@ AT_INIT = ("snip", "grasp", "synflow")
 
 def held(summary: Summary) -> list[dict[str, str]]:
     """Every claim that is about any task or about this one, held to a summary."""
-    name = str(summary.facts["task"]["name"])
+    name = summary.facts.task_name
     return [claim.held(summary) for claim in every() if not claim.tasks or name in claim.tasks]
 
 
