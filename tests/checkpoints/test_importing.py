@@ -14,14 +14,14 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lthbench
-from lthbench import api, masks, registry, spec
+from lthbench import api, masks, registry, report, spec
 from lthbench.checkpoints import files, importing, tensor_names
 from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
-from lthbench.report.summary import summarise
+from lthbench.report.summary import sentence, summarise
 from lthbench.results import table
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import MASK, WEIGHTS
@@ -122,6 +122,28 @@ def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_
     assert facts.seconds.get("train") is None
     assert "given(resnet8, digest" in facts.network("given", 0.75, 0).expression
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+
+
+def test_a_network_from_which_nothing_was_removed_is_scored_and_says_so(trained, tmp_path, tiny_task):
+    """A second training, a control: it stands in the table at sparsity 0, on every page, and is judged."""
+    root, _ = trained
+    options = {"dense": root / "dense0.pt", "metrics": ["accuracy", "nll"], "store": tmp_path / "store"}
+    again = lthbench.score(
+        root / "dense1.pt", tiny_task, name="second", report=tmp_path / "report", device="cpu", **options
+    )
+    assert set(again.loc[again["method"] == "second", "sparsity"]) == {0.0}
+    scores, facts = table.read(tmp_path / "report")
+    summary = summarise(scores, facts)
+    assert (summary.sparsities, summary.headline[0].scope) == ((0.0,), "network")
+    said = sentence(summary, summary.headline[0])
+    assert "nothing was removed from it" in said or "may be as good as its dense parent or not" in said
+    assert (
+        importing.take(plan.network(tasks.load(tiny_task)), files.read(root / "dense1.pt"))
+        .text()
+        .endswith("nothing removed (a mask of its own is named with --mask FILE)")
+    )
+    report.write(scores, facts, tmp_path / "all", None, ("html", "md", "latex", "json", "badge", "svg"))
+    report.write_several([(scores, facts)], tmp_path / "site", None, ("site",))
 
 
 def test_the_parent_is_trained_where_only_its_seed_is_given(trained, tmp_path, tiny_task):
@@ -521,11 +543,11 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path):
         with pytest.raises(BadInput, match=said):
             importing.take(network, of, given_mask)
 
-    refused(None, "no weight is exactly zero and it has no mask")
     refused(mask | {first: torch.ones(3)}, r"the mask of conv1\.weight is \[3\], the weight \[16, 1, 3, 3\]")
     refused(mask | {first: torch.full((16, 1, 3, 3), 0.5)}, "has values other than 0 and 1")
     refused({"other.weight_mask": torch.ones(3)}, "has a mask for other.weight, which the network does not")
-    refused({n: torch.ones_like(m) for n, m in mask.items()}, "its mask keeps all")
+    everything = importing.take(network, found, {n: torch.ones_like(m) for n, m in mask.items()})
+    assert everything.mask is None
     refused({n: torch.zeros_like(m) for n, m in mask.items()}, "its mask keeps nothing")
     zeroed = plain | {n: plain[n] * m for n, m in mask.items()}
     refused({n: ~m for n, m in mask.items()}, "wrong way round", files.of(zeroed, "model"))

@@ -30,16 +30,22 @@ from lthbench.store.artifacts import MASK, WEIGHTS
 
 #: By how much the sparsities of networks of one method may differ; a dense network has fewer zeros than this.
 ALIKE, DENSE = 0.005, 0.1
+#: What is said of a network of which no weight is exactly zero, and which has no mask.
+NOTHING = "nothing removed (a mask of its own is named with --mask FILE)"
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A network as it was taken in: the step, its tensors, and the account of how it was read."""
+    """A network as it was taken in: the step, its tensors, and the account of how it was read.
+
+    ``parent`` says that it stands for a dense parent.
+    """
 
     step: Given
     weights: dict[str, torch.Tensor]
     mask: masks.Mask | None
     account: dict[str, Any]
+    parent: bool = False
 
     def text(self) -> str:
         """The account in a line."""
@@ -50,7 +56,8 @@ class Taken:
         read = "".join(
             f", {part}" for part in (key, a["names"] and f"names of {a['names']}", a["mask"]) if part
         )
-        removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else "dense"
+        nothing = "dense" if self.parent else NOTHING
+        removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else nothing
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         return f"{a['file']}: {removed}{read}{note}"
 
@@ -196,12 +203,10 @@ def take(
         raise BadInput(f"{where}: is not dense: {100 - 100 * kept / total:.1f} % of its weights are pruned.")
     if dense:
         mask, source, kept = None, "", total
-    elif mask is None:
-        raise BadInput(
-            f"{where}: no weight is exactly zero and it has no mask; name its mask with --mask FILE."
-        )
-    elif kept in (0, total):
-        raise BadInput(f"{where}: its mask keeps {'all' if kept else 'nothing'} of the prunable weights.")
+    elif kept == 0:
+        raise BadInput(f"{where}: its mask keeps nothing of the prunable weights.")
+    elif kept == total:  # a second training, say, or a control: nothing was removed
+        mask, source = None, ""
     tensors = {
         f"normalize.{k}": torch.tensor(getattr(network, k)).reshape(1, -1, 1, 1) for k in ("mean", "std")
     }
@@ -224,7 +229,7 @@ def take(
         "zeroed": zeroed if given_mask is not None else 0,
     }
     step = Given(network, digest(weights, mask), density)
-    return Taken(step, {**tensors, **weights}, mask, account)
+    return Taken(step, {**tensors, **weights}, mask, account, dense)
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:

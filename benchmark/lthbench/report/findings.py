@@ -104,7 +104,7 @@ def broken(summary: Summary, result: Verdict) -> str:
     listed = summary.titles(tuple(names[:FEW])) + (
         f" and {len(names) - FEW} more" if len(names) > FEW else ""
     )
-    return f"{listed}, from {formatting.sparsity(found.sparsity)} on"
+    return f"{listed}, from {formatting.sparsity(found.sparsity)} on" if found.sparsity else listed
 
 
 def lead(summary: Summary) -> str:
@@ -113,12 +113,13 @@ def lead(summary: Summary) -> str:
     if not results:
         reasons = list(dict.fromkeys(r.undecided for r in summary.headline))
         return f"No verdict: {reasons[0]}." if reasons else "No pruned network was measured."
-    furthest = max(r.joint or 0.0 for r in results)
-    if furthest > 0.0:
-        best = [r for r in results if r.joint == furthest]
+    best = [r for r in results if r.joint is not None and all((o.joint or 0.0) <= r.joint for o in results)]
+    if best:
+        furthest = best[0].joint
         who = f"{formatting.listed([r.method for r in best])} {'goes' if len(best) == 1 else 'go'} furthest"
         compared = "dense" if like(summary, best[0]) == "its dense parent" else like(summary, best[0])
-        text = f"{who}: as good as {compared} on everything up to {formatting.sparsity(furthest)}."
+        up_to = f" up to {formatting.sparsity(furthest)}" if furthest else ""
+        text = f"{who}: as good as {compared} on everything{up_to}."
         said = _breaks(summary, best)
         return f"{text} What breaks first: {said}." if said else text
     return f"No method is as good as dense on everything. {_lowest(results, summary)}"
@@ -143,7 +144,10 @@ def _lowest(results: list[Verdict], summary: Summary) -> str:
         parts.append(f"{named} {'falls' if len(short) == 1 else 'fall'} short{what}")
     if still:
         parts.append(f"{_some(still)} {'is' if len(still) == 1 else 'are'} open")
-    return f"Already at {level}, {'; '.join(parts)}."
+    said = "; ".join(parts)
+    if all(r.sparsities == (0.0,) for r in results):
+        return f"Though nothing was removed, {said}."
+    return f"Already at {level}, {said}."
 
 
 def _some(names: list[str]) -> str:

@@ -128,7 +128,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         table,
         scores,
         tuple(m for m in dict.fromkeys(table["method"]) if m != "dense"),
-        tuple(sorted({float(s) for s in table["sparsity"]} - {0.0})),
+        tuple(sorted({float(s) for s in table.loc[table["method"] != "dense", "sparsity"]})),
         cells,
         rule,
         verdicts,
@@ -179,6 +179,8 @@ def sentence(summary: Summary, result: Verdict) -> str:
     if result.undecided:
         return f"{result.method}: no verdict: {result.undecided}."
     who = result.method if result.scope == "method" else f"{result.method}, this one network of it,"
+    if result.sparsities == (0.0,):
+        return _unpruned(summary, result, who)
     if result.joint is None:
         lowest = result.sparsities[0]
         reason = explanation.why(result.at(lowest), summary.title_of)
@@ -198,6 +200,16 @@ def sentence(summary: Summary, result: Verdict) -> str:
     if gaps:
         text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in gaps])})"
     return f"{text}."
+
+
+def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
+    """The verdict on networks from which nothing was removed: second trainings, say."""
+    reason = explanation.why(result.at(0.0), summary.title_of)
+    if result.joint is not None:
+        return f"{who} is as good as {like(summary, result)} on everything; nothing was removed from it."
+    if explanation.only_open(result.at(0.0)):
+        return f"{who} may be as good as {like(summary, result)} or not: {reason}."
+    return f"{who} falls short, though nothing was removed from it: {reason}."
 
 
 def like(summary: Summary, result: Verdict) -> str:
