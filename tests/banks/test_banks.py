@@ -2,15 +2,18 @@
 
 import csv
 import dataclasses
+import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from lthbench import registry
+from lthbench import doctor, registry
 from lthbench.banks import _arrays, shapes
-from lthbench.data import concepts, loading
+from lthbench.cli import main
+from lthbench.data import concepts, loading, status
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Images
 from lthbench.planning import plan, request, summary
@@ -127,8 +130,82 @@ def test_broden_is_read_in_its_layout(tmp_path):
     assert objects[:, 6:].tolist() == [[2] * 6] * 12
     assert made.layers[1 - a].max(0).tolist() == [[1] * 12] * 12
     (tmp_path / "broden1_224/images/a_object.png").write_bytes(b"no picture")
-    with pytest.raises(BadInput, match=r"a\.png"):
+    with pytest.raises(BadInput, match=r"a_object\.png: broken image file"):
         bank.load(source, None, 0, 12, 3)
+
+
+def rewritten(path, change):
+    """A table as a spreadsheet or an editor leaves it."""
+    text = path.read_text()
+    if change == "semicolons":
+        rows = list(csv.reader(text.splitlines()))
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=";").writerows(rows)
+    else:
+        path.write_text(text, encoding=change)
+
+
+@pytest.mark.parametrize("change", ["utf-8-sig", "utf-16", "semicolons"])
+def test_broden_is_read_as_spreadsheets_leave_its_tables(tmp_path, change):
+    for place in ("plain", "edited"):
+        write_broden(tmp_path / place / "broden1_224")
+    for name in ("index", "label", "category"):
+        rewritten(tmp_path / "edited" / "broden1_224" / f"{name}.csv", change)
+    bank = registry.get(Bank, "broden")
+    plain, edited = (
+        bank.load(bank.locate((tmp_path / place,)), None, 0, 12, 3) for place in ("plain", "edited")
+    )
+    assert (edited.names, edited.categories) == (plain.names, plain.categories)
+    assert np.array_equal(edited.layers, plain.layers)
+
+
+@pytest.mark.parametrize(
+    ("table", "content", "said"),
+    [
+        ("index.csv", b"picture,split\n", r"index\.csv: has no column image; it has picture, split"),
+        ("index.csv", "image,object\n".encode("utf-16-le"), r"index\.csv: is no text, or UTF-16 without"),
+        ("index.csv", b"image\nmissing.png\n", r"broden is incomplete: missing images/missing\.png"),
+        ("category.csv", b"category\n", r"category\.csv: has no column name"),
+    ],
+)
+def test_a_broken_table_of_broden_is_named_where_it_is_looked_for_and_breaks_nothing_else(
+    tmp_path, capsys, table, content, said
+):
+    write_broden(tmp_path / "broden1_224")
+    (tmp_path / "broden1_224" / table).write_bytes(content)
+    with pytest.raises(BadInput, match=said):
+        registry.get(Bank, "broden").locate((tmp_path,))
+    main(["data", "--data", str(tmp_path), "--json"])
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["sets"]}
+    assert rows["broden"]["state"] == "broken"
+    assert re.search(said, rows["broden"]["detail"])
+    assert rows["digits"]["state"] == rows["shapes"]["state"] == "found"
+    found = [f for f in doctor.examined(tmp_path, tmp_path / "store") if f.text.startswith("broden:")]
+    assert [f.state for f in found] == ["note"]
+
+
+def test_a_bank_that_fails_is_listed_as_broken_and_the_others_are_listed(monkeypatch):
+    def fails(places):
+        raise KeyError("a plug-in's own fault")
+
+    real = registry.every(Bank)
+    broken = dataclasses.replace(real[0], name="mine", locate=fails)
+    every = registry.every
+    monkeypatch.setattr(registry, "every", lambda kind: [broken, *real] if kind is Bank else every(kind))
+    rows = {row["name"]: row for row in status.listed(None)["sets"]}
+    assert rows["mine"]["state"] == "broken"
+    assert "KeyError" in rows["mine"]["detail"]
+    assert rows["digits"]["state"] == "found"
+
+
+def test_label_maps_are_in_the_digest_of_broden(tmp_path):
+    write_broden(tmp_path / "broden1_224")
+    source = registry.get(Bank, "broden").locate((tmp_path,))
+    before = loading.digest(source)
+    coded = np.asarray(Image.open(tmp_path / "broden1_224/images/a_object.png")).copy()
+    coded[0, 0] = (1, 0, 0)
+    Image.fromarray(coded).save(tmp_path / "broden1_224/images/a_object.png")
+    assert loading.digest(source) != before
 
 
 def test_caltech101_outlines_become_masks(tmp_path):

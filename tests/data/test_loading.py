@@ -1,8 +1,10 @@
 """Data sets: fixed splits and orders, every layout that is accepted, and what is said of broken files."""
 
+import dataclasses
 import hashlib
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthbench import api
+from lthbench import api, registry
 from lthbench.data import image_files, loading
+from lthbench.datasets import cifar10
 from lthbench.datasets.cifar10 import CLASSES
 from lthbench.errors import BadInput
 from lthbench.kinds import Images
@@ -105,6 +108,24 @@ def tree(root: Path, size: int = 32) -> Path:
     return root
 
 
+#: What the tree above holds, in place of 50,000 and 10,000 images.
+TREE = {"train": 200, "test": 20}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """CIFAR-10 as if it had been published with as many images as the tree has."""
+    locate = partial(cifar10.locate, tree=TREE)
+    splits = {"train": 180, "val": 20, "test": 20}
+    record = dataclasses.replace(cifar10.DATASET, locate=locate, splits=splits)
+    get = registry.get
+    monkeypatch.setattr(registry, "get", lambda kind, name: record if name == "cifar10" else get(kind, name))
+    loading.load.cache_clear()
+    yield
+    loading.load.cache_clear()
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("inside", ["cifar10", "."])
 def test_cifar10_is_read_from_a_tree_of_images(tmp_path, inside):
     tree(tmp_path / inside)
@@ -152,6 +173,7 @@ def test_cifar10_is_read_from_mosaics_in_reading_order(mosaic_folder):
     loading.load.cache_clear()
 
 
+@pytest.mark.usefixtures("small")
 def test_the_place_that_is_given_comes_before_others(tmp_path, monkeypatch):
     given, usual = tree(tmp_path / "a" / "cifar10"), tree(tmp_path / "b" / "cifar10")
     monkeypatch.setenv("LTHBENCH_DATA", str(usual.parent))
@@ -164,7 +186,6 @@ def test_the_digest_tells_changed_data_apart(mosaic_folder, tmp_path):
     shutil.copytree(mosaic_folder / "cifar10", folder)
     before = loading.identify("cifar10", (mosaic_folder,))
     assert loading.identify("cifar10", (tmp_path,)) == before
-    loading.digest.cache_clear()
     train, test = np.zeros(50_000, int), np.zeros(10_000, int)
     np.savez(folder / "labels.npz", train_labels=train, test_labels=test)
     assert loading.identify("cifar10", (tmp_path,)).digest != before.digest
@@ -182,7 +203,6 @@ def cifar_task(folder: Path) -> str:
 def refused(folder: Path, store: Path) -> str:
     """What is said when a run is asked for on the data in a folder; nothing may be written."""
     loading.load.cache_clear()
-    loading.digest.cache_clear()
     task = folder.parent / "tasks"
     task.mkdir(exist_ok=True)
     with pytest.raises(BadInput) as caught:
@@ -246,12 +266,14 @@ def test_broken_labels_are_named_and_nothing_is_written(mosaic_folder, tmp_path,
     assert str(folder / "cifar10") in refused(folder, tmp_path / "store")
 
 
+@pytest.mark.usefixtures("small")
 def test_a_tree_without_a_class_is_refused(tmp_path):
     root = tree(tmp_path / "data" / "cifar10")
     shutil.rmtree(root / "train" / "frog")
     assert "missing train/frog" in refused(root.parent, tmp_path / "store")
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("damage", ["cut", "larger"])
 def test_a_broken_image_of_a_tree_is_named(tmp_path, damage):
     root = tree(tmp_path / "data" / "cifar10")

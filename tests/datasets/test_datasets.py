@@ -443,7 +443,9 @@ def test_a_whole_copy_of_cifar100_comes_before_its_test_images(tmp_path):
             (second / "cifar100" / part / name).mkdir(parents=True)
             for i in range(count):
                 Image.new("RGB", (32, 32), (i, 0, 0)).save(second / "cifar100" / part / name / f"{i}.png")
-    whole = cifar100.locate((first, second))
+    with pytest.raises(BadInput, match="has 50,000 train images, 500 of each class, found 1,000: apple 10, "):
+        cifar100.locate((first, second))
+    whole = cifar100.locate((first, second), {"train": 1_000, "test": 100})
     assert whole.root == second / "cifar100"
     assert len(cifar100.load(whole, "train").labels) == 900
     assert len(cifar100.load(whole, "val").labels) == 100

@@ -62,7 +62,7 @@ def test_pictures_come_out_of_their_part_with_the_labels_of_the_data_set(tmp_pat
         ({"classes": np.array(["dress", "boat"])}, "not so: boat, hat"),
         ({"split": np.zeros(8, int)}, "should hold 2 pictures of validation, has 0"),
         ({"labels": np.zeros(5, int)}, "not of one length"),
-        ({"data": np.zeros(10, np.uint8)}, "picture 4 is broken"),
+        ({"data": np.zeros(10, np.uint8)}, "picture 4: broken"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, change, words):

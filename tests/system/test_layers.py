@@ -16,6 +16,7 @@ PACKAGE = Path(lthbench.__file__).parent
 # Lowest first; a package, or a module of the root, imports from the rows below its own only.
 LAYERS = """
 _version errors formatting resources files
+textfiles
 spec
 kinds
 registry

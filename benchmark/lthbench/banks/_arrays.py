@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
+from lthbench.data.decoding import failure, rgb, upright
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -64,9 +65,10 @@ def _load(
         from PIL import Image
 
         try:
-            image = Image.open(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes()))
-            return image, [number[masks[k]]]
-        except (OSError, IndexError) as error:
-            raise BadInput(f"{path}: image {k} cannot be read: {error}") from error
+            with Image.open(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())) as image:
+                upright(image)
+                return rgb(image), [number[masks[k]]]
+        except (OSError, IndexError, SyntaxError, ValueError) as error:
+            raise failure(f"{path}: image {k}", error) from error
 
     return gathered(len(masks), read, names, [category] * len(names), count, size, channels, str(path))

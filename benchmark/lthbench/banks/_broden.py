@@ -8,12 +8,15 @@ label; where the entry is a number, the whole image has that label (scene, textu
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench import textfiles
 from lthbench.banks._pixels import gathered
+from lthbench.data.decoding import Unfit, failure, labelled
+from lthbench.data.image_files import together
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -42,21 +45,25 @@ def _locate(folders: tuple[Path, ...], index: str, names: tuple[str, ...]) -> So
         for root in (folder / name for name in names):
             wanted = [root / index, root / "label.csv", root / "category.csv"]
             if all(path.is_file() for path in wanted):
-                return Source("broden", root, (*wanted, *_files(root, root / index)))
+                categories, rows = _categories(root), _index(root / index)
+                images = [root / "images" / row["image"] for row in rows]
+                entries = (e for row in rows for c in categories for e in _entries(row, c))
+                maps = dict.fromkeys(root / "images" / e for e in entries if not e.isdigit())
+                return together("broden", root, (*wanted, *images), list(maps))
     return None
 
 
-def _files(root: Path, index: Path) -> list[Path]:
-    with index.open(newline="", encoding="utf-8") as file:
-        return [root / "images" / row["image"] for row in csv.DictReader(file)]
+def _index(path: Path) -> list[dict[str, str]]:
+    return textfiles.table(path, ["image"])
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from error
+def _categories(root: Path) -> list[str]:
+    return [row["name"] for row in textfiles.table(root / "category.csv", ["name"])]
+
+
+def _entries(row: Mapping[str, str], category: str) -> list[str]:
+    """The label maps of an image in one category, or the numbers of labels that all of it has."""
+    return [entry for entry in row.get(category, "").split(";") if entry]
 
 
 def _load(
@@ -67,37 +74,29 @@ def _load(
     del backdrop
     assert source is not None
     root = source.root
-    rows = _rows(root / index)
+    rows, categories = _index(root / index), _categories(root)
+    listed = textfiles.table(root / "label.csv", ["number", "name", "category"])
     try:
-        categories = [row["name"] for row in _rows(root / "category.csv")]
-        labels = {int(row["number"]): row["name"] for row in _rows(root / "label.csv")}
-        kinds = {int(row["number"]): row["category"] for row in _rows(root / "label.csv")}
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"{root}: label.csv or category.csv is not that of Broden: {error}") from error
+        labels = {int(row["number"]): row["name"] for row in listed}
+        kinds = {int(row["number"]): row["category"] for row in listed}
+    except ValueError as error:
+        raise BadInput(f"{root / 'label.csv'}: is not that of Broden: {error}") from error
     numbers = sorted(number for number in labels if number > 0)
     place = np.zeros(max(numbers, default=0) + 1, dtype=np.int64)
     place[numbers] = np.arange(1, len(numbers) + 1)
     # "color(289)" names the category most of a label's pixels are in.
     names = [labels[n] for n in numbers]
     belongs = [kinds[n].partition("(")[0].partition(";")[0] or "object" for n in numbers]
-    depth = max((len(row.get(c, "").split(";")) for row in rows for c in categories), default=1)
+    depth = max((len(_entries(row, c)) for row in rows for c in categories), default=1) or 1
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
-
         row = rows[k]
-        path = root / "images" / row["image"]
-        try:
-            image = Image.open(path)
-            image.load()
-            found: list[NDArray[np.integer]] = []
-            for category in categories:
-                entries = [e for e in row.get(category, "").split(";") if e]
-                maps = [_label_map(root, e, image.size) for e in entries]
-                maps += [np.zeros(image.size[::-1], dtype=np.int64)] * (depth - len(maps))
-                found += [place[np.where(m < len(place), m, 0)] for m in maps]
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{path}: cannot be read: {error}") from error
+        image = labelled(root / "images" / row["image"])
+        found: list[NDArray[np.integer]] = []
+        for category in categories:
+            maps = [_label_map(root, entry, image.size) for entry in _entries(row, category)]
+            maps += [np.zeros(image.size[::-1], dtype=np.int64)] * (depth - len(maps))
+            found += [place[np.where(m < len(place), m, 0)] for m in maps]
         return image, found
 
     return gathered(len(rows), read, names, belongs, count, size, channels, str(root))
@@ -110,6 +109,12 @@ def _label_map(root: Path, entry: str, size: tuple[int, int]) -> NDArray[np.int6
 
     if entry.isdigit():
         return np.full(size[::-1], int(entry), dtype=np.int64)
-    with Image.open(root / "images" / entry) as picture:
-        coded = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.NEAREST)).astype(np.int64)
+    path = root / "images" / entry
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("RGB", "RGBA"):
+                raise Unfit(f"is of mode {picture.mode}; a label map has its numbers in red and green")
+            coded = np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise failure(path, error) from error
     return coded[:, :, 0] + 256 * coded[:, :, 1]

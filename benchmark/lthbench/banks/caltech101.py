@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
+from lthbench.data.decoding import labelled
+from lthbench.data.image_files import together
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -32,8 +34,14 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
                 found = sorted(
                     p for p in images.glob("*/image_*.jpg") if p.parent.name != "BACKGROUND_Google"
                 )
-                return Source("Caltech 101", root, tuple(found))
+                return together("Caltech 101", root, found, [_notes(root, path) for path in found])
     return None
+
+
+def _notes(root: Path, image: Path) -> Path:
+    """Where the outline of an image stands."""
+    name, number = image.parent.name, image.stem.removeprefix("image_")
+    return root / "Annotations" / RENAMED.get(name, name) / f"annotation_{number}.mat"
 
 
 def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
@@ -45,23 +53,21 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
     names = sorted({path.parent.name for path in source.files})
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image, ImageDraw
+        from PIL import Image as pillow
+        from PIL import ImageDraw
         from scipy.io import loadmat
 
         path = source.files[k]
-        name = path.parent.name
-        number = path.stem.removeprefix("image_")
-        notes = source.root / "Annotations" / RENAMED.get(name, name) / f"annotation_{number}.mat"
+        name, notes = path.parent.name, source.beside[k]
+        image = labelled(path)
         try:
-            image = Image.open(path)
-            image.load()
             found = loadmat(notes)
             # The outline is relative to the box: rows, columns of its top left corner are box[0], box[2].
             top, left = float(found["box_coord"][0, 0]), float(found["box_coord"][0, 2])
             points = [(x + left, y + top) for x, y in found["obj_contour"].T.tolist()]
         except (OSError, KeyError, IndexError, ValueError, TypeError) as error:
             raise BadInput(f"{notes}: cannot be read: {error}") from error
-        mask = Image.new("I", image.size, 0)
+        mask = pillow.new("I", image.size, 0)
         ImageDraw.Draw(mask).polygon(points, fill=1 + names.index(name))
         return image, [np.asarray(mask)]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench import textfiles
 from lthbench.banks._pixels import gathered
+from lthbench.data.image_files import picture, together
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -26,7 +28,9 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
             named = [root / "attributes" / "attributes.txt", root.parent / "attributes.txt"]
             names = next((path for path in named if path.is_file()), None)
             if labels.is_file() and names is not None and (root / "images.txt").is_file():
-                return Source("CUB", root, (root / "images.txt", names, labels))
+                listed = root / "images.txt"
+                pictures = [root / "images" / line.split()[-1] for line in textfiles.lines(listed)]
+                return together("CUB", root, (listed, names, labels), pictures)
     return None
 
 
@@ -37,14 +41,15 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
     A group is what stands before the two colons of a name, and is its attributes' category.
     """
     import numpy as np
+    from PIL.Image import fromarray
 
     del backdrop
     assert source is not None
     listed, named, labelled = source.files
     try:
-        images = [line.split()[1] for line in listed.read_text(encoding="utf-8").splitlines() if line]
-        names = [line.split()[1] for line in named.read_text(encoding="utf-8").splitlines() if line]
-        rows = [line.split()[:4] for line in labelled.read_text(encoding="utf-8").splitlines() if line]
+        images = [line.split()[1] for line in textfiles.lines(listed)]
+        names = [line.split()[1] for line in textfiles.lines(named)]
+        rows = [line.split()[:4] for line in textfiles.lines(labelled)]
         facts = np.array(rows, dtype=np.int64).reshape(-1, 4)
         groups = [name.partition("::")[0] for name in names]
         order = list(dict.fromkeys(groups))
@@ -57,14 +62,7 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
         raise BadInput(f"{source.root}: its attributes cannot be read: {error}") from error
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
-
-        path = source.root / "images" / images[k]
-        try:
-            image = Image.open(path)
-            image.load()
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read: {error}") from error
+        image = fromarray(picture(source.beside[k]))
         return image, [np.full(image.size[::-1], value) for value in has[k]]
 
     return gathered(len(images), read, names, groups, count, size, channels, str(source.root))

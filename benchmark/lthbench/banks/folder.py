@@ -10,8 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench import textfiles
 from lthbench.banks._pixels import gathered
-from lthbench.data.image_files import SUFFIXES
+from lthbench.data.decoding import labelled, numbers
+from lthbench.data.image_files import is_image
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -27,8 +29,8 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
         root = folder / "concepts"
         if not (root / "classes.txt").is_file():
             continue
-        images = sorted(p for p in (root / "images").glob("*") if p.suffix.lower() in SUFFIXES)
-        masks = {p.stem: p for p in sorted((root / "masks").glob("*")) if p.suffix.lower() in SUFFIXES}
+        images = sorted(p for p in (root / "images").glob("*") if is_image(p.name))
+        masks = {p.stem: p for p in sorted((root / "masks").glob("*")) if is_image(p.name)}
         lacking = [p.name for p in images if p.stem not in masks]
         if lacking:
             raise BadInput(f"{root}: {lacking[0]} has no mask in masks ({len(lacking)} of {len(images)}).")
@@ -39,31 +41,15 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
 
 def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
     """The images, and the classes of their pixels."""
-    import numpy as np
-
     del backdrop
     assert source is not None
     classes, *pairs = source.files
-    lines = [line.split("\t") for line in classes.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split("\t") for line in textfiles.lines(classes)]
     names = [line[0].strip() for line in lines]
     categories = [line[1].strip() if len(line) > 1 else "object" for line in lines]
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
-
-        path, mask = pairs[2 * k], pairs[2 * k + 1]
-        try:
-            image = Image.open(path)
-            image.load()
-            with Image.open(mask) as coded:
-                numbers = np.asarray(coded)
-        except OSError as error:
-            raise BadInput(f"{path}: it or its mask cannot be read: {error}") from error
-        if numbers.ndim != 2:
-            raise BadInput(
-                f"{mask}: has {numbers.shape[2]} channels; a mask has one, with numbers of classes."
-            )
-        return image, [numbers.astype(np.int64)]
+        return labelled(pairs[2 * k]), [numbers(pairs[2 * k + 1])]
 
     return gathered(len(pairs) // 2, read, names, categories, count, size, channels, str(source.root))
 

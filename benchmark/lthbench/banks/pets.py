@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench import textfiles
 from lthbench.banks._pixels import gathered
-from lthbench.errors import BadInput
+from lthbench.data.decoding import labelled, numbers
+from lthbench.data.image_files import together
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
         for root in (folder / "oxford-iiit-pet", folder):
             listed = root / "annotations" / "trainval.txt"
             if listed.is_file() and (root / "annotations" / "trimaps").is_dir():
-                names = [line.split()[0] for line in listed.read_text(encoding="utf-8").splitlines() if line]
+                names = [line.split()[0] for line in textfiles.lines(listed)]
                 maps = [root / "annotations" / "trimaps" / f"{name}.png" for name in names]
-                return Source("Oxford-IIIT Pet", root, (listed, *maps))
+                photographs = [root / "images" / f"{name}.jpg" for name in names]
+                return together("Oxford-IIIT Pet", root, (listed, *maps), photographs)
     return None
 
 
@@ -34,7 +37,6 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
     """Photographs; the animal has its breed. All animals together would be too large a concept to be
     detected.
     """
-    import numpy as np
 
     del backdrop
     assert source is not None
@@ -43,17 +45,8 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
     names = sorted(set(breeds))
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
-
-        path = source.root / "images" / f"{maps[k].stem}.jpg"
-        try:
-            image = Image.open(path)
-            image.load()
-            with Image.open(maps[k]) as trimap:
-                animal = np.asarray(trimap) == ANIMAL
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read: {error}") from error
-        return image, [animal * (1 + names.index(breeds[k]))]
+        animal = numbers(maps[k]) == ANIMAL
+        return labelled(source.beside[k]), [animal * (1 + names.index(breeds[k]))]
 
     categories = ["object"] * len(names)
     return gathered(len(maps), read, names, categories, count, size, channels, str(source.root))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench import textfiles
 from lthbench.banks._pixels import gathered
-from lthbench.errors import BadInput
+from lthbench.data.decoding import labelled, numbers
+from lthbench.data.image_files import together
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
         root = folder / "VOCdevkit" / "VOC2012"
         listed = root / "ImageSets" / "Segmentation" / "trainval.txt"
         if listed.is_file():
-            names = listed.read_text(encoding="utf-8").split()
+            names = textfiles.lines(listed)
             masks = [root / "SegmentationClass" / f"{name}.png" for name in names]
-            return Source("VOC", root, (listed, *masks))
+            photographs = [root / "JPEGImages" / f"{name}.jpg" for name in names]
+            return together("VOC", root, (listed, *masks), photographs)
     return None
 
 
@@ -39,20 +42,11 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
 
     del backdrop
     assert source is not None
-    masks = source.files[1:]
+    masks, photographs = source.files[1:], source.beside
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
-
-        path = source.root / "JPEGImages" / f"{masks[k].stem}.jpg"
-        try:
-            image = Image.open(path)
-            image.load()
-            with Image.open(masks[k]) as mask:
-                numbers = np.asarray(mask)
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read: {error}") from error
-        return image, [np.where(numbers == 255, 0, numbers)]
+        found = numbers(masks[k])
+        return labelled(photographs[k]), [np.where(found == 255, 0, found)]
 
     return gathered(len(masks), read, CLASSES, ["object"] * 20, count, size, channels, str(source.root))
 

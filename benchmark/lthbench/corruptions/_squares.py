@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lthbench.data.decoding import rgb
 from lthbench.data.streaming import Stream, read
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class Squares(Stream):
 
 def middle(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """The middle ``size`` x ``size`` of an image, ``[size, size, 3]``. ValueError if it is smaller."""
+    image = rgb(image)
     width, height = image.size
     if min(width, height) < size:
         raise ValueError(f"should be at least {size} x {size} pixels, is {width} x {height}")
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return np.asarray(image.convert("RGB").crop((left, top, left + size, top + size)))
+    return np.asarray(image.crop((left, top, left + size, top + size)))

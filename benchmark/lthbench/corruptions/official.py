@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench.corruptions import EXTRA, FIFTEEN
 from lthbench.data import loading
-from lthbench.data.image_files import SUFFIXES, planes
+from lthbench.data.image_files import is_image, planes
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images, Source
 from lthbench.spec import Data
@@ -124,7 +124,7 @@ def _tree(dataset: Dataset, folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise BadInput(f"{folder}: is missing.")
     classes = sorted(p for p in folder.iterdir() if p.is_dir())
-    files = [p for c in classes for p in sorted(c.iterdir()) if p.suffix.lower() in SUFFIXES]
+    files = [p for c in classes for p in sorted(c.iterdir()) if is_image(p.name)]
     if (len(classes), len(files)) != (len(dataset.classes), dataset.splits["test"]):
         raise BadInput(
             f"{folder}: should hold {dataset.splits['test']:,} images in {len(dataset.classes):,} folders of "

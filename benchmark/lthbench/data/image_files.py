@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lthbench.data.decoding import failure, rgb
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
 
@@ -13,7 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+#: The endings of images, in any case: torchvision's.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its name, and no trace of a system's own, as ``._cat.png``."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def expect(layout: str, root: Path, names: Iterable[str]) -> Source | None:
@@ -32,21 +40,67 @@ def expect(layout: str, root: Path, names: Iterable[str]) -> Source | None:
     return Source(layout, root, files)
 
 
-def class_folders(root: Path, splits: Sequence[str], classes: Sequence[str]) -> Source | None:
-    """A tree ``root/split/class/image``, as torchvision's ImageFolder reads it; None if there is none."""
-    if not any((root / split / name).is_dir() for split in splits for name in classes):
+def together(layout: str, root: Path, files: Sequence[Path], beside: Sequence[Path]) -> Source:
+    """Files of which each has another one beside it. Raises BadInput, naming it, for one that is missing."""
+    missing = next((path for path in (*files, *beside) if not path.is_file()), None)
+    if missing is not None:
+        raise BadInput(f"{root}: {layout} is incomplete: missing {missing.relative_to(root)}.")
+    return Source(layout, root, tuple(files), tuple(beside))
+
+
+def class_folders(root: Path, parts: Mapping[str, int], classes: Sequence[str]) -> Source | None:
+    """A tree ``root/part/class/image``, as torchvision's ImageFolder reads it; None if there is none.
+
+    ``parts`` maps each folder to its number of images, of which each class has as many as the others. Raises
+    BadInput for a tree that has more or fewer, with the counts of its classes.
+    """
+    if not any((root / part / name).is_dir() for part in parts for name in classes):
         return None
     files: list[Path] = []
-    for split in splits:
+    faults: list[str] = []
+    for part, count in parts.items():
+        found: dict[str, list[Path]] = {}
+        strange: Counter[str] = Counter()
         for name in classes:
-            folder = root / split / name
+            folder = root / part / name
             if not folder.is_dir():
-                raise BadInput(f"{root}: folder of images is incomplete: missing {split}/{name}.")
-            found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not found:
-                raise BadInput(f"{folder}: holds no image ({', '.join(SUFFIXES)}).")
-            files += found
+                raise BadInput(f"{root}: folder of images is incomplete: missing {part}/{name}.")
+            entries = sorted(folder.iterdir())
+            found[name] = [path for path in entries if is_image(path.name)]
+            strange.update(
+                p.suffix or p.name for p in entries if not is_image(p.name) and not _system(p.name)
+            )
+        wrong = {name: len(held) for name, held in found.items() if len(held) * len(classes) != count}
+        if wrong:
+            total = sum(map(len, found.values()))
+            faults.append(
+                f"has {count:,} {part} images, {count // len(classes):,} of each class, found {total:,}: "
+                f"{counted(wrong)}.{unread(strange)}"
+            )
+        files += [path for held in found.values() for path in held]
+    if faults:
+        raise BadInput(f"{root}: is not the whole data set. It {' It '.join(faults)}")
     return Source("folder of images", root, tuple(files))
+
+
+def counted(classes: Mapping[str, int]) -> str:
+    """Counts by class, those with fewest first: "cat 3, dog 5, and 8 more"."""
+    least = sorted(classes.items(), key=lambda pair: pair[1])
+    shown = ", ".join(f"{name} {count:,}" for name, count in least[:10])
+    return shown + (f", and {len(least) - 10:,} more" if len(least) > 10 else "")
+
+
+def unread(strange: Mapping[str, int]) -> str:
+    """What is said of files that are no images by their names; "" for none."""
+    if not strange:
+        return ""
+    kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(strange.items())[:5])
+    return f" Not read, by their endings: {kinds}."
+
+
+def _system(name: str) -> bool:
+    """Whether a system keeps a file of this name in a folder of images."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def read_class_folders(source: Source, split: str, classes: Sequence[str], size: int) -> Images:
@@ -69,15 +123,15 @@ def read_class_folders(source: Source, split: str, classes: Sequence[str], size:
 
 
 def picture(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 ``[height, width, 3]``. Raises BadInput if it cannot be decoded whole."""
+    """An image file as uint8 ``[height, width, 3]``: see ``decoding.rgb``. Raises BadInput, naming it."""
     import numpy as np
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(rgb(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: broken image file: {error}") from error
+        raise failure(path, error) from error
 
 
 def tiles(path: Path, count: int, size: int = 32) -> NDArray[np.uint8]:

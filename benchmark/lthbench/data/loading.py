@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench import registry
-from lthbench.data import loading
+from lthbench.data import hashing, loading
+from lthbench.data.image_files import counted
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images, Source
 from lthbench.spec import Data
@@ -56,21 +57,41 @@ def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Dat
     return Data(dataset.name, version, digest(source))
 
 
-@cache
+#: The digest of each set when it was last looked at, by its layout and folder.
+_last: dict[tuple[str, Path], str] = {}
+
+
 def digest(source: Source) -> str:
-    """A hash of the files: of their bytes, or of their names and sizes where there are more than 100."""
+    """A hash of the names and bytes of all files. Where it is another one than before, images are read again.
+
+    Bytes are remembered by a file's inode, size and times in the user's cache, so that a million files that
+    did not change are only looked at: see ``hashing``. Raises BadInput for a file that cannot be read.
+    """
     total = hashlib.sha256(source.layout.encode())
     root = f"{source.root}{os.sep}"
-    for path in source.files:
+    paths = (*source.files, *source.beside)
+    try:
+        hashes = hashing.hashes(paths, _memory())
+    except OSError as error:
+        raise BadInput(f"{error.filename or source.root}: cannot be read: {error.strerror}") from error
+    for path, content in zip(paths, hashes, strict=True):
         # By their text, not by relative_to: there may be a million of them.
         named = str(path)[len(root) :] if str(path).startswith(root) else path.name
         total.update(f"\n{named.replace(os.sep, '/')} ".encode())
-        if len(source.files) > 100:
-            total.update(str(path.stat().st_size).encode())
-        else:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+        total.update(content)
+    found = total.hexdigest()
+    if _last.get((source.layout, source.root), found) != found:
+        _forget()
+    _last[source.layout, source.root] = found
+    return found
+
+
+def _memory() -> Path | None:
+    """Where hashes of files are remembered; None where the user has no folder for that."""
+    try:
+        return default_folder().parent / "hashes"
+    except (OSError, RuntimeError):  # no home
+        return None
 
 
 @lru_cache(maxsize=8)
@@ -89,9 +110,19 @@ def load(name: str, split: str, places: tuple[Path, ...]) -> Images:
         raise BadInput(f"{source.root}: images of {name} should be uint8 {shape}, found {found}.")
     if len(images.labels) != len(images.pixels):
         raise BadInput(f"{source.root}: {len(images.pixels)} images but {len(images.labels)} labels.")
+    if len(images.labels) != dataset.splits[split]:
+        counts = np.bincount(images.labels[images.labels >= 0], minlength=len(dataset.classes)).tolist()
+        classed = dict(zip(dataset.classes, counts, strict=False))
+        raise BadInput(
+            f"{source.root}: {name} has {dataset.splits[split]:,} {split} images, found "
+            f"{len(images.labels):,}: {counted(classed)}."
+        )
     if len(images.labels) and not 0 <= images.labels.min() <= images.labels.max() < len(dataset.classes):
         raise BadInput(f"{source.root}: labels of {name} must be 0..{len(dataset.classes) - 1}.")
     return images
+
+
+_forget = load.cache_clear
 
 
 def check(name: str, split: str, places: tuple[Path, ...]) -> None:
@@ -166,11 +197,17 @@ def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
     dataset = registry.get(Dataset, name)
     try:
         source = dataset.locate(places)
-    except BadInput as error:
-        return {"state": "broken", "detail": str(error)}
+    except Exception as error:  # a plug-in's own; what lists data sets goes on
+        return broken(error)
     if source is None:
         return {"state": "missing", "detail": dataset.obtain}
     return {"state": "found", "detail": f"{source.layout} in {source.root}"}
+
+
+def broken(error: Exception) -> dict[str, str]:
+    """What is said of a data set or bank that cannot be looked for."""
+    said = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+    return {"state": "broken", "detail": said}
 
 
 def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:

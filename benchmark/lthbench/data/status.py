@@ -31,8 +31,8 @@ def _described(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
         return {"state": "found", "detail": "made where it is needed"}
     try:
         source = bank.locate(places)
-    except BadInput as error:
-        return {"state": "broken", "detail": str(error)}
+    except Exception as error:  # a plug-in's own; the list goes on
+        return loading.broken(error)
     if source is None:
         return {"state": "missing", "detail": bank.obtain}
     return {"state": "found", "detail": f"{source.layout} in {source.root}"}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lthbench.data.decoding import draft, failure, rgb, size_of
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def read(path: Path, make: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArra
         with Image.open(path) as image:
             return make(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: broken image file: {error}") from error
+        raise failure(path, error) from error
 
 
 def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -122,11 +123,11 @@ def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     short = round(size * 256 / 224)
-    width, height = image.size
+    width, height = size_of(image)
     wide = short if width <= height else int(short * width / height)
     high = int(short * height / width) if width <= height else short
-    image.draft(None, (SPARE * wide, SPARE * high))
-    scaled = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+    draft(image, SPARE * wide, SPARE * high)
+    scaled = rgb(image).resize((wide, high), Image.Resampling.BILINEAR)
     left, top = round((wide - size) / 2), round((high - size) / 2)
     return np.asarray(scaled.crop((left, top, left + size, top + size)))
 
@@ -137,12 +138,13 @@ def cropped(
     """A random crop of the image, ``[size, size, 3]``."""
     from PIL import Image
 
-    width, height = image.size
+    width, height = size_of(image)
     left, top, wide, high = crop_box(width, height, draws, share)
-    image.draft(None, (_needed(width, size, wide), _needed(height, size, high)))
-    x, y = image.size[0] / width, image.size[1] / height
+    draft(image, _needed(width, size, wide), _needed(height, size, high))
+    whole = rgb(image)
+    x, y = whole.size[0] / width, whole.size[1] / height
     box = (round(left * x), round(top * y), round((left + wide) * x), round((top + high) * y))
-    part = image.convert("RGB").crop(box).resize((size, size), Image.Resampling.BILINEAR)
+    part = whole.crop(box).resize((size, size), Image.Resampling.BILINEAR)
     pixels: NDArray[np.uint8] = np.asarray(part)
     return pixels[:, ::-1] if flip else pixels
 

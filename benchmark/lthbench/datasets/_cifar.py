@@ -7,6 +7,8 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
 
 SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}
+#: The images in each folder of a tree.
+TREE = {"train": 50_000, "test": 10_000}
 
 
 def from_torchvision(name: str, source: Source, split: str) -> Images:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lthbench.data.decoding import failure, rgb
 from lthbench.data.image_files import arrays, expect, planes
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
@@ -49,9 +50,9 @@ def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str
     for row, i in enumerate(chosen):
         try:
             with Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())) as image:
-                found = np.asarray(image.convert("RGB"))
+                found = np.asarray(rgb(image))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise BadInput(f"{path}: picture {i} is broken: {error}") from error
+            raise failure(f"{path}: picture {i}", error) from error
         if found.shape != (size, size, 3):
             raise BadInput(
                 f"{path}: picture {i} should be {size} x {size}, is {found.shape[1]} x {found.shape[0]}."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import scandir
 from pathlib import Path
 
-from lthbench.data.image_files import SUFFIXES
+from lthbench.data.image_files import counted, is_image
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
 
@@ -40,10 +40,10 @@ def locate_tree(
             found[folder / label] = _images(folder / label)
         total = sum(map(len, found.values()))
         if total != count:
-            least = min(found, key=lambda f: len(found[f]))
+            classed = {str(at.relative_to(folder)): len(held) for at, held in found.items()}
             raise BadInput(
-                f"{folder}: {name} has {count:,} images here, found {total:,}; "
-                f"the class with fewest is {least} with {len(found[least])}."
+                f"{folder}: {name} has {count:,} images here, found {total:,}. Of the classes with fewest: "
+                f"{counted(classed)}."
             )
         files += [at / image for at, images in found.items() for image in images]
     return Source("folders of classes", root, tuple(files))
@@ -75,4 +75,4 @@ def photographs(files: Sequence[Path], labels: Sequence[int], size: int, *, lazy
 def _images(folder: Path) -> list[str]:
     with scandir(folder) as entries:
         found = [e.name for e in entries]
-    return sorted(n for n in found if n.lower().endswith(SUFFIXES) and not n.startswith("."))
+    return sorted(filter(is_image, found))

@@ -10,10 +10,11 @@ A tree has no file order of its own; there the last tenth of each class validate
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lthbench.data.image_files import arrays, class_folders, expect, planes, tiles
-from lthbench.datasets._cifar import SPLITS, by_order, from_torchvision, from_tree
+from lthbench.datasets._cifar import SPLITS, TREE, by_order, from_torchvision, from_tree
 from lthbench.kinds import Archive, Dataset, Images, Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -33,11 +34,11 @@ PUBLISHED = {
 }
 
 
-def locate(folders: tuple[Path, ...]) -> Source | None:
-    """The first layout that is there. Raises BadInput for one that is there in part."""
+def locate(folders: tuple[Path, ...], tree: Mapping[str, int] = TREE) -> Source | None:
+    """The first layout that is there. Raises BadInput for one that is there in part: a tree, by ``tree``."""
     for folder in folders:
         for root in (folder / "cifar10", folder):
-            found = expect("mosaics", root, _MOSAICS) or class_folders(root, ("train", "test"), CLASSES)
+            found = expect("mosaics", root, _MOSAICS) or class_folders(root, tree, CLASSES)
             if found:
                 return found
         batches = folder / "cifar-10-batches-py"

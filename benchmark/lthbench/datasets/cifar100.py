@@ -6,10 +6,11 @@ neither is in any folder that is searched, from ``cifar100/test.webp`` with ``la
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lthbench.data.image_files import arrays, class_folders, expect, planes, tiles
-from lthbench.datasets._cifar import SPLITS, from_torchvision, from_tree
+from lthbench.datasets._cifar import SPLITS, TREE, from_torchvision, from_tree
 from lthbench.errors import BadInput
 from lthbench.kinds import Archive, Dataset, Images, Source
 
@@ -125,10 +126,10 @@ PUBLISHED = {
 }
 
 
-def locate(folders: tuple[Path, ...]) -> Source | None:
+def locate(folders: tuple[Path, ...], tree: Mapping[str, int] = TREE) -> Source | None:
     """The first whole copy, else the test images. Raises BadInput for a layout that is there in part."""
     for folder in folders:
-        found = class_folders(folder / "cifar100", ("train", "test"), CLASSES)
+        found = class_folders(folder / "cifar100", tree, CLASSES)
         found = found or expect("torchvision", folder / "cifar-100-python", ("train", "test", "meta"))
         if found:
             return found

@@ -47,11 +47,15 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set was found: ``layout`` says in which form, ``files`` hold the images."""
+    """Where a data set was found: ``layout`` says in which form, ``files`` hold the images.
+
+    ``beside`` are files that are read as well, if they are others: outlines, label maps.
+    """
 
     layout: str
     root: Path
     files: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""Pictures as eight bits of red, green and blue, whatever form they are kept in, or refused by name.
+
+Pillow's own conversion clips what is deeper than eight bits, and drops what is transparent. Here 16 bits keep
+their high byte, a photograph stands as its camera says (EXIF), and what has no right answer is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+#: Where a camera says how it was held, and what turns the picture's sides round.
+ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+#: Modes of 16 bits, and those that Pillow converts without a loss.
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_EIGHT = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "RGBX")
+_CLEAR = ("LA", "PA", "La", "RGBA", "RGBa")
+
+
+class Unfit(ValueError):
+    """A picture that has no right form in eight bits: says why, and what to do."""
+
+
+def size_of(image: Image) -> tuple[int, int]:
+    """Width and height of a picture as it stands upright; nothing is decoded for this."""
+    width, height = image.size
+    return (height, width) if orientation(image) in _TURNED else (width, height)
+
+
+def orientation(image: Image) -> int:
+    """How the camera was held, 1 to 8; 1 is upright, and what other pictures have.
+
+    Of a JPEG its header is read; others are decoded, as TIFFs turn themselves then.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        image.load()
+    elif "exif" not in image.info:
+        return 1
+    found = image.getexif().get(ORIENTATION, 1)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def draft(image: Image, width: int, height: int) -> None:
+    """Let a JPEG be decoded at a part of its size, no smaller than this, as it stands upright."""
+    turned = orientation(image) in _TURNED
+    image.draft(None, (height, width) if turned else (width, height))
+
+
+def rgb(image: Image) -> Image:
+    """The picture in mode RGB, upright. Raises Unfit for one with transparency, several frames, or floats."""
+    from PIL.Image import Transpose
+
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise Unfit("has several frames; save the one that counts as a picture of its own")
+    how = orientation(image)
+    eight = image if image.mode in _EIGHT and "transparency" not in image.info else _eight(image)
+    made = eight.convert("RGB")
+    turns = (
+        *(Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM, Transpose.TRANSPOSE),
+        *(Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90),
+    )
+    return made if how == 1 else made.transpose(turns[how - 2])
+
+
+def failure(where: object, error: Exception) -> BadInput:
+    """What is said of a picture that could not be read."""
+    said = f"{error}" if isinstance(error, Unfit) else f"broken image file: {error}"
+    return BadInput(f"{where}: {said}")
+
+
+def labelled(path: Path) -> Image:
+    """A photograph whose pixels are labelled elsewhere, in RGB. Raises BadInput, naming it, for one that is
+    broken, unfit, or turned by its EXIF orientation: nobody says whether its labels are turned as well.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            upright(image)
+            return rgb(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise failure(path, error) from error
+
+
+def numbers(path: Path) -> NDArray[np.int64]:
+    """The numbers of labels in a mask ``[height, width]``. Raises BadInput, naming it, for no mask."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.format in ("JPEG", "MPO"):
+                raise Unfit("is a JPEG, which changes the numbers of labels; save the mask as PNG")
+            upright(image)
+            if image.mode not in ("1", "L", "P", "I", *_DEEP):
+                channels = len(image.getbands())
+                raise Unfit(
+                    f"has {channels} channels of mode {image.mode}; a mask has one, with numbers of classes"
+                )
+            return np.asarray(image).astype(np.int64)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise failure(path, error) from error
+
+
+def upright(image: Image) -> None:
+    """Raise Unfit for a picture that its camera turned: whether its mask is turned as well nobody says."""
+    tags = getattr(image, "tag_v2", {})  # a TIFF turns itself as it is decoded, and drops the tag
+    if tags.get(ORIENTATION, 1) != 1 or orientation(image) != 1:
+        raise Unfit(
+            "is to be turned by its EXIF orientation, and its mask may be or not; turn it and drop the tag "
+            "(mogrify -auto-orient)"
+        )
+
+
+def _eight(image: Image) -> Image:
+    """A picture of another mode in one that Pillow converts without a loss."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode in _DEEP or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        values = np.asarray(image).astype(np.int64)
+        if values.min(initial=0) < 0 or values.max(initial=0) > 65_535:
+            raise Unfit("has values outside of 16 bits; save it as RGB with 8 bits a channel")
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode in (*_EIGHT, *_CLEAR):
+        full = image.convert("RGBA")
+        if np.asarray(full.getchannel("A")).min(initial=255) < 255:
+            raise Unfit("has transparent pixels, which have no colour; lay it on a background first")
+        return full.convert("RGB")
+    raise Unfit(f"is of mode {image.mode}, which has no fixed range; save it as RGB with 8 bits a channel")

@@ -1,0 +1,81 @@
+"""Text files as people have them: with a byte order mark, from a spreadsheet, or refused by name."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from lthbench.errors import BadInput
+
+#: Byte order marks and what they say, the longest first: that of UTF-16 begins that of UTF-32.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+#: What spreadsheets put between columns.
+SEPARATORS = (",", ";", "\t")
+
+
+def decoded(content: bytes, where: object) -> str:
+    """The text in a file's bytes: UTF-8, or what its byte order mark says. Raises BadInput for others."""
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{where}: is not {encoding.removesuffix('-sig').upper()}: byte {error.start} cannot be read; "
+            "save it as UTF-8."
+        ) from error
+    if "\0" in text:
+        raise BadInput(f"{where}: is no text, or UTF-16 without a byte order mark; save it as UTF-8.")
+    return text
+
+
+def read(path: Path) -> str:
+    """The text of a file. Raises BadInput, naming it, where there is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+    return decoded(content, path)
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a text file that are not blank, without spaces at their ends."""
+    return [line.strip() for line in read(path).splitlines() if line.strip()]
+
+
+def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that has at least these columns, separated by commas, semicolons or tabs.
+
+    Raises BadInput, naming the file, for one that has others, or rows that are longer than the header.
+    """
+    text = read(path)
+    if text.lower().startswith("sep=") and "\n" in text:
+        text = text.partition("\n")[2]
+    found: list[str] = []
+    for separator in SEPARATORS:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        try:
+            header = [name.strip() for name in next(rows, [])]
+            if not set(columns) <= set(header):
+                found = max(found, header, key=len)
+                continue
+            content = [row for row in rows if row]
+        except csv.Error as error:
+            raise BadInput(f"{path}: line {rows.line_num} cannot be read: {error}") from error
+        unlike = next((i for i, row in enumerate(content, 2) if len(row) != len(header)), None)
+        if unlike is not None:
+            raise BadInput(
+                f"{path}: row {unlike} has {len(content[unlike - 2])} columns, the header {len(header)}."
+            )
+        return [dict(zip(header, row, strict=True)) for row in content]
+    missing = ", ".join(name for name in columns if name not in found)
+    shown = ", ".join(found)[:200] or "no header"
+    raise BadInput(f"{path}: has no column {missing}; it has {shown}.")

@@ -1,0 +1,68 @@
+"""Text files with byte order marks, from spreadsheets, of other encodings: read, or refused by name."""
+
+import csv
+
+import pytest
+
+from lthbench import textfiles
+from lthbench.errors import BadInput
+
+ROWS = [{"name": "tür", "first": "1;2"}, {"name": "box, small", "first": ""}]
+
+
+def write(path, encoding, separator, start="", newline="\r\n"):
+    with path.open("w", encoding=encoding, newline="") as file:
+        file.write(start)
+        writer = csv.DictWriter(file, ["name", "first"], delimiter=separator, lineterminator=newline)
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_is_read_with_its_mark_and_separator(tmp_path, encoding, separator):
+    assert textfiles.table(write(tmp_path / "a.csv", encoding, separator), ["name"]) == ROWS
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_table_of_utf16_of_either_order_is_read_with_its_mark(tmp_path, order):
+    path = write(tmp_path / "a.csv", f"utf-16-{order}", ",", start="\ufeff")
+    assert textfiles.table(path, ["name", "first"]) == ROWS
+
+
+def test_what_spreadsheets_write_besides_is_passed_over(tmp_path):
+    path = write(tmp_path / "a.csv", "utf-8-sig", ";", start="sep=;\r\n")
+    path.write_bytes(path.read_bytes() + b"\r\n\r\n")
+    assert textfiles.table(path, ["name"]) == ROWS
+    path.write_text(" name , first \nx,1\n")
+    assert textfiles.table(path, ["name"]) == [{"name": "x", "first": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("größe,name\n".encode("latin-1"), "is not UTF-8: byte 2 cannot be read; save it as UTF-8"),
+        ("name,first\n".encode("utf-16-le"), "UTF-16 without a byte order mark; save it as UTF-8"),
+        (b"\xff\xfen\x00a", "is not UTF-16|has no column"),
+        (b"title,number\n1,2\n", "has no column name; it has title, number"),
+        (b"", "has no column name; it has no header"),
+        (b"name,first\n1,2,3\n", "row 2 has 3 columns, the header 2"),
+        (b'name,first\n"1,2\n', "line 2 cannot be read"),
+        (b"\x89PNG\r\n\x1a\n", "is not UTF-8"),
+        (bytes(50), "is no text"),
+    ],
+)
+def test_other_tables_are_refused_by_name(tmp_path, content, said):
+    path = tmp_path / "index.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"index\.csv: .*({said})"):
+        textfiles.table(path, ["name"])
+
+
+def test_lines_have_no_mark_and_no_returns(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("\ufeffcup\tobject\r\n\r\nbox \r".encode())
+    assert textfiles.lines(path) == ["cup\tobject", "box"]
+    with pytest.raises(BadInput, match=r"absent\.txt: cannot be read: No such file"):
+        textfiles.read(tmp_path / "absent.txt")
