@@ -8,7 +8,7 @@ from lthbench import registry
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.errors import StepFailed
-from lthbench.inference import attacks
+from lthbench.inference import attacks, image_sets
 from lthbench.kinds import Architecture, Metric
 from lthbench.training.loop import train
 
@@ -42,9 +42,9 @@ def accuracy(model, x, labels):
 def test_an_attack_stays_in_the_box_and_depends_on_its_seed_alone(trained, shown, name):
     x, labels = shown
     before = x.clone()
-    first, zero = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("a"))
-    again, _ = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("a"))
-    other, _ = attacks.ATTACKS[name](trained, x, labels, EPSILON, generator("b"))
+    first, zero = image_sets.SETS[name].attack(trained, x, labels, EPSILON, generator("a"))
+    again, _ = image_sets.SETS[name].attack(trained, x, labels, EPSILON, generator("a"))
+    other, _ = image_sets.SETS[name].attack(trained, x, labels, EPSILON, generator("b"))
     assert torch.equal(x, before)
     assert float((first - x).abs().max()) <= EPSILON + 1e-6
     assert 0.0 <= float(first.min()) <= float(first.max()) <= 1.0
@@ -57,7 +57,9 @@ def test_an_attack_stays_in_the_box_and_depends_on_its_seed_alone(trained, shown
 def test_twenty_steps_are_stronger_than_one(trained, shown):
     x, labels = shown
     epsilon = 32 / 255
-    found = {n: attacks.ATTACKS[n](trained, x, labels, epsilon, generator("a"))[0] for n in ("fgsm", "pgd")}
+    found = {
+        n: image_sets.SETS[n].attack(trained, x, labels, epsilon, generator("a"))[0] for n in ("fgsm", "pgd")
+    }
     clean = accuracy(trained, x, labels)
     assert accuracy(trained, found["pgd"], labels) <= accuracy(trained, found["fgsm"], labels) < clean
 

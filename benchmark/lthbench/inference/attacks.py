@@ -70,15 +70,6 @@ def autoattack(
     return attacked.detach(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
 
-#: By the name of the view.
-ATTACKS: dict[str, Attack] = {
-    "fgsm": fgsm,
-    "fgsm-random": fgsm_random,
-    "pgd": pgd,
-    "autoattack": autoattack,
-}
-
-
 def perturbed_by(own: ImageSet) -> Attack:
     """What a metric's own set does to images, as an attack. Raises StepFailed for no images."""
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from lthbench import registry
 from lthbench.compute.cuda_graphs import Forward, Passes, graphs
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.data.streaming import ahead
-from lthbench.inference.attacks import ATTACKS, perturbed_by
+from lthbench.inference import image_sets
+from lthbench.inference.attacks import Attack, perturbed_by
 from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts
 from lthbench.inference.corrupted import corrupted
 from lthbench.inference.folding import folded
@@ -59,7 +59,7 @@ def predict(
 
 def shared(inputs: Inputs) -> bool:
     """Whether networks gain by seeing the images at the same time: not those that each are attacked by."""
-    return inputs.view not in ATTACKS and registry.set_of(inputs.view) is None
+    return image_sets.by_view(inputs.view) is None
 
 
 def ready(model: nn.Module, device: torch.device) -> nn.Module:
@@ -94,9 +94,7 @@ def _attacked(
     model: nn.Module, images: Images, inputs: Inputs, strength: int, device: torch.device
 ) -> tuple[np.ndarray, int]:
     """Logits on attacked images, and how many images had no gradient to attack by."""
-    own = registry.set_of(inputs.view)
-    attack = ATTACKS[inputs.view] if own is None else perturbed_by(own)
-    outputs, zeros = [], 0
+    attack, outputs, zeros = _attack(inputs.view), [], 0
     for start, pixels in zip(starts(images), batches(images), strict=True):
         x = as_pixels(pixels, device)
         labels = torch.from_numpy(images.labels[start : start + BATCH]).to(device)
@@ -106,3 +104,12 @@ def _attacked(
         with torch.no_grad():
             outputs.append(model(attacked).float().cpu().numpy())
     return np.concatenate(outputs), zeros
+
+
+def _attack(view: str) -> Attack:
+    """What makes the images of a view for a network."""
+    changed = image_sets.by_view(view)
+    if isinstance(changed, image_sets.Shipped) and changed.attack is not None:
+        return changed.attack
+    assert changed is not None
+    return perturbed_by(changed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lthbench.kinds.image_sets import ImageSet
+from lthbench.kinds.image_sets import Evaluation, ImageSet
 from lthbench.kinds.images import Annotated, Archive, Bank, Dataset, Images, Pixels, Source
 from lthbench.kinds.networks import Architecture, Counts
 from lthbench.kinds.pruning import Cell, Criterion, Method
@@ -30,6 +30,7 @@ __all__ = [
     "Counts",
     "Criterion",
     "Dataset",
+    "Evaluation",
     "ImageSet",
     "Images",
     "Inputs",

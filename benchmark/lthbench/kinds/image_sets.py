@@ -1,4 +1,4 @@
-"""What a set of images is that a metric asks for by name."""
+"""What a set of images is that a metric asks for by name, and how many images there are in each."""
 
 from __future__ import annotations
 
@@ -11,15 +11,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """How many images of each set are looked at (0: all), and the perturbations.
+
+    ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
+    default), or ``official``, the published sets, which must be among the data.
+    """
+
+    test_images: int
+    train_images: int
+    ood_images: int
+    attacked_images: int
+    corrupted_images: int
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    fgsm_epsilon_255: int
+    geometry_images: int
+    corruption_source: str | None = None
+    explained_images: int = 200
+    lime_images: int = 40
+    concept_images: int = 1000
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """A set of images of the task's data set: ``split``, the first ``count`` of its fixed random order.
 
-    ``count`` is a number, or the name of the field of a budget's evaluation that says it (``test_images``;
-    0: all). ``perturb(model, images, labels, generator)`` changes images, float32 ``[N, C, H, W]`` in [0, 1]
-    on the device, for a network in evaluation mode; it returns as many of the same kind. It may ask for
-    gradients. ``generator`` is seeded, on the CPU. None: the images as they are. ``passes`` is what making
-    and showing an image costs, in forward passes. A metric lists sets of its own in ``sets``: their names are
-    its own, and its file's hash is part of their keys.
+    ``count`` is a number (0: all), or the field of a budget's ``Evaluation`` that says it.
+    ``perturb(model, images, labels, generator)`` changes images, float32 ``[N, C, H, W]`` in [0, 1] on the
+    device, for a network in evaluation mode; it returns as many of the same kind. It may ask for gradients.
+    ``generator`` is seeded, on the CPU. None: the images as they are. ``passes`` is what making and showing
+    an image costs, in forward passes. A metric lists sets of its own in ``sets``: what they are called is
+    between it and them, and its file's hash is part of the keys of what ``perturb`` makes.
     """
 
     name: str

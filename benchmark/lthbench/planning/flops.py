@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, singledispatch
 
 from lthbench import registry
+from lthbench.inference import image_sets
 from lthbench.kinds import Architecture, Counts, Dataset, Metric
 from lthbench.spec import (
     Explain,
@@ -51,8 +52,8 @@ def _(step: Predict) -> float:
     inputs = step.inputs
     size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
     images = min(inputs.images or size, size)
-    own = registry.set_of(inputs.view)
-    passes = own.passes if own else _PASSES.get(inputs.view, 1)
+    changed = image_sets.by_view(inputs.view)
+    passes = changed.passes if changed else 1
     return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
 
 
@@ -69,11 +70,8 @@ def _(step: Measure) -> float:
     return metric.passes * images * forward_flops(step.subject)
 
 
-#: Forward passes for each image of an attacked set; a backward pass counts as two.
-_PASSES = {"fgsm": 4, "fgsm-random": 4, "pgd": 61, "autoattack": 10_000}
-
-
-#: And for each image whose maps are made: 50 steps of integrated gradients and two more, for 1.2 classes.
+#: Forward passes for each image whose maps are made: 50 steps of integrated gradients and two more, for
+#: 1.2 classes.
 EXPLAIN_PASSES = 1.2 * 3 * 52
 
 

@@ -9,16 +9,15 @@ from pathlib import Path
 from lthbench import formatting, registry
 from lthbench.data import loading
 from lthbench.errors import BadInput, LthbenchError
+from lthbench.inference import image_sets
+from lthbench.inference.image_sets import Asked
 from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
-from lthbench.planning import image_sets
-from lthbench.planning.image_sets import Asked
 from lthbench.planning.request import Request
 from lthbench.planning.task import Task
 from lthbench.spec import (
     Data,
     Given,
     Init,
-    Inputs,
     Measure,
     Network,
     Prune,
@@ -98,15 +97,13 @@ def plan(
         return known[name] if name in known else loading.identify(name, places, needed=data_needed)
 
     trained_on = identified(task.data.dataset)
-    looked_at = {
-        n for m in request.metrics for n in registry.get(Metric, m).needs + registry.get(Metric, m).looks
-    }
-    others = task.data.ood if "ood" in looked_at else ()
-    strangers = tuple(identified(name) for name in others)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
-    asking = Asked(request, trained_on, strangers, places, known, data_needed)
-    sets = {name: image_sets.of(name, metrics, asking) for name in asked}
+    strangers = tuple(identified(name) for name in (task.data.ood if "ood" in asked else ()))
+    asking = Asked(
+        request.spec.evaluate, trained_on, strangers, task.data.concepts, places, known, data_needed
+    )
+    sets = image_sets.of(metrics, asking)
     banks = [image_sets.bank_of(asking)] if "concepts" in asked else []
     built = network(task)
     named = ("dense", *request.methods)
@@ -201,11 +198,12 @@ def network(task: Task) -> Network:
 
 
 def _measure(
-    metric: Metric, network: Weights, dense: Weights, sets: dict[str, list[tuple[str, Inputs]]]
+    metric: Metric, network: Weights, dense: Weights, sets: Mapping[str, Mapping[str, image_sets.Named]]
 ) -> Measure:
-    inputs = tuple(pair for need in metric.needs for pair in sets[need])
+    own = sets.get(metric.name, {})
+    inputs = tuple(pair for need in metric.needs for pair in own[need])
     version = registry.version(Metric, metric.name)
-    looks = tuple(pair for look in metric.looks for pair in sets[look])
-    maps = tuple(pair for need in metric.maps for pair in sets[need])
+    looks = tuple(pair for look in metric.looks for pair in own[look])
+    maps = tuple(pair for need in metric.maps for pair in own[need])
     reference = dense if metric.relative else None
     return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)

@@ -12,6 +12,7 @@ from typing import Any
 from lthbench import corruptions, registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
+from lthbench.inference import image_sets
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 from lthbench.planning import looks as planned_looks
 from lthbench.planning import request_record, task
@@ -191,19 +192,24 @@ def request(
     trained_on, *others = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
     if trained_on is not None and any(m is not None and "ood" in m.needs for m in chosen):
         faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
-    if trained_on is not None and "val" not in trained_on.splits:
-        lacking = [m for m in chosen if m is not None and "val" in m.needs]
+    if trained_on is not None:
+        wanted = [(m, {s.split for s in image_sets.asked_by(m)}) for m in chosen if m is not None]
+        lacking = {m.name: sorted(splits - trained_on.splits.keys()) for m, splits in wanted}
         if metrics is None:
-            chosen = [m for m in chosen if m not in lacking]
+            chosen = [m for m in chosen if m is None or not lacking[m.name]]
         else:
-            faults += [f"metric {m.name} needs val images; {trained_on.name} has none." for m in lacking]
+            faults += [
+                f"metric {name} needs {split} images; {trained_on.name} has none."
+                for name, splits in lacking.items()
+                for split in splits
+            ]
     if task.data.concepts is None:
-        lacking = [m for m in chosen if m is not None and "concepts" in m.looks]
         if metrics is None:
-            chosen = [m for m in chosen if m is None or not {"concepts", "mis", "pictured"} & set(m.looks)]
+            chosen = [m for m in chosen if m is None or not image_sets.of_concepts(m)]
         else:
             why = f"task {task.name} has none; name one with --concepts"
-            faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in lacking]
+            without = [m for m in chosen if m is not None and "concepts" in m.looks]
+            faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in without]
     else:
         attempt(Bank, task.data.concepts)
     for metric in chosen:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lthbench import resources
 from lthbench.errors import BadInput, unknown
+from lthbench.kinds import Evaluation
 from lthbench.planning.record_reader import read, shown
 from lthbench.registry import is_path
 from lthbench.spec import Recipe, round_density
@@ -42,29 +43,6 @@ class Grid:
     seeds: int
     methods: tuple[str, ...]
     budget: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How many images of each set are looked at (0: all), and the perturbations.
-
-    ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
-    default), or ``official``, the published sets, which must be among the data.
-    """
-
-    test_images: int
-    train_images: int
-    ood_images: int
-    attacked_images: int
-    corrupted_images: int
-    corruptions: tuple[str, ...]
-    severities: tuple[int, ...]
-    fgsm_epsilon_255: int
-    geometry_images: int
-    corruption_source: str | None = None
-    explained_images: int = 200
-    lime_images: int = 40
-    concept_images: int = 1000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""The sets of images that metrics ask for by name, as they stand in keys.
+
+Each is one record here, or one that a metric brings along (``kinds.ImageSet``). Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lthbench import corruptions, registry
+from lthbench.corruptions import official
+from lthbench.data import concepts
+from lthbench.errors import BadInput, unknown
+from lthbench.kinds import Bank, Dataset, Evaluation, ImageSet, Metric
+from lthbench.spec import Data, Inputs
+
+#: Named inputs: one set may be several (each corruption, each data set out of distribution).
+Named = list[tuple[str, Inputs]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What sets are made of: how many images of each, what networks are trained on, what is out of its
+    distribution, the name of the task's bank of concepts, and where data is.
+
+    Data sets that are ``known``, by name, are not looked for; what is missing is an error where ``needed``.
+    """
+
+    evaluate: Evaluation
+    trained_on: Data
+    ood: tuple[Data, ...]
+    concepts: str | None
+    places: tuple[Path, ...]
+    known: Mapping[str, Data]
+    needed: bool
+
+
+@dataclass(frozen=True)
+class Shipped(ImageSet):
+    """A set that any metric may ask for.
+
+    ``inputs`` are given where it is several, or other than clean images of the task's data set. ``attack``
+    is what each network's own gradients do to the images (see ``attacks``). What is measured on a set
+    of ``concepts`` is usual only in tasks that have a bank.
+    """
+
+    inputs: Callable[[Asked], Named] | None = None
+    attack: Callable[..., Any] | None = None
+    concepts: bool = False
+
+
+def of(metrics: Sequence[Metric], asked: Asked) -> dict[str, dict[str, Named]]:
+    """The inputs behind the names that metrics ask for, by metric and name.
+
+    Raises BadInput for a name that there is not, and for a set of a metric's own that is called as one here.
+    """
+    shipped: dict[str, Named] = {}
+    found: dict[str, dict[str, Named]] = {}
+    for metric in metrics:
+        own = {each.name: each for each in metric.sets}
+        for name in (*metric.needs, *metric.looks, *metric.maps):
+            if name in own and name in SETS:
+                raise BadInput(f"metric {metric.name}: its image set {name} has the name of one that ships.")
+            if name in own:
+                made = _brought(metric, own[name], asked)
+            elif name in SETS:
+                made = shipped[name] = shipped.get(name) or _shipped(SETS[name], asked)
+            else:
+                raise unknown("set of images", name, [*SETS, *own], f"metric {metric.name} asks for it")
+            found.setdefault(metric.name, {})[name] = made
+    return found
+
+
+def _shipped(each: Shipped, asked: Asked) -> Named:
+    if each.inputs is not None:
+        return each.inputs(asked)
+    return _one(each, asked, "clean", each.name)
+
+
+def _brought(metric: Metric, own: ImageSet, asked: Asked) -> Named:
+    """The inputs of a set that a metric brings along: named by its file where it changes images."""
+    view = "clean" if own.perturb is None else registry.view_of(metric.name, own.name)
+    return _one(own, asked, view, f"metric {metric.name}: the image set {own.name}")
+
+
+def _one(each: ImageSet, asked: Asked, view: str, what: str) -> Named:
+    """A set of the task's data set. Raises BadInput for a count that there is not."""
+    count = each.count if isinstance(each.count, int) else getattr(asked.evaluate, each.count, None)
+    if not isinstance(count, int):
+        raise BadInput(
+            f"{what} has the count {each.count!r}; give a number, or the name of a number of images in a "
+            "budget's evaluation, as test_images."
+        )
+    return [(each.name, Inputs(asked.trained_on, each.split, count, view, 1))]
+
+
+def asked_by(metric: Metric) -> list[ImageSet]:
+    """The sets that a metric asks for; names that there are not are passed over."""
+    known = {**SETS, **{own.name: own for own in metric.sets}}
+    return [known[name] for name in (*metric.needs, *metric.looks, *metric.maps) if name in known]
+
+
+def of_concepts(metric: Metric) -> bool:
+    """Whether a metric looks at images for their concepts."""
+    return any(isinstance(each, Shipped) and each.concepts for each in asked_by(metric))
+
+
+def by_view(view: str) -> ImageSet | None:
+    """The set that does something of its own to images, by the view that stands in keys; else None."""
+    shipped = SETS.get(view)
+    return shipped if shipped is not None and shipped.attack is not None else registry.set_of(view)
+
+
+def bank_of(asked: Asked) -> Data:
+    """The task's bank of concepts as it stands in keys; its digest is "" for one that is made."""
+    assert asked.concepts is not None
+    bank = registry.get(Bank, asked.concepts)
+    known = asked.known.get(concepts.PREFIX + bank.name)
+    return known or concepts.identify(bank, asked.places, needed=asked.needed)
+
+
+def _attacked(name: str, passes: float) -> Shipped:
+    """Images that the function of this name in ``attacks`` makes, at the budget's epsilon."""
+
+    def inputs(asked: Asked) -> Named:
+        looked = asked.evaluate
+        epsilon = (looked.fgsm_epsilon_255,)
+        return [(name, Inputs(asked.trained_on, "test", looked.attacked_images, name, 1, epsilon))]
+
+    def attack(*given: Any) -> Any:
+        from lthbench.inference import attacks  # imports torch
+
+        return getattr(attacks, name.replace("-", "_"))(*given)
+
+    return Shipped(name, count="attacked_images", passes=passes, inputs=inputs, attack=attack)
+
+
+def _mis(asked: Asked) -> Named:
+    count = max(asked.evaluate.concept_images, 400)  # it takes 400 at least
+    return [("mis", Inputs(asked.trained_on, "test", count, "clean", 1))]
+
+
+def _ood(asked: Asked) -> Named:
+    images = asked.evaluate.ood_images
+    return [(f"ood/{d.name}", Inputs(d, "test", images, "clean", 1)) for d in asked.ood]
+
+
+def _concepts(asked: Asked) -> Named:
+    bank = bank_of(asked)
+    view = bank.name + (f"/{bank.digest}" if bank.digest else "")
+    images = asked.evaluate.concept_images
+    return [("concepts", Inputs(asked.trained_on, "test", images, view, bank.version))]
+
+
+def _corrupted(asked: Asked) -> Named:
+    looked, trained_on = asked.evaluate, asked.trained_on
+    images, severities = looked.corrupted_images, looked.severities
+    if looked.corruption_source == "official":
+        dataset = registry.get(Dataset, trained_on.name)
+        sets = []
+        for kind in looked.corruptions:
+            found = official.identify(dataset, kind, severities, asked.places, needed=asked.needed)
+            view = official.PREFIX + kind
+            own = Inputs(found, "test", images, view, official.VERSION, severities)
+            sets.append((f"corrupted/{kind}", own))
+        return sets
+    kinds = [corruptions.get(name) for name in looked.corruptions]
+    return [
+        (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
+        for k in kinds
+    ]
+
+
+_EVERY = (
+    Shipped("test"),
+    Shipped("train", split="train", count="train_images"),
+    Shipped("val", split="val", count=0),
+    Shipped("ood", inputs=_ood),
+    _attacked("fgsm", passes=4),  # a backward pass counts as two
+    _attacked("fgsm-random", passes=4),
+    _attacked("pgd", passes=61),
+    _attacked("autoattack", passes=10_000),
+    Shipped("corrupted", inputs=_corrupted),
+    Shipped("uncorrupted", count="corrupted_images"),
+    Shipped("geometry", split="train", count="geometry_images"),
+    Shipped("explained", count="explained_images"),
+    Shipped("lime", count="lime_images"),
+    Shipped("concepts", inputs=_concepts, concepts=True),
+    Shipped("mis", inputs=_mis, concepts=True),
+    Shipped("pictured", count="concept_images", concepts=True),
+    Shipped("read", split="train", count="concept_images", concepts=True),
+)
+
+#: The sets that there are, by name.
+SETS: Mapping[str, Shipped] = {each.name: each for each in _EVERY}
