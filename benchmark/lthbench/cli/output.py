@@ -31,13 +31,20 @@ def execute_and_show(
 
 def execute(asked: Request, options: RunOptions, brought: Brought | None = None) -> Outcome:
     """Do what is asked for, and say before what it takes; exit with 130 when stopped."""
+    import textwrap
+
     from lthbench import api
+    from lthbench.cli import foresight
     from lthbench.engines.queue import Interrupted
     from lthbench.planning.summary import header
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if options.progress != "none":
             click.echo(header(made, todo, estimate, workers), err=True)
+            foreseen = foresight.of_plan(made)
+            if foreseen is not None:
+                said = f"decide {foresight.in_words(made, foreseen)}"
+                click.echo(textwrap.fill(said, 96, subsequent_indent=" " * 7), err=True)
 
     try:
         return api.execute(asked, options, announce, brought)

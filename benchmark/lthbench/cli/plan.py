@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     \b
     Example: lthbench plan --task c10-r20s --rounds 1-12
     """
+    from lthbench.cli import foresight
     from lthbench.compute import device
     from lthbench.data import loading
     from lthbench.planning.plan import plan
@@ -31,14 +33,11 @@ def show_plan(as_json: bool, **options: Any) -> None:
     device.check_device(options["device"])
     places = loading.checked_folders(options["data"])
     workers = device.default_workers() if options["workers"] is None else options["workers"]
-    account = costed(
-        plan(asked, places, data_needed=False),
-        options["store"],
-        places,
-        workers,
-        options["device"],
-        options["stack"],
-    )
+    made = plan(asked, places, data_needed=False)
+    account = costed(made, options["store"], places, workers, options["device"], options["stack"])
+    foreseen = foresight.of_plan(made)
+    account["verdict"] = foreseen and foreseen.record()
+    account["decides"] = foreseen and foresight.in_words(made, foreseen)
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
@@ -84,6 +83,8 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"empty   {name}: nothing is left of {', '.join(layers)}"
         for name, layers in account["collapsed"].items()
     ]
+    if account["decides"]:
+        lines.append(textwrap.fill(f"decide  {account['decides']}", 96, subsequent_indent=" " * 8))
     lines += ["", f"Run it: {account['command']}"]
     return "\n".join(lines)
 

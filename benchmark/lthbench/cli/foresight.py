@@ -1,0 +1,40 @@
+"""What a run will be able to decide: said by ``plan``, and before a run begins."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lthbench.planning.plan import Plan
+    from lthbench.verdict.foresight import Foresight
+
+
+def of_plan(made: Plan) -> Foresight | None:
+    """What a plan's seeds can decide; None where there is no score of the verdict or no pruned network."""
+    from lthbench.results.run_facts import dense_keys
+    from lthbench.results.score_order import aspects
+    from lthbench.verdict import calibration
+    from lthbench.verdict.foresight import foresee
+
+    request = made.request
+    scores = [a.score for a in aspects(request.metrics)]
+    if not scores or not request.methods:
+        return None
+    found = calibration.beside(request.task.name, request.budget, request.given)
+    found = found or calibration.shipped(request.task.name, request.budget)
+    fitting, _ = calibration.fitting(found, dense_keys(made))
+    return foresee(fitting, scores, len(request.seeds))
+
+
+def in_words(made: Plan, found: Foresight) -> str:
+    """The same in a sentence."""
+    from lthbench.results.score_order import aspects
+    from lthbench.verdict.foresight import text
+
+    request = made.request
+    titles = {a.score: a.title.replace(" (dense = 1)", "") for a in aspects(request.metrics)}
+    task = shlex.quote(request.given or request.task.name)
+    return text(
+        found, lambda s: titles.get(s, s), f"lthbench calibrate --task {task} --budget {request.budget}"
+    )
