@@ -37,6 +37,7 @@ from lthbench.engines.queue import (
     known,
     skipped,
 )
+from lthbench.engines.workers import Workers
 from lthbench.errors import LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
@@ -161,8 +162,9 @@ def _in_workers(
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], list[Job]] = {}
     # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
-    flag = multiprocessing.get_context("spawn").RawValue("b", 0)
-    pool = _pool(store, places, engine, flag)
+    workers = Workers()
+    flag = workers.RawValue("b", 0)
+    pool = _pool(store, places, engine, flag, workers)
     watched = Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
     stop = False
     try:
@@ -214,9 +216,9 @@ def _in_workers(
                             raise died(tries[job.name])
                         queue.give_back(job)
                     running.clear()
-                    _kill_workers()
+                    workers.kill()
                     pool.shutdown(wait=True)
-                    pool = _pool(store, places, engine, flag)
+                    pool = _pool(store, places, engine, flag, workers)
             except KeyboardInterrupt:
                 if stop or not running:
                     raise
@@ -224,7 +226,7 @@ def _in_workers(
                 flag.value = 1
                 stopping()
     except BaseException as error:
-        _kill_workers()
+        workers.kill()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted from None
         raise
@@ -235,16 +237,12 @@ def _in_workers(
     return failed
 
 
-def _kill_workers() -> None:
-    """End what is left of the workers, which nothing else ends but the end of this process."""
-    for child in multiprocessing.active_children():
-        child.kill()
-
-
-def _pool(store: Store, places: tuple[Path, ...], engine: Local, flag: Any) -> ProcessPoolExecutor:
+def _pool(
+    store: Store, places: tuple[Path, ...], engine: Local, flag: Any, workers: Workers
+) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         engine.workers,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=workers,
         initializer=_begin,
         initargs=(store.address, places, engine, registry.user_files(), flag),
     )
