@@ -282,12 +282,15 @@ METRIC = Metric("explodes", 1, "t", "f", "s", (Score("explodes", "E", "", True, 
 """
 
 
-def test_a_measure_that_raises_is_reported_and_the_others_are_done(tmp_path, tiny_task):
+def test_a_measure_that_raises_is_reported_and_the_others_are_done(tmp_path, tiny_task, capfd):
     path = tmp_path / "explodes.py"
     path.write_text(METRIC, encoding="utf-8")
-    more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", f"accuracy,{path}")
-    code, said = finished(launch(tmp_path, tiny_task, *more, workers=1))
-    assert code == 1
+    words = ["run", "--task", tiny_task, "--methods", "omp", "--rounds", "1", "--metrics", f"accuracy,{path}"]
+    words += ["--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--workers", "1", "--device", "cpu"])
+    assert end.value.code == 1
+    said = capfd.readouterr().err
     assert said.count("failed: ValueError: kaboom") >= 1
     assert "Traceback" not in said
     rows = (tmp_path / "report" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
