@@ -98,7 +98,7 @@ def test_a_criterion_of_lthbench_keeps_its_version_when_a_package_uses_it(packag
         (("METHOD = Method(", "import absent_module\nMETHOD = Method("), "ModuleNotFoundError"),
         (('name="squared"', 'name="other"'), "must define METHOD with name='squared'"),
         (("METHOD = Method(", "SOMETHING = Method("), "must define METHOD with name='squared'"),
-        (("METHOD = Method(", "raise SystemExit(0)\nMETHOD = Method("), "SystemExit"),
+        (("METHOD = Method(", "raise SystemExit(0)\nMETHOD = Method("), "called sys.exit(0)"),
     ],
 )
 def test_a_broken_package_is_named_and_breaks_nothing_else(package, change, said):

@@ -30,6 +30,10 @@ class StepFailed(LthbenchError):
     """A step could not be completed."""
 
 
+class PluginWarning(UserWarning):
+    """A plug-in left changed what all share, such as the default dtype; it was put back."""
+
+
 class Unreadable(StepFailed):
     """The store cannot be read. A run ends with it: what is there may be whole, and is left as it is."""
 

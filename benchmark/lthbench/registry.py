@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput, StepFailed, unknown
+from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, ImageSet, Method, Metric
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
@@ -270,11 +271,11 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
         raise BadInput(f"{' and '.join(offering)} both offer a {noun} {name}; uninstall one of them.")
     where = offering[0]
     try:
-        loaded = point.load()
+        with kept(where):
+            loaded = point.load()
         _source_hash(point)
-    except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{where}: {point.value} cannot be imported: {said}") from error
+    except Exception as error:
+        raise BadInput(f"{where}: {point.value} cannot be imported: {_said(error)}") from error
     return _record(kind, attribute, name, loaded, f"{where}: {point.value}")
 
 
@@ -333,19 +334,24 @@ def _module(path: Path, noun: str) -> ModuleType:
     sys.modules[name] = module
     try:
         # The bytes that were hashed, and no others: not a cache, and not the file as it may be by now.
-        exec(spec.loader.source_to_code(content, str(path)), module.__dict__)
-    except (Exception, SystemExit) as error:
+        with kept(str(path)):
+            exec(spec.loader.source_to_code(content, str(path)), module.__dict__)
+    except Exception as error:
         if before is None:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        raise BadInput(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        raise BadInput(f"{path}: cannot be imported: {_said(error)}") from error
     _digests[path] = digest
     for kind, old in [key for key, own in _paths.items() if own == path]:
         del _paths[kind, old]  # it may go by another name now, or define none
         if hasattr(module, _FOLDERS[kind][1]):
             _from_path(kind, noun, _FOLDERS[kind][1], path)
     return module
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
 
 
 def _module_name(path: Path) -> str:

@@ -151,6 +151,7 @@ def forgotten(monkeypatch):
     """What a test takes in of its own files is forgotten at its end."""
     monkeypatch.setattr(registry, "_paths", dict(registry._paths))
     monkeypatch.setattr(registry, "_imported", dict(registry._imported))
+    monkeypatch.setattr(registry, "_digests", dict(registry._digests))
     registry._criteria.cache_clear()
     yield
     registry._criteria.cache_clear()
@@ -195,8 +196,16 @@ def test_a_file_that_keeps_all_promises_passes(tmp_path, forgotten, capsys):
         ('name="own"', 'name="imp"', "the name 'imp' is taken"),
         ('name="own"', 'name="../own"', "name: letters, digits"),
         ("return cell.train", "return 1 or cell.train", "must return a training"),
-        ("def ticket", "raise SystemExit(3)\ndef ticket", "cannot be imported: SystemExit: 3"),
+        ("def ticket", "raise SystemExit(3)\ndef ticket", "called sys.exit(3)"),
         ("def ticket", "def ticket)", "cannot be imported: SyntaxError"),
+        (
+            "return {name",
+            "import torch; torch.manual_seed(1); torch.set_num_threads(3)\n    return {name",
+            "threads",
+        ),
+        ("return {name", "import os; os.environ['X'] = '1'\n    return {name", "environment variables (X)"),
+        ("return {name", "raise SystemExit(0)\n    return {name", "criterion own: called sys.exit(0)"),
+        ("return cell.train", "__import__('os').chdir('/')\n    return cell.train", "the working folder"),
     ],
 )
 def test_a_method_that_breaks_a_promise_is_told_so(tmp_path, forgotten, before, after, said):

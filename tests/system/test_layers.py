@@ -17,6 +17,7 @@ PACKAGE = Path(lthbench.__file__).parent
 LAYERS = """
 _version errors formatting resources files
 textfiles
+global_state
 spec
 kinds
 registry

@@ -22,6 +22,7 @@ from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
+from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Method
 from lthbench.planning import task as tasks
 from lthbench.spec import Given, Network, Weights, round_density
@@ -246,7 +247,7 @@ def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:
 
 def _skeleton(architecture: Architecture, network: Network) -> torch.nn.Module:
     """The network without memory for its weights; drawing them leaves no trace."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with kept(f"architecture {architecture.name}"), torch.device("meta"):
         return architecture.build(network)
 
 

@@ -88,6 +88,17 @@ for _command in (
     cli.add_command(_command)
 
 
+def _left(error: SystemExit) -> str | None:
+    """The file of the plug-in, or the package, that called ``sys.exit``; None where a command here did."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    frame = trace.tb_frame if trace is not None else None
+    if frame is None or frame.f_globals.get("__name__", "").startswith(("lthbench.cli", "click")):
+        return None
+    return frame.f_code.co_filename
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 fine, 1 something failed, 2 bad input, 130 interrupted."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
@@ -108,6 +119,12 @@ def main(arguments: list[str] | None = None) -> None:
         for line in str(error).splitlines():
             click.echo(f"Error: {line}", err=True)
         sys.exit(2 if isinstance(error, BadInput) else 1)
+    except SystemExit as error:
+        left = _left(error)
+        if debug or left is None:
+            raise
+        click.echo(f"Error: {left} called sys.exit({error.code!r}); nothing was finished.", err=True)
+        sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from typing import Any
 
 from lthbench import registry
 from lthbench.contract.broken import Broken, Skipped
-from lthbench.errors import BadInput, LthbenchError
+from lthbench.errors import BadInput, LthbenchError, PluginWarning
+from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 KINDS: dict[type[Any], str] = {
@@ -110,10 +112,13 @@ def _promise(check: Callable[..., None]) -> str:
 
 def _finding(noun: str, name: str, promise: str, one: Check) -> Finding:
     try:
-        one()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PluginWarning)
+            with kept(f"{noun} {name}"):
+                one()
     except Skipped as reason:
         return Finding(noun, name, promise, "skipped", str(reason))
-    except (Broken, LthbenchError) as error:
+    except (Broken, LthbenchError, PluginWarning) as error:
         return Finding(noun, name, promise, "FAILED", str(error))
     except Exception as error:  # a plug-in may raise anything
         return Finding(noun, name, promise, "FAILED", _told(error))

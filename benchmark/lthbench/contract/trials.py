@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from lthbench import masks, registry
@@ -17,6 +19,7 @@ from lthbench.compute.rng import generator
 from lthbench.contract.broken import Broken, Skipped, demand
 from lthbench.data import loading
 from lthbench.execution.runner import Runner
+from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Criterion, Method, Metric
 from lthbench.planning import plan
 from lthbench.planning import task as tasks
@@ -108,14 +111,16 @@ def criterion_scores_every_prunable_weight(criterion: Criterion) -> None:
     network = plan.network(tasks.load("digits-r8"))
     images = loading.per_class(loading.load("digits", "train", ()), criterion.per_class)
     results = []
-    for _ in range(2):
+    for again in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = registry.get(Architecture, "resnet8").build(network).train()
             batch = (torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels))
             if not criterion.per_class:
                 batch = (torch.ones(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
-            results.append(criterion.score(model, iter([batch]), generator("x", 0)))
+            torch.manual_seed(again)  # what it draws must come from the generator that it is given
+            with kept(f"criterion {criterion.name}"):
+                results.append(criterion.score(model, iter([batch]), generator("x", 0)))
     weights = masks.prunable(model)
     unlike = sorted(results[0].keys() ^ weights.keys())
     demand(not unlike, f"scores and prunable weights differ in {', '.join(unlike[:3])}")
@@ -198,7 +203,11 @@ def scores_are_the_same_again(trial: Trial, metric: str) -> None:
     record = registry.get(Metric, metric)
 
     def measured() -> list[tuple[str, str, float, float, int]]:
-        values = record.measure(StoredContext(trial.runner.space, step, entry.network))
+        random.random()  # drawn on, as by whatever ran before
+        np.random.rand()  # noqa: NPY002
+        torch.rand(())
+        with kept(f"metric {metric}"):
+            values = record.measure(StoredContext(trial.runner.space, step, entry.network))
         return [(v.score, v.variant, float(v.value), float(v.se), v.n) for v in values]
 
     for one, other in zip(measured(), measured(), strict=True):

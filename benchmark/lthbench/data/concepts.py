@@ -9,6 +9,7 @@ from pathlib import Path
 from lthbench import registry
 from lthbench.data import loading
 from lthbench.errors import BadInput
+from lthbench.global_state import kept
 from lthbench.kinds import Annotated, Bank, Source
 from lthbench.spec import Data, Inputs
 
@@ -43,7 +44,7 @@ def _found(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Sour
     """The files of a bank; None for one that is made, or that is missing and not needed."""
     if bank.locate is None:
         return None
-    source = bank.locate(places)
+    source = loading.located(bank, places)
     if source is None and needed:
         looked = " or ".join(str(p) for p in places) or "any folder"
         raise BadInput(f"bank of concepts {bank.name} is not in {looked}. {bank.obtain}")
@@ -56,7 +57,9 @@ def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> 
     name = inputs.view.removeprefix(PREFIX).partition("/")[0]
     bank = registry.get(Bank, name)
     backdrop = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
-    made = bank.load(_found(bank, places), backdrop, inputs.images, size, channels)
+    source = _found(bank, places)
+    with kept(f"bank of concepts {bank.name}"):
+        made = bank.load(source, backdrop, inputs.images, size, channels)
     shape = (len(made.pixels), channels, size, size)
     labels = made.layers.shape
     square = labels[0] == shape[0] and labels[2] == labels[3] <= size

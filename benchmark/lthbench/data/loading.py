@@ -13,7 +13,8 @@ from lthbench import registry
 from lthbench.data import hashing, loading
 from lthbench.data.image_files import counted
 from lthbench.errors import BadInput
-from lthbench.kinds import Dataset, Images, Source
+from lthbench.global_state import kept
+from lthbench.kinds import Bank, Dataset, Images, Source
 from lthbench.spec import Data
 
 if TYPE_CHECKING:
@@ -37,10 +38,16 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "data"
 
 
+def located(record: Dataset | Bank, places: tuple[Path, ...]) -> Source | None:
+    """The files of a data set or a bank; None where they are not there, or where a bank has none."""
+    with kept(f"{'data set' if isinstance(record, Dataset) else 'bank of concepts'} {record.name}"):
+        return record.locate(places) if record.locate else None
+
+
 def find(name: str, places: tuple[Path, ...]) -> Source:
     """The data set's files. Raises BadInput that says where was looked and how to get them."""
     dataset = registry.get(Dataset, name)
-    source = dataset.locate(places)
+    source = located(dataset, places)
     if source is None:
         looked = ", ".join(str(p) for p in places)
         raise BadInput(f"data set {dataset.name} is not in {looked}. {dataset.obtain}")
@@ -51,7 +58,7 @@ def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Dat
     """The data set as it stands in keys. Where it is missing and not ``needed``, its digest says so."""
     dataset = registry.get(Dataset, name)
     version = registry.record_version(Dataset, dataset.name)
-    if not needed and dataset.locate(places) is None:
+    if not needed and located(dataset, places) is None:
         return Data(dataset.name, version, MISSING)
     source = find(name, places)
     return Data(dataset.name, version, digest(source))
@@ -103,7 +110,8 @@ def load(name: str, split: str, places: tuple[Path, ...]) -> Images:
     if split not in dataset.splits:
         raise BadInput(f"data set {name} has no split {split!r}; it has {', '.join(dataset.splits)}.")
     source = find(name, places)
-    images = dataset.load(source, split)
+    with kept(f"data set {dataset.name}"):
+        images = dataset.load(source, split)
     shape = (dataset.channels, dataset.size, dataset.size)
     if images.pixels.dtype != np.uint8 or images.pixels.shape[1:] != shape:
         found = f"{images.pixels.dtype} {images.pixels.shape[1:]}"

@@ -30,7 +30,7 @@ def _described(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
     if bank.locate is None:
         return {"state": "found", "detail": "made where it is needed"}
     try:
-        source = bank.locate(places)
+        source = loading.located(bank, places)
     except Exception as error:  # a plug-in's own; the list goes on
         return loading.broken(error)
     if source is None:

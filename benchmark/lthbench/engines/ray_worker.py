@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench._version import __version__
 from lthbench.compute.process import host
-from lthbench.corruptions import official
-from lthbench.data import concepts, loading
 from lthbench.engines.queue import LOOK_EVERY, known, skipped
 from lthbench.errors import BadInput, LthbenchError, Unwritable
-from lthbench.kinds import Bank
-from lthbench.planning.reads import reads
-from lthbench.spec import Measure, Step
+from lthbench.spec import Step
 from lthbench.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -88,7 +84,6 @@ def do(site: Site, together: Sequence[tuple[str, Sequence[Step]]], *before: Resu
     stopped = Flagged(store, site.stop)
     if stopped():
         return Result({})
-    check_data(steps, site.places)
     place = store.events_after(0)[1]
     leases = store.leases()
     with ExitStack() as held:
@@ -97,7 +92,10 @@ def do(site: Site, together: Sequence[tuple[str, Sequence[Step]]], *before: Resu
         if not await_needs(store, steps, failed, stopped):
             return Result({})
         held.enter_context(_as_one(site, runner, [name for name, _ in together]))
-        reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
+        try:
+            reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
+        except BadInput as error:
+            raise BadInput(f"node {host()}: {error}") from error
     if store.workplace == site.folder:
         return Result(reasons)
     return Result(reasons, [e for e in store.events_after(place)[0] if e.get("pid") == os.getpid()])
@@ -135,27 +133,6 @@ def runner_of(site: Site) -> Runner:
     if site.device == "cpu":
         torch.set_num_threads(1)
     return Runner(store, site.places, site.device)
-
-
-def check_data(steps: Iterable[Step], places: tuple[Path, ...]) -> None:
-    """Raise BadInput if a data set is not the one here that stands in the keys of the steps."""
-    # Published corruptions have a digest of their own.
-    seen = (read for step in steps for read in reads(step))
-    for found in {read.data for read in seen if not read.view.startswith(official.PREFIX)}:
-        here = loading.identify(found.name, places)
-        if here != found:
-            raise BadInput(
-                f"node {host()}: data set {found.name} is another one here than the driver's; all nodes must "
-                "see the same images."
-            )
-    looks = (look for step in steps if isinstance(step, Measure) for look in step.looks or ())
-    for view in {inputs.view for need, inputs in looks if need == "concepts"}:
-        name, _, digest = view.partition("/")
-        if concepts.identify(registry.get(Bank, name), places).digest != digest:
-            raise BadInput(
-                f"node {host()}: the bank of concepts {name} is another one here than the driver's; all "
-                "nodes must see the same images."
-            )
 
 
 class Flagged:

@@ -16,6 +16,7 @@ from lthbench.errors import StepFailed
 from lthbench.execution.context import StoredContext
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
+from lthbench.global_state import kept
 from lthbench.kinds import Metric, Value
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -29,7 +30,8 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
     started = time.monotonic()
     metric = registry.get(Metric, step.metric)
     context = StoredContext(space, step, step.subject)
-    values = metric.measure(context)
+    with kept(f"metric {metric.name}"):
+        values = metric.measure(context)
     stray = {v.score for v in values} - {s.name for s in metric.scores}
     if stray:
         raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")

@@ -13,6 +13,7 @@ from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
+from lthbench.global_state import kept
 from lthbench.inference.batches import BATCH
 from lthbench.kinds import Criterion
 from lthbench.masks import structured
@@ -34,7 +35,8 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
     for done in range(1, criterion.rounds + 1):
         if mask is not None:
             masks.apply(model, mask)
-        scores = criterion.score(model, _batches(step, criterion, space), draw)
+        with kept(f"criterion {criterion.name}"):
+            scores = criterion.score(model, _batches(step, criterion, space), draw)
         density = step.density ** (done / criterion.rounds)
         if criterion.unit == "filter":
             mask = structured.top_filters(model, scores, density)

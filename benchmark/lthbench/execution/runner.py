@@ -16,9 +16,10 @@ import torch
 from lthbench.errors import Damaged, LthbenchError, Unreadable, Unwritable
 
 # Each verb's file registers itself.
-from lthbench.execution import explain, given, init, measure, predict, prune, rewind, train  # noqa: F401
+from lthbench.execution import explain, given, init, measure, predict, provenance, prune, rewind, train  # noqa: F401
 from lthbench.execution.verbs import Course, alike, do, in_full, runs_plugins
 from lthbench.execution.workspace import Workspace
+from lthbench.global_state import kept, standard
 from lthbench.inference.folding import full_precision
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import rated_by
@@ -62,9 +63,20 @@ class Runner:
         ``known`` are failures of steps done before, by key. A ``Rewind`` whose training is among the steps is
         taken from it on the way. ``stopped`` is asked before each step, and after each epoch of a training,
         whether to go on; a training is then kept as it is. ``stepped`` is told of each step that is done.
-        Raises Unwritable, before it starts, where the disk has no room for them.
+        Raises, before it starts, Unwritable where the disk has no room for them, and BadInput where code or
+        data is not what stands in their keys.
         """
-        failed: dict[str, str] = dict(known or {})
+        with standard():
+            return self._do(steps, dict(known or {}), stopped, stepped)
+
+    def _do(
+        self,
+        steps: Sequence[Step],
+        failed: dict[str, str],
+        stopped: Callable[[], bool],
+        stepped: Callable[[Step, float], None],
+    ) -> dict[str, str]:
+        provenance.check((s for s in steps if not self.store.has(s)), self.space.places)
         self._check_room(steps)
         course = Course(steps, stopped, self.save_every)
         for step in steps:
@@ -90,7 +102,7 @@ class Runner:
             torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
-            with full_precision() if in_full(step) else nullcontext():
+            with full_precision() if in_full(step) else nullcontext(), kept(_code_of(step)):
                 found = do(step, together, self.space, course)
         except Paused:
             self._log_all([s for s in together if self.store.has(s)], started, began, found, course)
@@ -165,3 +177,8 @@ class Runner:
             event["device_memory"] = torch.cuda.get_device_properties(self.device).total_memory
             event["network"] = network_of(step).architecture
         self.store.log(event)
+
+
+def _code_of(step: Step) -> str:
+    """Whose code a step runs, beside what is called by name: an architecture's in each forward pass."""
+    return f"architecture {network_of(step).architecture} in {type(step).__name__.lower()}"

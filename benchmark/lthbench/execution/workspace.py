@@ -15,6 +15,7 @@ from lthbench import masks, registry
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
+from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Images
 from lthbench.masks import Mask
 from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
@@ -36,7 +37,7 @@ class Workspace:
     def built(self, step: Init) -> nn.Module:
         """The network with its weights as drawn from the step's seed, on the CPU."""
         architecture = registry.get(Architecture, step.network.architecture)
-        with torch.random.fork_rng(devices=[]):
+        with kept(f"architecture {architecture.name}"):
             torch.manual_seed(generator("init", step.seed).initial_seed())
             return architecture.build(step.network)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lthbench.errors import StepFailed
+from lthbench.global_state import kept
 from lthbench.kinds import ImageSet
 
 #: Madry et al. 2018: 20 steps of 2/255.
@@ -78,7 +79,7 @@ def perturbed_by(own: ImageSet) -> Attack:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         del epsilon
         assert own.perturb is not None
-        with torch.enable_grad():
+        with kept(f"image set {own.name}"), torch.enable_grad():
             changed = own.perturb(model, x.clone(), labels, draw).detach()
         if changed.shape != x.shape or not bool(torch.isfinite(changed).all()):
             raise StepFailed(

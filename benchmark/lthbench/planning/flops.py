@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, singledispatch
 
 from lthbench import registry
+from lthbench.global_state import kept
 from lthbench.inference import image_sets
 from lthbench.kinds import Architecture, Counts, Dataset, Metric
 from lthbench.spec import (
@@ -87,4 +88,5 @@ def forward_flops(step: Step) -> float:
 @lru_cache(maxsize=64)
 def size_of(network: Network) -> Counts:
     """The size of a network, without building it."""
-    return registry.get(Architecture, network.architecture).count(network)
+    with kept(f"architecture {network.architecture}"):
+        return registry.get(Architecture, network.architecture).count(network)

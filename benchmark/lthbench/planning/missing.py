@@ -86,7 +86,7 @@ def download_missing(
     fetched = []
     for name in (asked.task.data.dataset, *asked.task.data.ood):
         dataset = registry.get(Dataset, name)
-        if dataset.locate(places) is None:
+        if loading.located(dataset, places) is None:
             download.obtain(dataset, loading.default_folder(), told)
             fetched.append(name)
     return fetched

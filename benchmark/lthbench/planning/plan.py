@@ -9,6 +9,7 @@ from pathlib import Path
 from lthbench import formatting, registry
 from lthbench.data import loading
 from lthbench.errors import BadInput, LthbenchError
+from lthbench.global_state import kept
 from lthbench.inference import image_sets
 from lthbench.inference.image_sets import Asked
 from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
@@ -168,10 +169,11 @@ def plan(
 
 def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:
     """Why a method does not fit a cell, or the network that it makes of it."""
-    reason = method.unfit(cell)
-    if reason:
-        return reason, None
-    ticket = method.ticket(cell)
+    with kept(f"method {method.name}"):
+        reason = method.unfit(cell)
+        if reason:
+            return reason, None
+        ticket = method.ticket(cell)
     if not isinstance(ticket, Train):
         raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
     return "", ticket

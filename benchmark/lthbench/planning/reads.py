@@ -10,11 +10,12 @@ from lthbench.spec import Data, Explain, Inputs, Measure, Predict, Prune, Rewind
 
 
 class Read(NamedTuple):
-    """A split of a data set; ``view`` is what is done to its images (see ``spec.Inputs``)."""
+    """A split of a data set; ``view`` is what is done to it, at ``strengths`` (see ``spec.Inputs``)."""
 
     data: Data
     split: str
     view: str = "clean"
+    strengths: tuple[int, ...] = ()
 
 
 @singledispatch
@@ -53,4 +54,4 @@ def _(step: Measure) -> Iterator[Read]:
 
 
 def _of(inputs: Inputs) -> Read:
-    return Read(inputs.data, inputs.split, inputs.view)
+    return Read(inputs.data, inputs.split, inputs.view, inputs.strengths)

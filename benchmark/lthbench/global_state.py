@@ -1,0 +1,304 @@
+"""What of a process the code of others may change for all that comes after it: kept around their calls.
+
+A plug-in that sets the default dtype, the number of threads or a seed would change the results of what ships.
+So what it leaves changed is put back, and it is named. torch and NumPy are looked at only where somebody has
+imported them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import locale
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from lthbench.errors import LthbenchError, PluginWarning, StepFailed
+
+#: The hooks of torch that see every module's passes; it has no function that lists them.
+_HOOKS = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)
+#: An alarm that is not set.
+_NO_ALARM = (0.0, 0.0)
+
+
+class _Part(NamedTuple):
+    """A part of the state: how to look at it and to put it back; ``told`` where a change is worth a word.
+
+    ``standard`` is what results are made with (None: whatever it is).
+    """
+
+    name: str
+    look: Callable[[], Any]
+    put: Callable[[Any], Any]
+    told: bool = True
+    standard: Any = None
+
+
+@contextlib.contextmanager
+def kept(who: str) -> Iterator[None]:
+    """Put back what a call into the code of ``who`` leaves changed, and warn of it (PluginWarning).
+
+    Generators of random numbers and filters of warnings are put back without a word. A call of ``sys.exit``
+    becomes StepFailed. Raises LthbenchError for what cannot be put back.
+    """
+    before = [(part, part.look()) for part in _parts()]
+    try:
+        with warnings.catch_warnings():
+            yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise StepFailed(
+            f"{who}: called sys.exit({'' if error.code is None else repr(error.code)})"
+        ) from error
+    except BaseException as error:
+        raise StepFailed(f"{who}: {type(error).__name__}: {error}") from error
+    finally:
+        _put_back(before, who)
+
+
+@contextlib.contextmanager
+def standard() -> Iterator[None]:
+    """Results are made with torch's defaults, whatever the program has set that calls; it gets that back."""
+    before = [(part, part.look()) for part in _parts() if part.standard is not None]
+    for part, value in before:
+        if value != part.standard:
+            part.put(part.standard)
+    try:
+        with _no_inference_mode():
+            yield
+    finally:
+        for part, value in before:
+            if part.look() != value:
+                part.put(value)
+
+
+def _no_inference_mode() -> contextlib.AbstractContextManager[Any]:
+    torch = sys.modules.get("torch")
+    return torch.inference_mode(False) if torch else contextlib.nullcontext()
+
+
+def _put_back(before: list[tuple[_Part, Any]], who: str) -> None:
+    changed = []
+    for part, value in before:
+        if not part.told:
+            part.put(value)
+            continue
+        now = part.look()
+        if now == value:
+            continue
+        with contextlib.suppress(Exception):  # whether that did it is seen below
+            part.put(value)
+        changed.append(f"{part.name}{_difference(value, now)}")
+        if part.look() != value:
+            raise LthbenchError(
+                f"{who}: changed {changed[-1]}, which cannot be put back: what this process did now would "
+                "not be right."
+            )
+    if changed:
+        warnings.warn(
+            f"{who} left changed: {'; '.join(changed)}. It was put back; plug-ins must leave what all share "
+            "as they found it.",
+            PluginWarning,
+            stacklevel=4,
+        )
+
+
+def _difference(before: Any, now: Any) -> str:
+    """What changed, where that can be said in a few words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(map(str, (k for k in before.keys() | now.keys() if before.get(k) != now.get(k))))
+        return f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+    shown = f" ({before!r}, now {now!r})"
+    return shown if len(shown) < 120 and " at 0x" not in shown else ""
+
+
+def _parts() -> list[_Part]:
+    parts = [*_PYTHON]
+    if "numpy" in sys.modules:
+        parts += _numpy()
+    if "torch" in sys.modules:
+        parts += _torch()
+    return parts
+
+
+# --------------------------------------------------------------------------------------------- of Python
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
+def _put_folder(folder: str | None) -> None:
+    if folder is not None:
+        os.chdir(folder)
+
+
+#: Variables that torch sets itself once it is at work; they change no result.
+_OF_TORCH = ("CUDA_MODULE_LOADING", "KMP_", "TORCHINDUCTOR_", "TRITON_")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_TORCH)}
+
+
+def _put_environment(before: dict[str, str]) -> None:
+    for name in _environment().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+_NAMES = "SIGABRT SIGALRM SIGCHLD SIGHUP SIGINT SIGPIPE SIGQUIT SIGSEGV SIGTERM SIGUSR1 SIGUSR2"
+#: The signals that end, stop or tell processes, as far as this system has them.
+_SIGNALS = [getattr(signal, name) for name in _NAMES.split() if hasattr(signal, name)]
+
+
+def _handlers() -> dict[str, Any]:
+    """What is called on each signal; those that were not set from Python cannot be put back."""
+    found = {s.name: signal.getsignal(s) for s in _SIGNALS}
+    return {name: handler for name, handler in found.items() if handler is not None}
+
+
+def _put_handlers(before: dict[str, Any]) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for name, handler in before.items():
+            if signal.getsignal(signal.Signals[name]) is not handler:
+                signal.signal(signal.Signals[name], handler)
+
+
+def _alarm() -> bool:
+    return hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL) != _NO_ALARM
+
+
+def _put_alarm(before: bool) -> None:
+    if not before:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+_PYTHON = (
+    _Part("the state of Python's random numbers", random.getstate, random.setstate, told=False),
+    _Part("environment variables", _environment, _put_environment),
+    _Part("the working folder", _folder, _put_folder),
+    _Part("signal handlers", _handlers, _put_handlers),
+    _Part("the alarm", _alarm, _put_alarm),
+    _Part(
+        "the locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)
+    ),
+    _Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    _Part("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    _Part("the time limit of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
+)
+
+
+# ------------------------------------------------------------------------------------ of NumPy and torch
+
+
+def _numpy() -> list[_Part]:
+    import numpy as np
+
+    defaults = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+    return [
+        _Part("the state of NumPy's random numbers", np.random.get_state, np.random.set_state, told=False),
+        _Part(
+            "what NumPy does with errors", lambda: dict(np.geterr()), lambda v: np.seterr(**v), True, defaults
+        ),
+    ]
+
+
+def _torch() -> list[_Part]:
+    import torch
+
+    backends = torch.backends
+
+    def flag(name: str, where: Any, attribute: str) -> _Part:
+        return _Part(name, lambda: getattr(where, attribute), lambda v: setattr(where, attribute, v))
+
+    def put_device(device: torch.device) -> None:
+        torch.set_default_device(None if device == torch.device("cpu") else device)
+
+    def hooks() -> dict[str, dict[int, Any]]:
+        return {n: dict(getattr(torch.nn.modules.module, n, {})) for n in _HOOKS}
+
+    def put_hooks(before: dict[str, dict[int, Any]]) -> None:
+        for name, own in before.items():
+            there = getattr(torch.nn.modules.module, name)
+            there.clear()
+            there.update(own)
+
+    tiny, one = 5e-324, 1.0
+    cpu = torch.device("cpu")
+    parts = [
+        _Part("the state of torch's random numbers", torch.get_rng_state, torch.set_rng_state, told=False),
+        _Part("the default dtype", torch.get_default_dtype, torch.set_default_dtype, True, torch.float32),
+        _Part("the default device", torch.get_default_device, put_device, True, cpu),
+        _Part("the number of threads", torch.get_num_threads, torch.set_num_threads),
+        _Part("inference mode", torch.is_inference_mode_enabled, lambda value: None),
+        _Part("gradients", torch.is_grad_enabled, torch.set_grad_enabled, True, True),
+        _Part(
+            "deterministic algorithms",
+            lambda: (torch.are_deterministic_algorithms_enabled(), _warns_only()),
+            lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1]),
+        ),
+        _Part(
+            "the precision of matrix products",
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
+        _Part("autocast", lambda: torch.is_autocast_enabled("cpu"), _autocast("cpu"), True, False),
+        _Part("autocast on GPUs", lambda: torch.is_autocast_enabled("cuda"), _autocast("cuda"), True, False),
+        _Part(
+            "the detection of anomalies",
+            torch.is_anomaly_enabled,
+            lambda on: torch.autograd.set_detect_anomaly(on),
+            True,
+            False,
+        ),
+        _Part(
+            "the flushing of denormal numbers",
+            lambda: tiny * one == 0.0,
+            torch.set_flush_denormal,
+            True,
+            False,
+        ),
+        _Part("hooks of all modules", hooks, put_hooks),
+        flag("cuDNN", backends.cudnn, "enabled"),
+        flag("cuDNN's deterministic mode", backends.cudnn, "deterministic"),
+        flag("cuDNN's benchmark mode", backends.cudnn, "benchmark"),
+    ]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        parts.append(
+            _Part(
+                "the state of the GPU's random numbers",
+                torch.cuda.get_rng_state,
+                torch.cuda.set_rng_state,
+                told=False,
+            )
+        )
+    return parts
+
+
+def _warns_only() -> bool:
+    import torch
+
+    return bool(torch.is_deterministic_algorithms_warn_only_enabled())
+
+
+def _autocast(kind: str) -> Callable[[bool], None]:
+    import torch
+
+    return lambda on: torch.set_autocast_enabled(kind, on)
