@@ -89,3 +89,13 @@ def test_it_says_again_what_it_said_and_makes_none_of_a_report_of_few(place, tmp
 def test_a_task_without_one_says_how_to_get_it(tiny_task):
     found = CliRunner().invoke(cli, ["calibrate", "--task", tiny_task, "--show"])
     assert "is not calibrated" in str(found.exception)
+
+
+def test_one_network_has_a_place_among_the_dense_trainings(place):
+    folder, _, _ = place
+    task = folder / "tiny.toml"
+    where = ("--store", folder / "store", "--workers", 0, "--device", "cpu", "--progress", "none")
+    words = ("--seeds", 1, "--metrics", "accuracy,nll", "--methods", "omp", "--sparsity", 0.5, "--no-report")
+    said = " ".join(call("run", "--task", task, *where, *words).split())
+    assert "Better than so many of 100 dense trainings, by 7: omp at 50.0 %: accuracy " in said
+    assert "omp, this one network of it," in said

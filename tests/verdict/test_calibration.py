@@ -117,6 +117,8 @@ def test_a_likely_mean_is_one_by_students_distribution_for_new_observations(made
     error = np.std(accuracy.values, ddof=1) * math.sqrt(1 / 3 + 1 / 40)
     place = accuracy.mean + 2.0 * error
     assert accuracy.as_likely(place, 3) == pytest.approx(2 * stats.t.sf(2.0, 39), rel=1e-9)
+    assert accuracy.as_bad(place, 3) == pytest.approx(stats.t.sf(2.0, 39), rel=1e-9)
+    assert accuracy.as_bad(accuracy.mean) == pytest.approx(0.5)
 
 
 def test_dense_networks_of_another_kind_are_told_and_others_hardly_ever(made):

@@ -84,6 +84,8 @@ def test_one_network_is_compared_as_it_is_and_placed_among_the_trainings(lab, ma
     theirs = np.array(made.scores["accuracy"].values)
     assert found.difference.variance == pytest.approx(theirs.var(ddof=1) / 40 + 0.003**2)
     assert found.better_than == pytest.approx((theirs < judged[0]["accuracy"]).mean())
+    off = (theirs.mean() - judged[0]["accuracy"]) / (theirs.std(ddof=1) * math.sqrt(1 + 1 / 40))
+    assert found.as_bad == pytest.approx(stats.t.sf(off, 39))
     result = verdicts(frame, lab.ASPECTS, calibration=made)[0]
     assert result.scope == "network"
     assert all(m.reference == "trainings" for m in result.matches)

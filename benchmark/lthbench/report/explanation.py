@@ -163,6 +163,7 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
             more = f", {score['seeds_needed']} seeds might"
         if score["better_than"] is not None and found["scope"] == "network":
             more += f"; better than {100 * score['better_than']:.0f} % of dense trainings"
+            more += f" (p of one as bad: {formatting.p_value(score['as_bad'])})"
         row["finding"] = score["finding"] + more
         rows.append(row)
     return rows

@@ -77,7 +77,7 @@ _FACTS = (
     "seeds_needed",
 )
 _NUMBERS = ("mean", "dense", "shortfall", "lower", "bound", "allowed", "practical", "level")
-_CHANCES = ("p", "p_better", "p_worse", "better_than")
+_CHANCES = ("p", "p_better", "p_worse", "better_than", "as_bad")
 
 
 def _finding(match: Match) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lthbench import formatting
 from lthbench.report import findings, leaderboard
-from lthbench.report.summary import Summary, dense_sentence, sentence, yardstick_sentence
+from lthbench.report.summary import Summary, dense_sentence, sentence, standing, yardstick_sentence
 from lthbench.verdict.rules import Verdict
 
 #: Up to so many networks each has a line of signs; of more, each method has a line of how far it gets.
@@ -41,6 +41,8 @@ def text(summary: Summary, width: int = 80) -> str:
         lines = sum(len(v.sparsities) for v in results)
         parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
     parts.append("\n".join(wrapped(sentence(summary, v), width, indent="  ") for v in summary.headline))
+    placed = [standing(summary, v) for v in summary.headline]
+    parts += [wrapped(said, width, indent="  ") for said in placed if said]
     said = yardstick_sentence(summary)
     parts.append(wrapped(said, width) if said else "")
     return "\n\n".join(part for part in parts if part)

@@ -13,6 +13,7 @@ from lthbench.results import validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
 from lthbench.verdict.calibration import Calibration
+from lthbench.verdict.noninferiority import ALPHA
 from lthbench.verdict.rules import SHORT, Verdict
 
 if TYPE_CHECKING:
@@ -210,6 +211,22 @@ def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
     if explanation.only_open(result.at(0.0)):
         return f"{who} may be as good as {like(summary, result)} or not: {reason}."
     return f"{who} falls short, though nothing was removed from it: {reason}."
+
+
+def standing(summary: Summary, result: Verdict) -> str:
+    """Where one network lies among the dense trainings of the calibration; "" for several, or without one."""
+    known = [m for m in result.matches if not math.isnan(m.better_than)]
+    if result.scope != "network" or summary.calibration is None or not known:
+        return ""
+    trainings = len(summary.calibration.seeds)
+    parts = []
+    for level in result.sparsities:
+        here = [m for m in known if m.sparsity == level]
+        shares = [f"{summary.title_of(m.score)} {100 * m.better_than:.0f}" for m in here]
+        off = [summary.title_of(m.score) for m in here if m.as_bad < ALPHA]
+        tail = f"; hardly a training is as bad in {formatting.listed(off)}" if off else ""
+        parts.append(f"{result.method} at {formatting.sparsity(level)}: {', '.join(shares)}{tail}")
+    return f"Better than so many of 100 dense trainings, by {trainings}: {'. '.join(parts)}."
 
 
 def like(summary: Summary, result: Verdict) -> str:

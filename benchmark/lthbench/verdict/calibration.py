@@ -90,13 +90,21 @@ class DenseScore:
 
     def as_likely(self, place: float, count: int = 1) -> float:
         """How probable a mean of ``count`` dense trainings is that lies at least as far off."""
+        worse = self.as_bad(place, count)
+        return 2.0 * min(worse, 1.0 - worse) if 0.0 < worse < 1.0 else float(place == self.mean)
+
+    def as_bad(self, place: float, count: int = 1) -> float:
+        """How probable a mean of ``count`` dense trainings is that is as bad or worse.
+
+        By Student's distribution of a new mean: it is off by its own scatter, and by that of the known mean.
+        """
         from scipy.special import stdtr
 
         n = len(self.places)
         error = math.sqrt(self.variance * (1.0 / count + 1.0 / n))
         if error == 0.0:
-            return 1.0 if place == self.mean else 0.0
-        return 2.0 * float(stdtr(n - 1, -abs(place - self.mean) / error))
+            return 1.0 if place <= self.mean else 0.0
+        return float(stdtr(n - 1, (self.mean - place) / error))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,8 @@ class Comparison:
 
     ``mean`` and ``dense`` are in the score's unit. ``population``: compared with the calibration's dense
     trainings, and not with parents. ``images``: whether other images than these are allowed for.
-    ``better_than`` is the share of the calibration's trainings that are worse, NaN without one.
+    ``better_than`` is the share of the calibration's trainings that are worse, ``as_bad`` how probable one
+    training is that is as bad or worse: NaN without a calibration.
     """
 
     difference: Difference
@@ -45,6 +46,7 @@ class Comparison:
     population: bool
     images: bool
     better_than: float = math.nan
+    as_bad: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,18 @@ def compare(
     dense = yardstick.population(aspect)
     own = yardstick.observed.of(method, sparsity, aspect.score)
     values = yardstick.values(method, sparsity, aspect)
-    if dense is not None and len(values) == len(own):
-        return _with_population(yardstick, own, values, aspect, dense, scattered)
-    return _with_parents(yardstick, own, aspect)
+    whole = len(values) == len(own)
+    if dense is not None and whole:
+        found = _with_population(yardstick, own, values, aspect, dense, scattered)
+    else:
+        found = _with_parents(yardstick, own, aspect)
+    known = yardstick.dense(aspect)
+    if known is None or not whole:
+        return found
+    if not _fit(known.scale, values):
+        return replace(found, better_than=0.0, as_bad=0.0)
+    place = fmean(known.scale.place(v) for v in values)
+    return replace(found, better_than=known.better_than(place), as_bad=known.as_bad(place))
 
 
 def _with_population(
@@ -154,7 +165,6 @@ def _with_population(
         fmean(dense.values),
         population=True,
         images=known,
-        better_than=dense.better_than(dense.scale.place(fmean(values))) if _fit(dense.scale, values) else 0.0,
     )
 
 
@@ -162,7 +172,7 @@ def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> C
     parents = yardstick.observed.dense(aspect.score)
     theirs = {r.seed: r.value for r in parents}
     values = [r.value for r in own] + list(theirs.values())
-    relative = (aspect.relative) and all(v > 0.0 for v in values)
+    relative = aspect.relative and all(v > 0.0 for v in values)
     scale = Scale(aspect.higher_is_better, relative)
     gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
     mean, between = spread(gaps)

@@ -60,8 +60,8 @@ class Match:
     ``p_better`` of being no better than dense, ``p_worse`` of being no worse, by Holm over the scores of the
     network. ``reference``: ``trainings`` of the dense network in the calibration, or ``parents``; ``images``:
     whether other images are allowed for. ``better_than``: the share of the calibration's trainings that are
-    worse than the mean. ``seeds_needed``: how many seeds would show it if these are typical (0: unknown, or
-    more than 100).
+    worse than the mean, ``as_bad`` how probable one training is that is as bad or worse. ``seeds_needed``:
+    how many seeds would show it if these are typical (0: unknown, or more than 100).
     """
 
     method: str
@@ -86,6 +86,7 @@ class Match:
     reference: str = ""
     images: bool = False
     better_than: float = math.nan
+    as_bad: float = math.nan
     seeds: int = 0
     seeds_needed: int = 0
 
@@ -295,6 +296,7 @@ def _compared(match: Match, found: Comparison) -> Match:
         reference="trainings" if found.population else "parents",
         images=found.images,
         better_than=found.better_than,
+        as_bad=found.as_bad,
         seeds_needed=difference.seeds_needed(found.limit) or 0 if difference.seeds > 1 else 0,
     )
 
