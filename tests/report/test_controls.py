@@ -5,15 +5,19 @@ import json
 import numpy as np
 import pytest
 
+from lthbench import registry
 from lthbench.execution.runner import Runner
+from lthbench.kinds import Metric
 from lthbench.planning import plan, request
 from lthbench.planning.jobs import group
-from lthbench.report import picture_panels
-from lthbench.results import pictures, table
+from lthbench.report import controls, picture_panels
+from lthbench.report.summary import summarise
+from lthbench.results import pictures, run_facts, table
 from lthbench.spec import Explain, Init, Measure
 from lthbench.store import LocalStore
 
 METRICS = ["accuracy", "agreement", "gini", "lime"]
+AGREEMENT = {s.name for s in registry.get(Metric, "agreement").scores}
 
 
 def planned(task, seeds, metrics=METRICS, rounds=(1,), methods=("omp",)):
@@ -118,6 +122,71 @@ def test_a_network_that_lost_its_accuracy_is_gated(ran, monkeypatch):
     assert not gated["value"].isna().all()
     before = scores[scores["metric"] == "gini"]["value"].tolist()
     assert found[found["metric"] == "gini"]["value"].tolist() == before
+
+
+OWN = """
+import numpy as np
+
+from lthbench.kinds import Metric, Score, Value
+
+
+def measure(context):
+    right = (context.logits("test").values.argmax(1) == context.reference.logits("test").values.argmax(1))
+    return [Value("same", float(right.mean()), 0.01, len(right))]
+
+
+METRIC = Metric(
+    name="same",
+    version=1,
+    title="same answers as dense",
+    formula="share",
+    source="here",
+    scores=(Score("same", "same answers", "fraction", True, 0.0, 1.0, "generalization"),),
+    needs=("test",),
+    relative=True,
+    rival=True,
+    measure=measure,
+)
+"""
+
+
+def test_the_flags_of_a_plugin_decide_what_stands_beside_dense(tmp_path, tiny_task, monkeypatch):
+    monkeypatch.setattr(registry, "_paths", {})
+    path = tmp_path / "same.py"
+    for content, wanted in ((OWN, True), (OWN.replace("    rival=True,\n", ""), False)):
+        path = tmp_path / f"same{wanted}.py"
+        path.write_text(content.replace('"same"', f'"same{wanted}"'))
+        made = planned(tiny_task, 2, ["accuracy", str(path)])
+        store = LocalStore(tmp_path / "store")
+        store.open()
+        assert Runner(store, ()).do(made.steps) == {}
+        written = json.loads(json.dumps(run_facts.facts(made, store).to_json()))
+        (own,) = (s for s in written["scores"] if s["name"].startswith("same"))
+        assert (own["rival"], own["nulls"]) == (wanted, False)
+        summary = summarise(table.build(made, store, {}), run_facts.from_json(written))
+        shown = {row[0]: row[1:] for row in controls.rows(summary)}
+        assert list(shown) == (["same answers, % ↑"] if wanted else [])
+        if wanted:
+            ((value, *others),) = shown.values()
+            assert value.endswith("(two dense networks)")
+            assert float(value.split()[0]) < 100, "of two dense networks, and not of one with itself"
+            assert others == ["–", "–"]
+
+
+def test_facts_without_flags_have_those_of_the_metrics_here(ran):
+    made, store, scores = ran
+    facts = run_facts.facts(made, store)
+    old = json.loads(json.dumps(facts.to_json()))
+    for score in old["scores"]:
+        del score["rival"], score["nulls"]
+    assert run_facts.from_json(old) == facts
+    old["scores"][0]["name"] = "of another world"
+    assert run_facts.from_json(old).scores[0].rival is False
+    shown = {row[0]: row[1] for row in controls.rows(summarise(scores, facts))}
+    twice = {title for title, dense in shown.items() if "two dense networks" in dense}
+    assert twice
+    assert twice <= {s.header for s in summarise(scores, facts).scores if s.name in AGREEMENT}
+    assert len(shown) > len(twice)
 
 
 def test_pictures_show_maps_of_each_network(ran):

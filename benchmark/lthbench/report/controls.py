@@ -1,36 +1,41 @@
-"""Scores of interpretability beside what they are without training, without attribution, or by chance."""
+"""Scores beside what they are of untrained networks, by chance, and of another dense network."""
 
 from __future__ import annotations
 
 import math
 
 from lthbench import formatting
+from lthbench.planning import plan
 from lthbench.report.summary import Summary
 
-#: The variants that are nulls: of an untrained network, and by chance.
-UNTRAINED = ("untrained network",)
+#: The variants that are of an untrained network, and that stand for chance.
+UNTRAINED = (plan.UNTRAINED,)
 CHANCE = ("random attribution", "chance", "shuffled masks")
-#: Metrics whose dense row is the agreement of two dense networks.
-RIVAL = ("agreement", "concept-match", "concept-weights", "drift")
 
 
 def rows(summary: Summary) -> list[tuple[str, str, str, str]]:
-    """Title of a score, and its means of dense, of untrained networks, and by chance."""
+    """Title of a score, and its means of dense, of untrained networks, and by chance.
+
+    Of the scores of which run.json says that untrained networks were measured (``nulls``), or that what
+    stands for dense is another dense network (``rival``), and of those that have a variant for chance.
+    """
     table = summary.table
-    dense = table[(table["method"] == "dense") & (table["group"] == "interpretability")]
-    known = dense[dense["variant"].isin(("", *UNTRAINED, *CHANCE))]
+    known = table[(table["method"] == "dense") & table["variant"].isin(("", *UNTRAINED, *CHANCE))]
     means = known.groupby(["score", "variant"])["value"].mean().to_dict()
-    metrics = dict(zip(known["score"].tolist(), known["metric"].tolist(), strict=True))
+    facts = {s.name: s for s in summary.facts.scores}
     found = []
     for score in summary.scores:
-        named = {v: means[score.name, v] for v in ("", *UNTRAINED, *CHANCE) if (score.name, v) in means}
-        if set(named) <= {""}:
-            continue
-        cells = []
-        for variants in (("",), UNTRAINED, CHANCE):
-            there = [named[v] for v in variants if v in named]
-            cells.append(formatting.number(there[0], score.unit) if there else "–")
-        beside = metrics[score.name] in RIVAL and "" in named and not math.isnan(named[""])
-        cells[0] += " (two dense networks)" if beside else ""
-        found.append((score.header, cells[0], cells[1], cells[2]))
+        fact = facts[score.name]
+        own = means.get((score.name, ""), math.nan)
+        untrained = means.get((score.name, plan.UNTRAINED)) if fact.nulls else None
+        chance = next((means[score.name, v] for v in CHANCE if (score.name, v) in means), None)
+        beside = fact.rival and not math.isnan(own)
+        if beside or untrained is not None or chance is not None:
+            note = " (two dense networks)" if beside else ""
+            dense = formatting.number(own, score.unit) + note
+            found.append((score.header, dense, _shown(untrained, score.unit), _shown(chance, score.unit)))
     return found
+
+
+def _shown(value: float | None, unit: str) -> str:
+    return "–" if value is None else formatting.number(value, unit)

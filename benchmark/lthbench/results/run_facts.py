@@ -31,7 +31,11 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class ScoreFacts:
-    """A score of the table, and how to read it: the fields of ``kinds.Score``; None is no bound."""
+    """A score of the table, and how to read it: the fields of ``kinds.Score``; None is no bound.
+
+    ``rival`` and ``nulls`` are those of its metric: whether what stands for dense is another dense network,
+    and whether untrained networks were measured, too.
+    """
 
     name: str
     title: str
@@ -46,6 +50,8 @@ class ScoreFacts:
     margin: float = 0.0
     relative_margin: bool = False
     margin_reason: str = ""
+    rival: bool = False
+    nulls: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,8 +185,20 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
         for key in keys:
             if not isinstance(getattr(facts, part).get(key), str):
                 raise BadInput(f"{where}: {part}: missing {key}")
+    facts = dataclasses.replace(facts, scores=_flagged(facts.scores, content["scores"]))
     more = {k: v for k, v in content.items() if k not in _PARTS}
     return dataclasses.replace(facts, requests=_requests(content, facts, where), more=more)
+
+
+def _flagged(scores: tuple[ScoreFacts, ...], content: list[dict[str, Any]]) -> tuple[ScoreFacts, ...]:
+    """The same; those of a version that kept no ``rival`` and ``nulls`` have the flags of metrics here."""
+    if all("rival" in score for score in content):
+        return scores
+    known = {s.name: m for m in registry.every(Metric) for s in m.scores}
+    return tuple(
+        dataclasses.replace(s, rival=known[s.name].rival, nulls=known[s.name].nulls) if s.name in known else s
+        for s in scores
+    )
 
 
 def _requests(content: Mapping[str, Any], facts: RunFacts, where: str) -> tuple[RequestRecord, ...]:
@@ -293,9 +311,14 @@ def asked(plan: Plan) -> dict[str, Any]:
 
 def score_facts(metrics: Iterable[str]) -> tuple[ScoreFacts, ...]:
     """The scores of metrics, in the order in which they are shown."""
-    fields = [f.name for f in dataclasses.fields(ScoreFacts)]
-    found = ({name: getattr(s, name) for name in fields} for s in scores(tuple(metrics)))
-    return tuple(ScoreFacts(**{k: _bounded(v) for k, v in record.items()}) for record in found)
+    names = tuple(metrics)
+    by_score = {s.name: m for m in (registry.get(Metric, name) for name in names) for s in m.scores}
+    found = []
+    for score in scores(names):
+        parts = {f.name: _bounded(getattr(score, f.name)) for f in dataclasses.fields(score)}
+        metric = by_score[score.name]
+        found.append(ScoreFacts(**parts, rival=metric.rival, nulls=metric.nulls))
+    return tuple(found)
 
 
 def _bounded(value: Any) -> Any:
