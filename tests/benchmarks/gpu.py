@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from lthbench.planning import plan, task
 from lthbench.planning.flops import flops, forward_flops
 from lthbench.planning.jobs import group
 from lthbench.planning.request import request
-from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Train
+from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Step, Train
 from lthbench.training import loop, stacked
 
 ROOT = Path(__file__).parents[2]
@@ -277,10 +277,16 @@ def attempt(work: Callable[[], Any], left: Callable[[], float]) -> Any:
 # --------------------------------------------------------------------------------------------- projection
 
 
+@cache
+def grid(budget: str) -> tuple[Step, ...]:
+    """The steps of the whole grid of c10-r20s."""
+    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
+    return plan.plan(asked, (), data_needed=False).steps
+
+
 def counts(budget: str) -> dict[str, float]:
     """What the whole grid of c10-r20s asks for: trainings, and images shown in training and evaluation."""
-    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
-    steps = plan.plan(asked, (), data_needed=False).steps
+    steps = grid(budget)
     trainings = [s for s in steps if isinstance(s, Train)]
     forward = forward_flops(trainings[0])
     return {
@@ -309,8 +315,7 @@ def projection(asked: dict[str, float], train_rate: float, score_rate: float) ->
 
 def formed(budget: str, most: int) -> dict[int, int]:
     """How many trainings of the grid are done in stacks of each size, by one worker."""
-    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
-    queue, sizes = Queue(group(plan.plan(asked, (), data_needed=False).steps)), Counter()
+    queue, sizes = Queue(group(grid(budget))), Counter()
     while (job := queue.next()) is not None:
         more = queue.like(job, most - 1, lambda other: False) if job.training is not None else []
         if job.training is not None:
