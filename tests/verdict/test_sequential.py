@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from lthbench.verdict import sequential
-from lthbench.verdict.sequential import first_below, levels, predicted
+from lthbench.verdict.sequential import levels, over_looks, predicted
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def test_all_looks_together_spend_the_level(looks, level):
     for count in range(1, len(looks) + 1):
         seeds = np.array(looks[:count], float)
         correlation = np.sqrt(np.minimum.outer(seeds, seeds) / np.maximum.outer(seeds, seeds))
-        inside = multivariate_normal(np.zeros(count), correlation).cdf(bars[:count])
-        assert 1 - inside == pytest.approx(level * looks[count - 1] / looks[-1], rel=2e-3)
+        inside = multivariate_normal(np.zeros(count), correlation, seed=0, abseps=1e-5).cdf(bars[:count])
+        assert 1 - inside == pytest.approx(level * looks[count - 1] / looks[-1], abs=5e-5)
 
 
 def test_one_look_has_the_whole_level():
@@ -65,12 +65,33 @@ def test_what_looks_have_in_common_makes_false_rejections_rarer():
     assert 0.03 < rates[1] < rates[0]
 
 
-def test_the_first_look_that_rejects_is_found():
+def test_one_p_value_is_below_a_level_where_a_look_rejects_at_it():
     looks = (3, 5, 7, 10)
-    bars = levels(looks, 0.05)
-    assert first_below([0.5, bars[1], 0.0], looks, 0.05) == 1
-    assert first_below([0.04, 0.04], looks, 0.05) is None
-    assert first_below([], looks, 0.05) is None
+    for level in (0.05, 0.01, 0.3, 1e-6):
+        for look, bar in enumerate(levels(looks, level)):
+            path = [0.9] * look + [bar]
+            assert over_looks(path, looks) == pytest.approx(level, rel=0.01)
+            assert over_looks([*path, 0.9][:4], looks) == over_looks(path, looks)
+    assert over_looks([], looks) == over_looks([1.0, math.nan], looks) == 1.0
+    assert over_looks([0.3], (5,)) == 0.3
+    assert over_looks([0.0], looks) == 0.0
+
+
+def test_at_five_percent_it_rejects_just_where_the_looks_do():
+    looks = (3, 5, 7, 10)
+    for look, bar in enumerate(levels(looks, 0.05)):
+        path = [1.0] * look
+        assert over_looks([*path, bar * (1 - 1e-9)], looks) <= 0.05 < over_looks([*path, bar * 1.0001], looks)
+
+
+def test_it_is_a_p_value():
+    """Uniform or larger where the hypothesis is true, whatever number of looks is taken."""
+    looks, draws = (3, 5, 7, 10), 4000
+    seeds = np.random.default_rng(1).standard_normal((draws, 10))
+    paths = [norm.cdf(seeds[:, :n].mean(1) * math.sqrt(n)) for n in looks]
+    found = np.array([over_looks(path, looks) for path in np.transpose(paths)])
+    for level in (0.01, 0.05, 0.2):
+        assert (found <= level).mean() == pytest.approx(level, abs=3.5 * math.sqrt(level / draws))
 
 
 def test_what_is_predicted_is_what_more_seeds_give():

@@ -51,12 +51,25 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What networks of a table are compared with. ``own_parents``: their parents were trained elsewhere."""
+    """What networks of a table are compared with. ``own_parents``: their parents were trained elsewhere.
+
+    ``counts`` are numbers of seeds at which results are looked at, and ``looks`` the same as this for each
+    that was, of the seeds that there were then.
+    """
 
     observed: Observed
     calibration: Calibration | None = None
     own_parents: bool = False
+    counts: tuple[int, ...] = ()
+    looks: tuple[Yardstick, ...] = ()
     _populations: dict[str, DenseScore | None] = field(default_factory=dict)
+
+    def at_looks(self, method: str, sparsity: float) -> tuple[Yardstick, ...]:
+        """Those of the looks at a network; this alone where there are none, or its seeds are not of one."""
+        seeds = len(self.observed.seeds.get((method, sparsity), ()))
+        if not self.looks or seeds not in self.counts:
+            return (self,)
+        return self.looks[: self.counts.index(seeds) + 1]
 
     def dense(self, aspect: Aspect) -> DenseScore | None:
         """What the calibration knows of a score."""

@@ -31,6 +31,7 @@ class Observed:
         self.names = set(main["score"])
         self.sparsities: dict[str, list[float]] = {}
         self.degenerate: dict[tuple[str, float], str] = {}
+        self.seeds: dict[tuple[str, float], set[int]] = {}
         self._cells: dict[tuple[str, float, str], list[Row]] = {}
         self._dense: dict[str, list[Row]] = {}
         unknown = [math.nan] * len(main)
@@ -40,6 +41,7 @@ class Observed:
         for method, sparsity, score, *facts in zip(*columns, strict=True):
             row = Row(*facts)
             self._cells.setdefault((method, sparsity, score), []).append(row)
+            self.seeds.setdefault((method, sparsity), set()).add(row.seed)
             if method == "dense":
                 self._dense.setdefault(score, []).append(row)
             if sparsity not in self.sparsities.setdefault(method, []):

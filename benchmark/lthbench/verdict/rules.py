@@ -26,11 +26,13 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Comparison, Yardstick, compare, scatter
 from lthbench.verdict.noninferiority import ALPHA, holm
 from lthbench.verdict.observed import Observed, mean
+from lthbench.verdict.sequential import Looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +63,9 @@ class Match:
     network. ``reference``: ``trainings`` of the dense network in the calibration, or ``parents``; ``images``:
     whether other images are allowed for. ``better_than``: the share of the calibration's trainings that are
     worse than the mean, ``as_bad`` how probable one training is that is as bad or worse. ``seeds_needed``:
-    how many seeds would show it if these are typical (0: unknown, or more than 100).
+    how many seeds would show it if these are typical (0: unknown, or more than 100). Where seeds are added
+    until all is decided, ``chance`` is that of being shown to match with the most seeds, as predicted from
+    these, and ``chance_worse`` that of being shown to be worse.
     """
 
     method: str
@@ -89,6 +93,8 @@ class Match:
     as_bad: float = math.nan
     seeds: int = 0
     seeds_needed: int = 0
+    chance: float = math.nan
+    chance_worse: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -140,17 +146,30 @@ def verdicts(
     calibration: Calibration | None = None,
     *,
     own_parents: bool = False,
+    looks: Looks | None = None,
 ) -> list[Verdict]:
     """The verdict on every method of a table of one task and budget, in the table's order of methods.
 
     ``calibration`` is one that fits the table (``calibration.fitting``). ``own_parents``: the dense networks
-    were trained elsewhere, and are what their pruned networks are compared with.
+    were trained elsewhere, and are what their pruned networks are compared with. ``looks`` are those of a run
+    that added seeds where something was open: networks have as many seeds as there were at some look.
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, not {rule!r}")
     observed = Observed(table)
-    yardstick = Yardstick(observed, calibration, own_parents)
+    parts = _at_looks(table, calibration, own_parents, looks)
+    counts = looks.counts if looks else ()
+    yardstick = Yardstick(observed, calibration, own_parents, counts, parts)
     return [_verdict(yardstick, method, aspects, rule) for method in observed.methods]
+
+
+def _at_looks(
+    table: pd.DataFrame, calibration: Calibration | None, own_parents: bool, looks: Looks | None
+) -> tuple[Yardstick, ...]:
+    """What networks were compared with at each look: of the seeds that there were, alone."""
+    parts = [table[table["seed"].isin(seeds)] for seeds in looks.seen()] if looks else []
+    counts = looks.counts if looks else ()
+    return tuple(Yardstick(Observed(part), calibration, own_parents, counts) for part in parts)
 
 
 def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:
@@ -220,14 +239,40 @@ def _matches(
     yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect], rule: str
 ) -> list[Match]:
     """What is found of each score of one network, after the correction for there being several."""
-    scattered = scatter(yardstick, method, sparsity, aspects) if rule == HEADLINE else 1.0
-    found = [_match(yardstick, method, sparsity, a, rule, scattered) for a in aspects]
+    looks = yardstick.at_looks(method, sparsity)
+    if rule != HEADLINE:
+        return [_match(looks[-1], method, sparsity, a, rule, 1.0) for a in aspects]
+    levels = sequential.levels(yardstick.counts, ALPHA) if len(looks) > 1 or yardstick.counts else (ALPHA,)
+    paths = []
+    for look, level in zip(looks, levels, strict=False):
+        scattered = scatter(look, method, sparsity, aspects)
+        paths.append([_match(look, method, sparsity, a, rule, scattered, level) for a in aspects])
+    found = [_over_looks(path, yardstick.counts) for path in zip(*paths, strict=True)]
     tested = [m for m in found if not math.isnan(m.p)]
     # A score that could not be tested counts as one that was and did not hold: leaving it out must not help.
     rest = [1.0] * (len(found) - len(tested))
     better = dict(zip((m.score for m in tested), holm([m.p_better for m in tested] + rest), strict=False))
     worse = dict(zip((m.score for m in tested), holm([m.p_worse for m in tested] + rest), strict=False))
     return [_tested(m, better[m.score], worse[m.score]) if m.score in better else m for m in found]
+
+
+def _over_looks(path: Sequence[Match], counts: tuple[int, ...]) -> Match:
+    """What all looks at one score have shown: its numbers at the first that decides for it, or at the last.
+
+    p-values are those of all looks together, and bounds hold at all looks at once.
+    """
+    last = path[-1]
+    if not counts or math.isnan(last.p):
+        return last
+    p, better, worse = (
+        sequential.over_looks(values, counts)
+        for values in ([m.p for m in path], [m.p_better for m in path], [m.p_worse for m in path])
+    )
+    first = next((m for m in path if m.p <= m.level), None)
+    known = first or replace(
+        last, bound=min(m.bound for m in path), lower=max(m.lower for m in path if not math.isnan(m.lower))
+    )
+    return replace(known, p=p, p_better=better, p_worse=worse, level=ALPHA)
 
 
 def _tested(match: Match, better: float, worse: float) -> Match:
@@ -240,7 +285,13 @@ def _tested(match: Match, better: float, worse: float) -> Match:
 
 
 def _match(
-    yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, rule: str, scattered: float
+    yardstick: Yardstick,
+    method: str,
+    sparsity: float,
+    aspect: Aspect,
+    rule: str,
+    scattered: float,
+    level: float = ALPHA,
 ) -> Match:
     observed = yardstick.observed
     own, parent = observed.of(method, sparsity, aspect.score), observed.dense(aspect.score)
@@ -270,26 +321,27 @@ def _match(
         found = compare(yardstick, method, sparsity, aspect, scattered)
         if math.isnan(found.difference.variance):
             return match(None, "undecided", f"{aspect.score} has no standard error of its paired difference")
-        return _compared(match(None, ""), found)
+        return _compared(match(None, ""), found, level, yardstick.counts)
     # Means of equal numbers may differ in the last bit by the order of summing.
     good = shortfall <= allowed + 1e-12 * max(1.0, abs(dense))
     return match(good, "matches" if good else "worse")
 
 
-def _compared(match: Match, found: Comparison) -> Match:
-    """The numbers of a test."""
+def _compared(match: Match, found: Comparison, level: float, counts: tuple[int, ...]) -> Match:
+    """The numbers of a test at a level."""
     difference, shown = found.difference, found.scale.shown
+    chances = sequential.chances(difference, found.limit, counts) if counts else (math.nan, math.nan)
     return replace(
         match,
         mean=found.mean,
         dense=found.dense,
         shortfall=shown(difference.mean),
-        bound=shown(difference.bound()),
-        lower=shown(difference.lower()),
+        bound=shown(difference.bound(level)),
+        lower=shown(difference.lower(level)),
         allowed=shown(found.limit),
         practical=shown(found.practical),
         relative=found.scale.relative,
-        level=ALPHA,
+        level=level,
         p=difference.p_value(found.limit),
         p_better=difference.p_value(0.0),
         p_worse=difference.p_above(0.0),
@@ -298,6 +350,8 @@ def _compared(match: Match, found: Comparison) -> Match:
         better_than=found.better_than,
         as_bad=found.as_bad,
         seeds_needed=difference.seeds_needed(found.limit) or 0 if difference.seeds > 1 else 0,
+        chance=chances[0],
+        chance_worse=chances[1],
     )
 
 

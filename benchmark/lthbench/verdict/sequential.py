@@ -20,16 +20,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from lthbench.verdict.noninferiority import ALPHA, Difference
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 #: Nodes of the integration over one look's statistic, and how far below zero they reach, in SD.
-_NODES, _REACH = 400, 9.0
+_NODES, _REACH = 256, 9.0
+#: The smallest level that is worked out; below, one is in proportion to it. Levels worked out from there on.
+_LEAST, _KNOTS = 1e-9, 40
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When a run looks at its results: numbers of seeds, the last of them the most; its seeds in order."""
+
+    counts: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def seen(self) -> list[frozenset[int]]:
+        """The seeds at each look that was taken."""
+        return [frozenset(self.seeds[:count]) for count in self.counts if count <= len(self.seeds)]
 
 
 def spent(share: float, level: float) -> float:
@@ -76,12 +93,17 @@ def _beyond(
 
 def _grid(edge: float, share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes and weights of Gauss and Legendre, from far below up to the boundary."""
-    import numpy as np
-
     low = -_REACH * math.sqrt(share)
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    nodes, weights = _nodes()
     half = (edge - low) / 2.0
     return low + half * (nodes + 1.0), half * weights
+
+
+@lru_cache(maxsize=1)
+def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import numpy as np
+
+    return np.polynomial.legendre.leggauss(_NODES)
 
 
 def predicted(mean: float, now: float, then: float, edge: float) -> float:
@@ -99,7 +121,40 @@ def predicted(mean: float, now: float, then: float, edge: float) -> float:
     return float(ndtr((edge - mean) / math.sqrt(left)))
 
 
-def first_below(p_values: Sequence[float], looks: tuple[int, ...], level: float) -> int | None:
-    """The first look, from 0, at which a p-value is at most the level of the look; None at none of these."""
-    bars = levels(looks, level)
-    return next((k for k, p in enumerate(p_values) if p <= bars[k]), None)
+def chances(found: Difference, margin: float, counts: tuple[int, ...]) -> tuple[float, float]:
+    """The chances of what the most seeds would show: worse by less than the margin; and worse than dense."""
+    then, level = replace(found, seeds=counts[-1]), levels(counts, ALPHA)[-1]
+    now, later, reach = found.variance, then.variance, then.reach(level)
+    matches = predicted(found.mean, now, later, margin - reach)
+    return matches, predicted(-found.mean, now, later, -reach)
+
+
+def over_looks(p_values: Sequence[float], counts: tuple[int, ...]) -> float:
+    """One p-value of those at the looks so far: the least level of all looks at which one of them rejects.
+
+    It is at most any level with at most that chance where the hypothesis is true, whatever number of looks is
+    taken (sequential p-values: Liu & Anderson 2008), and so may be corrected for others as any p-value.
+    """
+    return min([1.0, *(_whole(p, look, counts) for look, p in enumerate(p_values) if not math.isnan(p))])
+
+
+def _whole(p: float, look: int, counts: tuple[int, ...]) -> float:
+    """The level of all looks of which this look has ``p``."""
+    import numpy as np
+
+    if len(counts) == 1:
+        return p
+    whole, parts = _table(counts)
+    own = parts[:, look]
+    if p <= own[0]:
+        return p * whole[0] / own[0]
+    return float(np.exp(np.interp(math.log(p), np.log(own), np.log(whole)))) if p <= own[-1] else 1.0
+
+
+@lru_cache(maxsize=64)
+def _table(counts: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels of all looks, growing, and of each look by them."""
+    import numpy as np
+
+    whole = np.unique([*np.geomspace(_LEAST, 0.9, _KNOTS), ALPHA])
+    return whole, np.array([levels(counts, float(level)) for level in whole])
