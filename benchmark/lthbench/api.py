@@ -18,6 +18,7 @@ from lthbench.engines.progress import Course, listen
 from lthbench.errors import BadInput, unknown
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
+from lthbench.planning.looks import MOST
 from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, network, plan
 from lthbench.planning.request import Request, ask
@@ -30,12 +31,15 @@ from lthbench.spec import (
 )
 from lthbench.store import Store, open_store
 from lthbench.store.disk import room, sets_limit
+from lthbench.verdict.rules import HEADLINE
+from lthbench.verdict.until_decided import open_networks, why_ended
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.checkpoints.importing import Brought
     from lthbench.engines.ray import OnRay
+    from lthbench.verdict.rules import Verdict
 
 DEFAULT_STORE = "lthbench-store"
 ENGINES = ("local", "ray")
@@ -113,6 +117,7 @@ def run(
     engine: str = "local",
     address: str | None = None,
     stack: int = 0,
+    until_decided: int | bool = False,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
@@ -120,10 +125,13 @@ def run(
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
     ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
     ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
-    alike are trained as one (0: as many as pay on the device, 1: none). Raises BadInput for what cannot be
-    used, before anything is written.
+    alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds where a
+    score is still open, up to that number of seeds (True: 10). Raises BadInput for what cannot be used,
+    before anything is written.
     """
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
+    if until_decided is not False:
+        asked = asked.until_decided(MOST if until_decided is True else until_decided)
     options = RunOptions(
         data=data,
         store=store,
@@ -262,8 +270,34 @@ def execute(
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
 
     Networks made elsewhere are ``brought``. ``announce`` is told the plan, what is to do, how long it takes
-    and with how many workers.
+    and with how many workers; at each look at the results, where seeds are added until all is decided.
     """
+    while True:
+        outcome = _execute(asked, options, announce, brought)
+        if not asked.looks:
+            return outcome
+        found = _headline(outcome)
+        more = asked.looked(open_networks(found))
+        if more is None:
+            why = why_ended(found, len(asked.seeds), asked.most_seeds)
+            return dataclasses.replace(outcome, facts=dataclasses.replace(outcome.facts, ended=why))
+        asked = more
+
+
+def _headline(outcome: Outcome) -> Sequence[Verdict]:
+    """What the results so far show."""
+    from lthbench.report.summary import summarise
+
+    return summarise(outcome.table, outcome.facts).verdicts[HEADLINE]
+
+
+def _execute(
+    asked: Request,
+    options: RunOptions,
+    announce: Callable[[Plan, list[Step], Estimate, int], None],
+    brought: Brought | None,
+) -> Outcome:
+    """The same for what is asked for at one look."""
     options.check()
     places = checked_folders(options.data)
     store = open_store(options.store)

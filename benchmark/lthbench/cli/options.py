@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench.errors import BadInput
+from lthbench.planning.looks import MOST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,14 @@ def _options() -> dict[str, Callable[..., Any]]:
             "help": "The same as rounds of the grid, such as 2,7 or 1-12.",
         },
         "seeds": {"type": Seeds(), "help": "How many seeds, or which: 3, or 0,1,7."},
+        "until-decided": {
+            "type": int,
+            "is_flag": False,
+            "flag_value": MOST,
+            "metavar": "[MAX_SEEDS]",
+            "help": "Add seeds where a score is still open, and only there, up to so many "
+            f"({MOST} where no number is given).",
+        },
         "metrics": {"type": Words(), "help": "Metrics; all by default."},
         "budget": {
             "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."
@@ -158,9 +167,13 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with(command, list(_options().values()))
 
 
+#: The options that say which networks.
+_OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided")
+
+
 def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Those of them that do not say which networks: for ``score``."""
-    kept = [o for name, o in _options().items() if name not in ("methods", "sparsity", "rounds", "seeds")]
+    kept = [o for name, o in _options().items() if name not in _OF_A_GRID]
     return _with(command, kept)
 
 
@@ -280,4 +293,6 @@ def ask(options: dict[str, Any]) -> Request:
     from lthbench.planning import request
 
     names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
-    return request.ask(options["task"], *(options[n] for n in names))
+    asked = request.ask(options["task"], *(options[n] for n in names))
+    most = options.get("until_decided")
+    return asked if most is None else asked.until_decided(most)

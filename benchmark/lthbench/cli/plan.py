@@ -28,6 +28,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     from lthbench.data import loading
     from lthbench.planning.plan import plan
     from lthbench.planning.summary import costed
+    from lthbench.spec import Train
 
     asked = ask(options)
     device.check_device(options["device"])
@@ -38,6 +39,9 @@ def show_plan(as_json: bool, **options: Any) -> None:
     foreseen = foresight.of_plan(made)
     account["verdict"] = foreseen and foreseen.record()
     account["decides"] = foreseen and foresight.in_words(made, foreseen)
+    if asked.looks:
+        last = plan(asked.to_the_last_look(), places, data_needed=False)
+        account["most_trainings"] = sum(isinstance(step, Train) for step in last.steps)
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
     click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
@@ -76,6 +80,12 @@ def _plan_text(account: dict[str, Any]) -> str:
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]
+    if account["looks"]:
+        counts = formatting.listed([str(count) for count in account["looks"]])
+        lines.append(
+            f"looks   at {counts} seeds, each for what is still open; this is the first, and all would take "
+            f"{account['most_trainings']:,} trainings at most"
+        )
     lines += [
         f"data    {name}: {facts['state']}: {facts['detail']}" for name, facts in account["data"].items()
     ]

@@ -78,6 +78,13 @@ class Request:
             return None
         return dataclasses.replace(self, seeds=(*self.seeds, *look.seeds), looks=(*self.looks, look))
 
+    def to_the_last_look(self) -> Request:
+        """The same at the last look, should everything stay open until then."""
+        found, more = self, self.looked(self.looks[-1].networks)
+        while more is not None:
+            found, more = more, more.looked(self.looks[-1].networks)
+        return found
+
     def command(self) -> str:
         """The command line that asks for just this."""
         return self.typed or self.record().command()

@@ -12,6 +12,7 @@ from lthbench.data import concepts
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
+from lthbench.planning.looks import schedule
 from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
 from lthbench.spec import (
@@ -42,6 +43,11 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
     said += f"{' '.join(request.methods) or 'dense only'} · "
     said += f"{formatting.counted(len(request.densities), 'sparsity', 'sparsities')} · "
     said += formatting.counted(len(request.seeds), "seed", "seeds")
+    if request.looks:
+        looks = schedule(len(request.looks[0].seeds), request.most_seeds)
+        networks = sum(map(len, request.looks[-1].networks.values()))
+        said += f" · look {len(request.looks)} of {len(looks)} at most, at "
+        said += formatting.counted(networks, "network", "networks")
     if not todo:
         return f"{said}\nplan   everything is stored; nothing to do"
     trainings = verbs.get("train", {"all": 0})["all"]
@@ -93,6 +99,7 @@ def costed(
         "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),
         "request": request.to_json(),
+        "looks": list(schedule(len(request.looks[0].seeds), request.most_seeds)) if request.looks else [],
     }
 
 

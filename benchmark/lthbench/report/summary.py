@@ -121,7 +121,9 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
     calibration, outdated = calibrated(table, facts)
     own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
     verdicts = {
-        r: tuple(rules.verdicts(table, facts.aspects, r, calibration, own_parents=own_parents))
+        r: tuple(
+            rules.verdicts(table, facts.aspects, r, calibration, own_parents=own_parents, looks=facts.looks)
+        )
         for r in rules.RULES
     }
     return Summary(
@@ -321,7 +323,8 @@ def yardstick_sentence(summary: Summary) -> str:
     found = summary.calibration
     if found is None:
         why = "the calibration of this task is of another version; " if summary.outdated else ""
-        return f"Not calibrated: {why}each network is compared with the dense parent of its seed."
+        alone = f"Not calibrated: {why}each network is compared with the dense parent of its seed."
+        return alone + _looks_sentence(summary)
     wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
     text = f"Calibrated by {len(found.seeds)} other trainings of the dense network."
     if wide:
@@ -332,4 +335,16 @@ def yardstick_sentence(summary: Summary) -> str:
         )
     if summary.outdated:
         text += f" Of another version, and not used: {summary.titles(summary.outdated)}."
-    return text
+    return text + _looks_sentence(summary)
+
+
+def _looks_sentence(summary: Summary) -> str:
+    """With how many seeds results were looked at, and why no more were added."""
+    looks = summary.facts.looks
+    if looks is None:
+        return ""
+    counts = formatting.listed([str(len(seeds)) for seeds in looks.seen()])
+    return (
+        f" Seeds were added where a score was open, with a look at {counts} seeds; each score keeps its "
+        f"level over all looks. {summary.facts.ended}"
+    ).rstrip()

@@ -15,6 +15,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
+from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
 from lthbench.results.score_order import aspects, scores
@@ -22,6 +23,7 @@ from lthbench.spec import Data, Given, Init, Train, mask_keeper
 from lthbench.store import Store
 from lthbench.verdict import calibration
 from lthbench.verdict.aspect import Aspect
+from lthbench.verdict.sequential import Looks
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Plan
@@ -74,7 +76,8 @@ class RunFacts:
     line of ``command`` asks for; none where that cannot be read. ``environments`` are the machines and
     versions that had a part, ``seconds`` of work by verb, ``masks`` the counts of weights by key.
     ``dense_keys`` bind a table to a calibration (None: of a version before there were any); ``calibration``
-    is that of a task of one's own. ``checkpoints`` are accounts of networks made elsewhere. ``pictures`` are
+    is that of a task of one's own. ``ended`` says why no more seeds were added, where they were until all was
+    decided. ``checkpoints`` are accounts of networks made elsewhere. ``pictures`` are
     kept beside run.json, ``more`` is what other versions have in it.
     """
 
@@ -95,6 +98,7 @@ class RunFacts:
     requests: tuple[RequestRecord, ...] = ()
     dense_keys: dict[str, str] | None = None
     calibration: dict[str, Any] | None = None
+    ended: str = ""
     checkpoints: tuple[dict[str, Any], ...] = ()
     pictures: tuple[dict[str, Any], ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
@@ -113,6 +117,14 @@ class RunFacts:
     def budget_name(self) -> str:
         """The name of the budget."""
         return str(self.budget["name"])
+
+    @property
+    def looks(self) -> Looks | None:
+        """When results were looked at, where seeds were added until all was decided."""
+        asked = next((r for r in self.requests if r.looks), None)
+        if asked is None:
+            return None
+        return Looks(schedule(len(asked.looks[0].seeds), asked.most_seeds), self.seeds)
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, float, int], NetworkFacts]:
@@ -154,13 +166,20 @@ _PARTS = {
     "scores": "scores",
     "dense_keys": "dense_keys",
     "calibration": "calibration",
+    "ended": "ended",
     "environments": "environments",
     "seconds": "seconds",
     "masks": "masks",
     "networks": "networks",
     "given": "checkpoints",
 }
-_LACKING = {"requests": ((),), "dense_keys": (None,), "calibration": (None,), "checkpoints": ((),)}
+_LACKING = {
+    "requests": ((),),
+    "dense_keys": (None,),
+    "calibration": (None,),
+    "ended": ("",),
+    "checkpoints": ((),),
+}
 _NETWORK = ("network", "expression", "mask")
 
 

@@ -147,7 +147,7 @@ def _whole(p: float, look: int, counts: tuple[int, ...]) -> float:
     whole, parts = _table(counts)
     own = parts[:, look]
     if p <= own[0]:
-        return p * whole[0] / own[0]
+        return float(p * whole[0] / own[0])
     return float(np.exp(np.interp(math.log(p), np.log(own), np.log(whole)))) if p <= own[-1] else 1.0
 
 

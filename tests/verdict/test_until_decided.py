@@ -1,0 +1,172 @@
+"""Seeds where something is open: what is found over looks, its level, and which networks go on."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lthbench.verdict.aspect import Aspect
+from lthbench.verdict.calibration import Calibration, DenseScore
+from lthbench.verdict.noninferiority import ALPHA
+from lthbench.verdict.rules import verdicts
+from lthbench.verdict.sequential import Looks, levels
+from lthbench.verdict.until_decided import FUTILE, open_networks, unsettled, why_ended
+
+COUNTS = (3, 5, 7, 10)
+LOSS = Aspect("loss", "loss", False, margin=1.0)
+OTHER = Aspect("other", "other", False, margin=1.0)
+
+
+def table(values, method="m", dense=None, score="loss"):
+    """A network's and its parents' scores, one a seed."""
+    parents = [0.0] * len(values) if dense is None else dense
+    common = {
+        "variant": "",
+        "status": "ok",
+        "reason": "",
+        "score": score,
+        "diff_se": 0.0,
+        "mean_diff_se": 0.0,
+    }
+    rows = [
+        {"method": name, "sparsity": sparsity, "seed": seed, "value": value, **common}
+        for name, sparsity, row in (("dense", 0.0, parents), (method, 0.5, values))
+        for seed, value in enumerate(row)
+    ]
+    return pd.DataFrame(rows)
+
+
+def judge(frame, seeds, aspects=(LOSS,), calibration=None):
+    return verdicts(frame, list(aspects), calibration=calibration, looks=Looks(COUNTS, tuple(range(seeds))))
+
+
+def near(center, count, spread=0.4):
+    """Values of this mean and about this spread."""
+    places = np.linspace(-1, 1, count)
+    return [center + spread * place for place in places[np.argsort(np.arange(count) % 3, kind="stable")]]
+
+
+def test_one_look_is_the_test_with_the_share_of_the_level():
+    (found,) = judge(table(near(0.3, 3)), 3)
+    (plain,) = verdicts(table(near(0.3, 3)), [LOSS])
+    ours, theirs = found.matches[0], plain.matches[0]
+    assert ours.p == pytest.approx(theirs.p * 10 / 3, rel=1e-6)
+    assert ours.bound > theirs.bound
+    assert (ours.mean, ours.shortfall, ours.seeds) == (theirs.mean, theirs.shortfall, 3)
+
+
+def test_bound_and_p_value_agree_at_every_look():
+    random = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(60):
+        seeds = int(random.choice(COUNTS))
+        (found,) = judge(table(list(random.normal(random.uniform(0, 1), 0.5, seeds))), seeds)
+        (match,) = found.matches
+        assert match.level == ALPHA
+        assert (match.bound < match.allowed) == (match.p <= ALPHA) == (match.matches is True)
+        kinds.add(match.finding)
+    assert kinds >= {"matches", "open", "worse"}
+
+
+def test_what_one_look_has_shown_stays_shown():
+    early, late = near(0.0, 3, 0.05), [2.5, 2.5]
+    (found,) = judge(table([*early, *late]), 5)
+    (match,) = found.matches
+    (first,) = judge(table(early), 3)[0].matches
+    assert match.finding == "matches"
+    assert (match.seeds, match.shortfall, match.bound) == (3, first.shortfall, first.bound)
+
+
+def test_networks_with_fewer_seeds_are_judged_by_the_looks_that_they_had():
+    frame = pd.concat([table(near(0.1, 10)), table(near(0.0, 3, 0.05), "few", near(0.0, 10, 0.0))])
+    frame = frame.drop_duplicates(["method", "seed"])
+    many, few = judge(frame, 10)
+    assert [m.seeds for m in few.matches] == [3]
+    assert few.matches[0].finding == "matches"
+    assert many.decided
+    for rule in ("std", "paper"):
+        found = verdicts(frame, [LOSS], rule, looks=Looks(COUNTS, tuple(range(10))))
+        assert {m.finding for v in found for m in v.matches} <= {"matches", "worse"}
+    (lacking,) = [
+        v for v in judge(frame[(frame.method != "few") | (frame.seed < 2)], 10) if v.method == "few"
+    ]
+    assert lacking.matches[0].finding == "failed"
+
+
+def test_a_network_goes_on_while_a_score_may_yet_be_decided():
+    (clear,) = judge(table(near(0.0, 3, 0.1)), 3)
+    (between,) = judge(table(near(0.6, 3, 0.5)), 3)
+    (far,) = judge(table(near(5.0, 3, 0.1)), 3)
+    assert [v.matches[0].finding for v in (clear, between, far)] == ["matches", "open", "worse"]
+    assert [unsettled(v.matches[0]) for v in (clear, between, far)] == [False, True, False]
+    assert open_networks([between]) == {"m": (0.5,)}
+    assert open_networks([clear]) == open_networks([far]) == {"m": ()}
+    match = between.matches[0]
+    assert not unsettled(replace(match, chance=FUTILE - 0.01, chance_worse=FUTILE - 0.01))
+    assert unsettled(replace(match, chance=0.0, chance_worse=FUTILE))
+    assert unsettled(replace(match, finding="worse", chance=FUTILE))
+    assert not unsettled(replace(match, finding="worse", chance=0.0, chance_worse=1.0))
+
+
+def test_why_a_run_ended_is_said():
+    (between,) = judge(table(near(0.6, 3, 0.5)), 3)
+    (clear,) = judge(table(near(0.0, 3, 0.1)), 3)
+    futile = replace(between, matches=(replace(between.matches[0], chance=0.0, chance_worse=0.0),))
+    assert why_ended([clear], 3, 10) == "All is decided, with 3 seeds, of 10 at most."
+    assert "1 score is still open, and with 10 the chance" in why_ended([futile], 5, 10)
+    assert why_ended([between], 10, 10) == "The most seeds, 10, are there: 1 score is still open."
+
+
+def calibration(random, scores=1):
+    """Forty dense trainings of independent scores with mean 0 and SD 1."""
+    found = {
+        name: DenseScore(name, "", False, False, 0.5, 2.33, tuple(random.standard_normal(40)), 0.0)
+        for name in ("loss", "other")[:scores]
+    }
+    return Calibration("t", "quick", tuple(range(40)), found, {})
+
+
+def rejected(random, draws, truth, spread=1.0, calibrated=True):
+    """How often a network whose mean lies at ``truth`` is found to match at any look."""
+    count = 0
+    for _ in range(draws):
+        known = calibration(random) if calibrated else None
+        margin = known.scores["loss"].limit if known else LOSS.margin
+        values = list(random.normal(truth * margin, spread if calibrated else 0.5, 10))
+        dense = list(random.standard_normal(10)) if calibrated else None
+        (found,) = judge(table(values, dense=dense), 10, calibration=known)
+        count += bool(found.matches[0].matches)
+    return count / draws
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spread", "calibrated"), [(1.0, True), (1.5, True), (2.0, True), (1.0, False)])
+def test_a_network_worse_by_the_margin_matches_at_any_look_in_five_percent(spread, calibrated):
+    draws = 3000
+    rate = rejected(np.random.default_rng(3), draws, 1.0, spread, calibrated)
+    assert rate <= ALPHA + 2.5 * math.sqrt(ALPHA * (1 - ALPHA) / draws)
+
+
+def test_the_level_holds_in_a_few_draws():
+    assert rejected(np.random.default_rng(4), 40, 1.0) <= 0.15
+    assert rejected(np.random.default_rng(4), 10, 0.0) >= 0.9
+
+
+def test_without_levels_of_looks_it_would_be_exceeded():
+    """What the levels are for: at 5 % each time, the chance of a false match is more than 5 %."""
+    random, draws = np.random.default_rng(0), 200_000
+    seeds = random.standard_normal((draws, 10))
+    plain, spent = (
+        np.any([_reject(seeds, n, level) for n, level in zip(COUNTS, bars, strict=True)], axis=0).mean()
+        for bars in ((ALPHA,) * 4, levels(COUNTS, ALPHA))
+    )
+    assert plain > 0.1
+    assert spent == pytest.approx(ALPHA, abs=0.002)
+
+
+def _reject(seeds, count, level):
+    from scipy.stats import norm
+
+    return norm.cdf(seeds[:, :count].mean(1) * math.sqrt(count)) <= level
