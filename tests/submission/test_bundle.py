@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import re
 import zipfile
 
@@ -15,6 +16,7 @@ from lthbench import api, registry, report
 from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
+from lthbench.kinds import Metric
 from lthbench.planning import request
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
@@ -252,6 +254,35 @@ def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_pa
     made_up = table.assign(value=table["value"].where(table["score"] != "accuracy", 0.2))
     wrong = rerun.rerun(made_up, facts, chosen, tmp_path / "store")
     assert any("accuracy is 0.2, run again 0.9" in line for line in wrong)
+
+
+def test_the_noise_that_a_bundle_claims_widens_no_band(whole, tmp_path, monkeypatch):
+    """An accuracy of .10 that is claimed as .995 with a standard error of .5 was the same within noise."""
+    table, facts = bundle.verify(whole)
+    accuracy = table["score"] == "accuracy"
+    honest = table.assign(value=table["value"].where(~accuracy, 0.10), se=table["se"].where(~accuracy, 0.013))
+    claimed = table.assign(value=table["value"].where(~accuracy, 0.995), se=table["se"].where(~accuracy, 0.5))
+    monkeypatch.setattr(api, "run", lambda *given, **how: honest)
+    wrong = rerun.rerun(claimed, facts, rerun.drawn(facts, 1, 0), tmp_path / "store")
+    assert any("accuracy is 0.995, run again 0.1" in line for line in wrong)
+    assert rerun.rerun(honest, facts, rerun.drawn(facts, 1, 0), tmp_path / "store") == []
+
+
+def test_the_band_is_of_the_run_and_the_calibration_and_within_the_margin():
+    scores = {s.name: s for n in ("accuracy", "nll", "brier") for s in registry.get(Metric, n).scores}
+    accuracy, nll, brier = scores["accuracy"], scores["nll"], scores["brier"]
+    # Four standard errors of a difference of two: 4 * sqrt(2) * sqrt(.0003**2 + .0004**2).
+    assert rerun.band(accuracy, 0.9, 0.0003, 0.0004) == pytest.approx(0.00283, abs=1e-5)
+    assert rerun.band(accuracy, 0.9, 0.5) == pytest.approx(accuracy.margin)
+    assert rerun.band(accuracy, 0.9, math.nan) == pytest.approx(accuracy.margin)
+    assert nll.relative_margin
+    assert rerun.band(nll, 2.0, 9.0) == pytest.approx(2.0 * nll.margin)
+    assert not brier.margin
+    assert rerun.band(brier, 0.05, 9.0, 9.0) == pytest.approx(0.005)
+    assert rerun.alike(0.3, 0.3, 0.0)
+    assert rerun.alike(math.nan, math.nan, 0.0)
+    assert not rerun.alike(math.nan, 0.3, 9.0)
+    assert not rerun.alike(0.3, 0.32, 0.01)
 
 
 def test_what_is_run_again_is_drawn_by_a_seed(whole):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -269,13 +268,6 @@ class BundledResults:
     def read(self, step: Step, name: str) -> bytes:
         """One of them."""
         return self._files[f"{self._folder(step)}{name}"]
-
-
-def _alike(first: float, second: float, error: float) -> bool:
-    if math.isnan(first) or math.isnan(second):
-        return math.isnan(first) and math.isnan(second)
-    slack = max(0.0 if math.isnan(error) else 4 * error, 0.1 * abs(first), 0.02)
-    return abs(first - second) <= slack
 
 
 def _json(value: Any) -> bytes:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from lthbench import api, formatting, registry
 from lthbench.errors import BadInput, unknown
 from lthbench.files import publish
-from lthbench.kinds import Metric
+from lthbench.kinds import Metric, Score
 from lthbench.planning.plan import Entry
 from lthbench.results.run_facts import RunFacts
 from lthbench.store import LocalStore
-from lthbench.submission.bundle import _alike, _planned
+from lthbench.submission.bundle import _planned
+from lthbench.verdict.calibration import shipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,11 +70,13 @@ def rerun(
 ) -> list[str]:
     """Run networks again from nothing and compare their scores. Returns what differs beyond its noise.
 
-    Another processor rounds otherwise and then trains as another seed would, so a score may differ by four
-    times the standard error over images or a tenth, whichever is more. What ``store`` holds is not done
-    again.
+    What may differ is said by ``band``: by this run and the task's calibration, never by the bundle. What
+    ``store`` holds is not done again.
     """
     request = _planned(facts).request
+    known = {s.name: s for name in request.metrics for s in registry.get(Metric, name).scores}
+    calibrated = shipped(request.task.name, request.budget)
+    spreads = {n: stdev(s.values) for n, s in calibrated.scores.items()} if calibrated else {}
     wrong = []
     for entry in chosen:
         again = api.run(
@@ -94,7 +99,32 @@ def rerun(
         if both.empty:
             wrong.append(f"{named(entry)}: the run has none of its scores")
         for row in both.itertuples():
-            if not _alike(row.value, row.value_again, row.se):
+            score = known[row.score]
+            allowed = band(score, row.value_again, row.se_again, spreads.get(row.score, math.nan))
+            if not alike(row.value, row.value_again, allowed):
                 network = f"{row.method} {row.sparsity:g} seed {row.seed}"
                 wrong.append(f"{network}: {row.score} is {row.value:.4g}, run again {row.value_again:.4g}")
     return wrong
+
+
+def band(score: Score, again: float, error: float, spread: float = math.nan) -> float:
+    """How far a score may lie from what running it ``again`` gave, in the score's unit.
+
+    Another processor rounds otherwise and then trains as another seed would. So it is four times the
+    standard error of the difference of two trainings: over images, by this run's own ``error``, and over
+    seeds, by the ``spread`` of the task's calibration (both NaN where not known; then the tenth of the value
+    that is usual). It is never more than the score's practical margin, nor than a tenth of the value where
+    the score has none: what differs by more is another finding.
+    """
+    tenth = 0.1 * abs(again)
+    margin = score.margin * (abs(again) if score.relative_margin else 1.0)
+    known = [part for part in (error, spread) if math.isfinite(part)]
+    noise = 4.0 * math.sqrt(2.0 * sum(part**2 for part in known)) if known else tenth
+    return min(noise, margin or tenth) + 1e-9 * abs(again)
+
+
+def alike(claimed: float, again: float, allowed: float) -> bool:
+    """Whether a claimed value is what came of running it again, within what is allowed."""
+    if math.isnan(claimed) or math.isnan(again):
+        return math.isnan(claimed) and math.isnan(again)
+    return claimed == again or abs(claimed - again) <= allowed
