@@ -97,11 +97,12 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     \b
     Example: lthbench store verify
     """
+    from lthbench.planning.contents import misfit_by_key
     from lthbench.store import inventory
 
     opened = _opened(context, store)
     whole, copies, wrong, unread = 0, 0, 0, 0
-    for found in opened.audit():
+    for found in opened.audit(misfit_by_key):
         if not found.reason:
             copies += found.copy
             whole += not found.copy
@@ -233,12 +234,13 @@ def take_in(context: click.Context, source: Path, store: Path | str | None) -> N
     \b
     Example: lthbench store import half.zip
     """
+    from lthbench.planning.contents import misfit_by_key
     from lthbench.store import archive, open_store
 
     into = open_store(_root(context, store))
     into.check()
     with into.in_use("import", _tell_on_stderr):
-        carried = archive.take_in(into, source)
+        carried = archive.take_in(into, source, misfit_by_key)
     _tell(carried, f"from {source}")
 
 

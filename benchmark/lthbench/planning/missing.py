@@ -9,6 +9,7 @@ from lthbench import registry
 from lthbench.data import download, loading
 from lthbench.errors import BadInput, Damaged
 from lthbench.kinds import Dataset
+from lthbench.planning import contents
 from lthbench.planning.plan import Plan
 from lthbench.planning.reads import reads
 from lthbench.planning.request import Request
@@ -26,7 +27,8 @@ MAX_OVERLAP = 0.01
 def missing(made: Plan, store: Store) -> list[Step]:
     """The steps to do, in order: measures that the store does not hold whole, and what they need.
 
-    What is read is compared with its hashes; a damaged artefact is put aside and its step done again.
+    What is read is compared with its hashes, and with what its step makes; what is damaged, or does not fit,
+    is put aside and its step done again.
     """
     wanted: dict[str, bool] = {}
 
@@ -35,7 +37,7 @@ def missing(made: Plan, store: Store) -> list[Step]:
         while stack:
             step = stack.pop()
             if step.key not in wanted:
-                wanted[step.key] = not store.intact(step)
+                wanted[step.key] = not store.intact(step) or not _fits(step, store)
                 if wanted[step.key]:
                     stack.extend(step.needs())
 
@@ -46,6 +48,15 @@ def missing(made: Plan, store: Store) -> list[Step]:
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
     ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
     return [s for s in made.steps if wanted.get(s.key)]
+
+
+def _fits(step: Step, store: Store) -> bool:
+    """Whether an artefact is what its step makes; one that is not is put aside."""
+    if not contents.misfit(step, store.folder(step)):
+        return True
+    store.put_aside(step)
+    store.delete(step.key)  # elsewhere, too
+    return False
 
 
 def _facts_readable(store: Store, step: Step) -> bool:

@@ -21,7 +21,7 @@ from lthbench.files import install
 from lthbench.store import reading
 from lthbench.store.base import Store
 from lthbench.store.disk import room
-from lthbench.store.layout import KEY, NAME, fault, holds, kind_of, new_marker, places
+from lthbench.store.layout import KEY, NAME, Misfit, fault, holds, kind_of, new_marker, no_misfit, places
 from lthbench.store.local import LocalStore
 
 #: An artefact's file in an archive: the layout of a store.
@@ -69,11 +69,11 @@ def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
         other = LocalStore(target)
         other.open()
         for key in whole:
-            _copy(store.place(key), key, other, carried)
+            _copy(store.place(key), key, other, carried, no_misfit)
     return carried
 
 
-def take_in(store: Store, source: Path) -> Carried:
+def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
     """Copy artefacts from a folder or a zip file that ``export`` made into a store. Raises BadInput."""
     if reading.is_folder(source):
         LocalStore(source).check()
@@ -87,7 +87,7 @@ def take_in(store: Store, source: Path) -> Carried:
             if folder.is_symlink():
                 carried.refused[key] = "is a link"
             else:
-                _copy(folder, key, store, carried)
+                _copy(folder, key, store, carried, misfit)
         return carried
     try:
         archive = zipfile.ZipFile(source)
@@ -97,7 +97,7 @@ def take_in(store: Store, source: Path) -> Carried:
         _check_read(error, source)
         raise BadInput(f"{source}: is no zip file that can be read: {error}") from error
     with archive:
-        return _unzip(store, source, archive)
+        return _unzip(store, source, archive, misfit)
 
 
 def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> None:
@@ -124,7 +124,7 @@ def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> 
         scratch.unlink(missing_ok=True)
 
 
-def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
+def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit) -> Carried:
     found: dict[str, list[zipfile.ZipInfo]] = {}
     seen = set()
     for info in archive.infolist():
@@ -155,7 +155,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile) -> Carried:
                 except zipfile.BadZipFile as error:
                     carried.refused[key] = f"cannot be unpacked ({error})"
                     continue
-                _take(scratch, key, store, carried)
+                _take(scratch, key, store, carried, misfit)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return carried
@@ -184,7 +184,7 @@ def _check_read(error: Exception, source: Path | str | None) -> None:
         raise Unreadable(f"{source}: cannot be read ({error.strerror}).") from error
 
 
-def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
+def _copy(folder: Path, key: str, store: Store, carried: Carried, misfit: Misfit) -> None:
     """Copy the files of a folder, and no links, into a store."""
     if holds(store.root, key):
         carried.there += 1
@@ -195,7 +195,7 @@ def _copy(folder: Path, key: str, store: Store, carried: Carried) -> None:
             scratch.mkdir()
             for path in _files(folder):
                 (scratch / path.name).write_bytes(reading.content(path))
-            _take(scratch, key, store, carried)
+            _take(scratch, key, store, carried, misfit)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -206,9 +206,9 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _take(scratch: Path, key: str, store: Store, carried: Carried) -> None:
+def _take(scratch: Path, key: str, store: Store, carried: Carried, misfit: Misfit) -> None:
     """Publish a folder if it is whole."""
-    reason = fault(scratch, key)
+    reason = fault(scratch, key) or misfit(scratch, key)
     if reason:
         carried.refused[key] = reason
         return

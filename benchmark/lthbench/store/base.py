@@ -22,7 +22,7 @@ from lthbench.errors import Damaged
 from lthbench.spec import Step
 from lthbench.store import layout, reading
 from lthbench.store.folder import Folder
-from lthbench.store.layout import SCHEMA
+from lthbench.store.layout import SCHEMA, Misfit, no_misfit
 from lthbench.store.leases import BEAT, STALE, Leases
 
 
@@ -139,8 +139,8 @@ class Store(ABC):
         """The bytes of each artefact outside ``root``, by key; None where ``root`` is the store."""
 
     @abstractmethod
-    def audit(self) -> Iterator[Audited]:
-        """Look at every byte of every artefact, and of every copy."""
+    def audit(self, misfit: Misfit = no_misfit) -> Iterator[Audited]:
+        """Look at every byte of every artefact, and of every copy; ``misfit`` says what else is wrong."""
 
     # ----------------------------------------------------------------------------- savepoints and flags
 

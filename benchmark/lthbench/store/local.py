@@ -21,7 +21,7 @@ from lthbench.store import layout, reading
 from lthbench.store.base import Audited, Store, savepoints_among
 from lthbench.store.file_leases import FileLeases
 from lthbench.store.folder import FULL, Folder
-from lthbench.store.layout import as_json
+from lthbench.store.layout import Misfit, as_json, no_misfit
 from lthbench.store.leases import BEAT, STALE
 
 #: What a folder with something in it, or a file, is in the way of.
@@ -184,11 +184,11 @@ class LocalStore(Store):
         """Nothing is."""
         return
 
-    def audit(self) -> Iterator[Audited]:
+    def audit(self, misfit: Misfit = no_misfit) -> Iterator[Audited]:
         """Look at every byte of every artefact."""
         for key, folder in layout.places(self.root):
             try:
-                reason = layout.fault(folder, key)
+                reason = layout.fault(folder, key) or misfit(folder, key)
                 if reason and not self.hold(key):
                     reason = "is unfinished"
                 what = f"{layout.kind_of(folder, key).lower()} {key}"

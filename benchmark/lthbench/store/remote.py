@@ -31,7 +31,7 @@ from lthbench.spec import Step
 from lthbench.store import layout
 from lthbench.store.archive import export, take_in
 from lthbench.store.base import Audited, Store, savepoints_among
-from lthbench.store.layout import KEY
+from lthbench.store.layout import KEY, Misfit, no_misfit
 from lthbench.store.leases import BEAT, STALE
 from lthbench.store.local import LocalStore
 from lthbench.store.object_leases import ObjectLeases
@@ -151,18 +151,18 @@ class RemoteStore(Store):
         found = {Path(name).stem: size for name, size in self.objects.below("steps").items()}
         return {key: size for key, size in found.items() if KEY.fullmatch(key)}
 
-    def audit(self) -> Iterator[Audited]:
+    def audit(self, misfit: Misfit = no_misfit) -> Iterator[Audited]:
         """Fetch every artefact and look at it; then look at the copies that are here."""
         for key in self.elsewhere():
             scratch = LocalStore(self.scratch())
             try:
-                reason = self._unpacked(key, scratch)
+                reason = self._unpacked(key, scratch) or misfit(scratch.place(key), key)
                 yield Audited(f"{self.url}: {key}", reason, False, partial(self._forget, key))
             except (Unreadable, Unwritable) as error:
                 yield Audited(f"{self.url}: {key}", str(error), False, None)
             finally:
                 shutil.rmtree(scratch.root, ignore_errors=True)
-        for found in self.copies.audit():
+        for found in self.copies.audit(misfit):
             yield Audited(found.what, found.reason, True, found.put_aside)
 
     def _forget(self, key: str) -> None:

@@ -1,0 +1,290 @@
+"""Whether an artefact is what its step makes: names, shapes and kinds of numbers. Hashes show damage alone.
+
+Only headers of tensors are read, and torch is imported where networks are to be named alone. What is not
+known here, as a plug-in's architecture or scores, is held to what is known of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import lru_cache, singledispatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lthbench import registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture, Dataset, Metric
+from lthbench.planning.step_record import restored
+from lthbench.spec import (
+    Explain,
+    Given,
+    Init,
+    Inputs,
+    Measure,
+    Network,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    network_of,
+)
+from lthbench.store import layout, reading
+from lthbench.store.artifacts import DRAWS, LOGITS, MASK, SCORES, WEIGHTS
+
+#: No header of a file of tensors has more bytes.
+_HEADER = 10_000_000
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+#: Steps that were restored, by key: artefacts of a store have most of their histories in common.
+_steps: dict[str, Step] = {}
+
+
+class _Misfit(ValueError):
+    """Says what does not fit."""
+
+
+class _Tensor(NamedTuple):
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def misfit(step: Step, folder: Path) -> str:
+    """What of the artefact in a folder is not what its step makes, or "". Raises Unreadable."""
+    try:
+        _check_facts(_json(folder / "meta.json"), step)
+        _check(step, folder)
+    except _Misfit as error:
+        return str(error)
+    except OSError as error:
+        return f"{Path(error.filename or folder).name} is not there"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        return f"is not what its step makes ({type(error).__name__})"
+    return ""
+
+
+def misfit_by_key(folder: Path, key: str) -> str:
+    """The same, where the step is known by its description alone."""
+    try:
+        if len(_steps) > 100_000:
+            _steps.clear()
+        step = restored(layout.history_of(folder), key, _steps)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return f"step.json describes no step ({error})"
+    return misfit(step, folder)
+
+
+@singledispatch
+def _check(step: Step, folder: Path) -> None:
+    raise TypeError(step)
+
+
+@_check.register
+def _(step: Init | Rewind, folder: Path) -> None:
+    _check_weights(_header(folder / WEIGHTS)[0], network_of(step))
+
+
+@_check.register
+def _(step: Train, folder: Path) -> None:
+    _check_weights(_header(folder / WEIGHTS)[0], network_of(step))
+    if step.rewire is not None:
+        _check_mask(folder, network_of(step))
+
+
+@_check.register
+def _(step: Given, folder: Path) -> None:
+    _check_weights(_header(folder / WEIGHTS)[0], step.network)
+    if step.density is not None:
+        _check_mask(folder, step.network)
+
+
+@_check.register
+def _(step: Prune, folder: Path) -> None:
+    _check_mask(folder, network_of(step))
+
+
+@_check.register
+def _(step: Predict, folder: Path) -> None:
+    tensors, _ = _header(folder / LOGITS)
+    images = _images(step.inputs)
+    if tensors.keys() != {"logits", "labels"}:
+        raise _Misfit(f"{LOGITS} holds {_listed(tensors)}, and not logits and labels")
+    if images is None:
+        images = math.prod(tensors["labels"].shape)
+    strengths = (len(step.inputs.strengths),) if step.inputs.strengths else ()
+    wanted = (*strengths, images, network_of(step).classes)
+    if tensors["logits"] != _Tensor("F32", wanted):
+        raise _Misfit(f"{LOGITS}: logits are {_shown(tensors['logits'])}, and not F32 {list(wanted)}")
+    if tensors["labels"] != _Tensor("I64", (images,)):
+        raise _Misfit(f"{LOGITS}: labels are {_shown(tensors['labels'])}, and not I64 {[images]}")
+
+
+@_check.register
+def _(step: Explain, folder: Path) -> None:
+    from lthbench.functional import saliency_maps
+
+    tensors, _ = _header(folder / saliency_maps.FILE)
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("labels.")}
+    images = _images(step.inputs)
+    if "differ" not in tensors or not own:
+        raise _Misfit(f"{saliency_maps.FILE} holds {_listed(tensors)}, and no maps")
+    for name, tensor in own.items():
+        if not tensor.shape or (images is not None and tensor.shape[0] != images):
+            raise _Misfit(f"{saliency_maps.FILE}: {name} is {_shown(tensor)}, and not of {images} images")
+
+
+@_check.register
+def _(step: Measure, folder: Path) -> None:
+    found = _json(folder / SCORES)
+    metric = _known(Metric, step.metric)
+    declared = None if metric is None else {score.name for score in metric.scores}
+    values = found.get("values")
+    if not isinstance(values, list):
+        raise _Misfit(f"{SCORES} has no list of values")
+    for value in values:
+        _check_value(value, declared)
+    if not isinstance(found.get("degenerate"), list) or not _is_count(found.get("forwards")):
+        raise _Misfit(f"{SCORES} does not say what is degenerate, or how many images were read")
+    if any(not isinstance(reason, str) for reason in found["degenerate"]):
+        raise _Misfit(f"{SCORES}: what is degenerate is no text")
+    if reading.size(folder / DRAWS) is not None:
+        for name, tensor in _header(folder / DRAWS)[0].items():
+            if name not in (declared or {name}):
+                raise _Misfit(f"{DRAWS}: {name} is no score of {step.metric}")
+            if tensor.dtype not in ("F32", "F64") or len(tensor.shape) != 1:
+                raise _Misfit(f"{DRAWS}: {name} is {_shown(tensor)}, and no list of numbers")
+
+
+def _check_value(value: Any, declared: set[str] | None) -> None:
+    parts = ("score", "value", "se", "n", "variant", "reason")
+    if not isinstance(value, dict) or value.keys() != set(parts):
+        raise _Misfit(f"{SCORES}: a value has other parts than {', '.join(parts)}")
+    if declared is not None and value["score"] not in declared:
+        raise _Misfit(f"{SCORES}: {str(value['score'])[:80]!r} is no score of the metric")
+    texts = all(isinstance(value[part], str) for part in ("score", "variant", "reason"))
+    numbers = all(value[part] is None or _is_number(value[part]) for part in ("value", "se"))
+    if not texts or not numbers or not _is_count(value["n"]):
+        raise _Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is no number, or its name no text")
+
+
+def _check_facts(facts: Mapping[str, Any], step: Step) -> None:
+    """What reports tell of every step, and what verbs read of some."""
+    if not _is_number(facts.get("seconds")) or facts["seconds"] < 0:
+        raise _Misfit("meta.json does not say how many seconds it took")
+    if not isinstance(facts.get("environment"), dict):
+        raise _Misfit("meta.json does not say where it was made")
+    if isinstance(step, Predict):
+        notes = facts.get("notes")
+        if not isinstance(notes, dict) or not all(map(_is_number, notes.values())):
+            raise _Misfit("meta.json has no notes on the logits")
+    if isinstance(step, Prune):
+        empty = facts.get("collapsed")
+        counted = _is_count(facts.get("kept")) and _is_count(facts.get("total"))
+        if not counted or not isinstance(empty, list) or not all(isinstance(name, str) for name in empty):
+            raise _Misfit("meta.json does not count what the mask keeps")
+
+
+def _check_weights(found: Mapping[str, _Tensor], network: Network) -> None:
+    expected = _expected(network)
+    if expected is None:
+        return
+    for name in [*expected, *found]:
+        if name not in found:
+            raise _Misfit(f"{WEIGHTS} lacks {name}")
+        if name not in expected:
+            raise _Misfit(f"{WEIGHTS} has {name[:80]!r}, which {network.architecture} has not")
+        if found[name] != expected[name]:
+            raise _Misfit(f"{WEIGHTS}: {name} is {_shown(found[name])}, and not {_shown(expected[name])}")
+
+
+def _check_mask(folder: Path, network: Network) -> None:
+    bits, told = _header(folder / MASK)
+    shapes = json.loads(told.get("shapes", ""))
+    if not isinstance(shapes, dict) or shapes.keys() != bits.keys() or not bits:
+        raise _Misfit(f"{MASK} does not say the shapes of its tensors")
+    expected = _expected(network)
+    for name, shape in shapes.items():
+        if expected is not None and (name not in expected or list(expected[name].shape) != shape):
+            raise _Misfit(f"{MASK}: {name[:80]!r} of shape {str(shape)[:80]} is no weight of the network")
+        if bits[name] != _Tensor("U8", (-(-math.prod(shape) // 8),)):
+            raise _Misfit(f"{MASK}: {name[:80]!r} is {_shown(bits[name])}, and not a bit for each weight")
+
+
+@lru_cache(maxsize=64)
+def _expected(network: Network) -> dict[str, _Tensor] | None:
+    """The tensors of a network, without their numbers; None where its architecture is not known here."""
+    architecture = _known(Architecture, network.architecture)
+    if architecture is None or architecture.version != network.version:
+        return None
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        state = architecture.build(network).state_dict()
+    kinds = {torch.float32: "F32", torch.int64: "I64"}
+    return {name: _Tensor(kinds.get(t.dtype, str(t.dtype)), tuple(t.shape)) for name, t in state.items()}
+
+
+def _images(inputs: Inputs) -> int | None:
+    """How many images a set has; None where that is not known here."""
+    dataset = _known(Dataset, inputs.data.name)
+    if dataset is None or dataset.version != inputs.data.version:
+        return None
+    size = dataset.splits.get(inputs.split)
+    return None if size is None else min(inputs.images or size, size)
+
+
+def _known(kind: Any, name: str) -> Any:
+    """A plug-in that is installed or was named on the command line; None for another. Imports no file."""
+    try:
+        return None if registry.is_path(name) else registry.get(kind, name)
+    except BadInput:
+        return None
+
+
+def _header(path: Path) -> tuple[dict[str, _Tensor], dict[str, str]]:
+    """The tensors in a safetensors file, and what it tells of them. Raises _Misfit for what is none."""
+    length = reading.size(path)
+    if length is None:
+        raise _Misfit(f"{path.name} is not there")
+
+    def look() -> tuple[int, bytes]:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            return size, file.read(min(size, _HEADER))
+
+    size, text = reading.patiently(path, look)
+    found = layout.parsed(text.decode(errors="replace")) if len(text) == size else None
+    if found is None:
+        raise _Misfit(f"{path.name} is no file of tensors")
+    told = found.pop("__metadata__", {})
+    tensors = {name: _Tensor(str(t["dtype"]), tuple(t["shape"])) for name, t in found.items()}
+    taken = sum(math.prod(t.shape) * _BYTES.get(t.dtype, 0) for t in tensors.values())
+    if taken != length - 8 - size:
+        raise _Misfit(f"{path.name} has not the bytes that its tensors take")
+    return tensors, told
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found = layout.parsed(reading.content(path).decode(errors="replace"))
+    if found is None:
+        raise _Misfit(f"{path.name} is no table")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _listed(tensors: Mapping[str, _Tensor]) -> str:
+    return ", ".join(sorted(tensors))[:80] or "nothing"
+
+
+def _shown(tensor: _Tensor) -> str:
+    return f"{tensor.dtype} {list(tensor.shape)}"[:80]
