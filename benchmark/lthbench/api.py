@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from lthbench.checkpoints.importing import Brought
     from lthbench.engines.ray import OnRay
+    from lthbench.results.pictures import ConceptPicture, SaliencyPicture
     from lthbench.verdict.rules import Verdict
 
 DEFAULT_STORE = "lthbench-store"
@@ -90,11 +92,15 @@ def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run's results: the score table, the facts beside it, and why what failed did."""
+    """A run's results: the score table, the facts beside it, and why what failed did.
+
+    ``pictures`` reads from the store what a report's pictures are drawn from.
+    """
 
     table: pd.DataFrame
     facts: RunFacts
     failures: dict[str, str]
+    pictures: Callable[[], tuple[SaliencyPicture | ConceptPicture, ...]] = tuple
 
 
 def run(
@@ -144,9 +150,7 @@ def run(
     )
     outcome = execute(asked, options)
     if report is not None:
-        from lthbench.report import write
-
-        write(outcome.table, outcome.facts, Path(report))
+        write_report(outcome, Path(report))
     return outcome.table
 
 
@@ -208,10 +212,16 @@ def score(
     )
     outcome = execute(asked, options, brought=brought)
     if report is not None:
-        from lthbench.report import write
-
-        write(outcome.table, outcome.facts, Path(report))
+        write_report(outcome, Path(report))
     return outcome.table
+
+
+def write_report(outcome: Outcome, folder: Path, rule: str | None = None) -> list[Path]:
+    """Draw the pictures of a run and write its report into a folder. Returns the paths of its files."""
+    from lthbench.report import pictures, write
+
+    facts = dataclasses.replace(outcome.facts, pictures=pictures.drawn(outcome.pictures()))
+    return write(outcome.table, facts, folder, rule)
 
 
 def bring(
@@ -323,9 +333,8 @@ def _execute(
         from lthbench.results import pictures
 
         facts = run_facts.facts(made, store, brought.accounts() if brought else ())
-        shown = pictures.saliency(made, store, places) + pictures.concepts(made, store, places)
-        facts = dataclasses.replace(facts, pictures=tuple(shown))
-        return Outcome(table.build(made, store, failures), facts, failures)
+        gather = partial(pictures.gather, made, store, places)
+        return Outcome(table.build(made, store, failures), facts, failures, gather)
 
 
 def _carried_out(

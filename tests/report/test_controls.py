@@ -1,16 +1,19 @@
 """What interpretability scores are held against: other dense networks, untrained ones, and a gate."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from lthbench import registry
 from lthbench.execution.runner import Runner
-from lthbench.kinds import Metric
+from lthbench.kinds import CROPS, Metric
 from lthbench.planning import plan, request
 from lthbench.planning.jobs import group
 from lthbench.report import controls, picture_panels
+from lthbench.report.pictures import drawn
 from lthbench.report.summary import summarise
 from lthbench.results import pictures, run_facts, table
 from lthbench.spec import Explain, Init, Measure
@@ -191,12 +194,44 @@ def test_facts_without_flags_have_those_of_the_metrics_here(ran):
 
 def test_pictures_show_maps_of_each_network(ran):
     made, store, _ = ran
-    found = pictures.saliency(made, store, ())
+    found = drawn(pictures.gather(made, store, ()))
     assert 1 <= len(found) <= pictures.IMAGES
     assert picture_panels.grouped(found)[0][0] == "What it looks at"
     assert all("omp at 50.0 %" in picture["text"] for picture in found)
     assert len({picture["image"] for picture in found}) == len(found)
-    assert found == pictures.saliency(made, store, ())
+    assert found == drawn(pictures.saliency(made, store, ()))
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_nothing_is_drawn_where_there_is_no_report(tiny_task, ran, tmp_path, reported):
+    """In a process of its own: Matplotlib is not even imported, and with a report its pictures are there."""
+    words = [
+        "--task",
+        tiny_task,
+        "--methods",
+        "omp",
+        "--rounds",
+        "1",
+        "--seeds",
+        "2",
+        "--store",
+        str(ran[1].root),
+    ]
+    words += ["--metrics", ",".join(METRICS), "--progress", "none"]
+    words += ["--report", str(tmp_path)] if reported else ["--no-report"]
+    code = (
+        "import sys, lthbench.cli\n"
+        f"lthbench.cli.main(['run', *{words!r}])\n"
+        f"lthbench.run({tiny_task!r}, ['omp'], rounds=[1], seeds=2, metrics={METRICS!r}, "
+        f"store={str(ran[1].root)!r})\n"
+        "print('matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(reported)
+    pictures = tmp_path / "pictures.json"
+    assert pictures.is_file() is reported
+    if reported:
+        assert "omp at 50.0 %" in json.loads(pictures.read_text())[0]["text"]
 
 
 def test_a_plan_without_maps_or_with_lost_ones_has_no_pictures(tmp_path, tiny_task, ran):
@@ -225,11 +260,11 @@ def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task
     store = LocalStore(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
-    (picture,) = pictures.concepts(made, store, ())
+    (picture,) = drawn(pictures.gather(made, store, ()))
     assert picture_panels.grouped([picture])[0][0] == "What its concepts look like"
     assert "omp at 87.5 %" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
-    told = json.loads(store.read(measured(entry, "concept-match"), pictures.CROPS))
+    told = json.loads(store.read(measured(entry, "concept-match"), CROPS))
     assert len(told["concepts"]) == 4
     for row in told["concepts"]:
         for crops in row.values():

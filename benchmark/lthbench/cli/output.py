@@ -62,11 +62,12 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
     """
     import shutil
 
-    from lthbench.report import shell, write
+    from lthbench.api import write_report
+    from lthbench.report import shell
     from lthbench.report.summary import RULE_TEXT, summarise
 
     summary = summarise(outcome.table, outcome.facts, rule)
-    written = [] if folder is None else write(outcome.table, outcome.facts, folder, rule)
+    written = [] if folder is None else write_report(outcome, folder, rule)
     width = shutil.get_terminal_size().columns
     click.echo(shell.text(summary, width))
     others = [

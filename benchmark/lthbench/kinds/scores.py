@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: A file of crops of the images ``pictured`` that a metric attaches; reports draw it. As JSON: ``side``, the
+#: width of a crop in pixels, and ``concepts``, a list of ``{"dense": CROPS, "own": CROPS}``, where CROPS is a
+#: list of ``[image, top, left]``: what speaks most for a concept of the dense network and of its own.
+CROPS = "crops.json"
+
+
 @dataclass(frozen=True)
 class Score:
     """One number that a metric yields, and how to read it.

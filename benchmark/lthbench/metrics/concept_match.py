@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.kinds import CROPS, Context, Metric, Score, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from lthbench.functional.craft import Concepts, Crops
 
-#: The file beside the scores that says which crops stand for which concepts, and how many of each.
-PICTURED, SHOWN, EACH = "crops.json", 4, 5
+#: How many concepts are shown, and crops of each.
+SHOWN, EACH = 4, 5
 
 
 def _pictured(
@@ -57,7 +57,7 @@ def measure(context: Context) -> list[Value]:
     _, theirs, _ = concepts_of(context.reference)
     value, partners = craft.matched(ours, theirs)
     chosen = np.flatnonzero(np.isin((labels := context.images("pictured").labels), classes_of(labels)))
-    context.attach(PICTURED, _pictured(crops, ours, theirs, partners, chosen))
+    context.attach(CROPS, _pictured(crops, ours, theirs, partners, chosen))
     shuffled = np.random.Generator(np.random.PCG64(0)).permutation(len(ours.amounts))
     chance, _ = craft.matched(ours._replace(amounts=ours.amounts[shuffled]), theirs)
     n = len(np.unique(crops.image))

@@ -1,0 +1,122 @@
+"""Drawings of what networks look at and of their concepts, as WebP in data URLs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthbench import formatting
+from lthbench.results.pictures import ConceptPicture, SaliencyPicture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A map's side in pixels.
+CELL = 56
+KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+#: Legible on white and on black.
+INK = "#808080"
+
+
+def drawn(pictures: Iterable[SaliencyPicture | ConceptPicture]) -> tuple[dict[str, str], ...]:
+    """Each as ``RunFacts.pictures`` has it: its kind, title, text, and image as a data URL."""
+    found = []
+    for picture in pictures:
+        if isinstance(picture, SaliencyPicture):
+            kind, image = "saliency", _maps(picture)
+        else:
+            kind, image = "concepts", _crops(picture)
+        found.append({"kind": kind, "title": picture.title, "text": picture.text, "image": image})
+    return tuple(found)
+
+
+def _crops(picture: ConceptPicture) -> str:
+    """Rows of crops: left those of the dense network, right those of the other."""
+    from matplotlib.figure import Figure
+
+    rows, side, pixels = picture.concepts, picture.side, picture.pixels
+    each = max(len(row["dense"]) for row in rows)
+    width, height = 2 * (0.3 + each * 0.62), 0.3 + len(rows) * 0.62
+    canvas = Figure(figsize=(width, height), dpi=100)
+    for block, (name, title) in enumerate((("dense", "dense"), ("own", "pruned"))):
+        box = (
+            (0.15 + block * (0.3 + each * 0.62)) / width,
+            0.02,
+            each * 0.62 / width,
+            len(rows) * 0.62 / height,
+        )
+        axes = canvas.add_axes(box)
+        cells = np.zeros((len(rows) * CELL, each * CELL, 4))
+        near = np.arange(CELL - 2) * side // (CELL - 2)
+        for line, row in enumerate(rows):
+            for column, (k, y, x) in enumerate(row[name]):
+                crop = np.moveaxis(pixels[k][:, y + near][:, :, x + near], 0, -1) / 255.0
+                spot = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
+                cells[(*spot, np.s_[:3])] = crop
+                cells[(*spot, 3)] = 1.0
+        axes.imshow(cells, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(title, color=INK, fontsize=8.5, pad=3)
+    return _as_url(canvas)
+
+
+def _maps(picture: SaliencyPicture) -> str:
+    """The grids of one image."""
+    from matplotlib.figure import Figure
+
+    rows, levels = picture.rows, picture.levels
+    columns, lines = 1 + len(levels), max(1, len(rows))
+    width, height = 1.0 + 2 * (0.95 + columns * 0.62), 0.55 + lines * 0.62
+    canvas = Figure(figsize=(width, height), dpi=100)
+    left = canvas.add_axes((0.06 / width, 1 - 0.92 / height, 0.62 / width, 0.62 / height))
+    left.imshow(picture.image.squeeze(), cmap="gray", interpolation="nearest")
+    left.set_axis_off()
+    for block, (kind, title) in enumerate(KINDS.items()):
+        start = 1.0 + 0.8 + block * (0.95 + columns * 0.62)
+        box = (start / width, 0.22 / height, columns * 0.62 / width, lines * 0.62 / height)
+        axes = canvas.add_axes(box)
+        cells = np.full((lines * CELL, columns * CELL, 4), 0.0)
+        for line, row in enumerate(rows.values() or [()]):
+            for column, maps in enumerate([picture.dense if line == 0 else None, *row]):
+                if maps is not None:
+                    box_ = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
+                    cells[box_] = _heat(getattr(maps, kind)[picture.index])
+        axes.imshow(cells, interpolation="nearest", aspect="auto")
+        names = ["dense", *(formatting.sparsity(s) for s in levels)]
+        axes.set_xticks([CELL * (c + 0.5) for c in range(columns)], names)
+        axes.set_yticks([CELL * (r + 0.5) for r in range(lines)], list(rows) or [""])
+        axes.set_title(title, color=INK, fontsize=8.5, pad=3)
+        axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    return _as_url(canvas)
+
+
+def _as_url(canvas: Figure) -> str:
+    """A drawing as a WebP in a data URL."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="png", transparent=True)
+    small = io.BytesIO()
+    with Image.open(buffer) as drawn:
+        drawn.save(small, format="WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"
+
+
+def _heat(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A map as colours ``[CELL - 2, CELL - 2, 4]``, over its 99.5th percentile; grey for zeros."""
+    from matplotlib import colormaps
+
+    size = CELL - 2
+    place = np.arange(size) * values.shape[0] // size, np.arange(size) * values.shape[1] // size
+    large = np.abs(values)[np.ix_(*place)]
+    top = float(np.quantile(large, 0.995)) or float(large.max())
+    if not top > 0.0:
+        return np.full((size, size, 4), (0.5, 0.5, 0.5, 0.25))
+    return np.asarray(colormaps["magma"](np.clip(large / top, 0, 1)), dtype=np.float64)
