@@ -90,6 +90,26 @@ def escape(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Text that steers no terminal: control characters, and those that turn text around, as ``\\u001b``.
+
+    Lines and tabs stay. So does JSON: what is written out is an escape there, too.
+    """
+    return "".join(c if c in "\n\t" or c.isprintable() or c in _SPACES else _written_out(c) for c in text)
+
+
+#: Spaces that are no control characters, and yet not called printable.
+_SPACES = "\u00a0\u2009\u202f"
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if code > 0xFFFF:  # as two halves, which is how JSON has it
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return f"\\u{code:04x}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 90:

@@ -26,6 +26,7 @@ from lthbench.cli.run import run
 from lthbench.cli.score import score
 from lthbench.cli.store import store
 from lthbench.cli.submit import submit, verify
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, LthbenchError
 
 
@@ -52,11 +53,9 @@ def _listing(plural: str, kind: str, summary: str) -> None:
         from lthbench.cli import listing
 
         found = listing.describe(kind, name, data) if name else listing.every(kind, data)
-        click.echo(
-            json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, plural)
-        )
+        echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, plural))
         for what, why in registry.unusable().items():
-            click.echo(f"not usable: {what}: {why}", err=True)
+            echo(f"not usable: {what}: {why}", err=True)
 
 
 for _plural, _kind, _summary in (
@@ -111,19 +110,19 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Continue with the same command.", err=True)
+        echo("Stopped. Continue with the same command.", err=True)
         sys.exit(130)
     except LthbenchError as error:
         if debug:
             raise
-        for line in str(error).splitlines():
-            click.echo(f"Error: {line}", err=True)
+        for line in str(error).split("\n"):
+            echo(f"Error: {line}", err=True)
         sys.exit(2 if isinstance(error, BadInput) else 1)
     except SystemExit as error:
         left = _left(error)
         if debug or left is None:
             raise
-        click.echo(f"Error: {left} called sys.exit({error.code!r}); nothing was finished.", err=True)
+        echo(f"Error: {left} called sys.exit({error.code!r}); nothing was finished.", err=True)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -132,5 +131,5 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"Error: {where}{error.strerror or error}", err=True)
+        echo(f"Error: {where}{error.strerror or error}", err=True)
         sys.exit(1)

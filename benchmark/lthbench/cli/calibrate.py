@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench.cli.options import CONTEXT, Seeds, ask, read, result_options, run_options, scored_options
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def calibrate(
     file.parent.mkdir(parents=True, exist_ok=True)
     publish(file, found.to_json().encode())
     _say(found, as_json)
-    click.echo(f"\n{file}", err=as_json)
+    echo(f"\n{file}", err=as_json)
 
 
 def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
@@ -81,7 +82,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     outcome = execute(asked, how)
     if outcome.failures:
         for reason in dict.fromkeys(outcome.failures.values()):
-            click.echo(f"failed: {reason}", err=True)
+            echo(f"failed: {reason}", err=True)
         sys.exit(1)
     made = plan(asked, checked_folders(how.data))
     return calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
@@ -115,11 +116,9 @@ def _say(found: Calibration, as_json: bool) -> None:
     scores = {s.name: s for m in registry.every(Metric) for s in m.scores}
     said = account(found)
     if as_json:
-        click.echo(json.dumps(said, indent=1))
+        echo(json.dumps(said, indent=1))
     else:
-        click.echo(
-            text(said, lambda n: scores[n].title if n in scores else n, lambda n: _unit(scores.get(n)))
-        )
+        echo(text(said, lambda n: scores[n].title if n in scores else n, lambda n: _unit(scores.get(n))))
 
 
 def _unit(score: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT
+from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -35,15 +36,15 @@ def check(plugin: str, as_json: bool) -> None:
             found.append(finding)
             if not as_json:
                 if name != finding.name:
-                    click.echo(f"{finding.kind} {finding.name}")
+                    echo(f"{finding.kind} {finding.name}")
                 name = finding.name
-                click.echo(f"  {finding.state:<8} {finding.promise}")
+                echo(f"  {finding.state:<8} {finding.promise}")
                 for line in finding.text.splitlines():
-                    click.echo(f"  {'':<8}   {line}")
+                    echo(f"  {'':<8}   {line}")
     failed = sum(f.state == "FAILED" for f in found)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(f) for f in found], indent=1, ensure_ascii=False))
+        echo(json.dumps([dataclasses.asdict(f) for f in found], indent=1, ensure_ascii=False))
     else:
-        click.echo(f"{len(found)} checks, {failed} failed")
+        echo(f"{len(found)} checks, {failed} failed")
     if failed:
         sys.exit(1)

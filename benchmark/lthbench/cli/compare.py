@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from lthbench.cli.options import CONTEXT, as_a_run_wrote_it, read
+from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -34,10 +35,10 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     with as_a_run_wrote_it(b):
         found = compared(first, second, every)
     if as_json:
-        click.echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
+        echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
     else:
         titles = {s.name: s.title for s in first[1].scores}
-        click.echo(text(found, titles, form))
+        echo(text(found, titles, form))
 
 
 def _known(value: Any) -> Any:

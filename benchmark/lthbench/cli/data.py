@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench.cli.options import CONTEXT
+from lthbench.cli.terminal import echo
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -38,15 +39,15 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
 
     found = status.listed(data)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
     for title, key in (("here", "found"), ("not here", "missing"), ("broken", "broken")):
         rows = [(f["name"], f["detail"]) for f in found["sets"] if f["state"] == key]
         if rows:
             text = tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 90])
-            click.echo(f"{title}\n{text}\n")
-    click.echo(f"Looked in {', '.join(found['folders'])}")
-    click.echo(
+            echo(f"{title}\n{text}\n")
+    echo(f"Looked in {', '.join(found['folders'])}")
+    echo(
         "Read and compare with published hashes: lthbench data verify      Fetch: lthbench data download NAME"
     )
 
@@ -69,13 +70,13 @@ def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     for result in status.verified(names, data):
         found.append(result)
         if not as_json:
-            click.echo(f"{result['name']}: {result['state']}: {result['detail']}")
+            echo(f"{result['name']}: {result['state']}: {result['detail']}")
             for fault in result["faults"]:
-                click.echo(f"  {fault}")
+                echo(f"  {fault}")
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo(json.dumps(found, indent=1, ensure_ascii=False))
     elif not found:
-        click.echo("no data set is here; lthbench data says how to get them")
+        echo("no data set is here; lthbench data says how to get them")
     if any(f["faults"] for f in found):
         sys.exit(1)
 
@@ -107,9 +108,7 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
             with told() as tell:
                 download.obtain(dataset, folder, tell)
         source = dataset.locate((folder,))
-        click.echo(
-            f"{dataset.name}: {source.layout} in {source.root}" if source else f"{dataset.name}: {folder}"
-        )
+        echo(f"{dataset.name}: {source.layout} in {source.root}" if source else f"{dataset.name}: {folder}")
 
 
 def fetch_missing(asked: Request, folder: Path | str | None) -> None:
@@ -120,7 +119,7 @@ def fetch_missing(asked: Request, folder: Path | str | None) -> None:
     with told() as tell:
         fetched = download_missing(asked, loading.checked_folders(folder), tell)
     for name in fetched:
-        click.echo(f"fetched {name}", err=True)
+        echo(f"fetched {name}", err=True)
 
 
 def _whole(dataset: Any, folder: Path) -> bool:
@@ -149,7 +148,7 @@ class told:
             self._show(name, done, total)
         elif total and (tenth := 10 * done // total) > self._said.get(name, -1):
             self._said[name] = tenth
-            click.echo(f"{name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
+            echo(f"{name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
 
     def _show(self, name: str, done: int, total: int) -> None:
         if self._bar is None:

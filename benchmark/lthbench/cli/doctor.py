@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, Place
+from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -32,17 +33,17 @@ def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
     found = list(examined(data, store))
     problems = [f for f in found if f.state == "problem"]
     if as_json:
-        click.echo(json.dumps([f._asdict() for f in found], indent=1, ensure_ascii=False))
+        echo(json.dumps([f._asdict() for f in found], indent=1, ensure_ascii=False))
     else:
         marks = {"ok": "ok      ", "note": "note    ", "problem": "PROBLEM "}
         topic = ""
         for finding in found:
             shown = "" if finding.topic == topic else finding.topic
             topic = finding.topic
-            click.echo(f"{shown:<9}{marks[finding.state]}{finding.text}")
+            echo(f"{shown:<9}{marks[finding.state]}{finding.text}")
             if finding.remedy:
-                click.echo(f"{'':<17}  {finding.remedy}")
+                echo(f"{'':<17}  {finding.remedy}")
         many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        click.echo(f"\n{many}: nothing can be run" if problems else "\nReady: lthbench run")
+        echo(f"\n{many}: nothing can be run" if problems else "\nReady: lthbench run")
     if problems:
         sys.exit(1)

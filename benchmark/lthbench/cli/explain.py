@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, check_rule, summary_of
+from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -33,4 +34,4 @@ def explain(method: str, sparsity: float, source: Path, rule: str | None, as_jso
 
     check_rule(rule)
     found = account(summary_of(source, rule), method, sparsity)
-    click.echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found))
+    echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found))

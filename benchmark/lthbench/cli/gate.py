@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, Numbers, Words, as_a_run_wrote_it, read
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
 
@@ -70,7 +71,7 @@ def gate(
         if not target.absolute().parent.is_dir():
             raise BadInput(f"--write-baseline {target}: no folder {target.absolute().parent}.")
         publish(target, (json.dumps(made, indent=1) + "\n").encode())
-        click.echo(f"{target}: {len(made['scores'])} scores")
+        echo(f"{target}: {len(made['scores'])} scores")
         return
     assert baseline is not None
     base = gates.read(baseline)
@@ -83,8 +84,8 @@ def gate(
         with Path(place).open("a", encoding="utf-8") as file:
             file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md')}\n\n")
     if as_json:
-        click.echo(gates.as_json(found))
+        echo(gates.as_json(found))
     else:
-        click.echo(gates.text(found, titles))
+        echo(gates.text(found, titles))
     if not all(h.good for h in found):
         sys.exit(1)

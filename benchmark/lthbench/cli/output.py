@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from lthbench.cli.terminal import echo
 
 if TYPE_CHECKING:
     from lthbench.api import Outcome, RunOptions
@@ -40,18 +40,16 @@ def execute(asked: Request, options: RunOptions, brought: Brought | None = None)
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if options.progress != "none":
-            click.echo(header(made, todo, estimate, workers), err=True)
+            echo(header(made, todo, estimate, workers), err=True)
             foreseen = foresight.of_plan(made)
             if foreseen is not None:
                 said = f"decide {foresight.in_words(made, foreseen)}"
-                click.echo(textwrap.fill(said, 96, subsequent_indent=" " * 7), err=True)
+                echo(textwrap.fill(said, 96, subsequent_indent=" " * 7), err=True)
 
     try:
         return api.execute(asked, options, announce, brought)
     except Interrupted:
-        click.echo(
-            f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True
-        )
+        echo(f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True)
         sys.exit(130)
 
 
@@ -69,21 +67,21 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
     summary = summarise(outcome.table, outcome.facts, rule)
     written = [] if folder is None else write_report(outcome, folder, rule)
     width = shutil.get_terminal_size().columns
-    click.echo(shell.text(summary, width))
+    echo(shell.text(summary, width))
     others = [
         f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}."
         for other, results in summary.verdicts.items()
         if other != summary.rule
     ]
     for line in (f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.", *others):
-        click.echo(shell.wrapped(line, width))
+        echo(shell.wrapped(line, width))
     if folder is not None:
         if not any(p.suffix == ".parquet" for p in written):
-            click.echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
-        click.echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
+            echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
+        echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
     if outcome.failures:
         for reason in dict.fromkeys(outcome.failures.values()):
-            click.echo(f"failed: {reason}", err=True)
+            echo(f"failed: {reason}", err=True)
         sys.exit(1)
 
 

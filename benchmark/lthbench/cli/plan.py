@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from lthbench import formatting
 from lthbench.cli.options import CONTEXT, ask, grid_options
+from lthbench.cli.terminal import echo
 
 
 @click.command("plan", context_settings=CONTEXT)
@@ -44,7 +45,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
         account["most_trainings"] = sum(isinstance(step, Train) for step in last.steps)
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
-    click.echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+    echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
 
 
 def _places_given() -> str:

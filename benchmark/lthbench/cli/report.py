@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, Words, as_a_run_wrote_it, check_folder, check_rule, read
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
 
@@ -51,7 +52,7 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
             written = write(*tables[0], target, rule, tuple(formats or FORMATS))
     if len(written) > 20:
         start = target / "index.html"
-        click.echo(f"{len(written)} files; start with {start if start in written else written[0]}")
+        echo(f"{len(written)} files; start with {start if start in written else written[0]}")
     else:
         for path in written:
-            click.echo(path)
+            echo(path)

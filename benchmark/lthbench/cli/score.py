@@ -19,6 +19,7 @@ from lthbench.cli.options import (
     scored_options,
 )
 from lthbench.cli.output import execute_and_show
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
 
@@ -91,7 +92,7 @@ def score(
     )
     if how.progress != "none":
         for taken in (*brought.pruned.values(), *brought.dense.values()):
-            click.echo(taken.text(), err=True)
+            echo(taken.text(), err=True)
     if download:
         fetch_missing(asked, how.data)
     execute_and_show(asked, how, None if no_report else folder, rule, brought)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench.cli.options import CONTEXT, Place, plugin_option
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
     }
     if (there := opened.elsewhere()) is not None:
         account["objects"] = {"url": opened.address, "artefacts": len(there), "bytes": sum(there.values())}
-    click.echo(json.dumps(account, indent=1) if as_json else _text(account, found))
+    echo(json.dumps(account, indent=1) if as_json else _text(account, found))
 
 
 def _text(account: dict[str, Any], found: Stock) -> str:
@@ -109,23 +110,21 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
             continue
         if found.put_aside is None:
             unread += 1
-            click.echo(f"unread: {found.what}: {found.reason}")
+            echo(f"unread: {found.what}: {found.reason}")
             continue
         wrong += 1
-        click.echo(f"damaged: {found.what}: {found.reason}")
+        echo(f"damaged: {found.what}: {found.reason}")
         if aside:
             found.put_aside()
     for path, reason in inventory.set_faults(opened):
         wrong += 1
-        click.echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
+        echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
     here = f", and {copies:,} copies here" if opened.elsewhere() is not None else ""
     left = f", {unread:,} could not be read" if unread else ""
-    click.echo(
-        f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else "") + left
-    )
+    echo(f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else "") + left)
     if wrong or unread:
         if wrong and not aside:
-            click.echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
+            echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
         sys.exit(1)
 
 
@@ -167,26 +166,26 @@ def prune(
         wanted = set().union(*(_wanted(source, opened) for source in kept)) if kept else None
         found = pruning.unneeded(opened, wanted, sets, savepoints)
         if not found.parts():
-            click.echo("There is nothing to delete.")
+            echo("There is nothing to delete.")
             return
         size = _size(found.size())
-        click.echo(f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay.")
+        echo(f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay.")
         if dry_run:
             for key, (kind, bytes_) in sorted(found.artefacts.items()):
-                click.echo(f"{kind.lower()}\t{key}\t{bytes_}")
+                echo(f"{kind.lower()}\t{key}\t{bytes_}")
             for path, bytes_ in found.rubbish.items():
-                click.echo(f"spare\t{path.relative_to(opened.root)}\t{bytes_}")
+                echo(f"spare\t{path.relative_to(opened.root)}\t{bytes_}")
             for key, bytes_ in found.savepoints.items():
-                click.echo(f"savepoint\t{key}\t{bytes_}")
+                echo(f"savepoint\t{key}\t{bytes_}")
             return
         if not yes:
             click.confirm("Delete them?", abort=True, err=True)
         pruning.delete(opened, found)
-    click.echo(f"Deleted {size}.")
+    echo(f"Deleted {size}.")
 
 
 def _tell_on_stderr(said: str) -> None:
-    click.echo(f"{said} ...", err=True)
+    echo(f"{said} ...", err=True)
 
 
 @store.command("export", context_settings=CONTEXT)
@@ -246,9 +245,9 @@ def take_in(context: click.Context, source: Path, store: Path | str | None) -> N
 
 def _tell(carried: Carried, where: str) -> None:
     for key, reason in carried.refused.items():
-        click.echo(f"refused: {key}: {reason}")
+        echo(f"refused: {key}: {reason}")
     there = f", {carried.there:,} were there" if carried.there else ""
-    click.echo(f"{len(carried.new):,} artefacts {where}, {_size(carried.size)}{there}")
+    echo(f"{len(carried.new):,} artefacts {where}, {_size(carried.size)}{there}")
     if carried.refused:
         sys.exit(1)
 

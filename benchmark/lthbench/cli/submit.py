@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lthbench.cli.options import CONTEXT, Place, Words, check_folder
+from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -28,7 +29,7 @@ def submit(source: Path, store: Path | str, out: Path) -> None:
     found = open_store(store)
     found.check()
     count = bundle.write(source.parent if source.is_file() else source, found, out)
-    click.echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")
+    echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")
 
 
 @click.command(context_settings=CONTEXT)
@@ -78,11 +79,11 @@ def verify(
     scores, facts = bundle.verify(path)
     networks = scores.groupby(["method", "sparsity", "seed"]).ngroups
     said = f"task {facts.task_name}, budget {facts.budget_name}"
-    click.echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
+    echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
     if rerun:
         draw = secrets.randbelow(10**6) if draw is None else draw
         chosen = again.drawn(facts, rerun, draw, methods)
-        click.echo(f"To run again (--draw {draw}): {', '.join(map(again.named, chosen))}.")
+        echo(f"To run again (--draw {draw}): {', '.join(map(again.named, chosen))}.")
         how: dict[str, Any] = {"workers": device.default_workers() if workers is None else workers}
         how |= {"data": data, "progress": "auto"}
         if store:
@@ -96,14 +97,14 @@ def verify(
                     if store
                     else "Nothing is kept without --store."
                 )
-                click.echo(f"Stopped. {going_on}", err=True)
+                echo(f"Stopped. {going_on}", err=True)
                 sys.exit(130)
         for line in wrong:
-            click.echo(f"differs: {line}")
+            echo(f"differs: {line}")
         if wrong:
             sys.exit(1)
         said = formatting.counted(len(chosen), "network was", "networks were")
-        click.echo(f"{said} run again: the scores are the same within noise.")
+        echo(f"{said} run again: the scores are the same within noise.")
     if unpack is not None:
         for written in write(scores, facts, unpack):
-            click.echo(written)
+            echo(written)
