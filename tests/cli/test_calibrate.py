@@ -46,6 +46,7 @@ def test_a_task_of_ones_own_has_its_calibration_beside_it(place):
     folder, said, _ = place
     record = json.loads((folder / "calibrations" / "tiny-quick.json").read_text())
     assert record["seeds"] == list(range(1000, 1007))
+    assert record["command"] == "lthbench calibrate --task tiny.toml --budget quick --seeds 1000-1006"
     assert set(record["scores"]) == {"accuracy", "nll"}, "other scores are not judged"
     assert record["scores"]["accuracy"]["pair_error"] > 0
     assert "7 dense trainings" in said

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +88,23 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
             echo(f"failed: {reason}", err=True)
         sys.exit(1)
     made = plan(asked, checked_folders(how.data))
-    return calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
+    found = calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
+    task = shlex.quote(Path(options["task"]).name)
+    return replace(
+        found,
+        command=f"lthbench calibrate --task {task} --budget {asked.budget} --seeds {_ranges(found.seeds)}",
+    )
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as they are typed: 0,3,1000-1059."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(f"{r[0]}-{r[-1]}" if len(r) > 2 else ",".join(map(str, r)) for r in runs)
 
 
 def _beside(task: str) -> Path:
