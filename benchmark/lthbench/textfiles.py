@@ -51,6 +51,16 @@ def lines(path: Path) -> list[str]:
     return [line.strip() for line in read(path).splitlines() if line.strip()]
 
 
+def separator(text: str, columns: Sequence[str]) -> str | None:
+    """What stands between the columns of a table whose header has these; None where nothing does."""
+    first = text.partition("\n")[0].rstrip("\r")
+    for one in SEPARATORS:
+        header = next(csv.reader([first], delimiter=one), [])
+        if set(columns) <= {name.strip() for name in header}:
+            return one
+    return None
+
+
 def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file that has at least these columns, separated by commas, semicolons or tabs.
 

@@ -241,7 +241,24 @@ def test_a_name_that_is_unsafe_in_paths_is_refused(tmp_path, name):
     assert ": name: letters, digits" in fault(tmp_path, ('name = "tiny"', f'name = "{name}"'))
 
 
-@pytest.mark.parametrize("content", [b"schema = ", b"schema = 1\nschema = 2\n", b"\xff\xfe", b"[data\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_task_is_read_with_its_byte_order_mark(tmp_path, tiny_task, encoding):
+    path = tmp_path / "mine.toml"
+    path.write_text(Path(tiny_task).read_text(encoding="utf-8"), encoding=encoding)
+    assert task.load(str(path)) == task.load(tiny_task)
+
+
+@pytest.mark.parametrize(
+    "content", [b"title = '\xe9t\xe9'\n", b"\xff\xfea", "schema = 1".encode("utf-16-le")]
+)
+def test_a_task_of_another_encoding_is_refused_with_the_path(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{re.escape(str(path))}: (is not UTF|is no text)"):
+        task.load(str(path))
+
+
+@pytest.mark.parametrize("content", [b"schema = ", b"schema = 1\nschema = 2\n", b"[data\n"])
 def test_what_is_no_toml_is_refused_with_the_path(tmp_path, content):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)

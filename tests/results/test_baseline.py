@@ -74,6 +74,38 @@ def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
     assert (found.good, found.reason) == (False, "degenerate: layer conv1 is empty")
 
 
+@pytest.mark.parametrize("status", ["degenerate", "gated", "failed"])
+def test_what_would_not_hold_against_itself_is_left_out_of_a_baseline(status):
+    """One seed of one score: the baseline of a table always holds for that table."""
+    some = [{**row, "status": status} if row["seed"] == 1 else row for row in rows("m", 0.5, "nll", LOSS)]
+    table = frame(rows("m", 0.5, "accuracy", A), some)
+    made = baseline.baseline(table, facts())
+    assert [entry["score"] for entry in made["scores"]] == ["accuracy"]
+    assert all(h.good for h in baseline.hold(table, facts(), made))
+
+
+def test_numbers_without_end_are_left_out_of_a_baseline(tmp_path):
+    table = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", (0.3, math.inf, 0.3)))
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps(baseline.baseline(table, facts())))
+    assert all(h.good for h in baseline.hold(table, facts(), baseline.read(path)))
+
+
+def test_a_table_that_cannot_be_reported_is_no_baseline_and_is_held_to_none(base):
+    table = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
+    with pytest.raises(BadInput, match="more than one row for accuracy of m"):
+        baseline.baseline(table, facts())
+    with pytest.raises(BadInput, match="more than one row for accuracy of m"):
+        baseline.hold(table, facts(), base)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_baseline_is_read_with_its_byte_order_mark(tmp_path, base, encoding):
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps(base), encoding=encoding)
+    assert baseline.read(path) == base
+
+
 def test_other_sparsities_and_variants_do_not_count(base):
     table = frame(rows("m", 0.6, "accuracy", A), rows("m", 0.5, "accuracy", A, variant="x"))
     assert not any(h.good for h in baseline.hold(table, facts(), base))

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lthbench._version import __version__
+from lthbench.cli import streams
 from lthbench.cli.calibrate import calibrate
 from lthbench.cli.check import check
 from lthbench.cli.compare import compare
@@ -104,6 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         # Schedulers, and kill, end a command by this signal: it is stopped as by the terminal's.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    streams.legible()
     try:
         cli.main(arguments, prog_name="lthbench", standalone_mode=False)
     except click.ClickException as error:

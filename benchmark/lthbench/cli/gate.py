@@ -65,7 +65,8 @@ def gate(
         )
     if target is not None:
         with as_a_run_wrote_it(source):
-            made = gates.baseline(*read(source), scores or (), methods or (), sparsity or ())
+            table, facts = read(source)
+            made = gates.baseline(table, facts, scores or (), methods or (), sparsity or ())
         if not made["scores"]:
             raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
         if not target.absolute().parent.is_dir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lthbench import textfiles
 from lthbench.cli.options import CONTEXT, Place, plugin_option
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
@@ -286,7 +287,9 @@ def _planned(source: Path) -> set[str]:
     from lthbench.planning.plan import plan
 
     try:
-        account = json.loads(source.read_text(encoding="utf-8"))
+        if not source.exists():
+            raise FileNotFoundError
+        account = json.loads(textfiles.read(source))
         record, folder = account["request"], account["data_folder"]
         if not isinstance(folder, str | None):
             raise TypeError("data_folder")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lthbench import textfiles
 from lthbench.data.image_files import expect
 from lthbench.datasets._folders import photographs
 from lthbench.datasets.imagenet import MEAN, STD
@@ -105,18 +106,17 @@ def attributes(source: Source, split: str) -> Attributes:
     rows = {image: row for row, image in enumerate(_members(source.root, split))}
     present = np.zeros((len(rows), ATTRIBUTES), dtype=bool)
     certainty = np.zeros((len(rows), ATTRIBUTES), dtype=np.uint8)
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:  # some lines have a sixth number; only the first four mean anything here
-                image, attribute, seen, sure = map(int, line.split()[:4])
-                if not (1 <= attribute <= ATTRIBUTES and seen in (0, 1) and 0 <= sure <= 4):
-                    raise ValueError
-            except ValueError as error:
-                raise BadInput(f"{path}: line {number} cannot be read: {line.strip()[:80]!r}") from error
-            row = rows.get(image)
-            if row is not None:
-                present[row, attribute - 1] = bool(seen)
-                certainty[row, attribute - 1] = sure
+    for number, line in enumerate(textfiles.read(path).splitlines(), 1):
+        try:  # some lines have a sixth number; only the first four mean anything here
+            image, attribute, seen, sure = map(int, line.split()[:4])
+            if not (1 <= attribute <= ATTRIBUTES and seen in (0, 1) and 0 <= sure <= 4):
+                raise ValueError
+        except ValueError as error:
+            raise BadInput(f"{path}: line {number} cannot be read: {line.strip()[:80]!r}") from error
+        row = rows.get(image)
+        if row is not None:
+            present[row, attribute - 1] = bool(seen)
+            certainty[row, attribute - 1] = sure
     return Attributes(present, certainty)
 
 
@@ -153,11 +153,7 @@ def _members(root: Path, split: str) -> dict[int, tuple[str, int]]:
 def _table(path: Path) -> dict[int, str]:
     """A text file of lines "number value"."""
     table: dict[int, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: is no text file.") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(textfiles.read(path).splitlines(), 1):
         try:
             key, value = line.split(maxsplit=1)
             table[int(key)] = value.strip()

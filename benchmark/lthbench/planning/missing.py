@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lthbench import registry
-from lthbench.data import download, loading
+from lthbench.data import concepts, download, loading
 from lthbench.errors import BadInput, Damaged
 from lthbench.kinds import Dataset
 from lthbench.planning import contents
@@ -15,8 +15,10 @@ from lthbench.planning.reads import reads
 from lthbench.planning.request import Request
 from lthbench.spec import (
     Explain,
+    Measure,
     Step,
     mask_keeper,
+    network_of,
 )
 from lthbench.store import Store
 
@@ -68,15 +70,20 @@ def _facts_readable(store: Store, step: Step) -> bool:
 
 
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
-    """Read all images that the steps will look at. Raises BadInput, naming the file, for a broken one.
+    """Read all images and banks that the steps will look at. Raises BadInput, naming a file that is broken.
 
     Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
     have been trained on: more than one image in a hundred in common is refused.
     """
+    looks = ((n, m) for m in todo if isinstance(m, Measure) for _, n in m.looks or ())
+    held = [(inputs, network_of(m)) for inputs, m in looks if inputs.view.startswith(concepts.PREFIX)]
+    banks = dict.fromkeys((inputs, network.size, network.channels) for inputs, network in held)
     splits = {(read.data.name, read.split) for step in todo for read in reads(step)}
     try:
         for name, split in sorted(splits):
             loading.check(name, split, places)
+        for inputs, size, channels in banks:
+            concepts.load(inputs, size, channels, places)
         trained_on = {name for name, split in splits if split == "train"}
         for known in trained_on:
             for stranger in sorted({name for name, _ in splits} - trained_on):
@@ -88,6 +95,7 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
                     )
     finally:
         loading.load.cache_clear()
+        concepts.load.cache_clear()
 
 
 def download_missing(

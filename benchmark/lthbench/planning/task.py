@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthbench import resources
+from lthbench import resources, textfiles
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Evaluation
 from lthbench.planning.record_reader import read, shown
@@ -132,7 +132,7 @@ def load(name: str) -> Task:
     try:
         if path.stat().st_size > LIMIT:
             raise BadInput(f"{path}: has more than {LIMIT:,} bytes; a task file does not.")
-        text = path.read_text(encoding="utf-8")
+        text = textfiles.read(path)
         if any(len(line) > WIDTH for line in text.splitlines()):
             raise BadInput(f"{path}: has a line of more than {WIDTH:,} characters; a task file does not.")
         table = tomllib.loads(text)

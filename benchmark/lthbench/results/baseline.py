@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from lthbench import formatting
+from lthbench import formatting, textfiles
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
+from lthbench.results import validation
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.noninferiority import ALPHA, difference
 
@@ -66,12 +67,14 @@ def baseline(
 ) -> dict[str, Any]:
     """A baseline of the verdict's scores, or of those named; of all methods and sparsities, or of some.
 
-    Dense is always there. The tolerance is a score's margin, or twice its standard deviation over seeds where
-    that is more: another processor rounds otherwise, and then trains as another seed would. Raises BadInput
-    for a score, method or sparsity that is not in the table.
+    Dense is always there; what failed, is degenerate or gated is not. The tolerance is a score's margin, or
+    twice its standard deviation over seeds where that is more: another processor rounds otherwise, and then
+    trains as another seed would. Raises BadInput for a score, method or sparsity that is not in the table,
+    and for a table that cannot be reported.
     """
     from lthbench.errors import unknown
 
+    validation.check(table, facts)
     known = {s.name: s for s in facts.scores}
     for name in scores:
         if name not in known:
@@ -84,7 +87,8 @@ def baseline(
             continue
         rows = _rows(table, method, sparsity, name)
         values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
-        if len(values) and not any(map(math.isnan, values.values())):
+        # What is degenerate, gated or failed does not hold against any baseline, its own included.
+        if len(values) and all(map(math.isfinite, values.values())) and set(rows["status"]) == {"ok"}:
             entries.append(
                 {
                     "method": method,
@@ -157,9 +161,9 @@ def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.D
 def read(path: Path) -> dict[str, Any]:
     """A baseline file, checked. Raises BadInput that names the file and the entry."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"baseline {path}: cannot be read: {error.strerror}.") from error
+        found = json.loads(textfiles.read(path))
+    except BadInput as error:
+        raise BadInput(f"baseline {error}") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"baseline {path}: not JSON: {error}.") from error
     if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
@@ -195,14 +199,16 @@ def _check(entry: Any, where: str) -> None:
 
 
 def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance") -> list[Held]:
-    """Hold a table to a baseline, score by score. Raises BadInput where the task or the budget differs.
+    """Hold a table to a baseline, score by score.
 
-    By ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test
-    over these seeds must show, at 5 %, that it is worse by less.
+    Raises BadInput where the task or the budget differs, and for a table that cannot be reported. By
+    ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test over
+    these seeds must show, at 5 %, that it is worse by less.
     """
     for part, own in (("task", facts.task_name), ("budget", facts.budget_name)):
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
+    validation.check(table, facts)
     return [_held(table, entry, rule) for entry in base["scores"]]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import registry
+from lthbench import registry, textfiles
 from lthbench.errors import BadInput
 from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Dataset, Metric, Score
@@ -256,7 +257,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
         if not path.is_file():
             raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")
     try:
-        content = json.loads(run.read_text(encoding="utf-8"))
+        content = json.loads(textfiles.read(run))
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
@@ -268,11 +269,13 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     facts = run_facts.from_json(content, str(run))
     if (folder / PICTURES).is_file():
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
+    text = textfiles.read(csv)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
             table = pd.read_csv(
-                csv,
+                io.StringIO(text),
+                sep=textfiles.separator(text, list(COLUMNS)) or ",",
                 dtype=dict(COLUMNS),
                 keep_default_na=False,
                 na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
@@ -288,7 +291,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
     """The pictures that a run drew beside its table. Raises BadInput."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(textfiles.read(path))
         if not all({"kind", "title", "text", "image"} <= set(p) for p in found):
             raise ValueError("a picture lacks a part")
         return tuple(dict(p) for p in found)

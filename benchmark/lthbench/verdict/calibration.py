@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from lthbench import resources
+from lthbench import resources, textfiles
 from lthbench.errors import BadInput
 from lthbench.verdict.noninferiority import spread
 from lthbench.verdict.scale import Scale
@@ -207,9 +207,9 @@ def _score(name: str, found: Mapping[str, Any], seeds: int) -> DenseScore:
 def read(path: Path) -> Calibration:
     """The calibration in a file. Raises BadInput for what is none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"calibration {path}: cannot be read: {error.strerror}.") from error
+        record = json.loads(textfiles.read(path))
+    except BadInput as error:
+        raise BadInput(f"calibration {error}") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"calibration {path}: not JSON: {error}.") from error
     return from_json(record, f"calibration {path}")
