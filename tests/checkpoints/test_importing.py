@@ -585,7 +585,7 @@ def test_a_damaged_network_is_put_back_by_the_same_command(trained, tmp_path, ti
     network = plan.network(tasks.load(tiny_task))
     step = taken(root / "omp0.pt", network).step
     store = LocalStore(tmp_path / "s")
-    for name in (WEIGHTS, MASK):
+    for name in (WEIGHTS.name, MASK.name):
         path = store.folder(step) / name
         path.write_bytes(path.read_bytes()[:-1] + b"\x00\x01")
         pd.testing.assert_frame_equal(lthbench.score(root / "omp0.pt", tiny_task, **options), first)

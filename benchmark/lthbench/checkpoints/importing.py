@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 
 from lthbench import masks, registry
@@ -89,10 +88,10 @@ class Brought:
         """Put into a store what it does not hold."""
         for taken in (*self.pruned.values(), *self.dense.values()):
             if not store.has(taken.step):
-                files = {WEIGHTS: safetensors.torch.save(taken.weights)}
+                files = {WEIGHTS.name: WEIGHTS.encode(taken.weights)}
                 meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
                 if taken.mask is not None:
-                    files[MASK] = masks.packed(taken.mask)
+                    files[MASK.name] = MASK.encode(taken.mask)
                     meta |= masks.counted(taken.mask)
                 store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
 

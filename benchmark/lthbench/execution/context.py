@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 from torch import nn
 
 from lthbench import registry
@@ -18,7 +17,7 @@ from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
 from lthbench.spec import Explain, Measure, Predict, Weights, network_of
-from lthbench.store.artifacts import DRAWS, LOGITS, SCORES
+from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, SCORES
 
 
 class StoredContext:
@@ -50,12 +49,11 @@ class StoredContext:
             if name not in inputs:
                 raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
             step = Predict(self._subject, inputs[name])
-            tensors = safetensors.torch.load(self._store.read(step, LOGITS))
-            values = tensors["logits"].numpy()
+            values, labels = LOGITS.read(self._store, step)
             if not np.isfinite(values).all():
                 raise StepFailed(f"the network's logits on {name} are not finite")
             notes = self._store.meta(step)["notes"]
-            self._read[name] = Logits(values, tensors["labels"].numpy(), notes, self._against(name))
+            self._read[name] = Logits(values, labels, notes, self._against(name))
         return self._read[name]
 
     def sets(self, prefix: str) -> dict[str, Logits]:
@@ -93,8 +91,7 @@ class StoredContext:
         if name not in sets:
             raise StepFailed(f"metric {self._step.metric} reads maps of {name!r}, which it does not declare")
         step = Explain(self._subject, sets[name], self._step.reference or self._subject)
-        tensors = safetensors.torch.load(self._store.read(step, saliency_maps.FILE))
-        return saliency_maps.unpacked({k: t.numpy() for k, t in tensors.items()}, of)
+        return saliency_maps.unpacked(MAPS.read(self._store, step), of)
 
     def concepts(self) -> Annotated:
         """The images of the task's bank of concepts."""
@@ -111,7 +108,7 @@ class StoredContext:
 
     def attach(self, name: str, content: bytes) -> None:
         """Keep a file beside the scores: what stands behind them."""
-        if name in (SCORES, DRAWS) or Path(name).name != name:
+        if name in (SCORES.name, DRAWS.name) or Path(name).name != name:
             raise StepFailed(f"metric {self._step.metric} attaches {name!r}, which is no name for a file")
         self.attached[name] = content
 

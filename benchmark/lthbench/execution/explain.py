@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import safetensors.torch
-import torch
-
 from lthbench import registry
 from lthbench.data import loading
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
-from lthbench.functional import saliency, saliency_maps
+from lthbench.functional import saliency
 from lthbench.inference.predict import ready
 from lthbench.kinds import Architecture
 from lthbench.spec import Explain, Predict, Step, network_of
-from lthbench.store.artifacts import LOGITS
+from lthbench.store.artifacts import LOGITS, MAPS
 
 runs_plugins.register(Explain, lambda step: True)
 
@@ -27,15 +24,13 @@ def _(step: Explain, together: Sequence[Step], space: Workspace, course: Course)
     del together, course
     started = time.monotonic()
     wanted = Predict(step.reference, step.inputs)
-    logits = safetensors.torch.load(space.store.read(wanted, LOGITS))["logits"]
+    logits = LOGITS.read(space.store, wanted).logits
     images = loading.subset(
         loading.load(step.inputs.data.name, step.inputs.split, space.places), step.inputs.images
     )
     layer = registry.get(Architecture, network_of(step).architecture).layer
     model = ready(space.network(step.subject), space.device)
     # Not-a-number counts as the largest value: a broken parent's classes are as good as any.
-    classes = logits.argmax(1).numpy()
-    found = saliency.explain(model, layer, images, classes)
-    tensors = {name: torch.from_numpy(values) for name, values in found.items()}
-    space.store.put(step, {saliency_maps.FILE: safetensors.torch.save(tensors)}, space.meta(started))
+    found = saliency.explain(model, layer, images, logits.argmax(1))
+    space.store.put(step, {MAPS.name: MAPS.encode(found)}, space.meta(started))
     return {}

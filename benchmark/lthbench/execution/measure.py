@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
 
 import numpy as np
-import safetensors.torch
-import torch
 
 from lthbench import registry
 from lthbench.errors import StepFailed
@@ -40,15 +37,10 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
         "degenerate": _degenerate(step, context, space),
         "forwards": context.forwards(),
     }
-    content = (json.dumps(result, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-    draws = {
-        v.score: torch.from_numpy(np.ascontiguousarray(v.draws, dtype=np.float32))
-        for v in values
-        if v.draws is not None and not v.variant
-    }
-    files = {SCORES: content, **context.attached}
+    draws = {v.score: np.asarray(v.draws) for v in values if v.draws is not None and not v.variant}
+    files = {SCORES.name: SCORES.encode(result), **context.attached}
     if draws:
-        files[DRAWS] = safetensors.torch.save(draws)
+        files[DRAWS.name] = DRAWS.encode(draws)
     space.store.put(step, files, space.meta(started))
     return {}
 

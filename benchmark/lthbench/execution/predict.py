@@ -6,14 +6,13 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import safetensors.torch
 import torch
 
 from lthbench.execution.verbs import Course, alike, do
 from lthbench.execution.workspace import Workspace
 from lthbench.inference.predict import predict, ready, shared
 from lthbench.spec import Predict, Step, network_of
-from lthbench.store.artifacts import LOGITS
+from lthbench.store.artifacts import LOGITS, Passed
 from lthbench.training.packing import tidy
 
 
@@ -50,8 +49,7 @@ def _pass(steps: Sequence[Predict], space: Workspace) -> None:
     began = time.monotonic() - (time.monotonic() - started) / len(steps)
     facts = {"stack": len(steps)} if len(steps) > 1 else {}
     for step, logits in zip(steps, found, strict=True):
-        tensors = {"logits": torch.from_numpy(logits.values), "labels": torch.from_numpy(logits.labels)}
         flat = logits.values.reshape(-1, logits.values.shape[-1])
         notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
-        files = {LOGITS: safetensors.torch.save(tensors)}
+        files = {LOGITS.name: LOGITS.encode(Passed(logits.values, logits.labels))}
         space.store.put(step, files, space.meta(began, notes=notes, **facts))

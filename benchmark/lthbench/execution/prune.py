@@ -45,7 +45,7 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
         else:
             mask = masks.top(scores, density, mask, step.allocation)
     assert mask is not None
-    space.store.put(step, {MASK: masks.packed(mask)}, space.meta(started, **masks.counted(mask)))
+    space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **masks.counted(mask)))
     return {}
 
 

@@ -108,7 +108,7 @@ class Trainer:
     ) -> None:
         files: dict[str, bytes] = {}
         if step.rewire is not None and result.mask is not None:
-            files = {MASK: masks.packed(result.mask)}
+            files = {MASK.name: MASK.encode(result.mask)}
             facts = facts | masks.counted(result.mask)
         began = time.monotonic() - seconds
         self._space.publish_weights(step, model, began, files, losses=result.losses, **facts)

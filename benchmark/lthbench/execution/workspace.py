@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
-from lthbench import masks, registry
+from lthbench import registry
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
@@ -44,12 +43,12 @@ class Workspace:
     def network(self, step: Weights) -> nn.Module:
         """A network with the weights of a step, on the device."""
         model = self.built(Init(network_of(step), 0))
-        model.load_state_dict(safetensors.torch.load(self.store.read(step, WEIGHTS)))
+        model.load_state_dict(WEIGHTS.read(self.store, step))
         return model.to(self.device)
 
     def mask(self, step: Prune | Train | Given) -> Mask:
         """The mask of a step, that which a rewired training ended with, or one made elsewhere."""
-        return masks.unpacked(self.store.read(step, MASK))
+        return MASK.read(self.store, step)
 
     def held(self, step: Weights) -> Mask | None:
         """The mask that a network holds to; None for a dense one."""
@@ -82,8 +81,7 @@ class Workspace:
         **facts: Any,
     ) -> None:
         """Publish the weights of a step that was started at this ``time.monotonic()``."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        content = {WEIGHTS: safetensors.torch.save(tensors), **(files or {})}
+        content = {WEIGHTS.name: WEIGHTS.encode(model.state_dict()), **(files or {})}
         self.store.put(step, content, self.meta(started, **facts))
 
     def meta(self, started: float, **facts: Any) -> dict[str, Any]:

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from lthbench.kinds import Maps
 from lthbench.scoring import Floats
 
-#: The file of a step that holds maps.
-FILE = "maps.safetensors"
-
 #: Below so much of a map's largest value everything is noise of float32: such maps are maps of zeros.
 _TINY = 1e-30
 

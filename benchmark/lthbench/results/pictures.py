@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from lthbench import formatting, registry
 from lthbench.data import loading
 from lthbench.errors import Damaged
-from lthbench.functional.saliency_maps import FILE, unpacked
+from lthbench.functional.saliency_maps import unpacked
 from lthbench.kinds import CROPS, Dataset, Maps
 from lthbench.spec import Explain
+from lthbench.store.artifacts import MAPS
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
@@ -163,5 +163,5 @@ def _step(entry: Entry) -> Explain | None:
 
 def _maps(store: ResultReader, step: Explain, chosen: Sequence[int]) -> Maps:
     """The maps of the chosen images."""
-    whole = unpacked(safetensors.numpy.load(store.read(step, FILE)), "labels")
+    whole = unpacked(MAPS.read(store, step), "labels")
     return Maps(*(field[list(chosen)] for field in whole))

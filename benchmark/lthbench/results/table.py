@@ -85,7 +85,7 @@ def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str
             for score in metric.scores:
                 rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
             continue
-        result = json.loads(store.read(measure, SCORES))
+        result = SCORES.read(store, measure)
         notes += result["degenerate"]
         for value in result["values"]:
             known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
@@ -140,7 +140,7 @@ def _controls(
             same = [row for row in own.values() if row["metric"] == measure.metric]
             found += [{**row, **empty, **why, "reason": reason, "variant": name} for row in same]
             continue
-        result = json.loads(store.read(measure, SCORES))
+        result = SCORES.read(store, measure)
         for value in result["values"]:
             if value["variant"] == "":
                 known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
@@ -190,13 +190,7 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultRead
 
 def draws_of(store: ResultReader, measure: Measure) -> dict[str, Any]:
     """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
-    import numpy as np
-    import safetensors.numpy
-
-    if DRAWS not in store.files(measure):
-        return {}
-    found = safetensors.numpy.load(store.read(measure, DRAWS))
-    return {score: draws.astype(np.float32).astype(np.float64) for score, draws in found.items()}
+    return dict(DRAWS.read(store, measure)) if DRAWS.name in store.files(measure) else {}
 
 
 def _facts(score: Score) -> dict[str, str]:

@@ -61,10 +61,10 @@ def write(folder: Path, store: Store, target: Path) -> int:
     failures = _failures(scores)
     for measure in measures:
         if store.has(measure):
-            for name in (SCORES, DRAWS):
-                if name in store.files(measure):
-                    content = store.read(measure, name)
-                    files[f"results/{measure.key}/{name}"] = _single(content) if name == DRAWS else content
+            place = f"results/{measure.key}/"
+            files[place + SCORES.name] = store.read(measure, SCORES.name)
+            if DRAWS.name in store.files(measure):  # version 0.1 kept them in double precision
+                files[place + DRAWS.name] = DRAWS.encode(DRAWS.read(store, measure))
         elif measure.key not in failures:
             raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
     again = table.as_csv(table.build(made, store, failures))
@@ -77,14 +77,6 @@ def write(folder: Path, store: Store, target: Path) -> int:
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
     publish(target, _zipped({"bundle.json": _json(head), **files}))
     return len({m.key for m in measures})
-
-
-def _single(draws: bytes) -> bytes:
-    """Draws in single precision, which is all that the table uses of them: version 0.1 kept double."""
-    import safetensors.numpy
-
-    found = safetensors.numpy.load(draws)
-    return safetensors.numpy.save({score: values.astype("float32") for score, values in found.items()})
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:
@@ -258,7 +250,7 @@ class BundledResults:
 
     def has(self, step: Step) -> bool:
         """Whether the bundle holds the result of a measure."""
-        return isinstance(step, Measure) and f"{self._folder(step)}{SCORES}" in self._files
+        return isinstance(step, Measure) and f"{self._folder(step)}{SCORES.name}" in self._files
 
     def files(self, step: Step) -> list[str]:
         """The names of its files."""
