@@ -27,6 +27,10 @@ def test_the_names_of_files_stay_as_they_are():
     }
 
 
+def test_a_file_stands_for_its_name(tmp_path):
+    assert (tmp_path / artifacts.MASK).name == f"{artifacts.MASK}" == "mask.safetensors"
+
+
 def test_weights_come_back_to_the_bit_from_any_layout():
     kernel = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
     weights = {

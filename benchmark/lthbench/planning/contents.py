@@ -32,7 +32,7 @@ from lthbench.spec import (
     network_of,
 )
 from lthbench.store import layout, reading
-from lthbench.store.artifacts import DRAWS, LOGITS, MASK, SCORES, WEIGHTS
+from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, MASK, SCORES, WEIGHTS
 
 #: No header of a file of tensors has more bytes.
 _HEADER = 10_000_000
@@ -124,16 +124,14 @@ def _(step: Predict, folder: Path) -> None:
 
 @_check.register
 def _(step: Explain, folder: Path) -> None:
-    from lthbench.functional import saliency_maps
-
-    tensors, _ = _header(folder / saliency_maps.FILE)
+    tensors, _ = _header(folder / MAPS)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("labels.")}
     images = _images(step.inputs)
     if "differ" not in tensors or not own:
-        raise _Misfit(f"{saliency_maps.FILE} holds {_listed(tensors)}, and no maps")
+        raise _Misfit(f"{MAPS} holds {_listed(tensors)}, and no maps")
     for name, tensor in own.items():
         if not tensor.shape or (images is not None and tensor.shape[0] != images):
-            raise _Misfit(f"{saliency_maps.FILE}: {name} is {_shown(tensor)}, and not of {images} images")
+            raise _Misfit(f"{MAPS}: {name} is {_shown(tensor)}, and not of {images} images")
 
 
 @_check.register

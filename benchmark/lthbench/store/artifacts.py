@@ -23,11 +23,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class File(Generic[T]):
-    """A file of an artefact: ``encode`` makes its bytes, ``decode`` takes them back; both keep every bit."""
+    """A file of an artefact: ``encode`` makes its bytes, ``decode`` takes them back.
+
+    It stands for its name in paths and texts.
+    """
 
     name: str
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+
+    def __fspath__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
 
     def read(self, store: ResultReader, step: Step) -> T:
         """What the file of a step holds. Raises Damaged."""
