@@ -285,6 +285,13 @@ def test_the_band_is_of_the_run_and_the_calibration_and_within_the_margin():
     assert not rerun.alike(0.3, 0.32, 0.01)
 
 
+def test_a_bundle_that_asks_for_millions_of_networks_is_refused_at_once(whole, tmp_path):
+    sparsities = [round(0.5 + i * 1e-5, 5) for i in range(4000)]
+    path = changed(whole, tmp_path / "b.zip", asked(sparsities=sparsities, seeds=list(range(10_000))))
+    with pytest.raises(bundle.Refused, match="asks for 40,000,000 networks"):
+        bundle.verify(path)
+
+
 def test_what_is_run_again_is_drawn_by_a_seed(whole):
     _, facts = bundle.verify(whole)
     first = {rerun.named(e) for draw in range(20) for e in rerun.drawn(facts, 1, draw)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
-from lthbench.data.decoding import failure, rgb, upright
+from lthbench.data.decoding import failure, opened, rgb, upright
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
@@ -62,10 +62,9 @@ def _load(
     number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        from PIL import Image
 
         try:
-            with Image.open(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())) as image:
+            with opened(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())) as image:
                 upright(image)
                 return rgb(image), [number[masks[k]]]
         except (OSError, IndexError, SyntaxError, ValueError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import textfiles
 from lthbench.banks._pixels import gathered
-from lthbench.data.decoding import Unfit, failure, labelled
+from lthbench.data.decoding import Unfit, failure, labelled, opened
 from lthbench.data.image_files import together
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
@@ -111,7 +111,7 @@ def _label_map(root: Path, entry: str, size: tuple[int, int]) -> NDArray[np.int6
         return np.full(size[::-1], int(entry), dtype=np.int64)
     path = root / "images" / entry
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             if picture.mode not in ("RGB", "RGBA"):
                 raise Unfit(f"is of mode {picture.mode}; a label map has its numbers in red and green")
             coded = np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)

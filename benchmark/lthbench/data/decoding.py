@@ -7,7 +7,7 @@ their high byte, a photograph stands as its camera says (EXIF), and what has no 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lthbench.errors import BadInput
 
@@ -27,6 +27,24 @@ _CLEAR = ("LA", "PA", "La", "RGBA", "RGBa")
 
 class Unfit(ValueError):
     """A picture that has no right form in eight bits: says why, and what to do."""
+
+
+#: What is read as a picture. Pillow knows more, by their first bytes, and calls programs for PostScript.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
+#: No picture has more pixels: what is opened takes some bytes for each.
+MOST_PIXELS = 80_000_000
+
+
+def opened(source: Path | IO[bytes]) -> Image:
+    """A picture whose header was read. Raises Unfit for one too large, and what Pillow does for none."""
+    from PIL import Image
+
+    image = Image.open(source, formats=FORMATS)
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        image.close()
+        raise Unfit(f"has {width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+    return image
 
 
 def size_of(image: Image) -> tuple[int, int]:
@@ -83,7 +101,7 @@ def labelled(path: Path) -> Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             upright(image)
             return rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -96,7 +114,7 @@ def numbers(path: Path) -> NDArray[np.int64]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             if image.format in ("JPEG", "MPO"):
                 raise Unfit("is a JPEG, which changes the numbers of labels; save the mask as PNG")
             upright(image)

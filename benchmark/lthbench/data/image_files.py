@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.data.decoding import failure, rgb
+from lthbench.data.decoding import failure, opened, rgb
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
 
@@ -128,7 +128,7 @@ def picture(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return np.asarray(rgb(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise failure(path, error) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lthbench.data.decoding import draft, failure, rgb, size_of
+from lthbench.data.decoding import draft, failure, opened, rgb, size_of
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def read(path: Path, make: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArra
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return make(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise failure(path, error) from error

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lthbench.data.decoding import failure, rgb
+from lthbench.data.decoding import failure, opened, rgb
 from lthbench.data.image_files import arrays, expect, planes
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
@@ -49,7 +49,7 @@ def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str
     pixels = np.empty((len(chosen), size, size, 3), dtype=np.uint8)
     for row, i in enumerate(chosen):
         try:
-            with Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())) as image:
+            with opened(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())) as image:
                 found = np.asarray(rgb(image))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise failure(f"{path}: picture {i}", error) from error

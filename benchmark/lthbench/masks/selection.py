@@ -155,12 +155,15 @@ def packed(mask: Mapping[str, torch.Tensor]) -> bytes:
 
 
 def unpacked(content: bytes) -> Mask:
-    """The mask in a file that ``packed`` made."""
+    """The mask in a file that ``packed`` made. Raises ValueError where shapes are not those of its bytes."""
     bits = safetensors.torch.load(content)
     size = int.from_bytes(content[:8], "little")
     shapes = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["shapes"])
     mask = {}
     for name, shape in shapes.items():
+        whole = isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**40 for n in shape)
+        if not whole or len(shape) > 8 or -(-math.prod(shape) // 8) != bits[name].numel():
+            raise ValueError(f"{name}: its bytes are not those of a mask of shape {shape}")
         flat = np.unpackbits(bits[name].numpy(), count=math.prod(shape)).astype(bool)
         mask[name] = torch.from_numpy(flat).reshape(shape)
     return mask

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 #: No bundle unpacks to more bytes than this.
 LIMIT = 1_000_000_000
+#: And is of no more networks.
+NETWORKS = 100_000
 #: And to no more files.
 ENTRIES = 500_000
 
@@ -230,6 +232,9 @@ def _planned(facts: RunFacts) -> Plan:
     known = {d.name: d for d in facts.data}
     if "/" in record.task or os.sep in record.task or record.task.endswith(".toml"):
         raise BadInput(f"run.json: task {record.task} is a file; only tasks that ship are bundled.")
+    asked = max(len(record.methods), 1) * max(len(record.sparsities), 1) * max(len(record.seeds), 1)
+    if asked > NETWORKS:
+        raise BadInput(f"run.json: asks for {asked:,} networks; bundles have {NETWORKS:,} at most.")
     names = (*record.methods, *record.metrics, *(record.ood or ()), record.concepts or "")
     if record.plugins or any(registry.is_path(name) for name in names):
         raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
