@@ -80,6 +80,19 @@ def make_folder(path: Path) -> None:
     sync({folder.parent for folder in new})
 
 
+def cache_folder() -> Path:
+    """Where what can be fetched or made again is kept: ``lthbench`` in the user's cache folder.
+
+    On Linux that is ``$XDG_CACHE_HOME`` or ``~/.cache``. Raises RuntimeError for a user without a home.
+    """
+    import platformdirs
+
+    found = platformdirs.user_cache_path("lthbench")
+    if found.parts[0].startswith("~"):  # as it is left where there is no home
+        raise RuntimeError("the home folder cannot be found; say where to keep things with XDG_CACHE_HOME")
+    return found
+
+
 def sync(paths: Iterable[Path]) -> None:
     """Wait until what was written into files, and the names in folders, are on the disk."""
     wanted = list(paths)

@@ -376,8 +376,7 @@ def test_a_run_fetches_what_is_missing(photos, server, tmp_path, capsys, monkeyp
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "inside/../../outside.txt", "link"])
-def test_an_old_python_unpacks_only_what_lies_inside(tmp_path, monkeypatch, name):
-    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+def test_an_archive_unpacks_only_what_lies_inside(tmp_path, name):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         good, bad = tarfile.TarInfo("photos/a.txt"), tarfile.TarInfo(name)
@@ -390,7 +389,7 @@ def test_an_old_python_unpacks_only_what_lies_inside(tmp_path, monkeypatch, name
     at.write_bytes(buffer.getvalue())
     into = tmp_path / "data"
     into.mkdir()
-    with pytest.raises(StepFailed, match=r"outside|neither"):
+    with pytest.raises(StepFailed, match=r"outside|absolute path"):
         download.unpack(at, into)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "data"]
     at.write_bytes(gzip.decompress(tarred({"/photos/a.txt": b"first", "photos/b.txt": b"second"})))

@@ -147,10 +147,7 @@ def unpack(archive: Path, folder: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with tarfile.open(archive) as content:
-            if hasattr(tarfile, "data_filter"):
-                content.extractall(scratch, filter="data")
-            else:  # Python 3.11.0 to 3.11.3
-                _extract(content, scratch)
+            content.extractall(scratch, filter="data")
         for path in sorted(scratch.iterdir()):
             aside = folder / path.name
             if aside.is_dir():
@@ -160,17 +157,6 @@ def unpack(archive: Path, folder: Path) -> None:
         raise StepFailed(f"{archive}: cannot be unpacked: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _extract(content: tarfile.TarFile, folder: Path) -> None:
-    """Folders and plain files that lie in ``folder``; anything else in the archive is refused."""
-    for member in content:
-        member.name = member.name.lstrip("/")
-        if not (member.isfile() or member.isdir()):
-            raise tarfile.ExtractError(f"{member.name} is neither a file nor a folder")
-        if not (folder / member.name).resolve().is_relative_to(folder.resolve()):
-            raise tarfile.ExtractError(f"{member.name} would lie outside")
-        content.extract(member, folder, set_attrs=False)
 
 
 def _md5(path: Path) -> str:

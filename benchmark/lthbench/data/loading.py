@@ -13,6 +13,7 @@ from lthbench import registry
 from lthbench.data import hashing, loading
 from lthbench.data.image_files import counted
 from lthbench.errors import BadInput
+from lthbench.files import cache_folder
 from lthbench.global_state import kept
 from lthbench.kinds import Bank, Dataset, Images, Source
 from lthbench.spec import Data
@@ -35,7 +36,7 @@ def folders(given: str | Path | None = None) -> tuple[Path, ...]:
 
 def default_folder() -> Path:
     """Where downloads go: ``lthbench/data`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "data"
+    return cache_folder() / "data"
 
 
 def located(record: Dataset | Bank, places: tuple[Path, ...]) -> Source | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import uuid
@@ -27,6 +26,7 @@ from typing import Any, final
 
 from lthbench.compute.process import machine
 from lthbench.errors import BadInput, Unreadable, Unwritable
+from lthbench.files import cache_folder
 from lthbench.spec import Step
 from lthbench.store import layout
 from lthbench.store.archive import export, take_in
@@ -45,7 +45,7 @@ def is_url(where: Path | str) -> bool:
 
 def default_folder() -> Path:
     """Where the copies are: ``lthbench/stores`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lthbench" / "stores"
+    return cache_folder() / "stores"
 
 
 @final

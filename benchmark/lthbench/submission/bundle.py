@@ -64,9 +64,8 @@ def write(folder: Path, store: Store, target: Path) -> int:
     for measure in measures:
         if store.has(measure):
             place = f"results/{measure.key}/"
-            files[place + SCORES.name] = store.read(measure, SCORES.name)
-            if DRAWS.name in store.files(measure):  # version 0.1 kept them in double precision
-                files[place + DRAWS.name] = DRAWS.encode(DRAWS.read(store, measure))
+            for name in {SCORES.name, DRAWS.name} & set(store.files(measure)):
+                files[place + name] = store.read(measure, name)
         elif measure.key not in failures:
             raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
     again = table.as_csv(table.build(made, store, failures))
