@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, singledispatch
+from functools import cache, cached_property, singledispatch
 from typing import Any
 
 #: Raise when a change to ``train.py`` changes the weights that the same step yields.
@@ -28,9 +28,6 @@ GIVEN_VERSION = 1
 REWIRE_VERSION = 2
 #: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
 MASK_VERSION = 1
-
-
-# ----------------------------------------------------------------------------------------------- records
 
 
 @dataclass(frozen=True)
@@ -284,15 +281,24 @@ Weights = Init | Train | Rewind | Given
 STEPS: tuple[type[Step], ...] = (Init, Given, Train, Rewind, Prune, Predict, Explain, Measure)
 
 
-# ---------------------------------------------------------------------------------------------- identity
-
-
 def _mask_of(step: Weights) -> tuple[Step, ...]:
     return (step.mask,) if isinstance(step, Train) and step.mask is not None else ()
 
 
-def _values(record: Any) -> list[Any]:
-    return [getattr(record, f.name) for f in dataclasses.fields(record)]
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
+
+
+def _values(record: object) -> list[Any]:
+    return [getattr(record, name) for name in _fields(type(record))]  # type: ignore[arg-type]
+
+
+def _plain_fields(record: object) -> dict[str, Any]:
+    return {n: plain(v) for n in _fields(type(record)) if (v := getattr(record, n)) is not None}  # type: ignore[arg-type]
 
 
 def plain(value: Any) -> Any:
@@ -304,8 +310,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Step):
         return value.key
     if dataclasses.is_dataclass(value):
-        named = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: plain(v) for name, v in named if v is not None}
+        # Kept with the record, not by its value: 1 and 1.0 are equal, and another text.
+        found: dict[str, Any] | None = value.__dict__.get("_plain")
+        if found is None:
+            found = _plain_fields(value)
+            object.__setattr__(value, "_plain", found)
+        return found
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
     return value
@@ -313,13 +323,12 @@ def plain(value: Any) -> Any:
 
 def describe(step: Step) -> dict[str, Any]:
     """One step as JSON data: its verb and its fields, with needed steps as keys."""
-    fields = ((f.name, getattr(step, f.name)) for f in dataclasses.fields(step))  # type: ignore[arg-type]
-    return {"step": type(step).__name__, **{name: plain(v) for name, v in fields if v is not None}}
+    return {"step": type(step).__name__, **_plain_fields(step)}
 
 
 def canonical(step: Step) -> str:
     """The text that is hashed: sorted keys, no spaces, shortest exact floats, no NaN."""
-    return json.dumps(describe(step), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(describe(step))
 
 
 def history(*steps: Step) -> Iterator[Step]:
