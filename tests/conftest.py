@@ -77,20 +77,27 @@ def init(network):
 
 
 @pytest.fixture(scope="session")
-def pretended():
-    """The module of the pretended CUDA device."""
-    if torch.cuda.is_available():
-        pytest.skip("there is a real GPU: pytest -m gpu")
-    spec = importlib.util.spec_from_file_location("pretended", TESTS / "pretended.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+def module_at():
+    """Imports a file that is in no package, by its path."""
+
+    def imported(path):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        found = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+        return found
+
+    return imported
 
 
 @pytest.fixture(scope="session")
-def made_table():
+def pretended(module_at):
+    """The module of the pretended CUDA device."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a real GPU: pytest -m gpu")
+    return module_at(TESTS / "pretended.py")
+
+
+@pytest.fixture(scope="session")
+def made_table(module_at):
     """Makes a table of a grid with drawn values, and its facts: see ``grid`` in tests/tables.py."""
-    spec = importlib.util.spec_from_file_location("tables", TESTS / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
-    return tables.grid
+    return module_at(TESTS / "tables.py").grid

@@ -1,0 +1,61 @@
+"""What the documents say of the code is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lthbench import contract, registry
+
+ROOT = Path(__file__).parents[2]
+
+
+def layers():
+    """The rows of names in tests/system/test_layers.py, lowest first."""
+    source = (ROOT / "tests" / "system" / "test_layers.py").read_text(encoding="utf-8")
+    (text,) = re.findall(r'^LAYERS = """\n(.*?)"""$', source, re.M | re.S)
+    return [set(row.split()) for row in text.splitlines()]
+
+
+def test_the_plan_of_the_house_has_the_layers_that_imports_are_held_to():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.+) \|$", text, re.M)
+    named = [set(re.findall(r"`(\w+)`", names)) for names, _ in rows]
+    assert named[::-1] == layers()
+    for names, said in zip(named, (said for _, said in rows), strict=True):
+        assert len(said.split()) > 2 * len(names), names
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text))
+    assert named
+    roots = (ROOT, ROOT / "benchmark" / "lthbench")
+    assert [name for name in sorted(named) if not any((root / name).exists() for root in roots)] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_examples_keep_what_plugins_promise(path, tmp_path, monkeypatch):
+    """Each is the recipe of a paragraph in CONTRIBUTING.md."""
+    for name in ("_paths", "_digests", "_imported", "_unusable"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    findings = list(contract.check(str(path), tmp_path))
+    assert len(findings) > 3
+    assert [(f.promise, f.state, f.text) for f in findings if f.state != "ok"] == []
+    recipes = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"`lthbench check docs/examples/{path.name}`" in recipes
+
+
+def test_the_reference_says_what_the_listings_say(module_at):
+    made = module_at(ROOT / "docs" / "scripts" / "reference.py").pages()
+    kept = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "docs" / "reference").iterdir()}
+    stale = sorted(name for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
+    assert stale == [], "run ci/docs, or python docs/scripts/reference.py"
+
+
+def test_every_page_of_the_documents_is_in_the_sites_contents():
+    contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    folder = ROOT / "docs"
+    pages = [p.relative_to(folder).as_posix() for p in (*folder.glob("*.md"), *folder.glob("reference/*.md"))]
+    assert [page for page in sorted(pages) if f": {page}\n" not in contents] == []
