@@ -112,6 +112,34 @@ def test_a_device_that_torch_does_not_see_is_refused_and_nothing_is_written(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("metrics", "accuracy"), ["looks at", "formula", "fraction", "higher is better, in the verdict"]),
+        (("methods", "snip"), ["prunes by", "training images of each class", "source"]),
+        (("tasks", "c10-r20s"), ["cifar10; out of distribution: ", "rounds", "48.8 %", "quick"]),
+    ],
+)
+@pytest.mark.parametrize("columns", [60, 200])
+def test_one_name_has_a_page_that_fits_the_terminal(words, said, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert max(map(len, out.splitlines())) <= min(columns, 100)
+    flat = " ".join(out.split())
+    assert [s for s in said if s not in flat] == []
+    assert out.startswith(f"{words[1]}: ")
+    assert "{" not in out
+
+
+@pytest.mark.parametrize("plural", ["metrics", "methods", "tasks"])
+def test_everything_that_is_listed_has_a_page(plural):
+    for row in json.loads(call(plural, "--json")[1]):
+        code, out, err = call(plural, row[plural[:-1]])
+        assert code == 0, err
+        assert out.count("\n") > 4
+
+
 @pytest.mark.parametrize("plural", ["tasks", "methods", "metrics", "datasets", "architectures"])
 def test_an_unknown_name_in_a_listing_is_refused(plural):
     code, _, err = call(plural, "nothing-like-it")

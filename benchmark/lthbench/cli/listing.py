@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 from lthbench import registry
+from lthbench.cli.pages import page
 from lthbench.data import loading
 from lthbench.kinds import Architecture, Dataset, Method, Metric
 from lthbench.planning import task
@@ -53,6 +55,8 @@ def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
     """A listing for the shell."""
     from tabulate import tabulate
 
+    if isinstance(found, dict) and plural in ("metrics", "methods", "tasks"):
+        return page(plural, found, shutil.get_terminal_size().columns)
     if isinstance(found, dict):
         return "\n".join(_lines(found))
     table = tabulate(found, headers="keys", tablefmt="plain", disable_numparse=True)

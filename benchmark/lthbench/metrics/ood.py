@@ -24,23 +24,23 @@ def _scores(logits: NDArray[np.float32]) -> dict[str, Floats]:
     return {"": log_confidence(logits), "energy": logsumexp(wide, axis=1), "max logit": wide.max(1)}
 
 
-def _pairs(test: Logits, strangers: Logits) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Logits of test images and of strangers, by variant; first those of the classes these are against."""
+def _pairs(test: Logits, other: Logits) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits of test images and of another set, by variant; first those of the classes it is against."""
     import numpy as np
 
-    everything = test.values, strangers.values
-    if not strangers.against:
+    everything = test.values, other.values
+    if not other.against:
         return {"": everything}
-    chosen = np.asarray(strangers.against)
+    chosen = np.asarray(other.against)
     known = test.values[np.isin(test.labels, chosen)]
-    return {"": (known[:, chosen], strangers.values[:, chosen]), "all classes": everything}
+    return {"": (known[:, chosen], other.values[:, chosen]), "all classes": everything}
 
 
 def measure(context: Context) -> list[Value]:
     """Telling test images from those of another data set; the task's first one is the headline."""
     test, values = context.logits("test"), []
-    for place, (name, strangers) in enumerate(context.sets("ood").items()):
-        for among, (known, strange) in _pairs(test, strangers).items():
+    for place, (name, other) in enumerate(context.sets("ood").items()):
+        for among, (known, strange) in _pairs(test, other).items():
             inside, outside = _scores(known), _scores(strange)
             for how in inside:
                 variant = " ".join(filter(None, (name if place else "", how, among)))
@@ -75,9 +75,10 @@ METRIC = Metric(
     title="out-of-distribution detection",
     formula=(
         "P(score of a test image > that of an image of another data set), ties half; average precision with "
-        "test images (in) or strangers (out) as positives; share of strangers above the threshold that 95 % "
-        "of test images reach. Score: log of the largest softmax probability, float64; variants: energy "
-        "(logsumexp of logits), largest logit. Strangers collected against some classes (ImageNet-O: 200) "
+        "test images (in) or images of the other set (out) as positives; share of the latter above the "
+        "threshold that 95 % of test images reach. Score: log of the largest softmax probability, float64; "
+        "variants: energy (logsumexp of logits), largest logit. Sets collected against some classes "
+        "(ImageNet-O: 200) "
         "are told from test images of these, by their logits alone; variant all classes: without that"
     ),
     source=(

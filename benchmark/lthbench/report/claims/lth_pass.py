@@ -127,7 +127,7 @@ CLAIMS = (
         for task, named, generalization, uncertainty in _PUBLISHED
         for kind, scores, span in (
             (
-                "accuracy, under corruption and attack and in detecting strangers",
+                "accuracy, under corruption and attack and in detecting out-of-distribution images",
                 GENERALIZATION,
                 generalization,
             ),
