@@ -117,6 +117,7 @@ def _machine(store: Path | str) -> Iterator[Finding]:
     cores = device.default_workers()
     threads = {n: os.environ[n] for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ}
     said = f" ({', '.join(f'{n}={v}' for n, v in threads.items())})" if threads else ""
+    yield from _processes()
     yield Finding("cores", "ok", f"{cores} for this process{said}: lthbench run takes {cores} workers")
     total, free = memory()
     if total:
@@ -128,7 +129,11 @@ def _machine(store: Path | str) -> Iterator[Finding]:
     from lthbench.store import open_store
     from lthbench.store.remote import default_folder, is_url
 
-    place = default_folder() if is_url(store) else Path(store).absolute()
+    try:
+        place = default_folder() if is_url(store) else Path(store).absolute()
+    except LthbenchError as error:
+        yield Finding("disk", "problem", str(error), "set XDG_CACHE_HOME to a folder")
+        return
     near = next(p for p in (place, *place.parents) if p.exists())
     gigabytes = shutil.disk_usage(near).free / 1e9
     state = "ok" if gigabytes >= DISK else "problem"
@@ -141,6 +146,30 @@ def _machine(store: Path | str) -> Iterator[Finding]:
         open_store(store).check()
     except LthbenchError as error:
         yield Finding("store", "problem", str(error), "name another folder with --store DIR")
+
+
+def _processes() -> Iterator[Finding]:
+    """Whether worker processes can be started, and temporary files written."""
+    import multiprocessing
+    import tempfile
+
+    try:
+        context = multiprocessing.get_context("spawn")
+        context.RawValue("b", 0)
+        context.Lock()
+    except (OSError, ImportError) as error:
+        remedy = "mount /dev/shm (docker run --shm-size=1g), or work in one process: --workers 0"
+        yield Finding("workers", "problem", f"no worker process can be started: {error}", remedy)
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        yield Finding(
+            "temporary files", "note", f"none can be written: {error.strerror or error}", "set TMPDIR"
+        )
+    try:
+        loading.default_folder()
+    except LthbenchError as error:
+        yield Finding("home", "note", str(error), "set XDG_CACHE_HOME to a folder")
 
 
 def memory() -> tuple[float, float]:

@@ -46,7 +46,7 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
         if rows:
             text = tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 90])
             echo(f"{title}\n{text}\n")
-    echo(f"Looked in {', '.join(found['folders'])}")
+    echo(f"Looked in {', '.join(found['folders']) or 'no folder: name one with --data DIR'}")
     echo(
         "Read and compare with published hashes: lthbench data verify      Fetch: lthbench data download NAME"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -31,12 +32,19 @@ def folders(given: str | Path | None = None) -> tuple[Path, ...]:
     chosen = [Path(given)] if given else []
     if os.environ.get("LTHBENCH_DATA"):
         chosen.append(Path(os.environ["LTHBENCH_DATA"]))
-    return (*chosen, default_folder())
+    with contextlib.suppress(BadInput, OSError):  # without a home there is no cache
+        own = default_folder()
+        own.is_dir()
+        chosen.append(own)
+    return tuple(chosen)
 
 
 def default_folder() -> Path:
-    """Where downloads go: ``lthbench/data`` in the user's cache folder."""
-    return cache_folder() / "data"
+    """Where downloads go: ``lthbench/data`` in the user's cache folder. Raises BadInput for no home."""
+    try:
+        return cache_folder() / "data"
+    except RuntimeError as error:
+        raise BadInput(f"{error}, or name a folder: --data DIR, or --to DIR for downloads.") from error
 
 
 def located(record: Dataset | Bank, places: tuple[Path, ...]) -> Source | None:
@@ -50,7 +58,7 @@ def find(name: str, places: tuple[Path, ...]) -> Source:
     dataset = registry.get(Dataset, name)
     source = located(dataset, places)
     if source is None:
-        looked = ", ".join(str(p) for p in places)
+        looked = ", ".join(str(p) for p in places) or "any folder: none is given, and you have no home folder"
         raise BadInput(f"data set {dataset.name} is not in {looked}. {dataset.obtain}")
     return source
 
@@ -98,7 +106,7 @@ def _memory() -> Path | None:
     """Where hashes of files are remembered; None where the user has no folder for that."""
     try:
         return default_folder().parent / "hashes"
-    except (OSError, RuntimeError):  # no home
+    except BadInput:
         return None
 
 

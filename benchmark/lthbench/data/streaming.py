@@ -7,7 +7,6 @@ for are ever in memory. Whatever changes the pixels must raise the version of th
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lthbench.compute.device import cores
 from lthbench.data.decoding import draft, failure, opened, rgb, size_of
 from lthbench.errors import BadInput
 
@@ -101,7 +101,7 @@ class Stream:
 
     def _decoded(self, count: int, one: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         pixels = np.empty((count, 3, self.size, self.size), dtype=np.uint8)
-        with ThreadPoolExecutor(max(1, min(count, _cores()))) as pool:
+        with ThreadPoolExecutor(max(1, min(count, cores()))) as pool:
             for i, image in enumerate(pool.map(one, range(count))):
                 pixels[i] = image.transpose(2, 0, 1)
         return pixels
@@ -180,7 +180,3 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 def _needed(length: int, size: int, part: int) -> int:
     return math.ceil(SPARE * size * length / part)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ the same arrays. The small ``dermamnist.npz`` (28 x 28 pixels) is not enlarged: 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,10 @@ _SMALL = "dermamnist.npz"
 def locate(folders: tuple[Path, ...]) -> Source | None:
     """The first file of that name. Raises BadInput where it is empty, or only the small images are there."""
     places = [place for folder in folders for place in (folder, folder / "derma", folder / "medmnist")]
-    places.append(Path.home() / ".medmnist")
+    with contextlib.suppress(RuntimeError, OSError):  # a user without a home, or who may not look into it
+        own = Path.home() / ".medmnist"
+        own.is_dir()
+        places.append(own)
     for place in places:
         for name in _NAMES:
             found = expect("medmnist", place, [name])

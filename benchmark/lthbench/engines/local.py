@@ -38,7 +38,7 @@ from lthbench.engines.queue import (
     skipped,
 )
 from lthbench.engines.workers import Workers
-from lthbench.errors import LthbenchError
+from lthbench.errors import BadInput, LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
 from lthbench.store import Store, open_store
@@ -161,10 +161,17 @@ def _in_workers(
     queue, held = Queue(jobs), store.leases()
     tries: dict[str, int] = {}
     running: dict[Future[dict[str, str]], list[Job]] = {}
-    # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
     workers = Workers()
-    flag = workers.RawValue("b", 0)
-    pool = _pool(store, places, engine, flag, workers)
+    try:
+        # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
+        flag = workers.RawValue("b", 0)
+        pool = _pool(store, places, engine, flag, workers)
+    except (OSError, ImportError) as error:  # containers without shared memory
+        raise BadInput(
+            f"worker processes cannot be started here: {error}. They need shared memory: mount /dev/shm "
+            "(with docker run --shm-size=1g) and a folder for temporary files (TMPDIR), or work in one "
+            "process: --workers 0."
+        ) from error
     watched = Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
     stop = False
     try:

@@ -44,8 +44,11 @@ def is_url(where: Path | str) -> bool:
 
 
 def default_folder() -> Path:
-    """Where the copies are: ``lthbench/stores`` in the user's cache folder."""
-    return cache_folder() / "stores"
+    """Where the copies are: ``lthbench/stores`` in the user's cache folder. Raises BadInput for no home."""
+    try:
+        return cache_folder() / "stores"
+    except RuntimeError as error:
+        raise BadInput(f"a store at a URL has a copy here, and {error}.") from error
 
 
 @final
