@@ -10,6 +10,7 @@ are taken as they come.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -147,8 +148,11 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         made = _planned(facts)
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
-            if value != getattr(facts, part):
+            if value == getattr(facts, part):
+                continue
+            if not earlier or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
+            changed.append("its verdict asks for fewer scores")
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
@@ -165,9 +169,29 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         raise Refused(
             f"{path}: was made by an earlier version (lthbench {by}), and follows from its results: it was "
             f"not edited. {len(earlier):,} of {asked:,} results are of another version: "
-            f"{'; '.join(changed)}. Make it again: {facts.command}"
+            f"{'; '.join(dict.fromkeys(changed))}. Make it again: {facts.command}"
         )
     return scores, facts
+
+
+def _asked_for_fewer(part: str, old: Any, new: Any) -> bool:
+    """Whether the verdict of an earlier version asked for fewer scores, and all else was as it is now."""
+    if part == "aspects":
+        return all(aspect in new for aspect in old)
+    if part != "scores" or len(old) != len(new):
+        return False
+    judged = {"margin", "relative_margin", "margin_reason", "slack", "spread_of", "verdict"}
+
+    def plain(score: Any) -> dict[str, Any]:
+        record = dataclasses.asdict(score) if dataclasses.is_dataclass(score) else dict(score)
+        return {k: v for k, v in record.items() if k not in judged}
+
+    by_name = {score.name: score for score in old}  # those of the verdict come first, and are others
+    pairs = [(by_name.get(now.name), now) for now in new]
+    return all(
+        was == now or (was and now.verdict and not was.verdict and plain(was) == plain(now))
+        for was, now in pairs
+    )
 
 
 def _check_steps(files: Mapping[str, bytes], made: Plan) -> tuple[dict[str, str], list[str]]:
