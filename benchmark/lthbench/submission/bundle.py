@@ -183,8 +183,7 @@ def _asked_for_fewer(part: str, old: Any, new: Any) -> bool:
     judged = {"margin", "relative_margin", "margin_reason", "slack", "spread_of", "verdict"}
 
     def plain(score: Any) -> dict[str, Any]:
-        record = dataclasses.asdict(score) if dataclasses.is_dataclass(score) else dict(score)
-        return {k: v for k, v in record.items() if k not in judged}
+        return {k: v for k, v in dataclasses.asdict(score).items() if k not in judged}
 
     by_name = {score.name: score for score in old}  # those of the verdict come first, and are others
     pairs = [(by_name.get(now.name), now) for now in new]
