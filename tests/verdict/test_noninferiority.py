@@ -12,7 +12,7 @@ from lthbench.verdict.noninferiority import (
     ALPHA,
     Difference,
     difference,
-    holm,
+    hommel,
     moderated,
     shared_part,
 )
@@ -51,17 +51,21 @@ def test_the_bound_is_at_the_margin_where_the_p_value_is_at_alpha():
     assert found.p_value(found.bound()) == pytest.approx(ALPHA, rel=1e-9)
 
 
-def test_holm_by_hand():
-    """Sorted .01 .02 .03 .04, times 4 3 2 1, never falling: .04 .06 .06 .06."""
-    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([]) == []
+def test_hommel_by_hand():
+    """Of two the larger decides if it is enough, else the smaller must be half as large (Simes)."""
+    assert hommel([0.03, 0.04]) == pytest.approx([0.04, 0.04])
+    assert hommel([0.02, 0.9]) == pytest.approx([0.04, 0.9])
+    assert hommel([0.03]) == [0.03]
+    assert hommel([]) == []
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_holm_is_that_of_statsmodels(seed):
+def test_hommel_is_that_of_statsmodels_and_never_beyond_holm(seed):
     draw = np.random.default_rng(seed)
-    p_values = [*(draw.uniform(0, 1, 9) ** 3), 0.02, 0.02, 1.0]
-    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), rel=1e-12)
+    p_values = [*(draw.uniform(0, 1, draw.integers(1, 12)) ** 3), 0.02, 0.02, 1.0]
+    found = hommel(p_values)
+    assert found == pytest.approx(list(multipletests(p_values, method="hommel")[1]), rel=1e-12)
+    assert (np.array(found) <= multipletests(p_values, method="holm")[1] + 1e-12).all()
 
 
 def simulated(seeds, seed_part, own_part, shared_part, truth, trials=4000):

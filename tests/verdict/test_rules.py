@@ -362,7 +362,7 @@ def test_each_score_is_tested_at_five_per_cent_also_beside_others_that_fail():
 
 
 def test_worse_is_said_at_five_per_cent_over_all_scores_of_a_network():
-    """Alone its p-value is enough; beside another, by Holm, it is doubled and is not."""
+    """Alone its p-value is enough; beside another, by Hommel, it is doubled and is not."""
     gaps = (0.007, 0.021, 0.016)
     alone = one(paired(gaps))["accuracy"]
     assert (alone.finding, 0.025 < alone.p_worse <= 0.05) == ("worse", True)

@@ -51,6 +51,11 @@ def test_more_seeds_find_more(made):
     assert few.false_worse() <= 0.05
 
 
+@pytest.mark.parametrize("widened", [1.0, 2.0, 4.0])
+def test_what_is_as_good_is_hardly_ever_called_worse_on_any_score(made, widened):
+    assert simulated(made, 3, trials=2000, widened=widened).false_worse() <= 0.05
+
+
 def test_recorded_trainings_are_judged_by_all_others(made):
     found = recorded(made, 3, trials=3000)
     assert found.passes() == pytest.approx(simulated(made, 3, trials=3000).passes(), abs=0.12)

@@ -142,14 +142,26 @@ def moderated(variance: float, freedom: float, expected: float, prior: float) ->
     return (prior * expected + freedom * variance) / (prior + freedom)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm 1979: p-values adjusted for being the smallest of several, in their order.
+def hommel(p_values: Sequence[float]) -> list[float]:
+    """Hommel 1988: p-values adjusted for being of several, in their order.
 
-    The smallest of n is multiplied by n, the next by n - 1 and so on; none may be below the one before, or
-    above 1. Not by statsmodels, which collects garbage at each call: 55 ms, where a site has thousands.
+    The closed test in which each intersection of hypotheses is tested by Simes 1986: more is found than by
+    Holm 1979, and the level is kept where p-values depend on each other as those of correlated scores do
+    (Sarkar 1998; simulated for each calibration). The algorithm of Wright 1992. Not by statsmodels, which
+    collects garbage at each call: 55 ms, where a site has thousands.
     """
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+    count = len(p_values)
+    order = sorted(range(count), key=lambda i: p_values[i])
+    ranked = [p_values[i] for i in order]
+    least = min((count * p / rank for rank, p in enumerate(ranked, 1)), default=1.0)
+    adjusted = [least] * count
+    for size in range(count - 1, 1, -1):
+        head = count - size + 1  # of each intersection of so many, the largest ones are left to be tested
+        simes = min(size * p / rank for rank, p in enumerate(ranked[head:], 2))
+        parts = [min(size * p, simes) for p in ranked[:head]]
+        parts += [parts[-1]] * (count - head)
+        adjusted = [max(pair) for pair in zip(adjusted, parts, strict=True)]
+    found = [0.0] * count
+    for place, p, q in zip(order, ranked, adjusted, strict=True):
+        found[place] = min(1.0, max(p, q))
+    return found

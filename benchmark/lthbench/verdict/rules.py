@@ -5,7 +5,7 @@ A pure function of the score table, and of the task's calibration where there is
 - ``noninferior``, the headline: a one-sided test at 5 % over seeds and images shows that the score is worse
   by less than its margin (``comparison``, ``noninferiority``). All scores at once are an
   intersection-union test (Berger 1982): each at 5 %, without a correction. What is *better* or *worse* than
-  dense is said of single scores, and so at 5 % over all scores of a network together (Holm 1979). "Holds up
+  dense is said of single scores, and so at 5 % over all scores of a network together (Hommel 1988). "Holds up
   to" is a fixed sequence: from the lowest sparsity up, stopped at the first that is not shown; "worse from"
   is one from the highest down.
 - ``std``: the mean over seeds is worse by at most one sample standard deviation of the dense networks.
@@ -30,7 +30,7 @@ from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Comparison, Yardstick, compare, scatter
-from lthbench.verdict.noninferiority import ALPHA, holm
+from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.observed import Observed, mean
 from lthbench.verdict.sequential import Looks
 
@@ -59,8 +59,8 @@ class Match:
     shortfall is below and ``lower`` what it is above, each at ``1 - level``; ``allowed`` is the margin, and
     ``practical`` the one that would do were retraining surer. All are in the score's unit, or where
     ``relative`` shares of the dense mean. ``p`` is the p-value of being worse by the margin or more;
-    ``p_better`` of being no better than dense, ``p_worse`` of being no worse, by Holm over the scores of the
-    network. ``reference``: ``trainings`` of the dense network in the calibration, or ``parents``; ``images``:
+    ``p_better`` of being no better than dense, ``p_worse`` of being no worse, by Hommel over a network's
+    scores. ``reference``: ``trainings`` of the dense network in the calibration, or ``parents``; ``images``:
     whether other images are allowed for. ``better_than``: the share of the calibration's trainings that are
     worse than the mean, ``as_bad`` how probable one training is that is as bad or worse. ``seeds_needed``:
     how many seeds would show it if these are typical (0: unknown, or more than 100). Where seeds are added
@@ -251,8 +251,8 @@ def _matches(
     tested = [m for m in found if not math.isnan(m.p)]
     # A score that could not be tested counts as one that was and did not hold: leaving it out must not help.
     rest = [1.0] * (len(found) - len(tested))
-    better = dict(zip((m.score for m in tested), holm([m.p_better for m in tested] + rest), strict=False))
-    worse = dict(zip((m.score for m in tested), holm([m.p_worse for m in tested] + rest), strict=False))
+    better = dict(zip((m.score for m in tested), hommel([m.p_better for m in tested] + rest), strict=False))
+    worse = dict(zip((m.score for m in tested), hommel([m.p_worse for m in tested] + rest), strict=False))
     return [_tested(m, better[m.score], worse[m.score]) if m.score in better else m for m in found]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lthbench.verdict.comparison import EXPECTED, PRIOR
-from lthbench.verdict.noninferiority import ALPHA
+from lthbench.verdict.noninferiority import ALPHA, hommel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,8 @@ POWER = 0.8
 class Trials:
     """``off`` [trials, scores] is the estimate less the truth; ``own`` by how much the networks judged are
     themselves off (one network's own place; 0 for the mean of a method). ``reach`` is how far the bound lies
-    beyond the estimate, ``corrected`` the same at the level of one of all scores. ``limit`` [scores] are the
-    margins. All on the scales of the scores.
+    beyond the estimate, ``corrected`` the same at the level of one of all scores; ``p_worse`` are p-values of
+    being no worse. ``limit`` [scores] are the margins. All on the scales of the scores.
     """
 
     scores: tuple[str, ...]
@@ -42,6 +42,7 @@ class Trials:
     own: Floats
     reach: Floats
     corrected: Floats
+    p_worse: Floats
     limit: Floats
 
     def matches(self) -> Floats:
@@ -71,8 +72,11 @@ class Trials:
         )
 
     def false_worse(self) -> float:
-        """How often dense networks, or those that are as good, are called worse on some score."""
-        return float((~self._match() & (self.off >= self.corrected) & (self.own == 0.0)).any(1).mean())
+        """How often methods whose mean is dense's are called worse on some score, after the correction."""
+        import numpy as np
+
+        worse = np.array([hommel(row) for row in self.p_worse.tolist()]) <= ALPHA
+        return float((~self._match() & worse).any(1).mean())
 
     def smallest(self) -> Floats:
         """The smallest difference that is called worse in ``POWER`` of trials, by score, on its scale."""
@@ -146,7 +150,7 @@ def _trials(
 ) -> Trials:
     """What ``comparison.compare`` makes of networks, for many at once: ``drawn`` [trials, seeds, scores]."""
     import numpy as np
-    from scipy.special import stdtrit
+    from scipy.special import stdtr, stdtrit
 
     seeds, scores = drawn.shape[1], drawn.shape[2]
     mean = drawn.mean(1)
@@ -172,5 +176,6 @@ def _trials(
         own,
         stdtrit(degrees, 1.0 - ALPHA) * deviation,
         stdtrit(degrees, 1.0 - ALPHA / scores) * deviation,
+        stdtr(degrees, -(own + off) / deviation),
         limit,
     )
