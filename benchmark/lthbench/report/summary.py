@@ -13,7 +13,7 @@ from lthbench.results import validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
 from lthbench.verdict.calibration import Calibration
-from lthbench.verdict.noninferiority import ALPHA
+from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.rules import SHORT, Verdict
 
 if TYPE_CHECKING:
@@ -216,19 +216,26 @@ def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
 
 
 def standing(summary: Summary, result: Verdict) -> str:
-    """Where one network lies among the dense trainings of the calibration; "" for several, or without one."""
-    known = [m for m in result.matches if not math.isnan(m.better_than)]
-    if result.scope != "network" or summary.calibration is None or not known:
+    """Where one network lies among the dense trainings of the calibration; "" for several, or without one.
+
+    It is told from them where a score is worse than one training would be, at 5 % over all scores.
+    """
+    if result.scope != "network" or summary.calibration is None:
         return ""
     trainings = len(summary.calibration.seeds)
     parts = []
     for level in result.sparsities:
-        here = [m for m in known if m.sparsity == level]
-        shares = [f"{summary.title_of(m.score)} {100 * m.better_than:.0f}" for m in here]
-        off = [summary.title_of(m.score) for m in here if m.as_bad < ALPHA]
-        tail = f"; hardly a training is as bad in {formatting.listed(off)}" if off else ""
-        parts.append(f"{result.method} at {formatting.sparsity(level)}: {', '.join(shares)}{tail}")
-    return f"Better than so many of 100 dense trainings, by {trainings}: {'. '.join(parts)}."
+        here = [m for m in result.at(level) if not math.isnan(m.as_bad)]
+        if not here:
+            continue
+        chances = hommel([m.as_bad for m in here])
+        off = tuple(m.score for m, p in zip(here, chances, strict=True) if p <= ALPHA)
+        at = f" at {formatting.sparsity(level)}" if level else ""
+        told = f"{result.method}{at} is told from them by {summary.titles(off)}, where it is worse"
+        alike = f"nothing tells {result.method}{at} from one of them"
+        places = ", ".join(f"{summary.title_of(m.score)} {100 * m.better_than:.0f} %" for m in here)
+        parts.append(f"{told if off else alike}. It is better than this share of them: {places}")
+    return f"Beside {trainings} trainings of the dense network, {'. '.join(parts)}." if parts else ""
 
 
 def like(summary: Summary, result: Verdict) -> str:

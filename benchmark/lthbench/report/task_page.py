@@ -34,6 +34,7 @@ from lthbench.report.summary import (
     far,
     held_back,
     sentence,
+    standing,
     verdict_rows,
     yardstick_sentence,
 )
@@ -153,7 +154,7 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
         "method": result.method,
         "colour": colour,
         "big": far(result),
-        "sentence": sentence(summary, result),
+        "sentence": " ".join(filter(None, (sentence(summary, result), standing(summary, result)))),
         "region": formatting.sparsity(result.region),
         "broken": findings.broken(summary, result),
         "forest": forest.of_method(summary, result, _some(result.sparsities)),
