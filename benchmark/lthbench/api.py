@@ -276,14 +276,17 @@ def execute(
     options: RunOptions,
     announce: Callable[[Plan, list[Step], Estimate, int], None] = _nothing,
     brought: Brought | None = None,
+    *,
+    controls: bool = True,
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
 
     Networks made elsewhere are ``brought``. ``announce`` is told the plan, what is to do, how long it takes
     and with how many workers; at each look at the results, where seeds are added until all is decided.
+    ``controls``: whether untrained networks are scored beside the dense ones.
     """
     while True:
-        outcome = _execute(asked, options, announce, brought)
+        outcome = _execute(asked, options, announce, brought, controls)
         if not asked.looks:
             return outcome
         found = _headline(outcome)
@@ -306,6 +309,7 @@ def _execute(
     options: RunOptions,
     announce: Callable[[Plan, list[Step], Estimate, int], None],
     brought: Brought | None,
+    controls: bool,
 ) -> Outcome:
     """The same for what is asked for at one look."""
     options.check()
@@ -314,6 +318,7 @@ def _execute(
     store.check()
     sets_limit()
     made = plan(asked, places, elsewhere=brought.networks if brought else None)
+    made = made if controls else made.without_controls()
     with ExitStack() as held:  # from the first look at what is there to the last
         known = store.made()
         if known:

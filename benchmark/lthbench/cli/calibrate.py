@@ -82,7 +82,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     from lthbench.store import open_store
 
     how = run_options(options)
-    outcome = execute(asked, how)
+    outcome = execute(asked, how, controls=False)
     if outcome.failures:
         for reason in dict.fromkeys(outcome.failures.values()):
             echo(f"failed: {reason}", err=True)

@@ -29,7 +29,9 @@ def execute_and_show(
     show(execute(asked, options, brought), report, rule)
 
 
-def execute(asked: Request, options: RunOptions, brought: Brought | None = None) -> Outcome:
+def execute(
+    asked: Request, options: RunOptions, brought: Brought | None = None, *, controls: bool = True
+) -> Outcome:
     """Do what is asked for, and say before what it takes; exit with 130 when stopped."""
     import textwrap
 
@@ -47,7 +49,7 @@ def execute(asked: Request, options: RunOptions, brought: Brought | None = None)
                 echo(textwrap.fill(said, 96, subsequent_indent=" " * 7), err=True)
 
     try:
-        return api.execute(asked, options, announce, brought)
+        return api.execute(asked, options, announce, brought, controls=controls)
     except Interrupted:
         echo(f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True)
         sys.exit(130)

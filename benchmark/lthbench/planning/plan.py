@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lthbench import formatting, registry
@@ -62,6 +62,12 @@ class Plan:
     entries: tuple[Entry, ...]
     steps: tuple[Step, ...]
     sources: tuple[Data, ...]
+
+    def without_controls(self) -> Plan:
+        """The same networks without what dense ones are held against: for those that are not shown."""
+        entries = tuple(replace(e, controls=()) for e in self.entries)
+        steps = history(*(m for e in entries for m in e.scored()), *(e.network for e in entries))
+        return replace(self, entries=entries, steps=tuple(steps))
 
     def labels(self) -> dict[str, str]:
         """What each network and mask is called: "imp 79.0 % seed 0", by key."""
