@@ -14,6 +14,7 @@ from lthbench.data import loading
 from lthbench.kinds import Architecture, Dataset, Method, Metric
 from lthbench.planning import task
 from lthbench.spec import Network
+from lthbench.verdict import calibration
 
 KINDS: dict[str, type[Any]] = {
     "method": Method,
@@ -70,7 +71,14 @@ def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:
         "network": found.architecture,
         "data": _found(found, places),
         "budgets": ", ".join(found.budget),
+        "calibrated": _calibrated(found),
     }
+
+
+def _calibrated(found: task.Task) -> str:
+    """The budgets that a task is calibrated for, with the dense trainings behind each."""
+    known = {name: calibration.shipped(found.name, name) for name in found.budget}
+    return ", ".join(f"{name} ({len(c.seeds)})" for name, c in known.items() if c is not None) or "–"
 
 
 def _found(found: task.Task, places: tuple[Path, ...]) -> str:
