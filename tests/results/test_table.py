@@ -1,6 +1,8 @@
 """The table of scores on disk: nothing is lost, and what is not one is refused by name."""
 
+import csv
 import importlib.util
+import io
 import math
 from pathlib import Path
 
@@ -90,3 +92,42 @@ def test_only_accuracy_has_slack_and_only_mce_borrows_its_spread():
     assert found["accuracy"] == (0.01, "")
     assert found["mce"] == (0.0, "corruption_error")
     assert found["fgsm_accuracy"] == found["nll"] == (0.0, "")
+
+
+# ------------------------------------------------------------------------------------- as editors leave them
+
+
+def rewritten(path, change):
+    """A text as an editor or a spreadsheet leaves it."""
+    text = path.read_text(encoding="utf-8")
+    if change in (";", "\t"):
+        rows = list(csv.reader(io.StringIO(text)))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=change).writerows(rows)
+    else:
+        path.write_text(text, encoding=change)
+
+
+@pytest.mark.parametrize("change", ["utf-8-sig", "utf-16", "utf-32", ";", "\t"])
+@pytest.mark.parametrize("name", ["scores.csv", "run.json", "pictures.json"])
+def test_a_table_is_read_as_editors_leave_it(tmp_path, change, name):
+    if name != "scores.csv" and len(change) == 1:
+        return
+    made = tables.frame(tables.rows("m", 0.5, "accuracy", (0.9, 0.91)))
+    table.write(made, tables.facts(2), tmp_path)
+    (tmp_path / "pictures.json").write_text("[]")
+    plain, facts = table.read(tmp_path)
+    rewritten(tmp_path / name, change)
+    again, same = table.read(tmp_path)
+    pd.testing.assert_frame_equal(again, plain)
+    assert same == facts
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "run.json", "pictures.json"])
+@pytest.mark.parametrize("content", ["größer".encode("latin-1"), "[]".encode("utf-16-le"), b"\xff\xfea"])
+def test_a_table_of_another_encoding_is_refused_by_name(tmp_path, name, content):
+    made = tables.frame(tables.rows("m", 0.5, "accuracy", (0.9, 0.91)))
+    table.write(made, tables.facts(2), tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{name}: (is not UTF-|is no text)"):
+        table.read(tmp_path)
