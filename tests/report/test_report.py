@@ -381,3 +381,10 @@ def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four(
     ]
     assert "m4" in drawn[3].text
     assert "m0" not in drawn[3].text
+
+
+def test_pages_say_which_network_of_a_file_was_read():
+    """Where a file holds several, the table would else not say whose numbers it has."""
+    account = {"method": "mine", "seed": 0, "file": "net.pt", "key": "state_dict_ema", "sha256": "ab" * 32}
+    told = dataclasses.replace(facts(), checkpoints=(account,))
+    assert f"mine seed 0: net.pt, its state_dict_ema, file {'ab' * 6}" in markdown.provenance(told)

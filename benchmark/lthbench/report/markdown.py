@@ -79,6 +79,12 @@ def provenance(facts: RunFacts) -> list[str]:
     ]
     lines.append(f"seeds {', '.join(map(str, facts.seeds))}")
     lines += [f"data {d.name} version {d.version}, files {d.digest[:12]}" for d in facts.data]
+    for taken in facts.checkpoints:
+        key = f", its {taken['key']}" if taken.get("key") else ""
+        who = f"{taken.get('method', 'network')} seed {taken.get('seed', '?')}"
+        lines.append(
+            f"{who}: {taken.get('file', '?')}{key}, file {str(taken.get('sha256', ''))[:12] or 'none'}"
+        )
     spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in facts.seconds.items() if total >= 0.5)
     lines.append(f"worker time: {spent or 'under a second'}")
     return lines
