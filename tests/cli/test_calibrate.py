@@ -102,3 +102,12 @@ def test_one_network_has_a_place_among_the_dense_trainings(place):
     assert " omp at 50.0 % " in said
     assert "It is better than this share of them: accuracy " in said
     assert "omp, this one network of it," in said
+
+
+def test_pages_say_why_a_margin_is_wide(place):
+    folder, _, _ = place
+    said = " ".join(call("explain", "omp", 0.5, "--from", folder / "report").split())
+    assert "2.33 standard deviations over 7 trainings of the dense network" in said
+    page = (folder / "report" / "report.html").read_text()
+    assert "may be worse by" in page
+    assert "Wider than practical" in page

@@ -12,6 +12,7 @@ from lthbench import formatting
 from lthbench.errors import BadInput, unknown
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
+from lthbench.verdict.calibration import MULTIPLE
 from lthbench.verdict.rules import Match, Verdict
 
 #: How far a typed sparsity may be from one in the table.
@@ -93,8 +94,22 @@ def _score(summary: Summary, match: Match, aspect: dict[str, Any]) -> dict[str, 
         **known,
         "title": summary.title_of(match.score),
         "unit": shown.unit if shown else "",
-        "margin_reason": aspect.get("margin_reason", ""),
+        "margin_reason": _reason(
+            summary, match, shown.unit if shown else "", aspect.get("margin_reason", "")
+        ),
     }
+
+
+def _reason(summary: Summary, match: Match, unit: str, practical: str) -> str:
+    """Why a margin is what it is: the metric's reason, or where retraining alone does more, that."""
+    if not match.allowed > match.practical * (1 + 1e-9) or summary.calibration is None:
+        return practical
+    smaller = formatting.difference(match.practical, unit, relative=match.relative)
+    trainings = len(summary.calibration.seeds)
+    return (
+        f"{MULTIPLE:g} standard deviations over {trainings} trainings of the dense network, which by itself "
+        f"moves it by more than the practical margin of {smaller} ({practical})"
+    )
 
 
 def text(found: dict[str, Any]) -> str:

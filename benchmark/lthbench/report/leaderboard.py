@@ -6,6 +6,7 @@ shown to match. The last column asks for all scores at once. Pure functions of a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from lthbench.errors import LthbenchError
 from lthbench.kinds import Method
 from lthbench.report import findings, network_page
 from lthbench.report.summary import Summary
+from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
 
 #: What a family of methods is called.
@@ -71,10 +73,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score."""
+    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score.
+
+    ``margins`` are how much worse each may be, and whether that is by retraining alone; none by other rules.
+    """
 
     scores: tuple[tuple[str, str], ...]
     dense: tuple[str, ...]
+    margins: tuple[tuple[str, bool], ...]
     rows: tuple[Row, ...]
     families: tuple[str, ...]
 
@@ -106,7 +112,27 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
         )
     heads = tuple((SHORT.get(s, summary.title_of(s)), summary.title_of(s)) for s in scores)
     dense = tuple(_dense(summary, s) for s in scores)
-    return Board(heads, dense, tuple(rows), tuple(dict.fromkeys(r.family for r in rows if r.family)))
+    margins = _margins(summary, results, scores)
+    return Board(heads, dense, margins, tuple(rows), tuple(dict.fromkeys(r.family for r in rows if r.family)))
+
+
+def _margins(
+    summary: Summary, results: Sequence[Verdict], scores: Sequence[str]
+) -> tuple[tuple[str, bool], ...]:
+    """The margin of each score, as people read it, and whether it is wider than the practical one."""
+    if summary.rule != rules.HEADLINE:
+        return ()
+    units = {s.name: s.unit for s in summary.scores}
+    tested = {m.score: m for v in reversed(results) for m in reversed(v.matches) if not math.isnan(m.p)}
+    found = []
+    for score in scores:
+        match = tested.get(score)
+        if match is None:
+            found.append(("–", False))
+            continue
+        shown = formatting.difference(match.allowed, units.get(score, ""), relative=match.relative)
+        found.append((shown, match.allowed > match.practical * (1 + 1e-9)))
+    return tuple(found)
 
 
 def family(method: str) -> str:
