@@ -47,11 +47,12 @@ class _Part(NamedTuple):
 
 
 @contextlib.contextmanager
-def kept(who: str) -> Iterator[None]:
+def kept(who: str, *, foreign: bool = True) -> Iterator[None]:
     """Put back what a call into the code of ``who`` leaves changed, and warn of it (PluginWarning).
 
     Generators of random numbers and filters of warnings are put back without a word. A call of ``sys.exit``
-    becomes StepFailed. Raises LthbenchError for what cannot be put back.
+    becomes StepFailed, and where the code is ``foreign`` so does any other exception that is no Exception.
+    Raises LthbenchError for what cannot be put back.
     """
     before = [(part, part.look()) for part in _parts()]
     try:
@@ -64,6 +65,8 @@ def kept(who: str) -> Iterator[None]:
             f"{who}: called sys.exit({'' if error.code is None else repr(error.code)})"
         ) from error
     except BaseException as error:
+        if not foreign:
+            raise
         raise StepFailed(f"{who}: {type(error).__name__}: {error}") from error
     finally:
         _put_back(before, who)

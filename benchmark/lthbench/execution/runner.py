@@ -102,7 +102,7 @@ class Runner:
             torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
-            with full_precision() if in_full(step) else nullcontext(), kept(_code_of(step)):
+            with full_precision() if in_full(step) else nullcontext(), kept(_code_of(step), foreign=False):
                 found = do(step, together, self.space, course)
         except Paused:
             self._log_all([s for s in together if self.store.has(s)], started, began, found, course)
