@@ -7,13 +7,13 @@
   if (remembered === "light" || remembered === "dark") { root.dataset.theme = remembered; }
 
   function sortable(table) {
-    var box = table.closest(".scroll");
+    var box = table.closest(".scroll"), plain = table.classList.contains("plain");
     var made = new window.DataTable(table, {
       paging: false,
       info: false,
       order: [],
       autoWidth: false,
-      layout: {
+      layout: plain ? { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null } : {
         topStart: { buttons: [{ extend: "colvis", text: "Columns", columns: function (place) { return place > 1; } }] },
         topEnd: { search: { placeholder: "method, sparsity ..." } }
       },
@@ -21,7 +21,33 @@
     });
     // The tools stay where they are while the table scrolls sideways.
     var tools = made.table().container().querySelector(".dt-layout-row:not(.dt-layout-table)");
-    if (box && tools) { box.parentNode.insertBefore(tools, box); }
+    if (box && tools && !plain) { box.parentNode.insertBefore(tools, box); }
+  }
+
+  /* A leaderboard: the numbers behind the cell that is pointed at, and methods of one family. */
+  function leaderboard(board) {
+    var tell = board.querySelector(".tell"), rest = tell.textContent, filter = board.querySelector(".filter");
+    function show(event) {
+      var cell = event.target.closest("td"), found = cell && cell.querySelector("[title]");
+      tell.textContent = found ? found.getAttribute("title") + "." : rest;
+    }
+    board.querySelector("tbody").addEventListener("mouseover", show);
+    board.querySelector("tbody").addEventListener("focusin", show);
+    board.querySelector("table").addEventListener("mouseleave", function () { tell.textContent = rest; });
+    if (!filter) { return; }
+    filter.hidden = false;
+    filter.querySelector("select").addEventListener("change", function (event) {
+      board.querySelectorAll("tbody tr").forEach(function (row) {
+        row.hidden = event.target.value !== "" && row.dataset.family !== event.target.value;
+      });
+    });
+  }
+
+  /* A link to what is folded unfolds it. */
+  function unfold() {
+    var target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    var folded = target && (target.closest("details") || target.querySelector(":scope > details"));
+    if (folded) { folded.open = true; }
   }
 
   document.addEventListener("DOMContentLoaded", function () {
@@ -43,6 +69,9 @@
         say();
       });
     }
+    document.querySelectorAll(".board").forEach(leaderboard);
+    window.addEventListener("hashchange", unfold);
+    unfold();
     if (!window.DataTable) { return; }
     document.querySelectorAll("table.sortable").forEach(function (table) {
       // What is folded away is made sortable when it is opened: a page has thousands of cells.
