@@ -285,6 +285,52 @@ MISFITS = {
 }
 
 
+#: An average of the parameters alone, as common classes for it keep it beside the network.
+AVERAGES = {
+    "by name": lambda r, g: {"model": r, "ema": {"shadow": parameters(g), "decay": 0.999}},
+    "by name, in parallel": lambda r, g: {"model": r, "ema": under(parameters(g), "module.")},
+    "without names": lambda r, g: {"model": r, "ema": {"shadow_params": list(parameters(g).values())}},
+}
+
+
+def parameters(state):
+    return {
+        k: v
+        for k, v in state.items()
+        if not k.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    }
+
+
+@pytest.mark.parametrize("form", AVERAGES)
+def test_a_network_with_an_average_of_its_parameters_is_not_read_in_silence(tmp_path, raw, good, form):
+    content = AVERAGES[form](raw, good)
+    with pytest.raises(BadInput, match=r"holds model and, without .* again: ema.*say so: --key model"):
+        taken(tmp_path, content)
+    assert taken(tmp_path, content, "model").step == importing.take(NETWORK, files.of(raw, "model")).step
+    with pytest.raises(BadInput, match=r"missing: bn1\.running_mean|has no network 'ema'"):
+        taken(tmp_path, content, "ema")
+
+
+def test_what_has_the_shapes_of_weights_and_is_none_is_no_network(tmp_path, good, wanted):
+    content = {
+        "model": good,
+        "momentum": parameters(drawn(5)[0]),
+        "init_params": list(parameters(good).values()),
+    }
+    assert taken(tmp_path, content).step == wanted
+
+
+def test_a_refusal_says_how_to_read_a_part_of_a_larger_network(tmp_path, good, wanted):
+    content = under(good, "backbone.") | {"projector.weight": torch.rand(8, 10)}
+    with pytest.raises(
+        BadInput, match=r"unexpected: projector\.weight[\s\S]*To read backbone by itself: --key backb"
+    ):
+        taken(tmp_path, content)
+    assert taken(tmp_path, content, "backbone").step == wanted
+    with pytest.raises(BadInput, match=r"unexpected: conv1\.bias"):
+        taken(tmp_path, good | {"conv1.bias": torch.rand(16)}, ".")
+
+
 @pytest.mark.parametrize("form", MISFITS)
 def test_more_or_less_than_the_network_is_refused(tmp_path, good, form):
     with pytest.raises(BadInput, match=r"net\.pt"):

@@ -19,6 +19,12 @@ Shapes = Mapping[str, torch.Size]
 
 #: Keys of weights from before training, which stand beside those that were trained.
 _INITIAL = re.compile(r"(^|[._])(init|initial|initiali[sz]ation|rewind|orig(inal)?)([._]|$)")
+#: Names of running statistics, and keys of what has the shapes of weights and is none.
+_STATISTICS = re.compile(r"(^|\.)running_(mean|var)$")
+_OTHERS = re.compile(
+    r"(^|[._])(init(ial)?|rewind|momentum|exp_avg(_sq)?|grad(ient)?s?|velocity|fisher|scores?|importance|buffers?)"
+    r"([._]|$)"
+)
 #: A network whose names have so many first names (a backbone, a head) is put together.
 PARTS = 3
 
@@ -64,14 +70,25 @@ def choose(
         asked = _asked(every, fitting, key)
         if asked is not None:
             return asked, [c.shown for c in fitting if c.used != asked.used]
-        inside = {n: p for n, p in parts.items() if n == key or n.startswith(f"{key}.")}
+        inside = {n: p for n, p in parts.items() if key == "." or n == key or n.startswith(f"{key}.")}
         if not inside:
             raise _no_key(found.where, key, [c.key for c in every], homes)
         raise _misfit(inside, homes, target, f"{found.where}, {key}", network)
     if not fitting:
-        raise _misfit(parts, homes, target, found.where, network)
+        error = _misfit(parts, homes, target, found.where, network)
+        inner = [c for c in every if c.shaped and _asked([c], [], c.key or ".") is not None]
+        if inner:
+            error.args = (f"{error}\n  To read {inner[0].shown} by itself: --key {inner[0].key or '.'}",)
+        raise error
     trained = [c for c in fitting if not _INITIAL.search(c.key)] or fitting
     first = trained[0]
+    twins = _twins(found, parts, every, target)
+    if twins and all(_same(first, c) for c in trained[1:]):
+        raise BadInput(
+            f"{found.where}: holds {first.shown} and, without running statistics or names, the parameters of "
+            f"the same network again: {', '.join(twins[:8])}. If {first.shown} is what counts, say so: --key "
+            f"{first.key or '.'} (key= in Python); else save the network whole."
+        )
     if all(_same(first, c) for c in trained[1:]):
         return first, [c.shown for c in fitting if c is not first]
     listed = ", ".join(c.shown for c in trained[:8])
@@ -79,6 +96,23 @@ def choose(
         f"{found.where}: holds several networks that fit: {listed}. Say which with --key KEY "
         "(key= in Python); an average of weights (EMA, SWA) is what its users score."
     )
+
+
+def _twins(found: Checkpoint, parts: Mapping[str, Part], every: list[Candidate], target: Shapes) -> list[str]:
+    """Where a checkpoint keeps the same parameters again, without running statistics or without names.
+
+    As averages of weights do. They cannot be read by themselves, but may be what its users score.
+    """
+    shapes = {n: s for n, s in target.items() if not tensor_names.idle(n) and not _STATISTICS.search(n)}
+    held = [place for place, listed in found.lists.items() if listed == tuple(shapes.values())]
+    known = {name for c in every for name in c.used}
+    for names in RENAMES:
+        renamed = {tensor_names.renamed(n, names): p for n, p in parts.items() if n not in known}
+        counts = Counter(p for n in renamed for p in tensor_names.prefixes(n, shapes))
+        whole = (p for p, count in counts.items() if count == len(shapes))
+        alike = (p for p in whole if all(renamed[p + n].tensor.shape == s for n, s in shapes.items()))
+        held += [p.rstrip(".") for p in alike]
+    return [place for place in dict.fromkeys(held) if not _OTHERS.search(place)]
 
 
 def _parts(found: Checkpoint) -> tuple[dict[str, Part], dict[str, str]]:
@@ -224,7 +258,8 @@ def _asked(every: list[Candidate], fitting: list[Candidate], key: str) -> Candid
         below = [c for c in group if key and c.key.startswith(f"{key}.")]
         chosen = exact or below
         if len(chosen) == 1:
-            inside = [n for n in chosen[0].extra if n.startswith(f"{chosen[0].key}.")]
+            way = f"{chosen[0].key}." if chosen[0].key else ""
+            inside = [n for n in chosen[0].extra if n.startswith(way)]
             if not inside:
                 return chosen[0]
     return None

@@ -26,8 +26,8 @@ class Checkpoint:
 
     ``where`` is what messages call it, ``sha256`` the hash of its file ("" for what is in memory). ``homes``
     says for each tensor in which mapping of the file it stands ("" for the outermost), ``masks`` are the
-    groups of masks that the file keeps apart from weights, by the key of each, ``aside`` what was not read:
-    objects and lists of tensors without names.
+    groups of masks that the file keeps apart from weights, by the key of each, ``lists`` the shapes of
+    tensors that it lists without names, by where, ``aside`` what was not read: objects, and these lists.
     """
 
     where: str
@@ -36,6 +36,7 @@ class Checkpoint:
     sha256: str = ""
     homes: dict[str, str] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
+    lists: dict[str, tuple[torch.Size, ...]] = field(default_factory=dict)
 
 
 class Record:
@@ -59,6 +60,7 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
     for path, name, value in _walk(content, where):
         if name is None:
             aside.append(f"{path}, a list of tensors without names")
+            found.lists[path] = value
             continue
         full = f"{path}.{name}" if path else name
         place, inner = _mask_group(path, name)
@@ -76,11 +78,14 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
         raise BadInput(f"{where}: holds no tensors by name; it has {names}.")
     for group in (found.tensors, *found.masks.values()):
         _check(group, where)
-    return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside))
+    return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside), found.lists)
 
 
 def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:
-    """Where each tensor stands, and its name; no name for a list of tensors. Optimisers are passed over."""
+    """Where each tensor stands, and its name; for a list of tensors no name, and their shapes.
+
+    Optimisers are passed over.
+    """
     seen: set[int] = set()
     todo: list[tuple[str, Any]] = [("", content)]
     while todo:
@@ -94,17 +99,18 @@ def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:
             continue
         pairs = here.items() if isinstance(here, Mapping) else enumerate(here)
         inner: list[tuple[str, Any]] = []
-        unnamed = False
+        unnamed: list[torch.Size] = []
         for key, value in pairs:
             name = str(key)
             if isinstance(value, torch.Tensor):
                 if isinstance(here, Mapping):
                     yield path, name, value
-                unnamed = unnamed or not isinstance(here, Mapping)
+                else:
+                    unnamed.append(value.shape)
             elif isinstance(value, Mapping | list | tuple) and not _OPTIMISERS.fullmatch(name):
                 inner.append((f"{path}.{name}" if path else name, value))
         if unnamed and path:
-            yield path, None, None
+            yield path, None, tuple(unnamed)
         todo.extend(reversed(inner))
 
 
