@@ -17,7 +17,8 @@ from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
-from lthbench.planning import request
+from lthbench.planning import plan, request
+from lthbench.results import run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, rerun
@@ -376,3 +377,15 @@ def test_the_ood_sets_and_concepts_of_a_bundle_are_those_it_is_compared_with(who
     assert re.fullmatch(r"omp 59\.0 % seed [01]: the run has none of its scores", wrong[0])
     rerun.rerun(table, facts, rerun.drawn(facts, 1, 0), tmp_path / "store")
     assert (asked[1]["ood"], asked[1]["concepts"]) == (None, None)
+
+
+def test_only_a_verdict_that_asked_for_fewer_scores_is_of_an_earlier_version():
+    now = run_facts.asked(plan.plan(request.ask("digits-r8", ["omp"], metrics=["accuracy", "ece"]), ()))
+    aspects, scores = now["aspects"], now["scores"]
+    assert bundle._asked_for_fewer("aspects", aspects[:1], aspects)
+    wider = (dataclasses.replace(aspects[0], margin=0.5), *aspects[1:])
+    assert not bundle._asked_for_fewer("aspects", wider, aspects)
+    before = tuple(dataclasses.replace(s, verdict=False) for s in scores)
+    assert bundle._asked_for_fewer("scores", before, scores)
+    assert not bundle._asked_for_fewer("scores", scores, before)
+    assert not bundle._asked_for_fewer("seeds", (0,), (0, 1))

@@ -105,6 +105,7 @@ def test_a_report_of_what_is_no_run_is_refused(tmp_path, monkeypatch, source):
         ('"aspects"', '"aspcts"'),
         ('"environments": [', '"environments": [1, '),
         ('"networks": {', '"networks": [], "n": {'),
+        ('"spread_of"', '"spred_of"'),
     ],
 )
 def test_facts_that_were_changed_are_refused_and_nothing_is_written(first, tmp_path, old, new):
@@ -214,7 +215,7 @@ def test_a_method_of_ones_own_that_raises_is_reported(first, tmp_path, own_plugi
         ("METHOD = 'imp'", "must define METHOD = Method(...)"),
         (METHOD.replace('"worst-first"', '"imp"'), "the name 'imp' is taken"),
         (METHOD.replace('"worst-first"', '"a:b, c"'), "name: letters, digits"),
-        ("raise SystemExit(3)", "cannot be imported"),
+        ("raise SystemExit(3)", "cannot be imported: "),
     ],
 )
 def test_a_broken_file_of_ones_own_is_refused(tmp_path, own_plugins, content, said):

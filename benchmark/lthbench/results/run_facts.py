@@ -204,6 +204,11 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
         for key in keys:
             if not isinstance(getattr(facts, part).get(key), str):
                 raise BadInput(f"{where}: {part}: missing {key}")
+    # Every version wrote all of an aspect: what is misspelt must not fall back to a default.
+    for place, aspect in enumerate(content["aspects"]):
+        lacking = [f.name for f in dataclasses.fields(Aspect) if f.name not in aspect]
+        if lacking:
+            raise BadInput(f"{where}: aspects[{place}]: missing {', '.join(lacking)}")
     facts = dataclasses.replace(facts, scores=_flagged(facts.scores, content["scores"]))
     more = {k: v for k, v in content.items() if k not in _PARTS}
     return dataclasses.replace(facts, requests=_requests(content, facts, where), more=more)
