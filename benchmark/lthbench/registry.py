@@ -156,14 +156,13 @@ def _criteria(own_files: frozenset[object]) -> dict[str, tuple[Criterion, str]]:
     found: dict[str, tuple[Criterion, str]] = {}
     own = {name for kind, name in _paths if kind is Method} | set(_entry_points("methods"))
     for method in sorted(every(Method), key=lambda m: m.name in own):
-        if method.criterion is None:
-            continue
-        known, owner = found.setdefault(method.criterion.name, (method.criterion, method.name))
-        if known != method.criterion:
-            raise BadInput(
-                f"method {method.name}: its criterion is called {known.name}, as that of {owner}; they would "
-                "be taken for one another. Give it a name of its own."
-            )
+        for criterion in method.prunes_by():
+            known, owner = found.setdefault(criterion.name, (criterion, method.name))
+            if known != criterion:
+                raise BadInput(
+                    f"method {method.name}: its criterion is called {known.name}, as that of {owner}; they "
+                    "would be taken for one another. Give it a name of its own."
+                )
     return found
 
 

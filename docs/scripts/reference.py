@@ -112,15 +112,21 @@ def methods() -> str:
         said += [f"## {name}\n", f"{plain(found['title'])}. Source: {plain(found['source'])}.\n"]
         said += [block(found["formula"]), ""]
         if found.get("criterion"):
-            by = found["criterion"]
-            images = by["training images of each class"]
-            said.append(f"Weights are scored by *{by['name']}*: {plain(by['definition'])}")
-            said += [f"It looks at {images} training images of each class.\n" if images else ""]
+            said.append(f"Weights are scored by {criterion(found['criterion'])}")
         if found["aliases"]:
             said.append(f"Also called {', '.join(found['aliases'])}.\n")
         said += [f"- `{name}:{v}`: {plain(text)}" for v, text in found["variants"].items()]
+        others = found["criteria"].items()
+        said += [f"\nIn `{name}:{v}`, weights are scored by {criterion(by)}" for v, by in others]
         said.append("")
     return "\n".join(said)
+
+
+def criterion(by: dict[str, Any]) -> str:
+    """A criterion's name, its definition and what it looks at."""
+    images = by["training images of each class"]
+    looks = f"\nIt looks at {images} training images of each class.\n" if images else "\n"
+    return f"*{by['name']}*: {plain(by['definition'])}{looks}"
 
 
 def metrics() -> str:

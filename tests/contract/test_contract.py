@@ -51,7 +51,7 @@ def test_banks(name, check):
 
 def criteria():
     """Every pruning criterion that a method uses."""
-    found = {m.criterion.name: m.criterion for m in registry.every(Method) if m.criterion is not None}
+    found = {c.name: c for m in registry.every(Method) for c in m.prunes_by()}
     return [pytest.param(c, id=name) for name, c in sorted(found.items())]
 
 

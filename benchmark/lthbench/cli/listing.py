@@ -11,7 +11,7 @@ from typing import Any
 from lthbench import registry
 from lthbench.cli.pages import page
 from lthbench.data import loading
-from lthbench.kinds import Architecture, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
 from lthbench.spec import Network
 from lthbench.verdict import calibration
@@ -41,15 +41,21 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
     record = registry.get(KINDS[kind], name)
     described: dict[str, Any] = _plain(record)
     if isinstance(record, Method) and record.criterion is not None:
-        described["criterion"] = {
-            "name": record.criterion.name,
-            "version": record.criterion.version,
-            "training images of each class": record.criterion.per_class,
-            "definition": _first_paragraphs(record.criterion.score.__doc__),
-        }
+        described["criterion"] = _criterion(record.criterion)
+    if isinstance(record, Method):
+        described["criteria"] = {variant: _criterion(c) for variant, c in record.criteria.items()}
     if isinstance(record, Dataset):
         described |= dict(loading.describe(record.name, places))
     return described
+
+
+def _criterion(criterion: Criterion) -> dict[str, Any]:
+    return {
+        "name": criterion.name,
+        "version": criterion.version,
+        "training images of each class": criterion.per_class,
+        "definition": _first_paragraphs(criterion.score.__doc__),
+    }
 
 
 def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:

@@ -61,9 +61,10 @@ def _method(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "formula", found["formula"]
     yield "source", found["source"]
     yield "cost", found["cost"]
-    if criterion := found.get("criterion"):
-        images = criterion["training images of each class"]
-        yield "prunes by", f"{criterion['name']}: {criterion['definition'] or 'a score of each weight'}"
+    for place, criterion in enumerate(filter(None, [found.get("criterion"), *found["criteria"].values()])):
+        images, name = criterion["training images of each class"], criterion["name"]
+        said = f"{name}: {criterion['definition'] or 'a score of each weight'}"
+        yield "prunes by" if place == 0 else "or by", said
         yield "", f"of {images} training images of each class" if images else ""
     yield "also called", ", ".join(found["aliases"])
     for place, (name, about) in enumerate(found["variants"].items()):

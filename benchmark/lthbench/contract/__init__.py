@@ -95,8 +95,8 @@ def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[
     elif kind is Bank:
         yield from (promised(c, record) for c in banks.CHECKS)
     elif kind is Method:
-        if record.criterion is not None:
-            yield promised(trials.criterion_scores_every_prunable_weight, record.criterion)
+        for criterion in record.prunes_by():
+            yield promised(trials.criterion_scores_every_prunable_weight, criterion)
         trial = trials.Trial(scratch, (name,), ("accuracy",))
         yield from (promised(c, trial, record.name) for c in trials.METHOD_CHECKS)
     else:

@@ -106,7 +106,8 @@ class Method:
     """A way to get a sparse network: ``ticket(cell)`` is the expression of the trained network.
 
     ``criterion`` is what it prunes by (None for the dense parent itself). ``variants`` are asked for as
-    ``name:variant``. ``unfit(cell)`` says why it cannot be used in a cell and what would work, or "".
+    ``name:variant``; those among ``criteria`` prune by another criterion. ``unfit(cell)`` says why it cannot
+    be used in a cell and what would work, or "".
     ``family`` says when or what it prunes, for leaderboards: ``after``, ``during`` or ``init`` (training),
     ``structured``, ``dense``, or a word of its own.
     """
@@ -122,3 +123,8 @@ class Method:
     variants: Mapping[str, str] = field(default_factory=dict)
     unfit: Callable[[Cell], str] = _fits
     family: str = ""
+    criteria: Mapping[str, Criterion] = field(default_factory=dict)
+
+    def prunes_by(self) -> tuple[Criterion, ...]:
+        """Its criterion, and those of its variants."""
+        return (*((self.criterion,) if self.criterion else ()), *self.criteria.values())

@@ -2,16 +2,142 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from lthbench.errors import StepFailed
 from lthbench.kinds import Cell, Criterion, Method
 from lthbench.methods.omp import magnitude
+from lthbench.methods.random import uniform
 from lthbench.spec import Train
 
+if TYPE_CHECKING:
+    import torch
+
+    from lthbench.kinds import Batches, Scores
+
+#: Images of each class that first-order importance is averaged over, in batches of one of each class.
+TAYLOR_IMAGES = 10
+
+
+def squares(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score w^2, so that filters are ranked by their L2 norm. Looks at no data."""
+    from lthbench.masks import prunable
+
+    del batches, generator
+    return {name: weight.detach().double().square() for name, weight in prunable(model).items()}
+
+
+def distances(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score a filter by the sum of its Euclidean distances to the filters of its layer.
+
+    He et al. 2019, Filter Pruning via Geometric Median, section 3: what lies nearest to the geometric median
+    of its layer is what the others can stand in for. Looks at no data.
+    """
+    import torch
+
+    from lthbench.masks import prunable
+
+    del batches, generator
+    found = {}
+    for name, weight in prunable(model).items():
+        flat = weight.detach().double().flatten(1)
+        found[name] = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+    return _shared(model, found)
+
+
+def scales(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score a filter by |gamma|, the scale that batch normalisation gives its channel.
+
+    Liu et al. 2017, Learning Efficient Convolutional Networks through Network Slimming. The network is
+    trained as all others are: without their L1 penalty on gamma, and each layer loses the same share, where
+    they rank all layers together. Looks at no data.
+    """
+    import torch
+
+    from lthbench.masks.structured import cuts
+
+    del batches, generator
+    named = dict(model.named_parameters())
+    found = {}
+    for cut in cuts(model):
+        gammas = [named[f"{norm}.weight"].detach() for norm in cut.norms if f"{norm}.weight" in named]
+        if not gammas:
+            raise StepFailed(
+                f"{cut.producer} has no batch normalisation with a scale; filter has another norm"
+            )
+        found[f"{cut.producer}.weight"] = torch.stack(gammas).double().abs().sum(0)
+    return _shared(model, found)
+
+
+def importance(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score a filter by (dL/dz)^2, z = 1 a gate on its channel: the effect of removing it, to first order.
+
+    Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, section 3, with the gate behind
+    batch normalisation (their Taylor-FO-BN): dL/dz = gamma * dL/dgamma + beta * dL/dbeta, squared for each
+    batch of one image of each class, and averaged over ten. Batch normalisation is in evaluation mode. Where
+    there is none, the gate is on the convolution: dL/dz = w . dL/dw + b * dL/db.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from lthbench.masks.structured import cuts
+
+    del generator
+    model.eval()
+    named = dict(model.named_parameters())
+    gates = {
+        f"{cut.producer}.weight": [
+            named[full]
+            for gated in cut.norms or (cut.producer,)
+            for full in (f"{gated}.weight", f"{gated}.bias")
+            if full in named
+        ]
+        for cut in cuts(model)
+    }
+    shown = list(batches)
+    images, labels = (torch.cat([batch[i] for batch in shown]) for i in (0, 1))
+    found = {
+        name: torch.zeros(len(p[0]), dtype=torch.float64, device=images.device) for name, p in gates.items()
+    }
+    for start in range(TAYLOR_IMAGES):
+        part = slice(start, None, TAYLOR_IMAGES)
+        loss = F.cross_entropy(model(images[part]), labels[part])
+        learnt = [p for parameters in gates.values() for p in parameters]
+        slopes = iter(torch.autograd.grad(loss, learnt) if learnt else ())
+        for name, parameters in gates.items():
+            pulls = [(p.detach() * next(slopes)).double().reshape(len(p), -1).sum(1) for p in parameters]
+            found[name] += torch.stack(pulls).sum(0).square() / TAYLOR_IMAGES
+    return _shared(model, found)
+
+
+def _shared(model: torch.nn.Module, found: dict[str, torch.Tensor]) -> Scores:
+    """Scores of filters ``[out]`` as scores of weights, in equal parts; zero where there are none."""
+    import torch
+
+    from lthbench.masks import prunable
+
+    scores = {}
+    for name, weight in prunable(model).items():
+        scores[name] = torch.zeros(weight.shape, dtype=torch.float64, device=weight.device)
+        if name in found:
+            share = found[name] / weight[0].numel()
+            scores[name] += share.reshape(-1, *[1] * (weight.dim() - 1))
+    return scores
+
+
 FILTERS = Criterion("filter-magnitude", 1, magnitude, unit="filter")
+CRITERIA = {
+    "l2": Criterion("filter-l2", 1, squares, unit="filter"),
+    "fpgm": Criterion("filter-fpgm", 1, distances, unit="filter"),
+    "bn": Criterion("filter-bn", 1, scales, unit="filter"),
+    "taylor": Criterion("filter-taylor", 1, importance, TAYLOR_IMAGES, unit="filter", passes=3.0),
+    "random": Criterion("filter-random", 1, uniform, unit="filter"),
+}
 
 
 def ticket(cell: Cell) -> Train:
     """Remove filters of the trained dense network once, rewind what is left, and train it again."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, FILTERS))
+    return cell.train(cell.rewound, cell.prune(cell.dense, CRITERIA.get(cell.variant, FILTERS)))
 
 
 def unfit(cell: Cell) -> str:
@@ -36,6 +162,14 @@ METHOD = Method(
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=FILTERS,
+    variants={
+        "l2": "by their L2 norm",
+        "fpgm": "those nearest to the geometric median of their layer, He et al. 2019",
+        "bn": "by the scale of their batch normalisation, Liu et al. 2017, without their penalty in training",
+        "taylor": "by the effect on the loss, to first order, Molchanov et al. 2019",
+        "random": "drawn at random: the control",
+    },
     unfit=unfit,
     family="structured",
+    criteria=CRITERIA,
 )

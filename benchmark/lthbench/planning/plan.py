@@ -115,11 +115,8 @@ def plan(
     built = network(task)
     named = ("dense", *request.methods)
     methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
-    versions = {
-        m.criterion.name: registry.version(Method, m.criterion.name)
-        for m in methods.values()
-        if m.criterion is not None
-    }
+    criteria = {c.name for m in methods.values() for c in m.prunes_by()}
+    versions = {name: registry.version(Method, name) for name in criteria}
     entries = []
     faults: list[str] = []
     trained = {s: Train(Init(built, s), request.spec.train, trained_on, s) for s in request.seeds}

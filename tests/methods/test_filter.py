@@ -1,0 +1,127 @@
+"""Criteria of filter pruning, each against its definition in other words."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lthbench.compute.rng import generator
+from lthbench.data import loading
+from lthbench.errors import StepFailed
+from lthbench.kinds import Architecture, Method
+from lthbench.masks import structured
+from lthbench.methods import filter as filters
+from lthbench.planning import plan, request
+from lthbench.registry import get, version
+
+
+@pytest.fixture
+def model(network):
+    """ResNet-8 whose normalisation is not that of the start, in training mode."""
+    torch.manual_seed(0)
+    built = get(Architecture, "resnet8").build(network)
+    for module in built.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+            module.running_var.uniform_(0.5, 2.0)
+    return built.train()
+
+
+def by_filter(scores, name):
+    return scores[f"{name}.weight"].flatten(1).sum(1)
+
+
+def test_the_first_key_is_as_it_was():
+    assert version(Method, "filter-magnitude") == "1"
+    assert filters.FILTERS.name == get(Method, "filter").criterion.name == "filter-magnitude"
+
+
+def test_l2_is_the_squared_norm(model):
+    scores = filters.squares(model, iter(()), generator())
+    weight = dict(model.named_parameters())["conv1.weight"].detach().double()
+    assert torch.allclose(by_filter(scores, "conv1"), torch.linalg.vector_norm(weight, dim=(1, 2, 3)) ** 2)
+
+
+def test_fpgm_is_the_sum_of_distances(model):
+    scores = filters.distances(model, iter(()), generator())
+    for cut in structured.cuts(model):
+        rows = model.get_submodule(cut.producer).weight.detach().double().flatten(1).tolist()
+        sums = [sum(math.dist(one, other) for other in rows) for one in rows]
+        assert by_filter(scores, cut.producer).tolist() == pytest.approx(sums, rel=1e-12)
+
+
+def test_the_geometric_median_itself_goes_first(model):
+    """Filters on a circle and one at its centre: all sums of distances are known."""
+    (cut, *_) = structured.cuts(model)
+    weight = model.get_submodule(cut.producer).weight
+    with torch.no_grad():
+        weight.zero_()
+        for i in range(1, len(weight)):
+            angle = 2 * math.pi * i / (len(weight) - 1)
+            weight[i].view(-1)[:2] = torch.tensor([math.cos(angle), math.sin(angle)])
+    found = by_filter(filters.distances(model, iter(()), generator()), cut.producer)
+    rim = len(weight) - 1
+    assert float(found[0]) == pytest.approx(rim)
+    assert float(found[1]) == pytest.approx(1 + 2 / math.tan(math.pi / (2 * rim)))
+
+
+def test_bn_is_the_scale(model):
+    scores = filters.scales(model, iter(()), generator())
+    for cut in structured.cuts(model):
+        gamma = model.get_submodule(cut.norms[0]).weight.detach().double().abs()
+        assert torch.allclose(by_filter(scores, cut.producer), gamma, rtol=1e-12)
+
+
+def test_bn_needs_a_scale():
+    bare = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3))
+    with pytest.raises(StepFailed, match="0 has no batch normalisation"):
+        filters.scales(bare, iter(()), generator())
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_taylor_is_the_squared_gradient_of_a_gate(model, normalised):
+    """Against gates put into the network, and one batch of a digit of each class after the other."""
+    images = loading.per_class(loading.load("digits", "train", ()), 10)
+    pixels, labels = torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels)
+    if not normalised:
+        model = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 10, 3), torch.nn.AvgPool2d(4)
+        )
+        model.append(torch.nn.Flatten())
+    scores = filters.importance(
+        model, iter([(pixels[:60], labels[:60]), (pixels[60:], labels[60:])]), generator()
+    )
+    model.eval()
+    for cut in structured.cuts(model):
+        gated = model.get_submodule(cut.norms[0] if cut.norms else cut.producer)
+        gate = torch.ones(gated.weight.shape[0], requires_grad=True)
+        hook = gated.register_forward_hook(lambda m, i, out, gate=gate: out * gate[:, None, None])
+        expected = torch.zeros(len(gate), dtype=torch.float64)
+        for number in range(10):
+            of_each = [10 * digit + number for digit in range(10)]
+            loss = F.cross_entropy(model(pixels[of_each]), labels[of_each])
+            expected += torch.autograd.grad(loss, gate)[0].double().square() / 10
+        hook.remove()
+        assert by_filter(scores, cut.producer).tolist() == pytest.approx(
+            expected.tolist(), rel=1e-3, abs=1e-12
+        )
+
+
+def test_random_filters_are_any_of_their_layer():
+    """Over 200 seeds, each of 16 filters is the first to go as often as any other: chi-squared, 0.1 %."""
+    layer = torch.nn.Sequential(torch.nn.Conv2d(2, 16, 3))
+    first = [0] * 16
+    for seed in range(200):
+        scores = filters.CRITERIA["random"].score(layer, iter(()), generator("prune", seed))
+        first[int(by_filter(scores, "0").argmin())] += 1
+    assert sum((n - 12.5) ** 2 / 12.5 for n in first) < 37.7  # 15 degrees of freedom
+
+
+@pytest.mark.parametrize("variant", filters.CRITERIA)
+def test_each_variant_prunes_whole_filters_by_its_own(tiny_task, variant):
+    asked = request.ask(tiny_task, [f"filter:{variant}"], [0.5], seeds=1, metrics=["accuracy"])
+    entry = plan.plan(asked, (), data_needed=False).entries[-1]
+    assert entry.network.mask.criterion == f"filter-{variant}" == filters.CRITERIA[variant].name
+    assert filters.CRITERIA[variant].unit == "filter"
