@@ -131,9 +131,9 @@ def run(
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
     ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
     ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
-    alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds where a
-    score is still open, up to that number of seeds (True: 10). Raises BadInput for what cannot be used,
-    before anything is written.
+    alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds to
+    networks that neither match on every score nor fall short on one, up to that number (True: 10). Raises
+    BadInput for what cannot be used, before anything is written.
     """
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
     if until_decided is not False:

@@ -34,9 +34,9 @@ def call(tiny_task, folder, *words):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A run up to four seeds, each with its look."""
+    """A run up to five seeds, each with its look."""
     folder = tmp_path_factory.mktemp("looks")
-    call(str(Path(__file__).parents[1] / "tiny.toml"), folder, "--until-decided", 4)
+    call(str(Path(__file__).parents[1] / "tiny.toml"), folder, "--until-decided", 5)
     return folder
 
 
@@ -47,14 +47,14 @@ def facts_of(folder):
 def test_the_report_tells_its_looks(done):
     facts, table = facts_of(done), pd.read_csv(done / "report" / "scores.csv")
     taken = facts["requests"][0]["looks"]
-    assert facts["requests"][0]["most_seeds"] == 4
-    assert [look["seeds"] for look in taken] == [[0, 1], [2], [3]][: len(taken)]
+    assert facts["requests"][0]["most_seeds"] == 5
+    assert [look["seeds"] for look in taken] == [[0, 1], [2], [3], [4]][: len(taken)]
     assert taken[0]["networks"] == {"omp": [0.5]}
     assert len(taken) > 1, "two seeds with one degree of freedom decide nothing"
     assert facts["seeds"] == [seed for look in taken for seed in look["seeds"]] == sorted(set(table["seed"]))
     assert facts["ended"].startswith(("All is decided", "The most seeds", "No more seeds"))
     assert facts["ended"] in (done / "report" / "report.md").read_text()
-    assert facts["command"].endswith("--budget quick --until-decided 4")
+    assert facts["command"].endswith("--budget quick --until-decided 5")
 
 
 def test_the_plan_of_its_request_is_the_one_that_it_did(done):
@@ -64,12 +64,12 @@ def test_the_plan_of_its_request_is_the_one_that_it_did(done):
     kept = run_facts.from_json(facts)
     for part, value in run_facts.asked(plan(asked, loading.checked_folders(None))).items():
         assert getattr(kept, part) == value
-    assert kept.looks.counts == (2, 3, 4)
+    assert kept.looks.counts == (2, 3, 4, 5)
 
 
 def test_told_again_it_does_nothing_and_says_the_same(done, tiny_task, capsys):
     before = {path.name: path.read_bytes() for path in (done / "report").iterdir()}
-    call(tiny_task, done, "--until-decided", 4)
+    call(tiny_task, done, "--until-decided", 5)
     assert "nothing to do" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in (done / "report").iterdir()} == before
 
@@ -85,7 +85,7 @@ def test_it_continues_a_run_of_the_first_seeds_and_takes_no_more_than_it_needs(d
         metrics=["accuracy", "nll"],
         store=tmp_path / "store",
         device="cpu",
-        until_decided=4,
+        until_decided=5,
     )
     expected = pd.read_csv(done / "report" / "scores.csv", keep_default_na=False)
     assert found["step"].tolist() == expected["step"].tolist()
@@ -100,4 +100,4 @@ def test_too_few_seeds_are_refused_before_anything_is_written(tiny_task, tmp_pat
 
 def test_a_plan_says_when_it_looks(tiny_task, capsys):
     ended(["plan", "--task", tiny_task, *WORDS, "--until-decided"])
-    assert "looks   at 2, 3, 5, 7 and 10 seeds" in capsys.readouterr().out
+    assert "looks   at 2, 3, 4, 5, 6, 7, 8, 9 and 10 seeds" in capsys.readouterr().out

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lthbench.planning.looks import schedule
 from lthbench.verdict.aspect import Aspect
-from lthbench.verdict.calibration import Calibration, DenseScore
+from lthbench.verdict.calibration import Calibration, DenseScore, shipped
 from lthbench.verdict.noninferiority import ALPHA
 from lthbench.verdict.rules import verdicts
-from lthbench.verdict.sequential import Looks, levels
-from lthbench.verdict.until_decided import FUTILE, open_networks, unsettled, why_ended
+from lthbench.verdict.sequential import Looks, levels, spent
+from lthbench.verdict.until_decided import FUTILE, open_networks, short, undecided, unsettled, why_ended
 
 COUNTS = (3, 5, 7, 10)
 LOSS = Aspect("loss", "loss", False, margin=1.0)
@@ -48,11 +49,16 @@ def near(center, count, spread=0.4):
     return [center + spread * place for place in places[np.argsort(np.arange(count) % 3, kind="stable")]]
 
 
+def sequential_level(whole):
+    """The level of the first look where this is that of all."""
+    return spent(COUNTS[0] / COUNTS[-1], whole)
+
+
 def test_one_look_is_the_test_with_the_share_of_the_level():
     (found,) = judge(table(near(0.3, 3)), 3)
     (plain,) = verdicts(table(near(0.3, 3)), [LOSS])
     ours, theirs = found.matches[0], plain.matches[0]
-    assert ours.p == pytest.approx(theirs.p * 10 / 3, rel=1e-6)
+    assert sequential_level(ours.p) == pytest.approx(theirs.p, rel=1e-3)
     assert ours.bound > theirs.bound
     assert (ours.mean, ours.shortfall, ours.seeds) == (theirs.mean, theirs.shortfall, 3)
 
@@ -110,13 +116,32 @@ def test_a_network_goes_on_while_a_score_may_yet_be_decided():
     assert not unsettled(replace(match, finding="worse", chance=0.0, chance_worse=1.0))
 
 
+def test_a_network_that_falls_short_on_one_score_gets_no_more_seeds():
+    """Nothing that its other scores show could make it pass."""
+    frame = pd.concat([table(near(0.6, 3, 0.5)), table(near(5.0, 3, 0.1), score="other")])
+    (both,) = judge(frame, 3, (LOSS, OTHER))
+    assert [m.finding for m in both.matches] == ["open", "worse"]
+    assert [short(m) for m in both.matches] == [False, True]
+    assert unsettled(both.matches[0])
+    assert not undecided(both.matches)
+    assert undecided(both.matches[:1])
+    assert why_ended([both], 3, 10).startswith("All is decided")
+    may_yet = replace(both.matches[1], chance=FUTILE)
+    assert not short(may_yet)
+    assert undecided([both.matches[0], may_yet])
+    for finding in ("gated", "degenerate", "failed"):
+        assert not undecided([both.matches[0], replace(may_yet, finding=finding)])
+
+
 def test_why_a_run_ended_is_said():
     (between,) = judge(table(near(0.6, 3, 0.5)), 3)
     (clear,) = judge(table(near(0.0, 3, 0.1)), 3)
+    (far,) = judge(table(near(5.0, 3, 0.1)), 3)
     futile = replace(between, matches=(replace(between.matches[0], chance=0.0, chance_worse=0.0),))
-    assert why_ended([clear], 3, 10) == "All is decided, with 3 seeds, of 10 at most."
-    assert "1 score is still open, and with 10 the chance" in why_ended([futile], 5, 10)
-    assert why_ended([between], 10, 10) == "The most seeds, 10, are there: 1 score is still open."
+    assert why_ended([clear, far], 3, 10).startswith("All is decided, with 3 seeds, of 10 at most: each")
+    assert "1 network is still open, and with 10 the chance" in why_ended([futile], 5, 10)
+    assert why_ended([futile], 10, 10) == why_ended([between], 10, 10)
+    assert why_ended([between], 10, 10) == "The most seeds, 10, are there: 1 network is still open."
 
 
 def calibration(random, scores=1):
@@ -170,3 +195,51 @@ def _reject(seeds, count, level):
     from scipy.stats import norm
 
     return norm.cdf(seeds[:, :count].mean(1) * math.sqrt(count)) <= level
+
+
+def networks(known, random, off, count=10):
+    """Values of dense trainings drawn with replacement, ``off`` margins worse, by score."""
+    chosen = random.integers(0, len(known.seeds), count)
+    return {
+        name: [s.scale.value(s.places[i] + off.get(name, 0.0) * s.limit) for i in chosen]
+        for name, s in known.scores.items()
+        if name != "mce"
+    }
+
+
+def seen(values, dense, count):
+    parts = [table(row[:count], dense=dense[name][:count], score=name) for name, row in values.items()]
+    return pd.concat(parts)
+
+
+@pytest.mark.slow
+def test_it_takes_less_than_half_of_the_seeds_and_gives_the_same_answers():
+    """Recorded trainings of digits-r8, as good as dense, or worse by a part or a multiple of margins."""
+    known, random = shipped("digits-r8", "quick"), np.random.default_rng(0)
+    aspects = [
+        Aspect(n, n, s.higher_is_better, margin=s.practical, relative_margin=s.relative)
+        for n, s in known.scores.items()
+        if n != "mce"
+    ]
+    counts = schedule(3, 10)
+    used, alike, draws = [], 0, 60
+    for draw in range(draws):
+        hit = random.choice([a.score for a in aspects], 3, replace=False)
+        values = networks(known, random, dict.fromkeys(hit, (0.0, 0.0, 0.3, 0.8, 1.5, 2.5)[draw % 6]))
+        dense = networks(known, random, {})
+        (most,) = verdicts(seen(values, dense, 10), aspects, calibration=known)
+        assert {m.reference for m in most.matches} == {"trainings"}
+        for count in counts:
+            looks = Looks(counts, tuple(range(count)))
+            (found,) = verdicts(seen(values, dense, count), aspects, calibration=known, looks=looks)
+            if not open_networks([found])["m"]:
+                break
+        used.append(count)
+        alike += answer(found) == answer(most)
+    assert np.mean(used) < 5.0
+    assert alike >= 0.93 * draws
+
+
+def answer(found):
+    findings = {m.finding for m in found.matches}
+    return "short" if "worse" in findings else "open" if "open" in findings else "passes"

@@ -119,8 +119,8 @@ def _options() -> dict[str, Callable[..., Any]]:
             "is_flag": False,
             "flag_value": MOST,
             "metavar": "[MAX_SEEDS]",
-            "help": "Add seeds where a score is still open, and only there, up to so many "
-            f"({MOST} where no number is given).",
+            "help": "Add seeds to networks that are neither shown to match on every score nor to fall short "
+            f"on one, up to so many ({MOST} where no number is given).",
         },
         "metrics": {"type": Words(), "help": "Metrics; all by default."},
         "budget": {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 #: Up to how many seeds are added where nothing is said.
 MOST = 10
-#: Each look has at least so many times the seeds of the one before: a look costs a part of the level.
-GROWTH = 1.4
+#: Each look adds a seed, and from twice as many seeds on more: a share of one in so many of those there are.
+SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def schedule(first: int, most: int) -> tuple[int, ...]:
     """The numbers of seeds at the looks, fixed before anything is trained: from the first to the most."""
     looks = [first]
     while looks[-1] < most:
-        looks.append(min(math.ceil(GROWTH * looks[-1]), most))
+        looks.append(min(looks[-1] + max(1, looks[-1] // SHARE), most))
     return tuple(looks)
 
 

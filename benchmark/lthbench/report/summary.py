@@ -352,6 +352,6 @@ def _looks_sentence(summary: Summary) -> str:
         return ""
     counts = formatting.listed([str(len(seeds)) for seeds in looks.seen()])
     return (
-        f" Seeds were added where a score was open, with a look at {counts} seeds; each score keeps its "
-        f"level over all looks. {summary.facts.ended}"
+        f" Seeds were added where a network was undecided, with a look at {counts} seeds; each score keeps "
+        f"its level over all looks. {summary.facts.ended}"
     ).rstrip()

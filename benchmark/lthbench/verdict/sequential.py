@@ -2,8 +2,10 @@
 
 Seeds are added where a score is still open, and each look tests again. Tested at 5 % each time, a true
 hypothesis would be rejected more often than that. Lan & DeMets 1983 spend the level instead: by the time that
-a share t of the most seeds has been seen, ``level * t`` may have been used (Kim & DeMets 1987, rho = 1), and
-the level of each look follows from what is left by the joint distribution of the looks.
+a share t of the most seeds has been seen, ``level * log(1 + (e - 1) t)`` may have been used, and the level of
+each look follows from what is left by the joint distribution of the looks. This function, near to the equal
+levels of Pocock 1977, spends much of the level early: where most networks are clearly good or clearly bad it
+takes the fewest seeds (docs/verdict.md has the numbers).
 
 Means of growing numbers of independent seeds have independent increments: Z_k sqrt(t_k) is a Brownian motion
 seen at t_1 < ... < t_K, t_k = seeds_k / most (Jennison & Turnbull 2000, chapter 3). The levels are exact for
@@ -51,7 +53,7 @@ class Looks:
 
 def spent(share: float, level: float) -> float:
     """How much of the level may be used by the time that this share of the most seeds has been seen."""
-    return level * min(share, 1.0)
+    return level * math.log1p((math.e - 1.0) * min(share, 1.0))
 
 
 @lru_cache(maxsize=1024)
