@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lthbench import registry
 from lthbench.spec import Data, Init, Network, Recipe
 
 TESTS = Path(__file__).parent
@@ -23,6 +24,18 @@ def _interrupts():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def _plugins_named():
+    """Forgets the plug-ins that were named by path: a later run in this process would take them in."""
+    paths, before = registry._paths, dict(registry._paths)
+    yield
+    paths.clear()
+    paths.update(before)
+
+
+_after_a_module = pytest.fixture(autouse=True, scope="module")(_plugins_named)
+_after_a_test = pytest.fixture(autouse=True)(_plugins_named)
 
 
 @pytest.fixture(autouse=True)

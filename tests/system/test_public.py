@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,9 @@ PUBLIC = {
     "lthbench.cli": ("main",),
 }
 
+# Metrics that came later: the pinned plans do not ask for them.
+LATER = ("class-accuracy", "forgetting")
+
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
@@ -103,6 +107,8 @@ def test_public_names_are_there(module):
 
 @pytest.mark.parametrize("task", KEYS)
 def test_plans_have_the_keys_that_they_had(task):
-    steps = plan(request.ask(task), (), data_needed=False).steps
+    asked = request.ask(task)
+    asked = replace(asked, metrics=tuple(m for m in asked.metrics if m not in LATER))
+    steps = plan(asked, (), data_needed=False).steps
     digest = hashlib.sha256("".join(sorted(step.key for step in steps)).encode()).hexdigest()
     assert (len(steps), digest[:16]) == KEYS[task]
