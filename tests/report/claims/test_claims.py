@@ -9,21 +9,30 @@ import pytest
 from scipy import stats
 
 from lthbench.planning import task
-from lthbench.report.claims import any_task, interpretability, lth_pass
+from lthbench.report.claims import any_task, interpretability, lth_pass, relations
 from lthbench.report.claims.base import NOT_MEASURED, difference, estimate, near
 from lthbench.report.claims.interpretability import SCORES
 from lthbench.report.summary import Cell, Shown, Summary
-from lthbench.verdict.rules import Verdict
+from lthbench.verdict.rules import Match, Verdict
 
 LEVELS = tuple(round(1 - 0.8**n, 12) for n in range(1, 20))
 
 
-def summary(values, methods=("imp",), verdict=None, name="made", nulls=(), spread=0.0005, seeds=3):
-    """A summary of cells: ``values`` by (method, sparsity, score), ``nulls`` (score, variant, value)."""
-    nulls = [(s, v, value + d * spread) for s, v, value in nulls for d in (-1.0, 0.0, 1.0)[:seeds]]
-    table = pd.DataFrame(
-        [("dense", *null) for null in nulls], columns=["method", "score", "variant", "value"]
-    ).astype({"value": float})
+def summary(
+    values, methods=("imp",), verdict=None, name="made", nulls=(), spread=0.0005, seeds=3, headline=()
+):
+    """A summary of cells: ``values`` by (method, sparsity, score), ``nulls`` (score, variant, value).
+
+    A null may have its method and sparsity behind it; else it is of the dense network. ``headline`` are
+    verdicts of the rule that heads the report.
+    """
+    rows = [
+        (*(null[3:] or ("dense", 0.0)), seed, null[0], null[1], null[2] + step * spread)
+        for null in nulls
+        for seed, step in enumerate((-1.0, 0.0, 1.0)[:seeds])
+    ]
+    columns = ["method", "sparsity", "seed", "score", "variant", "value"]
+    table = pd.DataFrame(rows, columns=columns).astype({"value": float})
     cells = {
         key: Cell(value, spread if seeds > 1 else math.nan, seeds, "ok", "", "")
         for key, value in values.items()
@@ -34,7 +43,8 @@ def summary(values, methods=("imp",), verdict=None, name="made", nulls=(), sprea
         Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
     )
     facts: Any = SimpleNamespace(task_name=name)
-    return Summary(facts, table, scores, methods, levels, cells, "paper", found)
+    rule = "noninferior" if headline else "paper"
+    return Summary(facts, table, scores, methods, levels, cells, rule, found | {"noninferior": headline})
 
 
 def extremes(found, levels=LEVELS, undecided=""):
@@ -43,8 +53,18 @@ def extremes(found, levels=LEVELS, undecided=""):
     least = min(known) if len(known) == len(found) else None
     binding = tuple(s for s, e in found.items() if e == least)
     return Verdict(
-        "imp", "paper", levels, found, least, binding, least, (), True, known[0], undecided, matches=()
+        "imp", "paper", levels, found, least, binding, least, (), True, least, undecided, matches=()
     )
+
+
+def judged(findings, levels=(0.5, 0.8, 0.9)):
+    """A verdict on tickets by the headline rule: at each level the finding of each score."""
+    matches = tuple(
+        Match("imp", s, score, "noninferior", 0, 0, 0, 0, row[k] in ("matches", "better"), "", row[k])
+        for score, row in findings.items()
+        for k, s in enumerate(levels)
+    )
+    return Verdict("imp", "noninferior", levels, {}, None, (), None, (), True, None, "", matches)
 
 
 def of(text):
@@ -68,7 +88,7 @@ def test_every_claim_has_a_sentence_a_source_and_tasks_that_there_are():
         assert claim.text.endswith(".")
         assert claim.source
         assert set(claim.tasks) <= set(task.names())
-    assert len({c.text for c in any_task.every()}) == len(any_task.every()) >= 35
+    assert len({c.text for c in any_task.every()}) == len(any_task.every()) >= 58
 
 
 def test_nothing_is_said_of_what_is_not_measured():
@@ -141,6 +161,143 @@ def test_one_round_is_near_and_two_are_not():
     assert near(0.8, 0.8)
     assert near(1 - 0.8**5, 1 - 0.8**6)
     assert not near(1 - 0.8**5, 1 - 0.8**7)
+
+
+def test_the_published_lth_pass_asks_for_nine_scores_and_no_others():
+    linear = {("dense", 0.0, s): 1.0 for s in lth_pass.LINEAR}
+    linear |= {("imp", level, s): 0.9 for s in lth_pass.LINEAR for level in LEVELS}
+    nine = {s: e for s, e in VGG.items() if s not in lth_pass.LINEAR}
+    claim = of("CIFAR-10 with VGG-11, tickets match dense on everything")
+    assert claim.check(summary(linear, verdict=extremes(nine)))[1] == "agrees"
+    # A score that the paper does not ask for holds nothing back.
+    assert claim.check(summary(linear, verdict=extremes(nine | {"ig_road_gap": None})))[1] == "agrees"
+    worse = {k: (1.1 if k[0] == "imp" and k[1] > 0.9 else v) for k, v in linear.items()}
+    shown, finding = claim.check(summary(worse, verdict=extremes(nine)))
+    assert (shown.partition(",")[0], finding) == ("89.3 %", "differs")
+
+
+def test_an_lth_pass_of_fewer_than_nine_scores_may_only_fall_short():
+    some = {("imp", 0.9, "accuracy"): 1.0}
+    claim = of("CIFAR-10 with VGG-11, tickets match dense on everything")
+    shown, finding = claim.check(summary(some, verdict=extremes({"accuracy": 0.9648, "mce": 0.9648})))
+    assert finding == "not measured"
+    assert "not measured: fgsm_accuracy" in shown
+    assert claim.check(summary(some, verdict=extremes({"accuracy": 0.5904, "mce": 0.9648})))[1] == "differs"
+
+
+@pytest.mark.parametrize(
+    ("extreme", "last", "finding"),
+    [(0.5904, 0.9856, "agrees"), (None, 0.9856, "differs"), (0.2, 0.9856, "agrees")],
+)
+def test_spreads_of_extremes(extreme, last, finding):
+    found = summary({("imp", 0.2, "accuracy"): 1.0}, verdict=extremes({"hessian_trace": extreme}))
+    assert of("CIFAR-10 with ResNet-18, tickets match dense in the Hessian").check(found)[1] == finding
+
+
+def test_a_table_that_ends_below_a_spread_says_nothing():
+    claim = of("ImageNet with ResNet-50, tickets match dense in the Hessian")
+    verdict = extremes({"hessian_trace": 0.2}, (0.2,))
+    assert claim.check(summary({("imp", 0.2, "accuracy"): 1.0}, verdict=verdict))[1] == "not measured"
+
+
+# ------------------------------------------------------------------------------------------------ relations
+
+ALL = ("matches", "matches", "matches")
+BREAKS = ("matches", "worse", "worse")
+
+
+@pytest.mark.parametrize(
+    ("mce", "others", "finding"),
+    [
+        (BREAKS, ALL, "agrees"),
+        (ALL, BREAKS, "differs"),
+        (BREAKS, BREAKS, "cannot say"),
+        (("matches", "open", "open"), ALL, "cannot say"),
+        (("better", "worse", "matches"), ("matches", "matches", "worse"), "cannot say"),  # each breaks once
+    ],
+)
+def test_a_score_breaks_first_where_it_is_worse_and_all_others_still_match(mce, others, finding):
+    found = {"accuracy": ALL, "fgsm_accuracy": others, "ood_auroc": ALL, "mce": mce}
+    table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged(found),))
+    assert of("mCE is the first to break").check(table)[1] == finding
+    without = {k: v for k, v in found.items() if k != "ood_auroc"}
+    table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged(without),))
+    assert of("mCE is the first to break").check(table) == NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("text", "agreeing", "differing"),
+    [
+        (
+            "small dense network is worse",
+            {("imp", 0.5, "accuracy"): 0.9, ("small", 0.5, "accuracy"): 0.8},
+            {("imp", 0.5, "accuracy"): 0.8, ("small", 0.5, "accuracy"): 0.9},
+        ),
+        (
+            "sharper minima",
+            {("dense", 0.0, "hessian_trace"): 5.0, ("rigl", 0.79, "hessian_trace"): 6.0},
+            {("dense", 0.0, "hessian_trace"): 5.0, ("rigl", 0.79, "hessian_trace"): 4.0},
+        ),
+        (
+            "in several steps",
+            {("finetune:iterative", s, "accuracy"): 0.9 for s in (0.5, 0.8)}
+            | {("finetune", s, "accuracy"): 0.9 for s in (0.5, 0.8)},
+            {("finetune:iterative", s, "accuracy"): 0.9 for s in (0.5, 0.8)}
+            | {("finetune", 0.5, "accuracy"): 0.9, ("finetune", 0.8, "accuracy"): 0.95},
+        ),
+        (
+            "fall at the same sparsity",
+            series("units", 100, {0.36: 99, 0.488: 95, 0.59: 80})
+            | {("dense", 0.0, "accuracy"): 0.9}
+            | {("imp", s, "accuracy"): a for s, a in ((0.36, 0.9), (0.488, 0.9), (0.59, 0.8))},
+            series("units", 100, {0.36: 80, 0.488: 70, 0.59: 60})
+            | {("dense", 0.0, "accuracy"): 0.9}
+            | {("imp", s, "accuracy"): a for s, a in ((0.36, 0.9), (0.488, 0.9), (0.59, 0.8))},
+        ),
+        (
+            "lose their coherence",
+            series("coherence", 0.5, {0.2: 0.5, 0.4: 0.4, 0.6: 0.3, 0.8: 0.2}),
+            series("coherence", 0.5, {0.2: 0.5, 0.4: 0.6, 0.6: 0.7, 0.8: 0.8}),
+        ),
+        (
+            "matter most to a bottleneck",
+            series("bottleneck", 1.0, {0.2: 0.9, 0.4: 0.8, 0.6: 0.7, 0.8: 0.2}),
+            series("bottleneck", 1.0, {0.2: 0.5, 0.4: 0.6, 0.6: 0.7, 0.8: 0.8}),
+        ),
+    ],
+)
+def test_claims_that_compare_agree_and_differ(text, agreeing, differing):
+    claim = of(text)
+    names = ("imp", "small", "rigl", "finetune", "finetune:iterative")
+    for values, finding in ((agreeing, "agrees"), (differing, "differs")):
+        methods = tuple(m for m in names if any(k[0] == m for k in values))
+        assert claim.check(summary(values, methods))[1] == finding
+    if "coherence" not in text and "bottleneck" not in text:
+        methods = tuple(m for m in names if any(k[0] == m for k in agreeing))
+        assert claim.check(summary(agreeing, methods, spread=50.0))[1] == "cannot say"
+
+
+def test_a_claim_about_pairs_looks_at_all_pairs():
+    far = {(m, s, "accuracy"): 0.9 for m in ("finetune", "finetune:iterative") for s in (0.5, 0.8, 0.9)}
+    far["finetune:iterative", 0.9, "accuracy"] = 0.7
+    shown, finding = of("in several steps").check(summary(far, ("finetune", "finetune:iterative")))
+    assert (shown, finding) == ("-20.0 points at the least, of 3 pairs", "differs")
+
+
+@pytest.mark.parametrize(("objects", "parts", "finding"), [(2.0, 8.0, "agrees"), (8.0, 2.0, "differs")])
+def test_the_categories_that_vanish_first(objects, parts, finding):
+    units = "interpretable_units"
+    rows = [(units, c, 10.0) for c in ("object", "scene", "part", "texture")]
+    rows += [(units, "IoU 0.04", 99.0), (units, "IoU 0.04", 1.0, "imp", 0.9)]
+    rows += [(units, c, objects, "imp", 0.9) for c in ("object", "scene")]
+    rows += [(units, c, parts, "imp", 0.9) for c in ("part", "texture")]
+    found = summary({("imp", 0.9, units): 1.0}, nulls=rows, spread=0.01)
+    assert of("objects and scenes vanish first").check(found)[1] == finding
+    assert of("objects and scenes vanish first").check(summary({}, nulls=rows[:3], seeds=1))[1] != "agrees"
+
+
+def test_no_claim_that_compares_is_left_untested():
+    assert len(relations.CLAIMS) == 7
 
 
 def test_an_undecided_verdict_says_nothing():
@@ -267,7 +424,7 @@ def test_what_scatters_or_has_one_seed_says_nothing(text, more):
 
 
 def test_no_claim_of_interpretability_is_left_untested():
-    assert len(interpretability.CLAIMS) == 16
+    assert len(interpretability.CLAIMS) == 18
 
 
 def test_claims_about_networks_that_know_nothing():

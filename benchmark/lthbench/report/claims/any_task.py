@@ -6,7 +6,7 @@ import math
 
 from lthbench import formatting
 from lthbench.report import leaderboard
-from lthbench.report.claims import interpretability, lth_pass
+from lthbench.report.claims import interpretability, lth_pass, relations
 from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
@@ -37,7 +37,7 @@ def elsewhere(names: set[str]) -> list[Claim]:
 
 def every() -> tuple[Claim, ...]:
     """All claims."""
-    return CLAIMS + lth_pass.CLAIMS + interpretability.CLAIMS
+    return CLAIMS + relations.CLAIMS + lth_pass.CLAIMS + interpretability.CLAIMS
 
 
 def _tickets(summary: Summary) -> Shown:

@@ -50,6 +50,8 @@ SCORES = {
     "gini": "gradient_gini",
     "aopc": "ig_road_aopc",
     "redundancy": "concept_redundancy",
+    "coherence": "concept_coherence",
+    "bottleneck": "concept_overlap",
 }
 OTHERS = ("random", "omp", "snip", "grasp", "synflow")
 
@@ -301,6 +303,12 @@ CLAIMS = (
     ),
     Claim("Integrated gradients become more faithful (AOPC) with pruning.", SUWAL, _falls("aopc", 1)),
     Claim("Concepts merge under heavy pruning: redundancy rises.", SUWAL, _falls("redundancy", 1)),
+    Claim("Concepts lose their coherence with pruning.", SUWAL, _falls("coherence", -1)),
+    Claim(
+        "The concepts that matter most to a bottleneck drift from the dense network's as sparsity grows.",
+        GHOSH,
+        _falls("bottleneck", -1),
+    ),
     Claim("MIS stays high where a network knows nothing.", RAD, _mis_untrained),
     Claim("What Grad-CAM shows drifts little by little, not at once.", GHOSH, _gradual),
     Claim("Grad-CAM of a network with fresh weights shows something else.", ADEBAYO, _depend_on_weights),

@@ -1,0 +1,198 @@
+"""Which scores break first and which methods hold further: claims that compare, on any task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
+
+from lthbench import formatting
+from lthbench.report import leaderboard
+from lthbench.report.claims.base import (
+    CHEN,
+    NOT_MEASURED,
+    TICKETS,
+    Claim,
+    Interval,
+    Shown,
+    all_of,
+    difference,
+    estimate,
+    headline_of,
+    rounds,
+)
+from lthbench.report.summary import Cell, Summary
+
+GENERALIZATION = ("accuracy", "fgsm_accuracy", "ood_auroc")
+UNCERTAINTY = ("ece", "nll")
+HOLDS = ("better", "matches")
+FRANKLE = "Frankle & Bau 2019"
+RAD = "von Rad & Seuffert 2024"
+#: Methods that prune trained networks in one step or in several.
+STEPWISE = ("connection", "filter", "finetune")
+#: Categories of concepts of which Frankle & Bau say that they vanish first.
+FIRST_LOST = ("object", "scene")
+
+
+def _break_first(ones: Sequence[str], others: Sequence[str]) -> Callable[[Summary], Shown]:
+    """Whether some of ``ones`` are worse where all ``others`` still match, and never the other way round."""
+
+    def check(summary: Summary) -> Shown:
+        found = headline_of(summary)
+        there = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
+        here, rest = [s for s in ones if s in there], [s for s in others if s in there]
+        if found is None or not here or len(rest) < len(others):
+            return NOT_MEASURED
+        at = [{m.score: m.finding for m in found.at(s)} for s in found.sparsities]
+
+        def before(early: list[str], late: list[str]) -> bool:
+            return any(
+                any(f[s] == "worse" for s in early) and all(f[s] in HOLDS for s in late)
+                for f in at
+                if f.keys() >= {*early, *late}
+            )
+
+        ends = {s: leaderboard.holds(found, [s])[0] for s in (*here, *rest)}
+        parts = [f"{summary.title_of(s)} {_up_to(end)}" for s, end in ends.items()]
+        earlier, later = before(here, rest), before(rest, here)
+        finding = "cannot say" if earlier == later else ("agrees" if earlier else "differs")
+        return ", ".join(parts), finding
+
+    return check
+
+
+def _up_to(level: float | None) -> str:
+    return "holds nowhere" if level is None else f"holds to {formatting.sparsity(level)}"
+
+
+def _cell(summary: Summary, method: str, sparsity: float, score: str) -> Cell | None:
+    cell = summary.cell(method, sparsity, score)
+    return None if cell is None or math.isnan(cell.mean) else cell
+
+
+def _small(summary: Summary) -> Shown:
+    """A small dense network is less accurate than the ticket of as many weights, at each sparsity."""
+    pairs = [
+        (s, _cell(summary, TICKETS, s, "accuracy"), _cell(summary, "small", s, "accuracy"))
+        for s in summary.sparsities
+    ]
+    known = [(s, ticket, small) for s, ticket, small in pairs if ticket and small]
+    gaps = [g for _, a, b in known if (g := difference(a, b, tests=len(known))) is not None]
+    if not gaps:
+        return NOT_MEASURED
+    ahead = sum(gap.low > 0.0 for gap in gaps)
+    return f"tickets are ahead at {ahead} of {len(gaps)} sparsities", all_of(gaps, 0.0)
+
+
+def _rigl_sharp(summary: Summary) -> Shown:
+    """At about 79 % removed, RigL's Hessian trace is above that of the dense network."""
+    dense = _cell(summary, "dense", 0.0, "hessian_trace")
+    found = [(s, _cell(summary, "rigl", s, "hessian_trace")) for s in summary.sparsities if 0.76 <= s <= 0.84]
+    known = [(s, cell) for s, cell in found if cell is not None]
+    gap = difference(known[0][1], dense) if known and dense is not None else None
+    if gap is None or dense is None:
+        return NOT_MEASURED
+    level, cell = known[0]
+    shown = f"{cell.mean:.3g} at {formatting.sparsity(level)}, dense {dense.mean:.3g}"
+    return shown, all_of([gap], 0.0)
+
+
+def _iterative(summary: Summary) -> Shown:
+    """Pruning in several steps is at most a point less accurate than in one, for each method and sparsity."""
+    pairs = []
+    for base in STEPWISE:
+        many = next((m for m in (f"{base}:iterative", base) if m in summary.methods), None)
+        once = next((m for m in (f"{base}:oneshot", base) if m in summary.methods), None)
+        if many and once and many != once:
+            pairs += [(many, once, s) for s in summary.sparsities]
+    gaps = [
+        gap
+        for many, once, s in pairs
+        if (
+            gap := difference(
+                _cell(summary, many, s, "accuracy"), _cell(summary, once, s, "accuracy"), tests=len(pairs)
+            )
+        )
+    ]
+    if not gaps:
+        return NOT_MEASURED
+    least = min(gaps, key=lambda gap: gap.mean)
+    return f"{100 * least.mean:+.1f} points at the least, of {len(gaps)} pairs", all_of(gaps, -0.01)
+
+
+def _knee(summary: Summary) -> Shown:
+    """Units fall below nine tenths of dense within a round of where accuracy falls by a point."""
+    falls = {
+        "accuracy": _falls(summary, "accuracy", lambda cell, dense: difference(cell, dense), -0.01),
+        "interpretable units": _falls(
+            summary, "interpretable_units", lambda cell, dense: difference(cell, dense, 0.9), 0.0
+        ),
+    }
+    if any(fall is None for fall in falls.values()):
+        return NOT_MEASURED
+    ends = {name: fall for name, fall in falls.items() if fall is not None}
+    shown = ", ".join(
+        f"{name} {'do not fall' if math.isnan(s) else formatting.sparsity(s)}" for name, s in ends.items()
+    )
+    accuracy, units = ends.values()
+    if math.isnan(accuracy) or math.isnan(units):
+        return shown, "cannot say"
+    return shown, "agrees" if abs(rounds(accuracy) - rounds(units)) <= 1.0 + 1e-3 else "differs"
+
+
+def _falls(
+    summary: Summary, score: str, gap: Callable[[Cell, Cell], Interval | None], below: float
+) -> float | None:
+    """The first sparsity at which tickets have surely fallen: NaN for none, None if it was not measured."""
+    dense = _cell(summary, "dense", 0.0, score)
+    cells = [(s, _cell(summary, TICKETS, s, score)) for s in summary.sparsities]
+    known = [(s, found) for s, cell in cells if cell and dense and (found := gap(cell, dense)) is not None]
+    if len(known) < 3:
+        return None
+    return next((s for s, found in known if found.high < below), math.nan)
+
+
+def _objects_first(summary: Summary) -> Shown:
+    """At the highest sparsity, units of objects and scenes have lost a larger share than all others."""
+    table = summary.table
+    rows = table[(table["score"] == "interpretable_units") & table["method"].isin((TICKETS, "dense"))]
+    if rows.empty or not set(FIRST_LOST) & set(rows["variant"]):
+        return NOT_MEASURED
+    rows = rows[(rows["variant"] != "") & ~rows["variant"].str.contains(" ")]  # categories are single words
+    level = rows["sparsity"].max()
+    leads = []
+    for _, seed in rows.groupby("seed"):
+        kept = {}
+        for first in (True, False):
+            part = seed[seed["variant"].isin(FIRST_LOST) == first]
+            dense = part.loc[part["method"] == "dense", "value"].sum()
+            left = part.loc[(part["method"] == TICKETS) & (part["sparsity"] == level), "value"].sum()
+            kept[first] = left / dense if dense else math.nan
+        leads.append(kept[False] - kept[True])
+    known = [lead for lead in leads if not math.isnan(lead)]
+    if not known or level == 0.0:
+        return NOT_MEASURED
+    spread = stdev(known) if len(known) > 1 else math.nan
+    lead = estimate(Cell(fmean(known), spread, len(known), "ok", "", ""))
+    assert lead is not None
+    shown = f"objects and scenes lose {100 * lead.mean:+.0f} points more at {formatting.sparsity(level)}"
+    return shown, all_of([lead], 0.0)
+
+
+CLAIMS = (
+    Claim(
+        "Of the scores of generalization, mCE is the first to break.",
+        f"{CHEN}, section 4.1",
+        _break_first(("mce",), GENERALIZATION),
+    ),
+    Claim(
+        "Uncertainty (ECE, NLL) breaks before generalization does.",
+        f"{CHEN}, section 4.2",
+        _break_first(UNCERTAINTY, (*GENERALIZATION, "mce")),
+    ),
+    Claim("A small dense network is worse than a ticket with as many weights.", f"{CHEN}, figure 11", _small),
+    Claim("RigL's networks lie in sharper minima than dense ones (79 %).", f"{CHEN}, figure 11", _rigl_sharp),
+    Claim("Pruning in several steps is at least as good as in one.", RAD, _iterative),
+    Claim("Accuracy and interpretable units fall at the same sparsity.", FRANKLE, _knee),
+    Claim("Units of objects and scenes vanish first.", f"{FRANKLE}, figure 3", _objects_first),
+)
