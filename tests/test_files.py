@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from lthbench.data.loading import default_folder
+from lthbench.errors import BadInput
 from lthbench.store.remote import default_folder as copies_folder
 
 
@@ -23,5 +24,5 @@ def test_the_cache_is_where_it_has_been_on_linux(monkeypatch, tmp_path):
 def test_without_a_home_there_is_no_folder_of_that_name(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
-    with pytest.raises(RuntimeError, match="home"):
+    with pytest.raises(BadInput, match="home"):
         default_folder()

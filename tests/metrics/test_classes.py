@@ -101,7 +101,7 @@ def test_what_is_forgotten_is_counted_image_by_image():
             lost.append({"image": image, "label": label, "dense": a.argmax(), "pruned": b.argmax()})
     assert values["forgotten", ""].value == pytest.approx(len(lost) / 300)
     assert values["learned", ""].value == pytest.approx(won / 300)
-    losses = {c: loss / (c == LABELS).sum() for c, loss in classes.items()}
+    losses = {c: loss / int(np.sum(c == LABELS)) for c, loss in classes.items()}
     worst = max(losses, key=losses.get)
     assert values["class_loss", ""].value == pytest.approx(losses[worst])
     assert values["class_loss", ""].reason.startswith(f"class {worst}, ")

@@ -303,22 +303,30 @@ def test_a_measure_that_raises_is_reported_and_the_others_are_done(tmp_path, tin
 
 
 def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_task, monkeypatch):
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
     from concurrent.futures.process import BrokenProcessPool
 
     from lthbench.execution.runner import Runner
 
-    class Dead:
-        def submit(self, *work: object) -> None:
-            raise BrokenProcessPool("dead")
+    class Alive:
+        """Works at once, in this thread: another would see the engine change signal handlers beside it."""
+
+        def submit(self, do: Any, *work: Any) -> Future[Any]:
+            done: Future[Any] = Future()
+            done.set_result(do(*work))
+            return done
 
         def shutdown(self, **how: bool) -> None:
             pass
 
+    class Dead(Alive):
+        def submit(self, do: Any, *work: Any) -> Future[Any]:
+            raise BrokenProcessPool("dead")
+
     store = LocalStore(tmp_path / "store")
     store.open()
     monkeypatch.setattr(local, "_runner", Runner(store, ()))
-    pools = [Dead(), ThreadPoolExecutor(1)]
+    pools = [Dead(), Alive()]
     monkeypatch.setattr(local, "_pool", lambda *facts: pools.pop(0))
     made = plan(request.ask(tiny_task, [], metrics=["accuracy"]), ())
     assert local.Local(1).run(made.steps, store, ()) == {}

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def measure(context: Context) -> list[Value]:
@@ -42,11 +48,13 @@ def measure(context: Context) -> list[Value]:
     ]
 
 
-def _attach(context: Context, labels: object, forgotten: object, dense: object, own: object) -> None:
+def _attach(
+    context: Context, labels: NDArray[np.int64], forgotten: NDArray[np.float64], *predicted: NDArray[np.int64]
+) -> None:
     """The images that are forgotten, in the order of the test set: a row each, with both predictions."""
     import numpy as np
 
-    rows = np.stack([np.arange(len(np.asarray(labels))), labels, dense, own], 1)[np.asarray(forgotten) > 0]
+    rows = np.stack([np.arange(len(labels)), labels, *predicted], 1)[forgotten > 0]
     lines = ["image,label,dense,pruned", *(",".join(map(str, row)) for row in rows.tolist())]
     context.attach("forgotten.csv", ("\n".join(lines) + "\n").encode())
 

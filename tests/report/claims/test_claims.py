@@ -287,7 +287,7 @@ def test_a_claim_about_pairs_looks_at_all_pairs():
 @pytest.mark.parametrize(("objects", "parts", "finding"), [(2.0, 8.0, "agrees"), (8.0, 2.0, "differs")])
 def test_the_categories_that_vanish_first(objects, parts, finding):
     units = "interpretable_units"
-    rows = [(units, c, 10.0) for c in ("object", "scene", "part", "texture")]
+    rows: list[tuple[Any, ...]] = [(units, c, 10.0) for c in ("object", "scene", "part", "texture")]
     rows += [(units, "IoU 0.04", 99.0), (units, "IoU 0.04", 1.0, "imp", 0.9)]
     rows += [(units, c, objects, "imp", 0.9) for c in ("object", "scene")]
     rows += [(units, c, parts, "imp", 0.9) for c in ("part", "texture")]
