@@ -353,14 +353,14 @@ def test_a_large_table_lies_beside_its_pages(monkeypatch, tmp_path):
 
 
 def test_small_numbers_keep_their_digits_on_the_axes():
-    from lthbench.report.figures import _lean
+    from lthbench.report.figures.drawing import _lean
 
     drawn = _lean('<svg><path d="M 1.23456 2.0004"/><text x="7.12345">0.0067</text></svg>')
     assert drawn == '<svg><path d="M 1.2 2"/><text x="7.1">0.0067</text></svg>'
 
 
 def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four():
-    from lthbench.report import figures, radar
+    from lthbench.report.figures import drawing, radar
 
     methods = [f"m{i}" for i in range(11)]
     scores = ("accuracy", "ece", "nll")
@@ -369,8 +369,8 @@ def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four(
     shown = tuple(Shown(s, s, "fraction", True, "generalization", True) for s in scores)
     made = Summary(facts(), None, shown, tuple(methods), (0.5,), cells, "std", {})
     assert (
-        len({figures.style(made, m) for m in methods})
-        == len({figures.style(made, m)[0] for m in methods})
+        len({drawing.style(made, m) for m in methods})
+        == len({drawing.style(made, m)[0] for m in methods})
         == 11
     )
     drawn = radar.radars(made)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, Words, as_a_run_wrote_it, check_folder, check_rule, read
+from lthbench.cli.progress_line import ProgressLine
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
@@ -42,14 +43,18 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
     if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):
         what = "several tables" if len(sources) > 1 else "a bundle"
         raise BadInput(f"--out DIR: say where the reports of {what} go.")
-    tables = [read(source) for source in sources]
     target = out or folders[0]
     check_folder("--out", target)
-    with as_a_run_wrote_it(folders[0]):
-        if len(tables) > 1:
-            written = write_several(tables, target, rule, tuple(formats or ("site",)))
-        else:
-            written = write(*tables[0], target, rule, tuple(formats or FORMATS))
+    with ProgressLine() as tell:
+        tables = []
+        for source in sources:
+            tell(f"reading {source}")
+            tables.append(read(source))
+        with as_a_run_wrote_it(folders[0]):
+            if len(tables) > 1:
+                written = write_several(tables, target, rule, tuple(formats or ("site",)), tell)
+            else:
+                written = write(*tables[0], target, rule, tuple(formats or FORMATS), tell)
     if len(written) > 20:
         start = target / "index.html"
         echo(f"{len(written)} files; start with {start if start in written else written[0]}")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from lthbench.results.run_facts import RunFacts
@@ -16,23 +18,31 @@ FORMATS = ("html", "md", "csv")
 MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet")
 
 
+def silent(_: str) -> None:
+    """Says nothing of what is done next."""
+
+
 def write(
     table: pd.DataFrame,
     facts: RunFacts,
     folder: Path,
     rule: str | None = None,
     formats: tuple[str, ...] = FORMATS,
+    tell: Callable[[str], None] = silent,
 ) -> list[Path]:
     """Write the reports of a table into a folder, each file whole or not at all. Returns their paths.
 
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
-    extra ``parquet`` is installed. Raises BadInput for ``parquet`` where it is not.
+    extra ``parquet`` is installed. ``tell`` is called with what is done next. Raises BadInput for
+    ``parquet`` where it is not.
     """
     from lthbench import files
-    from lthbench.report import figure_files, latex, machine_readable, markdown, task_page
+    from lthbench.report import latex, machine_readable, markdown, task_page
+    from lthbench.report.figures import files as figure_files
     from lthbench.report.summary import summarise
     from lthbench.results import table as tables
 
+    tell("the verdict")
     summary = summarise(table, facts, rule)
     made: dict[str, bytes] = {}
     if "parquet" in formats:
@@ -44,18 +54,22 @@ def write(
         "json": ("report.json", machine_readable.as_json),
         "badge": ("badge.svg", machine_readable.badge),
     }
-    made |= {name: render(summary).encode() for key, (name, render) in texts.items() if key in formats}
+    for key, (name, render) in texts.items():
+        if key in formats:
+            tell(name)
+            made[name] = render(summary).encode()
     drawings = tuple(f for f in formats if f in figure_files.FORMATS)
     if drawings:
         made |= {
-            f"figures/{name}": content for name, content in figure_files.files(summary, drawings).items()
+            f"figures/{name}": content
+            for name, content in figure_files.files(summary, drawings, tell).items()
         }
     files.make_folder(folder / "figures" if drawings else folder)
     written = tables.write(table, facts, folder) if "csv" in formats else []
     files.publish_all({folder / name: content for name, content in made.items()})
     written += [path for name in made if (path := folder / name) not in written]
     if "site" in formats:
-        written += write_site([(table, facts)], folder, rule)
+        written += write_several([(table, facts)], folder, rule, tell=tell)
     return written
 
 
@@ -84,6 +98,7 @@ def write_several(
     folder: Path,
     rule: str | None = None,
     formats: tuple[str, ...] = ("site",),
+    tell: Callable[[str], None] = silent,
 ) -> list[Path]:
     """Write a site of several tables into a folder, other formats into a folder in it for each table.
 
@@ -94,10 +109,13 @@ def write_several(
     from lthbench.results.merge import grouped
 
     tables = grouped(read)
-    summaries = [summarise(table, facts, rule) for table, facts in tables]
-    written = site.write(summaries, folder) if "site" in formats else []
+    summaries = []
+    for table, facts in tables:
+        tell(f"the verdict on {facts.task_name}")
+        summaries.append(summarise(table, facts, rule))
+    written = site.write(summaries, folder, tell) if "site" in formats else []
     others = tuple(f for f in formats if f != "site")
     for (table, facts), summary in zip(tables, summaries, strict=True):
         if others:
-            written += write(table, facts, folder / site.folder_of(summary), rule, others)
+            written += write(table, facts, folder / site.folder_of(summary), rule, others, tell)
     return written

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import figures
+from lthbench.report.figures import drawing as figures
 from lthbench.report.summary import Cell, Summary
 
 #: Below this, a sparsity has a place on the axis of shares that remain.

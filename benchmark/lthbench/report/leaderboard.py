@@ -87,7 +87,7 @@ class Board:
 
 def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | None:
     """The leaderboard of a summary; links start with ``root``. None where no pruned network was judged."""
-    from lthbench.report import figures
+    from lthbench.report.figures import drawing as figures
 
     results = [v for v in summary.headline if v.matches]
     if not results:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ TITLE = "Is the pruned network still as good?"
 REPOSITORY = "https://github.com/lthbench/lthbench"
 
 
-def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
+def write(
+    summaries: Sequence[Summary], out: Path, tell: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Write the site into a folder. Returns the paths of its pages. Raises BadInput for a table twice."""
     folders = [folder_of(s) for s in summaries]
     for place, folder in enumerate(folders):
@@ -49,7 +51,12 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
     make_folder(out / "assets")
     publish_all({out / "assets" / name: source.read_bytes() for name, source in templates.assets().items()})
     for summary, folder in zip(summaries, folders, strict=True):
-        put(f"{folder}/index.html", task_page.render(summary, linked=True))
+        tell(f"figures of {folder}")
+        figures = task_page.drawn(summary)
+        put(f"{folder}/index.html", task_page.render(summary, linked=True, figures=figures))
+        for kind, of_kind in figures:
+            if of_kind:
+                made[out / folder / f"numbers-{kind.name}.csv"] = task_page.numbers(of_kind)
         content, name = as_csv(summary.table), templates.table_name(len(summary.table))
         for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
             for picture in pictures:
@@ -57,7 +64,8 @@ def write(summaries: Sequence[Summary], out: Path) -> list[Path]:
         made[out / folder / name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
         cards = network_page.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
-        for method, sparsity in there:
+        for done, (method, sparsity) in enumerate(there, 1):
+            tell(f"pages of {folder}: {done} of {len(there)}")
             put(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
         make_folder(out / folder)
         publish_all(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,17 @@ class Summary:
     verdicts: dict[str, tuple[Verdict, ...]]
     calibration: Calibration | None = None
     outdated: tuple[str, ...] = ()
+
+    @cached_property
+    def by_seed(self) -> dict[tuple[str, float, str], dict[int, float]]:
+        """The value of each seed, by (method, sparsity, score); those that are no number are left out."""
+        main = self.table[self.table["variant"] == ""]
+        columns = (main[c].tolist() for c in ("method", "sparsity", "score", "seed", "value"))
+        found: dict[tuple[str, float, str], dict[int, float]] = {}
+        for method, sparsity, score, seed, value in zip(*columns, strict=True):
+            if not math.isnan(value):
+                found.setdefault((str(method), float(sparsity), str(score)), {})[int(seed)] = float(value)
+        return found
 
     @property
     def headline(self) -> tuple[Verdict, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -15,18 +16,17 @@ from lthbench.report import (
     caveats,
     chart_data,
     controls,
-    figures,
     findings,
     forest,
     leaderboard,
     network_page,
     picture_panels,
-    removal_curves,
     templates,
 )
+from lthbench.report.figures import curves, drawing, kinds
+from lthbench.report.figures.drawing import Kind
+from lthbench.report.figures.files import as_csv as as_csv_file
 from lthbench.report.markdown import provenance
-from lthbench.report.radar import radars
-from lthbench.report.reliability_diagrams import diagrams
 from lthbench.report.summary import (
     RULE_TEXT,
     Summary,
@@ -44,25 +44,43 @@ from lthbench.results.table import as_csv
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
 #: those beside the verdict are left to the chart that is drawn on demand.
 DRAWN = 1500
+_SHAPES = re.compile("<defs>.*?</defs>", re.DOTALL)
 #: Up to so many rows the table is in the page (about 30 bytes each).
 PACKED = 40_000
 
 
-def render(summary: Summary, linked: bool = False) -> str:
+Figures = list[tuple[Kind, list[drawing.Figure]]]
+
+
+def drawn(summary: Summary) -> Figures:
+    """The figures of the page, by kind; the curves first."""
+    many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
+    found = [(kind, kind.draw(summary)) for kind in kinds() if kind.name != curves.KIND.name]
+    return [
+        (curves.KIND, curves.curves(summary, all_scores=many <= DRAWN)),
+        *((kind, figures) for kind, figures in found if figures),
+    ]
+
+
+def numbers(figures: Sequence[drawing.Figure]) -> bytes:
+    """The numbers of all figures of a kind as one CSV, with the figure's title in front."""
+    rows = [(figure.title, *row) for figure in figures for row in figure.rows]
+    return as_csv_file(("figure", *figures[0].head), rows)
+
+
+def render(summary: Summary, linked: bool = False, figures: Figures | None = None) -> str:
     """The page: one file that needs no other, or where ``linked``, the page of a task in a site."""
     facts = summary.facts
-    many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
-    drawn = figures.curves(summary, all_scores=many <= DRAWN)
+    (_, lines), *plates = drawn(summary) if figures is None else figures
     wanted = {s.title for s in summary.scores if s.verdict}
     csv_name = templates.table_name(len(summary.table)) if linked else "scores.csv.gz"
     drawings = {
         "pictures": picture_panels.grouped(facts.pictures),
-        "diagrams": diagrams(summary),
-        "removals": removal_curves.diagrams(summary),
+        "plates": plates,
         "nulls": controls.rows(summary),
-        "radars": radars(summary),
         "kinds": _kinds(summary),
     }
+    legend = [(m, Markup(drawing.marker(summary, m))) for m in summary.methods]
     where: dict[str, Any] = {"root": "../", "here": ""} if linked else templates.alone()
     return templates.render(
         "report.html.j2",
@@ -84,12 +102,14 @@ def render(summary: Summary, linked: bool = False) -> str:
         rule_text=RULE_TEXT[summary.rule],
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
         verdict_rows=verdict_rows(summary),
-        main_figures=[f for f in drawn if f.title in wanted],
-        more_figures=_grouped(summary, {f.title: f for f in drawn}),
+        main_figures=[f for f in lines if f.title in wanted],
+        more_figures=_grouped(summary, {f.title: f for f in lines}),
         verdict_scores=[s for s in summary.scores if s.verdict],
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         **drawings,
-        legend=[(m, Markup(figures.marker(summary, m))) for m in summary.methods],
+        legend=legend,
+        # The same again uses the shapes of the first: ids stand once.
+        again=[(m, Markup(_SHAPES.sub("", sample))) for m, sample in legend],
         rows=_rows(summary, linked),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
@@ -118,16 +138,6 @@ def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, l
     return list(groups.items())
 
 
-#: The sections of the page that are there only where there is something to show, by what they show.
-_SECTIONS = (
-    ("diagrams", "reliability", "Reliability"),
-    ("nulls", "controls", "Controls"),
-    ("removals", "removal", "Removing pixels"),
-    ("radars", "radar", "Radar"),
-    ("pictures", "pictures", "Pictures"),
-)
-
-
 def _contents(summary: Summary, drawings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The sections of the page: where they are, and what they are called."""
     first = [
@@ -136,9 +146,11 @@ def _contents(summary: Summary, drawings: Mapping[str, Any]) -> list[tuple[str, 
         ("curves", "Curves"),
         ("scores", "All scores"),
     ]
-    there = [(place, name) for what, place, name in _SECTIONS if drawings[what]]
-    kinds = [("corruptions", "Corruptions")] if drawings["kinds"]["kinds"] else []
-    return [*first, *there[:4], *kinds, *there[4:], ("made", "How it was made"), ("read", "How to read")]
+    first += [(kind.name, kind.short) for kind, _ in drawings["plates"]]
+    first += [("controls", "Controls")] if drawings["nulls"] else []
+    first += [("corruptions", "Corruptions")] if drawings["kinds"]["kinds"] else []
+    first += [("pictures", "Pictures")] if drawings["pictures"] else []
+    return [*first, ("made", "How it was made"), ("read", "How to read")]
 
 
 def _some(levels: tuple[float, ...], most: int = 10) -> tuple[float, ...]:
@@ -148,7 +160,7 @@ def _some(levels: tuple[float, ...], most: int = 10) -> tuple[float, ...]:
 
 
 def _card(summary: Summary, result: Any) -> dict[str, Any]:
-    colour, _ = figures.style(summary, result.method)
+    colour, _ = drawing.style(summary, result.method)
     cell = summary.cell(result.method, result.joint, "accuracy")
     return {
         "method": result.method,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lthbench import formatting
-from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, plain, style, svg
 from lthbench.report.summary import Summary
 
 #: Sparsities in one diagram at most.
@@ -60,23 +60,22 @@ def _diagram(
     colour, shape = style(summary, method)
     there = [s for s in summary.sparsities if (method, s) in points]
     step = max(1, -(-len(there) // SHOWN))
-    words = []
+    words, rows, legend = [], [], []
     chosen = [("dense", 0.0), *((method, s) for s in there[step - 1 :: step])]
     for place, key in enumerate(k for k in chosen if k in points):
         x, y = ([100 * p[i] for p in points[key]] for i in (0, 1))
         if key[0] == "dense":
-            axes.plot(x, y, color=DENSE, lw=1.4, ls=(0, (5, 3)), marker=".", ms=5)
+            drawn = axes.plot(x, y, color=DENSE, lw=1.4, ls=(0, (5, 3)), marker=".", ms=5)
         else:
             faded = 1.0 - 0.6 * (1.0 - place / max(len(chosen) - 1, 1))
-            axes.plot(x, y, color=colour, alpha=faded, lw=1.6, marker=shape, ms=4.5)
+            drawn = axes.plot(x, y, color=colour, alpha=faded, lw=1.6, marker=shape, ms=4.5)
         said = "dense" if key[0] == "dense" else formatting.sparsity(key[1])
+        drawn[0].set_label(said if key[0] == "dense" else f"{method} at {said}")
+        legend += drawn
+        rows += [(*key, *point) for point in points[key]]
         words.append(f"{said}: " + ", ".join(f"{b:.0f} at {a:.0f}" for a, b in zip(x, y, strict=True)))
     axes.set_xlabel("confidence, %", color=INK, fontsize=8.5)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.grid(axis="y", color=FAINT, lw=0.7)
-    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
+    plain(axes)
     levels = ", ".join(formatting.sparsity(s) for m, s in chosen if m != "dense")
     return Figure(
         f"{method}{WHERE[where]}",
@@ -84,4 +83,20 @@ def _diagram(
         svg(canvas, f"reliability {where}{method}"),
         f"Accuracy in per cent over confidence in per cent of {method}{WHERE[where]}. {'; '.join(words)}.",
         canvas,
+        ("confidence (%)", "accuracy (%)"),
+        tuple(legend),
+        ("method", "sparsity", "confidence", "accuracy", "images"),
+        tuple(rows),
     )
+
+
+KIND = Kind(
+    "reliability",
+    20,
+    "Does it know how sure to be?",
+    "Reliability",
+    "Reliability diagrams: test images in 15 bins of confidence, and how many of each the network gets "
+    "right. On the thin diagonal confidence means what it says; below it the network is too sure. Dashed: "
+    "dense. Bins with fewer than ten images are left out.",
+    diagrams,
+)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lthbench import formatting
-from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, plain, style, svg
 from lthbench.report.summary import Summary
 
 #: The maps whose order is followed, by the beginning of the curves' names.
-KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+KINDS = {"gradient": "gradients", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 DOTTED = (0, (1, 1.4))
 #: For each figure: its score, its two curves and how they are drawn and called, and what it says of itself.
 FIGURES = (
@@ -76,27 +76,27 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
     axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
     colour, _ = style(summary, method)
     score, orders, along, note = FIGURES[place]
-    words = []
+    words, rows, legend = [], [], []
     for (name, level), line in {("dense", 0.0): DENSE, (method, sparsity): colour}.items():
         for order, (dashes, said) in orders.items():
             points = curves.get((name, level, f"{kind} {order}"), [])
             if points:
                 x, y = zip(*points, strict=True)
-                axes.plot(x, y, color=line, lw=1.8 if name == method else 1.4, ls=dashes)
+                label = name if name == "dense" else f"{name} at {formatting.sparsity(level)}"
+                wide = 1.8 if name == method else 1.4
+                legend += axes.plot(x, y, color=line, lw=wide, ls=dashes, label=f"{label}, {said}")
+                rows += [(name, level, said, *point) for point in points]
                 words.append(f"{name}, {said}, from {y[0]:.0f} to {y[-1]:.0f}")
     chance = curves.get((method, sparsity, "random"), [])
     if chance:
-        axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2)
+        legend += axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2, label="random order")
+        rows += [(method, sparsity, "random order", *point) for point in chance]
         words.append(f"{method}, random order, from {chance[0][1]:.0f} to {chance[-1][1]:.0f}")
     axes.set_xlabel(along, color=INK, fontsize=8.5)
     axes.set_xlim(left=0)
     axes.margins(x=0)
     axes.set_ylim(bottom=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.grid(axis="y", color=FAINT, lw=0.7)
-    axes.tick_params(colors=INK, labelsize=8.5, length=0, pad=4)
+    plain(axes)
     shown = formatting.sparsity(sparsity)
     return Figure(
         f"{method} at {shown}, {KINDS[kind]}",
@@ -105,4 +105,21 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
         f"{note.partition(';')[0].capitalize()} over {along}, {KINDS[kind]}, {method} at {shown}: "
         f"{'; '.join(words)}.",
         canvas,
+        (along.replace(", %", " (%)"), note.partition(";")[0].replace(" in %", " (%)")),
+        tuple(legend),
+        ("method", "sparsity", "order", along, "per cent"),
+        tuple(rows),
     )
+
+
+KIND = Kind(
+    "removal",
+    40,
+    "Do the pixels it looks at matter?",
+    "Removing pixels",
+    "Accuracy as pixels are removed and filled in from their neighbours (ROAD). Solid: those that the map "
+    "ranks highest first; dotted: lowest first. The wider apart the two, the more faithful the map. Grey: "
+    "dense; faint: in a random order. Then the probability of the label as pixels turn black (deletion, "
+    "solid) or appear on a blurred image (insertion, dotted), most relevant first.",
+    diagrams,
+)

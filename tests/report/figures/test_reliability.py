@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lthbench.report.reliability_diagrams import _points, diagrams
+from lthbench.report.figures.reliability import _points, diagrams
 from lthbench.report.summary import Summary
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import pandas as pd
 
-from lthbench.report import controls, removal_curves, task_page
+from lthbench.report import controls, task_page
+from lthbench.report.figures import removal
 from lthbench.report.summary import summarise
 from lthbench.results import run_facts, table
 
@@ -41,7 +42,7 @@ def with_curves(made_table):
 
 
 def test_each_method_has_its_curves_beside_dense_in_words(made_table):
-    figures = removal_curves.diagrams(summarise(*with_curves(made_table)))
+    figures = removal.diagrams(summarise(*with_curves(made_table)))
     assert [f.title for f in figures] == [f"{m} at 90.0 %, integrated gradients" for m in ("imp", "omp")] * 2
     road, _, erased, _ = figures
     assert "imp, most relevant first, from 91 to 11" in road.text
@@ -53,7 +54,7 @@ def test_each_method_has_its_curves_beside_dense_in_words(made_table):
 
 
 def test_a_table_without_curves_has_none(made_table):
-    assert removal_curves.diagrams(summarise(*made_table(("imp",)))) == []
+    assert removal.diagrams(summarise(*made_table(("imp",)))) == []
 
 
 def test_the_page_shows_curves_and_nulls(made_table):

@@ -8,10 +8,12 @@ the worst to the best network shown, so that a difference of any size fills it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 from lthbench import formatting
-from lthbench.report.figures import DENSE, FAINT, INK, Figure, style, svg
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, samples, style, svg
 from lthbench.report.summary import Shown, Summary
 
 #: Sparsities that are drawn at most.
@@ -85,38 +87,56 @@ def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
     return {m: [share(v, *pair) for v, pair in zip(values, ends, strict=True)] for m, values in raw.items()}
 
 
-def _wrapped(title: str) -> str:
-    return fill(title.replace(" (dense = 1)", ""), WRAP, break_on_hyphens=False, break_long_words=False)
+def wrapped(title: str, letters: int = WRAP) -> str:
+    """A name in short lines, for a spoke or a column."""
+    return fill(title.replace(" (dense = 1)", ""), letters, break_on_hyphens=False, break_long_words=False)
 
 
 def _draw(
     summary: Summary, scores: list[Shown], values: dict[str, list[float]], where: str, form: str, note: str
 ) -> Figure:
+    top = END if form == "fixed axes" else 1.0
+    canvas, axes = polar([wrapped(s.title) for s in scores], top)
+    angles = around(len(scores))
+    if form == "fixed axes":
+        axes.plot(angles, [1.0] * len(angles), color=DENSE, lw=1.4, ls=(0, (5, 3)))
+    words, rows = [], []
+    for method, spokes in values.items():
+        said = ", ".join(f"{s.title} {v:.2f}" for s, v in zip(scores, spokes, strict=True))
+        words.append(f"{method}: {said}")
+        rows += [(method, s.title, v) for s, v in zip(scores, spokes, strict=True)]
+        line(axes, summary, method, spokes)
+    title = f"{where}, {form}"
+    return Figure(
+        title,
+        note,
+        svg(canvas, f"radar {title}"),
+        f"{title}, {note}. {'; '.join(words)}.",
+        canvas,
+        legend=samples(summary, [m for m in values if m != "dense"]),
+        head=("method", "score", note),
+        rows=tuple(rows),
+    )
+
+
+def around(spokes: int) -> list[float]:
+    """The angles of so many spokes, the first again at the end."""
+    return [2 * math.pi * i / spokes for i in range(spokes)] + [0.0]
+
+
+def polar(names: Sequence[str], top: float) -> tuple[Any, Any]:
+    """A canvas and its round axes with a named spoke each, clockwise from the top."""
     from matplotlib.figure import Figure as Canvas
     from matplotlib.projections.polar import PolarAxes
 
     canvas = Canvas(figsize=(3.9, 3.1))
     axes = canvas.add_axes((0.21, 0.11, 0.58, 0.76), projection="polar")
     assert isinstance(axes, PolarAxes)
-    angles = [2 * math.pi * i / len(scores) for i in range(len(scores))]
-    closed = [*angles, angles[0]]
-    top = END if form == "fixed axes" else 1.0
-    if form == "fixed axes":
-        axes.plot(closed, [1.0] * len(closed), color=DENSE, lw=1.4, ls=(0, (5, 3)))
-    words = []
-    for method, spokes in values.items():
-        drawn = [0.0 if math.isnan(v) else v for v in spokes]
-        said = ", ".join(f"{s.title} {v:.2f}" for s, v in zip(scores, spokes, strict=True))
-        words.append(f"{method}: {said}")
-        if method == "dense":
-            axes.plot(closed, [*drawn, drawn[0]], color=DENSE, lw=1.4, ls=(0, (5, 3)))
-        else:
-            colour, marker = style(summary, method)
-            axes.plot(closed, [*drawn, drawn[0]], color=colour, lw=1.6, marker=marker, ms=4)
+    angles = around(len(names))[:-1]
     axes.set_ylim(0.0, top * 1.02)
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
-    axes.set_xticks(angles, [_wrapped(s.title) for s in scores])
+    axes.set_xticks(angles, names)
     for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
         # Clockwise from the top: labels grow away from the drawing, so that neighbours stay apart.
         aside = math.sin(angle)
@@ -125,5 +145,28 @@ def _draw(
     axes.tick_params(colors=INK, labelsize=8.5, pad=2)
     axes.grid(color=FAINT, lw=0.7)
     axes.spines["polar"].set_visible(False)
-    title = f"{where}, {form}"
-    return Figure(title, note, svg(canvas, f"radar {title}"), f"{title}, {note}. {'; '.join(words)}.", canvas)
+    return canvas, axes
+
+
+def line(axes: Any, summary: Summary, method: str, spokes: Sequence[float]) -> None:
+    """A method's closed line; what is not known stands in the middle."""
+    drawn = [0.0 if math.isnan(v) else v for v in spokes]
+    closed = around(len(spokes)), [*drawn, drawn[0]]
+    if method == "dense":
+        axes.plot(*closed, color=DENSE, lw=1.4, ls=(0, (5, 3)))
+    else:
+        colour, marker = style(summary, method)
+        axes.plot(*closed, color=colour, lw=1.6, marker=marker, ms=4)
+
+
+KIND = Kind(
+    "radar",
+    60,
+    "All scores in one drawing",
+    "Radar",
+    "Outer is better; dashed: dense. On fixed axes each spoke is the score relative to dense, so that a "
+    "small difference looks small. The stretched form is the one in the paper: each spoke runs from the "
+    "worst to the best network shown, which makes any difference look large.",
+    radars,
+    keyed=True,
+)

@@ -1,0 +1,134 @@
+"""Extreme sparsities: how far each score of each method matches, as a table and as a radar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report import leaderboard
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, samples, svg
+from lthbench.report.figures.radar import TOGETHER, around, line, polar, wrapped
+from lthbench.report.summary import Summary
+from lthbench.verdict.rules import Verdict
+
+
+def extremes(summary: Summary) -> list[Figure]:
+    """The table, and a radar for each few methods."""
+    results = [v for v in summary.headline if v.matches and v.sparsities != (0.0,)]
+    if not results:
+        return []
+    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
+    drawn = [_table(summary, results, scores)]
+    if len(scores) >= 3:
+        parts = range(0, len(results), TOGETHER)
+        drawn += [_radar(summary, results[start : start + TOGETHER], scores) for start in parts]
+    return drawn
+
+
+def _cells(result: Verdict, scores: Sequence[str]) -> list[float | None]:
+    return [result.extremes.get(score) for score in scores]
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else formatting.share(value)
+
+
+def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    heads = ["smallest", *(leaderboard.SHORT.get(s, summary.title_of(s)) for s in scores)]
+    lines = [[v.paper_pass, *_cells(v, scores)] for v in results]
+    canvas = Canvas(figsize=(7.4, 1.3 + 0.24 * len(lines)))
+    axes = canvas.add_axes((0.1, 0.02, 0.89, 0.24 * len(lines) / (1.3 + 0.24 * len(lines))))
+    levels = summary.sparsities
+    for row, cells in enumerate(lines):
+        for column, value in enumerate(cells):
+            reached = sum(s <= value for s in levels) / len(levels) if value is not None else 0.0
+            # The more is reached, the darker: it is read in grey as well.
+            axes.axvspan(
+                column - 0.5,
+                column + 0.5,
+                1 - (row + 1) / len(lines),
+                1 - row / len(lines),
+                color=DENSE,
+                alpha=0.45 * reached,
+                lw=0,
+            )
+            axes.text(column, row, _shown(value), ha="center", va="center", color=INK, fontsize=8)
+    axes.set_xlim(-0.5, len(heads) - 0.5)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_yticks(range(len(lines)), [v.method for v in results])
+    axes.set_xticks(range(len(heads)), [wrapped(h, 8) for h in heads])
+    axes.xaxis.tick_top()
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=4)
+    rows = [
+        (v.method, name, "" if value is None else value)
+        for v, cells in zip(results, lines, strict=True)
+        for name, value in zip(["smallest", *scores], cells, strict=True)
+    ]
+    said = (
+        f"{v.method}: " + ", ".join(f"{h} {_shown(c)}" for h, c in zip(heads, cells, strict=True))
+        for v, cells in zip(results, lines, strict=True)
+    )
+    return Figure(
+        "extreme sparsities",
+        f"in %: the largest at which a score matches, by the rule {summary.rule}; – for none",
+        svg(canvas, "extreme table"),
+        f"Extreme sparsities in per cent. {'; '.join(said)}.",
+        canvas,
+        head=("method", "score", "extreme sparsity"),
+        rows=tuple(rows),
+        wide=True,
+    )
+
+
+def _radar(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> Figure:
+    levels = summary.sparsities
+    canvas, axes = polar([wrapped(summary.title_of(s)) for s in scores], len(levels))
+    # Even steps for the sparsities that were measured: the middle is none, the rim the highest.
+    axes.set_yticks(range(1, len(levels) + 1), [formatting.share(s) for s in levels], fontsize=6.5, color=INK)
+    rows: list[tuple[Any, ...]] = []
+    for result in results:
+        cells = _cells(result, scores)
+        line(axes, summary, result.method, [_steps(levels, c) for c in cells])
+        rows += [(result.method, s, "" if c is None else c) for s, c in zip(scores, cells, strict=True)]
+    axes.plot(around(len(scores)), [len(levels)] * (len(scores) + 1), color=DENSE, lw=0.8)
+    names = formatting.listed([v.method for v in results])
+    said = (
+        f"{v.method}: "
+        + ", ".join(
+            f"{summary.title_of(s)} {_shown(c)}" for s, c in zip(scores, _cells(v, scores), strict=True)
+        )
+        for v in results
+    )
+    return Figure(
+        f"extreme sparsities, {names}",
+        "middle: none; rings: the sparsities measured",
+        svg(canvas, f"extreme {names}"),
+        f"Extreme sparsities in per cent. {'; '.join(said)}.",
+        canvas,
+        legend=samples(summary, [v.method for v in results])[1:],
+        head=("method", "score", "extreme sparsity"),
+        rows=tuple(rows),
+    )
+
+
+def _steps(levels: Sequence[float], value: float | None) -> float:
+    return 0.0 if value is None or math.isnan(value) else float(sum(s <= value for s in levels))
+
+
+KIND = Kind(
+    "extremes",
+    15,
+    "Extreme sparsities",
+    "Extremes",
+    "The table of the paper: for each score the largest sparsity at which it matches. Beyond a gap it may "
+    "match again, so that this can exceed the leaderboard, which stops at the first sparsity that does not "
+    "match.",
+    extremes,
+    keyed=True,
+)

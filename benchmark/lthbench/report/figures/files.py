@@ -1,0 +1,149 @@
+"""Figures as files for papers: SVG, PNG and PDF in one and two columns, and their numbers as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Container, Sequence
+from textwrap import wrap
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report import figures
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure
+from lthbench.report.summary import Summary
+
+FORMATS = ("svg", "png", "pdf")
+#: Widths in inches, by the end of the file's name: one column of a page with two, and both.
+WIDTHS = {"": 3.35, "-wide": 6.9}
+#: Letters in a line of a title, for each inch of width.
+LETTERS = 17.0
+#: How high one panel is at most, in inches.
+HIGHEST = 3.0
+#: The stand-ins of a page's colours become these.
+_COLOURS = {INK: "#3a4252", FAINT: "#dcdfe4", DENSE: "#4d5663"}
+#: The ways in which Matplotlib's artists hold a colour.
+_PARTS = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
+
+
+def files(
+    summary: Summary, formats: tuple[str, ...], tell: Callable[[str], None] = lambda _: None
+) -> dict[str, bytes]:
+    """Every figure of a report in each format and size, and its numbers as CSV, by file name.
+
+    ``tell`` is called with what is done next.
+    """
+    found: dict[str, bytes] = {}
+    for kind in figures.kinds():
+        tell(f"figures: {kind.heading}")
+        drawn = kind.draw(summary)
+        for done, figure in enumerate(drawn, 1):
+            tell(f"figures: {kind.heading}, {done} of {len(drawn)}")
+            stem = _stem(kind.name, figure.title, found)
+            found[f"{stem}.csv"] = as_csv(figure.head, figure.rows)
+            _label(figure)
+            _colour(figure.canvas)
+            ratio = figure.canvas.bbox_inches.height / figure.canvas.bbox_inches.width
+            for end, width in WIDTHS.items():
+                if end or not figure.wide:
+                    _fit(summary, figure, width, ratio)
+                    found |= {f"{stem}{end}.{form}": _saved(figure, form) for form in formats}
+    return found
+
+
+def _stem(kind: str, title: str, taken: Container[str]) -> str:
+    """A name that no other figure has."""
+    plain = "-".join(filter(None, (kind, *re.sub(r"[^a-z0-9.]+", " ", title.lower()).split())))[:70].strip(
+        "-."
+    )
+    count = 1
+    while f"{plain}{f'-{count}' if count > 1 else ''}.csv" in taken:
+        count += 1
+    return f"{plain}-{count}" if count > 1 else plain
+
+
+def as_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    """Rows of numbers as CSV, numbers to twelve figures."""
+    buffer = io.StringIO()
+    write = csv.writer(buffer, lineterminator="\n")
+    write.writerow(head)
+    write.writerows([f"{v:.12g}" if isinstance(v, float) else v for v in row] for row in rows)
+    return buffer.getvalue().encode()
+
+
+def _label(figure: Figure) -> None:
+    """What a figure needs outside its page: names of its axes, with units."""
+    from matplotlib.gridspec import GridSpec
+
+    canvas = figure.canvas
+    for axes in canvas.axes:
+        if axes.get_subplotspec() is None:  # placed by hand for the page
+            axes.set_subplotspec(GridSpec(1, 1, figure=canvas)[0])
+    # Of several panels those in the middle of the edges are named.
+    last = max(_row(axes) for axes in canvas.axes)
+    bottom = [axes for axes in canvas.axes if _row(axes) == last and axes.axison]
+    left = [axes for axes in canvas.axes if axes.get_subplotspec().is_first_col()]
+    bottom[len(bottom) // 2].set_xlabel(figure.axes[0], fontsize=8, color=INK)
+    left[len(left) // 2].set_ylabel(figure.axes[1], fontsize=8, color=INK)
+
+
+def _row(axes: Any) -> int:
+    return int(axes.get_subplotspec().rowspan.start)
+
+
+def _fit(summary: Summary, figure: Figure, width: float, ratio: float) -> None:
+    """Give a figure just this width: title, drawing and legend below each other."""
+    canvas, facts = figure.canvas, summary.facts
+    for legend in list(canvas.legends):
+        legend.remove()
+    seeds = formatting.counted(len(facts.seeds), "seed", "seeds")
+    about: tuple[str, ...] = (
+        figure.title,
+        figure.note,
+        f"{facts.task_title}, budget {facts.budget_name}, {seeds}",
+    )
+    whole = (text.replace(" %", "\u00a0%") for text in about)
+    lines = [line for text in whole for line in wrap(text, int(LETTERS * width))]
+    canvas.suptitle("\n".join(lines), fontsize=8, color=_COLOURS[INK])
+    rows = 0
+    if figure.legend:
+        longest = max(len(str(sample.get_label())) for sample in figure.legend)
+        columns = max(1, int(width / (0.35 + 0.055 * longest)))
+        rows = -(-len(figure.legend) // columns)
+        place = {"loc": "outside lower center", "ncols": columns}
+        _colour(canvas.legend(handles=list(figure.legend), fontsize=7, frameon=False, **place))
+    canvas.set_layout_engine("constrained")
+    highest = HIGHEST if len(canvas.axes) == 1 and not figure.wide else 1.5 * HIGHEST
+    canvas.set_size_inches(width, min(ratio * width, highest) + 0.25 + 0.14 * len(lines) + 0.15 * rows)
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    # No date, and a salt for ids: the same figure is the same bytes. Fonts are embedded, in SVG as outlines.
+    nothing = {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None},
+        "png": {"Software": None},
+    }
+    with mpl.rc_context({"svg.hashsalt": figure.title, "font.family": "sans-serif", "pdf.fonttype": 42}):
+        figure.canvas.savefig(buffer, format=form, dpi=300, facecolor="white", metadata=nothing[form])
+    return buffer.getvalue()
+
+
+def _colour(drawing: Any) -> None:
+    from matplotlib.colors import to_hex
+
+    for artist in drawing.findobj():
+        for part in _PARTS:
+            read, write = (getattr(artist, f"{verb}_{part}", None) for verb in ("get", "set"))
+            if read is None or write is None:
+                continue
+            try:
+                known = _COLOURS.get(to_hex(read()))
+            except ValueError:  # several colours, or none
+                continue
+            if known:
+                write(known)

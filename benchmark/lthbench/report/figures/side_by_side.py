@@ -1,0 +1,98 @@
+"""Tickets beside a small dense network and RigL at one sparsity: every score, in units of its margin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.figures.drawing import DENSE, FAINT, Figure, Kind, plain, samples, style, svg
+from lthbench.report.forest import HIGH, LOW
+from lthbench.report.summary import Summary
+from lthbench.verdict.rules import Match, Verdict
+
+#: What tickets are compared with, beside the method that goes furthest.
+BESIDE = ("small", "rigl")
+
+
+def beside(summary: Summary) -> list[Figure]:
+    """One figure, at the middle sparsity; none where neither of the two was run."""
+    results = {v.method.partition(":")[0]: v for v in reversed(summary.headline) if v.matches}
+    others = [results[name] for name in BESIDE if name in results]
+    tickets = [v for v in summary.headline if v.matches and v not in others]
+    if not others or not tickets or not summary.sparsities:
+        return []
+    first = max(tickets, key=lambda v: v.joint or 0.0)
+    level = summary.sparsities[len(summary.sparsities) // 2]
+    return [_figure(summary, [first, *others], level)]
+
+
+def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    scores = list(dict.fromkeys(m.score for v in results for m in v.at(level)))
+    high = 0.8 + 0.34 * len(scores)
+    canvas = Canvas(figsize=(5.2, high))
+    axes = canvas.add_axes((0.36, 0.5 / high, 0.62, 1 - 0.6 / high))
+    axes.axvspan(LOW, 1, color=FAINT, alpha=0.35, lw=0)
+    axes.axvline(0, color=DENSE, lw=1.4, ls=(0, (5, 3)))
+    axes.axvline(1, color=DENSE, lw=1.0)
+    rows: list[tuple[Any, ...]] = []
+    words = []
+    for place, result in enumerate(results):
+        said = []
+        for match in result.at(level):
+            units = in_margins(match)
+            where = scores.index(match.score) + 0.22 * (place - (len(results) - 1) / 2)
+            _mark(axes, style(summary, result.method), units, where)
+            rows.append((result.method, level, match.score, *units, match.finding))
+            if not math.isnan(units[0]):
+                said.append(f"{summary.title_of(match.score)} {units[0]:.2f}")
+        words.append(f"{result.method}: {', '.join(said)}")
+    axes.set_xlim(LOW, HIGH)
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_yticks(range(len(scores)), [summary.title_of(s) for s in scores])
+    plain(axes, "")
+    axes.tick_params(labelsize=8)
+    names = formatting.listed([v.method for v in results])
+    return Figure(
+        f"{names} at {formatting.sparsity(level)}",
+        "better ← 0: dense, 1: the margin → worse; bars: 95 % bounds",
+        svg(canvas, "beside"),
+        f"How much worse than dense, in margins, at {formatting.sparsity(level)}. {'; '.join(words)}.",
+        canvas,
+        ("worse than dense (margins)", ""),
+        samples(summary, [v.method for v in results]),
+        ("method", "sparsity", "score", "mean", "lower", "upper", "finding"),
+        tuple(rows),
+    )
+
+
+def in_margins(match: Match) -> tuple[float, float, float]:
+    """The shortfall and its lower and upper bound, in units of the margin; NaN where not known."""
+    if not (match.allowed > 0.0 and math.isfinite(match.allowed)):
+        return math.nan, math.nan, math.nan
+    return tuple(value / match.allowed for value in (match.shortfall, match.lower, match.bound))  # type: ignore[return-value]
+
+
+def _mark(axes: Any, look: tuple[str, str], units: tuple[float, float, float], where: float) -> None:
+    mean, lower, upper = (min(max(u, LOW), HIGH) for u in units)
+    if math.isnan(units[0]):
+        return
+    ends = [e for e, u in ((lower, units[1]), (upper, units[2])) if not math.isnan(u)]
+    if len(ends) == 2:
+        axes.plot(ends, [where, where], color=look[0], lw=1.3)
+    axes.plot([mean], [where], color=look[0], marker=look[1], ms=5, lw=0, clip_on=False)
+
+
+KIND = Kind(
+    "beside",
+    17,
+    "Beside a small dense network and RigL",
+    "Small dense, RigL",
+    "The method that goes furthest beside a dense network with as many weights and beside RigL, at one "
+    "sparsity. Across: how much worse than dense, in units of the margin, cut at both ends.",
+    beside,
+    keyed=True,
+)

@@ -1,0 +1,97 @@
+"""Interpretable units by category of concept, over sparsity (network dissection)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.figures.drawing import (
+    DASHES,
+    DENSE,
+    SPARSITY,
+    Figure,
+    Kind,
+    marked,
+    over_sparsity,
+    place,
+    samples,
+    style,
+    svg,
+)
+from lthbench.report.summary import Summary
+
+SCORE = "interpretable_units"
+#: Variants that are no category: other thresholds, and controls.
+_OTHER = re.compile(r"|IoU .*|shuffled masks|untrained network|chance|at most")
+
+
+def categories(summary: Summary) -> list[Figure]:
+    """One figure for each category of which any unit detects a concept: mean number of units over seeds."""
+    counts = _counts(summary)
+    found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
+    return [_figure(summary, category, counts) for category in found] if summary.sparsities else []
+
+
+def _counts(summary: Summary) -> dict[tuple[str, float, str], list[float]]:
+    """The counts of all seeds, by method, sparsity and category."""
+    rows = summary.table[(summary.table["score"] == SCORE) & summary.table["value"].notna()]
+    found: dict[tuple[str, float, str], list[float]] = {}
+    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
+    for method, sparsity, variant, value in zip(*columns, strict=True):
+        if not _OTHER.fullmatch(variant):
+            found.setdefault((method, float(sparsity), variant), []).append(value)
+    return found
+
+
+def _figure(summary: Summary, category: str, counts: dict[tuple[str, float, str], list[float]]) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(3.7, 2.45))
+    axes = canvas.add_axes((0.105, 0.15, 0.875, 0.81))
+    words: list[str] = []
+    rows: list[tuple[Any, ...]] = []
+
+    def mean(method: str, level: float) -> float | None:
+        values = counts.get((method, level, category))
+        if not values:
+            return None
+        rows.append((method, level, category, sum(values) / len(values), len(values)))
+        return sum(values) / len(values)
+
+    dense = mean("dense", 0.0)
+    if dense is not None:
+        axes.axhline(dense, color=DENSE, lw=1.4, ls=DASHES)
+        words.append(f"dense {dense:.1f}")
+    for method in summary.methods:
+        points = [(s, m) for s in summary.sparsities if (m := mean(method, s)) is not None]
+        if points:
+            colour, shape = style(summary, method)
+            x, y = zip(*((place(s), m) for s, m in points), strict=True)
+            axes.plot(x, y, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked(len(points)))
+            words.append(f"{method} " + ", ".join(f"{m:.1f} at {formatting.sparsity(s)}" for s, m in points))
+    axes.set_ylim(bottom=0)
+    over_sparsity(axes, summary)
+    return Figure(
+        category,
+        "interpretable units",
+        svg(canvas, f"category {category}"),
+        f"Interpretable units of the category {category} over sparsity: {'; '.join(words)}.",
+        canvas,
+        (SPARSITY, f"units that detect: {category}"),
+        samples(summary),
+        ("method", "sparsity", "category", "units", "seeds"),
+        tuple(rows),
+    )
+
+
+KIND = Kind(
+    "units",
+    45,
+    "What kind of concepts its units detect",
+    "Units",
+    "Units whose best concept has an intersection over union above 0.05 with their map, by the category of "
+    "that concept: means over seeds.",
+    categories,
+    keyed=True,
+)

@@ -1,0 +1,253 @@
+"""Figures draw what the table and the verdict say, and stand in papers as they are."""
+
+import csv
+import dataclasses
+import io
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lthbench.report import figures, task_page
+from lthbench.report.figures import (
+    curves,
+    drawing,
+    extremes,
+    files,
+    seeds,
+    side_by_side,
+    unit_categories,
+)
+from lthbench.report.summary import summarise
+from lthbench.results import run_facts, table
+from lthbench.verdict.calibration import Calibration, DenseScore
+
+
+@pytest.fixture(scope="module")
+def made(made_table):
+    return made_table(("imp", "small", "rigl"))
+
+
+@pytest.fixture(scope="module")
+def summary(made):
+    return summarise(*made)
+
+
+def values(summary, method, level, score):
+    t = summary.table
+    here = (t["method"] == method) & (t["sparsity"] == level) & (t["score"] == score) & (t["variant"] == "")
+    return t[here].sort_values("seed")["value"].tolist()
+
+
+def curve(summary, title):
+    (figure,) = curves.curves(only(summary, title))
+    return figure
+
+
+def only(summary, *titles):
+    """The summary with these scores alone."""
+    return dataclasses.replace(summary, scores=tuple(s for s in summary.scores if s.title in titles))
+
+
+def test_kinds_are_found_by_listing_and_have_names_of_their_own():
+    kinds = figures.kinds()
+    assert [k.place for k in kinds] == sorted(k.place for k in kinds)
+    assert len({k.name for k in kinds}) == len(kinds) >= 8
+    assert {"curve", "seeds", "extremes", "beside", "units", "radar"} <= {k.name for k in kinds}
+
+
+def test_a_curve_has_the_mean_and_the_range_of_its_seeds(summary):
+    figure = curve(summary, "accuracy")
+    assert figure.head[:5] == ("method", "sparsity", "mean", "lowest seed", "highest seed")
+    assert len(figure.rows) == 1 + 3 * 3
+    for method, level, mean, low, high, count in figure.rows:
+        known = values(summary, method, level, "accuracy")
+        assert (mean, low, high) == pytest.approx((np.mean(known), min(known), max(known)))
+        assert count == 3
+
+
+def test_the_margin_is_where_the_verdict_has_it(summary):
+    match = next(m for m in summary.headline[0].matches if m.score == "accuracy")
+    dense = summary.cell("dense", 0.0, "accuracy").mean
+    assert curves.worst_allowed(summary, "accuracy", dense) == pytest.approx(dense - match.allowed)
+    assert curves.worst_allowed(summary, "parameters", 1.0) is None
+
+
+def test_the_band_of_retraining_is_that_of_the_calibration(summary):
+    assert curves.retraining(summary, "accuracy") is None
+    known = tuple(0.8 + 0.001 * i for i in range(21))
+    score = DenseScore("accuracy", "k", True, False, 0.01, 0.01, known)
+    calibration = Calibration("made", "quick", tuple(range(21)), {"accuracy": score}, {})
+    calibrated = dataclasses.replace(summary, calibration=calibration)
+    assert curves.retraining(calibrated, "accuracy") == pytest.approx((0.801, 0.819))
+    assert "nine of ten retrainings from 80.1 to 81.9" in curve(calibrated, "accuracy").text
+
+
+def test_lines_are_dashed_from_the_end_of_region_one(summary):
+    points, levels = ["a", "b", "c"], [0.5, 0.9, 0.98]
+    assert curves.halves(points, levels, 0.9) == (["a", "b"], ["b", "c"])
+    assert curves.halves(points, levels, -1.0) == ([], ["a", "b", "c"])
+    assert curves.halves(points, levels, 1.0) == (["a", "b", "c"], [])
+    assert curves.region_two(summary) == {
+        v.method: -1.0 if v.region is None else v.region for v in summary.headline
+    }
+    figure = curve(summary, "accuracy")
+    dashes = [line for line in figure.canvas.axes[0].lines if line.get_linestyle() == "--"]
+    beyond = sum((-1.0 if v.region is None else v.region) < summary.sparsities[-1] for v in summary.headline)
+    assert len(dashes) == beyond + 1  # and dense
+
+
+def test_what_would_flatten_a_curve_is_cut_and_named(made):
+    frame, facts = made
+    far = frame.copy()
+    far.loc[(far["method"] == "rigl") & (far["sparsity"] == 0.98) & (far["score"] == "nll"), "value"] = 90.0
+    figure = curve(summarise(far, facts), "NLL")
+    assert figure.canvas.axes[0].get_ylim()[1] < 5
+    assert "beyond the axis: rigl 90 at 98.0 %" in figure.note
+    assert "beyond" not in curve(summarise(*made), "NLL").note
+
+
+def test_seed_lines_are_the_values_of_the_table(summary):
+    figure = seeds.lines(only(summary, "ECE"))[0]
+    found = {row[:3]: row[3] for row in figure.rows}
+    assert len(found) == 3 * 3 * 3
+    for (method, level, seed), value in found.items():
+        assert value == values(summary, method, level, "ece")[seed]
+    drawn = [
+        y
+        for panel in figure.canvas.axes
+        for line in panel.lines
+        for y in line.get_ydata()
+        if line.get_color() != drawing.DENSE
+    ]
+    assert {round(100 * v, 9) for v in found.values()} == {round(y, 9) for y in drawn if not math.isnan(y)}
+
+
+def test_one_seed_has_no_lines_of_seeds(made_table):
+    assert seeds.lines(summarise(*made_table(("imp",), seeds=1))) == []
+
+
+def test_extremes_are_those_of_the_verdict(summary):
+    whole, *radars = extremes.extremes(summary)
+    found = {row[:2]: row[2] for row in whole.rows}
+    for result in summary.headline:
+        assert found[result.method, "smallest"] == ("" if result.paper_pass is None else result.paper_pass)
+        for score, extreme in result.extremes.items():
+            assert found[result.method, score] == ("" if extreme is None else extreme)
+    assert {row[:2]: row[2] for f in radars for row in f.rows} == {
+        k: v for k, v in found.items() if k[1] != "smallest"
+    }
+    spokes = [line for line in radars[0].canvas.axes[0].lines if line.get_color() != drawing.DENSE]
+    steps = {None: 0.0, **{s: i + 1.0 for i, s in enumerate(summary.sparsities)}}
+    first = summary.headline[0]
+    scores = list(dict.fromkeys(m.score for m in first.matches))
+    assert list(spokes[0].get_ydata())[:-1] == [steps[first.extremes[s]] for s in scores]
+
+
+def test_small_dense_and_rigl_stand_beside_the_ticket_in_margins(summary, made_table):
+    (figure,) = side_by_side.beside(summary)
+    assert figure.title == "imp, small and rigl at 90.0 %"
+    matches = {(m.method, m.score): m for v in summary.headline for m in v.at(0.9)}
+    assert len(figure.rows) == len(matches)
+    for method, level, score, mean, lower, upper, finding in figure.rows:
+        match = matches[method, score]
+        assert (level, finding) == (0.9, match.finding)
+        expected = [v / match.allowed for v in (match.shortfall, match.lower, match.bound)]
+        assert (mean, lower, upper) == pytest.approx(tuple(expected), nan_ok=True)
+    assert side_by_side.beside(summarise(*made_table(("imp", "omp")))) == []
+
+
+def test_units_by_category_are_means_over_seeds_and_leave_out_what_is_none(made):
+    frame, facts = made
+    like = frame[frame["score"] == "nll"]
+    rows = []
+    for variant, shift in (
+        ("", 9),
+        ("colour", 3),
+        ("texture", 1),
+        ("shape", 0),
+        ("IoU 0.04", 7),
+        ("chance", 2),
+    ):
+        value = shift + like["seed"] if shift else 0.0
+        rows.append(like.assign(score="interpretable_units", variant=variant, value=value, unit="count"))
+    more = tuple(s for s in run_facts.score_facts(("dissection",)) if s.name == "interpretable_units")
+    whole = pd.concat([frame, *rows], ignore_index=True).astype(table.COLUMNS)
+    drawn = unit_categories.categories(
+        summarise(whole, dataclasses.replace(facts, scores=facts.scores + more))
+    )
+    assert [f.title for f in drawn] == ["colour", "texture"]
+    assert ("imp", 0.9, "colour", 4.0, 3) in drawn[0].rows
+    assert ("dense", 0.0, "texture", 2.0, 3) in drawn[1].rows
+    assert "dense 4.0" in drawn[0].text
+
+
+def test_methods_are_told_apart_without_colour(made_table):
+    many = summarise(*made_table(tuple(f"m{i}" for i in range(len(drawing.COLOURS)))))
+    assert len({drawing.style(many, m)[1] for m in many.methods}) == len(drawing.COLOURS)
+
+
+@pytest.fixture(scope="module")
+def written(summary):
+    few = only(summary, "accuracy")
+    kinds = tuple(k for k in figures.kinds() if k.name in ("curve", "beside", "seeds"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "kinds", lambda: kinds)
+        return files.files(few, ("svg", "png", "pdf"))
+
+
+def test_files_have_the_widths_of_one_and_two_columns(written):
+    assert {"curve-accuracy.svg", "curve-accuracy-wide.svg", "curve-accuracy.csv"} <= written.keys()
+    for end, width in files.WIDTHS.items():
+        svg = written[f"curve-accuracy{end}.svg"].decode()
+        assert float(re.search(r'width="([\d.]+)pt"', svg)[1]) == pytest.approx(72 * width)
+    assert "seeds-accuracy.svg" not in written  # too wide for one column
+    assert "seeds-accuracy-wide.svg" in written
+
+
+def test_files_name_axes_units_seeds_and_methods_and_embed_their_fonts(written):
+    pdf = written["curve-accuracy.pdf"]
+    assert b"/FontFile2" in pdf
+    assert b"/Subtype /Type3" not in pdf
+    assert b"font-family" not in written["curve-accuracy.svg"]  # outlines
+    assert written["curve-accuracy.png"].startswith(b"\x89PNG")
+
+
+def test_the_numbers_of_a_figure_lie_beside_it(written, summary):
+    rows = list(csv.DictReader(io.StringIO(written["curve-accuracy.csv"].decode())))
+    assert len(rows) == 10
+    cell = summary.cell("imp", 0.9, "accuracy")
+    (row,) = [r for r in rows if (r["method"], r["sparsity"]) == ("imp", "0.9")]
+    assert float(row["mean"]) == pytest.approx(cell.mean)
+
+
+def test_figures_of_one_title_have_files_of_their_own():
+    assert files._stem("a", "B c, %", {}) == "a-b-c"
+    assert files._stem("a", "B c, %", {"a-b-c.csv"}) == "a-b-c-2"
+    assert files._stem("a", "B-C", {"a-b-c.csv", "a-b-c-2.csv"}) == "a-b-c-3"
+
+
+def test_labels_of_a_file(summary):
+    figure = curve(summary, "ECE")
+    files._label(figure)
+    files._fit(summary, figure, 3.35, 0.7)
+    axes = figure.canvas.axes[0]
+    assert axes.get_xlabel() == "sparsity (% of prunable weights removed)"
+    assert axes.get_ylabel() == "ECE (%)"
+    assert "3 seeds" in figure.canvas.get_suptitle()
+    labels = [text.get_text() for text in figure.canvas.legends[0].get_texts()]
+    assert labels == ["dense", "imp", "small", "rigl", "margin"]
+
+
+def test_the_page_has_each_kind_and_leads_to_its_numbers(summary):
+    summary = only(summary, "accuracy", "ECE", "NLL")
+    drawn = task_page.drawn(summary)
+    page = task_page.render(summary, linked=True, figures=drawn)
+    for kind, of_kind in drawn[1:]:
+        assert f'<section id="{kind.name}"' in page
+        assert f'href="#{kind.name}">{kind.short}<' in page
+        lines = task_page.numbers(of_kind).decode().splitlines()
+        assert lines[0].split(",")[0] == "figure"
+        assert len(lines) == 1 + sum(len(f.rows) for f in of_kind)
