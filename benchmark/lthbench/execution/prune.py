@@ -25,16 +25,16 @@ runs_plugins.register(Prune, lambda step: True)
 
 @do.register
 def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -> dict[str, str]:
-    """In the criterion's rounds, each within the mask of the one before."""
+    """In the criterion's rounds, each within the mask of the one before, or of the network if it regrows."""
     del together, course
     started = time.monotonic()
     criterion = registry.criterion(step.criterion)
     model = space.network(step.given).train()
     draw = generator("prune", step.seed)
-    mask = space.held(step.given)
+    mask = outer = space.held(step.given)
     for done in range(1, criterion.rounds + 1):
         if mask is not None:
-            masks.apply(model, mask)
+            (masks.apply_anew if criterion.regrows else masks.apply)(model, mask)
         with kept(f"criterion {criterion.name}"):
             scores = criterion.score(model, _batches(step, criterion, space), draw)
         density = step.density ** (done / criterion.rounds)
@@ -43,7 +43,8 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
         elif criterion.unit == "kernel":
             mask = masks.top_kernels(scores, density)
         else:
-            mask = masks.top(scores, density, mask, step.allocation)
+            within = outer if criterion.regrows else mask
+            mask = masks.top(scores, density, within, step.allocation)
     assert mask is not None
     space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **masks.counted(mask)))
     return {}

@@ -29,8 +29,9 @@ class Criterion:
     ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
     from one input channel to one filter; or ``filter``, with all that reads its channel. With ``rounds``,
     weights are removed in so many steps, each by the same factor, and scored anew before each: the same
-    model comes back, with pruned weights at zero. ``passes`` is the cost of a round in forward passes of
-    its images.
+    model comes back, with pruned weights at zero. Where it ``regrows``, these may be kept again, at the value
+    that ``masks.whole(model)`` gives; else they stay pruned. ``passes`` is the cost of a round in forward
+    passes of its images.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Criterion:
     unit: str = "weight"
     rounds: int = 1
     passes: float = 0.0
+    regrows: bool = False
 
     def scored_per_class(self, classes: int) -> int:
         """How many images of each class are looked at: ``per_class``, but not above 1,000 images in all."""

@@ -4,6 +4,7 @@ from lthbench.masks.selection import (
     Mask,
     allocated,
     apply,
+    apply_anew,
     collapsed,
     count,
     counted,
@@ -12,12 +13,14 @@ from lthbench.masks.selection import (
     top,
     top_kernels,
     unpacked,
+    whole,
 )
 
 __all__ = [
     "Mask",
     "allocated",
     "apply",
+    "apply_anew",
     "collapsed",
     "count",
     "counted",
@@ -26,4 +29,5 @@ __all__ = [
     "top",
     "top_kernels",
     "unpacked",
+    "whole",
 ]

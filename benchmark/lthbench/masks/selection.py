@@ -118,6 +118,23 @@ def top_kernels(scores: Mapping[str, torch.Tensor], density: float) -> Mask:
     return mask
 
 
+def whole(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The prunable weights as they were before ``apply_anew`` pruned any; without that, as they are."""
+    before: dict[str, torch.Tensor] | None = model.__dict__.get("_whole")
+    return before if before is not None else {n: w.detach() for n, w in prunable(model).items()}
+
+
+@torch.no_grad()
+def apply_anew(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
+    """Set the pruned weights to zero, and the others to what they were before the first call."""
+    before = whole(model)
+    if "_whole" not in model.__dict__:
+        model.__dict__["_whole"] = before = {n: w.clone() for n, w in before.items()}
+    for name, weight in prunable(model).items():
+        weight.copy_(before[name])
+    apply(model, mask)
+
+
 @torch.no_grad()
 def apply(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
     """Set the pruned weights to zero, and what else the mask leaves out."""

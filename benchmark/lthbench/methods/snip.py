@@ -19,12 +19,20 @@ def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Gener
     Lee et al. 2019, SNIP, equations 3 to 6. Batch normalisation uses the statistics of a batch, as at the
     start of training. Dividing by the sum, as the paper does, leaves the order as it is.
     """
+    from lthbench.masks import prunable
+
+    del generator
+    slopes = gradients(model, batches)
+    return {name: (slopes[name] * w.detach()).abs() for name, w in prunable(model).items()}
+
+
+def gradients(model: torch.nn.Module, batches: Batches) -> Scores:
+    """The gradient of the mean cross-entropy over all images, of each prunable weight, in its shape."""
     import torch
     from torch.nn import functional as F
 
     from lthbench.masks import prunable
 
-    del generator
     weights = prunable(model)
     total = {name: torch.zeros_like(w) for name, w in weights.items()}
     shown = list(batches)
@@ -33,7 +41,7 @@ def sensitivity(model: torch.nn.Module, batches: Batches, generator: torch.Gener
         loss = F.cross_entropy(model(images), labels, reduction="sum") / count
         for name, g in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             total[name] += g
-    return {name: (total[name] * w.detach()).abs() for name, w in weights.items()}
+    return total
 
 
 SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10, passes=3.0)
