@@ -87,7 +87,8 @@ class Cell:
     ) -> Prune:
         """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``.
 
-        ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), or "" to rank all layers together.
+        ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), N:M such as ``2:4`` (see
+        ``masks.top_grouped``; the density is then N / M), or "" to rank all layers together.
         """
         data = self.data if criterion.per_class else None
         version = self.versions.get(criterion.name, str(criterion.version))

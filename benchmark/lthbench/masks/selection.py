@@ -36,6 +36,8 @@ def top(
 ) -> Mask:
     """Keep the round(density * N) highest of all N scores together, or of each layer with ``allocation``.
 
+    An allocation such as ``2:4`` keeps so many of each group, whatever the density: see ``top_grouped``.
+
     Ties go to the earlier weight (parameters in the order given, row-major within one), so the count is
     exact and the mask does not depend on the device. With ``within``, only weights that it keeps can be
     kept, so masks nest; asking for more than it holds is an error.
@@ -43,6 +45,8 @@ def top(
     bad = [name for name, s in scores.items() if not bool(torch.isfinite(s).all())]
     if bad:
         raise StepFailed(f"scores are not finite in {', '.join(bad)}")
+    if allocation is not None and ":" in allocation:
+        return top_grouped(scores, allocation, within)
     if allocation is not None:
         kept = allocated({n: tuple(s.shape) for n, s in scores.items()}, density, allocation)
         return {n: _highest({n: s}, kept[n], within)[n] for n, s in scores.items()}
@@ -115,6 +119,34 @@ def top_kernels(scores: Mapping[str, torch.Tensor], density: float) -> Mask:
         count = s.shape[0] * s.shape[1]
         mask[name] = kept[start : start + count].reshape(*s.shape[:2], 1, 1).expand(s.shape).clone()
         start += count
+    return mask
+
+
+def top_grouped(
+    scores: Mapping[str, torch.Tensor], pattern: str, within: Mapping[str, torch.Tensor] | None = None
+) -> Mask:
+    """Keep the N highest of each M weights of neighbouring input channels: N:M sparsity, ``pattern`` "N:M".
+
+    Mishra et al. 2021, Accelerating Sparse Deep Neural Networks, section 3: groups lie along the axis that is
+    summed over. As there, layers whose input channels are no multiple of M stay dense. Ties go to the earlier
+    channel. Raises StepFailed where all stay dense, or where ``within`` holds fewer than N of a group.
+    """
+    n, m = (int(part) for part in pattern.split(":"))
+    mask = {}
+    for name, s in scores.items():
+        held = torch.ones(s.shape, dtype=torch.bool) if within is None else within[name].cpu()
+        if s.shape[1] % m:
+            mask[name] = held.clone()
+            continue
+        both = (t.movedim(1, -1) for t in (s.detach().double().cpu(), held))
+        groups, allowed = (t.reshape(*t.shape[:-1], -1, m) for t in both)
+        if bool((allowed.sum(-1) < n).any()):
+            raise StepFailed(f"{name}: the mask pruned within holds fewer than {n} weights of a group of {m}")
+        best = torch.sort(groups.masked_fill(~allowed, -math.inf), descending=True, stable=True).indices
+        kept = torch.zeros(groups.shape, dtype=torch.bool).scatter_(-1, best[..., :n], True)
+        mask[name] = kept.flatten(-2).movedim(-1, 1).contiguous()
+    if all(s.shape[1] % m for s in scores.values()):
+        raise StepFailed(f"no layer has input channels in groups of {m}, so {pattern} prunes none")
     return mask
 
 

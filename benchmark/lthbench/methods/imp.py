@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lthbench.kinds import Cell, Method
-from lthbench.methods.omp import MAGNITUDE
+from lthbench.methods.omp import MAGNITUDE, NM, pattern, unfit
 from lthbench.spec import Train
 
 
@@ -11,11 +11,17 @@ def ticket(cell: Cell) -> Train:
     """Train, prune a share of what remains, rewind, and again, until the density is reached.
 
     Every round hangs from the one before, so a chain of n rounds costs n trainings, whichever of its
-    sparsities are asked for.
+    sparsities are asked for. As ``nm``, each round takes one more weight of each group.
     """
     network = cell.dense
-    for density in cell.levels:
-        network = cell.train(cell.rewound, cell.prune(network, MAGNITUDE, density))
+    found = pattern(cell.density) if cell.variant == "nm" else None
+    if found:
+        n, m = found
+        rounds = [(left / m, f"{left}:{m}") for left in range(m - 1, n - 1, -1)]
+    else:
+        rounds = [(density, "") for density in cell.levels]
+    for density, allocation in rounds:
+        network = cell.train(cell.rewound, cell.prune(network, MAGNITUDE, density, allocation))
     return network
 
 
@@ -28,5 +34,7 @@ METHOD = Method(
     ticket=ticket,
     criterion=MAGNITUDE,
     aliases=("lth",),
+    variants={"nm": f"{NM}; each round takes one more of each group"},
+    unfit=unfit,
     family="after",
 )

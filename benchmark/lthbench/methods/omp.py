@@ -24,9 +24,38 @@ def magnitude(model: torch.nn.Module, batches: Batches, generator: torch.Generat
 MAGNITUDE = Criterion("magnitude", 1, magnitude)
 
 
+#: Weights in a group of N:M sparsity. Hardware has 2:4; the others are those that are published.
+GROUPS = (4, 8, 16)
+NM = (
+    "N of each group of M = 4, 8 or 16 weights along input channels (2:4 at 50 %, 1:4 at 75 %); layers whose "
+)
+NM += "input channels are no multiple of M, such as the first, stay dense"
+
+
+def pattern(density: float) -> tuple[int, int] | None:
+    """The (N, M) of N:M sparsity that has this density, with the smallest M; None where there is none."""
+    for m in GROUPS:
+        n = round(density * m)
+        if 0 < n < m and abs(density * m - n) < 1e-9:
+            return n, m
+    return None
+
+
+def unfit(cell: Cell) -> str:
+    """N:M sparsity has only the densities N / M."""
+    if cell.variant != "nm" or pattern(cell.density):
+        return ""
+    return (
+        "N:M sparsity keeps N of 4, 8 or 16 weights, so sparsities are multiples of 1/16 between 0 and 1: "
+        "try 0.5, 0.75 or 0.875."
+    )
+
+
 def ticket(cell: Cell) -> Train:
     """Prune the trained dense network once, rewind what is left, and train it again."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=cell.variant))
+    found = pattern(cell.density) if cell.variant == "nm" else None
+    allocation = f"{found[0]}:{found[1]}" if found else cell.variant
+    return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=allocation))
 
 
 METHOD = Method(
@@ -40,6 +69,8 @@ METHOD = Method(
     variants={
         "uniform": "the same share of each layer",
         "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
+        "nm": NM,
     },
+    unfit=unfit,
     family="after",
 )
