@@ -8,15 +8,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lthbench import masks
+from lthbench import api, masks
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.masks import structured
 from lthbench.methods import small
 from lthbench.planning import plan, request
+from lthbench.planning.flops import flops
 from lthbench.registry import get
 from lthbench.spec import Network, Train
+from lthbench.store import open_store
+from lthbench.store.artifacts import MASK, WEIGHTS
 
+TESTS = Path(__file__).parents[1]
 RESNET20 = Network("resnet20s", 1, 10, 3, 32, (0.5,) * 3, (0.2,) * 3)
 
 
@@ -146,6 +150,56 @@ def test_finetune_trains_on_from_what_was_trained(tiny_task):
     once = ticket(tiny_task, "finetune:oneshot", 0.75)
     assert once.start == network.start.start
     assert once.recipe == network.recipe != once.start.recipe
+
+
+@pytest.mark.parametrize("method", ["connection", "filter"])
+def test_structures_are_pruned_in_steps_or_at_once_with_fine_tuning(tiny_task, method):
+    plain, many, once = (ticket(tiny_task, f"{method}{v}", 0.5904) for v in ("", ":iterative", ":oneshot"))
+    assert once.start == once.mask.given == plain.mask.given
+    assert (once.mask, once.recipe) == (plain.mask, many.recipe)
+    densities, network = [], many
+    while network.mask is not None:
+        assert network.start == network.mask.given
+        densities.append(network.mask.density)
+        network = network.start
+    assert densities == [0.4096, 0.5]  # the task keeps a half in each round
+    assert network == plain.mask.given
+
+
+def test_variants_that_fine_tune_need_a_recipe_for_it(tmp_path):
+    words = (TESTS / "tiny.toml").read_text(encoding="utf-8").partition("[budget.quick.finetune]")[0]
+    file = tmp_path / "bare.toml"
+    file.write_text(words, encoding="utf-8")
+    for method in ("connection:iterative", "filter:oneshot"):
+        with pytest.raises(BadInput, match="finetune"):
+            ticket(str(file), method, 0.5)
+
+
+@pytest.mark.parametrize("method", ["omp", "lamp", "connection", "filter"])
+def test_what_is_pruned_and_not_trained_is_the_dense_network_with_a_mask(tiny_task, method):
+    plain, left = ticket(tiny_task, method, 0.5), ticket(tiny_task, f"{method}:untrained", 0.5)
+    assert left.mask == plain.mask
+    assert left.start == plain.mask.given
+    assert (left.epochs, flops(left)) == (0, 0.0)
+
+
+def test_a_ticket_without_its_last_training_is_the_round_before_with_a_mask(tiny_task):
+    plain, left = ticket(tiny_task, "imp", 0.488), ticket(tiny_task, "imp:untrained", 0.488)
+    assert left.mask == plain.mask
+    assert left.start == plain.mask.given != plain.start
+
+
+def test_its_weights_are_those_of_the_dense_network_where_they_are_kept(tiny_task, tmp_path):
+    asked = request.ask(tiny_task, ["connection:untrained"], [0.488], seeds=1, metrics=["accuracy"])
+    api.execute(asked, api.RunOptions(store=tmp_path, workers=0, device="cpu", progress="none"))
+    left = next(e.network for e in plan.plan(asked, ()).entries if e.method == "connection:untrained")
+    store = open_store(tmp_path)
+    weights, dense = (WEIGHTS.read(store, step) for step in (left, left.start))
+    held = MASK.read(store, left.mask)
+    assert held.keys() < weights.keys()
+    assert any(not mask.all() for mask in held.values())
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, dense[name] * held[name] if name in held else dense[name]), name
 
 
 @pytest.mark.parametrize("method", ["omp:uniform", "random:erk"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lthbench.kinds.networks import Architecture, Counts
@@ -94,6 +94,10 @@ class Cell:
         version = self.versions.get(criterion.name, str(criterion.version))
         density = self.density if density is None else density
         return Prune(given, criterion.name, version, density, self.seed, data, allocation=allocation or None)
+
+    def untrained(self, given: Weights, mask: Prune) -> Train:
+        """``given`` with a mask, and nothing after it: a training of no epochs."""
+        return self.train(given, mask, replace(self.recipe, epochs=0))
 
     def size(self, network: Network) -> Counts:
         """The size of a network of this cell's architecture."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods import finetune
 from lthbench.methods.omp import magnitude
 from lthbench.spec import Train
 
@@ -11,7 +12,15 @@ KERNELS = Criterion("kernel-magnitude", 1, magnitude, unit="kernel")
 
 def ticket(cell: Cell) -> Train:
     """Remove kernels of the trained dense network once, rewind what is left, and train it again."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, KERNELS))
+    if cell.variant in ("iterative", "oneshot"):
+        return finetune.finetuned(cell, KERNELS)
+    mask = cell.prune(cell.dense, KERNELS)
+    return cell.untrained(cell.dense, mask) if cell.variant == "untrained" else cell.train(cell.rewound, mask)
+
+
+def unfit(cell: Cell) -> str:
+    """Two variants need a recipe to fine-tune with."""
+    return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""
 
 
 METHOD = Method(
@@ -22,5 +31,11 @@ METHOD = Method(
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=KERNELS,
+    variants={
+        "iterative": "in steps, with fine-tuning after each, without rewinding",
+        "oneshot": "at once, with one fine-tuning, without rewinding",
+        "untrained": "the trained network with its mask, without training after it",
+    },
+    unfit=unfit,
     family="structured",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lthbench.errors import StepFailed
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods import finetune
 from lthbench.methods.omp import magnitude
 from lthbench.methods.random import uniform
 from lthbench.spec import Train
@@ -137,7 +138,10 @@ CRITERIA = {
 
 def ticket(cell: Cell) -> Train:
     """Remove filters of the trained dense network once, rewind what is left, and train it again."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, CRITERIA.get(cell.variant, FILTERS)))
+    if cell.variant in ("iterative", "oneshot"):
+        return finetune.finetuned(cell, FILTERS)
+    mask = cell.prune(cell.dense, CRITERIA.get(cell.variant, FILTERS))
+    return cell.untrained(cell.dense, mask) if cell.variant == "untrained" else cell.train(cell.rewound, mask)
 
 
 def unfit(cell: Cell) -> str:
@@ -151,7 +155,7 @@ def unfit(cell: Cell) -> str:
             f"in {cell.architecture.name}, channels that are added to or put beside others stay, so filters "
             f"can go up to sparsity {1 - floor:.4f} at most; connection has no such limit."
         )
-    return ""
+    return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""
 
 
 METHOD = Method(
@@ -168,6 +172,9 @@ METHOD = Method(
         "bn": "by the scale of their batch normalisation, Liu et al. 2017, without their penalty in training",
         "taylor": "by the effect on the loss, to first order, Molchanov et al. 2019",
         "random": "drawn at random: the control",
+        "iterative": "in steps, with fine-tuning after each, without rewinding",
+        "oneshot": "at once, with one fine-tuning, without rewinding",
+        "untrained": "the trained network with its mask, without training after it",
     },
     unfit=unfit,
     family="structured",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from lthbench.kinds import Cell, Method
+from lthbench.kinds import Cell, Criterion, Method
 from lthbench.methods.omp import MAGNITUDE
 from lthbench.spec import Train
 
 
-def ticket(cell: Cell) -> Train:
+def finetuned(cell: Cell, criterion: Criterion) -> Train:
     """Prune a share of what remains and train on, again and again; or, as ``oneshot``, all at once."""
     network = cell.dense
     for density in (cell.density,) if cell.variant == "oneshot" else cell.levels:
-        network = cell.train(network, cell.prune(network, MAGNITUDE, density), cell.finetune)
+        network = cell.train(network, cell.prune(network, criterion, density), cell.finetune)
     return network
+
+
+def ticket(cell: Cell) -> Train:
+    """Prune the smallest weights and train on."""
+    return finetuned(cell, MAGNITUDE)
 
 
 def unfit(cell: Cell) -> str:

@@ -21,7 +21,10 @@ def ticket(cell: Cell) -> Train:
     else:
         rounds = [(density, "") for density in cell.levels]
     for density, allocation in rounds:
-        network = cell.train(cell.rewound, cell.prune(network, MAGNITUDE, density, allocation))
+        mask = cell.prune(network, MAGNITUDE, density, allocation)
+        if cell.variant == "untrained" and density == cell.density:
+            return cell.untrained(network, mask)
+        network = cell.train(cell.rewound, mask)
     return network
 
 
@@ -34,7 +37,10 @@ METHOD = Method(
     ticket=ticket,
     criterion=MAGNITUDE,
     aliases=("lth",),
-    variants={"nm": f"{NM}; each round takes one more of each group"},
+    variants={
+        "nm": f"{NM}; each round takes one more of each group",
+        "untrained": "the network of the round before with its mask, without the training of the last",
+    },
     unfit=unfit,
     family="after",
 )

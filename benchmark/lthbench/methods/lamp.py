@@ -40,6 +40,8 @@ RELATIVE = Criterion("lamp", 1, relative)
 def ticket(cell: Cell) -> Train:
     """Prune the trained dense network once, rewind what is left, and train it again; or do so in rounds."""
     network = cell.dense
+    if cell.variant == "untrained":
+        return cell.untrained(network, cell.prune(network, RELATIVE))
     for density in cell.levels if cell.variant == "iterative" else (cell.density,):
         network = cell.train(cell.rewound, cell.prune(network, RELATIVE, density))
     return network
@@ -53,6 +55,9 @@ METHOD = Method(
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=RELATIVE,
-    variants={"iterative": "in rounds of training and pruning, as imp"},
+    variants={
+        "iterative": "in rounds of training and pruning, as imp",
+        "untrained": "the trained network with its mask, without rewinding or training after it",
+    },
     family="after",
 )

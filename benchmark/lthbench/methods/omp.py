@@ -53,6 +53,8 @@ def unfit(cell: Cell) -> str:
 
 def ticket(cell: Cell) -> Train:
     """Prune the trained dense network once, rewind what is left, and train it again."""
+    if cell.variant == "untrained":
+        return cell.untrained(cell.dense, cell.prune(cell.dense, MAGNITUDE))
     found = pattern(cell.density) if cell.variant == "nm" else None
     allocation = f"{found[0]}:{found[1]}" if found else cell.variant
     return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=allocation))
@@ -70,6 +72,7 @@ METHOD = Method(
         "uniform": "the same share of each layer",
         "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
         "nm": NM,
+        "untrained": "the trained network with its mask, without rewinding or training after it",
     },
     unfit=unfit,
     family="after",
