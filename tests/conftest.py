@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lthbench import registry
+from lthbench.cli import app
 from lthbench.spec import Data, Init, Network, Recipe
 
 TESTS = Path(__file__).parent
@@ -16,6 +17,18 @@ TESTS = Path(__file__).parent
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unforeseen():
+    """What nobody foresaw fails a test, where a user is told one line."""
+
+    def unforeseen(error):
+        raise error
+
+    before, app.unforeseen = app.unforeseen, unforeseen
+    yield before
+    app.unforeseen = before
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lthbench.errors import BadInput
 
@@ -18,6 +20,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: No JSON that is read has more values: three bytes of a text may take a hundred of memory.
+VALUES = 5_000_000
 #: What spreadsheets put between columns.
 SEPARATORS = (",", ";", "\t")
 
@@ -44,6 +48,17 @@ def read(path: Path) -> str:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
     return decoded(content, path)
+
+
+def values(text: str | bytes) -> Any:
+    """What a JSON text holds. Raises ValueError for none, or one of more than ``VALUES`` values.
+
+    Where lists are nested too deep, it raises RecursionError, as ``json.loads`` does.
+    """
+    marks = ("{", "[", ",") if isinstance(text, str) else (b"{", b"[", b",")
+    if len(text) > VALUES and sum(map(text.count, marks)) > VALUES:  # type: ignore[arg-type]
+        raise ValueError(f"holds more than {VALUES:,} values")
+    return json.loads(text)
 
 
 def lines(path: Path) -> list[str]:

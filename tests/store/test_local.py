@@ -281,3 +281,35 @@ def test_broken_lines_of_the_event_log_are_passed_over(store):
         file.write(b'{"n": \n[1]\n\xff\xfe\n')
     store.log({"n": 2})
     assert store.events() == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": ["x"], "status": "ok"}',
+        '{"training": {"a": 1}, "share": 0.5}',
+        '{"step": "Train", "seconds": "long", "flops": 1, "status": "ok", "device": "cpu"}',
+        '{"step": "Train", "seconds": 1, "flops": "many", "status": "ok", "device": "cpu"}',
+        '{"step": "Train", "seconds": 1e999, "flops": 1, "status": "ok", "device": "cpu"}',
+        '{"step": "Train", "seconds": -1, "flops": 1, "status": "ok", "device": "cpu"}',
+        '{"step": 5, "seconds": 1, "flops": 1, "architecture": "a", "status": "ok", "device": "cpu"}',
+        '{"seconds": 1, "flops": 1, "architecture": "a", "status": "ok", "device": "cpu"}',
+        '{"training": "x", "share": true}',
+        '{"training": "x", "share": null}',
+        '{"memory": 1e30, "device_memory": 1, "status": "ok"}',
+        f'{{"epoch": {"9" * 5000}}}',
+    ],
+)
+def test_lines_of_the_event_log_that_no_run_writes_are_passed_over(store, line):
+    (store.root / "events.jsonl").write_text(line + "\n")
+    assert store.events() == []
+    assert store.events_after(0) == ([], len(line) + 1)
+
+
+def test_what_a_run_logs_is_read(store):
+    known = {"key": "k", "step": "Train", "start": 1.5, "seconds": 2.0, "flops": 3, "device": "cpu", "pid": 1}
+    lines = [{**known, "status": "ok", "reason": "", "architecture": "a", "precision": "float32"}]
+    lines += [{"training": "k", "epoch": 3, "share": 0.5, "pid": 7}]
+    for line in lines:
+        store.log(line)
+    assert store.events() == lines

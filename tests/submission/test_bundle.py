@@ -12,7 +12,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from lthbench import api, registry, report
+from lthbench import api, registry
 from lthbench.cli import main
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
@@ -22,25 +22,6 @@ from lthbench.results import run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, rerun
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A small run of the default task, its report and its store."""
-    root = tmp_path_factory.mktemp("run")
-    asked = request.ask(
-        "digits-r8", ["omp"], [0.59], seeds=2, metrics=["accuracy", "ece", "nll"], budget="quick"
-    )
-    outcome = api.execute(asked, api.RunOptions(store=root / "store", device="cpu"))
-    report.write(outcome.table, outcome.facts, root / "report", formats=("csv",))
-    return root
-
-
-@pytest.fixture(scope="module")
-def whole(run):
-    path = run / "bundle.zip"
-    assert bundle.write(run / "report", LocalStore(run / "store"), path) == 12
-    return path
 
 
 def changed(whole, path, change, honest=True):

@@ -16,8 +16,8 @@ Tensors = dict[str, torch.Tensor]
 #: Keys under which files keep masks, and those under which they keep an optimiser.
 _MASKS = re.compile(r"(^|_)masks?(_|$)")
 _OPTIMISERS = re.compile(r"optim(izer)?s?(_states?|_state_dicts?)?|opt(_state)?", re.IGNORECASE)
-#: More places than this no checkpoint has.
-PLACES = 200_000
+#: More places than this no checkpoint has, nor more tensors.
+PLACES, TENSORS = 200_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
         if called in tensors:
             raise BadInput(f"{where}: has two tensors of the name {called[:100]}.")
         tensors[called] = value
+        if len(tensors) > TENSORS:
+            raise too_many(where)
         if place is None:
             found.homes[called] = path
     if not found.tensors and not found.masks:
@@ -79,6 +81,11 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
     for group in (found.tensors, *found.masks.values()):
         _check(group, where)
     return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside), found.lists)
+
+
+def too_many(where: str) -> BadInput:
+    """The error for a file of more tensors than any network has."""
+    return BadInput(f"{where}: holds more than {TENSORS:,} tensors; a state dict of one network is needed.")
 
 
 def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:

@@ -7,13 +7,16 @@ such as a script's arguments, are passed over: an empty record stands in for eac
 from __future__ import annotations
 
 import hashlib
+import io
+import pickletools
 import re
 import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -21,7 +24,7 @@ from torch import nn
 
 from lthbench import masks
 from lthbench.checkpoints import other_formats
-from lthbench.checkpoints.contents import Checkpoint, Record, Tensors, opened
+from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, opened, too_many
 from lthbench.errors import BadInput
 
 #: Endings that no repository of the Hugging Face hub has, and what is looked for in one, or in a folder.
@@ -33,8 +36,10 @@ _REFUSED = (
     *("builtins", "ctypes", "importlib", "io", "marshal", "multiprocessing", "nt", "os", "pickle", "posix"),
     *("runpy", "shutil", "socket", "subprocess", "sys", "threading", "webbrowser"),
 )
-#: No file has more kinds of objects than this.
-KINDS = 200
+#: No file has more kinds of objects than this, nor is made of more operations: a tensor takes thirty.
+KINDS, OPERATIONS = 200, 2_000_000
+#: How many pickles a file of torch's older format has at most.
+_PICKLES = 5
 
 
 def of(given: Any, what: str) -> Checkpoint:
@@ -98,6 +103,8 @@ def _together(index: Path, where: str) -> Checkpoint:
 
 def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
     """The tensors of a safetensors file, or the mask in one that lthbench packed."""
+    if content.count(b'"dtype"', 8, 8 + int.from_bytes(content[:8], "little")) > TENSORS:
+        raise too_many(where)
     try:
         found = safetensors.torch.load(content)
     except Exception as error:  # bytes that others wrote raise anything
@@ -127,6 +134,10 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
         raise BadInput(f"{where}: broken zip file: {error}") from error
     if unpacked > 2 * path.stat().st_size + 1_000_000:
         raise BadInput(f"{where}: unpacks to {unpacked / 1e9:.1f} GB; torch.save packs nothing.")
+    if _operations(path, where) > OPERATIONS:
+        raise BadInput(
+            f"{where}: holds more than a state dict beside its tensors; save the state dict alone."
+        )
     objects: dict[str, Any] = {}
     while True:
         allowed: Any = [(kind, name) for name, kind in objects.items()]
@@ -153,6 +164,35 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
             raise BadInput(
                 f"{where}: is no checkpoint that torch or safetensors can read: {short}"
             ) from error
+
+
+def _operations(path: Path, where: str) -> int:
+    """How many operations the pickles of a file have, as far as ``OPERATIONS``: nothing of them is done.
+
+    Each byte of a pickle may make an object of a hundred.
+    """
+    count = 0
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inner = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+                count = _counted(io.BytesIO(archive.read(inner)), count)
+        else:
+            with path.open("rb") as file:
+                for _ in range(_PICKLES):
+                    count = _counted(file, count)
+    except MemoryError as error:
+        raise BadInput(f"{where}: does not fit into memory.") from error
+    except Exception:  # what is broken, torch refuses in its words
+        return count
+    return count
+
+
+def _counted(file: IO[bytes], count: int) -> int:
+    """The count of operations after one more pickle."""
+    for _ in islice(pickletools.genops(file), OPERATIONS + 1 - count):
+        count += 1
+    return count
 
 
 def _harmless(name: str) -> bool:

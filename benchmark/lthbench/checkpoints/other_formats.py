@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -93,7 +92,7 @@ def folder_file(folder: Path, names: tuple[str, ...]) -> Path:
 def shards(index: Path, where: str) -> list[Path]:
     """The files that the index of a sharded checkpoint names, which stand beside it. Raises BadInput."""
     try:
-        named = json.loads(textfiles.read(index))["weight_map"].values()
+        named = textfiles.values(textfiles.read(index))["weight_map"].values()
         names = list(dict.fromkeys(str(name) for name in named))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}: is no index of a sharded checkpoint: it has no weight_map.") from error

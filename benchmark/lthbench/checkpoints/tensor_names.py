@@ -28,7 +28,7 @@ Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 def _transformers(match: re.Match[str]) -> str:
     stage, block, part = int(match[1]) + 1, match[2], match[3]
-    inner = re.fullmatch(r"layer\.(\d+)\.(convolution|normalization)\.", part)
+    inner = re.fullmatch(r"layer\.(\d{1,4})\.(convolution|normalization)\.", part)
     if inner:
         return f"layer{stage}.{block}.{'conv' if inner[2] == 'convolution' else 'bn'}{int(inner[1]) + 1}."
     return f"layer{stage}.{block}.downsample.{0 if 'convolution' in part else 1}."
@@ -58,7 +58,7 @@ RENAMES: dict[str, tuple[Rule, ...]] = {
         (r"embedder\.embedder\.convolution\.", "conv1."),
         (r"embedder\.embedder\.normalization\.", "bn1."),
         (
-            r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(layer\.\d+\.\w+\.|shortcut\.(?:convolution|normalization)\.)",
+            r"encoder\.stages\.(\d{1,4})\.layers\.(\d+)\.(layer\.\d{1,4}\.\w+\.|shortcut\.(?:convolution|normalization)\.)",
             _transformers,
         ),
         (r"classifier\.1\.", "fc."),
@@ -176,6 +176,8 @@ def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: st
 
 def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier: str) -> bool:
     """Whether a checkpoint is of a network, whatever the number of its classes."""
+    if sum(not idle(name) for name in parts) > len(target) + len(_NORMALIZE):
+        return False
     for names in RENAMES:
         found = read(parts, target, names)
         if _left(found, target) == 0:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import click
@@ -29,6 +33,13 @@ from lthbench.cli.store import store
 from lthbench.cli.submit import submit, verify
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, LthbenchError
+
+#: What torch and others say where memory is short, or the address space is.
+_NO_MEMORY = re.compile(
+    "not enough memory|out of memory|cannot allocate memory|bad_alloc|failed to map segment|"
+    "unable to allocate",
+    re.IGNORECASE,
+)
 
 
 @click.group(context_settings=CONTEXT)
@@ -102,14 +113,27 @@ def _left(error: SystemExit) -> str | None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 fine, 1 something failed, 2 bad input, 130 interrupted."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
-    if threading.current_thread() is threading.main_thread():
-        # Schedulers, and kill, end a command by this signal: it is stopped as by the terminal's.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    streams.legible()
+    own = threading.current_thread() is threading.main_thread()
+    # Schedulers, and kill, end a command by this signal: it is stopped as by the terminal's.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if own else None
+    try:
+        streams.reopen()
+        streams.legible()
+        _carry_out(arguments, debug)
+    except KeyboardInterrupt:  # while something else was being told
+        sys.exit(130)
+    finally:
+        # One that comes later ends what little is left, without a word.
+        if own:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _carry_out(arguments: list[str] | None, debug: bool) -> None:
     try:
         cli.main(arguments, prog_name="lthbench", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         echo("Stopped. Continue with the same command.", err=True)
@@ -129,9 +153,32 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
+    except Exception as error:
         if debug:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        echo(f"Error: {where}{error.strerror or error}", err=True)
+        echo(f"Error: {_of_the_machine(error) or unforeseen(error)}", err=True)
         sys.exit(1)
+
+
+def _of_the_machine(error: Exception) -> str:
+    """What the machine lacks, or a file does, in words; "" for an error of another kind."""
+    if isinstance(error, MemoryError) or (_NO_MEMORY.search(str(error)) and not isinstance(error, OSError)):
+        limits = "memory, or address space (ulimit -v)"
+        return f"there is not enough {limits}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if not isinstance(error, OSError):
+        return ""
+    where = f"{error.filename}: " if error.filename else ""
+    if not where and error.errno == errno.ENOSPC and not streams.takes_more():
+        where = "standard output: "
+    return f"{where}{error.strerror or error}"
+
+
+def unforeseen(error: Exception) -> str:
+    """What is said of an error that nobody foresaw: what it is, where it arose, and how to report it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:300])))
+    return (
+        f"{said} ({Path(last.filename).name}, line {last.lineno}). "
+        "This is a fault of lthbench: please open an issue with what lthbench --debug prints for the same "
+        "command."
+    )

@@ -289,7 +289,7 @@ def _planned(source: Path) -> set[str]:
     try:
         if not source.exists():
             raise FileNotFoundError
-        account = json.loads(textfiles.read(source))
+        account = textfiles.values(textfiles.read(source))
         record, folder = account["request"], account["data_folder"]
         if not isinstance(folder, str | None):
             raise TypeError("data_folder")

@@ -7,6 +7,8 @@ is worth more than its signs.
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import sys
 import unicodedata
 
@@ -31,6 +33,33 @@ def legible() -> None:
             # click takes ASCII for a mistake, and would write UTF-8.
             plain = codecs.lookup(stream.encoding).name == "ascii"
             stream.reconfigure(encoding=ASCII if plain else stream.encoding, errors=HANDLER)
+
+
+def reopen() -> None:
+    """Open streams that were closed before the command began, on what takes everything.
+
+    Else the next file that is opened would take their numbers, and get what libraries write to them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+                os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "r" if number == 0 else "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def takes_more() -> bool:
+    """Whether standard output takes what is written to it."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:

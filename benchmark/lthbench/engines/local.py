@@ -265,19 +265,22 @@ def _begin(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    from lthbench.execution.runner import Runner
-
-    if engine.device == "cpu":
-        torch.set_num_threads(1)
     global _runner, _flag, _unfit
     _flag = flag
     try:
+        import torch
+
+        from lthbench.execution.runner import Runner
+
+        if engine.device == "cpu":
+            torch.set_num_threads(1)
         registry.use_files(files)
+        _runner = Runner(open_store(address), places, engine.device, engine.together)
     except LthbenchError as error:  # raised here, it would be a worker that died of nothing known
         _unfit = error
-    _runner = Runner(open_store(address), places, engine.device, engine.together)
+    except Exception as error:  # as where memory or address space is short of what torch takes
+        said = " ".join(str(error).split())[:300]
+        _unfit = LthbenchError(f"a worker process cannot begin: {type(error).__name__}: {said}")
 
 
 _runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
@@ -286,9 +289,9 @@ _unfit: LthbenchError | None = None  # why it can do no work
 
 
 def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
-    assert _runner is not None
     if _unfit is not None:
         raise _unfit
+    assert _runner is not None
     with _held(_runner.store.leases(), together, _stopped):
         return _runner.do(_steps(together), failed, stopped=_stopped)
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -123,8 +123,7 @@ class Lines:
         if failed or job.training or job.scored:
             self._line(self._course.name(job))
         for reason in dict.fromkeys(failed.values()):
-            print(f"         failed: {reason}", file=sys.stderr)
-        sys.stderr.flush()
+            _say(f"         failed: {reason}")
 
     def stepped(self, step: Step, share: float) -> None:
         """Say where a long job is."""
@@ -141,11 +140,17 @@ class Lines:
         self._said = time.monotonic()
         stamp = time.strftime("%H:%M:%S")
         said = f"{stamp} {self._course.share():3.0f} %  {what} · {self._course.left()}"
-        print(said, file=sys.stderr, flush=True)
+        _say(said)
 
     def stopping(self) -> None:
         """Say that running steps are being finished."""
-        print(_STOPPING, file=sys.stderr, flush=True)
+        _say(_STOPPING)
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr; one that takes nothing ends no work."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 class Bar:

@@ -29,9 +29,7 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
     context = StoredContext(space, step, step.subject)
     with kept(f"metric {metric.name}"):
         values = metric.measure(context)
-    stray = {v.score for v in values} - {s.name for s in metric.scores}
-    if stray:
-        raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")
+    check(values, metric)
     result = {
         "values": [_listed(v) for v in values],
         "degenerate": _degenerate(step, context, space),
@@ -50,10 +48,30 @@ def _listed(value: Value) -> dict[str, object]:
         "score": value.score,
         "value": _number(value.value),
         "se": _number(value.se),
-        "n": value.n,
+        "n": int(value.n),
         "variant": value.variant,
         "reason": value.reason,
     }
+
+
+def check(values: Sequence[Value], metric: Metric) -> None:
+    """Raise StepFailed for what a metric must not yield: it would not fit into a table, or mislead there."""
+    stray = {v.score for v in values} - {s.name for s in metric.scores}
+    if stray:
+        raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")
+    places: set[tuple[str, str]] = set()
+    for value in values:
+        what = f"metric {metric.name}: {value.score}"
+        if not isinstance(value.n, int | np.integer) or not 0 <= value.n < 2**63:
+            raise StepFailed(f"{what} is of {str(value.n)[:40]} images; n must be a whole number, 0 or more")
+        if not isinstance(value.variant, str) or not isinstance(value.reason, str):
+            raise StepFailed(f"{what}: variant and reason must be texts")
+        if value.draws is not None and np.ndim(value.draws) != 1:
+            shape = list(np.shape(value.draws))
+            raise StepFailed(f"{what}: draws must be one list of numbers, not of shape {shape}")
+        if (value.score, value.variant) in places:
+            raise StepFailed(f"{what} {value.variant}".rstrip() + " is yielded twice")
+        places.add((value.score, value.variant))
 
 
 def _number(value: float) -> float | None:

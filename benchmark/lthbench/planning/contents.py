@@ -136,7 +136,23 @@ def _(step: Explain, folder: Path) -> None:
 
 @_check.register
 def _(step: Measure, folder: Path) -> None:
-    found = _json(folder / SCORES)
+    draws = None if reading.size(folder / DRAWS) is None else _header(folder / DRAWS)[0]
+    _check_result(step, _json(folder / SCORES), draws)
+
+
+def misfit_of_result(step: Measure, scores: bytes, draws: bytes | None) -> str:
+    """What of the scores and draws of a measure, as they stand in a bundle, is not what it makes, or ""."""
+    try:
+        held = None if draws is None else _tensors(draws[: _HEADER + 8], len(draws), DRAWS.name)[0]
+        _check_result(step, _table(scores, SCORES.name), held)
+    except _Misfit as error:
+        return str(error)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        return f"is not what its step makes ({type(error).__name__})"
+    return ""
+
+
+def _check_result(step: Measure, found: Mapping[str, Any], draws: Mapping[str, _Tensor] | None) -> None:
     metric = _known(Metric, step.metric)
     declared = None if metric is None else {score.name for score in metric.scores}
     values = found.get("values")
@@ -148,12 +164,11 @@ def _(step: Measure, folder: Path) -> None:
         raise _Misfit(f"{SCORES} does not say what is degenerate, or how many images were read")
     if any(not isinstance(reason, str) for reason in found["degenerate"]):
         raise _Misfit(f"{SCORES}: what is degenerate is no text")
-    if reading.size(folder / DRAWS) is not None:
-        for name, tensor in _header(folder / DRAWS)[0].items():
-            if name not in (declared or {name}):
-                raise _Misfit(f"{DRAWS}: {name} is no score of {step.metric}")
-            if tensor.dtype not in ("F32", "F64") or len(tensor.shape) != 1:
-                raise _Misfit(f"{DRAWS}: {name} is {_shown(tensor)}, and no list of numbers")
+    for name, tensor in (draws or {}).items():
+        if name not in (declared or {name}):
+            raise _Misfit(f"{DRAWS}: {name[:80]} is no score of {step.metric}")
+        if tensor.dtype not in ("F32", "F64") or len(tensor.shape) != 1:
+            raise _Misfit(f"{DRAWS}: {name[:80]} is {_shown(tensor)}, and no list of numbers")
 
 
 def _check_value(value: Any, declared: set[str] | None) -> None:
@@ -248,27 +263,37 @@ def _header(path: Path) -> tuple[dict[str, _Tensor], dict[str, str]]:
     if length is None:
         raise _Misfit(f"{path.name} is not there")
 
-    def look() -> tuple[int, bytes]:
+    def look() -> bytes:
         with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            return size, file.read(min(size, _HEADER))
+            start = file.read(8)
+            return start + file.read(min(int.from_bytes(start, "little"), _HEADER))
 
-    size, text = reading.patiently(path, look)
+    return _tensors(reading.patiently(path, look), length, path.name)
+
+
+def _tensors(start: bytes, length: int, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:
+    """The same, of the bytes that a file of so many begins with."""
+    size = int.from_bytes(start[:8], "little")
+    text = start[8 : 8 + size]
     found = layout.parsed(text.decode(errors="replace")) if len(text) == size else None
     if found is None:
-        raise _Misfit(f"{path.name} is no file of tensors")
+        raise _Misfit(f"{name} is no file of tensors")
     told = found.pop("__metadata__", {})
-    tensors = {name: _Tensor(str(t["dtype"]), tuple(t["shape"])) for name, t in found.items()}
+    tensors = {n: _Tensor(str(t["dtype"]), tuple(t["shape"])) for n, t in found.items()}
     taken = sum(math.prod(t.shape) * _BYTES.get(t.dtype, 0) for t in tensors.values())
     if taken != length - 8 - size:
-        raise _Misfit(f"{path.name} has not the bytes that its tensors take")
+        raise _Misfit(f"{name} has not the bytes that its tensors take")
     return tensors, told
 
 
 def _json(path: Path) -> dict[str, Any]:
-    found = layout.parsed(reading.content(path).decode(errors="replace"))
+    return _table(reading.content(path), path.name)
+
+
+def _table(content: bytes, name: str) -> dict[str, Any]:
+    found = layout.parsed(content.decode(errors="replace"))
     if found is None:
-        raise _Misfit(f"{path.name} is no table")
+        raise _Misfit(f"{name} is no table")
     return found
 
 
@@ -277,7 +302,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _listed(tensors: Mapping[str, _Tensor]) -> str:

@@ -161,7 +161,7 @@ def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.D
 def read(path: Path) -> dict[str, Any]:
     """A baseline file, checked. Raises BadInput that names the file and the entry."""
     try:
-        found = json.loads(textfiles.read(path))
+        found = textfiles.values(textfiles.read(path))
     except BadInput as error:
         raise BadInput(f"baseline {error}") from error
     except (ValueError, RecursionError) as error:

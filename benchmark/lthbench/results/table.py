@@ -54,11 +54,13 @@ COLUMNS = {
 
 def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataFrame:
     """The table of a plan's networks, from what the store holds; what failed has a row that says why."""
+    import numpy as np
     import pandas as pd
 
     rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
     _gate(rows, plan)
-    _add_paired_errors(rows, plan, store)
+    with np.errstate(invalid="ignore", over="ignore"):  # draws may be infinite
+        _add_paired_errors(rows, plan, store)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -179,10 +181,12 @@ def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultRead
         if row["method"] == "dense" or parent is None:
             continue
         own, other = draws(row), draws(parent)
-        if own is not None and other is not None and len(own) == len(other):
+        if own is not None and other is not None and own.shape == other.shape and len(own) > 1:
             row["diff_se"] = float(np.std(own - other, ddof=1))
             cells.setdefault((row["method"], row["sparsity"], row["score"]), []).append((row, own - other))
     for cell in cells.values():
+        if len({len(difference) for _, difference in cell}) > 1:
+            continue
         shared = float(np.std(np.mean([difference for _, difference in cell], axis=0), ddof=1))
         for row, _ in cell:
             row["mean_diff_se"] = shared
@@ -201,7 +205,7 @@ def _facts(score: Score) -> dict[str, str]:
 def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
     classes = len(registry.get(Dataset, plan.request.task.data.dataset).classes)
     for row in rows:
-        if row["score"] == "accuracy" and row["status"] == "ok":
+        if row["score"] == "accuracy" and row["status"] == "ok" and row["n"] > 0:
             bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row["n"])
             if row["value"] <= bar:
                 return [f"accuracy {row['value']:.3f} is not above chance ({bar:.3f})"]
@@ -251,7 +255,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
         if not path.is_file():
             raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")
     try:
-        content = json.loads(textfiles.read(run))
+        content = textfiles.values(textfiles.read(run))
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{run}: cannot be read as facts of a run.") from error
@@ -285,7 +289,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
     """The pictures that a run drew beside its table. Raises BadInput."""
     try:
-        found = json.loads(textfiles.read(path))
+        found = textfiles.values(textfiles.read(path))
         if not all({"kind", "title", "text", "image"} <= set(p) for p in found):
             raise ValueError("a picture lacks a part")
         return tuple(dict(p) for p in found)

@@ -94,8 +94,11 @@ def _save_draws(draws: Mapping[str, NDArray[np.floating]]) -> bytes:
 
 def _load_draws(content: bytes) -> dict[str, NDArray[np.float64]]:
     """To single precision, as they are kept, also where a version before kept double."""
+    import numpy as np
+
     found = _load_arrays(content)
-    return {score: values.astype("float32").astype("float64") for score, values in found.items()}
+    with np.errstate(over="ignore"):
+        return {score: values.astype("float32").astype("float64") for score, values in found.items()}
 
 
 def _save_scores(result: Mapping[str, Any]) -> bytes:

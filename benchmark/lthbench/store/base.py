@@ -243,12 +243,12 @@ class Store(ABC):
             file.write(json.dumps(event, sort_keys=True) + "\n")
 
     def events(self) -> list[dict[str, Any]]:
-        """The lines of the event log; one cut short by a kill is passed over."""
+        """The lines of the event log; one cut short by a kill, or edited, is passed over."""
         try:
             lines = (self.root / "events.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
-        return [e for e in map(layout.parsed, lines) if e is not None]
+        return [e for e in map(layout.event, lines) if e is not None]
 
     def events_after(self, place: int) -> tuple[list[dict[str, Any]], int]:
         """The whole lines of the event log from a place on, and the place after them."""
@@ -260,7 +260,7 @@ class Store(ABC):
             return [], place
         whole = content[: content.rfind(b"\n") + 1]
         lines = whole.decode("utf-8", errors="replace").splitlines()
-        return [e for e in map(layout.parsed, lines) if e is not None], place + len(whole)
+        return [e for e in map(layout.event, lines) if e is not None], place + len(whole)
 
     def verify(self, step: Step) -> None:
         """Raise Damaged if a file of the artefact in ``root`` is not what was written."""

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lthbench import spec
+from lthbench import spec, textfiles
 from lthbench.errors import BadInput, Unreadable
 from lthbench.store import reading
 
@@ -117,10 +117,25 @@ def as_json(value: Any) -> bytes:
 def parsed(text: str) -> dict[str, Any] | None:
     """A JSON object; None for what is none."""
     try:
-        value = json.loads(text)
+        value = textfiles.values(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+#: What stands in a line of the event log, by name: a text, or a number that is not below 0.
+_TEXTS = ("key", "step", "status", "device", "architecture", "precision", "network", "training", "failure")
+_NUMBERS = ("seconds", "flops", "share", "memory", "device_memory", "stack", "pid", "epoch")
+
+
+def event(line: str) -> dict[str, Any] | None:
+    """What a line of the event log says; None for one that is cut short, or says what no run logs."""
+    found = parsed(line)
+    if found is None or not all(isinstance(found[n], str) for n in _TEXTS if n in found):
+        return None
+    numbers = [found[n] for n in _NUMBERS if n in found]
+    plain = all(type(v) in (int, float) and 0 <= v < 2**63 for v in numbers)
+    return found if plain and ("flops" not in found or {"step", "seconds"} <= found.keys()) else None
 
 
 def kind_of(folder: Path, key: str) -> str:

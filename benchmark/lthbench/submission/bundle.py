@@ -20,13 +20,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench import registry
+from lthbench import registry, textfiles
 from lthbench._version import __version__
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.files import publish
-from lthbench.planning import request
+from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
-from lthbench.results import run_facts, table
+from lthbench.results import run_facts, table, validation
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, describe, history
 from lthbench.store import Store
@@ -44,6 +44,8 @@ LIMIT = 1_000_000_000
 NETWORKS = 100_000
 #: And to no more files.
 ENTRIES = 500_000
+#: None of which unpacks to so many times what it is, unless it is small.
+RATIO, SMALL = 200, 10_000_000
 
 
 class Refused(LthbenchError):
@@ -100,6 +102,12 @@ def read(path: Path) -> dict[str, bytes]:
                 raise BadInput(
                     f"{path}: unpacks to more than {LIMIT / 1e9:g} GB or {ENTRIES:,} files; bundles do not."
                 )
+            packed = next((e for e in entries if e.file_size > SMALL + RATIO * e.compress_size), None)
+            if packed is not None:
+                raise BadInput(
+                    f"{path}: {packed.filename[:200]!r} unpacks to more than {RATIO} times what it is; "
+                    "those of a bundle do not."
+                )
             if len({entry.filename for entry in entries}) < len(entries):
                 raise Refused(f"{path}: holds two files of one name.")
             files = {entry.filename: b"".join(pieces(archive, entry)) for entry in entries}
@@ -108,7 +116,7 @@ def read(path: Path) -> dict[str, bytes]:
     except (OSError, *BROKEN) as error:
         raise BadInput(f"{path}: is no bundle: {error}") from error
     try:
-        head = json.loads(files.pop("bundle.json"))
+        head = textfiles.values(files.pop("bundle.json"))
         good = head["what"] == "lthbench bundle" and isinstance(head["files"], dict)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: is no bundle: it has no bundle.json that can be read.") from error
@@ -154,13 +162,15 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
             changed.append("its verdict asks for fewer scores")
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
+        _check_results(results, made, len(scores))
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
+        validation.check(scores, facts)
         by = ", ".join(sorted({str(e["lthbench"]) for e in facts.environments if "lthbench" in e}))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise Refused(f"{path}: cannot be made again: {type(error).__name__}: {error}") from error
     if table.as_csv(again) != files["scores.csv"]:
         raise Refused(f"{path}: {_difference(scores, again)}")
@@ -172,6 +182,25 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
             f"{'; '.join(dict.fromkeys(changed))}. Make it again: {facts.command}"
         )
     return scores, facts
+
+
+def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
+    """Raise Refused for a result that is not what its measure makes, or where they give more than the table.
+
+    Both before anything is made of them.
+    """
+    seen: dict[str, int] = {}
+    for measure in (m for entry in made.entries for m in entry.scored()):
+        if results.has(measure) and measure.key not in seen:
+            scores = results.read(measure, SCORES.name)
+            draws = results.read(measure, DRAWS.name) if DRAWS.name in results.files(measure) else None
+            wrong = contents.misfit_of_result(measure, scores, draws)
+            if wrong:
+                raise Refused(f"the result {measure.key[:12]} of {measure.metric}: {wrong}.")
+            seen[measure.key] = scores.count(b'"score"')
+    given = sum(seen.get(m.key, 0) for entry in made.entries for m in entry.measures)
+    if given > rows:
+        raise Refused(f"scores.csv has {rows:,} rows, its results give {given:,} and more.")
 
 
 def _asked_for_fewer(part: str, old: Any, new: Any) -> bool:
@@ -198,7 +227,7 @@ def _check_steps(files: Mapping[str, bytes], made: Plan) -> tuple[dict[str, str]
 
     Returns the keys of an earlier version, by those of this one, and what has another version, in words.
     """
-    found = json.loads(files["steps.json"])
+    found = textfiles.values(files["steps.json"])
     for key, step in found.items():
         text = json.dumps(step, sort_keys=True, separators=(",", ":"), allow_nan=False)
         if hashlib.sha256(text.encode()).hexdigest() != key:

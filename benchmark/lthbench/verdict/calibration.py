@@ -207,7 +207,7 @@ def _score(name: str, found: Mapping[str, Any], seeds: int) -> DenseScore:
 def read(path: Path) -> Calibration:
     """The calibration in a file. Raises BadInput for what is none."""
     try:
-        record = json.loads(textfiles.read(path))
+        record = textfiles.values(textfiles.read(path))
     except BadInput as error:
         raise BadInput(f"calibration {error}") from error
     except (ValueError, RecursionError) as error:

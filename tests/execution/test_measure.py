@@ -1,0 +1,43 @@
+"""What a metric yields is checked before it is stored."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lthbench.errors import StepFailed
+from lthbench.execution.measure import check
+from lthbench.kinds import Metric, Score
+from lthbench.kinds import Value as Plain
+
+#: As plug-ins call it, whatever its types.
+Value: Any = Plain
+
+SCORE = Score("rude", "rude", "fraction", True, 0.0, 1.0, "geometry")
+METRIC = Metric("rude", 1, "rude", "f", "s", (SCORE,), ("test",), lambda context: [])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([Value("rude", 0.5, 0.0, 10**30)], "rude is of 1000000000000000000000000000000 images; n must be"),
+        ([Value("rude", 0.5, 0.0, -1)], "n must be a whole number, 0 or more"),
+        ([Value("rude", 0.5, 0.0, 1.5)], "is of 1.5 images"),
+        ([Value("rude", 0.5, 0.0, None)], "is of None images"),
+        ([Value("rude", 0.5, 0.0, 1, 5)], "variant and reason must be texts"),
+        ([Value("rude", 0.5, 0.0, 1, "", None)], "variant and reason must be texts"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.zeros((3, 1)))], r"not of shape \[3, 1\]"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.float64(1))], r"not of shape \[\]"),
+        ([Value("rude", 0.5, 0.0, 1), Value("rude", 0.4, 0.0, 1)], "rude is yielded twice"),
+        ([Value("rude", 0.5, 0.0, 1, "a")] * 2, "rude a is yielded twice"),
+        ([Value("kind", 0.5, 0.0, 1)], "yields kind, which it does not declare"),
+    ],
+)
+def test_what_does_not_fit_into_a_table_fails_the_step(values, said):
+    with pytest.raises(StepFailed, match=said):
+        check(values, METRIC)
+
+
+def test_what_fits_is_taken():
+    plain = Value("rude", float("nan"), 0.0, np.int64(0), draws=np.zeros(3))
+    check([plain, Value("rude", 0.5, 0.0, 2**63 - 1, "a")], METRIC)

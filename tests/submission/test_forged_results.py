@@ -1,0 +1,151 @@
+"""Results in a bundle that are none: refused in words, before anything is made of them."""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from lthbench import textfiles
+from lthbench.cli import main
+from lthbench.results import table
+from lthbench.submission import bundle
+
+
+def refused(whole, tmp_path, capsys, change, code=1):
+    """What is said of a bundle that was changed, its hashes set right."""
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    head = json.loads(files["bundle.json"])
+    head["files"] = {n: hashlib.sha256(c).hexdigest() for n, c in files.items() if n != "bundle.json"}
+    files["bundle.json"] = json.dumps(head).encode()
+    with zipfile.ZipFile(tmp_path / "forged.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(tmp_path / "forged.zip")])
+    assert end.value.code == code
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert "Warning" not in said
+    return said
+
+
+def accuracies(files):
+    """Where the results of the accuracy are."""
+    names = [n for n in files if n.endswith("scores.json") and b'"accuracy"' in files[n]]
+    return [n.removesuffix("scores.json") for n in names]
+
+
+def draws(content):
+    """All draws replaced."""
+    return lambda files: files.update({f"{place}draws.safetensors": content for place in accuracies(files)})
+
+
+def scores(edit):
+    """All results edited."""
+
+    def change(files):
+        for name in (f"{place}scores.json" for place in accuracies(files)):
+            found = json.loads(files[name])
+            edited = edit(found)
+            files[name] = edited if isinstance(edited, bytes) else json.dumps(found).encode()
+
+    return change
+
+
+def value(**parts):
+    return scores(lambda found: [v.update(parts) for v in found["values"]])
+
+
+def array(values, kind="float32"):
+    return safetensors.numpy.save({"accuracy": np.array(values, kind)})
+
+
+def taller(files):
+    """Of the networks one has a column of draws and one a list: their difference would be a square."""
+    names = [f"{place}draws.safetensors" for place in accuracies(files)]
+    files[names[0]] = array(np.zeros((30_000, 1)))
+    files |= dict.fromkeys(names[1:], array(np.zeros(30_000)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (draws(b"nothing"), "draws.safetensors is no file of tensors"),
+        (draws(b""), "draws.safetensors is no file of tensors"),
+        (draws(struct.pack("<Q", 2**62) + b"{}"), "draws.safetensors is no file of tensors"),
+        (draws(array([1, 2], "int8")), "accuracy is I8 [2], and no list of numbers"),
+        (draws(array(1.0)), "accuracy is F32 [], and no list of numbers"),
+        (draws(array([0.5])), "diff_se is "),
+        (draws(array([np.inf, 0.0, np.nan])), "diff_se is "),
+        (draws(array([1e308, -1e308], "float64")), "diff_se is "),
+        (draws(safetensors.numpy.save({"other": np.zeros(3)})), "other is no score of accuracy"),
+        (taller, "accuracy is F32 [30000, 1], and no list of numbers"),
+        (value(n=0), "n is "),
+        (value(n=10**30), "'accuracy' is no number"),
+        (value(n=-1), "'accuracy' is no number"),
+        (value(value=10**400), "is not what its step makes (OverflowError)"),
+        (value(value="x"), "'accuracy' is no number"),
+        (value(reason=["x"]), "or its name no text"),
+        (value(reason="two\nlines\x1b[31m"), r"'two\nlines\x1b[31m'"),
+        (scores(lambda found: found.update(forwards=10**30)), "how many images were read"),
+        (scores(lambda found: found.update(degenerate=[[1]])), "what is degenerate is no text"),
+        (scores(lambda found: b"[" * 100_000), "scores.json is no table"),
+        (scores(lambda found: b'{"forwards": ' + b"9" * 5000 + b"}"), "scores.json is no table"),
+        (
+            scores(lambda found: found.update(values=found["values"] * 1000)),
+            "its results give 4,0",
+        ),
+    ],
+)
+def test_a_result_that_is_none_is_refused_in_words(whole, tmp_path, capsys, change, said):
+    assert said in refused(whole, tmp_path, capsys, change)
+
+
+def test_the_table_of_a_bundle_is_one_that_can_be_reported(whole, tmp_path, capsys, monkeypatch):
+    """Though its results give it: what ``report`` refuses, ``verify`` refuses."""
+
+    def twice(plan, store, failures):
+        made = build(plan, store, failures)
+        made["status"] = "good"
+        return made
+
+    build = table.build
+    monkeypatch.setattr(table, "build", twice)
+
+    def change(files):
+        files["scores.csv"] = files["scores.csv"].replace(b",ok,", b",good,")
+
+    assert 'no status "good"' in refused(whole, tmp_path, capsys, change)
+
+
+def test_what_unpacks_to_hundreds_of_times_what_it_is_is_refused(whole, tmp_path, capsys):
+    def change(files):
+        files["steps.json"] = b"[" + b"{}," * 5_000_000 + b"0]"
+
+    said = refused(whole, tmp_path, capsys, change, code=2)
+    assert "'steps.json' unpacks to more than 200 times what it is" in said
+
+
+def test_json_of_many_values_is_refused(whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(textfiles, "VALUES", 2000)
+
+    def change(files):
+        files["steps.json"] = b"[" + b"{}," * 2000 + b"0]"
+
+    assert "holds more than 2,000 values" in refused(whole, tmp_path, capsys, change)
+
+
+def test_a_stored_zip_holds_no_more_than_it_is(tmp_path):
+    """The usual bundle stays far from what is refused."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("x", bytes(11_000_000))
+    info = zipfile.ZipFile(content).infolist()[0]
+    assert info.file_size <= bundle.SMALL + bundle.RATIO * info.compress_size
