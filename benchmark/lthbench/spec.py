@@ -23,8 +23,7 @@ PREDICT_VERSION = 1
 EXPLAIN_VERSION = 1
 #: Raise when a change to ``given.py`` changes the weights or the mask that the same tensors yield.
 GIVEN_VERSION = 1
-#: Raise when a change to ``rewiring.py`` changes the masks or the weights of a rewired training. Version 1
-#: stood in no key.
+#: Raise when ``rewiring.py`` changes the masks or weights of a rewired training. Version 1 stood in no key.
 REWIRE_VERSION = 2
 #: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
 MASK_VERSION = 1
@@ -91,10 +90,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Rewire:
-    """How a training changes its mask: drop the smallest weights of each layer, grow by gradient.
+    """How a training changes its mask: every ``every`` steps, up to the share ``until`` of all steps.
 
-    Every ``every`` steps, up to the share ``until`` of all steps, the share ``fraction`` of each layer's
-    weights is dropped; it falls along a cosine to ``final``.
+    The share ``fraction`` of each layer's weights is dropped, falling along a cosine to ``final``; as many
+    grow by gradient, or, with ``grow``, at ``random``. With ``density``, a network without a mask is pruned
+    to it by magnitude on the way: the same share of each layer or, ``pooled``, of ``all`` together.
     """
 
     fraction: float
@@ -102,6 +102,9 @@ class Rewire:
     every: int
     until: float
     version: int = REWIRE_VERSION
+    grow: str | None = None
+    density: float | None = None
+    pooled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,6 @@ class Inputs:
     view: str
     version: int | str
     strengths: tuple[int, ...] = ()
-
-
-# ------------------------------------------------------------------------------------------------- steps
 
 
 class Step:
@@ -396,4 +396,5 @@ def _(step: Given) -> float:
 
 @sparsity_of.register
 def _(step: Train) -> float:
-    return 0.0 if step.mask is None else round_density(1.0 - step.mask.density)
+    found = step.rewire if step.rewire and step.rewire.density else step.mask
+    return 0.0 if found is None or found.density is None else round_density(1.0 - found.density)

@@ -16,7 +16,7 @@ from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Images
-from lthbench.masks import Mask
+from lthbench.masks import Mask, prunable
 from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
@@ -68,7 +68,10 @@ class Workspace:
     def member(self, step: Train) -> Member:
         """What a step trains, as it is before its first epoch."""
         mask = self.mask(step.mask) if step.mask else None
-        return Member(self.network(step.start), step.seed, mask, step.rewire)
+        model = self.network(step.start)
+        if mask is None and step.rewire is not None:  # what prunes on the way starts from all weights
+            mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+        return Member(model, step.seed, mask, step.rewire)
 
     # -------------------------------------------------------------------------------------- publishing
 

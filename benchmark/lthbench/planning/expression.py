@@ -60,6 +60,8 @@ def _(step: Prune, inner: Inner) -> str:
 def _(step: Train, inner: Inner) -> str:
     mask = f", mask {inner(step.mask)}" if step.mask is not None else ""
     rewired = ", rewired" if step.rewire is not None else ""
+    if step.rewire is not None and step.rewire.density is not None:
+        rewired = f", pruned on the way to density {step.rewire.density:.6g}"
     return f"train({inner(step.start)}, {step.recipe.epochs} epochs, seed {step.seed}{mask}{rewired})"
 
 

@@ -77,7 +77,9 @@ def train(
     losses = gone_on(optimizer, model, so_far)
     pixels, labels = padded(images, recipe.crop_padding, device)
     steps = math.ceil(len(labels) / recipe.batch_size)
-    rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire is not None else None
+    rewiring = None
+    if rewire is not None:
+        rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs, seed)
     for epoch in range(first_epoch + len(losses), recipe.epochs if last_epoch is None else last_epoch):
         _seed_layers(device, seed, epoch)
         total = torch.zeros((), device=device)

@@ -65,7 +65,8 @@ class Net:
         self.optimizer = sgd(self.model, recipe, fused)
         self.rewiring = None
         if member.rewire is not None:
-            self.rewiring = Rewiring(member.rewire, self.held, self.optimizer, steps * recipe.epochs)
+            total = steps * recipe.epochs
+            self.rewiring = Rewiring(member.rewire, self.held, self.optimizer, total, member.seed)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.losses = gone_on(self.optimizer, self.model, member.so_far)
         self.failure: StepFailed | None = None
