@@ -23,6 +23,7 @@ from lthbench.cli.compare import compare
 from lthbench.cli.data import data
 from lthbench.cli.doctor import doctor
 from lthbench.cli.explain import explain
+from lthbench.cli.export import export
 from lthbench.cli.gate import gate
 from lthbench.cli.options import CONTEXT
 from lthbench.cli.plan import show_plan
@@ -90,6 +91,7 @@ for _command in (
     doctor,
     report,
     explain,
+    export,
     compare,
     gate,
     submit,

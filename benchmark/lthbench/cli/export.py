@@ -1,0 +1,147 @@
+"""``lthbench export``: a network of a report as files for use elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lthbench import formatting
+from lthbench.cli.options import CONTEXT, Place, as_a_run_wrote_it, plugin_option, read
+from lthbench.cli.terminal import echo
+from lthbench.errors import BadInput, StepFailed, unknown
+
+if TYPE_CHECKING:
+    from lthbench.results.run_facts import NetworkFacts, RunFacts
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("method")
+@click.argument("sparsity", type=float)
+@click.option("--seed", type=int, help="Which of its networks; the first by default.")
+@click.option(
+    "--compact", "smaller", is_flag=True, help="Leave out the channels that its mask removes whole."
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    default="lthbench-report",
+    show_default=True,
+    help="The folder of a report.",
+)
+@click.option(
+    "--store", type=Place(), default="lthbench-store", show_default=True, help="Where its networks are."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="lthbench-export", show_default=True, help="A folder."
+)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N: what is timed.")
+@click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
+@plugin_option
+def export(
+    method: str,
+    sparsity: float,
+    seed: int | None,
+    smaller: bool,
+    source: Path,
+    store: Path | str,
+    out: Path,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write the network of METHOD at SPARSITY as safetensors and as a program that PyTorch runs by itself.
+
+    With --compact, a network whose filters were pruned becomes physically smaller, and both sizes are timed.
+    What passes take is a measurement of this machine: it stands in export.json, and in no score.
+
+    \b
+    Example: lthbench export filter 0.5 --compact --from lthbench-report --out smaller
+    """
+    from lthbench import files
+    from lthbench.compute.device import resolve
+    from lthbench.execution.exporting import exported
+    from lthbench.execution.workspace import Workspace
+    from lthbench.planning.step_record import restored
+    from lthbench.spec import Train
+    from lthbench.store import layout, open_store
+
+    _, facts = read(source)
+    with as_a_run_wrote_it(source):
+        found = _meant(facts, method, sparsity, seed)
+        key = layout.KEY.fullmatch(found.network)
+    opened = open_store(store)
+    opened.check()
+    if not key or not opened.hold(found.network):
+        raise BadInput(
+            f"store {opened.address} does not hold this network; give the store that made {source}."
+        )
+    try:
+        step = restored(layout.history_of(opened.place(found.network)), found.network)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"store {opened.address}: what made {found.network} cannot be read.") from error
+    if not isinstance(step, Train):
+        raise BadInput(
+            f"{method} at {formatting.sparsity(sparsity)} was made elsewhere; export exports trainings."
+        )
+    try:
+        contents, account = exported(Workspace(opened, (), resolve(device)), step, smaller)
+    except StepFailed as error:
+        raise BadInput(f"{method} at {formatting.sparsity(found.sparsity)}: {error}.") from error
+    files.make_folder(out)
+    files.publish_all({out / name: content for name, content in contents.items()})
+    echo(json.dumps(account, indent=1) if as_json else _text(account, out, list(contents)))
+
+
+def _meant(facts: RunFacts, method: str, sparsity: float, seed: int | None) -> NetworkFacts:
+    """The network that is meant; 50 is as good as 0.5. Raises BadInput."""
+    named = list(dict.fromkeys(n.method for n in facts.networks))
+    if method not in named:
+        raise unknown("method", method, named, "in this table")
+    own = [n for n in facts.networks if n.method == method]
+    wanted = sparsity / 100 if sparsity > 1 else sparsity
+    near = [n for n in own if math.isclose(n.sparsity, wanted, abs_tol=5e-4)]
+    if not near:
+        there = ", ".join(f"{s:.4g}" for s in sorted({n.sparsity for n in own}))
+        raise BadInput(f"{method} has no network at sparsity {sparsity:g} in this table; there are {there}.")
+    if seed is None:
+        return near[0]
+    if not any(n.seed == seed for n in near):
+        there = ", ".join(str(n.seed) for n in near)
+        raise BadInput(f"{method} has no network of seed {seed} at this sparsity; there are {there}.")
+    return next(n for n in near if n.seed == seed)
+
+
+def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
+    from tabulate import tabulate
+
+    batches = [key.removeprefix("seconds_") for key in account["rows"][0] if key.startswith("seconds_")]
+    rows = [
+        [
+            row["network"],
+            f"{row['parameters']:,}",
+            f"{row['flops']:,}",
+            f"{row['bytes']:,}",
+            *(f"{1000 * row[f'seconds_{b}']:.3g} ms" for b in batches),
+        ]
+        for row in account["rows"]
+    ]
+    heads = ["", "parameters", "FLOPs", "bytes", *(f"{b} image{'s' * (b != '1')}" for b in batches)]
+    said = [tabulate(rows, heads, tablefmt="plain", disable_numparse=True)]
+    if "difference" in account:
+        full, small = account["rows"]
+        gains = [
+            full["flops"] / small["flops"],
+            *(full[f"seconds_{b}"] / small[f"seconds_{b}"] for b in batches),
+        ]
+        shown = [f"{g:.2f}" for g in gains]
+        said.append(f"Compact: 1/{shown[0]} of the operations; {' and '.join(shown[1:])} times as fast.")
+        said.append(f"Logits differ by {account['difference']:.2g} at most, on 64 images of noise.")
+    where = account["environment"]
+    threads = f", {formatting.counted(where['threads'], 'thread', 'threads')}" if where["threads"] else ""
+    said.append(f"Timed on {where['device']}{threads}: medians of passes, on this machine at this moment.")
+    said.append(f"Wrote {formatting.listed(names)} to {out}")
+    return "\n".join(said)

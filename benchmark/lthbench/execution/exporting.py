@@ -1,0 +1,123 @@
+"""A network as files for use elsewhere: its weights, a program that runs without lthbench, and what it costs.
+
+What passes take is a measurement of this machine at this moment. It stands beside the counted operations in
+the account of an export, and in no score.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lthbench.compute.environment import environment
+from lthbench.compute.rng import generator
+from lthbench.errors import StepFailed
+from lthbench.execution.workspace import Workspace
+from lthbench.functional.model_size import cost
+from lthbench.masks.compaction import compact
+from lthbench.spec import Weights, network_of
+from lthbench.store.artifacts import WEIGHTS
+
+#: Images in a pass that is timed: one, as where answers are waited for, and many.
+BATCHES = (1, 64)
+#: Passes of each network at most, and seconds for all of them at each size of batch.
+PASSES, SECONDS = 200, 2.0
+#: How far logits may differ, relative to the largest: sums of fewer terms are rounded otherwise.
+TOLERANCE = 1e-4
+
+PROGRAM = "network.pt2"
+ACCOUNT = "export.json"
+
+
+def exported(space: Workspace, step: Weights, smaller: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a network by name, and the account that is also among them.
+
+    ``network.safetensors`` holds its weights, ``network.pt2`` what ``torch.export`` makes of it: pixels
+    ``[N, C, H, W]`` in [0, 1] in, logits out, for any N. ``smaller`` leaves out the channels that its mask
+    removes whole. Raises StepFailed where there are none, or where outputs would differ.
+    """
+    network = network_of(step)
+    shape = (network.channels, network.size, network.size)
+    model, mask = space.network(step).eval(), space.held(step)
+    sizes: dict[str, nn.Module] = {"full size": model}
+    account: dict[str, Any] = {"schema": 1, "network": step.key, "architecture": network.architecture}
+    if smaller:
+        sizes["compact"] = compact(model, mask or {})
+        account["difference"] = _difference(model, sizes["compact"], shape)
+        account["channels"] = _channels(sizes["compact"])
+    chosen = list(sizes.values())[-1]
+    times = {batch: latencies(sizes, (batch, *shape)) for batch in BATCHES}
+    rows = []
+    for name, one in sizes.items():
+        counted = cost(one, None, shape)
+        row = {"network": name, "parameters": counted.parameters, "flops": counted.flops_dense}
+        rows.append(row | {"bytes": counted.bytes} | {f"seconds_{b}": times[b][name] for b in BATCHES})
+    account |= {"rows": rows, "environment": environment(space.device)}
+    files = {WEIGHTS.name.replace("weights", "network"): WEIGHTS.encode(chosen.state_dict())}
+    files[PROGRAM] = _program(chosen, shape)
+    files[ACCOUNT] = json.dumps(account, indent=1).encode()
+    return files, account
+
+
+@torch.inference_mode()
+def _difference(model: nn.Module, other: nn.Module, shape: tuple[int, int, int]) -> float:
+    """The largest difference of logits on 64 images of noise. Raises StepFailed where it is no rounding."""
+    device = next(model.parameters()).device
+    images = torch.rand(64, *shape, generator=generator("export")).to(device)
+    wanted, found = model(images), other(images)
+    largest = float((wanted - found).abs().max())
+    if not largest <= TOLERANCE * max(1.0, float(wanted.abs().max())):
+        raise StepFailed(f"the smaller network gives other logits: they differ by {largest:.3g}")
+    return largest
+
+
+def _channels(model: nn.Module) -> dict[str, list[int]]:
+    """What each convolution and linear layer makes and reads, in channels or features."""
+    kinds = (nn.Conv2d, nn.Linear)
+    return {n: list(m.weight.shape[:2]) for n, m in model.named_modules() if isinstance(m, kinds)}
+
+
+def _program(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
+    """The network as ``torch.export.save`` writes it; ``torch.export.load`` reads it without lthbench."""
+    given = torch.rand(2, *shape, device=next(model.parameters()).device)
+    program = torch.export.export(model, (given,), dynamic_shapes=({0: torch.export.Dim("images")},))
+    written = io.BytesIO()
+    torch.export.save(program, written)
+    return written.getvalue()
+
+
+@torch.inference_mode()
+def latencies(models: Mapping[str, nn.Module], shape: tuple[int, ...]) -> dict[str, float]:
+    """The median seconds of a forward pass of each network over images of this shape.
+
+    The networks take turns, so that what else the machine does meets all of them.
+    """
+    device = next(next(iter(models.values())).parameters()).device
+    images = torch.rand(shape, generator=generator("export")).to(device)
+    took: dict[str, list[float]] = {name: [] for name in models}
+    for model in models.values():
+        for _ in range(3):
+            model(images)
+    started = time.perf_counter()
+    for done in range(PASSES):
+        if done >= 5 and time.perf_counter() - started > SECONDS:
+            break
+        for name, model in models.items():
+            _settle(device)
+            began = time.perf_counter()
+            model(images)
+            _settle(device)
+            took[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) for name, times in took.items()}
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,99 @@
+"""Exported networks: read back without lthbench they give the logits that were scored, and what they cost."""
+
+import io
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from lthbench.cli import main
+from lthbench.data import loading
+from lthbench.execution import exporting
+from lthbench.execution.runner import Runner
+from lthbench.functional.model_size import cost
+from lthbench.planning import request
+from lthbench.planning.plan import plan
+from lthbench.store import LocalStore
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny_task):
+    """A report with a network of filter and one of omp, and the store behind it."""
+    folder = tmp_path_factory.mktemp("made")
+    asked = ["--task", tiny_task, "--methods", "filter,omp", "--sparsity", "0.5", "--seeds", "1"]
+    how = ["--metrics", "accuracy", "--workers", "0", "--progress", "none"]
+    main(["run", *asked, *how, "--store", str(folder / "store"), "--report", str(folder / "report")])
+    return folder
+
+
+def export(made, out, *more):
+    places = ["--from", str(made / "report"), "--store", str(made / "store"), "--out", str(out)]
+    main(["export", *more, *places])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return torch.from_numpy(loading.load("digits", "test", ()).pixels[:30]).float().div(255.0)
+
+
+@pytest.mark.slow
+def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, capsys, digits, tiny_task):
+    out = tmp_path / "out"
+    export(made, out, "filter", "50", "--compact")
+    said = capsys.readouterr().out
+    program = torch.export.load(io.BytesIO((out / "network.pt2").read_bytes())).module()
+    store = LocalStore(made / "store")
+    asked = request.ask(tiny_task, ["filter", "omp"], [0.5], seeds=1, metrics=["accuracy"])
+    step = next(e.network for e in plan(asked, ()).entries if e.method == "filter")
+    space = Runner(store, ()).space
+    model, mask = space.network(step).eval(), space.held(step)
+    with torch.no_grad():
+        assert torch.allclose(program(digits), model(digits), rtol=1e-4, atol=1e-4)
+    account = json.loads((out / "export.json").read_text())
+    full, small = account["rows"]
+    counted = cost(model, mask, (1, 8, 8))
+    assert (full["flops"], small["flops"]) == (counted.flops_dense, counted.flops_sparse)
+    weights = safetensors.torch.load((out / "network.safetensors").read_bytes())
+    assert all(list(weights[f"{n}.weight"].shape[:2]) == shape for n, shape in account["channels"].items())
+    assert (
+        sum(t.numel() for n, t in weights.items() if "running" not in n and "num_" not in n)
+        >= small["parameters"]
+    )
+    assert min(row[f"seconds_{b}"] for row in account["rows"] for b in exporting.BATCHES) > 0.0
+    assert f"{small['flops']:,}" in said
+    assert "Timed on cpu" in said
+
+
+@pytest.mark.slow
+def test_what_cannot_be_exported_is_said_and_nothing_is_written(made, tmp_path, capsys):
+    for more, said in [
+        (("omp", "0.5", "--compact"), "removes no filter whole"),
+        (("filterr", "0.5"), "Did you mean filter?"),
+        (("filter", "0.8"), "there are 0.5"),
+        (("filter", "0.5", "--seed", "7"), "there are 0"),
+        (("filter", "0.5", "--store", str(tmp_path)), "does not hold this network"),
+    ]:
+        out = tmp_path / "none"
+        places = ["--from", str(made / "report"), "--store", str(made / "store"), "--out", str(out)]
+        with pytest.raises(SystemExit, match="2"):
+            main(["export", *places, *more])
+        assert said in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
+
+
+def test_networks_take_turns_and_their_medians_are_those_of_the_clock(monkeypatch):
+    """Of two networks, one takes three ticks of a clock that only their passes move."""
+    now = [0.0]
+
+    class Slow(torch.nn.Linear):
+        ticks = 1.0
+
+        def forward(self, x):
+            now[0] += self.ticks
+            return super().forward(x)
+
+    slow, slower = Slow(2, 2), Slow(2, 2)
+    slower.ticks = 3.0
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    assert exporting.latencies({"a": slow, "b": slower}, (4, 2)) == {"a": 1.0, "b": 3.0}
