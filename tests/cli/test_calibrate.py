@@ -7,6 +7,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from lthbench.cli import main
 from lthbench.cli.app import cli
 from lthbench.report.summary import summarise
 from lthbench.results import table
@@ -111,3 +112,13 @@ def test_pages_say_why_a_margin_is_wide(place):
     page = (folder / "report" / "report.html").read_text()
     assert "may be worse by" in page
     assert "Wider than practical" in page
+
+
+def test_too_few_seeds_are_refused_before_anything_is_trained(tiny_task, tmp_path, capsys):
+    for seeds, count in (("1000,", 1), ("1000,1001", 2)):
+        with pytest.raises(SystemExit) as end:
+            main(["calibrate", "--task", str(tiny_task), "--store", str(tmp_path / "s"), "--seeds", seeds])
+        assert end.value.code == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"needs at least 6 dense networks; --seeds asks for {count}." in said
+    assert not (tmp_path / "s").exists()

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from lthbench.errors import BadInput
+from lthbench.planning.looks import Look
+from lthbench.planning.request_record import RequestRecord
 from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
 from lthbench.results import merge, run_facts
@@ -91,3 +93,22 @@ def test_a_network_has_its_command_in_files_without_requests(two):
     assert command(read(written, command="by hand"), "imp", 0.9) == "by hand"
     scored = "lthbench score --checkpoint a.pt --name mine"
     assert command(read(written, command=scored, methods=["mine"]), "mine", 0.9) == scored
+
+
+def looked(facts, most):
+    """The facts of a run that adds seeds, up to so many."""
+    looks = (Look(facts.seeds, {"omp": (0.5,)}),) if most else ()
+    record = RequestRecord("t", facts.methods, (0.5,), facts.seeds, ("accuracy",), "quick", most_seeds=most)
+    return dataclasses.replace(facts, requests=(dataclasses.replace(record, looks=looks),))
+
+
+def test_tables_with_other_looks_are_refused(two):
+    """The level of a look follows from all the looks of a run."""
+    (table, facts), (other, others) = two
+    first = table, looked(facts, 5)
+    with pytest.raises(BadInput, match="with 3, 4 and 5 seeds and with 3, 4, 5 and 6 seeds, at other levels"):
+        merge.grouped([first, (other, looked(others, 6))])
+    with pytest.raises(BadInput, match="with 3, 4 and 5 seeds and once, at other levels"):
+        merge.grouped([first, (other, looked(others, 0))])
+    ((_, alike),) = merge.grouped([first, (other, looked(others, 5))])
+    assert alike.looks.counts == (3, 4, 5)

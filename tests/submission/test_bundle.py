@@ -22,6 +22,7 @@ from lthbench.results import run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, rerun
+from lthbench.verdict.calibration import shipped
 
 
 def changed(whole, path, change, honest=True):
@@ -103,6 +104,15 @@ def asked(**other):
     return change
 
 
+def told(**other):
+    """A change of what run.json says."""
+
+    def change(files):
+        files["run.json"] = json.dumps(json.loads(files["run.json"]) | other).encode()
+
+    return change
+
+
 def old(given, other):
     """A change of the command in the file of a version that kept no request beside it."""
 
@@ -134,6 +144,8 @@ def dropped(files):
         (dropped, "status is 'ok', its results give 'missing'|its results give"),
         (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
         (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
+        (told(dense_keys={"accuracy": "of my own"}), "run.json: dense_keys was changed"),
+        (told(calibration=json.loads(shipped("digits-r8", "quick").to_json())), "is judged by the one it"),
         (asked(seeds=[4, 5]), "results are not of the steps"),
         (asked(methods=["snip"]), "results are not of the steps"),
         (asked(methods="snip"), "request: methods: expected a list"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,9 @@ def test_a_file_says_all_of_it(made, tmp_path):
         (lambda r: r["scores"]["accuracy"]["values"].pop(), "accuracy: needs a value"),
         (lambda r: r["scores"]["nll"]["values"].__setitem__(0, -1.0), "nll: has a value that cannot"),
         (lambda r: r["scores"]["nll"].update(margin=0.0), "nll: its margin must be positive"),
+        (lambda r: r["scores"]["nll"].update(margin=2.0), "nll: its margin, 2, is not the larger of"),
+        (lambda r: r["scores"]["accuracy"].update(margin=0.05), "accuracy: its margin, 0.05, is not the"),
+        (lambda r: r["scores"]["nll"]["values"].__setitem__(0, 9.0), "nll: its margin"),
         (lambda r: r["scores"].update(nll=3), "cannot be read"),
         (lambda r: r["corruptions"].update(blur=0.0), "must be positive"),
         (lambda r: r.update(seeds=[1], scores={}), None),
@@ -97,6 +101,24 @@ def test_it_is_bound_to_what_it_was_made_of(lab, made):
 def test_what_was_not_measured_is_not_outdated(lab, made):
     kept, outdated = fitting(made, {"accuracy": lab.KEYS["accuracy"]})
     assert (set(kept.scores), outdated) == ({"accuracy"}, ())
+
+
+def test_a_practical_margin_or_direction_that_the_verdict_does_not_ask_for_is_of_another_version(lab, made):
+    for change in ({"margin": 0.5}, {"higher_is_better": False}, {"relative_margin": True}):
+        asked = [replace(a, **change) if a is lab.ACCURACY else a for a in lab.ASPECTS]
+        kept, outdated = fitting(made, lab.KEYS, asked)
+        assert (set(kept.scores), outdated) == ({"nll", "mce"}, ("accuracy",))
+    assert fitting(made, lab.KEYS, lab.ASPECTS) == (made, ())
+
+
+def test_trainings_with_the_seeds_that_are_judged_are_left_out(lab, made):
+    """They would stand on both sides of the comparison."""
+    assert fitting(made, lab.KEYS, seeds=(0, 1, 2))[0] == made
+    kept, outdated = fitting(made, lab.KEYS, seeds=(1000, 1039, 5))
+    assert (len(kept.seeds), outdated) == (38, ())
+    assert kept.scores["nll"].places == made.scores["nll"].places[1:-1]
+    assert kept.scores["nll"].margin == made.scores["nll"].margin
+    assert fitting(made, lab.KEYS, seeds=range(1000, 1035)) == (None, ())
 
 
 @pytest.mark.parametrize("name", ["../made", "made/../../x", "", "a b"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lthbench.verdict.comparison import EXPECTED, PRIOR, Yardstick, compare, scatter
+from lthbench.verdict.comparison import EXPECTED, PRIOR, Scatter, Yardstick, compare, scatter
 from lthbench.verdict.observed import Observed
 from lthbench.verdict.rules import verdicts
 from lthbench.verdict.simulation import _arrays, _trials
@@ -106,8 +106,37 @@ def test_the_scatter_of_all_scores_widens_what_is_expected_and_never_narrows_it(
     dense = lab.drawn(4, rng)
     wide = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=3.0)), made), "m", 0.5, lab.ASPECTS)
     narrow = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=0.1)), made), "m", 0.5, lab.ASPECTS)
-    assert wide > 3.0
-    assert narrow == 1.0
+    assert wide.whole > 3.0
+    assert narrow.whole == 1.0
+
+
+def test_a_score_that_scatters_alone_is_judged_by_its_own_variance(lab, made):
+    """And not by what is expected of it: three seeds are then three seeds."""
+    rng = np.random.default_rng(20)
+    dense, judged = lab.drawn(3, rng), lab.drawn(3, rng)
+    for network, lost in zip(judged, (0.0, 0.03, 0.06), strict=True):
+        network["accuracy"] = 0.9 - lost
+    measure = yardstick(lab.table(dense, judged), made)
+    scattered = scatter(measure, "m", 0.5, lab.ASPECTS)
+    assert [scattered.apart(a.score, 3, 40) for a in lab.ASPECTS] == [True, False, False]
+    own, other = (compare(measure, "m", 0.5, a, scattered).difference for a in (lab.ACCURACY, lab.NLL))
+    assert (own.prior, other.prior) == (0.0, PRIOR)
+    assert own.between == pytest.approx(0.0009)
+    assert not Scatter({"accuracy": 3.9}).apart("accuracy", 3, 60), "1.25 times F.95(2, 59) = 3.15 is 3.94"
+    assert Scatter({"accuracy": 4.0}).apart("accuracy", 3, 60)
+    assert not Scatter({"accuracy": 8.0, "nll": 8.0}).apart("accuracy", 3, 60), "all of them scatter"
+
+
+def test_seeds_that_are_equal_by_chance_still_vary_as_their_images_do(lab):
+    """Without a calibration. Two networks of few images may have the same accuracy."""
+    dense = [{"accuracy": 0.9, "nll": 0.3, "blur": 0.1, "noise": 0.3}] * 2
+    judged = [{**n, "accuracy": 0.893} for n in dense]
+    frame = lab.table(dense, judged)
+    frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = 0.02, 0.02 / math.sqrt(2)
+    found = compare(yardstick(frame, None), "m", 0.5, lab.ACCURACY).difference
+    assert found.between == pytest.approx(0.02**2)
+    (verdict,) = verdicts(frame, [lab.ACCURACY])
+    assert verdict.matches[0].finding == "open"
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -245,6 +245,21 @@ def test_a_score_that_is_not_a_number_does_not_match(reason):
     assert (match.matches, match.reason) == (False, reason or "not measured")
 
 
+def test_a_score_that_is_not_finite_failed_and_of_the_parent_says_nothing():
+    parents = rows("dense", 0.0, "accuracy", [0.9, 0.9])
+    for rule in ("noninferior", "std", "paper"):
+        frame = table(parents, rows("m", 0.5, "accuracy", [0.9, -math.inf]))
+        match = judge(frame, rule=rule).matches[0]
+        assert (match.matches, match.finding, match.reason) == (False, "failed", "not finite")
+        frame = table(rows("dense", 0.0, "accuracy", [0.9, math.inf]), rows("m", 0.5, "accuracy", [0.9, 0.9]))
+        assert judge(frame, rule=rule).undecided == "accuracy of the dense parent is not finite"
+
+
+def test_where_a_parent_lacks_a_score_nothing_can_be_said():
+    frame = table(rows("dense", 0.0, "accuracy", [0.9, None]), rows("m", 0.5, "accuracy", [0.9, 0.9]))
+    assert judge(frame).undecided == "accuracy is measured for 1 of 2 parents"
+
+
 @pytest.mark.parametrize("parent", [[], rows("dense", 0.0, "accuracy", [math.nan], status="failed")])
 def test_without_a_dense_value_nothing_can_be_said(parent):
     result = judge(table(parent, rows("m", 0.5, "accuracy", [0.99])))

@@ -80,7 +80,12 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     from lthbench.planning.plan import plan
     from lthbench.results.dense_trainings import calibration, pair_errors
     from lthbench.store import open_store
+    from lthbench.verdict.calibration import FEWEST
 
+    if len(asked.seeds) < FEWEST:
+        raise BadInput(
+            f"a calibration needs at least {FEWEST} dense networks; --seeds asks for {len(asked.seeds)}."
+        )
     how = run_options(options)
     outcome = execute(asked, how, controls=False)
     if outcome.failures:

@@ -18,12 +18,13 @@ def of_plan(made: Plan) -> Foresight | None:
     from lthbench.verdict.foresight import foresee
 
     request = made.request
-    scores = [a.score for a in aspects(request.metrics)]
+    asked = aspects(request.metrics)
+    scores = [a.score for a in asked]
     if not scores or not request.methods:
         return None
     found = calibration.beside(request.task.name, request.budget, request.given)
     found = found or calibration.shipped(request.task.name, request.budget)
-    fitting, _ = calibration.fitting(found, dense_keys(made))
+    fitting, _ = calibration.fitting(found, dense_keys(made), asked, request.seeds)
     return foresee(fitting, scores, len(request.seeds))
 
 

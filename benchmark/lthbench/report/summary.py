@@ -164,7 +164,7 @@ def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None
     if keys is None:  # of a run before there were calibrations
         dense = table[(table["method"] == "dense") & (table["seed"] == 0) & (table["variant"] == "")]
         keys = dict(zip(dense["score"], dense["step"], strict=True))
-    return calibrations.fitting(found, keys)
+    return calibrations.fitting(found, keys, facts.aspects, facts.seeds)
 
 
 def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:

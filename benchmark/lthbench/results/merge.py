@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.results.run_facts import RunFacts
 
@@ -42,6 +43,12 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "
                     "or run both alike."
                 )
+        if _levels(facts) != _levels(first):
+            raise BadInput(
+                f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together: "
+                f"their results were looked at {_said(first)} and {_said(facts)}, at other levels. "
+                "Give one of them, or run both alike (--until-decided)."
+            )
     table = pd.concat([t for t, _ in group], ignore_index=True).drop_duplicates([*_KEY, "step", "value"])
     twice = table[table.duplicated(_KEY, keep=False)]
     if len(twice):
@@ -71,3 +78,13 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         pictures=tuple(p for facts in several for p in facts.pictures),
     )
     return table.reset_index(drop=True), combined
+
+
+def _levels(facts: RunFacts) -> tuple[int, ...]:
+    """The numbers of seeds at which results are looked at: what the level of each look follows from."""
+    return facts.looks.counts if facts.looks else ()
+
+
+def _said(facts: RunFacts) -> str:
+    counts = _levels(facts)
+    return f"with {formatting.listed([str(c) for c in counts])} seeds" if counts else "once"

@@ -161,6 +161,12 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
             if not earlier or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
             changed.append("its verdict asks for fewer scores")
+        if not earlier and facts.dense_keys not in (None, run_facts.dense_keys(made)):
+            raise Refused("run.json: dense_keys was changed: its command gives other ones.")
+        if facts.calibration is not None:
+            raise Refused(
+                "run.json: has a calibration; a task that ships is judged by the one it ships with."
+            )
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
         _check_results(results, made, len(scores))
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}

@@ -11,15 +11,18 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lthbench import resources, textfiles
 from lthbench.errors import BadInput
 from lthbench.verdict.noninferiority import spread
 from lthbench.verdict.scale import Scale
+
+if TYPE_CHECKING:
+    from lthbench.verdict.aspect import Aspect
 
 SCHEMA = 1
 WHAT = "lthbench calibration"
@@ -83,6 +86,11 @@ class DenseScore:
         """Whether the practical margin is wide enough: whether retraining alone does not exceed it."""
         return self.margin <= self.practical * (1 + 1e-9)
 
+    def judges(self, aspect: Aspect) -> bool:
+        """Whether this is of a score as the verdict asks for it: its direction and its practical margin."""
+        mine = self.higher_is_better, self.relative, self.practical
+        return mine == (aspect.higher_is_better, aspect.relative, aspect.margin)
+
     def better_than(self, place: float) -> float:
         """The share of dense trainings that are worse; of those as good, half."""
         worse = sum(p > place for p in self.places) + 0.5 * sum(p == place for p in self.places)
@@ -124,6 +132,15 @@ class Calibration:
             return math.nan
         shares = [errors[kind] / error for kind, error in self.corruptions.items()]
         return math.fsum(shares) / len(shares)
+
+    def without(self, seeds: Sequence[int]) -> Calibration:
+        """The same without the trainings of some seeds; without any score where too few are left."""
+        kept = [k for k, seed in enumerate(self.seeds) if seed not in seeds]
+        if len(kept) == len(self.seeds):
+            return self
+        known = self.scores.items() if len(kept) >= FEWEST else ()
+        scores = {name: replace(s, values=tuple(s.values[k] for k in kept)) for name, s in known}
+        return replace(self, seeds=tuple(self.seeds[k] for k in kept), scores=scores)
 
     def to_json(self) -> str:
         """As it is kept in a file."""
@@ -201,6 +218,12 @@ def _score(name: str, found: Mapping[str, Any], seeds: int) -> DenseScore:
         raise ValueError(f"{name}: has a value that cannot be compared")
     if not (math.isfinite(record.margin) and record.margin > 0.0):
         raise ValueError(f"{name}: its margin must be positive")
+    expected = margin(record.scale, record.practical, record.variance)
+    if not math.isclose(record.margin, expected, rel_tol=0.01):
+        raise ValueError(
+            f"{name}: its margin, {record.margin:g}, is not the larger of the practical one and {MULTIPLE} "
+            f"standard deviations of its values, {expected:g}; it follows from the trainings"
+        )
     return record
 
 
@@ -232,17 +255,29 @@ def beside(task: str, budget: str, typed: str) -> Calibration | None:
     return read(path) if path.is_file() else None
 
 
-def fitting(found: Calibration | None, keys: Mapping[str, str]) -> tuple[Calibration | None, tuple[str, ...]]:
+def fitting(
+    found: Calibration | None,
+    keys: Mapping[str, str],
+    aspects: Sequence[Aspect] = (),
+    seeds: Sequence[int] = (),
+) -> tuple[Calibration | None, tuple[str, ...]]:
     """The part of a calibration that a table may be judged by, and the scores that it is of another version.
 
-    ``keys`` are those of the steps that measure the dense network of seed 0, by score.
+    ``keys`` are those of the steps that measure the dense network of seed 0, by score. ``aspects`` are the
+    scores that are judged: a practical margin that is not theirs is of another version. Networks with the
+    ``seeds`` that are judged do not stand on both sides: they are left out; margins stay.
     """
     if found is None:
         return None, ()
-    same = {name: s for name, s in found.scores.items() if keys.get(name) == s.key}
+    asked = {a.score: a for a in aspects}
+    same = {
+        name: s
+        for name, s in found.scores.items()
+        if keys.get(name) == s.key and (name not in asked or s.judges(asked[name]))
+    }
     other = tuple(n for n in found.scores if n in keys and n not in same)
-    kept = Calibration(found.task, found.budget, found.seeds, same, found.corruptions, found.command)
-    return (kept if same else None), other
+    kept = replace(found, scores=same).without(seeds)
+    return (kept if kept.scores else None), other
 
 
 def foreign(score: DenseScore, places: Sequence[float], scores: int) -> bool:

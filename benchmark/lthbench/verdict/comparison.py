@@ -9,7 +9,7 @@ nothing about what another seed would give: what is found then is of this networ
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -25,6 +25,33 @@ if TYPE_CHECKING:
 #: What is expected of the variance between seeds of a pruned network, as a multiple of that of dense ones,
 #: and the degrees of freedom that this is worth (docs/verdict.md says from which tables).
 EXPECTED, PRIOR = 1.25, 4.0
+#: A score that scatters so much more than expected is judged by its own variance: in one case of twenty of
+#: networks that scatter as expected.
+APART = 0.95
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """By how much more a method's scores vary over seeds than those of dense networks: variance ratios."""
+
+    ratios: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> float:
+        """The mean over the scores, and at least 1.
+
+        With three seeds the variance of one score says little; that of ten says whether this method's
+        trainings are all less sure than dense ones.
+        """
+        return max(1.0, fmean(self.ratios.values())) if self.ratios else 1.0
+
+    def apart(self, score: str, seeds: int, trainings: int) -> bool:
+        """Whether one score scatters more than the others and chance explain: an F test at 5 %."""
+        from scipy.special import fdtri
+
+        rest = [r for name, r in self.ratios.items() if name != score]
+        expected = EXPECTED * (max(1.0, fmean(rest)) if rest else 1.0)
+        return self.ratios.get(score, 0.0) > float(fdtri(seeds - 1, trainings - 1, APART)) * expected
 
 
 @dataclass(frozen=True)
@@ -107,24 +134,20 @@ def _fit(scale: Scale, values: Sequence[float]) -> bool:
     return not scale.relative or all(v > 0.0 for v in values)
 
 
-def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect]) -> float:
-    """How much more a method's scores vary over seeds than those of dense networks: a variance ratio.
-
-    The mean over the scores of the verdict, and at least 1. With three seeds the variance of one score says
-    little; that of ten says whether this method's trainings are all less sure than dense ones.
-    """
-    ratios = []
+def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect]) -> Scatter:
+    """How much more a method's scores vary over seeds than those of dense networks."""
+    ratios = {}
     for aspect in aspects:
         dense = yardstick.population(aspect)
         values = yardstick.values(method, sparsity, aspect)
         if dense is not None and dense.variance > 0.0 and len(values) > 1 and _fit(dense.scale, values):
             places = [dense.scale.place(v) for v in values]
-            ratios.append(spread(places)[1] / dense.variance)
-    return max(1.0, fmean(ratios)) if ratios else 1.0
+            ratios[aspect.score] = spread(places)[1] / dense.variance
+    return Scatter(ratios)
 
 
 def compare(
-    yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, scattered: float = 1.0
+    yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, scattered: Scatter | None = None
 ) -> Comparison:
     """Compare one score. All its rows must be there and have values."""
     dense = yardstick.population(aspect)
@@ -132,7 +155,7 @@ def compare(
     values = yardstick.values(method, sparsity, aspect)
     whole = len(values) == len(own)
     if dense is not None and whole:
-        found = _with_population(yardstick, own, values, aspect, dense, scattered)
+        found = _with_population(yardstick, own, values, aspect, dense, scattered or Scatter())
     else:
         found = _with_parents(yardstick, own, aspect)
     known = yardstick.dense(aspect)
@@ -150,21 +173,23 @@ def _with_population(
     values: Sequence[float],
     aspect: Aspect,
     dense: DenseScore,
-    scattered: float,
+    scattered: Scatter,
 ) -> Comparison:
     scale = dense.scale if _fit(dense.scale, values) else Scale(dense.higher_is_better)
     theirs = [scale.place(v) for v in dense.values]
     center, variance = spread(theirs)
     mean, between = spread([scale.place(v) for v in values])
     seeds, trainings = len(values), len(theirs)
-    between = moderated(between, seeds - 1, EXPECTED * scattered * variance, PRIOR) if seeds > 1 else 0.0
+    prior = 0.0 if seeds == 1 or scattered.apart(aspect.score, seeds, trainings) else PRIOR
+    expected = EXPECTED * scattered.whole * variance
+    between = moderated(between, seeds - 1, expected, prior) if seeds > 1 else 0.0
     shared, known = _images(own, yardstick.observed.dense(aspect.score), scale)
     found = Difference(
         mean - center,
         between,
         shared if known else 0.0,
         seeds,
-        PRIOR if seeds > 1 else 0.0,
+        prior,
         variance / trainings,
         trainings - 1,
     )
@@ -191,7 +216,11 @@ def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> C
     mean, between = spread(gaps)
     seeds = len(gaps)
     shared, known = _images(own, parents, scale)
-    found = Difference(mean, between if seeds > 1 else 0.0, shared if known or seeds == 1 else 0.0, seeds)
+    if seeds == 1:
+        between = 0.0
+    elif between == 0.0:
+        between = _own_images(own, shared, scale, parents)
+    found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
     calibrated = yardstick.dense(aspect)
     practical = aspect.margin
     margin = calibrated.margin if calibrated is not None else practical
@@ -222,3 +251,16 @@ def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[f
     if not all(r.mean_diff_se == of_mean for r in own):
         return (fmean(errors) * unit) ** 2, True
     return shared_part([e * unit for e in errors], of_mean * unit), True
+
+
+def _own_images(own: Sequence[Row], shared: float, scale: Scale, parents: Sequence[Row]) -> float:
+    """The part of the variance between seeds that their images alone give; 0 where that is not known.
+
+    It stands for a variance of nothing: a score of few images has few values, and two or three seeds are
+    equal by chance, which must not make them sure.
+    """
+    errors = [r.diff_se for r in own]
+    if any(map(math.isnan, errors)):
+        return 0.0
+    unit = scale.error(1.0, fmean(r.value for r in own), fmean(r.value for r in parents))
+    return max(0.0, fmean((e * unit) ** 2 for e in errors) - shared)

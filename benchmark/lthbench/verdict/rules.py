@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration
-from lthbench.verdict.comparison import Comparison, Yardstick, compare, scatter
+from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.observed import Observed, mean
 from lthbench.verdict.sequential import Looks
@@ -241,7 +241,7 @@ def _matches(
     """What is found of each score of one network, after the correction for there being several."""
     looks = yardstick.at_looks(method, sparsity)
     if rule != HEADLINE:
-        return [_match(looks[-1], method, sparsity, a, rule, 1.0) for a in aspects]
+        return [_match(looks[-1], method, sparsity, a, rule, Scatter()) for a in aspects]
     levels = sequential.levels(yardstick.counts, ALPHA) if len(looks) > 1 or yardstick.counts else (ALPHA,)
     paths = []
     for look, level in zip(looks, levels, strict=False):
@@ -290,7 +290,7 @@ def _match(
     sparsity: float,
     aspect: Aspect,
     rule: str,
-    scattered: float,
+    scattered: Scatter,
     level: float = ALPHA,
 ) -> Match:
     observed = yardstick.observed
@@ -307,14 +307,21 @@ def _match(
 
     if (method, sparsity) in observed.degenerate:
         return match(False, "degenerate", observed.degenerate[method, sparsity])
-    bad = [r for r in own if r.status != "ok" or math.isnan(r.value)]
+    bad = [r for r in own if r.status != "ok" or not math.isfinite(r.value)]
     if not wanted or any(math.isnan(r.value) for r in parent):
         return match(None, "undecided", f"{aspect.score} of the dense parent is not measured")
+    if not all(math.isfinite(r.value) for r in parent):
+        return match(None, "undecided", f"{aspect.score} of the dense parent is not finite")
     if bad:
         gated = all(r.status == "gated" for r in bad)
-        return match(False, "gated" if gated else "failed", str(bad[0].reason) or "not measured")
-    if seeds != wanted:
+        why = "not finite" if math.isinf(bad[0].value) else "not measured"
+        return match(False, "gated" if gated else "failed", str(bad[0].reason) or why)
+    if not seeds >= wanted:
         return match(False, "failed", f"measured for {len(seeds & wanted)} of {len(wanted)} seeds")
+    if seeds != wanted:
+        return match(
+            None, "undecided", f"{aspect.score} is measured for {len(wanted)} of {len(seeds)} parents"
+        )
     if undecided:
         return match(None, "undecided", undecided)
     if rule == HEADLINE:
@@ -364,6 +371,8 @@ def _allowed(observed: Observed, aspect: Aspect, rule: str, dense: float) -> tup
     source = [r.value for r in observed.dense(aspect.spread_of or aspect.score)]
     if len(source) < 2:
         return math.nan, f"the rule {rule} needs at least two seeds"
+    if not all(map(math.isfinite, source)):
+        return math.nan, f"{aspect.spread_of or aspect.score} of the dense parent is not finite"
     spread = stdev(source)
     if aspect.spread_of:
         average = fmean(source)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lthbench.verdict.comparison import EXPECTED, PRIOR
+from lthbench.verdict.comparison import APART, EXPECTED, PRIOR
 from lthbench.verdict.noninferiority import ALPHA, hommel
 
 if TYPE_CHECKING:
@@ -156,14 +156,16 @@ def _trials(
     mean = drawn.mean(1)
     reference = variance / count
     shared: Any = 0.0
+    freedom: Any = 1.0
     if seeds > 1:
         between = drawn.var(1, ddof=1)
-        scattered = np.maximum(1.0, (between / variance).mean(1, keepdims=True))
-        expected = EXPECTED * scattered * variance
-        part = (PRIOR * expected + (seeds - 1) * between) / (PRIOR + seeds - 1) / seeds
-        freedom, own, off = PRIOR + seeds - 1, np.zeros_like(mean), mean - center
+        ratios = between / variance
+        expected = EXPECTED * np.maximum(1.0, ratios.mean(1, keepdims=True)) * variance
+        prior: Any = np.where(_apart(ratios, seeds, count), 0.0, PRIOR)
+        part = (prior * expected + (seeds - 1) * between) / (prior + seeds - 1) / seeds
+        freedom, own, off = prior + seeds - 1, np.zeros_like(mean), mean - center
     else:
-        part, freedom, shared = np.zeros_like(mean), 1.0, images**2
+        part, shared = np.zeros_like(mean), images**2
         own, off = mean, picture - center
     total = part + reference + shared
     lost = part**2 / freedom + reference**2 / (count - 1)
@@ -179,3 +181,13 @@ def _trials(
         stdtr(degrees, -(own + off) / deviation),
         limit,
     )
+
+
+def _apart(ratios: Floats, seeds: int, trainings: int) -> Any:
+    """Which scores scatter more than the others and chance explain: ``comparison.Scatter.apart``."""
+    import numpy as np
+    from scipy.special import fdtri
+
+    scores = ratios.shape[1]
+    rest = (ratios.sum(1, keepdims=True) - ratios) / (scores - 1) if scores > 1 else np.ones_like(ratios)
+    return ratios > fdtri(seeds - 1, trainings - 1, APART) * EXPECTED * np.maximum(1.0, rest)
