@@ -98,6 +98,13 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() or c in _SPACES else _written_out(c) for c in text)
 
 
+def one_line(text: str) -> bool:
+    """Whether text can stand for a name: one line, without characters that steer terminals."""
+    if text.isprintable():  # which most are, and the rest takes long
+        return True
+    return "\n" not in text and "\t" not in text and printable(text) == text
+
+
 #: Spaces that are no control characters, and yet not called printable.
 _SPACES = "\u00a0\u2009\u202f"
 

@@ -144,3 +144,27 @@ def test_a_worker_that_cannot_begin_says_why(monkeypatch):
     local._begin("nowhere", (), local.Local(1, "other"), (), None)
     with pytest.raises(LthbenchError, match="a worker process cannot begin: ImportError: no room"):
         local._work([], {})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+@pytest.mark.parametrize("command", [["report", "x"], ["store"]])
+def test_a_working_folder_that_is_gone_is_named(tmp_path, monkeypatch, capsys, command):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    code, err = ended(capsys, *command)
+    assert code in (1, 2)
+    assert "the folder that the command was given in is no longer there" in err or "x: has no" in err
+
+
+@pytest.mark.parametrize("inner", ["", "more/of/it"])
+@pytest.mark.parametrize("option", ["--report", "--out"])
+def test_a_link_to_what_is_not_there_takes_no_report(tmp_path, capsys, option, inner):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    target = str(tmp_path / "link" / inner)
+    command = ["run"] if option == "--report" else ["report", str(tmp_path), str(tmp_path)]
+    code, err = ended(capsys, *command, option, target)
+    assert code == 2
+    if option == "--report":
+        assert "is a link to what is not there" in err
+    assert not (tmp_path / "nowhere").exists()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from lthbench.errors import BadInput
+from lthbench.formatting import one_line
 
 Tensors = dict[str, torch.Tensor]
 
@@ -76,9 +77,13 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
     if not found.tensors and not found.masks:
         if not isinstance(content, Mapping):
             raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
-        names = ", ".join(str(k) for k in list(content)[:8]) or "nothing"
+        keys = [str(k) for k in list(content)[:8]]
+        check_names(keys, where)
+        names = ", ".join(keys) or "nothing"
         raise BadInput(f"{where}: holds no tensors by name; it has {names}.")
+    check_names((*found.masks, *found.lists), where)
     for group in (found.tensors, *found.masks.values()):
+        check_names(group, where)
         _check(group, where)
     return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside), found.lists)
 
@@ -131,6 +136,13 @@ def _mask_group(path: str, name: str) -> tuple[str | None, str]:
     if rest and first in ("mask", "masks"):
         return ".".join([*pieces, first]), rest
     return None, name
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raise BadInput for a name of several lines, or one that would steer a terminal."""
+    for name in names:
+        if not one_line(name):
+            raise BadInput(f"{where}: has a name with control characters: {name[:100]!a}.")
 
 
 def _check(tensors: Tensors, where: str) -> None:

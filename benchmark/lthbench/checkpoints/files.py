@@ -24,7 +24,7 @@ from torch import nn
 
 from lthbench import masks
 from lthbench.checkpoints import other_formats
-from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, opened, too_many
+from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
 from lthbench.errors import BadInput
 
 #: Endings that no repository of the Hugging Face hub has, and what is looked for in one, or in a folder.
@@ -109,6 +109,7 @@ def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
         found = safetensors.torch.load(content)
     except Exception as error:  # bytes that others wrote raise anything
         raise BadInput(f"{where}: broken safetensors file: {error}") from error
+    check_names(found, where)
     if found and all(t.dtype == torch.uint8 and t.dim() == 1 for t in found.values()):
         try:
             return {}, masks.unpacked(content)

@@ -170,9 +170,20 @@ def _of_the_machine(error: Exception) -> str:
     if not isinstance(error, OSError):
         return ""
     where = f"{error.filename}: " if error.filename else ""
+    if isinstance(error, FileNotFoundError) and not _there():
+        return "the folder that the command was given in is no longer there; change to one that is (cd)."
     if not where and error.errno == errno.ENOSPC and not streams.takes_more():
         where = "standard output: "
     return f"{where}{error.strerror or error}"
+
+
+def _there() -> bool:
+    """Whether there is a working folder."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def unforeseen(error: Exception) -> str:

@@ -224,6 +224,9 @@ def check_folder(option: str, folder: Path) -> None:
     """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{option} {folder}: is a file; give a folder.")
+    lost = next((p for p in (folder, *folder.absolute().parents) if p.is_symlink() and not p.exists()), None)
+    if lost is not None:
+        raise BadInput(f"{option} {folder}: cannot be made; {lost} is a link to what is not there.")
     near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not near.is_dir():
         raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")

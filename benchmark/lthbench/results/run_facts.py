@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.formatting import one_line
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
@@ -183,6 +184,34 @@ _LACKING = {
 _NETWORK = ("network", "expression", "mask")
 
 
+#: What holds names alone, which stand in lines with others.
+_NAMED = (
+    "task",
+    "budget",
+    "methods",
+    "data",
+    "aspects",
+    "scores",
+    "dense_keys",
+    "masks",
+    "networks",
+    "seconds",
+)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in JSON data, keys among them."""
+    todo = [value]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, str):
+            yield here
+        elif isinstance(here, dict):
+            todo += [*here, *here.values()]
+        elif isinstance(here, list):
+            todo += here
+
+
 def from_json(content: Any, where: str = "run.json") -> RunFacts:
     """The facts in the content of a run.json. Raises BadInput, naming the key, for what is none.
 
@@ -190,6 +219,10 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     """
     if not isinstance(content, dict):
         raise BadInput(f"{where}: cannot be read as facts of a run.")
+    for name in _NAMED:
+        odd = next((text for text in _texts(content.get(name)) if not one_line(text)), None)
+        if odd is not None:
+            raise BadInput(f"{where}: {name}: has a text with control characters: {odd[:100]!a}.")
     parts = {part: content[name] for name, part in _PARTS.items() if name in content and part != "requests"}
     networks = content.get("networks", {})
     if not isinstance(networks, dict) or not all(isinstance(n, dict) for n in networks.values()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry, textfiles
 from lthbench.errors import BadInput
 from lthbench.files import make_folder, publish_all
+from lthbench.formatting import one_line
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.results import run_facts
 from lthbench.results.run_facts import SCHEMA, RunFacts
@@ -50,6 +51,22 @@ COLUMNS = {
     "parent": "str",
     "forwards": "int64",
 }
+
+
+#: Columns of names, which stand in lines with others.
+_NAMES = (
+    "task",
+    "method",
+    "budget",
+    "metric",
+    "score",
+    "variant",
+    "unit",
+    "group",
+    "status",
+    "step",
+    "parent",
+)
 
 
 def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataFrame:
@@ -283,6 +300,10 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
+    for column in _NAMES:
+        odd = next((name for name in table[column].unique() if not one_line(name)), None)
+        if odd is not None:
+            raise BadInput(f"{csv}: {column} has a name with control characters: {odd[:100]!a}.")
     return table, facts
 
 

@@ -1,0 +1,82 @@
+"""Names in files that others wrote: of one line, and without what steers a terminal, or refused."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from lthbench.checkpoints import files
+from lthbench.cli import main
+from lthbench.errors import BadInput
+from lthbench.formatting import one_line
+from lthbench.results import table
+
+ODD = ["two\nlines", "a\rb", "red\x1b[31m", "turned\u202e", "tab\there", "nul\0", "next\u2028line", "\x85"]
+PLAIN = ["layer1.0.conv1.weight", "größer", "日本", "a b", "12\u202f%", "", "-"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_of_several_lines_or_that_steers_is_none(name):
+    assert not one_line(name)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_others_are_names(name):
+    assert one_line(name)
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("kind", ["tensor", "place", "safetensors", "nothing", "list", "mask"])
+def test_those_of_checkpoints_are_refused(name, kind, tmp_path):
+    tensor = torch.zeros(2, 2)
+    path = tmp_path / "odd.pt"
+    if kind == "safetensors":
+        path.write_bytes(safetensors.torch.save({name: tensor}))
+    else:
+        content = {
+            "tensor": {name: tensor},
+            "place": {name: {"a": tensor}},
+            "nothing": {name: 5},
+            "list": {"w": tensor, name: [tensor]},
+            "mask": {"w": tensor, "mask": {name: tensor}},
+        }
+        torch.save(content[kind], path)
+    with pytest.raises(BadInput, match=r"odd\.pt: has a name with control characters: '") as error:
+        files.of(path, "checkpoint")
+    assert one_line(str(error.value))
+
+
+@pytest.fixture
+def written(tmp_path, made_table):
+    scores, facts = made_table(["imp"], seeds=2, sparsities=(0.5,))
+    table.write(scores, facts, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("old", ["imp", "accuracy", "fraction"])
+def test_those_of_tables_are_refused(written, old):
+    text = (written / "scores.csv").read_text()
+    (written / "scores.csv").write_text(text.replace(f",{old},", f',"{old}\nError: all is well",'))
+    with pytest.raises(BadInput, match=rf"scores\.csv: .* control characters: '{old}\\nError"):
+        table.read(written)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["task"].update(title="a\nb"),
+        lambda facts: facts.update(methods=["imp", "a\x1b[2J"]),
+        lambda facts: facts["aspects"][0].update(label="a\nb"),
+        lambda facts: facts["scores"][0].update(name="\u202e"),
+        lambda facts: facts["budget"].update({"a\nb": 1}),
+    ],
+)
+def test_those_of_facts_are_refused(written, change, capsys):
+    facts = json.loads((written / "run.json").read_text())
+    change(facts)
+    (written / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(SystemExit) as end:
+        main(["compare", str(written), str(written)])
+    assert end.value.code == 2
+    assert "has a text with control characters" in capsys.readouterr().err
