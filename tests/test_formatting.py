@@ -36,3 +36,18 @@ def test_nothing_is_minus_zero():
 def test_a_spread_has_the_decimals_of_its_mean(mean, spread, shown):
     assert formatting.measured(mean, spread, "nats") == shown
     assert formatting.measured(mean, math.nan, "nats") == shown.partition(" ")[0]
+
+
+def test_a_table_fits_its_width_and_breaks_no_word():
+    rows = [
+        {"metric": "ece", "scores": "one_long_score_name, another_score, a third", "n": "5,610,154"},
+        {"metric": "nll", "scores": "short", "n": "1"},
+    ]
+    narrow, wide = formatting.table(rows, 44), formatting.table(rows, 200)
+    assert max(map(len, narrow.splitlines())) <= 44
+    assert len(wide.splitlines()) == 3
+    said = "metric scores n ece one_long_score_name, 5,610,154 another_score, a third nll short 1"
+    assert narrow.split() == said.split()
+    assert "one_long_score_name," in formatting.table(rows, 1)
+    assert formatting.table(rows, 44, ruled=True).splitlines()[1].split() == ["-" * 6, "-" * 25, "-" * 9]
+    assert formatting.table([], 80) == ""

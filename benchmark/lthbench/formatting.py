@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import textwrap
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
@@ -134,3 +136,41 @@ def span(low: float, high: float) -> str:
     if a.split()[1] == b.split()[1]:
         return f"{a.split()[0]}-{b}"
     return f"{a} to {b}"
+
+
+#: Cells of up to so many letters are not wrapped.
+SHORT = 10
+
+
+def table(rows: list[dict[str, str]], width: int, ruled: bool = False) -> str:
+    """Rows as a table of at most ``width`` characters, its widest columns wrapped at spaces.
+
+    No word and no short cell is broken, so that a table of long ones is wider. ``ruled``: a line below the
+    heads.
+    """
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    columns = [[head, *(str(row.get(head, "")) for row in rows)] for head in heads]
+    least = [max(_narrowest(cell) for cell in column) for column in columns]
+    widths = [max(map(len, column)) for column in columns]
+    room = width - 2 * (len(heads) - 1)
+    while sum(widths) > room and widths != least:
+        place = max(range(len(widths)), key=lambda p: (widths[p] > least[p], widths[p]))
+        widths[place] -= 1
+    lines = []
+    for number, cells in enumerate(zip(*columns, strict=True)):
+        wrapped = [_within(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+        for parts in itertools.zip_longest(*wrapped, fillvalue=""):
+            lines.append("  ".join(part.ljust(wide) for part, wide in zip(parts, widths, strict=True)))
+        if ruled and number == 0:
+            lines.append("  ".join("-" * wide for wide in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _narrowest(cell: str) -> int:
+    return len(cell) if len(cell) <= SHORT else max(map(len, cell.split()))
+
+
+def _within(cell: str, width: int) -> list[str]:
+    if len(cell) <= width:
+        return [cell]
+    return textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)

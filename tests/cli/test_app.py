@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lthbench
+from lthbench.cli import options
 from lthbench.cli.app import cli, main
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
@@ -59,7 +60,7 @@ def run(folder: Path, *words: object) -> tuple[int, str, str]:
         (("--sparsity", "1e-13"), "sparsity 1e-13 must lie between 0 and 1", ""),
         (("--sparsity", "nan"), "sparsity nan must lie between 0 and 1", ""),
         (("--sparsity", "-0.5"), "sparsity -0.5 must lie between 0 and 1", ""),
-        (("--sparsity", "abc"), "'abc' is not a number", "--sparsity"),
+        (("--sparsity", "abc"), "'abc' is not a sparsity such as 0.9", "--sparsity"),
         (("--sparsity", ","), "give at least one", "--sparsity"),
         (("--sparsity", "0.5", "--rounds", "1"), "give --sparsity or --rounds, not both", ""),
         (("--rounds", "0"), "round 0 must be 1..4", ""),
@@ -191,6 +192,33 @@ def test_every_command_has_help(command, flag):
 
 def test_the_version_is_that_of_the_package():
     assert call("--version")[1] == f"lthbench, version {lthbench.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("plural", "columns"), [("tasks", 90), ("methods", 80), ("metrics", 80), ("architectures", 80)]
+)
+def test_listings_fit_the_terminal(plural, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, call(plural)[1].splitlines())) <= columns
+
+
+@pytest.mark.parametrize("typed", ["0.9", "90", "90%", "90 %", " 90.0 % "])
+def test_a_sparsity_is_a_share_or_per_cent(typed):
+    assert options.Sparsity().convert(typed, None, None) == 0.9
+    assert options.Sparsities().convert(f"0.5,{typed}", None, None) == [0.5, 0.9]
+
+
+def test_a_sparsity_in_per_cent_is_the_share_that_one_would_type():
+    for tenths in range(20, 1000):
+        share = options.Sparsity().convert(f"{tenths / 10}", None, None)
+        assert share == float(f"{tenths / 1000:.15g}")
+
+
+@pytest.mark.parametrize("typed", ["abc", "90 % or so", ""])
+def test_what_is_no_sparsity_is_refused(typed):
+    code, _, err = call("plan", "--task", TASK, "--sparsity", typed)
+    assert code == 2
+    assert "is not a sparsity such as 0.9 or 90 %" in err or "give at least one" in err
 
 
 @pytest.mark.parametrize(

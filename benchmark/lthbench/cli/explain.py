@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, check_rule, summary_of
+from lthbench.cli.options import CONTEXT, Sparsity, check_rule, summary_of
 from lthbench.cli.terminal import echo
 
 
 @click.command(context_settings=CONTEXT)
 @click.argument("method")
-@click.argument("sparsity", type=float)
+@click.argument("sparsity", type=Sparsity())
 @click.option(
     "--from",
     "source",
@@ -34,4 +35,8 @@ def explain(method: str, sparsity: float, source: Path, rule: str | None, as_jso
 
     check_rule(rule)
     found = account(summary_of(source, rule), method, sparsity)
-    echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found))
+    echo(
+        json.dumps(found, indent=1, ensure_ascii=False)
+        if as_json
+        else text(found, shutil.get_terminal_size().columns)
+    )

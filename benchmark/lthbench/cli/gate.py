@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Numbers, Words, as_a_run_wrote_it, read
+from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, read
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
@@ -27,7 +27,7 @@ from lthbench.errors import BadInput, unknown
 )
 @click.option("--scores", type=Words(), help="With --write-baseline: these instead of the verdict's.")
 @click.option("--methods", type=Words(), help="With --write-baseline: only these, and dense.")
-@click.option("--sparsity", type=Numbers(whole=False), help="With --write-baseline: only these.")
+@click.option("--sparsity", type=Sparsities(), help="With --write-baseline: only these.")
 @click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lthbench import registry
+from lthbench import formatting, registry
 from lthbench.cli.pages import page
 from lthbench.data import loading
 from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
@@ -60,14 +60,13 @@ def _criterion(criterion: Criterion) -> dict[str, Any]:
 
 def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
     """A listing for the shell."""
-    from tabulate import tabulate
-
+    width = shutil.get_terminal_size().columns
     if isinstance(found, dict) and plural in ("metrics", "methods", "tasks"):
-        return page(plural, found, shutil.get_terminal_size().columns)
+        return page(plural, found, width)
     if isinstance(found, dict):
         return "\n".join(_lines(found))
-    table = tabulate(found, headers="keys", tablefmt="plain", disable_numparse=True)
-    return f"{table}\n\nDescribe one: lthbench {plural} NAME      As JSON: lthbench {plural} --json"
+    table = formatting.table(found, max(width, 60))
+    return f"{table}\n\nDescribe one: lthbench {plural} NAME\nAs JSON: lthbench {plural} --json"
 
 
 def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:

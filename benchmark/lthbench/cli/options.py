@@ -83,6 +83,41 @@ class Numbers(ParamType):
         return numbers
 
 
+class Sparsity(ParamType):
+    """A share of weights removed: 0.9, or in per cent as 90 or 90 %. Numbers from 2 on are per cent."""
+
+    name = "x"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share; whether it lies between 0 and 1 is for the request to say."""
+        if not isinstance(value, str):
+            return float(value)
+        number, sign, rest = value.strip().partition("%")
+        try:
+            found = float(number)
+        except ValueError:
+            self.fail(f"{value.strip()!r} is not a sparsity such as 0.9 or 90 %.", param, ctx)
+        if rest.strip():
+            self.fail(f"{value.strip()!r} is not a sparsity such as 0.9 or 90 %.", param, ctx)
+        # As the nearest number that one would type: 90.3 / 100 is not 0.903.
+        return float(f"{found / 100:.15g}") if sign or 2 <= found < 100 else found
+
+
+class Sparsities(Sparsity):
+    """Several, separated by commas."""
+
+    name = "x,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A list of shares."""
+        if isinstance(value, list):
+            return value
+        words = [word for word in value.split(",") if word.strip()]
+        if not words:
+            self.fail("give at least one.", param, ctx)
+        return [super(Sparsities, self).convert(word, param, ctx) for word in words]
+
+
 class Seeds(Numbers):
     """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
 
@@ -108,7 +143,7 @@ def _options() -> dict[str, Callable[..., Any]]:
     given: dict[str, dict[str, Any]] = {
         "task": {"default": "digits-r8", "help": "A task's name, or a path to a task file."},
         "methods": {"type": Words(), "help": "Pruning methods, by name or by path to a file of your own."},
-        "sparsity": {"type": Numbers(whole=False), "help": "Shares of weights removed, such as 0.5,0.9."},
+        "sparsity": {"type": Sparsities(), "help": "Shares of weights removed, such as 0.5,0.9, or 50%,90%."},
         "rounds": {
             "type": Numbers(whole=True),
             "help": "The same as rounds of the grid, such as 2,7 or 1-12.",

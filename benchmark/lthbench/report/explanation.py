@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from typing import Any
-
-from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
@@ -112,8 +111,9 @@ def _reason(summary: Summary, match: Match, unit: str, practical: str) -> str:
     )
 
 
-def text(found: dict[str, Any]) -> str:
-    """The account for the shell."""
+def text(found: dict[str, Any], width: int = 80) -> str:
+    """The account for the shell, in lines of at most ``width`` characters (60 at least)."""
+    width = max(width, 60)
     said = {True: "passes", False: "does not pass", None: "cannot be judged"}
     judged = said[found["passes"]]
     if found["passes"] is False and found["only_open"]:
@@ -126,7 +126,7 @@ def text(found: dict[str, Any]) -> str:
         "",
         f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
         "",
-        tabulate(_table(found), headers="keys", tablefmt="simple", disable_numparse=True),
+        formatting.table(_table(found), width, ruled=True),
         "",
     ]
     if found["rule"] == "noninferior":
@@ -148,7 +148,16 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"{found['method']} passes up to {formatting.sparsity(found['joint'])}{gaps}.")
     else:
         lines.append(f"{found['method']} passes at no sparsity of this table.")
-    return "\n".join(lines)
+    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line, width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line of prose in lines of at most so many characters; tables and empty lines as they are."""
+    if "\n" in line or len(line) <= width:
+        return [line]
+    kept = line.replace(" %", "\u00a0%")
+    found = textwrap.wrap(kept, width, subsequent_indent="  ", break_long_words=False)
+    return [part.replace("\u00a0", " ") for part in found]
 
 
 def _because(why: str) -> str:
