@@ -6,6 +6,7 @@ import math
 import pytest
 
 from lthbench.report import chart_data, templates
+from lthbench.report.figures import curves
 from lthbench.report.summary import summarise
 
 
@@ -23,6 +24,9 @@ def test_it_holds_the_means_and_findings_of_the_table(summary):
         assert record["title"] == score.title
         dense = summary.cell("dense", 0.0, score.name)
         assert record["dense"][0] == pytest.approx(dense.mean, rel=1e-5)
+        worst = curves.worst_allowed(summary, score.name, dense.mean)
+        assert record["worst"] == (None if worst is None else pytest.approx(worst, rel=1e-5))
+        assert (worst is not None) == score.verdict
         for m, method in enumerate(summary.methods):
             for s, sparsity in enumerate(data["sparsities"]):
                 cell = summary.cell(method, sparsity, score.name)

@@ -388,3 +388,24 @@ def test_pages_say_which_network_of_a_file_was_read():
     account = {"method": "mine", "seed": 0, "file": "net.pt", "key": "state_dict_ema", "sha256": "ab" * 32}
     told = dataclasses.replace(facts(), checkpoints=(account,))
     assert f"mine seed 0: net.pt, its state_dict_ema, file {'ab' * 6}" in markdown.provenance(told)
+
+
+def test_a_reason_that_many_cells_share_is_said_once():
+    """Else later seeds were pushed off the screen, and one fact was eleven red lines."""
+    from lthbench.report import network_page
+
+    made = summary_of("m", status="degenerate", reason="layer conv1 is empty")
+    page = network_page.Cards(made).render("m", 0.488)
+    assert page.count("layer conv1 is empty") == 4  # the lead, two other rules, and the note
+    assert "[1] layer conv1 is empty" in page
+    assert page.count("degenerate\u00a0[1]") > 5
+
+
+def test_the_table_that_rests_on_the_most_stands_first(tmp_path):
+    few = summarise(built("m", seeds=(0, 1)), facts("m", (0, 1)), "std")
+    seeds = (0, 1, 2)
+    other = dataclasses.replace(facts("m", seeds), task={**facts().task, "name": "more"})
+    more = summarise(built("m", seeds=seeds).assign(task="more"), other, "std")
+    site.write([few, more], tmp_path)
+    index = (tmp_path / "index.html").read_text()
+    assert index.index("more-quick/index.html") < index.index("made-quick/index.html")

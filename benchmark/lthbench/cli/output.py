@@ -67,6 +67,13 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
     from lthbench.report.summary import RULE_TEXT, summarise
 
     summary = summarise(outcome.table, outcome.facts, rule)
+    earlier = "" if folder is None else _other_request(folder, outcome.facts.command)
+    if earlier:
+        echo(
+            f"{folder} held the report of another request, which this one replaces:\n  {earlier}\n"
+            "What was computed for it is still in its store; --report DIR keeps both reports.",
+            err=True,
+        )
     written = [] if folder is None else write_report(outcome, folder, rule)
     width = shutil.get_terminal_size().columns
     echo(shell.text(summary, width))
@@ -85,6 +92,17 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
         for reason in dict.fromkeys(outcome.failures.values()):
             echo(f"failed: {reason}", err=True)
         sys.exit(1)
+
+
+def _other_request(folder: Path, command: str) -> str:
+    """The command of the report that lies in a folder; "" for none, or the same one."""
+    import json
+
+    try:
+        there = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return "" if there == command else str(there)
 
 
 def _far(result: Verdict) -> str:

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.figures import curves
 from lthbench.report.figures import drawing as figures
-from lthbench.report.summary import Cell, Summary
+from lthbench.report.summary import Cell, Shown, Summary
 
 #: Below this, a sparsity has a place on the axis of shares that remain.
 _ALL = 1.0
@@ -16,8 +17,8 @@ _ALL = 1.0
 def data(summary: Summary) -> dict[str, Any] | None:
     """Means and sample standard deviations over seeds, by score and method; None where there are no curves.
 
-    Numbers stand as lists over ``sparsities``, null where there is none; ``found`` is the finding of the
-    verdict's headline rule, a number into ``findings``.
+    Numbers stand as lists over ``sparsities``, null where there is none; ``worst`` is the value at the
+    margin; ``found`` is the finding of the verdict's headline rule, a number into ``findings``.
     """
     levels = [s for s in summary.sparsities if s < _ALL]
     if not levels or not summary.methods or not summary.scores:
@@ -39,6 +40,7 @@ def data(summary: Summary) -> dict[str, Any] | None:
             "shown": score.unit_shown,
             "better": score.better,
             "dense": _pair(dense),
+            "worst": _worst(summary, score, dense),
             "mean": [],
             "spread": [],
         }
@@ -60,6 +62,14 @@ def data(summary: Summary) -> dict[str, Any] | None:
         "findings": findings,
         "scores": scores,
     }
+
+
+def _worst(summary: Summary, score: Shown, dense: Cell | None) -> float | None:
+    """The value that is worse than dense by the margin; None where there is none."""
+    if dense is None or not math.isfinite(dense.mean):
+        return None
+    found = curves.worst_allowed(summary, score.name, dense.mean)
+    return float(f"{found:.6g}") if found is not None and math.isfinite(found) else None
 
 
 def _pair(cell: Cell | None) -> tuple[float | None, float | None]:

@@ -40,6 +40,7 @@ class Cards:
         found = account(summary, method, sparsity) if method != "dense" else None
         seeds = list(summary.facts.seeds)
         rows = self._rows.get((method, sparsity), [])
+        notes: dict[str, int] = {}
         return templates.render(
             "network.html.j2",
             root="../",
@@ -49,23 +50,28 @@ class Cards:
             method=method,
             level=sparsity,
             account=found,
-            judged=self._judged_at(method, sparsity, found["scores"]) if found else [],
+            judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
             seeds=seeds,
-            scores=self._scores(rows, seeds, headline=True),
-            variants=self._scores(rows, seeds, headline=False),
+            scores=self._scores(rows, seeds, notes, headline=True),
+            variants=self._scores(rows, seeds, notes, headline=False),
+            notes=notes,
             made=_made(summary, method, sparsity),
             command=command(summary.facts, method, sparsity),
             provenance=self._provenance,
         )
 
-    def _judged_at(self, method: str, sparsity: float, scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _judged_at(
+        self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]
+    ) -> list[dict[str, Any]]:
         """A line for each score of the verdict, with its mark in the forest plot."""
         result = next(v for v in self._summary.headline if v.method == method)
         marks = {
             m.score: forest.mark(m, findings.SIGNS[m.finding], findings.words(self._summary, m))
             for m in result.at(sparsity)
         }
-        return [{**self._judged(s), "mark": marks[s["score"]]} for s in scores]
+        return [
+            {**self._judged(s), "mark": marks[s["score"]], "note": _noted(s["reason"], notes)} for s in scores
+        ]
 
     def _judged(self, score: dict[str, Any]) -> dict[str, str]:
         unit = score["unit"]
@@ -90,7 +96,7 @@ class Cards:
         }
 
     def _scores(
-        self, rows: list[dict[str, Any]], seeds: list[int], *, headline: bool
+        self, rows: list[dict[str, Any]], seeds: list[int], notes: dict[str, int], *, headline: bool
     ) -> list[dict[str, Any]]:
         """A line for each score: its value at each seed, and standard error and images of the first."""
         lines: dict[tuple[str, str], dict[str, Any]] = {}
@@ -100,7 +106,7 @@ class Cards:
             line = lines.setdefault((row["score"], row["variant"]), {"values": {}, **row})
             text = formatting.measured(row["value"], row["se"], row["unit"])
             line["values"][int(row["seed"])] = (
-                text if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+                text if row["status"] == "ok" else f"{row['status']}{_noted(row['reason'], notes)}"
             )
         found = []
         for (score, variant), line in lines.items():
@@ -117,6 +123,11 @@ class Cards:
                 }
             )
         return found
+
+
+def _noted(reason: str, notes: dict[str, int]) -> str:
+    """The number of a note, which says it once for all cells that have it; "" for no reason."""
+    return f"\u00a0[{notes.setdefault(reason, len(notes) + 1)}]" if reason else ""
 
 
 def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: A map's side in pixels.
 CELL = 56
-KINDS = {"ig": "integrated gradients", "gradcam": "Grad-CAM"}
+KINDS = {"gradient": "gradients", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 #: Legible on white and on black.
 INK = "#808080"
 
@@ -71,7 +71,7 @@ def _maps(picture: SaliencyPicture) -> str:
 
     rows, levels = picture.rows, picture.levels
     columns, lines = 1 + len(levels), max(1, len(rows))
-    width, height = 1.0 + 2 * (0.95 + columns * 0.62), 0.55 + lines * 0.62
+    width, height = 1.0 + len(KINDS) * (0.95 + columns * 0.62), 0.55 + lines * 0.62
     canvas = Figure(figsize=(width, height), dpi=100)
     left = canvas.add_axes((0.06 / width, 1 - 0.92 / height, 0.62 / width, 0.62 / height))
     left.imshow(picture.image.squeeze(), cmap="gray", interpolation="nearest")

@@ -70,7 +70,11 @@ def write(
         make_folder(out / folder)
         publish_all(made)
         made.clear()
-    pairs = list(zip(summaries, folders, strict=True))
+    # What rests on the most stands first: a calibration, then seeds.
+    pairs = sorted(
+        zip(summaries, folders, strict=True),
+        key=lambda pair: (pair[0].calibration is None, -len(pair[0].facts.seeds)),
+    )
     names = {s.facts.task_name for s in summaries}
     put(
         "claims.html",

@@ -105,7 +105,7 @@ def saliency(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[
         found.append(
             SaliencyPicture(
                 f"an image of class {name}",
-                f"Integrated gradients and Grad-CAM for class {name}: the dense network, and "
+                f"Gradients, integrated gradients and Grad-CAM for class {name}: the dense network, and "
                 f"{formatting.listed(list(plan.request.methods)) or 'no other'} at "
                 f"{formatting.listed([formatting.sparsity(s) for s in levels]) or 'no sparsity'}, "
                 f"seed {seed}.",
