@@ -48,6 +48,8 @@ def take(folder: Path) -> list[Path]:
             page.goto((SITE / source).as_uri())
             # What sticks to the window would lie over the picture.
             page.evaluate("document.querySelectorAll('.contents').forEach(e => e.style.position = 'static')")
+            if part == "#closer":
+                page.get_by_label("Score", exact=True).select_option(label="NLL")
             box = page.locator(part).first.bounding_box()
             assert box is not None
             area = {"x": box["x"], "y": box["y"], "width": box["width"], "height": min(box["height"], high)}
@@ -63,7 +65,7 @@ def main() -> None:
 
     for path in take(ROOT / "docs"):
         with Image.open(path) as picture:
-            small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+            small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
         small.save(path, optimize=True)
         print(path.relative_to(ROOT), *small.size, file=sys.stdout)
     DIGEST.write_text(f"{digest()}\n", encoding="utf-8")

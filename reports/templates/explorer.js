@@ -38,7 +38,9 @@
     var now = score(), scale = data.percent.includes(now.unit) ? 100 : 1;
     var base = relative() ? now.dense[0] : 0, found = [points];
     function push(means, ends) {
-      [means, ends, means].forEach(function (values) {
+      function larger(mean, i) { return mean === null ? null : Math.max(mean, ends[i]); }
+      function smaller(mean, i) { return mean === null ? null : Math.min(mean, ends[i]); }
+      [means, means.map(larger), means.map(smaller)].forEach(function (values) {
         found.push(values.map(function (value) { return value === null ? null : (value - base) * scale; }));
       });
     }

@@ -33,19 +33,20 @@
   }
   function header() { return score().title + (score().shown ? ", " + score().shown : ""); }
 
-  /* Columns for uPlot: the places on the axis, then dense and each method as mean, upper and lower end. */
+  /* Columns for uPlot: the places on the axis, then dense with its margin, and each method, as value and two ends. */
   function columns() {
     var now = score(), scale = data.percent.includes(now.unit) ? 100 : 1;
     var base = relative() ? now.dense[0] : 0, found = [points];
-    function push(means, spreads) {
-      [0, 1, -1].forEach(function (sign) {
-        found.push(means.map(function (mean, i) {
-          return mean === null ? null : (mean - base + sign * (spreads[i] || 0)) * scale;
-        }));
+    function push(means, ends) {
+      function larger(mean, i) { return mean === null ? null : Math.max(mean, ends[i]); }
+      function smaller(mean, i) { return mean === null ? null : Math.min(mean, ends[i]); }
+      [means, means.map(larger), means.map(smaller)].forEach(function (values) {
+        found.push(values.map(function (value) { return value === null ? null : (value - base) * scale; }));
       });
     }
-    push(points.map(function () { return now.dense[0]; }), points.map(function () { return now.dense[1]; }));
-    data.methods.forEach(function (_, i) { push(now.mean[i], now.spread[i]); });
+    function all(value) { return points.map(function () { return value; }); }
+    push(all(now.dense[0]), all(now.worst === null ? now.dense[0] : now.worst));
+    data.methods.forEach(function (_, i) { push(now.mean[i], now.mean[i]); });
     return found;
   }
 
@@ -117,7 +118,7 @@
     });
     by("at").setAttribute("aria-valuetext", data.labels[at] + ": " + words.join(", "));
     by("says").textContent = header() + (relative() ? ", difference to dense" : "") + ", over sparsity; " + now.better
-      + ". Dashed: dense. Shaded: one standard deviation over seeds.";
+      + ". Dashed: dense." + (now.worst === null ? "" : " Shaded: as much worse as the margin allows.");
   }
 
   function option(parent, text, value) {
