@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, singledispatch
 from typing import Any
 
-#: Raise when a change to ``train.py`` changes the weights that the same step yields.
+#: Raise when a change to ``training/`` changes the weights that the same step yields.
 TRAIN_VERSION = 1
 #: Raise when a change to ``predict.py`` changes the logits that the same step yields.
 PREDICT_VERSION = 1

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
 
 from lthbench import registry
 from lthbench.compute import cuda_graphs
@@ -38,7 +40,7 @@ from lthbench.planning.flops import flops, forward_flops
 from lthbench.planning.jobs import group
 from lthbench.planning.request import request
 from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Step, Train
-from lthbench.training import loop, stacked
+from lthbench.training import loop
 
 ROOT = Path(__file__).parents[2]
 #: The grid that is projected: that of Chen et al. 2022, with all scores that are read off logits.
@@ -132,13 +134,13 @@ def trained(
     sizes: Sizes,
     count: int,
     precision: str,
-    way: str | None,
+    way: str | loop.Way | None,
     replayed: bool = True,
     lanes: int = LANES,
 ) -> dict[str, float]:
     """Milliseconds for a step of one network, images a second and peak bytes: of the epochs after the first.
 
-    ``way`` None is ``train.train`` of one network: the plain loop over resident images, step by step.
+    ``way`` None is one network over resident images, launched step by step.
     """
     given, ends = images(sizes, sizes.batch * sizes.steps), []
 
@@ -146,18 +148,19 @@ def trained(
         wait(sizes.device)
         ends.append(time.perf_counter())
 
-    before, stacked.LANES = LANES, lanes  # type: ignore[attr-defined]
+    before, loop.LANES = LANES, lanes  # type: ignore[attr-defined]
     try:
         with peak(sizes.device) as memory:
             if way is None:
-                loop.train(network(sizes, 0), given, recipe(sizes, precision), 0, after_epoch=after)
+                one = network(sizes, 0)
+                loop.train(one, given, recipe(sizes, precision), 0, after_epoch=after, replayed=False)
             else:
-                members = [stacked.Member(network(sizes, i), i) for i in range(count - 1)]
-                members.append(stacked.Member(network(sizes, count), count, after_epoch=after))
+                members = [loop.Member(network(sizes, i), i) for i in range(count - 1)]
+                members.append(loop.Member(network(sizes, count), count, after_epoch=after))
                 replay = replayed and sizes.device == "cuda"
-                stacked.train_together(members, given, recipe(sizes, precision), way=way, replayed=replay)
+                loop.train_together(members, given, recipe(sizes, precision), way=way, replayed=replay)
     finally:
-        stacked.LANES = before  # type: ignore[attr-defined]
+        loop.LANES = before  # type: ignore[attr-defined]
     seconds = float(np.median(np.diff(ends)))
     return {
         "networks": count,
@@ -165,6 +168,44 @@ def trained(
         "images_per_second": count * sizes.batch * sizes.steps / seconds,
         "peak_bytes": memory["bytes"],
     }
+
+
+def batched(nets: Sequence[loop.Net], precision: str, losses: torch.Tensor) -> loop.Backward:
+    """All members as one batched model, by ``torch.func``; their weights become parts of common tensors.
+
+    Convolutions become grouped ones. Slower than turns on every CPU measured.
+    """
+    template = nets[0].model
+    learnt = [n for n, p in template.named_parameters() if p.requires_grad]
+    named = [dict(net.model.named_parameters()) | dict(net.model.named_buffers()) for net in nets]
+    weights = {n: _common([tensors[n] for tensors in named]) for n in learnt}
+    states = {n: _common([tensors[n] for tensors in named]) for n in named[0] if n not in weights}
+
+    def loss_of(
+        weight: dict[str, torch.Tensor], state: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
+        return F.cross_entropy(functional_call(template, (weight, state), (x,)), y)
+
+    every = vmap(loss_of, randomness="different")
+
+    def backward(batch: torch.Tensor, target: torch.Tensor) -> None:
+        leaves = {n: w.detach().requires_grad_() for n, w in weights.items()}
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            found = every(leaves, states, batch, target)
+        gradients = torch.autograd.grad(found.sum(), list(leaves.values()), allow_unused=True)
+        for i, net in enumerate(nets):
+            net.take([None if g is None else g[i] for g in gradients])
+        losses.copy_(found.detach())
+
+    return backward
+
+
+def _common(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One tensor ``[k, ...]``, of which the given ones become parts."""
+    whole = torch.stack([t.detach() for t in tensors])
+    for part, tensor in zip(whole, tensors, strict=True):
+        tensor.data = part
+    return whole
 
 
 # ------------------------------------------------------------------------------------------------- stages
@@ -195,7 +236,7 @@ def ceilings(sizes: Sizes) -> dict[str, float]:
 def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
     """One network step by step, and stacks of each size, in both precisions; lanes and ways at one size."""
     found: dict[str, Any] = {}
-    count, way = sizes.stacks[-2], stacked.way_on(torch.device(sizes.device))
+    count, way = sizes.stacks[-2], loop.way_on(torch.device(sizes.device))
     for precision in ("float32", "bfloat16"):
         rows: dict[str, Any] = {"one, launched step by step": trained(sizes, 1, precision, None)}
         for k in sizes.stacks:
@@ -206,9 +247,14 @@ def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
         found["float32"][name] = attempt(
             partial(trained, sizes, sizes.swept, "float32", way, lanes=lanes), left
         )
-    for name, replayed in (("turns", True), ("batched", True), ("turns", False)):
-        said = f"{count}, {name}{'' if replayed else ', not replayed'}"
-        found["float32"][said] = attempt(partial(trained, sizes, count, "float32", name, replayed), left)
+    ways: tuple[tuple[str, str | loop.Way, bool], ...] = (
+        ("turns", "turns", True),
+        ("batched", batched, True),
+        ("turns, not replayed", "turns", False),
+    )
+    for name, made, replayed in ways:
+        row = attempt(partial(trained, sizes, count, "float32", made, replayed), left)
+        found["float32"][f"{count}, {name}"] = row
     for rows in found.values():
         alone = rows["one, launched step by step"]["images_per_second"]
         replayed_alone = next(iter(r for n, r in rows.items() if n.startswith("1,")), {})
@@ -417,7 +463,7 @@ def main() -> int:
     if not given.dry and not torch.cuda.is_available():
         print(f"no GPU: torch {torch.__version__} sees no CUDA device. --dry runs on a CPU.", file=sys.stderr)
         return 2
-    start, way = time.perf_counter(), stacked.way_on(torch.device(sizes.device))
+    start, way = time.perf_counter(), loop.way_on(torch.device(sizes.device))
 
     def left() -> float:
         return given.seconds - (time.perf_counter() - start)

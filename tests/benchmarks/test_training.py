@@ -25,7 +25,7 @@ from lthbench.inference import batches as inference_batches
 from lthbench.inference import predict
 from lthbench.kinds import Architecture, Images
 from lthbench.spec import Network, Recipe
-from lthbench.training import batches, loop, stacked
+from lthbench.training import batches, loop, optimization
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def a_step(channels_last, precision, compiled):
     """One step of ResNet-20 on a batch of 128, with kernels chosen so."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = network().train().to(memory_format=layout)
-    optimizer = loop.sgd(model, recipe())
+    optimizer = optimization.sgd(model, recipe())
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, 3, 32, 32, generator=draw).contiguous(memory_format=layout)
     y = torch.randint(0, 10, (BATCH,), generator=draw)
@@ -127,7 +127,7 @@ def a_step(channels_last, precision, compiled):
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_step_channels_last_against_kernels_as_they_come(benchmark, precision, compiled):
-    """What train.train does is eager; compiling would have to be much faster to be worth its minute."""
+    """What the loop does is eager; compiling would have to be much faster to be worth its minute."""
     if compiled and shutil.which("c++") is None:
         pytest.skip("no C++ compiler here")
     speed = ratio(benchmark, a_step(False, "float32", False), a_step(True, precision, compiled))
@@ -152,7 +152,7 @@ def test_our_batches_against_the_loaders(benchmark, images):
 
 
 @pytest.mark.parametrize("way", ["turns", "batched"])
-def test_a_stack_of_four_against_one_by_one(benchmark, way):
+def test_a_stack_of_four_against_one_by_one(benchmark, way, gpu):
     """Small images, where launches weigh most: even there a batched model is slower on a CPU."""
     rng = np.random.default_rng(0)
     small = Images(rng.integers(0, 256, (512, 1, 8, 8), dtype=np.uint8), rng.integers(0, 10, 512))
@@ -162,17 +162,20 @@ def test_a_stack_of_four_against_one_by_one(benchmark, way):
         made.append(
             registry.get(Architecture, "resnet8").build(Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)))
         )
-    members = [stacked.Member(m, seed) for seed, m in enumerate(made)]
+    members = [loop.Member(m, seed) for seed, m in enumerate(made)]
 
     def one_by_one():
         for member in members:
             loop.train(member.model, small, recipe(batch=64), member.seed)
 
-    speed = ratio(
-        benchmark, one_by_one, lambda: stacked.train_together(members, small, recipe(batch=64), way=way)
-    )
+    made_by = gpu.batched if way == "batched" else way
+
+    def as_one():
+        loop.train_together(members, small, recipe(batch=64), way=made_by)
+
+    speed = ratio(benchmark, one_by_one, as_one)
     assert speed > (0.9 if way == "turns" else 0.3)
-    assert stacked.way_on(torch.device("cpu")) == "turns"
+    assert loop.way_on(torch.device("cpu")) == "turns"
 
 
 def test_evaluation_against_the_bare_forward(benchmark):
@@ -202,7 +205,7 @@ kind, threads = sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(threads)
 images = m.images.__wrapped__() if hasattr(m.images, "__wrapped__") else m.images._get_wrapped_function()()
 model = m.network()
-work = m.Plain(images) if kind == "plain" else lambda: m.train.train(model, images, m.recipe(kind), 0)
+work = m.Plain(images) if kind == "plain" else lambda: m.loop.train(model, images, m.recipe(kind), 0)
 work()
 print("ready", flush=True)
 sys.stdin.readline()

@@ -17,7 +17,7 @@ from lthbench.kinds import Architecture, Method
 from lthbench.registry import get
 from lthbench.spec import Rewire
 from lthbench.store import LocalStore
-from lthbench.training import loop, savepoints, stacked
+from lthbench.training import loop, optimization, savepoints
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def members(network):
             scores = {n: torch.rand(w.shape) for n, w in masks.prunable(model).items()}
             mask = masks.top(scores, density) if density < 1 else None
             how = Rewire(0.3, 0.0, 4, 0.75) if rewire else None
-            found.append(stacked.Member(model.to(device), seed, mask, how))
+            found.append(loop.Member(model.to(device), seed, mask, how))
         return found
 
     return made
@@ -150,7 +150,7 @@ def test_captured_steps_train_as_a_cpu_does(
     expected = [loop.train(m.model, images, recipe, m.seed, m.mask, rewire=m.rewire) for m in here]
     with pretended.device(monkeypatch.setattr) as device:
         made = members(device)
-        found = stacked.train_together(made, images, recipe, way=way)
+        found = loop.train_together(made, images, recipe, way=way)
         for one, other, a, b in zip(here, made, expected, found, strict=True):
             assert b.losses == pytest.approx(a.losses, rel=1e-6)
             for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
@@ -164,7 +164,7 @@ def test_captured_steps_train_as_a_cpu_does(
 
 def test_what_is_left_on_its_way_goes_on_there_with_the_same_bits(cuda, members, images, recipe):
     whole = members(cuda)
-    expected = stacked.train_together(whole, images, recipe)
+    expected = loop.train_together(whole, images, recipe)
     kept = {}
 
     def keeps(member, so_far=None):
@@ -174,14 +174,14 @@ def test_what_is_left_on_its_way_goes_on_there_with_the_same_bits(cuda, members,
         return dataclasses.replace(member, after_epoch=keep, so_far=so_far)
 
     left = [keeps(m) for m in members(cuda)]
-    with pytest.raises(loop.Paused):
-        stacked.train_together(left, images, recipe, pauses=lambda epoch: epoch == 2)
+    with pytest.raises(optimization.Paused):
+        loop.train_together(left, images, recipe, pauses=lambda epoch: epoch == 2)
     made = []
     for member in members(cuda):
         point = savepoints.unpacked("key", kept[member.seed])
         savepoints.resume(point, member.model)
         made.append(keeps(member, point.so_far))
-    found = stacked.train_together(made, images, recipe)
+    found = loop.train_together(made, images, recipe)
     for one, other, a, b in zip(whole, made, expected, found, strict=True):
         assert b.losses == a.losses
         for x, y in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):

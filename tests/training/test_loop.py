@@ -11,8 +11,10 @@ from lthbench import masks
 from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.kinds import Architecture, Images
+from lthbench.masks.rewiring import Rewiring
 from lthbench.registry import get
-from lthbench.training import batches, loop
+from lthbench.spec import Rewire
+from lthbench.training import batches, loop, optimization
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,60 @@ def random_mask(model, density):
     draw = torch.Generator().manual_seed(0)
     scores = {n: torch.rand(w.shape, generator=draw) for n, w in masks.prunable(model).items()}
     return masks.top(scores, density)
+
+
+def plain(model, images, recipe, seed, mask, rewire):
+    """The loop as a textbook has it: losses and momentum. What is drawn is taken from ``epoch_of``."""
+    model.to(memory_format=torch.channels_last).train()
+    named = dict(model.named_parameters())
+    if mask:
+        masks.apply(model, mask)
+    held = [(named[n], torch.empty_like(named[n]).copy_(keep)) for n, keep in (mask or {}).items()]
+    how = {"momentum": recipe.momentum, "nesterov": recipe.nesterov, "weight_decay": recipe.weight_decay}
+    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, foreach=False, **how)
+    pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))
+    steps = math.ceil(len(labels) / recipe.batch_size)
+    rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire else None
+    losses = []
+    for epoch in range(recipe.epochs):
+        total = torch.zeros(())
+        for step, (x, y) in enumerate(batches.epoch_of(pixels, labels, recipe, seed, epoch)):
+            rate = optimization.learning_rate(recipe, epoch + step / steps, 1 / steps)
+            optimizer.param_groups[0]["lr"] = rate
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                loss = torch.nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            if rewiring and rewiring.due(epoch * steps + step):
+                rewiring.change(epoch * steps + step)
+            else:
+                for weight, keep in held:
+                    weight.grad.mul_(keep)
+                optimizer.step()
+            total += loss.detach() * len(y)
+        losses.append(float(total) / len(labels))
+    return losses, {n: optimizer.state[p]["momentum_buffer"] for n, p in named.items()}
+
+
+@pytest.mark.parametrize(
+    ("density", "rewire", "change"),
+    [
+        (1.0, None, {}),
+        (0.3, None, {"nesterov": True, "precision": "bfloat16"}),
+        (0.2, Rewire(0.3, 0.0, 4, 0.75), {"resized_crop": 0.5, "crop_padding": 0, "flip": True}),
+    ],
+)
+def test_it_is_to_the_bit_the_loop_of_a_textbook(model, images, recipe, density, rewire, change):
+    recipe = dataclasses.replace(recipe, **change)
+    mask = random_mask(model, density) if density < 1 else None
+    twin = deepcopy(model)
+    losses, momentum = plain(twin, images, recipe, 3, mask, rewire)
+    done = loop.train(model, images, recipe, 3, mask, rewire=rewire)
+    assert done.losses == losses
+    assert done.momentum.keys() == momentum.keys()
+    assert all(torch.equal(done.momentum[name], momentum[name]) for name in momentum)
+    states = zip(model.state_dict().items(), twin.state_dict().items(), strict=True)
+    assert all(a == b and torch.equal(x, y) for (a, x), (b, y) in states)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -109,15 +165,15 @@ def test_learning_rates(recipe):
     step = dataclasses.replace(
         recipe, schedule="step", warmup_epochs=0.0, milestones=(91, 136), gamma=0.1, epochs=182
     )
-    assert [loop.learning_rate(step, e) for e in (0, 90.99, 91, 136)] == pytest.approx(
+    assert [optimization.learning_rate(step, e) for e in (0, 90.99, 91, 136)] == pytest.approx(
         [0.1, 0.1, 0.01, 0.001]
     )
     linear = dataclasses.replace(recipe, schedule="linear", warmup_epochs=1.0, epochs=5)
-    assert [loop.learning_rate(linear, e) for e in (0.0, 0.5, 1.0, 3.0, 5.0)] == pytest.approx(
+    assert [optimization.learning_rate(linear, e) for e in (0.0, 0.5, 1.0, 3.0, 5.0)] == pytest.approx(
         [0.0, 0.05, 0.1, 0.05, 0.0]
     )
     cosine = dataclasses.replace(linear, schedule="cosine")
-    assert loop.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
+    assert optimization.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -134,7 +190,7 @@ def test_what_a_dropout_leaves_out_follows_from_the_seed(network, images, recipe
         torch.manual_seed(0)
         model = get(Architecture, "resnet8").build(network)
         model.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), model.get_submodule("fc"))
-        assert loop.draws(model, images)
+        assert optimization.draws(model, images)
         torch.manual_seed(before)
         state = torch.get_rng_state()
         found.append(loop.train(model, images, recipe, seed).losses)
@@ -165,10 +221,10 @@ class Noisy(torch.nn.Module):
 def test_what_draws_at_random_is_found_by_its_draws_and_left_as_it_was(network, images, draw, expected):
     model = Noisy(get(Architecture, "resnet8").build(network), draw)
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
-    assert loop.draws(model, images) == expected
+    assert optimization.draws(model, images) == expected
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert not loop.draws(get(Architecture, "resnet8").build(network), images)
+    assert not optimization.draws(get(Architecture, "resnet8").build(network), images)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -185,7 +241,7 @@ def test_many_weights_at_a_time_move_to_the_bit_as_one_after_the_other(
         optimizer.param_groups[0]["foreach"] = False
         return optimizer
 
-    make = loop.sgd
+    make = optimization.sgd
     monkeypatch.setattr(loop, "sgd", one_by_one)
     alone = loop.train(copy, images, recipe, 1, mask)
     found = zip(model.state_dict().values(), copy.state_dict().values(), strict=True)

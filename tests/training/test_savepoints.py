@@ -17,8 +17,8 @@ from lthbench.planning.estimate import START_SECONDS, estimate
 from lthbench.registry import get
 from lthbench.spec import Data, Prune, Rewind, Rewire, Train
 from lthbench.store import LocalStore, RemoteStore
-from lthbench.training import loop, savepoints, stacked
-from lthbench.training.loop import Paused, Trained
+from lthbench.training import loop, savepoints
+from lthbench.training.optimization import Paused, Trained
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 
@@ -107,22 +107,22 @@ def test_networks_trained_as_one_are_left_and_go_on_as_one(network, recipe, imag
             def keep(epoch, model, so_far, seed=seed):
                 kept[seed] = savepoints.packed(f"{seed}", model, so_far(), 1.0)
 
-            made.append(stacked.Member(model, seed, mask, rewire, keep, so_far))
+            made.append(loop.Member(model, seed, mask, rewire, keep, so_far))
         return made
 
     kept = {}
     whole = members()
-    expected = stacked.train_together(whole, images, recipe)
+    expected = loop.train_together(whole, images, recipe)
     first = members()
     with pytest.raises(Paused):
-        stacked.train_together(first, images, recipe, pauses=lambda epoch: epoch == 2)
+        loop.train_together(first, images, recipe, pauses=lambda epoch: epoch == 2)
     points = [savepoints.unpacked(f"{seed}", kept[seed]) for seed in range(3)]
     second = members(points)
-    found = stacked.train_together(second, images, recipe)
+    found = loop.train_together(second, images, recipe)
     for a, b, one, other in zip(whole, second, expected, found, strict=True):
         assert equal((b.model, other), (a.model, one))
     with pytest.raises(ValueError, match=r"done \[0, 2\] epochs"):
-        stacked.train_together(members((points[0], None, None)), images, recipe)
+        loop.train_together(members((points[0], None, None)), images, recipe)
 
 
 # ------------------------------------------------------------------------------------------- the runner

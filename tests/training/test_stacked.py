@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
+import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ from lthbench.planning.plan import plan
 from lthbench.registry import get
 from lthbench.spec import Predict, Prune, Rewind, Rewire, Train
 from lthbench.store import LocalStore
-from lthbench.training import batches, loop, packing, stacked
+from lthbench.training import batches, loop, optimization, packing
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 
@@ -51,7 +54,7 @@ def members(network):
             draw = torch.Generator().manual_seed(seed)
             scores = {n: torch.rand(w.shape, generator=draw) for n, w in masks.prunable(model).items()}
             mask = masks.top(scores, density) if density < 1 else None
-            found.append(stacked.Member(model, seed, mask, rewire, after_epoch))
+            found.append(loop.Member(model, seed, mask, rewire, after_epoch))
         return found
 
     return made
@@ -103,7 +106,7 @@ def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, re
     """With a capture the step goes through the buffers that a CUDA graph would read and write."""
     one, other = members(), members()
     expected = alone(one, images, recipe)
-    found = stacked.train_together(other, images, recipe, way="turns", capture=capture)
+    found = loop.train_together(other, images, recipe, way="turns", capture=capture)
     for a, b, trained, result in zip(one, other, expected, found, strict=True):
         assert same_bits(a.model, b.model)
         assert result.losses == trained.losses
@@ -113,38 +116,32 @@ def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, re
             assert torch.equal(result.mask[name], kept)
 
 
-def test_as_one_batched_model_they_are_the_same_within_rounding(members, images, recipe, monkeypatch):
+@pytest.fixture
+def batched():
+    """All members as one batched model, which is measured and not used."""
+    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gpu"] = module
+    spec.loader.exec_module(module)
+    yield module.batched
+    del sys.modules["gpu"]
+
+
+def test_one_batched_model_gives_the_same_but_for_rounding(members, images, recipe, monkeypatch, batched):
     """In double precision, where three epochs of chaos do not hide a mistake behind rounding."""
-    for module, name in ((batches.Feed, "epoch"), (loop, "epoch_of")):
-        draw = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *a, draw=draw: ((x.double(), y) for x, y in draw(*a)))
+    draw = batches.Feed.epoch
+    monkeypatch.setattr(batches.Feed, "epoch", lambda *given: ((x.double(), y) for x, y in draw(*given)))
     one, other = members(), members()
     for member in (*one, *other):
         member.model.double()
     expected = alone(one, images, recipe)
-    found = stacked.train_together(other, images, recipe, way="batched", capture=as_it_is)
+    found = loop.train_together(other, images, recipe, way=batched, capture=as_it_is)
     for a, b, trained, result in zip(one, other, expected, found, strict=True):
         assert result.losses == pytest.approx(trained.losses, abs=1e-6)  # they are summed in float32
         for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True):
             assert torch.allclose(x, y, rtol=0, atol=1e-11)
         for name, kept in (trained.mask or {}).items():
             assert torch.equal(result.mask[name], kept)
-
-
-def test_as_one_batched_model_they_learn_the_same_in_single_precision(members, images, recipe):
-    """Loss curves within 1 % and the same accuracy within 2 points; masks to the bit."""
-    calm = dataclasses.replace(recipe, lr=0.01, epochs=4)
-    one, other = members()[:2], members()[:2]
-    expected = alone(one, images, calm)
-    found = stacked.train_together(other, images, calm, way="batched")
-    pixels = torch.from_numpy(images.pixels).float().div(255)
-    labels = torch.from_numpy(images.labels)
-    for a, b, trained, result in zip(one, other, expected, found, strict=True):
-        assert result.losses == pytest.approx(trained.losses, rel=0.01)
-        right = [(m.model.eval()(pixels).argmax(1) == labels).float().mean() for m in (a, b)]
-        assert abs(right[0] - right[1]) <= 0.02
-        for name, keep in (b.mask or {}).items():
-            assert not dict(b.model.named_parameters())[name][~keep].any()
 
 
 def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, images, recipe, monkeypatch):
@@ -163,10 +160,10 @@ def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, im
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: here)
     monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext(log.append(lane.name)))
-    monkeypatch.setattr(stacked, "LANES", 2)
+    monkeypatch.setattr(loop, "LANES", 2)
     one, other = members(), members()
     alone(one, images, recipe)
-    stacked.train_together(other, images, recipe, way="lanes")
+    loop.train_together(other, images, recipe, way="lanes")
     assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
     assert log[:9] == [
         *("made here", "made lane 1", "made lane 2"),
@@ -178,7 +175,7 @@ def test_lanes_share_out_the_members_and_begin_and_end_with_the_rest(members, im
 def test_a_part_of_a_training_is_that_part(members, images, recipe):
     one, other = members()[:2], members()[:2]
     alone(one, images, recipe, first_epoch=1, last_epoch=2)
-    found = stacked.train_together(other, images, recipe, 1, 2)
+    found = loop.train_together(other, images, recipe, 1, 2)
     assert all(same_bits(a.model, b.model) for a, b in zip(one, other, strict=True))
     assert [len(r.losses) for r in found] == [1, 1]
 
@@ -186,25 +183,23 @@ def test_a_part_of_a_training_is_that_part(members, images, recipe):
 def test_each_member_is_told_of_its_own_epochs(members, images, recipe):
     told = []
     made = members(lambda epoch, model, so_far: told.append((epoch, id(model))))
-    stacked.train_together(made, images, recipe, 1)
+    loop.train_together(made, images, recipe, 1)
     assert told == [(epoch, id(m.model)) for epoch in (2, 3) for m in made]
 
 
-@pytest.mark.parametrize("way", ["turns", "batched"])
-def test_a_member_that_diverges_fails_alone(members, images, recipe, way):
+def test_a_member_that_diverges_fails_alone(members, images, recipe):
     told = []
     one, other = members()[:2], members(lambda epoch, model, so_far: told.append(id(model)))
     with torch.no_grad():
         other[2].model.fc.weight.fill_(float("inf"))
     alone(one, images, dataclasses.replace(recipe, epochs=1))
-    found = stacked.train_together(other, images, recipe, 0, 1, way=way)
+    found = loop.train_together(other, images, recipe, 0, 1)
     assert isinstance(found[2], StepFailed)
     assert "training diverged: the loss is nan in epoch 1" in str(found[2])
     assert told == [id(m.model) for m in other[:2]]
     assert all(np.isfinite(r.losses).all() for r in found[:2])
-    if way == "turns":
-        expected = alone(members()[:2], images, dataclasses.replace(recipe, epochs=3), last_epoch=1)
-        assert [r.losses for r in found[:2]] == [r.losses for r in expected]
+    expected = alone(members()[:2], images, dataclasses.replace(recipe, epochs=3), last_epoch=1)
+    assert [r.losses for r in found[:2]] == [r.losses for r in expected]
 
 
 def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
@@ -216,11 +211,11 @@ def test_a_parameter_without_a_gradient_is_left_as_it_is(images, recipe):
         def forward(self, x):
             return self.used(x.flatten(1))
 
-    for way in ("turns", "batched"):
+    for capture in (None, as_it_is):
         torch.manual_seed(0)
-        made = [stacked.Member(Spare(), seed) for seed in (0, 1)]
+        made = [loop.Member(Spare(), seed) for seed in (0, 1)]
         before = [m.model.spare.weight.detach().clone() for m in made]
-        stacked.train_together(made, images, recipe, way=way)
+        loop.train_together(made, images, recipe, capture=capture)
         assert all(
             torch.equal(m.model.get_parameter("spare.weight"), b) for m, b in zip(made, before, strict=True)
         )
@@ -365,7 +360,7 @@ def test_how_many_have_room():
 
 
 def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, images, recipe, monkeypatch):
-    sizes, together = [], stacked.train_together
+    sizes, together = [], loop.train_together
 
     def small(some, *more, **how):
         sizes.append(len(some))
@@ -379,7 +374,7 @@ def test_a_stack_that_runs_out_of_memory_is_halved_and_begins_again(members, ima
     alone(expected, images, recipe)
     make = [partial(one_of, members, i) for i in range(3)]
     found = list(packing.in_stacks(make, images, recipe))
-    assert sizes == [3]
+    assert sizes == [3, 1, 1, 1]
     assert all(same_bits(a.model, made.model) for a, (made, _, _) in zip(expected, found, strict=True))
 
 
@@ -390,7 +385,7 @@ def test_a_network_that_has_no_room_alone_fails_alone(members, images, recipe, m
         some = [one() for one in make]
         tried.append((some[0].seed, len(some), more[-1]))
         full = any(m.seed == 1 for m in some)
-        return ([], []) if full else (some, [loop.Trained([0.0], {}) for _ in some])
+        return ([], []) if full else (some, [optimization.Trained([0.0], {}) for _ in some])
 
     monkeypatch.setattr(packing, "_attempt", attempt)
     make = [partial(one_of, members, i) for i in range(3)]
@@ -485,7 +480,7 @@ def test_what_another_driver_does_is_not_taken(made):
 def test_a_training_that_diverges_in_a_stack_fails_alone_in_the_log(made, tmp_path, monkeypatch):
     store = LocalStore(tmp_path)
     store.open()
-    together, broken = stacked.train_together, []
+    together, broken = loop.train_together, []
 
     def breaks(members, *more, **how):
         if len(members) > 1:
@@ -604,12 +599,19 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
     expected = noisy()
     alone(expected, images, recipe)
-    monkeypatch.setattr(packing, "train_together", None)
+    sizes, together = [], loop.train_together
+
+    def counted(some, *more, **how):
+        sizes.append(len(some))
+        return together(some, *more, **how)
+
+    monkeypatch.setattr(packing, "train_together", counted)
     for i, (made, result, _) in enumerate(
         packing.in_stacks([partial(one_of, noisy, i) for i in range(3)], images, recipe)
     ):
-        assert isinstance(result, loop.Trained)
+        assert isinstance(result, optimization.Trained)
         assert same_bits(expected[i].model, made.model)
+    assert sizes == [1, 1, 1]
 
 
 def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
@@ -676,7 +678,7 @@ def test_a_stack_that_cannot_be_is_refused_and_nothing_is_written(tiny_task, tmp
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("replayed", [False, True])
-@pytest.mark.parametrize("way", ["turns", "lanes", "batched"])
+@pytest.mark.parametrize("way", ["turns", "lanes"])
 def test_on_a_gpu_each_way_trains_as_alone(members, images, recipe, way, replayed, monkeypatch):
     """Curves near those of training alone on the same device at a low rate; masks to the bit.
 
@@ -688,7 +690,7 @@ def test_on_a_gpu_each_way_trains_as_alone(members, images, recipe, way, replaye
     for member in (*one, *other):
         member.model.cuda()
     expected = alone(one, images, calm)
-    found = stacked.train_together(other, images, calm, way=way, replayed=replayed)
+    found = loop.train_together(other, images, calm, way=way, replayed=replayed)
     for member, trained, result in zip(other, expected, found, strict=True):
         assert result.losses == pytest.approx(trained.losses, rel=0.2 if member.rewire else 0.02)
         for name, keep in (result.mask or {}).items():
@@ -705,7 +707,7 @@ def test_on_a_gpu_steps_are_captured(members, images, recipe):
         member.model.cuda()
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="no CUDA graph")
-        stacked.train_together(made, images, dataclasses.replace(recipe, epochs=6))
+        loop.train_together(made, images, dataclasses.replace(recipe, epochs=6))
 
 
 @pytest.mark.gpu

@@ -27,7 +27,7 @@ from lthbench.planning.flops import flops
 from lthbench.spec import Step, network_of
 from lthbench.store import Store
 from lthbench.store.disk import free_bytes
-from lthbench.training.loop import Paused
+from lthbench.training.optimization import Paused
 from lthbench.training.savepoints import SAVE_EVERY
 
 

@@ -17,10 +17,10 @@ from lthbench.execution.workspace import Workspace
 from lthbench.spec import Rewind, Step, Train, trains_alike
 from lthbench.store.artifacts import MASK
 from lthbench.training import savepoints
-from lthbench.training.loop import Trained
+from lthbench.training.loop import Member
+from lthbench.training.optimization import Trained
 from lthbench.training.packing import in_stacks
 from lthbench.training.savepoints import Keeper, Savepoint
-from lthbench.training.stacked import Member
 
 in_full.register(Train, lambda step: False)
 

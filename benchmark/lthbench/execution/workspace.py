@@ -20,7 +20,7 @@ from lthbench.masks import Mask, prunable
 from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
-from lthbench.training.stacked import Member
+from lthbench.training.loop import Member
 
 
 class Workspace:

@@ -17,7 +17,7 @@ from lthbench.spec import Recipe
 class Feed:
     """The images of trainings that differ by their ``seeds``, on the device where they are not streamed.
 
-    A training's batches are, to the bit, those of ``train.epoch_of``. ``steps`` is how many an epoch has.
+    A training's batches are, to the bit, those of ``epoch_of``. ``steps`` is how many an epoch has.
     """
 
     def __init__(self, images: Images, recipe: Recipe, seeds: Sequence[int], device: torch.device):
@@ -49,6 +49,9 @@ class Feed:
     def _gathered(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         made = [epoch_of(self.pixels, self.labels, self.recipe, seed, epoch) for seed in self.seeds]
         for parts in zip(*made, strict=True):
+            if len(parts) == 1:
+                yield parts[0][0][None], parts[0][1][None]
+                continue
             batch = torch.stack([pixels.permute(0, 2, 3, 1) for pixels, _ in parts])
             yield batch.permute(0, 1, 4, 2, 3), torch.stack([labels for _, labels in parts])
 

@@ -1,53 +1,165 @@
-"""The training loop: data resident on the device, augmentation vectorised, the mask held throughout.
+"""The training loop: one network, or many of one architecture, recipe and data set trained as one.
 
-Every random draw comes from a generator seeded by the training's seed and the epoch, so a training that
-starts at epoch k sees the same batches as one that came from epoch 0. Whatever changes the weights that a
-step yields must raise ``spec.TRAIN_VERSION``.
+Data is resident on the device, augmentation vectorised, the mask held throughout. Every random draw comes
+from a generator seeded by the training's seed and the epoch, so a training that starts at epoch k sees the
+same batches as one that came from epoch 0. Each member has its own start weights, mask, seed, order of
+images, crops and rewiring, and nothing passes between members: what comes out is what each gives alone, to
+the bit where members take turns on a CPU, and within the rounding of the kernels elsewhere.
+
+Whatever changes the weights that a step yields must raise ``spec.TRAIN_VERSION``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lthbench import masks
-from lthbench.compute.rng import generator
+from lthbench.compute.cuda_graphs import LANES, Lanes, Replayed, Work, graphs
+from lthbench.compute.tracing import traceable
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images
 from lthbench.masks import Mask
 from lthbench.masks.rewiring import Rewiring
 from lthbench.spec import Recipe, Rewire
-from lthbench.training.batches import epoch_of, padded
+from lthbench.training.batches import Feed
+from lthbench.training.optimization import (
+    AfterEpoch,
+    Paused,
+    Trained,
+    clear,
+    diverged,
+    draws,
+    ended,
+    gone_on,
+    hold,
+    learning_rate,
+    seed_layers,
+    sgd,
+)
 
-#: Weights, each with its mask.
-Held = list[tuple[nn.Parameter, torch.Tensor]]
+#: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
+Backward = Callable[[torch.Tensor, torch.Tensor], None]
 
 
-class Trained(NamedTuple):
-    """What a training leaves: its mean loss in each epoch it ran, and momentum and mask at the end."""
+@dataclass(frozen=True)
+class Member:
+    """A network to train in place, and what is its own.
 
-    losses: list[float]
-    momentum: dict[str, torch.Tensor]
+    ``rewire`` changes the mask on the way. ``after_epoch`` is called after each epoch. With ``so_far``, what
+    the same training had left after its first epochs, it goes on from there: ``model`` has the weights of
+    that moment.
+    """
+
+    model: nn.Module
+    seed: int
     mask: Mask | None = None
+    rewire: Rewire | None = None
+    after_epoch: AfterEpoch | None = None
+    so_far: Trained | None = None
 
 
-#: Called after an epoch with the epochs done, the network, and what gives what was left so far.
-AfterEpoch = Callable[[int, nn.Module, Callable[[], Trained]], None]
+class Net:
+    """A member while it trains. ``fixed`` gradients stay in the same place from step to step, as what is
+    captured needs it; others are made anew, which costs a processor less.
+    """
+
+    def __init__(self, member: Member, recipe: Recipe, steps: int, fused: bool, fixed: bool):
+        self.member, self.model, self.fixed = member, member.model, fixed
+        self.model.to(memory_format=torch.channels_last)
+        self.model.train()
+        self.held = hold(self.model, member.mask, member.so_far)
+        self.optimizer = sgd(self.model, recipe, fused)
+        self.rewiring = None
+        if member.rewire is not None:
+            total = steps * recipe.epochs
+            self.rewiring = Rewiring(member.rewire, self.held, self.optimizer, total, member.seed)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.losses = gone_on(self.optimizer, self.model, member.so_far)
+        self.failure: StepFailed | None = None
+
+    def take(self, gradients: Sequence[torch.Tensor | None]) -> None:
+        """Put gradients where the optimiser looks; a parameter that has none is left as it is."""
+        pairs = [(p, g) for p, g in zip(self.parameters, gradients, strict=True) if g is not None]
+        for parameter, _ in pairs:
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        places = [(p.grad, g) for p, g in pairs if p.grad is not None]
+        same = [pair for pair in places if pair[0].stride() == pair[1].stride()]
+        if same:
+            torch._foreach_copy_([place for place, _ in same], [g for _, g in same])
+        for place, gradient in places:
+            if place.stride() != gradient.stride():  # with one such, none would share a kernel
+                place.copy_(gradient)
+
+    def due(self, step: int) -> bool:
+        """Whether the member changes its mask at this step, in place of moving its weights."""
+        return self.rewiring is not None and self.failure is None and self.rewiring.due(step)
+
+    def move(self) -> None:
+        """One step of the optimiser, which does not move pruned weights."""
+        clear(self.held)
+        self.optimizer.step()
 
 
-class Paused(Exception):
-    """A training was left at the end of an epoch, to go on later."""
+# ------------------------------------------------------------------------------------- ways to go backward
 
 
-@torch.random.fork_rng(devices=[])
+def in_turn(nets: Sequence[Net], precision: str, losses: torch.Tensor) -> Backward:
+    """One member after the other: on a CPU nothing is faster, and each does what it does alone."""
+
+    def backward(batch: torch.Tensor, target: torch.Tensor) -> None:
+        for i in range(len(nets)):
+            _one(nets[i], precision, batch[i], target[i], losses[i])
+
+    return backward
+
+
+def in_lanes(nets: Sequence[Net], precision: str, losses: torch.Tensor, lanes: int | None = None) -> Backward:
+    """Members side by side on so many CUDA streams, which begin and end with the current one."""
+    side_by_side = Lanes(losses.device, min(lanes or LANES, len(nets)))
+
+    def backward(batch: torch.Tensor, target: torch.Tensor) -> None:
+        side_by_side(lambda i: _one(nets[i], precision, batch[i], target[i], losses[i]), len(nets))
+
+    return backward
+
+
+def _one(net: Net, precision: str, batch: torch.Tensor, target: torch.Tensor, loss: torch.Tensor) -> None:
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        found = F.cross_entropy(net.model(batch), target)
+    if net.fixed:
+        net.take(torch.autograd.grad(found, net.parameters, allow_unused=True))
+    else:
+        net.optimizer.zero_grad(set_to_none=True)
+        found.backward()  # type: ignore[no-untyped-call]
+    loss.copy_(found.detach())
+
+
+#: Makes what goes backward for members, in a precision, and where it puts their losses.
+Way = Callable[[Sequence[Net], str, torch.Tensor], Backward]
+
+WAYS: dict[str, Way] = {"turns": in_turn, "lanes": in_lanes}
+
+
+def way_on(device: torch.device) -> str:
+    """The way that is fastest on a device, as measured by tests/benchmarks/test_training.py."""
+    return "lanes" if device.type == "cuda" else "turns"
+
+
+def _way(given: str | Way) -> Way:
+    return WAYS[given] if isinstance(given, str) else given
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
 def train(
     model: nn.Module,
     images: Images,
@@ -60,162 +172,137 @@ def train(
     rewire: Rewire | None = None,
     so_far: Trained | None = None,
     pauses: Callable[[int], bool] = lambda epoch: False,
+    replayed: bool = True,
 ) -> Trained:
-    """Train ``model`` in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
+    """Train one network in place: see ``Member`` and ``train_together``.
 
     Pruned weights are zero from the start, and since their gradients are cleared before each step, weight
-    and momentum stay exactly zero. ``rewire`` changes the mask on the way.
-    ``after_epoch`` is called after each epoch. With ``so_far``, what the same training had left after its
-    first epochs, it goes on from there: ``model`` has the weights of that moment. Raises Paused where it
-    ``pauses`` after so many epochs, StepFailed when the loss is no longer finite.
+    and momentum stay exactly zero. Raises StepFailed when the loss is no longer finite.
     """
-    device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)
-    model.train()
-    held = hold(model, mask, so_far)
-    optimizer = sgd(model, recipe)
-    losses = gone_on(optimizer, model, so_far)
-    pixels, labels = padded(images, recipe.crop_padding, device)
-    steps = math.ceil(len(labels) / recipe.batch_size)
-    rewiring = None
-    if rewire is not None:
-        rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs, seed)
-    for epoch in range(first_epoch + len(losses), recipe.epochs if last_epoch is None else last_epoch):
-        _seed_layers(device, seed, epoch)
-        total = torch.zeros((), device=device)
-        for step, (batch, target) in enumerate(epoch_of(pixels, labels, recipe, seed, epoch)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, epoch + step / steps, 1 / steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                loss = F.cross_entropy(model(batch), target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if rewiring is not None and rewiring.due(epoch * steps + step):
-                rewiring.change(epoch * steps + step)
-            else:
-                clear(held)
-                optimizer.step()
-            total += loss.detach() * len(target)
-        losses.append(float(total) / len(labels))
-        if not math.isfinite(losses[-1]):
-            raise diverged(losses[-1], epoch)
-        if after_epoch is not None:
-            after_epoch(epoch + 1, model, partial(ended, model, losses, optimizer, held))
-        if pauses(epoch + 1):
-            raise Paused
-    return ended(model, losses, optimizer, held)
-
-
-def gone_on(optimizer: torch.optim.SGD, model: nn.Module, so_far: Trained | None) -> list[float]:
-    """Give an optimiser the momentum that a training had left. Returns the losses of its epochs."""
-    if so_far is None:
-        return []
-    named = dict(model.named_parameters())
-    for name, momentum in so_far.momentum.items():
-        # It lies in memory as the weights do, so that one call takes many.
-        optimizer.state[named[name]]["momentum_buffer"] = (
-            torch.empty_like(named[name]).copy_(momentum).detach()
-        )
-    return list(so_far.losses)
-
-
-def _seed_layers(device: torch.device, seed: int, epoch: int) -> None:
-    """Seed what layers draw from, in training alone: which units a dropout leaves out."""
-    drawn = generator("layers", seed, epoch).initial_seed()
-    torch.default_generator.manual_seed(drawn)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(drawn)
+    member = Member(model, seed, mask, rewire, after_epoch, so_far)
+    how: dict[str, Any] = {"replayed": replayed, "pauses": pauses}
+    (found,) = train_together([member], images, recipe, first_epoch, last_epoch, **how)
+    if isinstance(found, StepFailed):
+        raise found
+    return found
 
 
 @torch.random.fork_rng(devices=[])
-def draws(model: nn.Module, images: Images) -> bool:
-    """Whether a network draws at random in training: such networks do not train as one.
+def train_together(
+    members: Sequence[Member],
+    images: Images,
+    recipe: Recipe,
+    first_epoch: int = 0,
+    last_epoch: int | None = None,
+    way: str | Way | None = None,
+    capture: Callable[[Work], Work] | None = None,
+    replayed: bool = True,
+    pauses: Callable[[int], bool] = lambda epoch: False,
+) -> list[Trained | StepFailed]:
+    """Train members in place, from ``first_epoch`` up to and without ``last_epoch`` of the recipe.
 
-    Found by a pass of a copy over two images.
+    ``way`` is one of ``WAYS``, or such a function (None: the fastest on the device). On a CUDA device a step
+    is captured and ``replayed``; ``capture`` says how (see ``cuda_graphs.graphs``; a CPU captures nothing
+    without it).
+    A member whose loss is no longer finite fails alone, and its after_epoch is called no more. Members that
+    go on from what they had left have done the same number of epochs. A network that draws at random in
+    training, as dropout does, must be the only member: its layers are seeded, and nothing is captured.
+    Raises torch.OutOfMemoryError, which leaves the members' weights as they were on the way, and Paused
+    where they pause after so many epochs.
     """
-    copy = deepcopy(model).train()
-    device = next(copy.parameters()).device
-    batch = torch.from_numpy(np.ascontiguousarray(images.pixels[:2])).to(device, torch.float32).div_(255.0)
-    before = _generators(device)
-    with torch.no_grad():
-        copy(batch)
-    return any(not torch.equal(a, b) for a, b in zip(before, _generators(device), strict=True))
+    device = next(members[0].model.parameters()).device
+    first = members[0]
+    fast = device.type == "cuda" and not (len(members) == 1 and draws(first.model, images))
+    if fast and replayed and capture is None and traceable(first.model):
+        capture = graphs(device)
+    feed = Feed(images, recipe, [m.seed for m in members], device)
+    nets = [Net(m, recipe, feed.steps, fused=fast, fixed=fast or capture is not None) for m in members]
+    step = _Step(nets, recipe, device, _way(way or way_on(device)), capture, fast)
+    done = {len(net.losses) for net in nets}
+    if len(done) > 1:
+        raise ValueError(f"members have done {sorted(done)} epochs; they must have done as many")
+    for epoch in range(first_epoch + done.pop(), recipe.epochs if last_epoch is None else last_epoch):
+        if len(members) == 1:
+            seed_layers(device, first.seed, epoch)
+        total = torch.zeros(len(nets), device=device)
+        for number, (batch, target) in enumerate(feed.epoch(epoch)):
+            rate = learning_rate(recipe, epoch + number / feed.steps, 1 / feed.steps)
+            total += step(batch, target, rate, epoch * feed.steps + number) * target.shape[1]
+        for net, loss in zip(nets, total.tolist(), strict=True):
+            _end_epoch(net, loss / len(feed.labels), epoch)
+        if all(net.failure for net in nets):
+            break
+        if pauses(epoch + 1):
+            raise Paused
+    return [net.failure or ended(net.model, net.losses, net.optimizer, net.held) for net in nets]
 
 
-def _generators(device: torch.device) -> list[torch.Tensor]:
-    """Where the generators stand that layers draw from."""
-    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *own]
+def _end_epoch(net: Net, loss: float, epoch: int) -> None:
+    if net.failure is None:
+        net.losses.append(loss)
+        if not math.isfinite(loss):
+            net.failure = diverged(loss, epoch)
+        elif net.member.after_epoch is not None:
+            so_far = partial(ended, net.model, net.losses, net.optimizer, net.held)
+            net.member.after_epoch(epoch + 1, net.model, so_far)
 
 
-def diverged(loss: float, epoch: int) -> StepFailed:
-    """The error for a mean loss of an epoch that is not finite."""
-    return StepFailed(f"training diverged: the loss is {loss} in epoch {epoch + 1}")
+class _Step:
+    """One step of all members: gradients, then weights or masks."""
+
+    def __init__(
+        self,
+        nets: Sequence[Net],
+        recipe: Recipe,
+        device: torch.device,
+        way: Way,
+        capture: Callable[[Work], Work] | None,
+        fused: bool,
+    ):
+        self.nets, self.capture = nets, capture
+        self.losses = torch.zeros(len(nets), device=device)
+        # The optimisers read the rate from one place, which a captured step can read again.
+        self.rate = torch.zeros((), device=device) if fused else None
+        for net in nets:
+            if self.rate is not None:
+                net.optimizer.param_groups[0]["lr"] = self.rate
+        self.backward = way(nets, recipe.precision, self.losses)
+        self.shapes: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Replayed]] = {}
+        # What is captured must not refer back to this step: a cycle would keep a GPU's memory.
+        self.moves = Replayed(partial(_move, nets), capture) if capture else None
+
+    def __call__(self, batch: torch.Tensor, target: torch.Tensor, rate: float, step: int) -> torch.Tensor:
+        """The losses ``[k]``; they are overwritten at the next step."""
+        if self.rate is not None:
+            self.rate.fill_(rate)
+        else:
+            for net in self.nets:
+                net.optimizer.param_groups[0]["lr"] = rate
+        self._gradients(batch, target)
+        due = [net.due(step) for net in self.nets]
+        if any(due) or self.moves is None:
+            for net, changes in zip(self.nets, due, strict=True):
+                if changes and net.rewiring is not None:
+                    net.rewiring.change(step)
+                else:
+                    net.move()
+        else:
+            self.moves()
+        return self.losses
+
+    def _gradients(self, batch: torch.Tensor, target: torch.Tensor) -> None:
+        if self.capture is None:
+            self.backward(batch, target)
+            return
+        if batch.shape not in self.shapes:
+            x, y = torch.empty_like(batch), torch.empty_like(target)
+            self.shapes[batch.shape] = x, y, Replayed(partial(self.backward, x, y), self.capture)
+        x, y, run = self.shapes[batch.shape]
+        x.copy_(batch)
+        y.copy_(target)
+        run()
 
 
-def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.SGD, held: Held) -> Trained:
-    """What a training leaves."""
-    names = {id(p): name for name, p in model.named_parameters()}
-    momentum = {
-        names[id(p)]: state["momentum_buffer"]
-        for p, state in optimizer.state.items()
-        if state.get("momentum_buffer") is not None
-    }
-    mask = {names[id(w)]: keep.detach().cpu() > 0 for w, keep in held}
-    return Trained(losses, momentum, mask or None)
-
-
-def sgd(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """The optimiser of a recipe; ``fused`` is one kernel for many weights, on a GPU.
-
-    Elsewhere one call takes many weights, which gives the same bits as one after the other.
-    """
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        **({"fused": True} if fused else {"foreach": True}),
-    )
-
-
-def hold(model: nn.Module, mask: Mask | None, so_far: Trained | None = None) -> Held:
-    """Prune the weights; with each its mask, 1 where it is kept, on its device and in its type.
-
-    Masks lie in memory as the weights do, so that one call can take many of both. Weights that a training had
-    left ``so_far`` stay as they are, by the mask that it had come to: of a zero even the sign would count.
-    """
-    if mask is None:
-        return []
-    if so_far is None:
-        masks.apply(model, mask)
-    elif so_far.mask is not None:
-        mask = {name: so_far.mask[name] for name in mask}
-    named = dict(model.named_parameters())
-    return [(named[name], torch.empty_like(named[name]).copy_(keep)) for name, keep in mask.items()]
-
-
-def clear(held: Held) -> None:
-    """Take away what pulls on pruned weights: with their momentum they stay exactly zero."""
-    pulls = [(weight.grad, keep) for weight, keep in held if weight.grad is not None]
-    if pulls:
-        torch._foreach_mul_([pull for pull, _ in pulls], [keep for _, keep in pulls])
-
-
-def learning_rate(recipe: Recipe, epoch: float, step: float = 0.0) -> float:
-    """The learning rate at a moment, in epochs since the recipe's start; ``step`` is one step's length.
-
-    Rises linearly from zero over ``warmup_epochs`` (the first step already has one step's share). Then
-    ``step``: times gamma at each milestone passed; ``exponential``:
-    times gamma at each epoch; ``linear`` and ``cosine``: down to zero at the end.
-    """
-    if epoch < recipe.warmup_epochs:
-        return recipe.lr * min(1.0, (epoch + step) / recipe.warmup_epochs)
-    if recipe.schedule == "step":
-        return recipe.lr * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
-    if recipe.schedule == "exponential":
-        return recipe.lr * recipe.gamma ** int(epoch)
-    done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-12)
-    return recipe.lr * (1.0 - done if recipe.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done)))
+def _move(nets: Sequence[Net]) -> None:
+    for net in nets:
+        net.move()

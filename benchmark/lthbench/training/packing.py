@@ -12,12 +12,12 @@ import torch
 
 from lthbench.compute.cuda_graphs import LANES
 from lthbench.data.streaming import Stream
-from lthbench.errors import StepFailed, Unreadable, Unwritable
+from lthbench.errors import StepFailed
 from lthbench.kinds import Images
 from lthbench.spec import Recipe
 from lthbench.training.batches import Feed
-from lthbench.training.loop import Trained, draws, train
-from lthbench.training.stacked import Member, Net, in_turn, train_together
+from lthbench.training.loop import Member, Net, in_turn, train_together
+from lthbench.training.optimization import Trained, draws
 
 #: The share of a device's memory that a stack may fill, and what a network at work has, over what it took.
 SHARE, MARGIN = 0.8, 2.0
@@ -91,9 +91,7 @@ def _attempt(
     try:
         members = [one() for one in make]
         device = next(members[0].model.parameters()).device
-        if len(members) == 1 and (device.type == "cpu" or draws(members[0].model, images)):
-            return members, [_alone(members[0], images, recipe, epochs)]
-        if device.type == "cuda":
+        if device.type == "cuda" and not (len(members) == 1 and draws(members[0].model, images)):
             limited = device
             torch.cuda.set_per_process_memory_fraction(SHARE, device)
         return members, train_together(
@@ -113,16 +111,6 @@ def tidy() -> None:
         torch.cuda.empty_cache()
 
 
-def _alone(member: Member, images: Images, recipe: Recipe, epochs: _Epochs) -> Result:
-    own = (member.seed, member.mask, epochs.first, epochs.last, member.after_epoch, member.rewire)
-    try:
-        return train(member.model, images, recipe, *own, member.so_far, epochs.pauses)
-    except (Unreadable, Unwritable):
-        raise
-    except StepFailed as error:
-        return error
-
-
 def fits(member: Member, images: Images, recipe: Recipe) -> int:
     """How many such members fit on their device, measured by a step of one. At least 1; on a CPU no limit."""
     device = next(member.model.parameters()).device
@@ -132,7 +120,7 @@ def fits(member: Member, images: Images, recipe: Recipe) -> int:
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    net = Net(member, recipe, feed.steps, fused=True)
+    net = Net(member, recipe, feed.steps, fused=True, fixed=True)
     batch, target = next(iter(feed.epoch(0)))
     in_turn([net], recipe.precision, torch.zeros(1, device=device))(batch, target)
     net.move()

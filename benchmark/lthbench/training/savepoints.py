@@ -21,7 +21,7 @@ from torch import nn
 from lthbench.errors import Damaged, Unwritable
 from lthbench.spec import Step, Train
 from lthbench.store import Store
-from lthbench.training.loop import Trained
+from lthbench.training.optimization import Trained
 
 SCHEMA = 1
 #: Seconds between two savepoints of a training, and between two lines of the event log that say where it is.
