@@ -1,4 +1,4 @@
-"""What metrics over logits share: float64 probabilities, resampling, areas under curves. NumPy only."""
+"""What metrics over logits share: float64 probabilities, resampling, areas under curves."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RESAMPLES = 200
 
 def log_softmax(logits: NDArray[np.floating]) -> Floats:
     """Log probabilities over the last axis, in float64: finite however far apart the logits are."""
-    wide = logits.astype(np.float64)
-    shifted = wide - wide.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))  # type: ignore[no-any-return]
+    from scipy import special
+
+    return special.log_softmax(logits.astype(np.float64), axis=-1)  # type: ignore[no-any-return]
 
 
 def log_confidence(logits: NDArray[np.floating]) -> Floats:
@@ -217,10 +217,12 @@ def roc_auc(positive: Floats, negative: Floats) -> tuple[float, float]:
 
     The error is that of DeLong et al. 1988, from the placements of each score among the other kind.
     """
+    from scipy.stats import rankdata
+
     m, n = len(positive), len(negative)
-    both = _midranks(np.concatenate([positive, negative]))
-    above = (both[:m] - _midranks(positive)) / n
-    below = 1.0 - (both[m:] - _midranks(negative)) / m
+    both = rankdata(np.concatenate([positive, negative]))
+    above = (both[:m] - rankdata(positive)) / n
+    below = 1.0 - (both[m:] - rankdata(negative)) / m
     variance = (above.var(ddof=1) / m if m > 1 else 0.0) + (below.var(ddof=1) / n if n > 1 else 0.0)
     return float(above.mean()), float(np.sqrt(variance))
 
@@ -239,10 +241,3 @@ def resampled_auc(positive: Floats, negative: Floats) -> Floats:
         high, low = np.add.reduceat((kinds * weights)[:, order], starts, axis=1)
         found[r] = (high * (np.cumsum(low) - 0.5 * low)).sum() / (m * n)
     return found
-
-
-def _midranks(values: Floats) -> Floats:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    middle = last - (counts - 1) / 2.0
-    return middle[place]

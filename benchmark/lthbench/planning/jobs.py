@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import singledispatch
+from graphlib import TopologicalSorter
 
 from lthbench.planning.flops import flops
 from lthbench.spec import (
@@ -114,20 +115,13 @@ def _beside(step: Explain | Measure) -> bool:
 
 
 def _measure_heights(jobs: dict[str, Job]) -> None:
+    """Raises graphlib.CycleError where jobs wait for each other."""
     users: dict[str, list[str]] = {name: [] for name in jobs}
-    waiting = dict.fromkeys(jobs, 0)
     for job in jobs.values():
         for need in job.needs:
             users[need].append(job.name)
-            waiting[need] += 1
-    ready = [name for name, count in waiting.items() if count == 0]
-    while ready:
-        job = jobs[ready.pop()]
-        job.height = job.flops + max((jobs[u].height for u in users[job.name]), default=0.0)
-        for need in job.needs:
-            waiting[need] -= 1
-            if waiting[need] == 0:
-                ready.append(need)
+    for name in TopologicalSorter(users).static_order():
+        jobs[name].height = jobs[name].flops + max((jobs[u].height for u in users[name]), default=0.0)
 
 
 #: How many networks are trained as one by default, where that pays; a GPU's memory may allow fewer.
