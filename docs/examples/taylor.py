@@ -1,10 +1,10 @@
-"""A pruning method: after training, by what the loss would lose."""
+"""After training, remove the weights that a step of the optimiser would miss the least."""
 
 from lthbench.kinds import Criterion, Method
 
 
 def scores(model, batches, generator):
-    """Score (w dL/dw)**2: how far the loss moves without a weight, to first order."""
+    """Score (w dL/dw)**2, the loss's change to first order: one array for each prunable weight."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -20,20 +20,13 @@ def scores(model, batches, generator):
 
 
 TAYLOR = Criterion("taylor", version=1, score=scores, per_class=10, passes=3.0)
-
-
-def ticket(cell):
-    """Prune the trained parent, rewind to the budget's rewind epoch, train."""
-    return cell.train(cell.rewound, cell.prune(cell.dense, TAYLOR))
-
-
 METHOD = Method(
     name="taylor",
     title="first-order Taylor expansion, rewound",
     formula="keep the largest (w dL/dw)**2 of the trained network, all layers together; rewind; train",
     source="Molchanov et al. 2019, Importance Estimation for Neural Network Pruning",
     cost="a forward and backward pass for each mask; one training for each sparsity and seed",
-    ticket=ticket,
+    ticket=lambda cell: cell.train(cell.rewound, cell.prune(cell.dense, TAYLOR)),
     criterion=TAYLOR,
     family="after",
 )

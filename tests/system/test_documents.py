@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lthbench import contract, registry
+from lthbench.kinds import Method, Metric
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +60,40 @@ def test_every_page_of_the_documents_is_in_the_sites_contents():
     folder = ROOT / "docs"
     pages = [p.relative_to(folder).as_posix() for p in (*folder.glob("*.md"), *folder.glob("reference/*.md"))]
     assert [page for page in sorted(pages) if f": {page}\n" not in contents] == []
+
+
+def first_column(page, heading):
+    """The cells of the first column of the table under a heading of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    rows = re.findall(r"^\| (.+?) \|", text.partition("\n## ")[0], re.M)
+    return rows[1:]
+
+
+def test_the_table_of_methods_has_all_with_their_variants_and_other_names():
+    cells = first_column("scores.md", "What prunes")
+    expected = []
+    for name in registry.names(Method):
+        method = registry.get(Method, name)  # its variants are called as name:variant
+        expected += [name, *method.aliases, *(f"{name}:{variant}" for variant in method.variants)]
+    assert sorted(re.findall(r"[\w:-]+", " ".join(cells))) == sorted(expected)
+
+
+def test_the_table_of_metrics_has_all_and_in_bold_those_that_the_verdict_asks_for():
+    cells = ", ".join(first_column("scores.md", "What is measured"))
+    metrics = [registry.get(Metric, name) for name in registry.names(Metric)]
+    assert sorted(re.findall(r"[\w-]+", cells)) == sorted(m.name for m in metrics)
+    asked = {m.name for m in metrics if any(score.verdict for score in m.scores)}
+    assert set(re.findall(r"\*\*([\w-]+)\*\*", cells)) == asked
+
+
+def test_the_readmes_method_is_that_of_the_recipe():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n# mine.py\n(.*?)^```$", text, re.M | re.S)
+    assert code == (ROOT / "docs" / "examples" / "taylor.py").read_text(encoding="utf-8")
+
+
+def test_the_readme_fits_a_page_and_its_second_command_runs_the_tests():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    block = lines[lines.index("```sh") + 1 :]
+    assert block[block.index("```") - 1].endswith(".venv/bin/pytest")
