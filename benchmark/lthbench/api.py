@@ -260,14 +260,14 @@ def bring(
     return dataclasses.replace(asked, methods=(method,), densities=(density,), typed=shown), found
 
 
-def _several(given: Any) -> list[Any]:
+def _several(value: Any) -> list[Any]:
     """One thing or a list of them as a list; none for None."""
-    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _is_seed(given: Any) -> bool:
-    return isinstance(given, int) or (
-        isinstance(given, str) and given.isdecimal() and not Path(given).exists()
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) or (
+        isinstance(value, str) and value.isdecimal() and not Path(value).exists()
     )
 
 

@@ -326,7 +326,7 @@ def attempt(work: Callable[[], Any], left: Callable[[], float]) -> Any:
 @cache
 def grid(budget: str) -> tuple[Step, ...]:
     """The steps of the whole grid of c10-r20s."""
-    asked = request(task.load("c10-r20s"), budget=budget, given="c10-r20s", **GRID)
+    asked = request(task.load("c10-r20s"), budget=budget, task_as_typed="c10-r20s", **GRID)
     return plan.plan(asked, (), data_needed=False).steps
 
 

@@ -42,28 +42,28 @@ KINDS, OPERATIONS = 200, 2_000_000
 _PICKLES = 5
 
 
-def of(given: Any, what: str) -> Checkpoint:
+def of(source: Any, what: str) -> Checkpoint:
     """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory."""
-    if isinstance(given, nn.Module):
-        return Checkpoint(f"the network given as {what}", dict(given.state_dict()))
-    if isinstance(given, Mapping):
-        return opened(given, f"the state dict given as {what}")
-    if isinstance(given, str | Path):
-        return read(given)
-    raise BadInput(f"{what}: expected a path, a module or a state dict, got {type(given).__name__}.")
+    if isinstance(source, nn.Module):
+        return Checkpoint(f"the network given as {what}", dict(source.state_dict()))
+    if isinstance(source, Mapping):
+        return opened(source, f"the state dict given as {what}")
+    if isinstance(source, str | Path):
+        return read(source)
+    raise BadInput(f"{what}: expected a path, a module or a state dict, got {type(source).__name__}.")
 
 
-def read(given: str | Path) -> Checkpoint:
+def read(source: str | Path) -> Checkpoint:
     """The tensors of a file, a folder or a repository of the Hugging Face hub. Raises BadInput, naming it."""
-    path = Path(given)
+    path = Path(source)
     if path.is_dir():
         path = other_formats.folder_file(path, (*HUB_FILES, *INDEXES))
-        given = path
+        source = path
     elif not path.is_file():
-        path = _from_hub(str(given))
+        path = _from_hub(str(source))
     if path.name.endswith(".index.json"):
-        return _together(path, str(given))
-    return _read(path, str(given))
+        return _together(path, str(source))
+    return _read(path, str(source))
 
 
 def _read(path: Path, where: str) -> Checkpoint:

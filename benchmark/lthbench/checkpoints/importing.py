@@ -288,11 +288,11 @@ def _others(parts: Mapping[str, Part], network: Network) -> str:
 def _normalized(
     network: Network,
     held: Mapping[str, tuple[float, ...]],
-    given: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None,
     where: str,
 ) -> Network:
     """The network with the normalisation that its weights expect."""
-    mean, std = given or (held.get("mean", network.mean), held.get("std", network.std))
+    mean, std = normalization or (held.get("mean", network.mean), held.get("std", network.std))
     for what, values, own in (("mean", mean, network.mean), ("std", std, network.std)):
         if len(values) != network.channels:
             raise BadInput(

@@ -21,7 +21,7 @@ def mask_of(
     prunable: Sequence[str],
     found: Checkpoint,
     key: str,
-    given: Any,
+    supplied: Any,
 ) -> tuple[masks.Mask | None, str]:
     """The mask of a network, and where it is from: given, in the file, or its exact zeros.
 
@@ -29,10 +29,10 @@ def mask_of(
     """
     own = {name: part.mask for name, part in parts.items() if part.mask is not None}
     where = found.where
-    if given is not None and (own or found.masks):
+    if supplied is not None and (own or found.masks):
         raise BadInput(f"{where}: has masks of its own; leave out --mask.")
-    if given is not None:
-        read = files.of(given, "mask")
+    if supplied is not None:
+        read = files.of(supplied, "mask")
         where, source = read.where, f"mask from {read.where}"
         own = _by_weight(_of_file(read, weights), weights, where)
     elif own:

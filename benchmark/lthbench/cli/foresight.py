@@ -22,7 +22,7 @@ def of_plan(made: Plan) -> Foresight | None:
     scores = [a.score for a in asked]
     if not scores or not request.methods:
         return None
-    found = calibration.beside(request.task.name, request.budget, request.given)
+    found = calibration.beside(request.task.name, request.budget, request.task_as_typed)
     found = found or calibration.shipped(request.task.name, request.budget)
     fitting, _ = calibration.fitting(found, dense_keys(made), asked, request.seeds)
     return foresee(fitting, scores, len(request.seeds))
@@ -35,7 +35,7 @@ def in_words(made: Plan, found: Foresight) -> str:
 
     request = made.request
     titles = {a.score: a.title.replace(" (dense = 1)", "") for a in aspects(request.metrics)}
-    task = shlex.quote(request.given or request.task.name)
+    task = shlex.quote(request.task_as_typed or request.task.name)
     return text(
         found, lambda s: titles.get(s, s), f"lthbench calibrate --task {task} --budget {request.budget}"
     )

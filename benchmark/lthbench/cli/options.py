@@ -140,7 +140,7 @@ def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...
 
 def _options() -> dict[str, Callable[..., Any]]:
     """The options that several commands have, by name."""
-    given: dict[str, dict[str, Any]] = {
+    described: dict[str, dict[str, Any]] = {
         "task": {"default": "digits-r8", "help": "A task's name, or a path to a task file."},
         "methods": {"type": Words(), "help": "Pruning methods, by name or by path to a file of your own."},
         "sparsity": {"type": Sparsities(), "help": "Shares of weights removed, such as 0.5,0.9, or 50%,90%."},
@@ -188,7 +188,7 @@ def _options() -> dict[str, Callable[..., Any]]:
             "N at most N.",
         },
     }
-    shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in given.items()}
+    shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in described.items()}
     return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
 
 

@@ -52,8 +52,8 @@ def _places_given() -> str:
     """The options of this command that say where and not what, as they were typed."""
     context = click.get_current_context()
     names = ("data", "store", "device", "workers", "stack")
-    given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
-    return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in given)
+    named = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in named)
 
 
 def _plan_text(account: dict[str, Any]) -> str:

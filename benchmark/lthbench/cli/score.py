@@ -101,13 +101,13 @@ def score(
 def _typed(context: click.Context, options: dict[str, Any]) -> str:
     """The command line that asks for the same, without where things are kept and shown."""
     words = ["lthbench", "score", "--task", options["task"]]
-    given = context.params
+    params = context.params
     for key, option in (("checkpoints", "--checkpoint"), ("masks", "--mask"), ("dense", "--dense")):
-        words += [w for value in given[key] for w in (option, value)]
-    words += ["--key", given["key"]] if given["key"] is not None else []
-    words += ["--name", given["name"]]
+        words += [w for value in params[key] for w in (option, value)]
+    words += ["--key", params["key"]] if params["key"] is not None else []
+    words += ["--name", params["name"]]
     for key in ("mean", "std", "metrics", "budget", "ood", "concepts"):
-        if given[key] is not None:
-            value = given[key]
+        if params[key] is not None:
+            value = params[key]
             words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else value]
     return shlex.join(words)

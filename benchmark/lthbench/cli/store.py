@@ -303,16 +303,16 @@ def _planned(source: Path) -> set[str]:
     return {step.key for step in plan(asked, loading.checked_folders(folder)).steps}
 
 
-def _root(context: click.Context, given: Path | str | None) -> Path | str:
+def _root(context: click.Context, where: Path | str | None) -> Path | str:
     outer: Path | str | None = context.parent.params.get("store") if context.parent is not None else None
-    return given or outer or Path("lthbench-store")
+    return where or outer or Path("lthbench-store")
 
 
-def _opened(context: click.Context, given: Path | str | None) -> Store:
+def _opened(context: click.Context, where: Path | str | None) -> Store:
     """The store, which must be there. Raises BadInput."""
     from lthbench.store import open_store
 
-    opened = open_store(_root(context, given))
+    opened = open_store(_root(context, where))
     opened.check()
     if not opened.made():
         raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")

@@ -169,14 +169,14 @@ class Forward:
         if self._fixed is None or batch.shape != self._fixed[0].shape:
             found: torch.Tensor = self._model(batch)
             if self._fixed is None:
-                given, made = torch.empty_like(batch), torch.empty_like(found)
-                self._fixed = given, made, Replayed(partial(_pass, self._model, given, made), self._capture)
+                inputs, made = torch.empty_like(batch), torch.empty_like(found)
+                self._fixed = inputs, made, Replayed(partial(_pass, self._model, inputs, made), self._capture)
             return found
-        given, made, run = self._fixed
-        given.copy_(batch)
+        inputs, made, run = self._fixed
+        inputs.copy_(batch)
         run()
         return made.clone()
 
 
-def _pass(model: Callable[[torch.Tensor], torch.Tensor], given: torch.Tensor, made: torch.Tensor) -> None:
-    made.copy_(model(given))
+def _pass(model: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, made: torch.Tensor) -> None:
+    made.copy_(model(inputs))

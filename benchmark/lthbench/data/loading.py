@@ -189,20 +189,20 @@ def order(count: int, salt: str) -> NDArray[np.int64]:
     return np.argsort(np.frombuffer(b"".join(ranks), dtype=">u8"), kind="stable")
 
 
-def overlap(trained_on: str, stranger: str, places: tuple[Path, ...]) -> float:
+def overlap(trained_on: str, other: str, places: tuple[Path, ...]) -> float:
     """The share of a data set's test images that are also training images of another, equal in all pixels.
 
     0 for images of other sizes, and for those that are streamed.
     """
     import numpy as np
 
-    known, strange = load(trained_on, "train", places).pixels, load(stranger, "test", places).pixels
-    if not isinstance(known, np.ndarray) or not isinstance(strange, np.ndarray):
+    known, tested = load(trained_on, "train", places).pixels, load(other, "test", places).pixels
+    if not isinstance(known, np.ndarray) or not isinstance(tested, np.ndarray):
         return 0.0
-    if known.shape[1:] != strange.shape[1:]:
+    if known.shape[1:] != tested.shape[1:]:
         return 0.0
     seen = {_fingerprint(image) for image in known}
-    return sum(_fingerprint(image) in seen for image in strange) / max(len(strange), 1)
+    return sum(_fingerprint(image) in seen for image in tested) / max(len(tested), 1)
 
 
 def _fingerprint(image: NDArray[np.uint8]) -> bytes:

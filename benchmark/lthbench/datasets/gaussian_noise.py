@@ -1,4 +1,4 @@
-"""Gaussian noise, 32 x 32 pixels: of Chen et al.'s released evaluation, the stranger that is no picture."""
+"""Gaussian noise, 32 x 32 pixels: the out-of-distribution set of Chen et al.'s released evaluation."""
 
 from __future__ import annotations
 

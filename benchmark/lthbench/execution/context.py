@@ -62,12 +62,12 @@ class StoredContext:
         return {name.rpartition("/")[2]: self.logits(name) for name in names}
 
     def _against(self, name: str) -> tuple[int, ...]:
-        """The classes that a set of strangers was collected against; none for any other set."""
+        """The classes that an out-of-distribution set was collected against; none for any other set."""
         inputs = dict(self._step.inputs)
         if not name.startswith("ood/") or "test" not in inputs:
             return ()
-        stranger = registry.get(Dataset, inputs[name].data.name)
-        return stranger.against.get(inputs["test"].data.name, ())
+        dataset = registry.get(Dataset, inputs[name].data.name)
+        return dataset.against.get(inputs["test"].data.name, ())
 
     def constant(self) -> bool:
         """Whether the network gave the same output for all images of some set that was read."""

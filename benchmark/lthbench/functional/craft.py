@@ -66,13 +66,15 @@ def factored(activations: NDArray[np.float32]) -> Concepts:
     from sklearn.decomposition import NMF
     from sklearn.exceptions import ConvergenceWarning
 
-    given = np.maximum(activations, 0.0).astype(np.float64)
-    given = given / max(float(given.max()), 1e-30)
+    features = np.maximum(activations, 0.0).astype(np.float64)
+    features = features / max(float(features.max()), 1e-30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = NMF(CONCEPTS, init="nndsvda", random_state=0, max_iter=1000, tol=1e-4)
-        amounts = model.fit_transform(given)
-    lost = np.linalg.norm(given - amounts @ model.components_) / max(float(np.linalg.norm(given)), 1e-30)
+        amounts = model.fit_transform(features)
+    lost = np.linalg.norm(features - amounts @ model.components_) / max(
+        float(np.linalg.norm(features)), 1e-30
+    )
     return Concepts(amounts, model.components_, float(lost))
 
 
@@ -145,7 +147,7 @@ def _headed(model: nn.Module, layer: str, image: NDArray[np.uint8], grid: torch.
     """The logits that follow from outputs of the layer ``[masks, units, h, w]``."""
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(image))[None].to(device, torch.float32).div_(255.0)
-    hook = model.get_submodule(layer).register_forward_hook(lambda module, given, made: grid.to(made))
+    hook = model.get_submodule(layer).register_forward_hook(lambda module, arguments, made: grid.to(made))
     try:
         logits: Floats = model(x).double().cpu().numpy()
     finally:

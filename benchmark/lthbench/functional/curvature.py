@@ -75,8 +75,8 @@ def _chunk(
     outputs: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Any:
-        def hook(module: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
-            inputs[name], outputs[name] = given[0].detach(), made
+        def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+            inputs[name], outputs[name] = arguments[0].detach(), made
 
         return hook
 
@@ -132,19 +132,19 @@ def _directions(logits: torch.Tensor, first: int) -> torch.Tensor:
     return root - p * root.sum(2, keepdim=True)
 
 
-def _prepared(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
+def _prepared(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
     """What a layer's parameter gradients need of its input; the same for all directions."""
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
             raise StepFailed("convolutions with padding by name or by other values have no exact trace")
-        return F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        return F.unfold(features, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
     if isinstance(layer, nn.BatchNorm2d):
         assert layer.running_mean is not None
         assert layer.running_var is not None
         shape = (1, -1, 1, 1)
         spread = (layer.running_var + layer.eps).rsqrt().reshape(shape)
-        return (given - layer.running_mean.reshape(shape)) * spread
-    return given
+        return (features - layer.running_mean.reshape(shape)) * spread
+    return features
 
 
 def _per_image(

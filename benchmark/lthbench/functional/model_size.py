@@ -57,7 +57,7 @@ def _positions(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
     found: dict[str, int] = {}
 
     def count(name: str) -> Any:
-        def hook(module: nn.Module, given: Any, made: torch.Tensor) -> None:
+        def hook(module: nn.Module, arguments: Any, made: torch.Tensor) -> None:
             found[name] = found.get(name, 0) + made.shape[2:].numel()
 
         return hook

@@ -27,7 +27,7 @@ def activations(
     seen: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: str) -> Any:
-        return lambda module, given, made: seen[layer].append(made.detach().float().cpu())
+        return lambda module, arguments, made: seen[layer].append(made.detach().float().cpu())
 
     hooks = []
     device = next(model.parameters()).device

@@ -70,8 +70,8 @@ class Logits(NamedTuple):
     """The logits of a network on a set of images.
 
     ``values`` is float32 ``[images, classes]``, or ``[strengths, images, classes]`` for a view with
-    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way. Strangers that
-    were collected against some of the network's classes only have these in ``against``.
+    strengths; ``labels`` is int64 ``[images]``; ``notes`` holds what was counted on the way. Images out of
+    distribution that were collected against some of the network's classes only have these in ``against``.
     """
 
     values: NDArray[np.float32]

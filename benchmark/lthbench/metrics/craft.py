@@ -77,7 +77,7 @@ METRIC = Metric(
     source=(
         "Fel et al. 2023, CRAFT; Suwal et al. Crops of images of three classes together, of 2/7 of the side. "
         "Sobol indices by Jansen's estimator from 128 scrambled Sobol points (the released sampler is biased "
-        "low). Likeness of crops by colours and edges"
+        "low). Similarity of crops by colours and edges"
     ),
     scores=(
         Score(

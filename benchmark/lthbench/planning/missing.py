@@ -72,8 +72,8 @@ def _facts_readable(store: Store, step: Step) -> bool:
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
     """Read all images and banks that the steps will look at. Raises BadInput, naming a file that is broken.
 
-    Of a set too large for memory only some are decoded: see ``data.check``. A set of strangers must not
-    have been trained on: more than one image in a hundred in common is refused.
+    Of a set too large for memory only some are decoded: see ``data.check``. An out-of-distribution set
+    must not have been trained on: more than one image in a hundred in common is refused.
     """
     looks = ((n, m) for m in todo if isinstance(m, Measure) for _, n in m.looks or ())
     held = [(inputs, network_of(m)) for inputs, m in looks if inputs.view.startswith(concepts.PREFIX)]
@@ -86,11 +86,11 @@ def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
             concepts.load(inputs, size, channels, places)
         trained_on = {name for name, split in splits if split == "train"}
         for known in trained_on:
-            for stranger in sorted({name for name, _ in splits} - trained_on):
-                share = loading.overlap(known, stranger, places)
+            for other in sorted({name for name, _ in splits} - trained_on):
+                share = loading.overlap(known, other, places)
                 if share > MAX_OVERLAP:
                     raise BadInput(
-                        f"{100 * share:.0f} % of the images of {stranger} are training images of {known}: "
+                        f"{100 * share:.0f} % of the images of {other} are training images of {known}: "
                         "what was trained on is not out of distribution. Give another data set for ood."
                     )
     finally:

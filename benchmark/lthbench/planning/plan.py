@@ -106,10 +106,8 @@ def plan(
     trained_on = identified(task.data.dataset)
     metrics = [registry.get(Metric, name) for name in request.metrics]
     asked = {need for m in metrics for need in (*m.needs, *m.looks, *m.maps)}
-    strangers = tuple(identified(name) for name in (task.data.ood if "ood" in asked else ()))
-    asking = Asked(
-        request.spec.evaluate, trained_on, strangers, task.data.concepts, places, known, data_needed
-    )
+    ood = tuple(identified(name) for name in (task.data.ood if "ood" in asked else ()))
+    asking = Asked(request.spec.evaluate, trained_on, ood, task.data.concepts, places, known, data_needed)
     sets = image_sets.of(metrics, asking)
     banks = [image_sets.bank_of(asking)] if "concepts" in asked else []
     built = network(task)
@@ -167,7 +165,7 @@ def plan(
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
-    return Plan(request, tuple(entries), steps, (trained_on, *strangers, *(b for b in banks if b.digest)))
+    return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
 
 def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:

@@ -28,7 +28,7 @@ MAX_SEEDS = 10_000
 class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
-    ``given`` is the task as it was typed: a name or a path. ``ood_replaced`` says that the task's data sets
+    ``task_as_typed`` is a name or a path. ``ood_replaced`` says that the task's data sets
     out of distribution have been replaced, ``concepts_replaced`` that its bank of concepts has. ``typed`` is
     the command line where it is not that of ``run``. Seeds are added until all is decided, up to
     ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one.
@@ -40,7 +40,7 @@ class Request:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     budget: str
-    given: str = ""
+    task_as_typed: str = ""
     ood_replaced: bool = False
     concepts_replaced: bool = False
     typed: str = ""
@@ -102,7 +102,7 @@ class Request:
         bases = {kind: dict.fromkeys(n.partition(":")[0] for n in names) for kind, names in named.items()}
         files = {(k, n): registry.path_of(KINDS[k], n) for k, names in bases.items() for n in names}
         return RequestRecord(
-            self.given or self.task.name,
+            self.task_as_typed or self.task.name,
             self.methods,
             tuple(round(1 - d, 12) for d in self.densities),
             self.seeds,
@@ -168,7 +168,7 @@ def request(
     seeds: Sequence[int] | int | None = None,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
-    given: str = "",
+    task_as_typed: str = "",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
 ) -> Request:
@@ -265,7 +265,7 @@ def request(
         drawn,
         tuple(dict.fromkeys(m.name for m in chosen)),
         budget,
-        given,
+        task_as_typed,
         ood is not None,
         concepts is not None,
     )
@@ -283,13 +283,13 @@ def _unlike(trained_on: Dataset, other: Dataset) -> str:
     return ""
 
 
-def _listed(what: str, given: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
+def _listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
     """An argument as a list. Raises BadInput for what is none, or holds values of another type."""
-    if given is None:
+    if value is None:
         return None
-    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
+    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [None]
     if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
-        raise BadInput(f"{what}: expected a list of {noun}, got {given!r}.")
+        raise BadInput(f"{what}: expected a list of {noun}, got {value!r}.")
     return [plain(v) for v in values]
 
 

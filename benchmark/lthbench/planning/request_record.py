@@ -135,11 +135,11 @@ def _from_command(line: str, methods: Sequence[str], where: str) -> RequestRecor
     try:
         words = shlex.split(line)
         pairs = list(zip(words[2::2], words[3::2], strict=True))
-        given = {option: value for option, value in pairs if option != "--plugin"}
-        if words[:2] != ["lthbench", "run"] or not set(given) <= set(_OPTIONS):
+        options = {option: value for option, value in pairs if option != "--plugin"}
+        if words[:2] != ["lthbench", "run"] or not set(options) <= set(_OPTIONS):
             raise ValueError(line)
         lists: dict[str, list[str]] = {"--sparsity": []}
-        lists |= {option: [v for v in value.split(",") if v] for option, value in given.items()}
+        lists |= {option: [v for v in value.split(",") if v] for option, value in options.items()}
         plugins = [Plugin("", "", value) for option, value in pairs if option == "--plugin"]
         typed = [m for m in lists["--methods"] if m != "dense"]
         if len(typed) == len(methods):
@@ -149,14 +149,14 @@ def _from_command(line: str, methods: Sequence[str], where: str) -> RequestRecor
                     plugins.append(Plugin("method", name.partition(":")[0], file))
                     typed[place] = name
         return RequestRecord(
-            given["--task"],
+            options["--task"],
             tuple(typed),
             tuple(map(float, lists["--sparsity"])),
             tuple(map(int, lists["--seeds"])),
             tuple(lists["--metrics"]),
-            given["--budget"],
+            options["--budget"],
             tuple(lists["--ood"]) if "--ood" in lists else None,
-            given.get("--concepts"),
+            options.get("--concepts"),
             tuple(plugins),
         )
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:

@@ -294,7 +294,7 @@ def _plain(value: Any) -> Any:
 def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) -> RunFacts:
     """The facts of a plan, as far as the store holds what it asks for."""
     request = plan.request
-    own = calibration.beside(request.task.name, request.budget, request.given)
+    own = calibration.beside(request.task.name, request.budget, request.task_as_typed)
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     masks: dict[str, dict[str, Any]] = {}

@@ -34,10 +34,10 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
     if len(wrong):
         status = wrong["status"].iloc[0]
         raise BadInput(f'no status "{status}" ({_named(wrong)}). Valid: {", ".join(STATUSES)}')
-    strangers = sorted(set(table["seed"]) - set(facts.seeds))
-    if strangers:
+    unnamed = sorted(set(table["seed"]) - set(facts.seeds))
+    if unnamed:
         said = ", ".join(map(str, facts.seeds)) or "none"
-        raise BadInput(f"the table has seed {strangers[0]}, which its facts do not name: {said}.")
+        raise BadInput(f"the table has seed {unnamed[0]}, which its facts do not name: {said}.")
 
 
 def _named(rows: pd.DataFrame) -> str:

@@ -70,13 +70,11 @@ class LocalStore(Store):
         if not self._there():
             return
         if not self._marked():
-            strangers = sorted(e.name for e in reading.names(self.root) if e.name not in layout.OWN)
-            if not strangers:
+            foreign = sorted(e.name for e in reading.names(self.root) if e.name not in layout.OWN)
+            if not foreign:
                 return
             if not self._marked():  # another process may just have made the store
-                raise BadInput(
-                    f"store {self.root}: holds other things ({strangers[0]}); give an empty folder."
-                )
+                raise BadInput(f"store {self.root}: holds other things ({foreign[0]}); give an empty folder.")
         marker = self.root / "store.json"
         layout.check_schema(str(self.root), layout.marker_of(str(marker), reading.content(marker))["schema"])
 

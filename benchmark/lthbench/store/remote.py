@@ -100,9 +100,9 @@ class RemoteStore(Store):
         self._known = set(self.elsewhere())
 
     def _check_empty(self) -> None:
-        for stranger in self.objects.names():
-            if stranger not in ("steps", "leases", "savepoints", "stops", "store.json"):
-                raise BadInput(f"store {self.url}: holds other things ({stranger}); give an empty prefix.")
+        for name in self.objects.names():
+            if name not in ("steps", "leases", "savepoints", "stops", "store.json"):
+                raise BadInput(f"store {self.url}: holds other things ({name}); give an empty prefix.")
 
     def made(self) -> bool:
         """Whether there is a store at the URL."""

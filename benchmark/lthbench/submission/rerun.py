@@ -80,7 +80,7 @@ def rerun(
     wrong = []
     for entry in chosen:
         again = api.run(
-            request.given or request.task.name,
+            request.task_as_typed or request.task.name,
             [] if entry.method == "dense" else [entry.method],
             [1.0 - request.densities[0]] if entry.method == "dense" else [entry.sparsity],
             seeds=[entry.seed],
