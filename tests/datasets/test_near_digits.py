@@ -1,4 +1,4 @@
-"""Out-of-distribution sets that are near to digits: drawn alike everywhere, scanned alike."""
+"""Strangers that are near to digits: drawn alike everywhere, scanned as the digits were, and no digits."""
 
 import hashlib
 from typing import Any
