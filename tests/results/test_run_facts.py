@@ -42,6 +42,18 @@ def test_a_network_is_found_by_its_place_and_not_by_its_text(facts):
     assert emptied.empty_layers(network) == ("a.weight",)
 
 
+def test_the_version_of_a_plugin_that_does_not_ship_ends_in_a_hash(facts):
+    mine = content(facts)
+    mine["data"][0]["version"] = "1+ab55dc1366ca"
+    found = run_facts.from_json(mine)
+    assert found.data[0].version == "1+ab55dc1366ca"
+    assert json.loads(json.dumps(found.to_json())) == mine
+    for version in (None, 1.5, True, ["1"]):
+        mine["data"][0]["version"] = version
+        with pytest.raises(BadInput, match=r"data\[0\]: version: expected int"):
+            run_facts.from_json(mine)
+
+
 def test_a_file_without_requests_has_those_of_its_command(facts):
     old = content(facts)
     del old["requests"]

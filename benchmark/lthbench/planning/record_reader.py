@@ -58,8 +58,10 @@ class _Reader:
             if not isinstance(value, dict):
                 raise BadInput(f"{where}: expected a table, got {shown(value)}")
             return self.record(typing.cast(type, hint), value, where)
-        if origin is types.UnionType:  # a field that may be left out, or be null
-            return None if value is None else self.convert(inner[0], value, where)
+        if origin is types.UnionType:  # null where it may be left out, or one of several plain kinds
+            if value is None and types.NoneType in inner:
+                return None
+            return self.convert(type(value) if type(value) in inner else inner[0], value, where)
         if origin is tuple:
             if not isinstance(value, list):
                 raise BadInput(f"{where}: expected a list, got {shown(value)}")
