@@ -93,7 +93,7 @@ def wait_until(done: Callable[[], bool], seconds: float) -> bool:
     while time.monotonic() < end:
         if done():
             return True
-        time.sleep(0.002)
+        time.sleep(0.02)
     return done()
 
 
