@@ -20,7 +20,7 @@ from lthbench.errors import BadInput, unknown
     "formats",
     type=Words(),
     help="html, md, csv (the default for one table), site (for several), latex, json, badge, svg, png, pdf, "
-    "parquet.",
+    "parquet, robustbench.",
 )
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:

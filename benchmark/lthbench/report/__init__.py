@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: What a run writes: a page in one file, Markdown, and the table itself.
 FORMATS = ("html", "md", "csv")
 #: What can be asked for beside these.
-MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet")
+MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet", "robustbench")
 
 
 def silent(_: str) -> None:
@@ -37,7 +37,7 @@ def write(
     ``parquet`` where it is not.
     """
     from lthbench import files
-    from lthbench.report import latex, machine_readable, markdown, task_page
+    from lthbench.report import latex, machine_readable, markdown, robustbench, task_page
     from lthbench.report.figures import files as figure_files
     from lthbench.report.summary import summarise
     from lthbench.results import table as tables
@@ -64,7 +64,10 @@ def write(
             f"figures/{name}": content
             for name, content in figure_files.files(summary, drawings, tell).items()
         }
-    files.make_folder(folder / "figures" if drawings else folder)
+    if "robustbench" in formats:
+        made |= robustbench.files(summary)
+    for parent in sorted({(folder / name).parent for name in made} | {folder}):
+        files.make_folder(parent)
     written = tables.write(table, facts, folder) if "csv" in formats else []
     files.publish_all({folder / name: content for name, content in made.items()})
     written += [path for name in made if (path := folder / name) not in written]
