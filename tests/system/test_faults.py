@@ -40,7 +40,7 @@ STACKED = pytest.mark.parametrize(
 
 
 def launch(
-    folder: Path, task: str, *more: str, report: str = "report", workers: int = 2
+    folder: Path, task: str, *more: str, report: str = "report", workers: int = 1
 ) -> subprocess.Popen[str]:
     """The command, started in a session of its own, with its store in ``folder``."""
     command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--store", str(folder / "store")]
@@ -234,7 +234,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
     more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", "accuracy")
     store = LocalStore(tmp_path / "store")
     for wait in (0.3, 0.6, 1.2, 2.4, 4.8):  # once it comes while a network trains
-        process = launch(tmp_path, long_task, *more, workers=1)
+        process = launch(tmp_path, long_task, *more)
         assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
         time.sleep(wait)
         os.killpg(process.pid, signal.SIGTERM)  # as a scheduler does, to all processes of the command
@@ -249,7 +249,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
     shown = capsys.readouterr().out
     assert re.search(r"savepoints +1 ", shown)
     assert "asked for again, they go on from there" in shown
-    code, said = finished(launch(tmp_path, long_task, *more, workers=1))
+    code, said = finished(launch(tmp_path, long_task, *more))
     assert code == 0, said
     assert store.saved() == {}
     asked = request.ask(long_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
@@ -262,7 +262,7 @@ def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task
 
 @STACKED
 def test_a_run_outlives_the_death_of_a_worker(tmp_path, tiny_task, expected, more):
-    process = launch(tmp_path, tiny_task, *more)
+    process = launch(tmp_path, tiny_task, *more, workers=2)
     assert wait_until(lambda: steps_done(tmp_path) > 0, 120)
     victim = workers_of(process.pid)[0]
     os.kill(victim, signal.SIGKILL)
