@@ -19,6 +19,7 @@ from lthbench.cli import listing
 from lthbench.cli.app import cli
 from lthbench.kinds import Bank
 from lthbench.planning import task
+from lthbench.report.claims import any_task
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- Written by docs/scripts/reference.py: change what it is made from, and run it again. -->\n"
@@ -250,6 +251,22 @@ def architectures() -> str:
     return "\n".join(["# Networks\n", table(head, rows), ""])
 
 
+# ----------------------------------------------------------------------------------------------- claims
+
+
+def claims() -> str:
+    """What papers say that a report holds its table to."""
+    rows = [
+        (plain(claim.text), plain(claim.source), ", ".join(f"`{t}`" for t in claim.tasks) or "any")
+        for claim in any_task.every()
+    ]
+    said = (
+        "# Claims\n\nA report holds its table to each of these: it agrees, differs, cannot say, or was not "
+        "measured. [How a claim is decided](../verdict.md).\n\n"
+    )
+    return said + table(("claim", "source", "tasks"), rows)
+
+
 def shipped(kind: str) -> list[str]:
     """The names of the plug-ins of a kind that lthbench brings along."""
     record = listing.KINDS[kind]
@@ -272,6 +289,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tasks": tasks,
     "data": data,
     "architectures": architectures,
+    "claims": claims,
 }
 
 
