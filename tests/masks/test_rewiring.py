@@ -23,7 +23,7 @@ def one_layer(weights, kept, gradients, rewire=None):
     keep = torch.tensor(kept)
     optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
     optimizer.state[weight]["momentum_buffer"] = torch.ones_like(weight)
-    return Rewiring(rewire or Rewire(0.5, 0.0, 1, 1.0), [(weight, keep)], optimizer, 1000), weight, keep
+    return Rewiring(rewire or Rewire(0.5, 0.0, 1, 1.0), [(weight, keep)], optimizer, 1000, 0), weight, keep
 
 
 def test_the_smallest_go_and_the_steepest_grow_from_zero():

@@ -9,11 +9,12 @@ from torch import nn
 from lthbench import masks
 from lthbench.compute.rng import generator
 from lthbench.execution.runner import Runner
+from lthbench.masks import rewiring
 from lthbench.masks.rewiring import Rewiring
 from lthbench.methods import rigl
 from lthbench.methods import set as evolutionary
 from lthbench.planning import plan, request
-from lthbench.spec import Rewire, history, mask_keeper, sparsity_of
+from lthbench.spec import Rewire, Train, history, mask_keeper, sparsity_of
 from lthbench.store import LocalStore
 from lthbench.training import loop
 
@@ -71,6 +72,21 @@ def test_what_set_grows_is_any_weight_and_another_at_another_step_and_seed():
     assert len({tuple(grown(s, t)) for s, t in ((0, 1), (0, 2), (1, 1))}) == 3
 
 
+def test_a_training_draws_what_grows_by_its_own_seed(tiny_task, monkeypatch, tmp_path):
+    """What is drawn for each of two trainings in a stack, at the steps that are due."""
+    asked = request.ask(tiny_task, ["set"], [0.5], seeds=[3, 4], metrics=["accuracy"])
+    networks = [e.network for e in plan.plan(asked, ()).entries if e.method == "set"]
+    often = dataclasses.replace(evolutionary.SET, every=6)
+    drawn = set()
+    monkeypatch.setattr(rewiring, "generator", lambda *purpose: drawn.add(purpose) or generator(*purpose))
+    store = LocalStore(tmp_path)
+    store.open()
+    steps = [dataclasses.replace(n, rewire=often) for n in networks if isinstance(n, Train)]
+    assert Runner(store, ()).do(list(history(*steps))) == {}
+    layers = len(masks.prunable(Runner(store, ()).space.network(steps[0])))
+    assert drawn == {("grow", s, t, i) for s in (3, 4) for t in (6, 12) for i in range(layers)}
+
+
 def test_set_is_rigl_but_for_what_grows():
     assert dataclasses.replace(rigl.RIGL, grow="random") == evolutionary.SET
     assert rigl.RIGL.grow is None
@@ -86,7 +102,7 @@ def test_set_is_rigl_but_for_what_grows():
 def test_gradual_pruning_keeps_what_the_schedule_says_and_ends_exactly(every, steps, until, pooled):
     held, optimizer = layers([(3, 11), (7,), (13, 5), (1,)], 1.1)
     rewire = Rewire(0.0, 0.0, every, until, density=0.23, pooled=pooled)
-    wiring = Rewiring(rewire, held, optimizer, steps)
+    wiring = Rewiring(rewire, held, optimizer, steps, 0)
     end, before = min(int(until * steps), steps - 1), torch.ones(106)
     for step in range(steps):
         if not wiring.due(step):
@@ -111,7 +127,7 @@ def test_the_largest_weights_stay():
         weight.grad = torch.zeros_like(weight)
         optimizer.state[weight]["momentum_buffer"].zero_()
     sizes = [weight.detach().abs().clone() for weight, _ in held]
-    Rewiring(Rewire(0.0, 0.0, 1, 0.5, density=0.4), held, optimizer, 10).change(5)
+    Rewiring(Rewire(0.0, 0.0, 1, 0.5, density=0.4), held, optimizer, 10, 0).change(5)
     for size, (_, keep) in zip(sizes, held, strict=True):
         assert keep.sum() == 0.4 * len(size)
         assert size[keep > 0].min() > size[keep == 0].max()

@@ -652,7 +652,7 @@ def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, saved, name, t
 # ---------------------------------------------------------------------------------------- the command line
 
 COMMANDS = ["plan", "report", "explain", "compare", "gate", "submit", "verify", "store", "tasks", "methods"]
-COMMANDS += ["metrics", "datasets", "architectures", "run", "score", "check", "doctor", "data"]
+COMMANDS += ["metrics", "datasets", "architectures", "run", "score", "check", "doctor", "data", "export"]
 #: What keeps those that would work for minutes from it: their words are looked at, and refused at last.
 ENDS = {"run": ["--budget", "nosuch"], "score": ["--budget", "nosuch"], "check": ["nosuch"]}
 WORDS = st.one_of(

@@ -47,7 +47,7 @@ def plain(model, images, recipe, seed, mask, rewire):
     optimizer = torch.optim.SGD(model.parameters(), recipe.lr, foreach=False, **how)
     pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))
     steps = math.ceil(len(labels) / recipe.batch_size)
-    rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs) if rewire else None
+    rewiring = Rewiring(rewire, held, optimizer, steps * recipe.epochs, seed) if rewire else None
     losses = []
     for epoch in range(recipe.epochs):
         total = torch.zeros(())

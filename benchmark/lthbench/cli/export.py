@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import formatting
-from lthbench.cli.options import CONTEXT, Place, as_a_run_wrote_it, plugin_option, read
+from lthbench.cli.options import CONTEXT, Place, as_a_run_wrote_it, check_folder, plugin_option, read
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, StepFailed, unknown
 
@@ -69,6 +69,7 @@ def export(
     from lthbench.spec import Train
     from lthbench.store import layout, open_store
 
+    check_folder("--out", out)
     _, facts = read(source)
     with as_a_run_wrote_it(source):
         found = _meant(facts, method, sparsity, seed)

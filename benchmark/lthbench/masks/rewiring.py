@@ -27,7 +27,7 @@ class Rewiring:
         held: list[tuple[nn.Parameter, torch.Tensor]],
         optimizer: torch.optim.SGD,
         steps: int,
-        seed: int = 0,
+        seed: int,
     ):
         self.rewire, self.held, self.optimizer, self.seed = rewire, held, optimizer, seed
         self.last = rewire.until * steps
