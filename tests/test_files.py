@@ -1,9 +1,13 @@
 """Files and folders: where what can be fetched again is kept."""
 
+import errno
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from lthbench import files
 from lthbench.data.loading import default_folder
 from lthbench.errors import BadInput
 from lthbench.store.remote import default_folder as copies_folder
@@ -26,3 +30,15 @@ def test_without_a_home_there_is_no_folder_of_that_name(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(BadInput, match="home"):
         default_folder()
+
+
+@pytest.mark.parametrize("fails", ["write_bytes", "replace", "sync"])
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, monkeypatch, fails):
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*((files, "sync", full) if fails == "sync" else (Path, fails, full)))
+    with pytest.raises(OSError, match="No space left on device") as error:
+        files.publish(tmp_path / "scores.csv", b"x")
+    assert error.value.filename == str(tmp_path / "scores.csv")
+    assert list(tmp_path.iterdir()) == []

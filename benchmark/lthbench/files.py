@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,10 +32,13 @@ def publish_all(contents: Mapping[Path, bytes]) -> None:
     written = {path: _beside(path) for path in contents}
     try:
         for path, scratch in written.items():
-            scratch.write_bytes(contents[path])
-        sync(written.values())
+            with _named(path):
+                scratch.write_bytes(contents[path])
+        with _named(next(iter(written), Path())):
+            sync(written.values())
         for path, scratch in written.items():
-            scratch.replace(path)
+            with _named(path):
+                scratch.replace(path)
         sync({path.parent for path in written})
     finally:
         for scratch in written.values():
@@ -114,6 +117,17 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an OSError tell the file that was to be written: a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename2 is None or error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _beside(path: Path) -> Path:

@@ -16,7 +16,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from lthbench.engines.queue import (
     stacks,
 )
 from lthbench.engines.ray_worker import Result, Site, begun, do, site_of
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
 from lthbench.store import Store
@@ -97,9 +97,12 @@ class OnRay:
                     stopping()
         except BaseException as error:
             for task in pending:
-                ray.cancel(task, force=True)
+                with suppress(ray.exceptions.RayError):  # of a cluster that is gone nothing is left to cancel
+                    ray.cancel(task, force=True)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted from None
+            if isinstance(error, ray.exceptions.RayError):
+                raise _lost(error) from error
             raise
         finally:
             raised = [begun(site, (job.name for job in stack)) for stack in together if len(stack) > 1]
@@ -125,7 +128,8 @@ def connected(address: str | None, workers: int, device: str, stack: int = 0) ->
         raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'") from error
     own = not ray.is_initialized()
     if own and address is None:
-        ray.init(
+        _start(
+            ray,
             address="local",  # else Ray would join a cluster that somebody else runs on this machine
             num_cpus=max(workers, 1),
             num_gpus=0 if device == "cpu" else None,
@@ -157,6 +161,18 @@ def connected(address: str | None, workers: int, device: str, stack: int = 0) ->
     finally:
         if own:
             ray.shutdown()
+
+
+def _start(ray: Any, **options: Any) -> None:
+    """Start a cluster of this machine. Raises LthbenchError where it does not come up."""
+    try:
+        ray.init(**options)
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        said = str(error).strip().partition("\n")[0][:200]
+        raise LthbenchError(
+            f"Ray cannot start a cluster on this machine: {type(error).__name__}: {said}. Work without one: "
+            "--engine local."
+        ) from error
 
 
 def _reach(address: str | None) -> None:
@@ -194,6 +210,15 @@ def _submitted(stacked: Iterable[list[Job]], site: Site, device: str, store: Sto
     return pending
 
 
+def _lost(error: Exception) -> LthbenchError:
+    """The error for a cluster that fails as a whole: its raylet, an agent or its head has died."""
+    said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+    return LthbenchError(
+        f"the Ray cluster failed ({said}). What was finished is stored; continue with the same command, on a "
+        "cluster that answers or with --engine local."
+    )
+
+
 def _result(task: Any) -> Result:
     """What a task returned. Raises what it raised, or LthbenchError if it died too often."""
     import ray
@@ -202,8 +227,9 @@ def _result(task: Any) -> Result:
         found: Result = ray.get(task)
         return found
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, Exception):
-            raise error.cause from None
+        cause = error.cause
+        if isinstance(cause, Exception) and not isinstance(cause, ray.exceptions.RayError):
+            raise cause from None
         raise
     except (
         ray.exceptions.WorkerCrashedError,
