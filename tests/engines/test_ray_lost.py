@@ -85,9 +85,7 @@ def test_work_that_died_too_often_is_told_as_before(pretended_ray, tmp_path, ini
         engine.OnRay(1, "cpu").run([init], store, ())
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("no room\nx"), TimeoutError("no room"), KINDS["RpcError"]("no room")]
-)
+@pytest.mark.parametrize("kind", [RuntimeError, TimeoutError, KINDS["RpcError"]])
 def test_a_cluster_that_does_not_start_is_told(pretended_ray, kind):
     def init(**options):
         raise kind("no room\nmore lines")
