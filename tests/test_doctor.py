@@ -77,7 +77,7 @@ def test_too_little_memory_or_disk_is_a_problem(tmp_path, monkeypatch):
 
 def test_a_store_that_is_none_is_a_problem(tmp_path):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "stranger.txt").write_text("")
+    (tmp_path / "store" / "other.txt").write_text("")
     (found,) = of(examined(tmp_path), "store")
     assert "holds other things" in found.text
 

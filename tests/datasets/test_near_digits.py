@@ -1,4 +1,4 @@
-"""Strangers that are near to digits: drawn alike everywhere, scanned as the digits were, and no digits."""
+"""Out-of-distribution sets that are near to digits: drawn alike everywhere, scanned alike."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a metric is shown by the store: finite logits or a reason, and strangers with their classes."""
+"""What a metric is shown: finite logits or a reason, and out-of-distribution images with their classes."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def test_logits_that_are_no_numbers_fail_the_scores_that_read_them_and_nothing_e
     assert {status["dense", m][0] for m in ("accuracy", "fgsm", "nll")} == {"ok"}
 
 
-def test_strangers_come_with_the_classes_that_they_were_collected_against(monkeypatch, tiny_task, tmp_path):
+def test_ood_images_come_with_the_classes_that_they_were_collected_against(monkeypatch, tiny_task, tmp_path):
     given = []
     ood = registry.get(Metric, "ood")
     patches = registry.get(Dataset, "photo-patches")

@@ -32,7 +32,7 @@ class Given:
 
 
 def given(seed, quality):
-    """Logits of a network: test images, strangers (with ties), attacked and corrupted ones."""
+    """Logits of a network: test and out-of-distribution images (with ties), attacked and corrupted ones."""
     rng = np.random.default_rng(100)
     labels = rng.integers(0, 4, 150)
     rng = np.random.default_rng(seed)

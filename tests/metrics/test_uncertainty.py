@@ -201,7 +201,7 @@ def test_the_error_of_an_average_precision_is_that_of_resampling_it():
     assert error == pytest.approx(np.std(draws, ddof=1), rel=1e-9)
 
 
-def test_strangers_against_some_classes_are_told_from_these_by_their_logits():
+def test_out_of_distribution_images_against_some_classes_are_told_from_these_by_their_logits():
     """ImageNet-O as published, by scikit-learn; and without that, as a variant."""
     rng = np.random.default_rng(5)
     inside, labels = rng.normal(0, 3, (400, 6)), rng.integers(0, 6, 400)
@@ -223,7 +223,7 @@ def test_strangers_against_some_classes_are_told_from_these_by_their_logits():
     assert found["ood_auroc", ""].value != pytest.approx(found["ood_auroc", "all classes"].value, abs=1e-3)
 
 
-def test_strangers_against_classes_that_no_test_image_has_are_not_measured():
+def test_out_of_distribution_images_against_classes_that_no_test_image_has_are_not_measured():
     context = Given(test=([[1.0, 0.0, 2.0]], [0]), ood__o=([[0.0, 1.0, 0.0]], [0]))
     context.held["ood/o"] = context.held["ood/o"]._replace(against=(1, 2))
     value = measure("ood", context)["ood_auroc", ""]

@@ -77,7 +77,7 @@ def test_masks_are_in_the_account_by_network(tiny_task, tmp_path):
 
 def test_data_that_no_metric_asks_for_is_not_looked_for(tiny_task, tmp_path):
     text = Path(tiny_task).read_text().replace('ood = ["photo-patches"]', 'ood = ["cifar100"]')
-    path = tmp_path / "strangers.toml"
+    path = tmp_path / "ood.toml"
     path.write_text(text)
     made = plan.plan(request.ask(str(path), seeds=1, metrics=["accuracy"]), ())
     assert [d.name for d in made.sources] == ["digits"]

@@ -12,7 +12,7 @@ from lthbench.planning import missing, plan, request
 
 
 @pytest.fixture
-def strangers(monkeypatch):
+def ood_set(monkeypatch):
     """Lets a test say what the other data set's images are."""
     load: Any = loading.load
     made = {}
@@ -25,16 +25,16 @@ def strangers(monkeypatch):
     return made
 
 
-def test_the_share_of_equal_images_is_counted(strangers):
+def test_the_share_of_equal_images_is_counted(ood_set):
     train = loading.load("digits", "train", ()).pixels
     other = 255 - train[:30]
-    strangers["images"] = Images(np.concatenate([train[5:15], other]), np.zeros(40, np.int64))
+    ood_set["images"] = Images(np.concatenate([train[5:15], other]), np.zeros(40, np.int64))
     assert loading.overlap("digits", "photo-patches", ()) == 0.25
 
 
-def test_a_set_that_was_trained_on_is_refused_before_anything_is_written(strangers, tiny_task, tmp_path):
+def test_a_set_that_was_trained_on_is_refused_before_anything_is_written(ood_set, tiny_task, tmp_path):
     train = loading.load("digits", "train", ())
-    strangers["images"] = Images(train.pixels[:50], np.zeros(50, np.int64))
+    ood_set["images"] = Images(train.pixels[:50], np.zeros(50, np.int64))
     made = plan.plan(request.ask(tiny_task, seeds=1, metrics=["ood"]), ())
     with pytest.raises(BadInput, match="100 % of the images of photo-patches are training images of digits"):
         missing.check_data(made.steps, ())

@@ -341,7 +341,7 @@ def test_a_typed_sparsity_near_a_round_means_the_round(sparsity, density):
     assert task.load(str(TINY)).on_grid(sparsity) == density
 
 
-def test_strangers_can_be_replaced_and_the_command_says_so():
+def test_out_of_distribution_sets_can_be_replaced_and_the_command_says_so():
     found = task.load("c10-r20s")
     asked = request(found, ood=["svhn", "gaussian-noise", "svhn"])
     assert asked.task.data.ood == ("svhn", "gaussian-noise")
