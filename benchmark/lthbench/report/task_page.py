@@ -44,6 +44,8 @@ from lthbench.results.table import as_csv
 #: Up to so many points every score has a drawing of its own; beyond, a page of them would be too large, and
 #: those beside the verdict are left to the chart that is drawn on demand.
 DRAWN = 1500
+#: Beyond so many points the page leaves out the kinds of figures that are details; files have them all.
+DETAILED = 5000
 _SHAPES = re.compile("<defs>.*?</defs>", re.DOTALL)
 #: Up to so many rows the table is in the page (about 30 bytes each).
 PACKED = 40_000
@@ -55,7 +57,8 @@ Figures = list[tuple[Kind, list[drawing.Figure]]]
 def drawn(summary: Summary) -> Figures:
     """The figures of the page, by kind; the curves first."""
     many = len(summary.methods) * len(summary.sparsities) * len(summary.scores)
-    found = [(kind, kind.draw(summary)) for kind in kinds() if kind.name != curves.KIND.name]
+    wanted = [k for k in kinds() if k.name != curves.KIND.name and (many <= DETAILED or not k.detail)]
+    found = [(kind, kind.draw(summary)) for kind in wanted]
     return [
         (curves.KIND, curves.curves(summary, all_scores=many <= DRAWN)),
         *((kind, figures) for kind, figures in found if figures),

@@ -251,3 +251,10 @@ def test_the_page_has_each_kind_and_leads_to_its_numbers(summary):
         lines = task_page.numbers(of_kind).decode().splitlines()
         assert lines[0].split(",")[0] == "figure"
         assert len(lines) == 1 + sum(len(f.rows) for f in of_kind)
+
+
+def test_pages_of_large_tables_leave_out_details(summary, monkeypatch):
+    few = only(summary, "accuracy", "ECE", "NLL")
+    assert "seeds" in {kind.name for kind, _ in task_page.drawn(few)}
+    monkeypatch.setattr(task_page, "DETAILED", 3 * 3 * 3 - 1)
+    assert "seeds" not in {kind.name for kind, _ in task_page.drawn(few)}

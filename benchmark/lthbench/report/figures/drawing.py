@@ -60,7 +60,8 @@ class Kind:
     its section there; ``short`` names it in the list of contents.
 
     ``draw`` gives the figures of a summary; none where the table does not hold what they show. ``keyed``:
-    methods are told by their colours and markers alone, so that the page shows what these are.
+    methods are told by their colours and markers alone, so that the page shows what these are. ``detail``: pages of large tables
+    leave it out.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Kind:
     note: str
     draw: Callable[[Summary], list[Figure]]
     keyed: bool = False
+    detail: bool = False
 
 
 def style(summary: Summary, method: str) -> tuple[str, str]:

@@ -109,4 +109,5 @@ KIND = Kind(
     "Seeds",
     "A line for each seed, a panel for each method, on one scale; otherwise as above.",
     lines,
+    detail=True,
 )
