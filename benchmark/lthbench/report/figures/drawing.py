@@ -60,8 +60,8 @@ class Kind:
     its section there; ``short`` names it in the list of contents.
 
     ``draw`` gives the figures of a summary; none where the table does not hold what they show. ``keyed``:
-    methods are told by their colours and markers alone, so that the page shows what these are. ``detail``: pages of large tables
-    leave it out.
+    methods are told by their colours and markers alone, so that the page shows what these are. ``detail``:
+    pages of large tables leave it out.
     """
 
     name: str
