@@ -66,3 +66,8 @@ def test_lines_have_no_mark_and_no_returns(tmp_path):
     assert textfiles.lines(path) == ["cup\tobject", "box"]
     with pytest.raises(BadInput, match=r"absent\.txt: cannot be read: No such file"):
         textfiles.read(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize("first", ["a,b\rc", "a\r\rb", "x" * 200_000, '"' * 3 + "\r"])
+def test_a_header_that_is_no_line_of_a_table_has_no_separator(first):
+    assert textfiles.separator(f"{first}\n1,2", ["a", "b"]) is None

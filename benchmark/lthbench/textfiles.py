@@ -70,7 +70,10 @@ def separator(text: str, columns: Sequence[str]) -> str | None:
     """What stands between the columns of a table whose header has these; None where nothing does."""
     first = text.partition("\n")[0].rstrip("\r")
     for one in SEPARATORS:
-        header = next(csv.reader([first], delimiter=one), [])
+        try:
+            header = next(csv.reader([first], delimiter=one), [])
+        except csv.Error:  # a line end of another kind within the line, or a field without end
+            continue
         if set(columns) <= {name.strip() for name in header}:
             return one
     return None
