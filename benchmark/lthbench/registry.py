@@ -199,6 +199,11 @@ def set_of(view: str) -> ImageSet | None:
     return next((own for own in get(Metric, metric).sets if own.name == name), None)
 
 
+def ships(kind: type[Any], name: str) -> bool:
+    """Whether the plug-in of this name is one of lthbench itself."""
+    return (kind, name) not in _paths and name in _shipped(_FOLDERS[kind][0])
+
+
 def record_version(kind: type[Any], name: str) -> int | str:
     """The version of a data set, bank or architecture in keys: a number where it ships, else ``version``."""
     found = version(kind, name)

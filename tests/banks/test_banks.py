@@ -16,7 +16,8 @@ from lthbench.cli import main
 from lthbench.data import concepts, loading, status
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Images
-from lthbench.planning import plan, request, summary
+from lthbench.planning import plan, request, seeds, summary
+from lthbench.store import LocalStore
 
 
 def backdrop(n=120, size=32, channels=3):
@@ -303,8 +304,11 @@ def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
     (inputs,) = concept_inputs(made)
     assert inputs.view.startswith("bank/broden/")
     assert made.sources[-1].name == "bank/broden"
-    told = summary.costed(made, tmp_path / "store", (tmp_path,), 1, "cpu")["data"]["bank/broden"]
-    assert told == {"state": "found", "detail": f"broden in {tmp_path / 'broden1_224'}"}
+    account = summary.costed(seeds.whole(made), LocalStore(tmp_path / "store"), (tmp_path,), 1, "cpu")
+    assert account["data"]["bank/broden"] == {
+        "state": "found",
+        "detail": f"broden in {tmp_path / 'broden1_224'}",
+    }
     again = plan.plan(asked, (), known={d.name: d for d in made.sources}, data_needed=False)
     assert [m.key for e in again.entries for m in e.measures] == [
         m.key for e in made.entries for m in e.measures

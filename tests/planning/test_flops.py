@@ -6,9 +6,10 @@ import pytest
 
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
-from lthbench.planning import flops, missing, plan, request, summary
+from lthbench.planning import flops, missing, plan, request, seeds, summary
 from lthbench.registry import get
 from lthbench.spec import Prune, history
+from lthbench.store import LocalStore
 
 
 def made(methods, sparsity):
@@ -69,7 +70,7 @@ def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tin
 def test_masks_are_in_the_account_by_network(tiny_task, tmp_path):
     asked = request.ask(tiny_task, ["random"], [0.5], seeds=1, metrics=["accuracy"])
     steps = plan.plan(asked, ())
-    account = summary.costed(steps, tmp_path, (), 1, "cpu")
+    account = summary.costed(seeds.whole(steps), LocalStore(tmp_path), (), 1, "cpu")
     assert account["collapsed"] == {}
     assert sum(isinstance(s, Prune) for s in history(steps.entries[-1].network)) == 1
     assert account["flops"]["random"]["finding"] == 0.0
@@ -88,7 +89,6 @@ def test_data_that_no_metric_asks_for_is_not_looked_for(tiny_task, tmp_path):
 def test_a_mask_that_was_lost_is_made_again_for_the_record(tiny_task, tmp_path):
     from lthbench.execution.runner import Runner
     from lthbench.spec import mask_keeper
-    from lthbench.store import LocalStore
 
     made = plan.plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"]), ())
     store = LocalStore(tmp_path)

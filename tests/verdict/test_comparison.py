@@ -10,7 +10,7 @@ from scipy import stats
 from lthbench.verdict.comparison import EXPECTED, PRIOR, Scatter, Yardstick, compare, scatter
 from lthbench.verdict.observed import Observed
 from lthbench.verdict.rules import verdicts
-from lthbench.verdict.simulation import _arrays, _trials
+from lthbench.verdict.simulation import _arrays, _spread, _trials
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,8 @@ def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds
     theirs, limit, images = _arrays(made)
     places -= theirs.mean(0)
     variance = np.broadcast_to(theirs.var(0, ddof=1), (5, 3))
-    trials = _trials(made, places, np.zeros((5, 3)), variance, 40, np.zeros((5, 3)), np.zeros(3), limit)
+    none = np.zeros((5, 3))
+    trials = _trials(made, seeds, *_spread(places), none, variance, 40, none, np.zeros(3), limit)
     for place, group in enumerate(networks):
         frame = lab.table(lab.drawn(seeds, np.random.default_rng(10)), group)
         measure = yardstick(frame, made)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lthbench.verdict import simulation
 from lthbench.verdict.simulation import recorded, simulated
 from lthbench.verdict.sureness import account, text
 
@@ -41,6 +42,14 @@ def test_the_level_holds_also_where_all_scores_scatter_more(made, seeds, widened
     found = simulated(made, seeds, widened=widened)
     assert found.level().max() <= 0.06
     assert found.joint_level().max() <= 0.055
+
+
+def test_drawing_in_blocks_gives_the_same_numbers(made, monkeypatch):
+    whole = simulated(made, 7, trials=50)
+    monkeypatch.setattr(simulation, "BLOCK", 1)
+    parts = simulated(made, 7, trials=50)
+    for name in ("off", "own", "reach", "corrected", "p_worse"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
 
 
 def test_more_seeds_find_more(made):

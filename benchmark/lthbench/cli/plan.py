@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import textwrap
@@ -27,22 +28,27 @@ def show_plan(as_json: bool, **options: Any) -> None:
     from lthbench.cli import foresight
     from lthbench.compute import device
     from lthbench.data import loading
-    from lthbench.planning.plan import plan
+    from lthbench.planning.seeds import thinned
     from lthbench.planning.summary import costed
     from lthbench.spec import Train
+    from lthbench.store import open_store
 
     asked = ask(options)
     device.check_device(options["device"])
     places = loading.checked_folders(options["data"])
     workers = device.default_workers() if options["workers"] is None else options["workers"]
-    made = plan(asked, places, data_needed=False)
-    account = costed(made, options["store"], places, workers, options["device"], options["stack"])
-    foreseen = foresight.of_plan(made)
+    store = open_store(options["store"])
+    store.check()
+    found = thinned(asked, places, store)
+    account = costed(found, store, places, workers, options["device"], options["stack"])
+    foreseen = foresight.of_plan(found.plan)
     account["verdict"] = foreseen and foreseen.record()
-    account["decides"] = foreseen and foresight.in_words(made, foreseen)
+    account["decides"] = foreseen and foresight.in_words(found.plan, foreseen)
     if asked.looks:
-        last = plan(asked.to_the_last_look(), places, data_needed=False)
-        account["most_trainings"] = sum(isinstance(step, Train) for step in last.steps)
+        last = thinned(dataclasses.replace(asked, seeds=asked.to_the_last_look().seeds, looks=()), places)
+        account["most_trainings"] = round(
+            last.total(lambda made: sum(isinstance(step, Train) for step in made.steps))
+        )
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
     echo(json.dumps(account, indent=1) if as_json else _plan_text(account))

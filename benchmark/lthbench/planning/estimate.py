@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 from lthbench.formatting import span
 from lthbench.planning.flops import flops
@@ -36,22 +36,37 @@ class Estimate:
         return span(self.low, self.high)
 
 
+class More(NamedTuple):
+    """Steps that are not listed: so many ``times`` what is ``beside`` others and not ``without`` it."""
+
+    times: int
+    without: Sequence[Step]
+    beside: Sequence[Step]
+
+
 def estimate(
     steps: Sequence[Step],
     events: Iterable[dict[str, Any]],
     workers: int,
     device: str,
     begun: Mapping[str, float] | None = None,
+    more: More | None = None,
 ) -> Estimate:
-    """The time for these steps on so many workers; ``begun`` are shares of steps that are done, by key."""
+    """The time for these steps and those of ``more`` seeds; ``begun`` are shares that are done, by key."""
     begun = begun or {}
-    if not steps:
+    others = more.beside if more else ()
+    if not steps and not others:
         return Estimate(0.0, 0.0, 0.0, True)
     rates = learned_rates(events, device)
-    known = rates.keys() >= {_kind(s) for s in steps if rated_by(s)}
+    known = rates.keys() >= {_kind(s) for s in (*steps, *others) if rated_by(s)}
     total = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in steps)
-    jobs = group(steps, begun)
-    longest = max(job.height for job in jobs.values())
+    if more:
+        beside, without = (
+            sum(seconds(s, rates, device) for s in part) for part in (more.beside, more.without)
+        )
+        total += more.times * (beside - without)
+    jobs = [*group(steps, begun).values(), *group(others).values()]
+    longest = max(job.height for job in jobs)
     slowest = min(rates.values(), default=DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
     chain = longest / slowest
     wall = START_SECONDS + max(total / max(workers, 1), chain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from lthbench.spec import (
     Data,
     Given,
     Init,
+    Inputs,
     Measure,
     Network,
     Prune,
@@ -29,6 +31,9 @@ from lthbench.spec import (
     Weights,
     history,
 )
+
+#: Names and sets of images.
+_Pairs = tuple[tuple[str, Inputs], ...]
 
 #: What the untrained network of each seed is called among the variants of a dense network's scores.
 UNTRAINED = "untrained network"
@@ -115,6 +120,11 @@ def plan(
     methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
     criteria = {c.name for m in methods.values() for c in m.prunes_by()}
     versions = {name: registry.version(Method, name) for name in criteria}
+    architecture = registry.get(Architecture, task.architecture)
+    steps_per_epoch = _steps_per_epoch(request.spec.train, trained_on)
+    trusted = registry.ships(Architecture, architecture.name)
+    foreign = {n for n, m in methods.items() if not (trusted and registry.ships(Method, m.name))}
+    measured = [_Measured.by(m, sets.get(m.name, {})) for m in metrics]
     entries = []
     faults: list[str] = []
     trained = {s: Train(Init(built, s), request.spec.train, trained_on, s) for s in request.seeds}
@@ -138,14 +148,16 @@ def plan(
                     dense=trained[seed],
                     rewound=rewound,
                     versions=versions,
-                    architecture=registry.get(Architecture, task.architecture),
-                    steps_per_epoch=_steps_per_epoch(request.spec.train, trained_on),
+                    architecture=architecture,
+                    steps_per_epoch=steps_per_epoch,
                     finetune=request.spec.finetune,
                     variant=name.partition(":")[2],
                 )
                 try:
                     reason, ticket = (
-                        ("", elsewhere[name][seed]) if name in elsewhere else _built(methods[name], cell)
+                        ("", elsewhere[name][seed])
+                        if name in elsewhere
+                        else _built(methods[name], cell, name in foreign)
                     )
                 except LthbenchError:
                     raise
@@ -157,10 +169,10 @@ def plan(
                 controls: tuple[tuple[str, Measure], ...] = ()
                 if name == "dense":
                     rival = parents[following[seed]]
-                    measures = tuple(_measure(m, rival if m.rival else dense, dense, sets) for m in metrics)
-                    controls = tuple((UNTRAINED, _measure(m, init, dense, sets)) for m in metrics if m.nulls)
+                    measures = tuple(m.of(rival if m.metric.rival else dense, dense) for m in measured)
+                    controls = tuple((UNTRAINED, m.of(init, dense)) for m in measured if m.metric.nulls)
                 else:
-                    measures = tuple(_measure(m, ticket, dense, sets) for m in metrics)
+                    measures = tuple(m.of(ticket, dense) for m in measured)
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))
@@ -168,9 +180,9 @@ def plan(
     return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
 
-def _built(method: Method, cell: Cell) -> tuple[str, Weights | None]:
-    """Why a method does not fit a cell, or the network that it makes of it."""
-    with kept(f"method {method.name}"):
+def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | None]:
+    """Why a method does not fit a cell, or the network that it makes of it; ``foreign`` code is guarded."""
+    with kept(f"method {method.name}") if foreign else contextlib.nullcontext():
         reason = method.unfit(cell)
         if reason:
             return reason, None
@@ -200,13 +212,29 @@ def network(task: Task) -> Network:
     )
 
 
-def _measure(
-    metric: Metric, network: Weights, dense: Weights, sets: Mapping[str, Mapping[str, image_sets.Named]]
-) -> Measure:
-    own = sets.get(metric.name, {})
-    inputs = tuple(pair for need in metric.needs for pair in own[need])
-    version = registry.version(Metric, metric.name)
-    looks = tuple(pair for look in metric.looks for pair in own[look])
-    maps = tuple(pair for need in metric.maps for pair in own[need])
-    reference = dense if metric.relative else None
-    return Measure(metric.name, version, network, inputs, reference, looks or None, maps or None)
+@dataclass(frozen=True)
+class _Measured:
+    """A metric, and what of it is the same in the keys of all networks."""
+
+    metric: Metric
+    version: str
+    inputs: _Pairs
+    looks: _Pairs | None
+    maps: _Pairs | None
+
+    @classmethod
+    def by(cls, metric: Metric, own: Mapping[str, image_sets.Named]) -> _Measured:
+        """The measurement by a metric, whose sets of images are its ``own``."""
+
+        def pairs(names: tuple[str, ...]) -> _Pairs:
+            return tuple(pair for name in names for pair in own[name])
+
+        version = registry.version(Metric, metric.name)
+        return cls(
+            metric, version, pairs(metric.needs), pairs(metric.looks) or None, pairs(metric.maps) or None
+        )
+
+    def of(self, network: Weights, dense: Weights) -> Measure:
+        """The step that measures a network."""
+        reference = dense if self.metric.relative else None
+        return Measure(self.metric.name, self.version, network, self.inputs, reference, self.looks, self.maps)

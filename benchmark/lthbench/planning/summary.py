@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lthbench.planning.jobs import stack_on
 from lthbench.planning.looks import schedule
 from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
+from lthbench.planning.seeds import Thinned
 from lthbench.spec import (
     Rewind,
     Step,
@@ -22,10 +23,10 @@ from lthbench.spec import (
     history,
     mask_keeper,
 )
-from lthbench.store import Store, open_store
+from lthbench.store import Store
 
 
-def counted(steps: Sequence[Step], stored: set[str]) -> dict[str, dict[str, int]]:
+def counted(steps: Sequence[Step], stored: Set[str]) -> dict[str, dict[str, int]]:
     """How many steps of each verb there are, and how many of them are stored."""
     verbs: dict[str, dict[str, int]] = {}
     for step in steps:
@@ -63,21 +64,19 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
 
 
 def costed(
-    plan: Plan,
-    store_folder: Path | str,
+    found: Thinned,
+    store: Store,
     places: tuple[Path, ...],
     workers: int,
     device: str,
     stack: int = 0,
 ) -> dict[str, Any]:
     """A plan's account: steps, what is stored, costs, time, data, and the empty layers of stored masks."""
-    store = open_store(store_folder)
-    store.check()
+    plan = found.plan
     request = plan.request
-    stored = {s.key for s in plan.steps if store.lists(s)}
-    todo = [s for s in plan.steps if s.key not in stored]
+    todo = [s for s in plan.steps if s.key not in found.stored]
     kind = "cuda" if device.startswith("cuda") else "cpu"
-    guess = estimate(todo, store.events(), workers, kind, shares_done(todo, store))
+    guess = estimate(todo, store.events(), workers, kind, shares_done(todo, store), found.more)
     return {
         "task": request.task.name,
         "budget": request.budget,
@@ -85,11 +84,11 @@ def costed(
         "sparsities": [round(1 - d, 12) for d in request.densities],
         "seeds": list(request.seeds),
         "metrics": list(request.metrics),
-        "steps": counted(plan.steps, stored),
-        "flops": costs(plan),
+        "steps": _steps(found),
+        "flops": _costs(found),
         "collapsed": _collapsed(plan, store),
         "seconds": [round(guess.low), round(guess.high)],
-        "time": guess.text() if todo else "nothing to do",
+        "time": guess.text() if todo or found.left_out else "nothing to do",
         "chain": f"{_chain(plan)}",
         "learned": guess.learned,
         "begun": guess.begun,
@@ -101,6 +100,27 @@ def costed(
         "request": request.to_json(),
         "looks": list(schedule(len(request.looks[0].seeds), request.most_seeds)) if request.looks else [],
     }
+
+
+def _steps(found: Thinned) -> dict[str, dict[str, int]]:
+    """How many steps of each verb all seeds have, and how many of them are stored."""
+    verbs = counted(found.plan.steps, found.stored)
+    if found.few:
+        without, beside = (counted(few.steps, set()) for few in found.few)
+        for verb, count in verbs.items():
+            count["all"] += found.left_out * (beside[verb]["all"] - without[verb]["all"])
+    return verbs
+
+
+def _costs(found: Thinned) -> dict[str, dict[str, float]]:
+    """The costs of the methods for all seeds."""
+    totals = costs(found.plan)
+    if found.few:
+        without, beside = map(costs, found.few)
+        for method, total in totals.items():
+            for part in total:
+                total[part] += found.left_out * (beside[method][part] - without[method][part])
+    return totals
 
 
 def _collapsed(plan: Plan, store: Store) -> dict[str, list[str]]:

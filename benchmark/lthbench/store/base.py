@@ -113,6 +113,10 @@ class Store(ABC):
         """Whether the artefact is there as far as can be told at no cost."""
 
     @abstractmethod
+    def listed(self) -> set[str]:
+        """The keys of all artefacts for which ``lists`` says yes, from one look."""
+
+    @abstractmethod
     def intact(self, step: Step) -> bool:
         """Whether the artefact is there and all its files match their hashes; a damaged one is put aside.
 

@@ -120,6 +120,10 @@ class LocalStore(Store):
         """Whether the artefact is there: looking costs next to nothing."""
         return self.has(step)
 
+    def listed(self) -> set[str]:
+        """The keys of all artefacts that are there."""
+        return {key for key, _ in layout.places(self.root) if self.hold(key)}
+
     def intact(self, step: Step) -> bool:
         """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
         if not self.has(step):

@@ -120,6 +120,10 @@ class RemoteStore(Store):
         """Whether the artefact was there when the store was checked."""
         return step.key in self._known
 
+    def listed(self) -> set[str]:
+        """The keys of the artefacts that were there when the store was checked."""
+        return set(self._known)
+
     def intact(self, step: Step) -> bool:
         """Whether the artefact was there when the store was checked, or is here, and is whole."""
         return (self.lists(step) or self.copies.has(step)) and self.has(step) and self.copies.intact(step)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Numbers of seeds that a calibration is asked about, and trials of a simulation.
 SEEDS, TRIALS = (1, 3, 5, 10), 4000
+#: How many numbers are drawn at once: blocks of trials give the same numbers in less memory.
+BLOCK = 2_000_000
 #: How often a difference must be found to count as found.
 POWER = 0.8
 
@@ -97,11 +99,16 @@ def simulated(
     count = len(places)
     centred = (places - places.mean(0)) / np.sqrt(count - 1)
     rng = np.random.default_rng([seed, seeds])
-    drawn = rng.standard_normal((trials, seeds, count)) @ centred * widened
+    drawn = [
+        _spread(rng.standard_normal((min(block, trials - done), seeds, count)) @ centred * widened)
+        for block in (max(1, BLOCK // (seeds * count)),)
+        for done in range(0, trials, block)
+    ]
+    mean, between = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     center = rng.standard_normal((trials, count)) @ centred / np.sqrt(count)
     picture = rng.standard_normal((trials, len(limit))) * images
     variance = np.broadcast_to((centred**2).sum(0), center.shape)
-    return _trials(calibration, drawn, center, variance, count, picture, images, limit)
+    return _trials(calibration, seeds, mean, between, center, variance, count, picture, images, limit)
 
 
 def recorded(calibration: Calibration, seeds: int, *, trials: int = TRIALS, seed: int = 0) -> Trials:
@@ -117,7 +124,8 @@ def recorded(calibration: Calibration, seeds: int, *, trials: int = TRIALS, seed
     picture = np.zeros((trials, scores))
     return _trials(
         calibration,
-        drawn - mean,
+        seeds,
+        *_spread(drawn - mean),
         others.mean(1) - mean,
         others.var(1, ddof=1),
         count - seeds,
@@ -138,9 +146,19 @@ def _arrays(calibration: Calibration) -> tuple[Floats, Floats, Floats]:
     return places, limit, images
 
 
+def _spread(drawn: Floats) -> tuple[Floats, Floats]:
+    """Means over seeds, and variances between them, of networks ``[trials, seeds, scores]``."""
+    import numpy as np
+
+    mean = drawn.mean(1)
+    return mean, drawn.var(1, ddof=1) if drawn.shape[1] > 1 else np.zeros_like(mean)
+
+
 def _trials(
     calibration: Calibration,
-    drawn: Floats,
+    seeds: int,
+    mean: Floats,
+    between: Floats,
     center: Floats,
     variance: Floats,
     count: int,
@@ -148,17 +166,15 @@ def _trials(
     images: Floats,
     limit: Floats,
 ) -> Trials:
-    """What ``comparison.compare`` makes of networks, for many at once: ``drawn`` [trials, seeds, scores]."""
+    """What ``comparison.compare`` makes of networks, for many at once: arrays are [trials, scores]."""
     import numpy as np
     from scipy.special import stdtr, stdtrit
 
-    seeds, scores = drawn.shape[1], drawn.shape[2]
-    mean = drawn.mean(1)
+    scores = mean.shape[1]
     reference = variance / count
     shared: Any = 0.0
     freedom: Any = 1.0
     if seeds > 1:
-        between = drawn.var(1, ddof=1)
         ratios = between / variance
         expected = EXPECTED * np.maximum(1.0, ratios.mean(1, keepdims=True)) * variance
         prior: Any = np.where(_apart(ratios, seeds, count), 0.0, PRIOR)
