@@ -132,7 +132,7 @@ def test_the_report_is_written_even_where_the_verdict_cannot_be_printed(first, t
             stderr=subprocess.PIPE,
             text=True,
         )
-    assert (process.returncode, process.stderr) == (1, "Error: No space left on device\n")
+    assert (process.returncode, process.stderr) == (1, "Error: standard output: No space left on device\n")
     assert contents(tmp_path / "report") == contents(first[0] / "report")
 
 
