@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 METHODS, METRICS = ["imp", "omp"], ["accuracy", "mce", "fgsm"]
-REQUEST = ("--methods", ",".join(METHODS), "--seeds", "2", "--metrics", ",".join(METRICS))
+REQUEST = ("--methods", ",".join(METHODS), "--metrics", ",".join(METRICS))
 #: Networks trained one by one, or four as one.
 STACKED = pytest.mark.parametrize(
     "more",
@@ -40,13 +40,13 @@ STACKED = pytest.mark.parametrize(
 
 
 def launch(
-    folder: Path, task: str, *more: str, report: str = "report", workers: int = 1
+    folder: Path, task: str, *more: str, report: str = "report", workers: int = 1, seeds: int = 1
 ) -> subprocess.Popen[str]:
     """The command, started in a session of its own, with its store in ``folder``."""
     command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--store", str(folder / "store")]
     command += ["--report", str(folder / report), "--workers", str(workers), "--device", "cpu"]
     return subprocess.Popen(
-        [*command, *REQUEST, *more],
+        [*command, "--seeds", str(seeds), *REQUEST, *more],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -112,21 +112,21 @@ def gone(process: subprocess.Popen[str]) -> bool:
     return not session(process.pid)
 
 
-def whole(folder: Path, task: str) -> bool:
+def whole(folder: Path, task: str, seeds: int = 1) -> bool:
     """Whether everything that stands among the artefacts matches its hashes."""
-    store, asked = LocalStore(folder / "store"), request.ask(task, METHODS, seeds=2, metrics=METRICS)
+    store, asked = LocalStore(folder / "store"), request.ask(task, METHODS, seeds=seeds, metrics=METRICS)
     stored = [s for s in plan(asked, ()).steps if store.folder(s).exists()]
     return bool(stored) and all(store.intact(s) for s in stored)
 
 
 def kill_and_continue(
-    folder: Path, task: str, expected: bytes, kills: int, seed: int, most: int
+    folder: Path, task: str, expected: bytes, kills: int, seed: int, most: int, seeds: int = 1
 ) -> list[str]:
     """Kill a run so many times, each a little later than the last; then let it end. What was killed when."""
     draw, killed = random.Random(seed), []
     for trial in range(kills):
         before, early, group = steps_done(folder), trial % 4 == 0, trial % 3 == 2
-        process = launch(folder, task)
+        process = launch(folder, task, seeds=seeds)
         if early:
             time.sleep(draw.uniform(0.0, 4.0))
         else:
@@ -138,19 +138,19 @@ def kill_and_continue(
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
         process.communicate()
         assert wait_until(partial(gone, process), 30), "a worker outlived its parent"
-    process = launch(folder, task)
+    process = launch(folder, task, seeds=seeds)
     code, said = finished(process)
     assert code == 0, said
     assert wait_until(partial(gone, process), 10)
     assert (folder / "report" / "scores.csv").read_bytes() == expected
-    assert whole(folder, task)
+    assert whole(folder, task, seeds)
     assert not (folder / "store" / "damaged").exists()
     return killed
 
 
-def undisturbed(task: str, folder: Path) -> bytes:
+def undisturbed(task: str, folder: Path, seeds: int = 1) -> bytes:
     """The table of a run in this process that nothing happens to."""
-    asked = request.ask(task, METHODS, seeds=2, metrics=METRICS)
+    asked = request.ask(task, METHODS, seeds=seeds, metrics=METRICS)
     outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu"))
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
@@ -173,8 +173,8 @@ def test_a_run_killed_two_dozen_times_ends_with_the_same_table(tmp_path, tiny_ta
     text = text.replace("epochs = 2\n", "epochs = 8\n").replace("images = 320\n", "images = 0\n")
     task = tmp_path / "longer.toml"
     task.write_text(text, encoding="utf-8")
-    table = undisturbed(str(task), tmp_path / "undisturbed")
-    killed = kill_and_continue(tmp_path, str(task), table, kills=24, seed=2, most=4)
+    table = undisturbed(str(task), tmp_path / "undisturbed", seeds=2)
+    killed = kill_and_continue(tmp_path, str(task), table, kills=24, seed=2, most=4, seeds=2)
     assert len(killed) == 24
     with capsys.disabled():
         print(f"\n{len(killed)} kills: {', '.join(killed)}")
@@ -231,7 +231,7 @@ def long_task(tiny_task, tmp_path):
 
 
 def test_an_interrupt_leaves_a_training_that_the_same_command_takes_up(long_task, tmp_path, capsys):
-    more = ("--methods", "omp", "--rounds", "1", "--seeds", "1", "--metrics", "accuracy")
+    more = ("--methods", "omp", "--rounds", "1", "--metrics", "accuracy")
     store = LocalStore(tmp_path / "store")
     for wait in (0.3, 0.6, 1.2, 2.4, 4.8):  # once it comes while a network trains
         process = launch(tmp_path, long_task, *more)
