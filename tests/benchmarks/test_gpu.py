@@ -76,6 +76,7 @@ def test_a_stage_that_fails_or_has_no_time_says_so(gpu):
     assert gpu.attempt(lambda: 1, lambda: 1.0) == 1
 
 
+@pytest.mark.long
 def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
     """All but what ``torch.func`` does, which the pretended device does not."""
     sizes = dataclasses.replace(gpu.DRY, device="cuda", epochs=5, stacks=(1, 2, 3))
@@ -89,6 +90,7 @@ def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
     assert skipped == ["2, batched"]
 
 
+@pytest.mark.long
 def test_the_script_runs_from_a_checkout(gpu, tmp_path):
     environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)

@@ -21,6 +21,7 @@ if not CHROMIUM:
     pytest.skip("no Chromium here", allow_module_level=True)
 
 AXE = Path(__file__).with_name("axe.min.js")
+pytestmark = pytest.mark.long
 NASTY = '<script>alert("x")</script>'
 WIDTHS = (360, 1400)
 
@@ -64,6 +65,9 @@ def site(tmp_path_factory, made_table):
 
 PAGES = ("index", "task", "one seed", "network", "dense", "nasty", "claims", "reading", "methods", "alone")
 
+#: Those that stand for all in the dark: a page of a site, and one alone.
+DARK = ("index", "alone")
+
 
 @pytest.fixture
 def show(browser, site):
@@ -97,8 +101,14 @@ def test_a_page_fits_its_window_without_errors_or_requests(show, name, width):
     assert page.title().endswith("lthbench")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("name", "theme"),
+    [
+        pytest.param(name, theme, marks=pytest.mark.slow if theme == "dark" and name not in DARK else ())
+        for name in PAGES
+        for theme in ("light", "dark")
+    ],
+)
 def test_axe_finds_no_serious_fault(show, name, theme):
     page = show(name, theme=theme)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")

@@ -119,7 +119,7 @@ def test_the_thread_that_tells_so_ends_with_the_run(made, capsys):
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_every_step_is_told_once(made, store, workers):
     told = []
     assert Local(workers).run(made.steps, store, (), stepped=lambda s, share: told.append(s.key)) == {}

@@ -202,6 +202,7 @@ def test_pictures_show_maps_of_each_network(ran):
     assert found == drawn(pictures.saliency(made, store, ()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reported", [False, True])
 def test_nothing_is_drawn_where_there_is_no_report(tiny_task, ran, tmp_path, reported):
     """In a process of its own: Matplotlib is not even imported, and with a report its pictures are there."""

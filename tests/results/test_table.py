@@ -21,12 +21,16 @@ TEXTS = ["", "NA", "nan", "null", "None", "1e3", 'a, "b"', "<b>&\n", "é ✗ "]
 
 
 def frame(rows=400, seed=0):
-    """Random values over 18 orders of magnitude, and texts that readers of CSV like to change."""
+    """Random values over 18 orders of magnitude, and texts that readers of CSV like to change.
+
+    Only a reason may have several lines.
+    """
     rng = np.random.default_rng(seed)
     columns = {}
     for place, (name, kind) in enumerate(table.COLUMNS.items()):
         if kind == "str":
-            columns[name] = [TEXTS[(place + i) % len(TEXTS)] for i in range(rows)]
+            texts = TEXTS if name == "reason" else [text.strip("\n") for text in TEXTS]
+            columns[name] = [texts[(place + i) % len(texts)] for i in range(rows)]
         elif kind == "int64":
             columns[name] = rng.integers(0, 2**53, rows)
         else:

@@ -234,7 +234,13 @@ def tables(pretended, tiny_task, tmp_path, monkeypatch):
     return made
 
 
-def test_every_method_finds_and_trains_the_same_networks_there(tables, monkeypatch):
+#: One method of each way to prune: in rounds, by gradients, through ones, while training, and whole filters.
+WAYS = ("filter", "gmp", "imp", "rigl", "snip", "synflow")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("methods", [WAYS, pytest.param(None, marks=pytest.mark.slow)], ids=["ways", "all"])
+def test_methods_find_and_train_the_same_networks_there(tables, monkeypatch, methods):
     """TensorFloat-32, which PyTorch lets convolutions take on a GPU, is for training alone."""
     allowed = {}
 
@@ -243,7 +249,7 @@ def test_every_method_finds_and_trains_the_same_networks_there(tables, monkeypat
         return verbs.do(step, *more)
 
     monkeypatch.setattr(runner, "do", watched)
-    methods = sorted(set(registry.names(Method)) - {"dense"})
+    methods = list(methods or sorted(set(registry.names(Method)) - {"dense"}))
     both, events = tables(methods=methods, rounds=[2], metrics=["accuracy", "nll"])
     assert set(both.method) == {*methods, "dense"}
     assert max(e.get("stack", 1) for e in events) > 3
@@ -253,6 +259,7 @@ def test_every_method_finds_and_trains_the_same_networks_there(tables, monkeypat
     pd.testing.assert_series_equal(both.value, both.value_there, rtol=1e-4, check_names=False)
 
 
+@pytest.mark.long
 def test_every_score_is_the_same_there(tables, monkeypatch):
     """Where scores follow from ranks, single images may differ: pixels change places for a rounding."""
     for name, few in (("SHARES", (0.2, 0.7)), ("DRAWS", 2), ("STEPS", 4), ("REGIONS", 4)):

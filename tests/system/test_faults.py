@@ -23,9 +23,10 @@ from lthbench.report import write
 from lthbench.spec import Step, Train
 from lthbench.store import LocalStore
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks at processes through /proc"),
+]
 
 METHODS, METRICS = ["imp", "omp"], ["accuracy", "mce", "fgsm"]
 REQUEST = ("--methods", ",".join(METHODS), "--metrics", ",".join(METRICS))

@@ -121,6 +121,7 @@ def test_facts_that_were_changed_are_refused_and_nothing_is_written(first, tmp_p
     assert contents(tmp_path) == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to /dev/full")
 def test_the_report_is_written_even_where_the_verdict_cannot_be_printed(first, tmp_path):
     words = ("--store", first[0] / "store", "--progress", "none", "--workers", 0, "--device", "cpu")

@@ -422,7 +422,7 @@ def one_by_one(made, tmp_path_factory):
     return store
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_run_in_stacks_gives_the_same_bytes(made, one_by_one, tmp_path, workers):
     store = LocalStore(tmp_path)
     store.open()
