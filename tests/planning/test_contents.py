@@ -11,12 +11,25 @@ import pytest
 import safetensors.numpy
 from safetensors import safe_open
 
-from lthbench import api
+from lthbench import api, registry
 from lthbench.cli import main
+from lthbench.kinds import Architecture
 from lthbench.planning import contents, request
 from lthbench.planning.plan import plan
 from lthbench.planning.step_record import restored
-from lthbench.spec import Explain, Init, Measure, Predict, Prune, Rewind, Step, Train, describe, history
+from lthbench.spec import (
+    Explain,
+    Init,
+    Measure,
+    Network,
+    Predict,
+    Prune,
+    Rewind,
+    Step,
+    Train,
+    describe,
+    history,
+)
 from lthbench.store import LocalStore, layout, open_store
 
 
@@ -137,6 +150,17 @@ def test_what_a_run_made_fits_and_every_step_is_restored_from_its_description(sc
         assert contents.misfit_by_key(store.folder(step), step.key) == ""
     for step in steps:
         assert restored({s.key: describe(s) for s in history(step)}, step.key) == step
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet20s", "vgg11"])
+def test_tensors_that_are_expected_are_those_of_the_network_with_its_numbers(name):
+    import torch
+
+    architecture = registry.get(Architecture, name)
+    network = Network(name, architecture.version, 10, 3, 32, (0.5,) * 3, (0.2,) * 3)
+    state = architecture.build(network).state_dict()
+    kinds = {torch.float32: "F32", torch.int64: "I64"}
+    assert contents._expected(network) == {n: (kinds[t.dtype], tuple(t.shape)) for n, t in state.items()}
 
 
 @pytest.mark.parametrize("wrong", WRONG)

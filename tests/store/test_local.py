@@ -59,6 +59,24 @@ def test_what_is_put_is_read(kept, init):
     assert described[init.key] == spec.describe(init)
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_seen_before_is_held_to_its_hashes_again(kept, init, damage):
+    assert kept.intact(init)
+    DAMAGES[damage](kept.folder(init) / "note.txt")
+    with pytest.raises(Damaged, match="note"):
+        kept.read(init, "note.txt")
+
+
+def test_what_another_process_made_anew_is_read(kept, init):
+    assert kept.meta(init) == {"seconds": 1.5}
+    other = LocalStore(kept.root)
+    other.delete(init.key)
+    assert other.put(init, {"mask": b"y"}, {"seconds": 2.5})
+    assert kept.meta(init) == {"seconds": 2.5}
+    with pytest.raises(Damaged):
+        kept.read(init, "note.txt")
+
+
 def test_what_was_not_put_is_not_there(store, init):
     assert not store.has(init)
     assert not store.intact(init)

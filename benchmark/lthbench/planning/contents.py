@@ -6,12 +6,14 @@ known here, as a plug-in's architecture or scores, is held to what is known of i
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache, singledispatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from lthbench import registry
 from lthbench.errors import BadInput
@@ -36,6 +38,8 @@ from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, MASK, SCORES, WEIGHTS
 
 #: No header of a file of tensors has more bytes.
 _HEADER = 10_000_000
+#: What changes the numbers of a tensor in place, and neither its shape nor its kind.
+_FILLS = {"normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_"}
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -52,15 +56,69 @@ class _Tensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-def misfit(step: Step, folder: Path) -> str:
-    """What of the artefact in a folder is not what its step makes, or "". Raises Unreadable."""
+class _Files(Protocol):
+    """The files of an artefact, by name. Raise OSError for one that is not there."""
+
+    def size(self, name: str) -> int | None:
+        """The bytes of one; None where there is none."""
+
+    def start(self, name: str) -> bytes:
+        """What a file of tensors begins with: the length of its header, and that."""
+
+    def whole(self, name: str) -> bytes:
+        """All bytes of one."""
+
+
+@dataclass(frozen=True)
+class _InFolder:
+    folder: Path
+
+    def size(self, name: str) -> int | None:
+        return reading.size(self.folder / name)
+
+    def start(self, name: str) -> bytes:
+        path = self.folder / name
+
+        def look() -> bytes:
+            with path.open("rb") as file:
+                start = file.read(8)
+                return start + file.read(min(int.from_bytes(start, "little"), _HEADER))
+
+        return reading.patiently(path, look)
+
+    def whole(self, name: str) -> bytes:
+        return reading.content(self.folder / name)
+
+
+@dataclass(frozen=True)
+class _Read:
+    files: Mapping[str, bytes]
+
+    def size(self, name: str) -> int | None:
+        return len(self.files[name]) if name in self.files else None
+
+    def start(self, name: str) -> bytes:
+        return self.whole(name)[: 8 + _HEADER]
+
+    def whole(self, name: str) -> bytes:
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "is not there", name)
+        return self.files[name]
+
+
+def misfit(step: Step, held: Path | Mapping[str, bytes]) -> str:
+    """What of an artefact, in a folder or as it was read, is not what its step makes, or "".
+
+    Raises Unreadable.
+    """
+    files = _InFolder(held) if isinstance(held, Path) else _Read(held)
     try:
-        _check_facts(_json(folder / "meta.json"), step)
-        _check(step, folder)
+        _check_facts(_json(files, "meta.json"), step)
+        _check(step, files)
     except _Misfit as error:
         return str(error)
     except OSError as error:
-        return f"{Path(error.filename or folder).name} is not there"
+        return f"{Path(error.filename or 'a file').name} is not there"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         return f"is not what its step makes ({type(error).__name__})"
     return ""
@@ -78,37 +136,37 @@ def misfit_by_key(folder: Path, key: str) -> str:
 
 
 @singledispatch
-def _check(step: Step, folder: Path) -> None:
+def _check(step: Step, files: _Files) -> None:
     raise TypeError(step)
 
 
 @_check.register
-def _(step: Init | Rewind, folder: Path) -> None:
-    _check_weights(_header(folder / WEIGHTS)[0], network_of(step))
+def _(step: Init | Rewind, files: _Files) -> None:
+    _check_weights(_header(files, WEIGHTS.name)[0], network_of(step))
 
 
 @_check.register
-def _(step: Train, folder: Path) -> None:
-    _check_weights(_header(folder / WEIGHTS)[0], network_of(step))
+def _(step: Train, files: _Files) -> None:
+    _check_weights(_header(files, WEIGHTS.name)[0], network_of(step))
     if step.rewire is not None:
-        _check_mask(folder, network_of(step))
+        _check_mask(files, network_of(step))
 
 
 @_check.register
-def _(step: Given, folder: Path) -> None:
-    _check_weights(_header(folder / WEIGHTS)[0], step.network)
+def _(step: Given, files: _Files) -> None:
+    _check_weights(_header(files, WEIGHTS.name)[0], step.network)
     if step.density is not None:
-        _check_mask(folder, step.network)
+        _check_mask(files, step.network)
 
 
 @_check.register
-def _(step: Prune, folder: Path) -> None:
-    _check_mask(folder, network_of(step))
+def _(step: Prune, files: _Files) -> None:
+    _check_mask(files, network_of(step))
 
 
 @_check.register
-def _(step: Predict, folder: Path) -> None:
-    tensors, _ = _header(folder / LOGITS)
+def _(step: Predict, files: _Files) -> None:
+    tensors, _ = _header(files, LOGITS.name)
     images = _images(step.inputs)
     if tensors.keys() != {"logits", "labels"}:
         raise _Misfit(f"{LOGITS} holds {_listed(tensors)}, and not logits and labels")
@@ -123,8 +181,8 @@ def _(step: Predict, folder: Path) -> None:
 
 
 @_check.register
-def _(step: Explain, folder: Path) -> None:
-    tensors, _ = _header(folder / MAPS)
+def _(step: Explain, files: _Files) -> None:
+    tensors, _ = _header(files, MAPS.name)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("labels.")}
     images = _images(step.inputs)
     if "differ" not in tensors or not own:
@@ -135,9 +193,9 @@ def _(step: Explain, folder: Path) -> None:
 
 
 @_check.register
-def _(step: Measure, folder: Path) -> None:
-    draws = None if reading.size(folder / DRAWS) is None else _header(folder / DRAWS)[0]
-    _check_result(step, _json(folder / SCORES), draws)
+def _(step: Measure, files: _Files) -> None:
+    draws = None if files.size(DRAWS.name) is None else _header(files, DRAWS.name)[0]
+    _check_result(step, _json(files, SCORES.name), draws)
 
 
 def misfit_of_result(step: Measure, scores: bytes, draws: bytes | None) -> str:
@@ -213,8 +271,8 @@ def _check_weights(found: Mapping[str, _Tensor], network: Network) -> None:
             raise _Misfit(f"{WEIGHTS}: {name} is {_shown(found[name])}, and not {_shown(expected[name])}")
 
 
-def _check_mask(folder: Path, network: Network) -> None:
-    bits, told = _header(folder / MASK)
+def _check_mask(files: _Files, network: Network) -> None:
+    bits, told = _header(files, MASK.name)
     shapes = json.loads(told.get("shapes", ""))
     if not isinstance(shapes, dict) or shapes.keys() != bits.keys() or not bits:
         raise _Misfit(f"{MASK} does not say the shapes of its tensors")
@@ -233,8 +291,16 @@ def _expected(network: Network) -> dict[str, _Tensor] | None:
     if architecture is None or architecture.version != network.version:
         return None
     import torch
+    from torch.overrides import TorchFunctionMode
 
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    class Unfilled(TorchFunctionMode):
+        """Passes over what gives weights their numbers: there it would load a second of Python."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            fills = getattr(func, "__name__", "") in _FILLS and args
+            return args[0] if fills else func(*args, **(kwargs or {}))
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), Unfilled():
         state = architecture.build(network).state_dict()
     kinds = {torch.float32: "F32", torch.int64: "I64"}
     return {name: _Tensor(kinds.get(t.dtype, str(t.dtype)), tuple(t.shape)) for name, t in state.items()}
@@ -257,18 +323,12 @@ def _known(kind: Any, name: str) -> Any:
         return None
 
 
-def _header(path: Path) -> tuple[dict[str, _Tensor], dict[str, str]]:
+def _header(files: _Files, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:
     """The tensors in a safetensors file, and what it tells of them. Raises _Misfit for what is none."""
-    length = reading.size(path)
+    length = files.size(name)
     if length is None:
-        raise _Misfit(f"{path.name} is not there")
-
-    def look() -> bytes:
-        with path.open("rb") as file:
-            start = file.read(8)
-            return start + file.read(min(int.from_bytes(start, "little"), _HEADER))
-
-    return _tensors(reading.patiently(path, look), length, path.name)
+        raise _Misfit(f"{name} is not there")
+    return _tensors(files.start(name), length, name)
 
 
 def _tensors(start: bytes, length: int, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:
@@ -286,8 +346,8 @@ def _tensors(start: bytes, length: int, name: str) -> tuple[dict[str, _Tensor], 
     return tensors, told
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return _table(reading.content(path), path.name)
+def _json(files: _Files, name: str) -> dict[str, Any]:
+    return _table(files.whole(name), name)
 
 
 def _table(content: bytes, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lthbench import registry
@@ -39,7 +39,8 @@ def missing(made: Plan, store: Store) -> list[Step]:
         while stack:
             step = stack.pop()
             if step.key not in wanted:
-                wanted[step.key] = not store.intact(step) or not _fits(step, store)
+                held = store.whole(step)
+                wanted[step.key] = held is None or not _fits(step, held, store)
                 if wanted[step.key]:
                     stack.extend(step.needs())
 
@@ -52,9 +53,9 @@ def missing(made: Plan, store: Store) -> list[Step]:
     return [s for s in made.steps if wanted.get(s.key)]
 
 
-def _fits(step: Step, store: Store) -> bool:
-    """Whether an artefact is what its step makes; one that is not is put aside."""
-    if not contents.misfit(step, store.folder(step)):
+def _fits(step: Step, held: Mapping[str, bytes], store: Store) -> bool:
+    """Whether an artefact holds what its step makes; one that does not is put aside."""
+    if not contents.misfit(step, held):
         return True
     store.put_aside(step)
     store.delete(step.key)  # elsewhere, too

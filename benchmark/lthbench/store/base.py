@@ -14,6 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ from lthbench.store import layout, reading
 from lthbench.store.folder import Folder
 from lthbench.store.layout import SCHEMA, Misfit, no_misfit
 from lthbench.store.leases import BEAT, STALE, Leases
+
+#: Of how many artefacts the hashes are remembered, a kilobyte each.
+MANIFESTS = 100_000
 
 
 class ResultReader(Protocol):
@@ -117,11 +121,15 @@ class Store(ABC):
         """The keys of all artefacts for which ``lists`` says yes, from one look."""
 
     @abstractmethod
-    def intact(self, step: Step) -> bool:
-        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside.
+    def whole(self, step: Step) -> dict[str, bytes] | None:
+        """The files of the artefact, all of which match their hashes; None where it is not there.
 
-        Raises Unreadable where that cannot be told: then nothing is moved.
+        A damaged one is put aside. Raises Unreadable where that cannot be told: then nothing is moved.
         """
+
+    def intact(self, step: Step) -> bool:
+        """Whether the artefact is there and all its files match their hashes: see ``whole``."""
+        return self.whole(step) is not None
 
     @abstractmethod
     def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
@@ -209,10 +217,19 @@ class Store(ABC):
         Raises Damaged if they are not what was written, Unreadable where that cannot be told.
         """
         folder = self.folder(step)
-        manifest = self._manifest(step)
-        if name not in manifest["files"]:
+        known = self._manifests.get(step.key, {})
+        if name in known:
+            with contextlib.suppress(Damaged):  # or else it may have been made anew since it was seen
+                return _checked(f"{folder}/{name}", known[name])
+        files = self._manifest(step)["files"]
+        if name not in files:
             raise Damaged(f"{folder}: has no {name}")
-        return _checked(folder / name, manifest["files"][name])
+        return _checked(f"{folder}/{name}", files[name])
+
+    @cached_property
+    def _manifests(self) -> dict[str, dict[str, str]]:
+        """The hashes of files by key, as they were seen last: what matches them is what was written."""
+        return {}
 
     def files(self, step: Step) -> list[str]:
         """The names of the artefact's files. Raises Damaged where its manifest cannot be read."""
@@ -266,29 +283,35 @@ class Store(ABC):
         lines = whole.decode("utf-8", errors="replace").splitlines()
         return [e for e in map(layout.event, lines) if e is not None], place + len(whole)
 
-    def verify(self, step: Step) -> None:
-        """Raise Damaged if a file of the artefact in ``root`` is not what was written."""
+    def verified(self, step: Step) -> dict[str, bytes]:
+        """The files of the artefact in ``root``. Raises Damaged if one is not what was written."""
         folder = self.folder(step)
-        for name, digest in self._manifest(step)["files"].items():
-            _checked(folder / name, digest)
-        described = layout.parsed(self.read(step, "step.json").decode())
+        files = self._manifest(step)["files"]
+        held = {name: _checked(f"{folder}/{name}", digest) for name, digest in files.items()}
+        if "step.json" not in held:
+            raise Damaged(f"{folder}: has no step.json")
+        described = layout.parsed(held["step.json"].decode())
         if described is None or described.get(step.key) != spec.describe(step):
             raise Damaged(f"{folder}: step.json is of another step")
+        return held
 
     def _manifest(self, step: Step) -> dict[str, Any]:
-        path = self.folder(step) / "manifest.json"
+        path = f"{self.folder(step)}/manifest.json"
         try:
-            manifest = json.loads(reading.content(path))
+            manifest = json.loads(reading.content(path).decode())
             good = manifest["schema"] == SCHEMA and manifest["key"] == step.key
             good = good and isinstance(manifest["files"], dict)
         except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise Damaged(f"{path}: cannot be read") from error
         if not good:
             raise Damaged(f"{path}: is of another step or schema")
+        if len(self._manifests) >= MANIFESTS:
+            self._manifests.clear()
+        self._manifests[step.key] = manifest["files"]
         return manifest  # type: ignore[no-any-return]
 
 
-def _checked(path: Path, digest: str) -> bytes:
+def _checked(path: str, digest: str) -> bytes:
     try:
         data = reading.content(path)
     except OSError as error:

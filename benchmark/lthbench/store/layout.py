@@ -54,12 +54,12 @@ def no_misfit(folder: Path, key: str) -> str:
 
 def place(root: Path, key: str) -> Path:
     """Where the artefact of a key is below a store's folder, or would be."""
-    return root / "steps" / key[:2] / key
+    return root.joinpath("steps", key[:2], key)
 
 
 def holds(root: Path, key: str) -> bool:
     """Whether the artefact of a key is there: its manifest is written last."""
-    return reading.size(place(root, key) / "manifest.json") is not None
+    return reading.size(f"{root}/steps/{key[:2]}/{key}/manifest.json") is not None
 
 
 def places(root: Path) -> Iterator[tuple[str, Path]]:

@@ -124,16 +124,15 @@ class LocalStore(Store):
         """The keys of all artefacts that are there."""
         return {key for key, _ in layout.places(self.root) if self.hold(key)}
 
-    def intact(self, step: Step) -> bool:
-        """Whether the artefact is there and all its files match their hashes; a damaged one is put aside."""
+    def whole(self, step: Step) -> dict[str, bytes] | None:
+        """The files of the artefact; None where it is not there. A damaged one is put aside."""
         if not self.has(step):
-            return False
+            return None
         try:
-            self.verify(step)
+            return self.verified(step)
         except Damaged:
             self.put_aside(step)
-            return False
-        return True
+            return None
 
     def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
         """Publish an artefact whole. False if another process published the same step first."""

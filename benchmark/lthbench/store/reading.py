@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,9 +49,14 @@ def patiently(path: Path | str, look: Callable[[], _Found]) -> _Found:
     raise AssertionError
 
 
-def content(path: Path) -> bytes:
+def content(path: Path | str) -> bytes:
     """The bytes of a file."""
-    return patiently(path, path.read_bytes)
+    return patiently(path, partial(_all_of, path))
+
+
+def _all_of(path: Path | str) -> bytes:
+    with io.open(path, "rb", 0) as file:  # noqa: UP020 - what tests replace
+        return file.readall()
 
 
 def digest(path: Path) -> str:
@@ -62,10 +69,10 @@ def digest(path: Path) -> str:
     return patiently(path, look)
 
 
-def size(path: Path) -> int | None:
+def size(path: Path | str) -> int | None:
     """The bytes of a file; None where there is none, or something else."""
     try:
-        facts = patiently(path, path.stat)
+        facts = patiently(path, partial(os.stat, path))
     except OSError:
         return None
     return facts.st_size if stat.S_ISREG(facts.st_mode) else None

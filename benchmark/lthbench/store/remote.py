@@ -124,9 +124,10 @@ class RemoteStore(Store):
         """The keys of the artefacts that were there when the store was checked."""
         return set(self._known)
 
-    def intact(self, step: Step) -> bool:
-        """Whether the artefact was there when the store was checked, or is here, and is whole."""
-        return (self.lists(step) or self.copies.has(step)) and self.has(step) and self.copies.intact(step)
+    def whole(self, step: Step) -> dict[str, bytes] | None:
+        """The files of the artefact; None where it was not there when the store was checked, nor is here."""
+        there = (self.lists(step) or self.copies.has(step)) and self.has(step)
+        return self.copies.whole(step) if there else None
 
     def hold(self, key: str) -> bool:
         """Whether the artefact of a key is in one of the two places. It then is in both."""
