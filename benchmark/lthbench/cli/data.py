@@ -70,7 +70,7 @@ def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     for result in status.verified(names, data):
         found.append(result)
         if not as_json:
-            echo(f"{result['name']}: {result['state']}: {result['detail']}")
+            echo(": ".join(part for part in (result["name"], result["state"], result["detail"]) if part))
             for fault in result["faults"]:
                 echo(f"  {fault}")
     if as_json:

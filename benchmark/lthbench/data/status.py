@@ -76,7 +76,10 @@ def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
         finally:
             loading.load.cache_clear()
     hashes = f"{found['published']} files as published" if found["published"] else "no hash is published"
-    detail = f"{found['where']}; read {', '.join(splits) or 'nothing'}; {hashes}; {found['digest'][:12]}"
+    read = f"read {', '.join(splits)}" if splits else ""
+    detail = "; ".join(
+        part for part in (found["where"], read, hashes if read else "", found["digest"][:12]) if part
+    )
     return {
         **found,
         "splits": splits,
