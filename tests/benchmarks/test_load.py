@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PLAN = """
 import re, time
 from pathlib import Path
-from lthbench import api, plan
-from lthbench.engines.common import Queue
-from lthbench.engines.jobs import group
-asked = api.ask("c10-r18", rounds=list(range(1, 13)), seeds=SEEDS, budget="quick")
+from lthbench.engines.queue import Queue
+from lthbench.planning import plan, request
+from lthbench.planning.jobs import group
+asked = request.ask("c10-r18", rounds=list(range(1, 13)), seeds=SEEDS, budget="quick")
 def peak():
     return int(re.search("VmHWM: *\\t* *([0-9]+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 before, began, spent = peak(), time.perf_counter(), time.process_time()

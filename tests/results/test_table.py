@@ -49,6 +49,11 @@ def test_csv_keeps_every_value_and_text_to_the_last_bit(tmp_path):
     assert facts == FACTS
 
 
+def test_the_bytes_of_a_table_are_those_of_its_text():
+    made = frame()
+    assert table.as_csv(made) == made.to_csv(index=False, lineterminator="\n").encode()
+
+
 def test_parquet_holds_the_same_table(tmp_path):
     made = frame()
     table.write(made, FACTS, tmp_path)

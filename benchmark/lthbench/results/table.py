@@ -247,14 +247,13 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
 
 def as_csv(table: pd.DataFrame) -> bytes:
     """The table as its canonical CSV."""
-    text: str = table.to_csv(index=False, lineterminator="\n")
-    return text.encode()
+    buffer = io.BytesIO()
+    table.to_csv(buffer, index=False, lineterminator="\n", encoding="utf-8")
+    return buffer.getvalue()
 
 
 def to_parquet(table: pd.DataFrame) -> bytes | None:
     """The table as Parquet, or None where the extra ``parquet`` is not installed."""
-    import io
-
     buffer = io.BytesIO()
     try:
         table.to_parquet(buffer, engine="pyarrow", index=False)
@@ -285,12 +284,15 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     if (folder / PICTURES).is_file():
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
     text = textfiles.read(csv)
+    separator = textfiles.separator(text, list(COLUMNS)) or ","
+    content = io.BytesIO(text.encode())  # as text it would take four bytes for each character
+    del text
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
             table = pd.read_csv(
-                io.StringIO(text),
-                sep=textfiles.separator(text, list(COLUMNS)) or ",",
+                content,
+                sep=separator,
                 dtype=dict(COLUMNS),
                 keep_default_na=False,
                 na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
