@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,10 @@ class Observed:
         self._cells: dict[tuple[str, float, str], list[Row]] = {}
         self._dense: dict[str, list[Row]] = {}
         unknown = [math.nan] * len(main)
+        numbers, texts = ("sparsity", "seed", "value"), ("method", "score", "status", "reason")
+        read = {c: main[c].tolist() for c in numbers} | {c: _shared(main[c]) for c in texts}
         names = ("method", "sparsity", "score", "seed", "value", "status", "reason")
-        columns = [main[c].tolist() for c in names]  # columns of text are slow to go through one by one
+        columns = [read[c] for c in names]
         columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
         for method, sparsity, score, *facts in zip(*columns, strict=True):
             row = Row(*facts)
@@ -61,6 +63,13 @@ class Observed:
     def corruption_errors(self, method: str, sparsity: float, seed: int) -> dict[str, float]:
         """The error under each corruption."""
         return self._corrupted.get((method, sparsity, seed), {})
+
+
+def _shared(column: pd.Series) -> list[Any]:
+    """A column of texts, equal ones as one object: columns of text are slow to go through one by one."""
+    codes, values = column.factorize(use_na_sentinel=False)
+    known = values.tolist()
+    return [known[code] for code in codes]
 
 
 def _corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
