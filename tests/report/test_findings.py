@@ -22,6 +22,9 @@ SIGN = {
 }
 _SHORT = ("x", "0")
 
+#: Where no method passes.
+NONE = "No method is shown to be as good as dense on everything."
+
 
 @pytest.fixture
 def summary(made_table):
@@ -80,22 +83,19 @@ def first(good, levels):
         ({"imp": ("yyy", "yyy")}, "imp goes furthest: as good as dense on everything up to 90.0 %."),
         (
             {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},
-            "No method is as good as dense on everything. Already at 50.0 %, omp falls short in accuracy; "
-            "imp is open.",
+            f"{NONE} Already at 50.0 %, omp falls short in accuracy; imp is open.",
         ),
         (
             {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
-            "No method is as good as dense on everything. Already at 50.0 %, imp and omp are open.",
+            f"{NONE} Already at 50.0 %, imp and omp are open.",
         ),
         (
             {"imp": ("xxx", "xyy"), "omp": ("!xx", "0yx")},
-            "No method is as good as dense on everything. Already at 50.0 %, imp and omp fall short, most "
-            "often in NLL.",
+            f"{NONE} Already at 50.0 %, imp and omp fall short, most often in NLL.",
         ),
         (
             dict.fromkeys("abcdef", ("xxx", "yyy")),
-            "No method is as good as dense on everything. Already at 50.0 %, 6 methods fall short, most "
-            "often in accuracy.",
+            f"{NONE} Already at 50.0 %, 6 methods fall short, most often in accuracy.",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from lthbench import report
 from lthbench.errors import BadInput
 from lthbench.report import network_page, task_page
 from lthbench.report.summary import summarise
+from lthbench.results import validation
 
 
 @pytest.fixture
@@ -119,3 +120,26 @@ def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(t
     assert len(names) == len(set(names)) == len(methods) * 2 + 1 + 5
     assert max(len(p.name) for p in written) < 100
     assert all(p.resolve().is_relative_to(tmp_path.resolve()) for p in written)
+
+
+@pytest.mark.parametrize(
+    ("score", "value"), [("accuracy", 1.7), ("accuracy", -0.1), ("nll", -1.0), ("mce", -0.5)]
+)
+def test_a_value_beyond_the_range_of_its_score_is_refused(made_table, score, value):
+    table, facts = made_table(("imp",))
+    row = table.index[(table["score"] == score) & (table["method"] == "imp")][0]
+    table.loc[row, "value"] = value
+    with pytest.raises(BadInput, match=f"{score} of imp at sparsity .* is {value:g}; it lies between"):
+        validation.check(table, facts)
+
+
+def test_a_table_of_another_task_than_its_facts_is_refused(made_table):
+    table, facts = made_table(("imp",))
+    with pytest.raises(BadInput, match="one was edited"):
+        validation.check(table.assign(task="digits-r9"), facts)
+
+
+def test_rounding_at_the_ends_of_a_range_is_no_fault(made_table):
+    table, facts = made_table(("imp",))
+    table.loc[table["score"] == "accuracy", "value"] = 1.0 + 1e-9
+    validation.check(table, facts)

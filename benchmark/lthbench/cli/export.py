@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import formatting
-from lthbench.cli.options import CONTEXT, Place, as_a_run_wrote_it, check_folder, plugin_option, read
+from lthbench.cli.options import (
+    CONTEXT,
+    Place,
+    Sparsity,
+    as_a_run_wrote_it,
+    check_folder,
+    plugin_option,
+    read,
+)
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, StepFailed, unknown
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=CONTEXT)
 @click.argument("method")
-@click.argument("sparsity", type=float)
+@click.argument("sparsity", type=Sparsity())
 @click.option("--seed", type=int, help="Which of its networks; the first by default.")
 @click.option(
     "--compact", "smaller", is_flag=True, help="Leave out the channels that its mask removes whole."
@@ -103,8 +111,7 @@ def _meant(facts: RunFacts, method: str, sparsity: float, seed: int | None) -> N
     if method not in named:
         raise unknown("method", method, named, "in this table")
     own = [n for n in facts.networks if n.method == method]
-    wanted = sparsity / 100 if sparsity > 1 else sparsity
-    near = [n for n in own if math.isclose(n.sparsity, wanted, abs_tol=5e-4)]
+    near = [n for n in own if math.isclose(n.sparsity, sparsity, abs_tol=5e-4)]
     if not near:
         there = ", ".join(f"{s:.4g}" for s in sorted({n.sparsity for n in own}))
         raise BadInput(f"{method} has no network at sparsity {sparsity:g} in this table; there are {there}.")

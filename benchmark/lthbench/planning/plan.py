@@ -164,7 +164,7 @@ def plan(
                 except Exception as error:  # a method of the user's own may raise anything
                     raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
                 if ticket is None:
-                    faults.append(f"method {name} at sparsity {1 - density:.4g}: {reason}")
+                    faults.append(f"method {name} at sparsity {1 - density:.10g}: {reason}")
                     continue
                 controls: tuple[tuple[str, Measure], ...] = ()
                 if name == "dense":

@@ -59,7 +59,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
 
 def _level(summary: Summary, method: str, sparsity: float) -> float:
     """The sparsity in the table that is meant; 79 is as good as 0.79."""
-    if 1.0 < sparsity < 100.0:
+    if 2.0 <= sparsity < 100.0:
         sparsity /= 100.0
     names = [score.name for score in summary.scores]
     every = (0.0, *summary.sparsities)

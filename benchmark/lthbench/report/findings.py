@@ -122,7 +122,7 @@ def lead(summary: Summary) -> str:
         text = f"{who}: as good as {compared} on everything{up_to}."
         said = _breaks(summary, best)
         return f"{text} What breaks first: {said}." if said else text
-    return f"No method is as good as dense on everything. {_lowest(results, summary)}"
+    return f"No method is shown to be as good as dense on everything. {_lowest(results, summary)}"
 
 
 def _lowest(results: list[Verdict], summary: Summary) -> str:

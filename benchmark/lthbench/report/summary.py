@@ -328,9 +328,10 @@ def dense_sentence(summary: Summary) -> str:
     cell = summary.cell("dense", 0.0, "accuracy")
     seeds = len(summary.facts.seeds)
     number = "one seed" if seeds == 1 else f"{seeds} seeds"
-    return (
-        f"Dense parent: accuracy {cell.text} % ({number})." if cell else "The dense parent was not measured."
-    )
+    if cell:
+        return f"Dense parent: accuracy {cell.text} % ({number})."
+    measured = any(method == "dense" for method, _, _ in summary.cells)
+    return f"{'The accuracy of the' if measured else 'The'} dense parent was not measured."
 
 
 #: So many scores are named in a sentence, and more are counted.

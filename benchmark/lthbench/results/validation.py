@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from lthbench.errors import BadInput
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("ok", "gated", "degenerate", "failed", "missing")
+#: So much beyond the ends of its range a score may be: sums of many shares round.
+_ROUNDING = 1e-6
 #: What tells a row from every other.
 _ROW = ["method", "sparsity", "seed", "score", "variant"]
 
@@ -27,6 +30,16 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
     wrong = table[~((table["sparsity"] >= 0.0) & (table["sparsity"] < 1.0))]
     if len(wrong):
         raise BadInput(f"a sparsity is at least 0 and less than 1; the table has {_named(wrong)}.")
+    if facts.task_name != table["task"].iloc[0]:
+        task = table["task"].iloc[0]
+        raise BadInput(f'the table is of task "{task}", its facts of "{facts.task_name}": one was edited.')
+    lows = {s.name: -math.inf if s.low is None else s.low for s in facts.scores}
+    highs = {s.name: math.inf if s.high is None else s.high for s in facts.scores}
+    below = table["value"] < table["score"].map(lows).astype(float) - _ROUNDING
+    wrong = table[below | (table["value"] > table["score"].map(highs).astype(float) + _ROUNDING)]
+    if len(wrong):
+        score, value = wrong["score"].iloc[0], wrong["value"].iloc[0]
+        raise BadInput(f"{_named(wrong)} is {value:g}; it lies between {lows[score]:g} and {highs[score]:g}.")
     wrong = table[(table["method"] == "dense") & (table["sparsity"] != 0.0)]
     if len(wrong):
         raise BadInput(f"a dense network has sparsity 0; the table has {_named(wrong)}.")
