@@ -86,6 +86,10 @@ def first(good, levels):
             f"{NONE} Already at 50.0 %, omp falls short in accuracy; imp is open.",
         ),
         (
+            {"imp": ("!!!", "y?x"), "omp": ("xxx", "yyx")},  # what was not measured is not worse
+            f"{NONE} Already at 50.0 %, omp falls short in accuracy; imp lacks scores.",
+        ),
+        (
             {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
             f"{NONE} Already at 50.0 %, imp and omp are open.",
         ),

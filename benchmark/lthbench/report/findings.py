@@ -126,9 +126,14 @@ def lead(summary: Summary) -> str:
 
 
 def _lowest(results: list[Verdict], summary: Summary) -> str:
-    """Of methods of which none passes: which fall short at their lowest sparsity, and which are open."""
+    """Of methods of which none passes: which fall short at their lowest sparsity, are open, or lack scores."""
     still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
-    short = [r.method for r in results if r.method not in still]
+    failed = [
+        r.method
+        for r in results
+        if r.method not in still and not any(m.finding in SHORT for m in r.at(r.sparsities[0]))
+    ]
+    short = [r.method for r in results if r.method not in (*still, *failed)]
     level = formatting.sparsity(min(r.sparsities[0] for r in results))
     parts = []
     if short:
@@ -144,6 +149,8 @@ def _lowest(results: list[Verdict], summary: Summary) -> str:
         parts.append(f"{named} {'falls' if len(short) == 1 else 'fall'} short{what}")
     if still:
         parts.append(f"{_some(still)} {'is' if len(still) == 1 else 'are'} open")
+    if failed:
+        parts.append(f"{_some(failed)} {'lacks' if len(failed) == 1 else 'lack'} scores")
     said = "; ".join(parts)
     if all(r.sparsities == (0.0,) for r in results):
         return f"Though nothing was removed, {said}."
