@@ -126,7 +126,7 @@ def lead(summary: Summary) -> str:
 
 
 def _lowest(results: list[Verdict], summary: Summary) -> str:
-    """Of methods of which none passes: which fall short at their lowest sparsity, are open, or lack scores."""
+    """Of methods of which none passes: which fall short at the lowest sparsity, are open, or lack scores."""
     still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
     failed = [
         r.method
