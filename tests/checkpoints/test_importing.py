@@ -91,6 +91,7 @@ def taken(path, network, **options):
 # ------------------------------------------------------------------------------------------- end to end
 
 
+@pytest.mark.long
 def test_a_network_pruned_by_torch_scores_as_the_product_scored_it(trained, tmp_path, tiny_task):
     """Exported, pruned again with torch.nn.utils.prune, and read: the same masks, the same numbers."""
     root, first = trained

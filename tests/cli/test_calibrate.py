@@ -43,6 +43,7 @@ def place(tmp_path_factory, tiny_task):
     return folder, said, run
 
 
+@pytest.mark.long
 def test_a_task_of_ones_own_has_its_calibration_beside_it(place):
     folder, said, _ = place
     record = json.loads((folder / "calibrations" / "tiny-quick.json").read_text())

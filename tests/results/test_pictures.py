@@ -60,6 +60,7 @@ def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     assert "several versions of torch" in task_page.render(first)
 
 
+@pytest.mark.long
 def test_several_tables_have_a_site_and_a_folder_each_for_other_formats(tmp_path, made_table):
     tables = [made_table(("imp",), task=name) for name in ("one", "two")]
     written = report.write_several(tables, tmp_path, formats=("site", "md", "latex", "json"))

@@ -112,6 +112,7 @@ def test_degenerate_networks_pass_nothing_on_any_page(made):
     assert "conv1 is empty" in network_page.Cards(summary).render("imp", 0.5)
 
 
+@pytest.mark.long
 def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(tmp_path, made_table):
     methods = ("imp", "IMP", "a b", "a-b", "..", "con", "<script>", "ä", "x" * 300, "x" * 301)
     table, facts = made_table(methods, sparsities=(0.99991, 0.99992))

@@ -241,6 +241,7 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
     assert not (tmp_path / "b.zip").exists()
 
 
+@pytest.mark.long
 def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_path):
     table, facts = bundle.verify(whole)
     chosen = rerun.drawn(facts, 1, 0)
@@ -298,6 +299,7 @@ def test_what_is_run_again_is_drawn_by_a_seed(whole):
         rerun.drawn(facts, 1, 0, ["snip"])
 
 
+@pytest.mark.long
 def test_a_sample_is_told_and_kept_where_a_store_is_given(whole, tmp_path, capsys):
     store = tmp_path / "again"
     words = ["verify", str(whole), "--rerun", "1", "--methods", "omp", "--draw", "3", "--store", str(store)]
