@@ -168,14 +168,21 @@ def rejected(random, draws, truth, spread=1.0, calibrated=True):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("spread", "calibrated", "level"),
-    [(1.0, True, ALPHA), (1.5, True, ALPHA), (2.0, True, 0.072), (1.0, False, ALPHA)],
+    ("spread", "calibrated"),
+    [
+        (1.0, True),
+        (1.5, True),
+        pytest.param(
+            2.0, True, marks=pytest.mark.xfail(strict=True, reason="one score says too little: 0.070")
+        ),
+        (1.0, False),
+    ],
 )
-def test_a_network_worse_by_the_margin_matches_at_any_look_in_five_percent(spread, calibrated, level):
+def test_a_network_worse_by_the_margin_matches_at_any_look_in_five_percent(spread, calibrated):
     """Of one score, where no other shows that the network scatters: docs/verdict.md, section 5."""
     draws = 3000
     rate = rejected(np.random.default_rng(3), draws, 1.0, spread, calibrated)
-    assert rate <= level + 2.5 * math.sqrt(level * (1 - level) / draws)
+    assert rate <= ALPHA + 2.5 * math.sqrt(ALPHA * (1 - ALPHA) / draws)
 
 
 def test_the_level_holds_in_a_few_draws():
