@@ -61,14 +61,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: SGD with momentum on random crops and flips.
+    """How a network is trained: SGD with momentum, or the ``optimizer`` ``adamw``, on random crops and flips.
 
     ``images`` limits training to the first so many images of the training split (0: all of them).
     ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``exponential`` (times
     ``gamma`` at each epoch), ``cosine`` or ``linear`` (both fall to zero at the last step); each starts with
     ``warmup_epochs`` of linear rise from zero. ``crop_padding`` is in pixels on each side (0: no random
     crop); ``resized_crop`` is the smallest share of the area that a crop of random size and shape may have
-    (None: crops keep their size).
+    (None: crops keep their size). The ``momentum`` of adamw is the first of its two rates of decay.
     """
 
     epochs: int
@@ -86,6 +86,7 @@ class Recipe:
     flip: bool
     precision: str
     resized_crop: float | None = None
+    optimizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,6 @@ class Measure(Step):
 
 
 Weights = Init | Train | Rewind | Given
-
 STEPS: tuple[type[Step], ...] = (Init, Given, Train, Rewind, Prune, Predict, Explain, Measure)
 
 

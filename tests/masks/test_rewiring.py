@@ -96,20 +96,22 @@ def test_the_share_falls_along_a_cosine_to_its_end():
     assert [s for s in range(1000) if wiring.due(s)] == [100, 200, 300, 400, 500, 600, 700]
 
 
-def test_a_training_moves_its_mask_and_keeps_every_layers_count(network, recipe):
+@pytest.mark.parametrize("change", [{}, {"optimizer": "adamw", "nesterov": False, "lr": 0.003}])
+def test_a_training_moves_its_mask_and_keeps_every_layers_count(network, recipe, change):
     torch.manual_seed(0)
     model = get(Architecture, "resnet8").build(network)
     scores = {n: torch.rand(w.shape) for n, w in masks.prunable(model).items()}
     mask = masks.top(scores, 0.2, allocation="erk")
     images = loading.subset(loading.load("digits", "train", ()), 320)
-    recipe = dataclasses.replace(recipe, epochs=4)
+    recipe = dataclasses.replace(recipe, epochs=4, **change)
     done = loop.train(model, images, recipe, 0, mask, rewire=Rewire(0.3, 0.0, 4, 0.75))
     assert masks.count(done.mask) == masks.count(mask)
     moved = sum(int((done.mask[n] & ~mask[n]).sum()) for n in mask)
     assert moved > 0.1 * sum(k for k, _ in masks.count(mask).values())
     for name, weight in masks.prunable(model).items():
         assert not weight[~done.mask[name]].any()
-        assert not done.momentum[name][~done.mask[name]].any()
+        for moments in (done.momentum, done.squares) if change else (done.momentum,):
+            assert not moments[name][~done.mask[name]].any()
 
 
 def test_the_erk_densities_of_resnet20_are_those_of_the_rule():

@@ -222,6 +222,8 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
         ("fgsm_epsilon_255 = 8", "fgsm_epsilon_255 = 256", "budget.quick.evaluate.fgsm_epsilon_255"),
         ('schedule = "cosine"', 'schedule = "cosin"', "Did you mean cosine?"),
         ('precision = "float32"', 'precision = "float16"', "budget.quick.train.precision"),
+        ('precision = "float32"', 'precision = "float32"\noptimizer = "adam"', "Did you mean adamw?"),
+        ('precision = "float32"', 'precision = "float32"\noptimizer = "adamw"', "nesterov: must be false"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_table(tmp_path, old, new, key):

@@ -124,6 +124,41 @@ def test_one_step_is_that_of_sgd(model, network, images, recipe):
         assert torch.allclose(dict(model.named_parameters())[name].double(), expected, atol=1e-6)
 
 
+ADAMW = {"optimizer": "adamw", "nesterov": False, "lr": 0.01, "weight_decay": 0.5}
+
+
+@pytest.mark.parametrize("density", [1.0, 0.3])
+def test_steps_are_those_of_adamw(model, network, images, recipe, density):
+    """Two steps by hand, from algorithm 2 of Loshchilov & Hutter 2019: only weights of layers decay."""
+    recipe = dataclasses.replace(recipe, epochs=2, warmup_epochs=0.0, crop_padding=0, **ADAMW)
+    images = Images(images.pixels[:32], images.labels[:32])
+    mask = random_mask(model, density) if density < 1 else {}
+    twin = deepcopy(model.double()).train()
+    masks.apply(twin, mask)
+    m, v = ({n: torch.zeros_like(p) for n, p in twin.named_parameters()} for _ in range(2))
+    for step in range(2):
+        pixels, labels = batches.padded(images, 0, torch.device("cpu"))
+        batch, target = next(batches.epoch_of(pixels, labels, recipe, 0, step))
+        twin.zero_grad()
+        torch.nn.functional.cross_entropy(twin(batch.double()), target).backward()
+        rate = optimization.learning_rate(recipe, step, 1.0)
+        with torch.no_grad():
+            for name, p in twin.named_parameters():
+                g = p.grad * mask.get(name, True)
+                m[name] = 0.9 * m[name] + 0.1 * g
+                v[name] = 0.999 * v[name] + 0.001 * g**2
+                high, low = m[name] / (1 - 0.9 ** (step + 1)), v[name] / (1 - 0.999 ** (step + 1))
+                p -= rate * (high / (low.sqrt() + 1e-8) + 0.5 * p * (p.dim() > 1))
+    done = loop.train(model, images, recipe, 0, mask)
+    for name, p in model.named_parameters():
+        assert torch.allclose(p, twin.get_parameter(name), atol=1e-7)
+        assert torch.allclose(done.momentum[name], m[name], atol=1e-9)
+        assert torch.allclose(done.squares[name], v[name], atol=1e-9)
+        assert done.steps[name] == 2
+        pruned = ~mask.get(name, torch.ones_like(p, dtype=torch.bool))
+        assert not any(t[pruned].any() for t in (p, done.momentum[name], done.squares[name]))
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(model, images, recipe):
     start = {k: v.clone() for k, v in model.state_dict().items()}
     ends = []
@@ -242,7 +277,7 @@ def test_many_weights_at_a_time_move_to_the_bit_as_one_after_the_other(
         return optimizer
 
     make = optimization.sgd
-    monkeypatch.setattr(loop, "sgd", one_by_one)
+    monkeypatch.setattr(optimization, "sgd", one_by_one)
     alone = loop.train(copy, images, recipe, 1, mask)
     found = zip(model.state_dict().values(), copy.state_dict().values(), strict=True)
     assert together.losses == alone.losses

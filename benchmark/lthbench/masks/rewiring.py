@@ -25,7 +25,7 @@ class Rewiring:
         self,
         rewire: Rewire,
         held: list[tuple[nn.Parameter, torch.Tensor]],
-        optimizer: torch.optim.SGD,
+        optimizer: torch.optim.Optimizer,
         steps: int,
         seed: int,
     ):
@@ -115,8 +115,9 @@ class Rewiring:
     ) -> None:
         """Hold a weight to another mask; what is pruned or fresh has neither value nor momentum."""
         keep.copy_(alive)
-        momentum = self.optimizer.state[weight].get("momentum_buffer")
-        for tensor in (weight, momentum) if momentum is not None else (weight,):
+        # Momentum, and the second moments of AdamW.
+        moments = [m for m in self.optimizer.state[weight].values() if torch.is_tensor(m) and m.dim()]
+        for tensor in (weight, *moments):
             tensor.mul_(keep)
             if fresh is not None:
                 tensor.masked_fill_(fresh, 0.0)

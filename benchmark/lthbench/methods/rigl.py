@@ -15,6 +15,13 @@ RIGL = Rewire(fraction=0.3, final=0.0, every=100, until=0.75)
 ITOP_EPOCHS, ITOP_STEPS, ITOP_EVERY = 250, 88_000, 4_000
 
 
+def unfit(cell: Cell) -> str:
+    """The recipe of the variant is one of SGD."""
+    if cell.variant != "itop" or cell.recipe.optimizer is None:
+        return ""
+    return f"its recipe is one of SGD, and this task trains with {cell.recipe.optimizer}; use rigl."
+
+
 def ticket(cell: Cell) -> Train:
     """Train from initialisation under a random ERK mask that is rewired on the way."""
     mask = cell.prune(cell.init, RANDOM, allocation="erk")
@@ -52,5 +59,6 @@ METHOD = Method(
         "itop": "the recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
         "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates"
     },
+    unfit=unfit,
     family="during",
 )

@@ -19,6 +19,7 @@ BUDGETS = ("quick", "standard", "paper")
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
 SCHEDULES = ("step", "exponential", "cosine", "linear")
+OPTIMIZERS = ("adamw",)
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,11 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.resized_crop: must lie in (0, 1], got {train.resized_crop}")
     if train.resized_crop is not None and train.crop_padding:
         raise BadInput(f"{where}.crop_padding: must be 0 with resized_crop, got {train.crop_padding}")
+    if train.optimizer not in (None, *OPTIMIZERS):
+        said = unknown("value", str(train.optimizer), OPTIMIZERS, "without one it is SGD")
+        raise BadInput(f"{where}.optimizer: {said}")
+    if train.optimizer is not None and train.nesterov:
+        raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
     for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
         if getattr(train, key) not in valid:
             raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")

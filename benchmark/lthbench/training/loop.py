@@ -40,8 +40,8 @@ from lthbench.training.optimization import (
     gone_on,
     hold,
     learning_rate,
+    optimizer_of,
     seed_layers,
-    sgd,
 )
 
 #: Batches ``[k, B, C, H, W]`` and labels ``[k, B]`` in; gradients of all members, and their losses, made.
@@ -75,7 +75,7 @@ class Net:
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
         self.held = hold(self.model, member.mask, member.so_far)
-        self.optimizer = sgd(self.model, recipe, fused)
+        self.optimizer = optimizer_of(self.model, recipe, fused)
         self.rewiring = None
         if member.rewire is not None:
             total = steps * recipe.epochs
@@ -263,9 +263,8 @@ class _Step:
         self.losses = torch.zeros(len(nets), device=device)
         # The optimisers read the rate from one place, which a captured step can read again.
         self.rate = torch.zeros((), device=device) if fused else None
-        for net in nets:
-            if self.rate is not None:
-                net.optimizer.param_groups[0]["lr"] = self.rate
+        if self.rate is not None:
+            self._set(self.rate)
         self.backward = way(nets, recipe.precision, self.losses)
         self.shapes: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Replayed]] = {}
         # What is captured must not refer back to this step: a cycle would keep a GPU's memory.
@@ -276,8 +275,7 @@ class _Step:
         if self.rate is not None:
             self.rate.fill_(rate)
         else:
-            for net in self.nets:
-                net.optimizer.param_groups[0]["lr"] = rate
+            self._set(rate)
         self._gradients(batch, target)
         due = [net.due(step) for net in self.nets]
         if any(due) or self.moves is None:
@@ -289,6 +287,11 @@ class _Step:
         else:
             self.moves()
         return self.losses
+
+    def _set(self, rate: float | torch.Tensor) -> None:
+        for net in self.nets:
+            for group in net.optimizer.param_groups:
+                group["lr"] = rate
 
     def _gradients(self, batch: torch.Tensor, target: torch.Tensor) -> None:
         if self.capture is None:

@@ -1,4 +1,4 @@
-"""What training does to one network: SGD and its rate, the mask that is held, and what is left at the end.
+"""What training does to one network: optimiser, rate, the mask that is held, and what is left at the end.
 
 Whatever changes the weights that a step yields must raise ``spec.TRAIN_VERSION``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,16 @@ Held = list[tuple[nn.Parameter, torch.Tensor]]
 
 
 class Trained(NamedTuple):
-    """What a training leaves: its mean loss in each epoch it ran, and momentum and mask at the end."""
+    """What a training leaves: its mean loss in each epoch it ran, and momentum and mask at the end.
+
+    For AdamW also the second moments (``squares``) and the ``steps`` taken, of each parameter.
+    """
 
     losses: list[float]
     momentum: dict[str, torch.Tensor]
     mask: Mask | None = None
+    squares: dict[str, torch.Tensor] | None = None
+    steps: dict[str, torch.Tensor] | None = None
 
 
 #: Called after an epoch with the epochs done, the network, and what gives what was left so far.
@@ -41,16 +46,25 @@ class Paused(Exception):
     """A training was left at the end of an epoch, to go on later."""
 
 
-def gone_on(optimizer: torch.optim.SGD, model: nn.Module, so_far: Trained | None) -> list[float]:
-    """Give an optimiser the momentum that a training had left. Returns the losses of its epochs."""
+#: What optimisers remember of each parameter, and where ``Trained`` has it.
+STATES = {
+    "SGD": {"momentum_buffer": "momentum"},
+    "AdamW": {"exp_avg": "momentum", "exp_avg_sq": "squares", "step": "steps"},
+}
+
+
+def gone_on(optimizer: torch.optim.Optimizer, model: nn.Module, so_far: Trained | None) -> list[float]:
+    """Give an optimiser what a training had left in its own. Returns the losses of its epochs."""
     if so_far is None:
         return []
     named = dict(model.named_parameters())
-    for name, momentum in so_far.momentum.items():
-        # It lies in memory as the weights do, so that one call takes many.
-        optimizer.state[named[name]]["momentum_buffer"] = (
-            torch.empty_like(named[name]).copy_(momentum).detach()
-        )
+    for key, place in STATES[type(optimizer).__name__].items():
+        for name, value in (getattr(so_far, place) or {}).items():
+            # It lies in memory as the weights do, so that one call takes many.
+            lain = torch.empty_like(named[name]) if value.dim() else torch.empty_like(value)
+            if not value.dim() and optimizer.defaults.get("capturable"):
+                lain = lain.to(named[name].device)
+            optimizer.state[named[name]][key] = lain.copy_(value).detach()
     return list(so_far.losses)
 
 
@@ -89,20 +103,43 @@ def diverged(loss: float, epoch: int) -> StepFailed:
     return StepFailed(f"training diverged: the loss is {loss} in epoch {epoch + 1}")
 
 
-def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.SGD, held: Held) -> Trained:
+def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.Optimizer, held: Held) -> Trained:
     """What a training leaves."""
     names = {id(p): name for name, p in model.named_parameters()}
-    momentum = {
-        names[id(p)]: state["momentum_buffer"]
-        for p, state in optimizer.state.items()
-        if state.get("momentum_buffer") is not None
+    left = {
+        place: {names[id(p)]: s[key] for p, s in optimizer.state.items() if s.get(key) is not None}
+        for key, place in STATES[type(optimizer).__name__].items()
     }
     mask = {names[id(w)]: keep.detach().cpu() > 0 for w, keep in held}
-    return Trained(losses, momentum, mask or None)
+    return Trained(losses, left.pop("momentum"), mask or None, **left)
+
+
+def optimizer_of(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:
+    """The optimiser of a recipe: see ``sgd`` and ``adamw``."""
+    return (adamw if recipe.optimizer == "adamw" else sgd)(model, recipe, fused)
+
+
+def adamw(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.AdamW:
+    """Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization: rates of decay momentum and 0.999.
+
+    As usual for transformers (Touvron et al. 2021, DeiT) only the weights of layers decay: biases,
+    normalisation, position embeddings and class tokens do not.
+    """
+    named = list(model.named_parameters())
+    decays = [p for name, p in named if name.endswith("weight") and p.dim() > 1]
+    others = [p for name, p in named if not (name.endswith("weight") and p.dim() > 1)]
+    groups: list[dict[str, Any]] = [{"params": decays}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=recipe.lr,
+        betas=(recipe.momentum, 0.999),
+        weight_decay=recipe.weight_decay,
+        **({"fused": True, "capturable": True} if fused else {"foreach": True}),
+    )
 
 
 def sgd(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """The optimiser of a recipe; ``fused`` is one kernel for many weights, on a GPU.
+    """SGD with momentum; ``fused`` is one kernel for many weights, on a GPU.
 
     Elsewhere one call takes many weights, which gives the same bits as one after the other.
     """

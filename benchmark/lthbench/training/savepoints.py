@@ -24,6 +24,8 @@ from lthbench.store import Store
 from lthbench.training.optimization import Trained
 
 SCHEMA = 1
+#: What is kept of a training beside its weights, losses and seconds.
+BESIDE = ("momentum", "squares", "steps", "mask")
 #: Seconds between two savepoints of a training, and between two lines of the event log that say where it is.
 SAVE_EVERY, TELL_EVERY = 300.0, 10.0
 
@@ -38,7 +40,7 @@ class Savepoint(NamedTuple):
 
 def packed(key: str, model: nn.Module, so_far: Trained, seconds: float) -> bytes:
     """A savepoint of a training as bytes."""
-    parts = {"weights": model.state_dict(), "momentum": so_far.momentum, "mask": so_far.mask or {}}
+    parts = {"weights": model.state_dict(), **{part: getattr(so_far, part) or {} for part in BESIDE}}
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().contiguous()
         for part, named in parts.items()
@@ -60,13 +62,15 @@ def unpacked(key: str, given: bytes | None) -> Savepoint | None:
     if _digest(key, content) != digest:
         return None
     tensors = safetensors.torch.load(content)
-    parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}, "mask": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in ("weights", *BESIDE)}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         if rest:
             parts[part][rest] = tensor
-    so_far = Trained(tensors["losses"].tolist(), parts["momentum"], parts["mask"] or None)
-    return Savepoint(parts["weights"], so_far, float(tensors["seconds"]))
+    weights, momentum = parts.pop("weights"), parts.pop("momentum")
+    optional = {part: named or None for part, named in parts.items()}
+    so_far = Trained(tensors["losses"].tolist(), momentum, **optional)
+    return Savepoint(weights, so_far, float(tensors["seconds"]))
 
 
 def of(step: Train, store: Store) -> Savepoint | None:
@@ -90,7 +94,8 @@ def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
 def resume(found: Savepoint, model: nn.Module) -> None:
     """Give a network the weights of a savepoint. Raises Damaged for one of another network."""
     shapes = {name: weight.shape for name, weight in model.named_parameters()}
-    beside = [*found.so_far.momentum.items(), *(found.so_far.mask or {}).items()]
+    left = found.so_far
+    beside = [i for part in (left.momentum, left.squares, left.mask) for i in (part or {}).items()]
     try:
         if any(shapes.get(name) != tensor.shape for name, tensor in beside):
             raise RuntimeError("its momentum or mask has another shape")
