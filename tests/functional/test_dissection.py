@@ -13,7 +13,7 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from lthbench.errors import StepFailed
-from lthbench.functional import compositions, dissection, unit_activations
+from lthbench.functional import compositions, concept_bottleneck, dissection, unit_activations
 from lthbench.kinds import Annotated
 
 NAMES = ("red", "green", "disc", "square", "left", "stripes", "dots", "sky")
@@ -192,6 +192,19 @@ def test_counts_by_group_add_up_to_the_formula():
         inside, either = compositions.by_group(packed, unit, formula)
         assert inside.shape == (dissection.GROUPS,)
         assert inside.sum() / either.sum() == pytest.approx(formula.iou)
+
+
+@pytest.mark.parametrize("size", [16, 13])
+def test_all_concepts_are_packed_and_counted_as_one_by_one(size):
+    some = bank(n=23, size=size)
+    some.layers[:, 1][some.layers[:, 0] == 2] = 2  # a concept that pixels have in two layers
+    packed = compositions.Packed(made(some), some)
+    order = np.argsort(np.arange(23) % dissection.GROUPS, kind="stable")
+    for k, concept in enumerate(concepts(some)):
+        bits = np.unpackbits(packed.concepts[k].view(np.uint8)).reshape(23, -1)
+        assert (bits[:, : size * size] == concept[order].reshape(23, -1)).all()
+        assert not bits[:, size * size :].any()
+    assert (concept_bottleneck.shares(some) == concepts(some).mean((2, 3)).T).all()
 
 
 def test_a_bank_without_a_concept_in_any_image_is_no_formula():

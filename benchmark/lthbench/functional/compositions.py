@@ -50,9 +50,7 @@ class Packed:
         for place, on in active(activations[order], thresholds(activations), size):
             where[:, place, : size * size] = on.reshape(len(on), -1)
         self.units = _packed(where)
-        flat = np.zeros((n, layers.shape[1], each * 64), dtype=np.int16)
-        flat[:, :, : size * size] = layers[order].reshape(n, layers.shape[1], -1)
-        self.concepts = np.stack([_packed((flat == k + 1).any(1)[None])[0] for k in range(len(bank.names))])
+        self.concepts = _packed_concepts(layers[order], len(bank.names), each * 64)
         self.names = bank.names
         self.groups = np.searchsorted(np.sort(np.arange(n) % GROUPS), np.arange(GROUPS + 1)) * each
 
@@ -61,6 +59,23 @@ def _packed(bits: NDArray[np.bool_]) -> Words:
     """Bits ``[many, images, pixels]`` as words ``[many, words]``; pixels a multiple of 64."""
     found: Words = np.packbits(bits.reshape(len(bits), -1), axis=1).view(np.uint64)
     return found
+
+
+def _packed_concepts(layers: NDArray[np.int16], concepts: int, pixels: int) -> Words:
+    """Where each concept is, as words ``[concepts, words]``, of layers ``[images, layers, h, w]``.
+
+    Each image is looked at for the few concepts that it has, and not for all.
+    """
+    n, depth = layers.shape[:2]
+    found = np.zeros((concepts, n, pixels // 8), dtype=np.uint8)
+    flat = np.zeros((depth, pixels), dtype=np.int16)
+    for image, labelled in enumerate(layers):
+        flat[:, : labelled[0].size] = labelled.reshape(depth, -1)
+        for concept in np.unique(labelled):
+            if concept:
+                found[concept - 1, image] = np.packbits((flat == concept).any(0))
+    words: Words = found.reshape(concepts, -1).view(np.uint64)
+    return words
 
 
 def count(bits: Words) -> NDArray[np.int64]:

@@ -49,8 +49,9 @@ def vectors(features: NDArray[np.float32], bank: Annotated) -> Vectors:
     directions, offsets, auc = (np.full(s, np.nan) for s in ((concepts, units), concepts, concepts))
     centre, spread = features.mean(0), features.std(0) + 1e-6
     scaled = (features - centre) / spread
+    present = shares(bank) >= PRESENT
     for k in range(concepts):
-        has = (bank.layers == k + 1).any(1).mean((1, 2)) >= PRESENT
+        has = present[:, k]
         draw = np.random.Generator(np.random.PCG64(k))
         sides = [draw.permutation(np.flatnonzero(has == side)) for side in (True, False)]
         if min(map(len, sides)) < 2 * SAMPLES:
@@ -63,6 +64,22 @@ def vectors(features: NDArray[np.float32], bank: Annotated) -> Vectors:
         directions[k] = weight / length
         offsets[k] = (float(model.intercept_[0]) - float(weight @ centre)) / length
     return Vectors(directions, offsets, auc)
+
+
+def shares(bank: Annotated) -> Floats:
+    """The share of each image's pixels that have each concept, in any layer: ``[images, concepts]``.
+
+    All concepts are counted in one pass over the masks.
+    """
+    n, layers, height, width = bank.layers.shape
+    counts = np.zeros((n, len(bank.names) + 1), dtype=np.int64)
+    for image, labelled in zip(counts, bank.layers.reshape(n, layers, -1), strict=True):
+        for later, layer in enumerate(labelled):
+            # A concept that a pixel has in two layers counts once.
+            again = (labelled[:later] == layer).any(0)
+            image += np.bincount(layer[~again], minlength=len(image))
+    found: Floats = counts[:, 1:] / (height * width)
+    return found
 
 
 class Head(NamedTuple):
