@@ -390,11 +390,15 @@ def test_attributes_of_birds_are_those_of_whole_images(tmp_path):
     made = bank.load(bank.locate((tmp_path,)), None, 0, 140, 3)
     assert made.categories == ("has_bill_shape", "has_bill_shape", "has_wing_color")
     assert made.pixels.shape == (2, 3, 140, 140)
-    assert made.layers.shape == (2, 2, 112, 112)  # labels no finer than they are looked at
+    assert made.layers.shape == (2, 3, 14, 14)  # whole images have them: a coarse grid says it
     second = int(made.pixels[1, 0].mean() > 100)
     assert np.unique(made.layers[1 - second, 0]).tolist() == [2]
-    assert np.unique(made.layers[1 - second, 1]).tolist() == [0]  # "guessing" is not certain enough
-    assert [np.unique(layer).tolist() for layer in made.layers[second]] == [[1], [3]]
+    assert not made.layers[1 - second, 1:].any()  # "guessing" is not certain enough
+    # Both attributes of a group are there, each in a layer of its own.
+    assert [np.unique(layer).tolist() for layer in made.layers[second]] == [[1], [2], [3]]
+    with pytest.raises(BadInput, match="attributes cannot be read: a row names an image beyond 2"):
+        (root / "attributes/image_attribute_labels.txt").write_text("3 1 1 3 1.0\n")
+        bank.load(bank.locate((tmp_path,)), None, 0, 20, 3)
     (root / "attributes/image_attribute_labels.txt").write_text("1 one\n")
     with pytest.raises(BadInput, match="attributes cannot be read"):
         bank.load(bank.locate((tmp_path,)), None, 0, 20, 3)

@@ -27,10 +27,11 @@ def gathered(
     size: int,
     channels: int,
     where: str,
+    labels: int = LABELS,
 ) -> Annotated:
     """``count`` of ``total`` images in a fixed random order (0: all), as squares of ``size`` pixels.
 
-    Their labels are squares of ``LABELS`` pixels, or ``size`` if that is less.
+    Their labels are squares of ``labels`` pixels, or ``size`` if that is less.
 
     ``read(k)`` gives image k and its layers of labels ``[H, W]``: 0 for none, else the place of a name
     counted from 1. The largest square in the middle is taken; labels keep their nearest pixel. Raises
@@ -46,8 +47,8 @@ def gathered(
     chosen = order(total, "concepts")[: count or total]
     pixels, layers = [], []
     for k in chosen:
-        image, labels = read(int(k))
-        for mask in labels:
+        image, masks = read(int(k))
+        for mask in masks:
             if mask.shape != image.size[::-1]:
                 raise BadInput(
                     f"{where}: image {k} has {image.size[1]} x {image.size[0]} pixels, its mask "
@@ -60,7 +61,7 @@ def gathered(
         square = image.convert("RGB" if channels == 3 else "L").crop((left, top, left + side, top + side))
         small = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
         pixels.append(small.reshape(size, size, channels).transpose(2, 0, 1))
-        fine = min(size, LABELS)
+        fine = min(size, labels)
         near = (np.arange(fine) * 2 + 1) * side // (2 * fine)
-        layers.append([mask[np.ix_(top + near, left + near)] for mask in labels])
+        layers.append([mask[np.ix_(top + near, left + near)] for mask in masks])
     return Annotated(np.stack(pixels), np.array(layers, dtype=np.int16), tuple(names), tuple(categories))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Attributes count where people were at least "probably" certain.
 CERTAIN = 3
+#: The size of labels: a whole image has an attribute, which a coarse grid says as well as a fine one.
+GRID = 14
 
 
 def locate(folders: tuple[Path, ...]) -> Source | None:
@@ -35,8 +37,8 @@ def locate(folders: tuple[Path, ...]) -> Source | None:
 
 
 def load(source: Source | None, backdrop: Images, count: int, size: int, channels: int) -> Annotated:
-    """Photographs; a layer for each group of attributes (bill shape, wing colour, ...), the first of which
-    counts.
+    """Photographs; as many layers for each group of attributes (bill shape, wing colour, ...) as an image has
+    attributes of it.
 
     A group is what stands before the two colons of a name, and is its attributes' category.
     """
@@ -52,25 +54,51 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
         rows = [line.split()[:4] for line in textfiles.lines(labelled)]
         facts = np.array(rows, dtype=np.int64).reshape(-1, 4)
         groups = [name.partition("::")[0] for name in names]
-        order = list(dict.fromkeys(groups))
-        place = np.array([order.index(group) for group in groups])
-        has = np.zeros((len(images), len(order)), dtype=np.int64)
-        for image, attribute, present, certainty in facts[::-1]:
-            if present and certainty >= CERTAIN:
-                has[image - 1, place[attribute - 1]] = attribute
+        has = _in_layers(facts, groups, len(images))
     except (OSError, ValueError, IndexError) as error:
         raise BadInput(f"{source.root}: its attributes cannot be read: {error}") from error
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
         image = fromarray(picture(source.beside[k]))
-        return image, [np.full(image.size[::-1], value) for value in has[k]]
+        return image, [np.broadcast_to(value, image.size[::-1]) for value in has[k]]
 
-    return gathered(len(images), read, names, groups, count, size, channels, str(source.root))
+    return gathered(len(images), read, names, groups, count, size, channels, str(source.root), labels=GRID)
+
+
+def _in_layers(facts: NDArray[np.int64], groups: list[str], images: int) -> NDArray[np.int64]:
+    """The attributes of each image, ``[images, layers]``, from rows of image, attribute, whether it is there
+    and how certain people were.
+
+    A group takes as many layers as one image has attributes of it: none is lost to another. Raises ValueError
+    for images and attributes that there are not.
+    """
+    import numpy as np
+
+    order = list(dict.fromkeys(groups))
+    place = np.array([order.index(group) for group in groups])
+    image, attribute, present, certainty = facts.T
+    if len(facts) and not (
+        1 <= image.min() <= image.max() <= images and 1 <= attribute.min() <= attribute.max() <= len(groups)
+    ):
+        raise ValueError(f"a row names an image beyond {images} or an attribute beyond {len(groups)}")
+    there = np.unique(facts[(present > 0) & (certainty >= CERTAIN), :2], axis=0)
+    image, attribute = there[:, 0] - 1, there[:, 1]
+    group = place[attribute - 1]
+    once, which = np.unique(image * len(order) + group, return_inverse=True)
+    sorted_ = np.argsort(which, kind="stable")
+    first = np.searchsorted(which[sorted_], np.arange(len(once)))
+    rank = np.empty(len(which), dtype=np.int64)
+    rank[sorted_] = np.arange(len(which)) - first[which[sorted_]]
+    deep = np.ones(len(order), dtype=np.int64)
+    np.maximum.at(deep, group, rank + 1)
+    has = np.zeros((images, int(deep.sum())), dtype=np.int64)
+    has[image, (np.cumsum(deep) - deep)[group] + rank] = attribute
+    return has
 
 
 BANK = Bank(
     name="cub-attributes",
-    version=1,
+    version=2,
     title="CUB-200-2011, photographs of birds with 312 attributes",
     source="Wah et al. 2011, The Caltech-UCSD Birds-200-2011 Dataset",
     licence="non-commercial research",
