@@ -23,6 +23,7 @@ from lthbench.planning.looks import MOST
 from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, network, plan
 from lthbench.planning.request import Request, ask
+from lthbench.planning.settle import settled
 from lthbench.results import run_facts, table
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import (
@@ -120,6 +121,7 @@ def run(
     progress: str = "none",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    corruptions: str | None = None,
     engine: str = "local",
     address: str | None = None,
     stack: int = 0,
@@ -129,13 +131,14 @@ def run(
 
     What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
-    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts. ``engine``
+    ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts, and
+    ``corruptions`` where corrupted images come from (generated, official, official-if-found). ``engine``
     ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
     alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds to
     networks that neither match on every score nor fall short on one, up to that number (True: 10). Raises
     BadInput for what cannot be used, before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts, corruptions)
     if until_decided is not False:
         asked = asked.until_decided(MOST if until_decided is True else until_decided)
     options = RunOptions(
@@ -173,6 +176,7 @@ def score(
     progress: str = "none",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    corruptions: str | None = None,
     engine: str = "local",
     address: str | None = None,
     stack: int = 0,
@@ -199,6 +203,7 @@ def score(
         budget=budget,
         ood=ood,
         concepts=concepts,
+        corruptions=corruptions,
     )
     options = RunOptions(
         data=data,
@@ -237,6 +242,7 @@ def bring(
     budget: str | None = None,
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    corruptions: str | None = None,
     typed: str = "",
 ) -> tuple[Request, Brought]:
     """The checked request for scoring networks pruned elsewhere, and these networks.
@@ -249,7 +255,7 @@ def bring(
     if dense and len(seeds) not in (0, len(dense)):
         raise BadInput("dense: give networks or seeds, not both.")
     parents = [] if seeds else list(dense)
-    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts)
+    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts, corruptions)
     importing.check_name(method)
     both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
     found = importing.brought(
@@ -285,6 +291,7 @@ def execute(
     and with how many workers; at each look at the results, where seeds are added until all is decided.
     ``controls``: whether untrained networks are scored beside the dense ones.
     """
+    asked = settled(asked, checked_folders(options.data))
     while True:
         outcome = _execute(asked, options, announce, brought, controls)
         if not asked.looks:

@@ -396,8 +396,8 @@ def test_attributes_of_birds_are_those_of_whole_images(tmp_path):
     assert not made.layers[1 - second, 1:].any()  # "guessing" is not certain enough
     # Both attributes of a group are there, each in a layer of its own.
     assert [np.unique(layer).tolist() for layer in made.layers[second]] == [[1], [2], [3]]
+    (root / "attributes/image_attribute_labels.txt").write_text("3 1 1 3 1.0\n")
     with pytest.raises(BadInput, match="attributes cannot be read: a row names an image beyond 2"):
-        (root / "attributes/image_attribute_labels.txt").write_text("3 1 1 3 1.0\n")
         bank.load(bank.locate((tmp_path,)), None, 0, 20, 3)
     (root / "attributes/image_attribute_labels.txt").write_text("1 one\n")
     with pytest.raises(BadInput, match="attributes cannot be read"):

@@ -217,6 +217,34 @@ def test_a_bank_without_a_concept_in_any_image_is_no_formula():
 # -------------------------------------------------------------------------------------------- activations
 
 
+def test_means_are_those_of_the_maps_and_blocks_hold_several_convolutions():
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 4, 3)
+            self.stage1 = nn.Sequential(nn.Conv2d(4, 5, 3), nn.ReLU(), nn.Conv2d(5, 6, 3))
+            self.stage2 = nn.Sequential(nn.Conv2d(6, 5, 3), nn.Conv2d(5, 7, 3))
+            self.fc = nn.Linear(7, 3)
+
+        def forward(self, x):
+            return self.fc(self.stage2(self.stage1(self.stem(x))).mean((2, 3)))
+
+    net = Net().eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 3, 12, 12), dtype=np.uint8)
+    layers = unit_activations.blocks(net)
+    assert layers == ("stage1", "stage2")
+    found, chances = unit_activations.means(net, layers, pixels)
+    maps = unit_activations.activations(net, layers, pixels)
+    for layer in layers:
+        np.testing.assert_allclose(found[layer], maps[layer].mean((2, 3)), rtol=1e-5, atol=1e-6)
+    expected = torch.softmax(net(torch.from_numpy(pixels) / 255.0), 1).detach().numpy()
+    np.testing.assert_allclose(chances, expected, rtol=1e-5)
+    with pytest.raises(StepFailed, match="layer 'fc' has no grid of units"):
+        unit_activations.means(net, ("fc",), pixels)
+
+
 def test_activations_are_those_of_the_layers():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()).eval()

@@ -50,6 +50,15 @@ def test_a_choice_is_that_of_its_definition():
         assert found[task] == pytest.approx(expected, abs=1e-5)
 
 
+def test_minute_values_are_no_constants_where_that_is_relative():
+    vectors, values = directions(), DRAW.random((600, 1)).astype(np.float32)
+    minute = np.column_stack([1e-11 * values, 3e-11 + 0 * values, 0 * values]).astype(np.float32)
+    assert np.isnan(mis.choices(minute, vectors).hard()).all()
+    found = mis.choices(minute, vectors, relative=True)
+    assert found.hard()[0] == mis.choices(values, vectors).hard()[0]
+    assert np.isnan(found.hard()[1:]).all()
+
+
 def test_too_few_images_are_named():
     with pytest.raises(StepFailed, match="399 images are too few: 400 are needed"):
         mis.choices(np.zeros((399, 2), dtype=np.float32), directions(399))

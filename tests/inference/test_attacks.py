@@ -106,7 +106,12 @@ def test_autoattack_is_at_least_as_strong_as_pgd(trained, shown):
 
 
 def test_expensive_attacks_are_measured_only_when_asked_for():
-    assert {m.name for m in registry.every(Metric) if not m.usual} == {"pgd", "autoattack", "mis-dreamsim"}
+    assert {m.name for m in registry.every(Metric) if not m.usual} == {
+        "pgd",
+        "autoattack",
+        "mis-dreamsim",
+        "mis-layers",
+    }
 
 
 def test_a_metric_whose_package_is_missing_is_refused_before_anything_runs(tiny_task, monkeypatch):

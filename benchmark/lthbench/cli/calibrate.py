@@ -78,6 +78,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     from lthbench.cli.output import execute
     from lthbench.data.loading import checked_folders
     from lthbench.planning.plan import plan
+    from lthbench.planning.settle import settled
     from lthbench.results.dense_trainings import calibration, pair_errors
     from lthbench.store import open_store
     from lthbench.verdict.calibration import FEWEST
@@ -87,6 +88,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
             f"a calibration needs at least {FEWEST} dense networks; --seeds asks for {len(asked.seeds)}."
         )
     how = run_options(options)
+    asked = settled(asked, checked_folders(how.data))
     outcome = execute(asked, how, controls=False)
     if outcome.failures:
         for reason in dict.fromkeys(outcome.failures.values()):

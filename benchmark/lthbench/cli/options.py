@@ -170,6 +170,11 @@ def _options() -> dict[str, Callable[..., Any]]:
         },
         "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
+        "corruptions": {
+            "metavar": "SOURCE",
+            "help": "Where corrupted images come from: generated here, the official sets, or "
+            "official-if-found.",
+        },
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
             "type": Place(),
@@ -330,7 +335,7 @@ def ask(options: dict[str, Any]) -> Request:
     """The checked request of the options of a grid."""
     from lthbench.planning import request
 
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts")
+    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts", "corruptions")
     asked = request.ask(options["task"], *(options[n] for n in names))
     most = options.get("until_decided")
     return asked if most is None else asked.until_decided(most)

@@ -29,6 +29,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     from lthbench.compute import device
     from lthbench.data import loading
     from lthbench.planning.seeds import thinned
+    from lthbench.planning.settle import settled
     from lthbench.planning.summary import costed
     from lthbench.spec import Train
     from lthbench.store import open_store
@@ -39,6 +40,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     workers = device.default_workers() if options["workers"] is None else options["workers"]
     store = open_store(options["store"])
     store.check()
+    asked = settled(asked, places)
     found = thinned(asked, places, store)
     account = costed(found, store, places, workers, options["device"], options["stack"])
     foreseen = foresight.of_plan(found.plan)
@@ -100,6 +102,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"empty   {name}: nothing is left of {', '.join(layers)}"
         for name, layers in account["collapsed"].items()
     ]
+    lines += [f"images  {note}" for note in account["notes"]]
     if account["decides"]:
         lines.append(textwrap.fill(f"decide  {account['decides']}", 96, subsequent_indent=" " * 8))
     lines += ["", f"Run it: {account['command']}"]

@@ -87,7 +87,7 @@ def score(
         masks,
         normalization,
         key=key,
-        **{key: options[key] for key in ("metrics", "budget", "ood", "concepts")},
+        **{key: options[key] for key in ("metrics", "budget", "ood", "concepts", "corruptions")},
         typed=_typed(click.get_current_context(), options),
     )
     if how.progress != "none":
@@ -106,7 +106,7 @@ def _typed(context: click.Context, options: dict[str, Any]) -> str:
         words += [w for value in params[key] for w in (option, value)]
     words += ["--key", params["key"]] if params["key"] is not None else []
     words += ["--name", params["name"]]
-    for key in ("mean", "std", "metrics", "budget", "ood", "concepts"):
+    for key in ("mean", "std", "metrics", "budget", "ood", "concepts", "corruptions"):
         if params[key] is not None:
             value = params[key]
             words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else value]

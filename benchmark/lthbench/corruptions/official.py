@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.corruptions import EXTRA, FIFTEEN
+from lthbench.corruptions import EXTRA, FIFTEEN, STAND_INS
 from lthbench.data import loading
 from lthbench.data.image_files import is_image, planes
 from lthbench.errors import BadInput
@@ -30,7 +30,14 @@ PREFIX = "official/"
 VERSION = 1
 KINDS = (*FIFTEEN, *EXTRA)
 #: The folder of each data set's corrupted images, as robustbench names them.
-FOLDERS = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C", "imagenet": "imagenet-c"}
+FOLDERS = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C", "imagenet": "ImageNet-C"}
+#: What else such a folder is called, in lower case as other projects unpack it.
+_ALSO = {"imagenet": ("imagenet-c", "imagenet_c")}
+
+
+def named(kind: str) -> str:
+    """What the published sets call a kind that we have a stand-in for."""
+    return next((published for published, ours in STAND_INS.items() if ours == kind), kind)
 
 
 def identify(
@@ -62,7 +69,8 @@ def locate(dataset: Dataset, kind: str, severities: Sequence[int], places: tuple
             f'{", ".join(FOLDERS)}. Set corruption_source = "generated".'
         )
     for place in places:
-        root = place / FOLDERS[dataset.name]
+        names = (FOLDERS[dataset.name], *_ALSO.get(dataset.name, ()))
+        root = next((f for f in (place / name for name in names) if f.is_dir()), place / names[0])
         if dataset.name == "imagenet":
             found = next((f for f in (root / kind, *sorted(root.glob(f"*/{kind}"))) if f.is_dir()), None)
             if found is not None:

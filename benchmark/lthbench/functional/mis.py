@@ -42,10 +42,13 @@ class Choices(NamedTuple):
         return found
 
 
-def choices(activations: NDArray[np.float32], vectors: NDArray[np.float32]) -> Choices:
+def choices(
+    activations: NDArray[np.float32], vectors: NDArray[np.float32], *, relative: bool = False
+) -> Choices:
     """The choices by units' mean activations ``[images, units]`` and the images' vectors ``[images,
     features]``.
 
+    A unit is constant where its values differ by less than 1e-8 or, ``relative``, a millionth of the largest.
     Choice t has the images of ranks t (query), TASKS + t, 2 TASKS + t, ... (references), from either end.
     Raises StepFailed for fewer images than two sides need.
     """
@@ -53,7 +56,7 @@ def choices(activations: NDArray[np.float32], vectors: NDArray[np.float32]) -> C
         raise StepFailed(f"{len(activations)} images are too few: {2 * NEEDED} are needed")
     found = np.full((activations.shape[1], TASKS), np.nan)
     for unit, values in enumerate(activations.T):
-        if np.ptp(values) < 1e-8:
+        if np.ptp(values) < (1e-6 * np.abs(values).max() or 1e-30 if relative else 1e-8):
             continue
         order = np.argsort(-values, kind="stable")
         high = vectors[order[:NEEDED].reshape(REFERENCES + 1, TASKS)]

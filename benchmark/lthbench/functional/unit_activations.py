@@ -53,6 +53,50 @@ def activations(
     return found
 
 
+def blocks(model: nn.Module) -> tuple[str, ...]:
+    """The parts of a network that hold several convolutions each, such as stages and inception blocks."""
+
+    def many(part: nn.Module) -> bool:
+        return sum(isinstance(module, nn.Conv2d) for module in part.modules()) > 1
+
+    return tuple(name for name, part in model.named_children() if many(part))
+
+
+@torch.no_grad()
+def means(
+    model: nn.Module, layers: Sequence[str], pixels: NDArray[np.uint8]
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+    """Spatial means of the units of layers for images ``[N, C, H, W]``, float32 ``[N, units]`` each, and the
+    probabilities of the classes ``[N, classes]``. No maps are kept. Raises StepFailed.
+    """
+    seen: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+
+    def keep(layer: str) -> Any:
+        def hook(module: nn.Module, arguments: Any, made: torch.Tensor) -> None:
+            if made.dim() != 4:
+                raise StepFailed(f"layer {layer!r} has no grid of units")
+            seen[layer].append(made.detach().float().mean((2, 3)).cpu())
+
+        return hook
+
+    device = next(model.parameters()).device
+    size = at_once(device, *pixels.shape[2:])
+    hooks = [model.get_submodule(layer).register_forward_hook(keep(layer)) for layer in layers]
+    chances = []
+    try:
+        for start in range(0, len(pixels), size):
+            logits = model(as_pixels(np.ascontiguousarray(pixels[start : start + size]), device))
+            chances.append(torch.softmax(logits.float(), 1).cpu())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = {layer: torch.cat(parts).numpy() for layer, parts in seen.items()}
+    for layer, units in found.items():
+        if not np.isfinite(units).all():
+            raise StepFailed(f"activations of layer {layer!r} are not finite")
+    return found, torch.cat(chances).numpy()
+
+
 def dead(activations: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which units never change, ``[units]``."""
     flat = activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1)

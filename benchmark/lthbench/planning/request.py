@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lthbench import corruptions, registry
+from lthbench import corruptions as generated
+from lthbench import registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
 from lthbench.inference import image_sets
@@ -18,7 +19,7 @@ from lthbench.planning import looks as planned_looks
 from lthbench.planning import request_record, task
 from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
-from lthbench.planning.task import Budget, Task
+from lthbench.planning.task import SOURCES, Budget, Task
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
 MAX_SEEDS = 10_000
@@ -29,9 +30,11 @@ class Request:
     """What is asked for, checked: every name exists and every value can be used.
 
     ``task_as_typed`` is a name or a path. ``ood_replaced`` says that the task's data sets
-    out of distribution have been replaced, ``concepts_replaced`` that its bank of concepts has. ``typed`` is
-    the command line where it is not that of ``run``. Seeds are added until all is decided, up to
-    ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one.
+    out of distribution have been replaced, ``concepts_replaced`` that its bank of concepts has,
+    ``corruptions_replaced`` where its corrupted images come from. ``typed`` is the command line where it is
+    not that of ``run``. Seeds are added until all is decided, up to
+    ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one. ``notes`` say
+    what the data that is here decided.
     """
 
     task: Task
@@ -43,9 +46,11 @@ class Request:
     task_as_typed: str = ""
     ood_replaced: bool = False
     concepts_replaced: bool = False
+    corruptions_replaced: bool = False
     typed: str = ""
     most_seeds: int = 0
     looks: tuple[Look, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def spec(self) -> Budget:
@@ -114,6 +119,7 @@ class Request:
             elsewhere=bool(self.typed),
             most_seeds=self.most_seeds,
             looks=self.looks,
+            corruptions=self.spec.evaluate.corruption_source if self.corruptions_replaced else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -143,6 +149,7 @@ def asked_again(record: RequestRecord, where: str) -> Request:
         budget=record.budget,
         ood=record.ood,
         concepts=record.concepts,
+        corruptions=record.corruptions,
     )
     if record.looks or record.most_seeds:
         return _with_looks(found, record, where)
@@ -171,8 +178,11 @@ def request(
     task_as_typed: str = "",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    corruptions: str | None = None,
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    if corruptions is not None:
+        task = with_corruptions(task, corruptions)
     if concepts is not None:
         task = dataclasses.replace(task, data=dataclasses.replace(task.data, concepts=concepts))
     ood = _listed("ood", ood, str, str, "names")
@@ -232,7 +242,7 @@ def request(
     if budget not in budgets:
         faults.append(f"task {task.name}: {unknown('budget', budget, budgets)}")
     else:
-        every = corruptions.every()
+        every = generated.every()
         for kind in budgets[budget].evaluate.corruptions:
             known = official.KINDS if budgets[budget].evaluate.corruption_source == "official" else every
             if kind not in known:
@@ -268,7 +278,23 @@ def request(
         task_as_typed,
         ood is not None,
         concepts is not None,
+        corruptions is not None,
     )
+
+
+def with_corruptions(task: Task, source: str) -> Task:
+    """The task with corrupted images from a source, one of ``task.SOURCES``. Raises BadInput for others."""
+    if source not in SOURCES:
+        raise unknown("source of corrupted images", source, SOURCES)
+
+    def replaced(budget: Budget) -> Budget:
+        kinds = tuple(map(official.named, budget.evaluate.corruptions))
+        if source != "official":
+            kinds = tuple(generated.STAND_INS.get(kind, kind) for kind in kinds)
+        looked = dataclasses.replace(budget.evaluate, corruption_source=source, corruptions=kinds)
+        return dataclasses.replace(budget, evaluate=looked)
+
+    return dataclasses.replace(task, budget={name: replaced(b) for name, b in task.budget.items()})
 
 
 def _unlike(trained_on: Dataset, other: Dataset) -> str:
@@ -317,6 +343,10 @@ def ask(
     budget: str | None = None,
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
+    corruptions: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
-    return request(task.load(name), methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts)
+    named = task.load(name)
+    return request(
+        named, methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts, corruptions
+    )

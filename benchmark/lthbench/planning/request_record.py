@@ -41,10 +41,10 @@ class Plugin:
 class RequestRecord:
     """What was asked for, in names and numbers, all defaults filled in.
 
-    ``task`` is a name or the path of a task file. ``ood`` and ``concepts`` are None where they are the
-    task's. ``elsewhere`` says that networks made elsewhere were scored, which no record can ask for again.
-    Seeds are added until all is decided, up to ``most_seeds`` (0: none are), and ``looks`` is what each look
-    added so far, from the first one.
+    ``task`` is a name or the path of a task file. ``ood``, ``concepts`` and ``corruptions`` (where corrupted
+    images come from) are None where they are the task's. ``elsewhere`` says that networks made elsewhere were
+    scored, which no record can ask for again. Seeds are added until all is decided, up to ``most_seeds`` (0:
+    none are), and ``looks`` is what each look added so far, from the first one.
     """
 
     task: str
@@ -59,6 +59,7 @@ class RequestRecord:
     elsewhere: bool = False
     most_seeds: int = 0
     looks: tuple[Look, ...] = ()
+    corruptions: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; what is as by default is left out."""
@@ -96,6 +97,8 @@ class RequestRecord:
             parts["until-decided"] = str(self.most_seeds)
         if self.concepts is not None:
             parts["concepts"] = typed("bank", self.concepts)
+        if self.corruptions is not None:
+            parts["corruptions"] = self.corruptions
         said = "".join(f" --{option} {value}" for option, value in parts.items() if value)
         return f"lthbench run{said}{''.join(f' --plugin {shlex.quote(file)}' for file in named)}"
 

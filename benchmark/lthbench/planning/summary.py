@@ -49,6 +49,7 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
         networks = sum(map(len, request.looks[-1].networks.values()))
         said += f" · look {len(request.looks)} of {len(looks)} at most, at "
         said += formatting.counted(networks, "network", "networks")
+    said += "".join(f"\nimages {note}" for note in request.notes)
     if not todo:
         return f"{said}\nplan   everything is stored; nothing to do"
     trainings = verbs.get("train", {"all": 0})["all"]
@@ -98,6 +99,7 @@ def costed(
         "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
         "command": request.command(),
         "request": request.to_json(),
+        "notes": list(request.notes),
         "looks": list(schedule(len(request.looks[0].seeds), request.most_seeds)) if request.looks else [],
     }
 

@@ -14,7 +14,8 @@ from lthbench.planning.record_reader import read, shown
 from lthbench.registry import is_path
 from lthbench.spec import Recipe, round_density
 
-SOURCES = ("generated", "official")
+#: Where corrupted images come from; the last is the published sets where they are found, else generated.
+SOURCES = ("generated", "official", "official-if-found")
 BUDGETS = ("quick", "standard", "paper")
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
@@ -26,12 +27,14 @@ OPTIMIZERS = ("adamw",)
 class TaskData:
     """Which data sets: ``dataset`` to train and test on, ``ood`` to tell apart from it.
 
-    ``concepts`` is the bank of concepts that units are compared with (None: there is none).
+    ``concepts`` is the bank of concepts that units are compared with (None: there is none);
+    ``published_concepts`` is the bank of the paper behind the task, taken instead where its files are found.
     """
 
     dataset: str
     ood: tuple[str, ...]
     concepts: str | None = None
+    published_concepts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def _check(task: Task, where: str) -> None:
     named = {"architecture": [task.architecture], "data.dataset": [task.data.dataset]}
     named |= {"data.ood": list(task.data.ood), "grid.methods": list(task.grid.methods)}
     named["data.concepts"] = [task.data.concepts or ""]
+    named["data.published_concepts"] = [task.data.published_concepts or ""]
     for key, given in named.items():
         for name in filter(is_path, given):
             raise BadInput(

@@ -89,6 +89,7 @@ def rerun(
             store=store,
             ood=list(request.task.data.ood) if request.ood_replaced else None,
             concepts=request.task.data.concepts if request.concepts_replaced else None,
+            corruptions=request.spec.evaluate.corruption_source if request.corruptions_replaced else None,
             **options,
         )
         key = ["method", "sparsity", "seed", "score", "variant"]

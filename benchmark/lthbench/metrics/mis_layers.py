@@ -1,0 +1,71 @@
+"""How alike the images are that excite the units of each layer, and of the softmax."""
+
+from __future__ import annotations
+
+from lthbench.kinds import Context, Metric, Score, Value
+
+
+def measure(context: Context) -> list[Value]:
+    """The mean share of right choices over all units, by layer, and of the softmax units of the classes."""
+    import numpy as np
+
+    from lthbench.functional import mis
+    from lthbench.functional.image_similarity import embedded
+    from lthbench.functional.unit_activations import blocks, means
+    from lthbench.scoring import hits, mean_and_error
+
+    pixels = np.ascontiguousarray(context.images("mis").pixels[:])
+    model = context.network()
+    layers = blocks(model) or context.layers()
+    found, softmax = means(model, layers, pixels)
+    vectors, n = embedded(pixels), len(pixels)
+    logits = context.logits("test")
+    right, labels = hits(logits.values, logits.labels), logits.labels
+    rows, every = ["layer,unit,mis,mis_soft,accuracy"], []
+    values: list[Value] = []
+
+    def value(score: str, hard: np.ndarray, variant: str = "") -> Value:
+        alive = hard[~np.isnan(hard)]
+        constant = len(hard) - len(alive)
+        reason = f"{constant} of {len(hard)} units are constant and left out" if constant else ""
+        both = mean_and_error(alive) if len(alive) else (float("nan"), float("nan"))
+        return Value(score, *both, n, variant, reason=reason)
+
+    for layer, units in (*found.items(), ("softmax", softmax)):
+        chosen = mis.choices(units, vectors, relative=True)
+        hard, soft = chosen.hard(), chosen.soft()
+        for unit, (a, b) in enumerate(zip(hard, soft, strict=True)):
+            of_class = right[labels == unit] if layer == "softmax" else right[:0]
+            accuracy = f"{of_class.mean():.6g}" if len(of_class) else ""
+            rows.append(f"{layer},{unit + 1},{a:.6g},{b:.6g},{accuracy}")
+        if layer == "softmax":
+            values.append(value("mis_softmax", hard))
+        else:
+            values.append(value("mis_layers", hard, layer))
+            every.append(hard)
+    context.attach("mis.csv", ("\n".join(rows) + "\n").encode())
+    return [value("mis_layers", np.concatenate(every)), *values]
+
+
+METRIC = Metric(
+    name="mis-layers",
+    version=1,
+    title="machine interpretability of units, by layer (MIS-like)",
+    formula="as mis, for the units of each block of the network (each stage, each inception block), the mean "
+    "over all of them, and for the softmax units of the classes",
+    source=(
+        "Zimmermann et al. 2024; von Rad & Seuffert 2024. A unit is constant where its values differ by less "
+        "than a millionth of the largest, so that untrained networks, whose activations are minute, have a "
+        "value. The similarity is of colours and edges, not DreamSim's; errors are over units"
+    ),
+    scores=(
+        Score("mis_layers", "MIS-like, all layers", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("mis_softmax", "MIS-like, softmax", "fraction", True, 0.0, 1.0, "interpretability"),
+    ),
+    needs=("test",),
+    looks=("mis",),
+    nulls=True,
+    passes=1.0,
+    measure=measure,
+    usual=False,
+)
