@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property, singledispatch
 from typing import Any
 
+from lthbench.recipe import Recipe as Recipe
+
 #: Raise when a change to ``training/`` changes the weights that the same step yields.
 TRAIN_VERSION = 1
 #: Raise when a change to ``predict.py`` changes the logits that the same step yields.
@@ -57,36 +59,6 @@ class Network:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     widths: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: SGD with momentum, or the ``optimizer`` ``adamw``, on random crops and flips.
-
-    ``images`` limits training to the first so many images of the training split (0: all of them).
-    ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``exponential`` (times
-    ``gamma`` at each epoch), ``cosine`` or ``linear`` (both fall to zero at the last step); each starts with
-    ``warmup_epochs`` of linear rise from zero. ``crop_padding`` is in pixels on each side (0: no random
-    crop); ``resized_crop`` is the smallest share of the area that a crop of random size and shape may have
-    (None: crops keep their size). The ``momentum`` of adamw is the first of its two rates of decay.
-    """
-
-    epochs: int
-    images: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    schedule: str
-    warmup_epochs: float
-    milestones: tuple[int, ...]
-    gamma: float
-    crop_padding: int
-    flip: bool
-    precision: str
-    resized_crop: float | None = None
-    optimizer: str | None = None
 
 
 @dataclass(frozen=True)

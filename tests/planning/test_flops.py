@@ -1,5 +1,6 @@
 """What a plan says of costs and of empty layers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.planning import flops, missing, plan, request, seeds, summary
 from lthbench.registry import get
-from lthbench.spec import Prune, history
+from lthbench.spec import Prune, Rewind, history
 from lthbench.store import LocalStore
 
 
@@ -35,6 +36,27 @@ def test_small_networks_cost_less():
 def test_a_recipe_with_more_images_than_there_are_counts_those_that_are():
     assert get(Dataset, "cifar10").splits["train"] == 45_000
     assert flops.flops(made(["omp"], 0.5).entries[0].network) == 3 * 2 * 40_551_040 * 15_000 * 6
+
+
+def test_small_images_cost_as_many_operations_as_they_have_pixels():
+    train = made(["imp"], 0.5).entries[0].network
+    grown = replace(train.recipe, small_sizes=(16, 24), small_until=(0.5, 0.8))  # 3 epochs, 2 and 1
+    growing = replace(train, recipe=grown)
+    epoch = flops.flops(train) / 6
+    assert flops.flops(growing) == pytest.approx(epoch * (3 / 4 + 2 * 9 / 16 + 1))
+    assert flops.flops(Rewind(growing, 4)) == pytest.approx(epoch * (3 / 4 + 9 / 16))
+    rest = replace(growing, start=Rewind(growing, 1))
+    assert flops.flops(rest) == pytest.approx(epoch * (2 / 4 + 2 * 9 / 16 + 1))
+
+
+def test_images_are_no_larger_than_they_are():
+    asked = request.ask("c10-r20s", ["imp"], [0.5], seeds=1, metrics=["accuracy"])
+    grown = replace(asked.spec.train, small_sizes=(32,), small_until=(0.5,))
+    budgets = asked.task.budget | {"quick": replace(asked.spec, train=grown)}
+    asked = replace(asked, task=replace(asked.task, budget=budgets))
+    message = r"task c10-r20s: budget\.quick\.train\.small_sizes: must be less than the 32 pixels .* got 32"
+    with pytest.raises(BadInput, match=message):
+        plan.plan(asked, (), data_needed=False)
 
 
 def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tiny_task, capsys):

@@ -224,6 +224,21 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
         ('precision = "float32"', 'precision = "float16"', "budget.quick.train.precision"),
         ('precision = "float32"', 'precision = "float32"\noptimizer = "adam"', "Did you mean adamw?"),
         ('precision = "float32"', 'precision = "float32"\noptimizer = "adamw"', "nesterov: must be false"),
+        (
+            "crop_padding = 1",
+            "crop_padding = 1\nsmall_sizes = [4, 6]\nsmall_until = [0.5]",
+            "budget.quick.train.small_until: one share of the epochs for each of small_sizes",
+        ),
+        (
+            "crop_padding = 1",
+            "crop_padding = 1\nsmall_sizes = [6, 4]\nsmall_until = [0.5, 0.7]",
+            "budget.quick.train.small_sizes: must rise, above 0 up to 1,000,000, got [6, 4]",
+        ),
+        (
+            "crop_padding = 1",
+            "crop_padding = 1\nsmall_sizes = [4]\nsmall_until = [1.5]",
+            "budget.quick.train.small_until: must rise, above 0 up to 1.0, got [1.5]",
+        ),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_table(tmp_path, old, new, key):

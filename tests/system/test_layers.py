@@ -18,6 +18,7 @@ LAYERS = """
 _version errors formatting resources files
 textfiles
 global_state
+recipe
 spec
 kinds
 registry

@@ -74,6 +74,7 @@ def plain(model, images, recipe, seed, mask, rewire):
     [
         (1.0, None, {}),
         (0.3, None, {"nesterov": True, "precision": "bfloat16"}),
+        (0.3, None, {"small_sizes": (4, 6), "small_until": (0.3, 0.7)}),
         (0.2, Rewire(0.3, 0.0, 4, 0.75), {"resized_crop": 0.5, "crop_padding": 0, "flip": True}),
     ],
 )
@@ -194,6 +195,21 @@ def test_every_crop_and_flip_occurs_and_every_image_is_seen_once(recipe):
         seen += found.tolist()
     assert sorted(seen) == list(range(2000))
     assert shown == {(row, column) for row in (1, 2, 3) for column in (0, 1, 2, 3, 4)}
+
+
+def test_images_are_small_at_first(recipe):
+    """Half the size is the mean of four pixels; three quarters takes pixels 0 and 1, 1 and 2, 2 and 3."""
+    recipe = dataclasses.replace(
+        recipe, epochs=4, crop_padding=0, batch_size=1, small_sizes=(2, 3), small_until=(0.5, 0.75)
+    )
+    lines = torch.tensor([0, 51, 153, 255], dtype=torch.uint8)
+    pixels = lines.repeat(1, 1, 4, 1)
+    padded, labels = batches.padded(Images(pixels.numpy(), torch.zeros(1).numpy()), 0, torch.device("cpu"))
+    expected = {0: [0.1, 0.8], 1: [0.1, 0.8], 2: [0.1, 0.4, 0.8], 3: [0.0, 0.2, 0.6, 1.0]}
+    for epoch, line in expected.items():
+        ((batch, _),) = batches.epoch_of(padded, labels, recipe, 0, epoch)
+        assert batch.shape == (1, 1, len(line), len(line))
+        assert torch.allclose(batch[0, 0], torch.tensor(line).expand(len(line), -1))
 
 
 def test_learning_rates(recipe):

@@ -82,7 +82,15 @@ def as_it_is(work):
 # --------------------------------------------------------------------------------------------- what is fed
 
 
-@pytest.mark.parametrize("change", [{}, {"flip": True, "crop_padding": 2}, {"resized_crop": 0.5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"flip": True, "crop_padding": 2},
+        {"resized_crop": 0.5},
+        {"small_sizes": (5,), "small_until": (1.0,)},
+    ],
+)
 def test_the_batches_are_to_the_bit_those_of_trainings_alone(images, recipe, change):
     recipe = dataclasses.replace(recipe, **change)
     pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Random crops of a batch: of the images' own size, or of any size and scaled back.
+"""Random crops of a batch: of the images' own size, or of any size and scaled back; and scaling down.
 
 Everything is drawn on the CPU from one generator, so it is the same whatever the device.
 """
@@ -58,6 +58,18 @@ def cut(pixels: torch.Tensor, chosen: torch.Tensor, places: torch.Tensor, size: 
     rows = (top + across)[..., :, None]
     columns = (left + torch.where(flip > 0, across.flip(0), across))[..., None, :]
     return pixels[chosen[..., None, None], rows, columns]
+
+
+def shrunk(batch: torch.Tensor, size: int | None) -> torch.Tensor:
+    """Images ``[..., C, H, W]`` of any layout scaled down to ``size`` pixels a side; None leaves them.
+
+    Each pixel is the mean of those that its square touches (``interpolate(..., mode="area")``), so that each
+    image is to the bit what it is alone. The last four axes come out in channels_last layout.
+    """
+    if size is None:
+        return batch
+    small = F.adaptive_avg_pool2d(batch.flatten(0, -4), size).contiguous(memory_format=torch.channels_last)
+    return small.view(*batch.shape[:-2], size, size)
 
 
 def resized(

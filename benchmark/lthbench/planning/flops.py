@@ -32,12 +32,24 @@ def flops(step: Step) -> float:
 @flops.register
 def _(step: Train) -> float:
     images = step.recipe.images or registry.get(Dataset, step.data.name).splits["train"]
-    return 3.0 * images * step.epochs * forward_flops(step)
+    epochs = range(step.first_epoch, step.recipe.epochs)
+    return 3.0 * images * _full_epochs(step, epochs) * forward_flops(step)
+
+
+def _full_epochs(step: Train, epochs: range) -> float:
+    """How many epochs of images in full size cost as much: operations fall with the pixels of an image."""
+    small, side = step.recipe.small_sizes, network_of(step).size
+    sizes = (step.recipe.size_at(epoch) or side for epoch in epochs if small)
+    return sum((size / side) ** 2 for size in sizes) if small else float(len(epochs))
 
 
 @flops.register
 def _(step: Rewind) -> float:
-    return flops(step.train) * (step.epoch - step.train.first_epoch) / max(step.train.epochs, 1)
+    start = step.train.first_epoch
+    share = _full_epochs(step.train, range(start, step.epoch)) / max(
+        _full_epochs(step.train, range(start, step.train.recipe.epochs)), 1
+    )
+    return flops(step.train) * share
 
 
 @flops.register

@@ -116,6 +116,7 @@ def plan(
     sets = image_sets.of(metrics, asking)
     banks = [image_sets.bank_of(asking)] if "concepts" in asked else []
     built = network(task)
+    _check_sizes(request, built)
     named = ("dense", *request.methods)
     methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
     criteria = {c.name for m in methods.values() for c in m.prunes_by()}
@@ -195,6 +196,17 @@ def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | No
 def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
     images = registry.get(Dataset, trained_on.name).splits["train"]
     return -(-min(recipe.images or images, images) // recipe.batch_size)
+
+
+def _check_sizes(request: Request, built: Network) -> None:
+    """That images get no larger than they are."""
+    for table, recipe in (("train", request.spec.train), ("finetune", request.spec.finetune)):
+        largest = max((recipe and recipe.small_sizes) or (0,))
+        if largest >= built.size:
+            raise BadInput(
+                f"task {request.task.name}: budget.{request.budget}.{table}.small_sizes: must be less than "
+                f"the {built.size} pixels that images have on a side, got {largest}."
+            )
 
 
 def network(task: Task) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from lthbench import resources, textfiles
@@ -243,6 +244,21 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.optimizer: {said}")
     if train.optimizer is not None and train.nesterov:
         raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
+    _check_sizes(train, where)
     for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
         if getattr(train, key) not in valid:
             raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")
+
+
+def _check_sizes(train: Recipe, where: str) -> None:
+    """That images grow: each size is larger than the one before, and lasts longer."""
+    sizes, until = train.small_sizes, train.small_until
+    if (sizes is None) != (until is None) or len(sizes or ()) != len(until or ()):
+        raise BadInput(
+            f"{where}.small_until: one share of the epochs for each of small_sizes, "
+            f"got {shown(list(until or ()))} for {shown(list(sizes or ()))}"
+        )
+    for key, low, most in (("small_sizes", 0, 1_000_000), ("small_until", 0.0, 1.0)):
+        rising = (low, *(getattr(train, key) or ()))
+        if any(a >= b for a, b in pairwise(rising)) or rising[-1] > most:
+            raise BadInput(f"{where}.{key}: must rise, above 0 up to {most:,}, got {shown(list(rising[1:]))}")

@@ -28,7 +28,8 @@ class Feed:
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of all trainings: float ``[k, B, C, H, W]`` in [0, 1], labels ``[k, B]``.
 
-        Each member's part is in channels_last layout; the last batch may be shorter.
+        H and W are those of ``recipe.size_at``. Each member's part is in channels_last layout; the last
+        batch may be shorter.
         """
         if isinstance(self.pixels, Stream) or self.recipe.resized_crop is not None:
             return self._gathered(epoch)
@@ -37,6 +38,7 @@ class Feed:
     def _cut(self, pixels: torch.Tensor, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One gather for all trainings: what is drawn for an epoch travels to the device once."""
         count, size = len(self.labels), pixels.shape[1] - 2 * self.recipe.crop_padding
+        smaller = self.recipe.size_at(epoch)
         drawn = torch.empty(4, len(self.seeds), count, dtype=torch.int64)
         for i, seed in enumerate(self.seeds):
             draw = generator("epoch", seed, epoch)
@@ -44,7 +46,7 @@ class Feed:
             drawn[1:, i] = augment.shifts(count, self.recipe, draw)
         for chosen, *places in torch.split(drawn.to(self.device), self.recipe.batch_size, dim=2):
             batch = augment.cut(pixels, chosen, torch.stack(places), size).permute(0, 1, 4, 2, 3)
-            yield batch.to(torch.float32).div_(255.0), self.labels[chosen]
+            yield augment.shrunk(batch.to(torch.float32).div_(255.0), smaller), self.labels[chosen]
 
     def _gathered(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         made = [epoch_of(self.pixels, self.labels, self.recipe, seed, epoch) for seed in self.seeds]
@@ -73,13 +75,14 @@ def epoch_of(
     """One epoch of shuffled, randomly cropped and flipped batches: float ``[B, C, H, W]`` in [0, 1], labels.
 
     ``pixels`` are as from ``padded``. Order, crops and flips of a batch are drawn on the CPU, so they are
-    the same whatever the device. Batches come out in channels_last layout; the last one may be shorter.
+    the same whatever the device. H and W are those of ``recipe.size_at``. Batches come out in channels_last
+    layout; the last one may be shorter.
     """
-    draw, device = generator("epoch", seed, epoch), labels.device
+    draw, device, smaller = generator("epoch", seed, epoch), labels.device, recipe.size_at(epoch)
     order = torch.split(torch.randperm(len(labels), generator=draw), recipe.batch_size)
     cut = augment.shifted if recipe.resized_crop is None else augment.resized
     made = cut(pixels, order, recipe, draw)
     for chosen, batch in zip(order, ahead(made) if isinstance(pixels, Stream) else made, strict=True):
         ready = batch.to(device).permute(0, 3, 1, 2).to(torch.float32)
         ready = ready.contiguous(memory_format=torch.channels_last)
-        yield ready.div_(255.0), labels[chosen.to(device)]
+        yield augment.shrunk(ready.div_(255.0), smaller), labels[chosen.to(device)]

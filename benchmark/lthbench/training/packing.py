@@ -121,7 +121,7 @@ def fits(member: Member, images: Images, recipe: Recipe) -> int:
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     net = Net(member, recipe, feed.steps, fused=True, fixed=True)
-    batch, target = next(iter(feed.epoch(0)))
+    batch, target = next(iter(feed.epoch(max(recipe.epochs - 1, 0))))  # whose images are largest
     in_turn([net], recipe.precision, torch.zeros(1, device=device))(batch, target)
     net.move()
     weights = sum(t.numel() * t.element_size() for t in net.model.state_dict().values())

@@ -1,0 +1,48 @@
+"""How a network is trained, as it stands in a key. Pure, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: SGD with momentum, or the ``optimizer`` ``adamw``, on random crops and flips.
+
+    ``images`` limits training to the first so many images of the training split (0: all of them).
+    ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``exponential`` (times
+    ``gamma`` at each epoch), ``cosine`` or ``linear`` (both fall to zero at the last step); each starts with
+    ``warmup_epochs`` of linear rise from zero. ``crop_padding`` is in pixels on each side (0: no random
+    crop); ``resized_crop`` is the smallest share of the area that a crop of random size and shape may have
+    (None: crops keep their size). The ``momentum`` of adamw is the first of its two rates of decay.
+
+    ``small_sizes`` are sides in pixels to which images are scaled down early in training: to each up to and
+    without the share of all epochs that ``small_until`` has at its place; then they keep their size (None:
+    always). It is the progressive resizing of Howard's entry to DAWNBench, 2018.
+    """
+
+    epochs: int
+    images: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: str
+    warmup_epochs: float
+    milestones: tuple[int, ...]
+    gamma: float
+    crop_padding: int
+    flip: bool
+    precision: str
+    resized_crop: float | None = None
+    optimizer: str | None = None
+    small_sizes: tuple[int, ...] | None = None
+    small_until: tuple[float, ...] | None = None
+
+    def size_at(self, epoch: int) -> int | None:
+        """The side in pixels to which images are scaled down in an epoch; None where they keep their size."""
+        for size, until in zip(self.small_sizes or (), self.small_until or (), strict=True):
+            if epoch < round(until * self.epochs):
+                return size
+        return None
