@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.checkpoints.importing import Brought
+    from lthbench.checkpoints.pretrained import Pretrained
     from lthbench.engines.ray import OnRay
     from lthbench.results.pictures import ConceptPicture, SaliencyPicture
     from lthbench.verdict.rules import Verdict
@@ -126,6 +127,7 @@ def run(
     address: str | None = None,
     stack: int = 0,
     until_decided: int | bool = False,
+    pretrained: str | Path | None = None,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
 
@@ -135,10 +137,12 @@ def run(
     ``corruptions`` where corrupted images come from (generated, official, official-if-found). ``engine``
     ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
     alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds to
-    networks that neither match on every score nor fall short on one, up to that number (True: 10). Raises
-    BadInput for what cannot be used, before anything is written.
+    networks that neither match on every score nor fall short on one, up to that number (True: 10).
+    ``pretrained`` is a file, or a repository of the Hugging Face hub, with weights that networks begin with:
+    the dense parent, if they tell the task's classes. Raises BadInput before anything is written.
     """
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, ood, concepts, corruptions)
+    named = (ood, concepts, corruptions, None if pretrained is None else str(pretrained))
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, *named)
     if until_decided is not False:
         asked = asked.until_decided(MOST if until_decided is True else until_decided)
     options = RunOptions(
@@ -293,7 +297,12 @@ def execute(
     """
     asked = settled(asked, checked_folders(options.data))
     while True:
-        outcome = _execute(asked, options, announce, brought, controls)
+        pretrained = None
+        if asked.pretrained is not None:
+            from lthbench.checkpoints.pretrained import begun
+
+            asked, pretrained = begun(asked)
+        outcome = _execute(asked, options, announce, brought, controls, pretrained)
         if not asked.looks:
             return outcome
         found = _headline(outcome)
@@ -317,6 +326,7 @@ def _execute(
     announce: Callable[[Plan, list[Step], Estimate, int], None],
     brought: Brought | None,
     controls: bool,
+    pretrained: Pretrained | None,
 ) -> Outcome:
     """The same for what is asked for at one look."""
     options.check()
@@ -339,7 +349,9 @@ def _execute(
                 store.open()
                 if not known:
                     held.enter_context(store.in_use("run", options.tell))
-                failures = _carried_out(made, todo, store, places, options, runs, announce, brought)
+                failures = _carried_out(
+                    made, todo, store, places, options, runs, announce, brought or pretrained
+                )
         else:
             announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
         from lthbench.results import pictures
@@ -357,11 +369,11 @@ def _carried_out(
     options: RunOptions,
     runs: Local | OnRay,
     announce: Callable[[Plan, list[Step], Estimate, int], None],
-    brought: Brought | None,
+    given: Brought | Pretrained | None,
 ) -> dict[str, str]:
     """Do steps. Returns why some failed, by key."""
-    if brought:
-        brought.publish(store)
+    if given:
+        given.publish(store)
         todo = [s for s in todo if not isinstance(s, Given)]
     events = store.events()
     rates = learned_rates(events, runs.device)

@@ -54,13 +54,17 @@ def of(source: Any, what: str) -> Checkpoint:
 
 
 def read(source: str | Path) -> Checkpoint:
-    """The tensors of a file, a folder or a repository of the Hugging Face hub. Raises BadInput, naming it."""
+    """The tensors of a file, a folder, a repository of the Hugging Face hub, or weights of torchvision.
+
+    Raises BadInput, naming it.
+    """
     path = Path(source)
     if path.is_dir():
         path = other_formats.folder_file(path, (*HUB_FILES, *INDEXES))
         source = path
     elif not path.is_file():
-        path = _from_hub(str(source))
+        named = re.fullmatch(r"\w+_Weights\.\w+", str(source))
+        path = _of_torchvision(str(source)) if named else _from_hub(str(source))
     if path.name.endswith(".index.json"):
         return _together(path, str(source))
     return _read(path, str(source))
@@ -214,6 +218,28 @@ def _objects(names: tuple[str, ...], where: str) -> BadInput:
         f"{where}: holds Python objects ({shown}), which are not loaded: that could run code. "
         "Save the tensors alone: torch.save(model.state_dict(), FILE), or as safetensors."
     )
+
+
+def _of_torchvision(name: str) -> Path:
+    """The file of weights that torchvision calls ``ResNet50_Weights.IMAGENET1K_V1``, fetched at first use.
+
+    It lies where torch keeps such files (``TORCH_HOME``), and a download is held to the hash in its name.
+    """
+    from torchvision.models import get_weight
+
+    try:
+        address = get_weight(name).url
+    except (ValueError, AttributeError, KeyError) as error:
+        raise BadInput(f"torchvision has no weights {name}: {error}") from error
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path: Path = folder / address.rsplit("/", 1)[1]
+    if not path.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(path), re.findall(r"-([0-9a-f]{8,})\.", path.name)[0])
+        except (OSError, RuntimeError, IndexError) as error:
+            raise BadInput(f"{address}: cannot be fetched ({error}). Put it into {folder}.") from error
+    return path
 
 
 def _from_hub(name: str) -> Path:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -86,14 +86,7 @@ class Brought:
 
     def publish(self, store: Store) -> None:
         """Put into a store what it does not hold."""
-        for taken in (*self.pruned.values(), *self.dense.values()):
-            if not store.has(taken.step):
-                files = {WEIGHTS.name: WEIGHTS.encode(taken.weights)}
-                meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
-                if taken.mask is not None:
-                    files[MASK.name] = MASK.encode(taken.mask)
-                    meta |= masks.counted(taken.mask)
-                store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
+        publish(store, (*self.pruned.values(), *self.dense.values()))
 
     def accounts(self) -> list[dict[str, Any]]:
         """The account of each network, for ``run.json``."""
@@ -103,6 +96,18 @@ class Brought:
             for n, g in groups
             for s, t in g.items()
         ]
+
+
+def publish(store: Store, networks: Iterable[Taken]) -> None:
+    """Put into a store what it does not hold of networks that were taken in."""
+    for taken in networks:
+        if not store.has(taken.step):
+            files = {WEIGHTS.name: WEIGHTS.encode(taken.weights)}
+            meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
+            if taken.mask is not None:
+                files[MASK.name] = MASK.encode(taken.mask)
+                meta |= masks.counted(taken.mask)
+            store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
 
 
 def brought(

@@ -175,6 +175,11 @@ def _options() -> dict[str, Callable[..., Any]]:
             "help": "Where corrupted images come from: generated here, the official sets, or "
             "official-if-found.",
         },
+        "pretrained": {
+            "metavar": "FILE|HUB_ID",
+            "help": "Weights that networks begin with. If they tell the task's classes, they are the dense "
+            "parent; else a new last layer is drawn, and training begins with them.",
+        },
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
             "type": Place(),
@@ -208,7 +213,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 #: The options that say which networks.
-_OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided")
+_OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided", "pretrained")
 
 
 def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -335,7 +340,18 @@ def ask(options: dict[str, Any]) -> Request:
     """The checked request of the options of a grid."""
     from lthbench.planning import request
 
-    names = ("methods", "sparsity", "rounds", "seeds", "metrics", "budget", "ood", "concepts", "corruptions")
-    asked = request.ask(options["task"], *(options[n] for n in names))
+    names = (
+        "methods",
+        "sparsity",
+        "rounds",
+        "seeds",
+        "metrics",
+        "budget",
+        "ood",
+        "concepts",
+        "corruptions",
+        "pretrained",
+    )
+    asked = request.ask(options["task"], *(options.get(n) for n in names))
     most = options.get("until_decided")
     return asked if most is None else asked.until_decided(most)

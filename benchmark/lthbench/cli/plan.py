@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,9 @@ from click.core import ParameterSource
 from lthbench import formatting
 from lthbench.cli.options import CONTEXT, ask, grid_options
 from lthbench.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from lthbench.planning.request import Request
 
 
 @click.command("plan", context_settings=CONTEXT)
@@ -41,19 +44,30 @@ def show_plan(as_json: bool, **options: Any) -> None:
     store = open_store(options["store"])
     store.check()
     asked = settled(asked, places)
+    asked = _with_start(asked)
     found = thinned(asked, places, store)
     account = costed(found, store, places, workers, options["device"], options["stack"])
     foreseen = foresight.of_plan(found.plan)
     account["verdict"] = foreseen and foreseen.record()
     account["decides"] = foreseen and foresight.in_words(found.plan, foreseen)
     if asked.looks:
-        last = thinned(dataclasses.replace(asked, seeds=asked.to_the_last_look().seeds, looks=()), places)
+        at_last = _with_start(dataclasses.replace(asked, seeds=asked.to_the_last_look().seeds, looks=()))
+        last = thinned(at_last, places)
         account["most_trainings"] = round(
             last.total(lambda made: sum(isinstance(step, Train) for step in made.steps))
         )
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
     echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+
+
+def _with_start(asked: Request) -> Request:
+    """The request with what is read of its pretrained weights."""
+    if asked.pretrained is None:
+        return asked
+    from lthbench.checkpoints.pretrained import begun
+
+    return begun(asked)[0]
 
 
 def _places_given() -> str:
@@ -102,7 +116,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"empty   {name}: nothing is left of {', '.join(layers)}"
         for name, layers in account["collapsed"].items()
     ]
-    lines += [f"images  {note}" for note in account["notes"]]
+    lines += [f"note    {note}" for note in account["notes"]]
     if account["decides"]:
         lines.append(textwrap.fill(f"decide  {account['decides']}", 96, subsequent_indent=" " * 8))
     lines += ["", f"Run it: {account['command']}"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lthbench.kinds.networks import Architecture, Counts
-from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights
+from lthbench.spec import Data, Network, Prune, Recipe, Rewire, Train, Weights, network_of
 
 if TYPE_CHECKING:
     import torch
@@ -52,10 +52,11 @@ class Criterion:
 class Cell:
     """One place of the grid, handed to a method: the density and seed asked for, and what to build on.
 
-    ``dense`` is the trained parent, ``rewound`` its weights at the budget's rewind epoch, ``init`` its
-    initialisation; ``levels`` are the densities that iterative pruning passes through, ``density`` last.
-    ``finetune`` is the budget's recipe for training on without rewinding (None where the task has none).
-    ``variant`` is what follows the colon in ``method:variant``, or "".
+    ``dense`` is the trained parent, ``rewound`` its weights at the budget's rewind epoch, ``init`` what its
+    training began with: drawn or pretrained weights. Where a pretrained network is the parent, all three are
+    it. ``levels`` are the densities that iterative pruning passes through, ``density`` last. ``finetune`` is
+    the budget's recipe for training on without rewinding (None where the task has none). ``variant`` is what
+    follows the colon in ``method:variant``, or "".
     """
 
     density: float
@@ -63,14 +64,19 @@ class Cell:
     seed: int
     recipe: Recipe
     data: Data
-    init: Init
-    dense: Train
-    rewound: Rewind
+    init: Weights
+    dense: Weights
+    rewound: Weights
     versions: Mapping[str, str] = field(repr=False)
     architecture: Architecture = field(repr=False)
     steps_per_epoch: int = 0
     finetune: Recipe | None = None
     variant: str = ""
+
+    @property
+    def network(self) -> Network:
+        """The network of the cell, as it stands in its steps."""
+        return network_of(self.init)
 
     def train(
         self,
@@ -124,7 +130,7 @@ class Method:
     formula: str
     source: str
     cost: str
-    ticket: Callable[[Cell], Train]
+    ticket: Callable[[Cell], Weights]
     criterion: Criterion | None = None
     aliases: tuple[str, ...] = ()
     variants: Mapping[str, str] = field(default_factory=dict)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from lthbench.kinds import Cell, Criterion, Method
 from lthbench.methods import finetune
 from lthbench.methods.omp import magnitude
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 KERNELS = Criterion("kernel-magnitude", 1, magnitude, unit="kernel")
 
 
-def ticket(cell: Cell) -> Train:
+def ticket(cell: Cell) -> Weights:
     """Remove kernels of the trained dense network once, rewind what is left, and train it again."""
     if cell.variant in ("iterative", "oneshot"):
         return finetune.finetuned(cell, KERNELS)

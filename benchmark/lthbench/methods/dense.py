@@ -1,11 +1,11 @@
 """The dense parent: what every sparse network of the same seed is held against."""
 
 from lthbench.kinds import Cell, Method
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 
-def ticket(cell: Cell) -> Train:
-    """The network trained without a mask."""
+def ticket(cell: Cell) -> Weights:
+    """The network trained without a mask, or the pretrained one that stands for it."""
     return cell.dense
 
 

@@ -9,7 +9,7 @@ from lthbench.kinds import Cell, Criterion, Method
 from lthbench.methods import finetune
 from lthbench.methods.omp import magnitude
 from lthbench.methods.random import uniform
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +136,7 @@ CRITERIA = {
 }
 
 
-def ticket(cell: Cell) -> Train:
+def ticket(cell: Cell) -> Weights:
     """Remove filters of the trained dense network once, rewind what is left, and train it again."""
     if cell.variant in ("iterative", "oneshot"):
         return finetune.finetuned(cell, FILTERS)
@@ -146,7 +146,7 @@ def ticket(cell: Cell) -> Train:
 
 def unfit(cell: Cell) -> str:
     """A network can lose only filters whose channels are not added to others."""
-    counts = cell.size(cell.init.network)
+    counts = cell.size(cell.network)
     floor = counts.floor / counts.prunable
     if floor >= 1.0:
         return f"no filter of {cell.architecture.name} can be removed; connection removes kernels instead."

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from lthbench.kinds import Cell, Criterion, Method
 from lthbench.methods.omp import MAGNITUDE
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 
-def finetuned(cell: Cell, criterion: Criterion) -> Train:
+def finetuned(cell: Cell, criterion: Criterion) -> Weights:
     """Prune a share of what remains and train on, again and again; or, as ``oneshot``, all at once."""
-    network = cell.dense
+    network: Weights = cell.dense
     for density in (cell.density,) if cell.variant == "oneshot" else cell.levels:
         network = cell.train(network, cell.prune(network, criterion, density), cell.finetune)
     return network
 
 
-def ticket(cell: Cell) -> Train:
+def ticket(cell: Cell) -> Weights:
     """Prune the smallest weights and train on."""
     return finetuned(cell, MAGNITUDE)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from lthbench.kinds import Cell, Method
 from lthbench.methods.omp import MAGNITUDE, NM, pattern, unfit
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 
-def ticket(cell: Cell) -> Train:
+def ticket(cell: Cell) -> Weights:
     """Train, prune a share of what remains, rewind, and again, until the density is reached.
 
     Every round hangs from the one before, so a chain of n rounds costs n trainings, whichever of its
     sparsities are asked for. As ``nm``, each round takes one more weight of each group.
     """
-    network = cell.dense
+    network: Weights = cell.dense
     found = pattern(cell.density) if cell.variant == "nm" else None
     if found:
         n, m = found

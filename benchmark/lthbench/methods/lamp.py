@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
-from lthbench.spec import Train
+from lthbench.spec import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +37,9 @@ def relative(model: torch.nn.Module, batches: Batches, generator: torch.Generato
 RELATIVE = Criterion("lamp", 1, relative)
 
 
-def ticket(cell: Cell) -> Train:
+def ticket(cell: Cell) -> Weights:
     """Prune the trained dense network once, rewind what is left, and train it again; or do so in rounds."""
-    network = cell.dense
+    network: Weights = cell.dense
     if cell.variant == "untrained":
         return cell.untrained(network, cell.prune(network, RELATIVE))
     for density in cell.levels if cell.variant == "iterative" else (cell.density,):

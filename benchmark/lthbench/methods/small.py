@@ -14,7 +14,7 @@ NEAR = 0.02
 
 def ticket(cell: Cell) -> Train:
     """Train a network of smaller widths from its own initialisation."""
-    network = shrunk(cell.architecture, cell.init.network, cell.density)
+    network = shrunk(cell.architecture, cell.network, cell.density)
     return cell.train(Init(network, cell.seed))
 
 

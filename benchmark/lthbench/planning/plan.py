@@ -128,12 +128,12 @@ def plan(
     measured = [_Measured.by(m, sets.get(m.name, {})) for m in metrics]
     entries = []
     faults: list[str] = []
-    trained = {s: Train(Init(built, s), request.spec.train, trained_on, s) for s in request.seeds}
+    starts, trained = _begun(request, built, trained_on)
     parents: dict[int, Weights] = {s: elsewhere.get("dense", trained)[s] for s in request.seeds}
     following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
     for seed, dense in parents.items():
-        init = Init(built, seed)
-        rewound = Rewind(trained[seed], request.spec.rewind_epoch)
+        init, own = starts[seed], trained[seed]
+        rewound = Rewind(own, request.spec.rewind_epoch) if isinstance(own, Train) else init
         for name in named:
             for density in (1.0,) if name == "dense" else request.densities:
                 sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
@@ -146,7 +146,7 @@ def plan(
                     recipe=request.spec.train,
                     data=trained_on,
                     init=init,
-                    dense=trained[seed],
+                    dense=own,
                     rewound=rewound,
                     versions=versions,
                     architecture=architecture,
@@ -171,7 +171,8 @@ def plan(
                 if name == "dense":
                     rival = parents[following[seed]]
                     measures = tuple(m.of(rival if m.metric.rival else dense, dense) for m in measured)
-                    controls = tuple((UNTRAINED, m.of(init, dense)) for m in measured if m.metric.nulls)
+                    drawn = Init(built, seed)
+                    controls = tuple((UNTRAINED, m.of(drawn, dense)) for m in measured if m.metric.nulls)
                 else:
                     measures = tuple(m.of(ticket, dense) for m in measured)
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
@@ -181,6 +182,20 @@ def plan(
     return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
 
+def _begun(request: Request, network: Network, data: Data) -> tuple[dict[int, Weights], dict[int, Weights]]:
+    """What the networks of each seed begin with, and their dense parents."""
+    start = request.start
+    if start is None:
+        if request.pretrained is not None:
+            raise ValueError(f"{request.pretrained} was not read: see checkpoints.pretrained")
+        starts: dict[int, Weights] = {s: Init(network, s) for s in request.seeds}
+    else:
+        starts = {s: start.given(network, s) for s in request.seeds}
+        if start.is_dense:
+            return starts, starts
+    return starts, {s: Train(begin, request.spec.train, data, s) for s, begin in starts.items()}
+
+
 def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | None]:
     """Why a method does not fit a cell, or the network that it makes of it; ``foreign`` code is guarded."""
     with kept(f"method {method.name}") if foreign else contextlib.nullcontext():
@@ -188,7 +203,7 @@ def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | No
         if reason:
             return reason, None
         ticket = method.ticket(cell)
-    if not isinstance(ticket, Train):
+    if not isinstance(ticket, Train) and ticket != cell.dense:
         raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
     return "", ticket
 

@@ -19,6 +19,7 @@ from lthbench.planning import looks as planned_looks
 from lthbench.planning import request_record, task
 from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
+from lthbench.planning.start import Start
 from lthbench.planning.task import SOURCES, Budget, Task
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
@@ -34,7 +35,8 @@ class Request:
     ``corruptions_replaced`` where its corrupted images come from. ``typed`` is the command line where it is
     not that of ``run``. Seeds are added until all is decided, up to
     ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one. ``notes`` say
-    what the data that is here decided.
+    what the files that are here decided. ``pretrained`` is the file of weights that networks begin with, and
+    ``start`` what was read of it.
     """
 
     task: Task
@@ -51,6 +53,8 @@ class Request:
     most_seeds: int = 0
     looks: tuple[Look, ...] = ()
     notes: tuple[str, ...] = ()
+    pretrained: str | None = None
+    start: Start | None = None
 
     @property
     def spec(self) -> Budget:
@@ -120,6 +124,8 @@ class Request:
             most_seeds=self.most_seeds,
             looks=self.looks,
             corruptions=self.spec.evaluate.corruption_source if self.corruptions_replaced else None,
+            pretrained=self.pretrained,
+            start=self.start,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -150,10 +156,22 @@ def asked_again(record: RequestRecord, where: str) -> Request:
         ood=record.ood,
         concepts=record.concepts,
         corruptions=record.corruptions,
+        pretrained=record.pretrained,
     )
+    found = dataclasses.replace(found, start=_start_of(record, where))
     if record.looks or record.most_seeds:
         return _with_looks(found, record, where)
     return found
+
+
+def _start_of(record: RequestRecord, where: str) -> Start | None:
+    """What was read of a record's pretrained weights. Raises BadInput where it is not for its seeds."""
+    start = record.start
+    if record.pretrained is None or (
+        start is not None and (start.is_dense or {str(s) for s in record.seeds} <= start.digests.keys())
+    ):
+        return start
+    raise BadInput(f"{where}: request: start: does not say what was read of {record.pretrained}.")
 
 
 def _with_looks(found: Request, record: RequestRecord, where: str) -> Request:
@@ -179,6 +197,7 @@ def request(
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
     corruptions: str | None = None,
+    pretrained: str | None = None,
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
     if corruptions is not None:
@@ -279,6 +298,7 @@ def request(
         ood is not None,
         concepts is not None,
         corruptions is not None,
+        pretrained=pretrained,
     )
 
 
@@ -344,9 +364,21 @@ def ask(
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
     corruptions: str | None = None,
+    pretrained: str | None = None,
 ) -> Request:
     """The checked request for a task by name or path."""
     named = task.load(name)
     return request(
-        named, methods, sparsities, rounds, seeds, metrics, budget, name, ood, concepts, corruptions
+        named,
+        methods,
+        sparsities,
+        rounds,
+        seeds,
+        metrics,
+        budget,
+        name,
+        ood,
+        concepts,
+        corruptions,
+        pretrained,
     )

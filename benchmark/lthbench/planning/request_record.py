@@ -14,6 +14,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 from lthbench.planning import record_reader
 from lthbench.planning.looks import Look
+from lthbench.planning.start import Start
 
 KINDS: dict[str, type[Any]] = {
     "method": Method,
@@ -44,7 +45,8 @@ class RequestRecord:
     ``task`` is a name or the path of a task file. ``ood``, ``concepts`` and ``corruptions`` (where corrupted
     images come from) are None where they are the task's. ``elsewhere`` says that networks made elsewhere were
     scored, which no record can ask for again. Seeds are added until all is decided, up to ``most_seeds`` (0:
-    none are), and ``looks`` is what each look added so far, from the first one.
+    none are), and ``looks`` is what each look added so far, from the first one. ``pretrained`` is the file of
+    weights that networks begin with, ``start`` what was read of it.
     """
 
     task: str
@@ -60,6 +62,8 @@ class RequestRecord:
     most_seeds: int = 0
     looks: tuple[Look, ...] = ()
     corruptions: str | None = None
+    pretrained: str | None = None
+    start: Start | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; what is as by default is left out."""
@@ -99,6 +103,8 @@ class RequestRecord:
             parts["concepts"] = typed("bank", self.concepts)
         if self.corruptions is not None:
             parts["corruptions"] = self.corruptions
+        if self.pretrained is not None:
+            parts["pretrained"] = shlex.quote(self.pretrained)
         said = "".join(f" --{option} {value}" for option, value in parts.items() if value)
         return f"lthbench run{said}{''.join(f' --plugin {shlex.quote(file)}' for file in named)}"
 

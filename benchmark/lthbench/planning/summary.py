@@ -49,7 +49,7 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
         networks = sum(map(len, request.looks[-1].networks.values()))
         said += f" · look {len(request.looks)} of {len(looks)} at most, at "
         said += formatting.counted(networks, "network", "networks")
-    said += "".join(f"\nimages {note}" for note in request.notes)
+    said += "".join(f"\nnote   {note}" for note in request.notes)
     if not todo:
         return f"{said}\nplan   everything is stored; nothing to do"
     trainings = verbs.get("train", {"all": 0})["all"]

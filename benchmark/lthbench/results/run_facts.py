@@ -20,7 +20,7 @@ from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
 from lthbench.results.score_order import aspects, scores
-from lthbench.spec import Data, Given, Init, Train, mask_keeper
+from lthbench.spec import Data, Given, Init, Train, Weights, mask_keeper
 from lthbench.store import Store
 from lthbench.verdict import calibration
 from lthbench.verdict.aspect import Aspect
@@ -341,7 +341,9 @@ def dense_keys(plan: Plan) -> dict[str, str]:
     run. The network is the one that the task's recipe trains, also where a run's own was made elsewhere.
     """
     request = plan.request
-    dense = Train(Init(network(request.task), 0), request.spec.train, plan.sources[0], 0)
+    dense: Weights = Train(Init(network(request.task), 0), request.spec.train, plan.sources[0], 0)
+    if request.start is not None:  # no retraining of the task's recipe is its like
+        dense = plan.entries[0].dense
     found = {}
     for measure in next((e.measures for e in plan.entries if e.method == "dense"), ()):
         same = dataclasses.replace(measure, subject=dense, reference=measure.reference and dense)

@@ -77,6 +77,11 @@ def rerun(
     known = {s.name: s for name in request.metrics for s in registry.get(Metric, name).scores}
     calibrated = shipped(request.task.name, request.budget)
     spreads = {n: stdev(s.values) for n, s in calibrated.scores.items()} if calibrated else {}
+    if request.pretrained is not None:  # what a bundle names is not read
+        raise BadInput(
+            f"these networks begin with the weights of {request.pretrained}, which a bundle does not hold: "
+            "run its command with that file, and compare the tables with lthbench compare."
+        )
     wrong = []
     for entry in chosen:
         again = api.run(

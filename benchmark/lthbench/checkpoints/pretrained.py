@@ -1,0 +1,82 @@
+"""Networks that begin with pretrained weights: read, with a new last layer where classes differ, and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from lthbench import registry
+from lthbench.checkpoints import files
+from lthbench.checkpoints.contents import Checkpoint
+from lthbench.checkpoints.importing import Taken, digest, publish, take
+from lthbench.compute.rng import generator
+from lthbench.errors import BadInput
+from lthbench.global_state import kept
+from lthbench.kinds import Architecture
+from lthbench.planning.plan import network
+from lthbench.planning.request import Request
+from lthbench.planning.start import Start
+from lthbench.spec import Given, Network
+from lthbench.store import Store
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The weights that a request's networks begin with: one network, or one for each seed."""
+
+    networks: tuple[Taken, ...]
+
+    def publish(self, store: Store) -> None:
+        """Put into a store what it does not hold."""
+        publish(store, self.networks)
+
+
+def begun(request: Request) -> tuple[Request, Pretrained | None]:
+    """The request with what a plan needs of its pretrained weights, and these weights; None for none.
+
+    Raises BadInput for a file that does not fit the task's network, but for its last layer.
+    """
+    if request.pretrained is None:
+        return request, None
+    wanted, found = network(request.task), files.of(request.pretrained, "pretrained")
+    try:
+        networks = {"": take(wanted, found, dense=True)}
+        said = "the dense parent; it is not trained"
+    except BadInput as error:
+        body = _of_other_classes(wanted, found)
+        if body is None:
+            raise error from None
+        networks = {str(seed): _with_new_head(wanted, body, seed) for seed in request.seeds}
+        said = (
+            f"what training begins with; the last layer, for {body.step.network.classes:,} classes there, is "
+            f"drawn for {wanted.classes:,} from each seed"
+        )
+    one = next(iter(networks.values())).step.network
+    own = {} if (one.mean, one.std) == (wanted.mean, wanted.std) else {"mean": one.mean, "std": one.std}
+    start = Start({name: t.step.digest for name, t in networks.items()}, **own)
+    notes = tuple(n for n in request.notes if not n.startswith("weights "))
+    notes = (*notes, f"weights of {request.pretrained}: {said}")
+    return dataclasses.replace(request, start=start, notes=notes), Pretrained(tuple(networks.values()))
+
+
+def _of_other_classes(wanted: Network, found: Checkpoint) -> Taken | None:
+    """The network of a checkpoint that tells another number of classes than the task's; None for none."""
+    rows = [t.shape[0] for t in found.tensors.values() if t.dim() == 2]
+    for classes in dict.fromkeys(reversed(rows)):
+        with contextlib.suppress(BadInput):
+            return take(dataclasses.replace(wanted, classes=classes), found, dense=True)
+    return None
+
+
+def _with_new_head(wanted: Network, body: Taken, seed: int) -> Taken:
+    """A network whose last layer is drawn from a seed, as that of a network without pretrained weights."""
+    own = dataclasses.replace(wanted, mean=body.step.network.mean, std=body.step.network.std)
+    architecture = registry.get(Architecture, own.architecture)
+    with kept(f"architecture {architecture.name}"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator("init", seed).initial_seed())
+        drawn = architecture.build(own).state_dict()
+    weights = {n: body.weights[n] if body.weights[n].shape == t.shape else t for n, t in drawn.items()}
+    return dataclasses.replace(body, step=Given(own, digest(weights, None)), weights=weights)

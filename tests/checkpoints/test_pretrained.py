@@ -1,0 +1,133 @@
+"""Networks that begin with pretrained weights: as the dense parent, or under a new last layer."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from lthbench import api, registry, spec
+from lthbench.checkpoints import pretrained
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
+from lthbench.planning import plan, request
+from lthbench.planning import task as tasks
+from lthbench.store import LocalStore
+from lthbench.store.artifacts import WEIGHTS
+
+
+def weights(path, classes=10, seed=3):
+    """A ResNet-8 for the digits in a file, drawn from a seed: its state dict."""
+    network = dataclasses.replace(plan.network(tasks.load("digits-r8")), classes=classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = registry.get(Architecture, "resnet8").build(network)
+    state = {n: t for n, t in model.state_dict().items() if not n.startswith("normalize.")}
+    torch.save(state, path)
+    return state
+
+
+def asked(tiny_task, path, methods=("finetune", "omp:untrained", "snip"), seeds=2):
+    return request.ask(
+        tiny_task, methods, rounds=[2], seeds=seeds, metrics=["accuracy"], pretrained=str(path)
+    )
+
+
+def test_weights_for_the_tasks_classes_are_the_dense_parent(tmp_path, tiny_task):
+    state = weights(tmp_path / "whole.pt")
+    begun, found = pretrained.begun(asked(tiny_task, tmp_path / "whole.pt"))
+    assert begun.start.is_dense
+    assert begun.notes == (f"weights of {tmp_path / 'whole.pt'}: the dense parent; it is not trained",)
+    made = plan.plan(begun, ())
+    dense = {e.network.key for e in made.entries if e.method == "dense"}
+    assert len(dense) == 1  # of all seeds the same
+    assert all(isinstance(e.dense, spec.Given) for e in made.entries)
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    found.publish(store)
+    kept = WEIGHTS.read(store, made.entries[0].dense)
+    assert all(torch.equal(kept[n], t) for n, t in state.items())
+    pruned = next(e.network for e in made.entries if e.method == "omp:untrained")
+    assert pruned.start == pruned.mask.given == made.entries[0].dense
+
+
+def test_a_run_prunes_and_trains_on_from_them(tmp_path, tiny_task):
+    state = weights(tmp_path / "whole.pt")
+    outcome = api.execute(
+        asked(tiny_task, tmp_path / "whole.pt", seeds=1), api.RunOptions(store=tmp_path / "store")
+    )
+    assert not outcome.failures
+    assert set(outcome.table["method"]) == {"dense", "finetune", "omp:untrained", "snip"}
+    record = outcome.facts.requests[0]
+    assert record.command().endswith(f" --pretrained {tmp_path / 'whole.pt'}")
+    again = request.from_json(json.loads(json.dumps(record.to_json())), "run.json")
+    (tmp_path / "whole.pt").unlink()  # a plan of the record does without it
+    untrained = next(e for e in plan.plan(again, ()).entries if e.method == "omp:untrained").network
+    kept = WEIGHTS.read(LocalStore(tmp_path / "store"), untrained)
+    held = kept["conv1.weight"] != 0
+    assert torch.equal(kept["conv1.weight"][held], state["conv1.weight"][held])
+    assert 0 < held.sum() < held.numel()
+
+
+def test_for_other_classes_a_last_layer_is_drawn_from_each_seed(tmp_path, tiny_task):
+    state = weights(tmp_path / "seven.pt", classes=7)
+    begun, found = pretrained.begun(asked(tiny_task, tmp_path / "seven.pt"))
+    assert sorted(begun.start.digests) == ["0", "1"]
+    assert "the last layer, for 7 classes there, is drawn for 10 from each seed" in begun.notes[0]
+    first, second = (taken.weights for taken in found.networks)
+    for name, tensor in state.items():
+        if name.startswith("fc."):
+            assert first[name].shape[0] == 10
+        else:
+            assert torch.equal(first[name], tensor)
+            assert torch.equal(second[name], tensor)
+    assert not torch.equal(first["fc.weight"], second["fc.weight"])
+    made = plan.plan(begun, ())
+    dense = next(e.dense for e in made.entries if e.seed == 1)
+    assert isinstance(dense, spec.Train)
+    assert dense.start == begun.start.given(plan.network(begun.task), 1)
+    assert all(e.network == dense or e.method != "dense" for e in made.entries if e.seed == 1)
+
+
+def test_a_file_of_another_network_is_refused_with_an_account(tmp_path, tiny_task):
+    torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "other.pt")
+    with pytest.raises(BadInput, match=r"other\.pt"):
+        pretrained.begun(asked(tiny_task, tmp_path / "other.pt"))
+
+
+def test_a_record_that_does_not_say_what_was_read_is_refused(tmp_path, tiny_task):
+    weights(tmp_path / "seven.pt", classes=7)
+    begun, _ = pretrained.begun(asked(tiny_task, tmp_path / "seven.pt"))
+    record = json.loads(json.dumps(begun.to_json()))
+    del record["start"]["digests"]["1"]
+    with pytest.raises(
+        BadInput, match=r"run\.json: request: start: does not say what was read of .*seven\.pt"
+    ):
+        request.from_json(record, "run.json")
+
+
+def test_no_calibration_of_the_tasks_own_recipe_fits(tmp_path):
+    from lthbench.results.run_facts import dense_keys
+
+    weights(tmp_path / "whole.pt")
+    drawn = request.ask("digits-r8", ["omp"], metrics=["accuracy"])
+    begun, _ = pretrained.begun(
+        request.ask("digits-r8", ["omp"], metrics=["accuracy"], pretrained=str(tmp_path / "whole.pt"))
+    )
+    assert dense_keys(plan.plan(begun, ())) != dense_keys(plan.plan(drawn, ()))
+
+
+def test_weights_of_torchvision_are_named_as_it_names_them(tmp_path, monkeypatch):
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    from lthbench.checkpoints import files
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    model = resnet18()
+    torch.save(model.state_dict(), folder / ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1])
+    found = files.read("ResNet18_Weights.IMAGENET1K_V1")
+    assert torch.equal(found.tensors["fc.weight"], model.state_dict()["fc.weight"])
+    with pytest.raises(BadInput, match=r"torchvision has no weights ResNet18_Weights\.IMAGENET9K"):
+        files.read("ResNet18_Weights.IMAGENET9K")
