@@ -197,6 +197,27 @@ def test_every_crop_and_flip_occurs_and_every_image_is_seen_once(recipe):
     assert shown == {(row, column) for row in (1, 2, 3) for column in (0, 1, 2, 3, 4)}
 
 
+@pytest.mark.parametrize("change", [{"crop_padding": 0}, {"crop_padding": 0, "resized_crop": 1.0}])
+def test_flips_alternate(recipe, change):
+    """Half of the images begin flipped, and each is seen the other way round in the next epoch."""
+    recipe = dataclasses.replace(recipe, flip=True, alternate_flips=True, batch_size=100, **change)
+    pixels = torch.zeros(400, 1, 4, 4, dtype=torch.uint8)
+    pixels[..., 0] = 255
+    padded, labels = batches.padded(Images(pixels.numpy(), torch.arange(400).numpy()), 0, torch.device("cpu"))
+
+    def flipped(seed, epoch):
+        found = torch.zeros(400, dtype=torch.bool)
+        for batch, numbers in batches.epoch_of(padded, labels, recipe, seed, epoch):
+            found[numbers] = batch[:, 0, 0, 3] > batch[:, 0, 0, 0]
+        return found
+
+    first = flipped(0, 0)
+    assert 150 < first.sum() < 250
+    assert torch.equal(flipped(0, 1), ~first)
+    assert torch.equal(flipped(0, 2), first)
+    assert not torch.equal(flipped(1, 0), first)
+
+
 def test_images_are_small_at_first(recipe):
     """Half the size is the mean of four pixels; three quarters takes pixels 0 and 1, 1 and 2, 2 and 3."""
     recipe = dataclasses.replace(

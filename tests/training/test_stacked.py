@@ -88,7 +88,7 @@ def as_it_is(work):
         {},
         {"flip": True, "crop_padding": 2},
         {"resized_crop": 0.5},
-        {"small_sizes": (5,), "small_until": (1.0,)},
+        {"small_sizes": (5,), "small_until": (1.0,), "flip": True, "alternate_flips": True},
     ],
 )
 def test_the_batches_are_to_the_bit_those_of_trainings_alone(images, recipe, change):

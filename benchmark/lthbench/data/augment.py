@@ -21,15 +21,21 @@ def pad(pixels: torch.Tensor, padding: int) -> torch.Tensor:
 
 
 def shifted(
-    pixels: torch.Tensor | Stream, batches: Sequence[torch.Tensor], recipe: Recipe, draw: torch.Generator
+    pixels: torch.Tensor | Stream,
+    batches: Sequence[torch.Tensor],
+    recipe: Recipe,
+    draw: torch.Generator,
+    flips: torch.Tensor | None = None,
 ) -> Iterator[torch.Tensor]:
     """Crops of the images' own size, flipped at random: uint8 ``[B, H, W, C]``.
 
     ``pixels`` are padded images ``[N, H, W, C]`` on any device, or a stream; ``batches`` number them.
+    ``flips`` are bool ``[N]``, or None where they are drawn.
     """
     padding = recipe.crop_padding
     size = pixels.size if isinstance(pixels, Stream) else pixels.shape[1] - 2 * padding
-    places = shifts(sum(map(len, batches)), recipe, draw)
+    turned = None if flips is None else flips[torch.cat(tuple(batches))]
+    places = shifts(sum(map(len, batches)), recipe, draw, turned)
     start = 0
     for chosen in batches:
         place = places[:, start : start + len(chosen)]
@@ -41,10 +47,21 @@ def shifted(
             yield cut(pixels, chosen.to(pixels.device), place.to(pixels.device), size)
 
 
-def shifts(count: int, recipe: Recipe, draw: torch.Generator) -> torch.Tensor:
-    """Where so many crops are taken: int64 ``[3, count]``, their top, left, and 1 where flipped."""
+def first_flips(count: int, draw: torch.Generator) -> torch.Tensor:
+    """Which of so many images are flipped in the first epoch, where they alternate: bool ``[count]``."""
+    return torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool)
+
+
+def shifts(
+    count: int, recipe: Recipe, draw: torch.Generator, flips: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Where so many crops are taken: int64 ``[3, count]``, their top, left, and 1 where flipped.
+
+    ``flips`` are bool ``[count]``, or None where they are drawn.
+    """
     corners = torch.randint(0, 2 * recipe.crop_padding + 1, (2, count), generator=draw)
-    flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
+    if flips is None:
+        flips = torch.randint(0, 2, (count,), generator=draw, dtype=torch.bool) & recipe.flip
     return torch.cat((corners, flips[None].to(corners.dtype)))
 
 
@@ -73,23 +90,31 @@ def shrunk(batch: torch.Tensor, size: int | None) -> torch.Tensor:
 
 
 def resized(
-    pixels: torch.Tensor | Stream, batches: Sequence[torch.Tensor], recipe: Recipe, draw: torch.Generator
+    pixels: torch.Tensor | Stream,
+    batches: Sequence[torch.Tensor],
+    recipe: Recipe,
+    draw: torch.Generator,
+    flips: torch.Tensor | None = None,
 ) -> Iterator[torch.Tensor]:
     """Crops of random area and aspect, scaled to the images' size and flipped at random: ``[B, H, W, C]``.
 
-    Values are 0..255: uint8 from a stream, which cuts while it decodes; float32 from images in memory.
+    ``flips`` are bool ``[N]``, or None where they are drawn. Values are 0..255: uint8 from a stream, which
+    cuts while it decodes; float32 from images in memory.
     """
     share = recipe.resized_crop or 1.0
     for chosen in batches:
         draws = torch.rand(len(chosen), DRAWS, generator=draw, dtype=torch.float64).numpy()
-        flips = torch.randint(0, 2, (len(chosen),), generator=draw, dtype=torch.bool) & recipe.flip
+        if flips is None:
+            turned = torch.randint(0, 2, (len(chosen),), generator=draw, dtype=torch.bool) & recipe.flip
+        else:
+            turned = flips[chosen]
         if isinstance(pixels, Stream):
-            cut = pixels.crops(chosen.numpy(), draws, share, flips.numpy())
+            cut = pixels.crops(chosen.numpy(), draws, share, turned.numpy())
             yield torch.from_numpy(cut).permute(0, 2, 3, 1)
         else:
             height, width = pixels.shape[1:3]
             boxes = np.array([crop_box(width, height, d, share) for d in draws])
-            yield scaled(pixels[chosen.to(pixels.device)], torch.from_numpy(boxes), flips)
+            yield scaled(pixels[chosen.to(pixels.device)], torch.from_numpy(boxes), turned)
 
 
 def scaled(batch: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:

@@ -244,6 +244,8 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.optimizer: {said}")
     if train.optimizer is not None and train.nesterov:
         raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
+    if train.alternate_flips is not None and not (train.alternate_flips and train.flip):
+        raise BadInput(f"{where}.alternate_flips: is true, with flip = true, or left out")
     _check_sizes(train, where)
     for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
         if getattr(train, key) not in valid:

@@ -42,8 +42,9 @@ class Feed:
         drawn = torch.empty(4, len(self.seeds), count, dtype=torch.int64)
         for i, seed in enumerate(self.seeds):
             draw = generator("epoch", seed, epoch)
-            drawn[0, i] = torch.randperm(count, generator=draw)
-            drawn[1:, i] = augment.shifts(count, self.recipe, draw)
+            order = drawn[0, i] = torch.randperm(count, generator=draw)
+            flips = flips_of(self.recipe, seed, epoch, count)
+            drawn[1:, i] = augment.shifts(count, self.recipe, draw, None if flips is None else flips[order])
         for chosen, *places in torch.split(drawn.to(self.device), self.recipe.batch_size, dim=2):
             batch = augment.cut(pixels, chosen, torch.stack(places), size).permute(0, 1, 4, 2, 3)
             yield augment.shrunk(batch.to(torch.float32).div_(255.0), smaller), self.labels[chosen]
@@ -69,6 +70,13 @@ def padded(images: Images, padding: int, device: torch.device) -> tuple[torch.Te
     return augment.pad(torch.from_numpy(images.pixels).to(device), padding), labels
 
 
+def flips_of(recipe: Recipe, seed: int, epoch: int, count: int) -> torch.Tensor | None:
+    """Which of so many images are flipped in an epoch, where they alternate: bool ``[count]``; else None."""
+    if not recipe.alternate_flips:
+        return None
+    return augment.first_flips(count, generator("flips", seed)) ^ (epoch % 2 == 1)
+
+
 def epoch_of(
     pixels: torch.Tensor | Stream, labels: torch.Tensor, recipe: Recipe, seed: int, epoch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -81,7 +89,7 @@ def epoch_of(
     draw, device, smaller = generator("epoch", seed, epoch), labels.device, recipe.size_at(epoch)
     order = torch.split(torch.randperm(len(labels), generator=draw), recipe.batch_size)
     cut = augment.shifted if recipe.resized_crop is None else augment.resized
-    made = cut(pixels, order, recipe, draw)
+    made = cut(pixels, order, recipe, draw, flips_of(recipe, seed, epoch, len(labels)))
     for chosen, batch in zip(order, ahead(made) if isinstance(pixels, Stream) else made, strict=True):
         ready = batch.to(device).permute(0, 3, 1, 2).to(torch.float32)
         ready = ready.contiguous(memory_format=torch.channels_last)
