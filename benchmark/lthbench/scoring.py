@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -42,6 +42,32 @@ def mean_and_error(values: Floats) -> tuple[float, float]:
     """The mean, and its standard error (sample standard deviation over the root of n)."""
     n = len(values)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+
+def apart(sets: Iterable[Logits]) -> bool:
+    """Whether sets are of different images: those of the same ones have the same labels in the same order."""
+    labels = [logits.labels for logits in sets]
+    return any(not np.array_equal(labels[0], other) for other in labels[1:])
+
+
+def mean_over_sets(values: Floats, alone: bool) -> tuple[float, float]:
+    """The mean over sets of the means of images ``[sets, images]``, and its standard error.
+
+    Sets are of the same images, or each has its own (``alone``): then their errors are independent.
+    """
+    if not alone:
+        return mean_and_error(values.mean(0))
+    errors = [mean_and_error(own)[1] for own in values]
+    return float(values.mean()), float(np.sqrt(np.square(errors).sum()) / len(errors))
+
+
+def resampled_apart(draws: Floats) -> Floats:
+    """Draws ``[RESAMPLES, sets]`` of sets that each have images of their own, as those of independent sets.
+
+    ``resamples`` are the same for all sets, and the draws of one resample would go together. So set i gets
+    those of i resamples later.
+    """
+    return np.stack([np.roll(own, -i) for i, own in enumerate(draws.T)], axis=1)
 
 
 def mean_value(score: str, values: Floats, *, reason: str = "") -> Value:

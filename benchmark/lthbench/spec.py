@@ -84,7 +84,8 @@ class Rewire:
 class Inputs:
     """A fixed set of images that a network is shown: which images, and what is done to them.
 
-    ``images`` limits the set to the first so many of the split's fixed random order (0: all, file order).
+    ``images`` limits the set to so many of the split's fixed random order (0: all, file order), from its
+    place ``first`` on (None: from its start).
     ``view`` names what is done: ``clean``, ``fgsm``, a corruption, or ``official/`` and one (the published
     images, whose digest ``data`` then has); ``strengths`` are its settings (severities for a corruption,
     epsilon in 1/255 for FGSM), and the logits get one leading axis for them.
@@ -96,6 +97,7 @@ class Inputs:
     view: str
     version: int | str
     strengths: tuple[int, ...] = ()
+    first: int | None = None
 
 
 class Step:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.inference import batches, corrupted
 from lthbench.kinds import Images
-from lthbench.spec import Data, Inputs
+from lthbench.planning.plan import plan
+from lthbench.planning.request import ask
+from lthbench.spec import Data, Inputs, Predict
 from lthbench.store import LocalStore
 from lthbench.store import sets as kept_sets
 from lthbench.store.disk import sets_limit
@@ -138,3 +141,30 @@ def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
     np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
     assert list(sets.iterdir()) == []
     assert list((sets.parent / "tmp").iterdir()) == []
+
+
+def apart(images):
+    """The sets of corrupted images where each kind has so many of its own, by kind."""
+    asked = ask("c10-r20s", ["imp"], [0.5], seeds=1, metrics=["mce"])
+    looked = replace(asked.spec.evaluate, corrupted_images=images, corrupted_apart=True)
+    budgets = asked.task.budget | {"quick": replace(asked.spec, evaluate=looked)}
+    steps = plan(replace(asked, task=replace(asked.task, budget=budgets)), (), data_needed=False).steps
+    return {s.inputs.view: s.inputs for s in steps if isinstance(s, Predict)}
+
+
+def test_each_kind_may_change_images_of_its_own(made):
+    """They are the uncorrupted ones, one kind's after the other's."""
+    found = apart(1000)
+    clean = found.pop("clean")
+    assert [i.first for i in found.values()] == [None, *range(1000, 8000, 1000)]
+    assert (clean.images, clean.first) == (8000, None)
+    everything = loading.load("made", "test", ())
+    whole = loading.subset(everything, 40)
+    parts = [loading.subset(everything, 20, first) for first in (None, 20)]
+    np.testing.assert_array_equal(np.concatenate([p.pixels for p in parts]), whole.pixels)
+    np.testing.assert_array_equal(np.concatenate([p.labels for p in parts]), whole.labels)
+
+
+def test_there_must_be_images_for_each_kind():
+    with pytest.raises(BadInput, match="8 corruptions of 1,250 images each need more than 10,000 test"):
+        apart(1250)

@@ -64,6 +64,48 @@ def test_relative_mce_compares_what_is_lost_to_the_uncorrupted_images():
     assert value.se > 0
 
 
+def of_their_own(rng, rates, clean, images, severities=3):
+    """Kinds that each change images of their own: rates of error by kind, and of the images as they are."""
+    labels = rng.integers(0, 10, (len(rates), images))
+    sets = {}
+    for kind, (rate, own) in enumerate(zip(rates, labels, strict=True)):
+        wrong = rng.random((severities, images)) < rate
+        sets[f"corrupted/{kind}"] = Logits(np.eye(10)[own] * ~wrong[..., None], own, {})
+    wrong = rng.random(labels.size) < clean
+    sets["uncorrupted"] = Logits(np.eye(10)[labels.ravel()] * ~wrong[:, None], labels.ravel(), {})
+    return Given(sets)
+
+
+def test_kinds_may_change_images_of_their_own():
+    """The clean images stand one kind's after the other's; logits of zeros say class 0."""
+    own, dense = (of_their_own(np.random.default_rng(7), r, 0.1, 50) for r in ([0.6, 0.4], [0.3, 0.2]))
+    found = measure(own, dense)
+    errors = {}
+    for name, each in (("own", own), ("dense", dense)):
+        clean = each.held["uncorrupted"]
+        base = (clean.values.argmax(1) != clean.labels).reshape(2, 50).mean(1)
+        sets = each.sets("corrupted").values()
+        bad = np.array([(logits.values.argmax(2) != logits.labels).mean() for logits in sets])
+        errors[name] = bad, bad - base
+    expected = [(errors["own"][i] / errors["dense"][i]).mean() for i in (0, 1)]
+    assert [found[s, ""].value for s in ("mce", "relative_mce")] == pytest.approx(expected, rel=1e-12)
+    assert found["corruption_error", ""].value == pytest.approx(errors["own"][0].mean(), rel=1e-12)
+    assert [found[s, ""].n for s in ("mce", "corruption_error")] == [100, 100]
+    assert found["corruption_error", "1"].n == 50
+
+
+def test_errors_of_images_of_their_own_are_independent():
+    """Against the spread over samples: errors of kinds add in squares, also of the ratio by its bootstrap."""
+    rng = np.random.default_rng(5)
+    rates = [0.3, 0.5, 0.2, 0.4]
+    told, values = [], []
+    for _ in range(60):
+        found = measure(of_their_own(rng, rates, 0.1, 80), of_their_own(rng, rates, 0.1, 80))
+        told.append([found[s, ""].se for s in ("mce", "corruption_error")])
+        values.append([found[s, ""].value for s in ("mce", "corruption_error")])
+    assert np.std(values, axis=0, ddof=1) == pytest.approx(np.mean(told, axis=0), rel=0.25)
+
+
 @pytest.mark.parametrize("score", ["mce", "relative_mce"])
 def test_the_dense_parent_against_itself_is_one_without_error(score):
     value = measure(*(context(10, noise=[20, 40], blur=[30, 35]) for _ in range(2)))[score, ""]

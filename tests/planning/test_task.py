@@ -240,6 +240,11 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
             "budget.quick.train.small_until: must rise, above 0 up to 1.0, got [1.5]",
         ),
         ("flip = false", "flip = false\nalternate_flips = true", "budget.quick.train.alternate_flips: is"),
+        (
+            "severities = [1, 3]",
+            "severities = [1, 3]\ncorrupted_apart = false",
+            "budget.quick.evaluate.corrupted_apart: is true, with corrupted_images > 0, or left out",
+        ),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_table(tmp_path, old, new, key):

@@ -157,16 +157,16 @@ def check(name: str, split: str, places: tuple[Path, ...]) -> None:
         images.pixels.check(np.unique(images.labels, return_index=True)[1])
 
 
-def subset(images: Images, count: int) -> Images:
-    """The first ``count`` images of the fixed random order, or all in file order where it is 0.
+def subset(images: Images, count: int, first: int | None = None) -> Images:
+    """``count`` images of the fixed random order, from its place ``first`` on (None: from its start).
 
-    Nothing of a stream is decoded for this.
+    All in file order where ``count`` is 0, or no less than there are. Nothing of a stream is decoded.
     """
     from lthbench.data.streaming import Stream
 
     if count == 0 or count >= len(images.labels):
         return images
-    chosen = order(len(images.labels), "subset")[:count]
+    chosen = order(len(images.labels), "subset")[first or 0 :][:count]
     some = images.pixels.view(chosen) if isinstance(images.pixels, Stream) else images.pixels[chosen]
     return Images(some, images.labels[chosen])
 

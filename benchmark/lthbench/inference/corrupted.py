@@ -38,7 +38,8 @@ def corrupted(
     """
     if kept is None or inputs.view.startswith(official.PREFIX):
         return _made(inputs, severity, places)
-    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    images = loading.load(inputs.data.name, inputs.split, places)
+    images = loading.subset(images, inputs.images, inputs.first)
     path = kept / f"{_name(inputs, severity)}.u8"
     shape = tuple(images.pixels.shape)
     if not sets.whole(path, math.prod(shape)):
@@ -55,7 +56,8 @@ def _made(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Iterator[n
     if inputs.view.startswith(official.PREFIX):
         yield from batches(_published(inputs, severity, places))
         return
-    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    images = loading.load(inputs.data.name, inputs.split, places)
+    images = loading.subset(images, inputs.images, inputs.first)
     kind = corruptions.get(inputs.view)
     for start, pixels in zip(starts(images), batches(images), strict=True):
         draw = generator("corruption", kind.name, severity, start)
@@ -75,7 +77,7 @@ def _published(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Image
             f"the published images of {kind} for {dataset.name} have other labels than its test images, or "
             "another order; use the test images in the order in which they were published."
         )
-    return loading.subset(images, inputs.images)
+    return loading.subset(images, inputs.images, inputs.first)
 
 
 # ------------------------------------------------------------------------------------------ kept on disk
@@ -83,5 +85,6 @@ def _published(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Image
 
 def _name(inputs: Inputs, severity: int) -> str:
     """By everything that changes the images; the other severities asked for do not."""
-    facts = {**asdict(inputs), "strengths": [severity], "made by": PREDICT_VERSION}
+    known = {name: value for name, value in asdict(inputs).items() if value is not None}
+    facts = {**known, "strengths": [severity], "made by": PREDICT_VERSION}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -158,20 +158,35 @@ def _concepts(asked: Asked) -> Named:
 def _corrupted(asked: Asked) -> Named:
     looked, trained_on = asked.evaluate, asked.trained_on
     images, severities = looked.corrupted_images, looked.severities
+    there, wanted = registry.get(Dataset, trained_on.name).splits["test"], _uncorrupted(asked)[0][1].images
+    if looked.corrupted_apart and wanted >= there:
+        raise BadInput(
+            f"corrupted_apart: {len(looked.corruptions)} corruptions of {images:,} images each need more "
+            f"than {wanted:,} test images; {trained_on.name} has {there:,}."
+        )
+    # Where each kind's images begin; nothing in the key of those that begin at the start.
+    firsts = [i * images if looked.corrupted_apart and i else None for i in range(len(looked.corruptions))]
     if looked.corruption_source == "official":
         dataset = registry.get(Dataset, trained_on.name)
         sets = []
-        for kind in looked.corruptions:
+        for kind, first in zip(looked.corruptions, firsts, strict=True):
             found = official.identify(dataset, kind, severities, asked.places, needed=asked.needed)
             view = official.PREFIX + kind
-            own = Inputs(found, "test", images, view, official.VERSION, severities)
+            own = Inputs(found, "test", images, view, official.VERSION, severities, first)
             sets.append((f"corrupted/{kind}", own))
         return sets
     kinds = [corruptions.get(name) for name in looked.corruptions]
     return [
-        (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities))
-        for k in kinds
+        (f"corrupted/{k.name}", Inputs(trained_on, "test", images, k.name, k.version, severities, first))
+        for k, first in zip(kinds, firsts, strict=True)
     ]
+
+
+def _uncorrupted(asked: Asked) -> Named:
+    """The images that corruptions change, one kind's after the other's where each has its own."""
+    looked = asked.evaluate
+    images = looked.corrupted_images * (len(looked.corruptions) if looked.corrupted_apart else 1)
+    return [("uncorrupted", Inputs(asked.trained_on, "test", images, "clean", 1))]
 
 
 _EVERY = (
@@ -184,7 +199,7 @@ _EVERY = (
     _attacked("pgd", passes=61),
     _attacked("autoattack", passes=10_000),
     Shipped("corrupted", inputs=_corrupted),
-    Shipped("uncorrupted", count="corrupted_images"),
+    Shipped("uncorrupted", count="corrupted_images", inputs=_uncorrupted),
     Shipped("geometry", split="train", count="geometry_images"),
     Shipped("explained", count="explained_images"),
     Shipped("lime", count="lime_images"),

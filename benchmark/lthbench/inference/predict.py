@@ -38,7 +38,8 @@ def predict(
     attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
     images are kept for the next networks (see ``corrupted``).
     """
-    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    images = loading.load(inputs.data.name, inputs.split, places)
+    images = loading.subset(images, inputs.images, inputs.first)
     device = next(models[0].parameters()).device
     if not shared(inputs):
         found = []

@@ -15,7 +15,9 @@ class Evaluation:
     """How many images of each set are looked at (0: all), and the perturbations.
 
     ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
-    default), or ``official``, the published sets, which must be among the data.
+    default), or ``official``, the published sets, which must be among the data. With ``corrupted_apart``,
+    each kind of corruption changes ``corrupted_images`` of its own: for as many passes, errors under
+    corruption come from as many times more images as there are kinds (None: all kinds change the same).
     """
 
     test_images: int
@@ -31,6 +33,7 @@ class Evaluation:
     explained_images: int = 200
     lime_images: int = 40
     concept_images: int = 1000
+    corrupted_apart: bool | None = None
 
 
 @dataclass(frozen=True)

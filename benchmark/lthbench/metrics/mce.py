@@ -18,20 +18,22 @@ def measure(context: Context) -> list[Value]:
     """The mCE and the relative mCE with their published selections of kinds, and the corruption error."""
     import numpy as np
 
-    from lthbench.scoring import mean_and_error
+    from lthbench.scoring import apart, mean_and_error, mean_over_sets
 
     own, dense = _errors(context), _errors(context.reference)
     ours, theirs = np.stack(list(own.values())), np.stack(list(dense.values()))
-    n = ours.shape[1]
-    clean, clean_dense = _clean(context), _clean(context.reference)
+    n, alone = ours.shape[1], apart(context.sets("corrupted").values())
+    # [1, images], or [kinds, images] where each kind has images of its own.
+    clean, clean_dense = _clean(context).reshape(-1, n), _clean(context.reference).reshape(-1, n)
     kinds = list(own)
     values = []
     for variant, chosen in {"": kinds, **_selections(kinds)}.items():
         rows = [kinds.index(k) for k in chosen]
-        values.append(_ratio("mce", variant, chosen, ours[rows], theirs[rows], "makes no error"))
-        lost, lost_dense = ours[rows] - clean, theirs[rows] - clean_dense
-        values.append(_ratio("relative_mce", variant, chosen, lost, lost_dense, "loses no accuracy"))
-    values.append(Value("corruption_error", *mean_and_error(ours.mean(0)), n))
+        values.append(_ratio("mce", variant, chosen, ours[rows], theirs[rows], alone, "makes no error"))
+        base, base_dense = (c[rows] if alone else c for c in (clean, clean_dense))
+        lost, lost_dense = ours[rows] - base, theirs[rows] - base_dense
+        values.append(_ratio("relative_mce", variant, chosen, lost, lost_dense, alone, "loses no accuracy"))
+    values.append(Value("corruption_error", *mean_over_sets(ours, alone), n * len(kinds) if alone else n))
     values += [Value("corruption_error", *mean_and_error(e), n, kind) for kind, e in own.items()]
     return values
 
@@ -45,7 +47,7 @@ def _errors(context: Context) -> dict[str, Floats]:
 
 
 def _clean(context: Context) -> Floats:
-    """Whether each image is misclassified as it is: the same images, in the same order."""
+    """Whether each image is misclassified as it is: the same images, in the same order, kind by kind."""
     from lthbench.scoring import hits
 
     logits = context.logits("uncorrupted")
@@ -62,27 +64,31 @@ def _selections(kinds: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def _ratio(score: str, variant: str, kinds: list[str], ours: Floats, theirs: Floats, lack: str) -> Value:
+def _ratio(
+    score: str, variant: str, kinds: list[str], ours: Floats, theirs: Floats, alone: bool, lack: str
+) -> Value:
     """The mean over kinds of sum of ours / sum of theirs (``[kinds, images]``), with its bootstrap error.
 
-    Undefined unless all sums of the dense parent's are positive; the error, unless those of all resamples.
+    Kinds that have images of their own (``alone``) are resampled apart. Undefined unless all sums of the
+    dense parent's are positive; the error, unless those of all resamples.
     """
-    from lthbench.scoring import resamples
+    from lthbench.scoring import resampled_apart, resamples
 
-    n = ours.shape[1]
+    n, shown = ours.shape[1], ours.size if alone else ours.shape[1]
     # Sums of shares of severities: what is below a share of one image is rounding.
     least = 1e-9
     empty = [kind for kind, total in zip(kinds, theirs.sum(1), strict=True) if total <= least]
     if empty:
         reason = f"undefined: the dense parent {lack} under {', '.join(empty)}"
-        return Value(score, float("nan"), float("nan"), n, variant, reason)
+        return Value(score, float("nan"), float("nan"), shown, variant, reason)
     counts = resamples(n)
     below = counts @ theirs.T
     error, draws = float("nan"), None
     if (below > least).all():
-        draws = ((counts @ ours.T) / below).mean(1)
+        ratios = (counts @ ours.T) / below
+        draws = (resampled_apart(ratios) if alone else ratios).mean(1)
         error = float(draws.std(ddof=1))
-    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, n, variant, draws=draws)
+    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, shown, variant, draws=draws)
 
 
 METRIC = Metric(

@@ -14,6 +14,7 @@ def measure(context: Context) -> list[Value]:
 
     eces, losses, briers = {}, {}, {}
     sure, right = [], []
+    alone = scoring.apart(context.sets("corrupted").values())
     for kind, logits in context.sets("corrupted").items():
         n = len(logits.labels)
         p = scoring.log_softmax(logits.values)
@@ -29,21 +30,13 @@ def measure(context: Context) -> list[Value]:
     values = []
     for variant, kinds in [("", list(losses)), *((k, [k]) for k in losses)]:
         value, *spread = np.mean([eces[k] for k in kinds], axis=0)
-        values += [
-            Value("corrupted_ece", float(value), float(np.std(spread, ddof=1)), n, variant),
-            Value(
-                "corrupted_nll",
-                *scoring.mean_and_error(np.mean([losses[k] for k in kinds], axis=0)),
-                n,
-                variant,
-            ),
-            Value(
-                "corrupted_brier",
-                *scoring.mean_and_error(np.mean([briers[k] for k in kinds], axis=0)),
-                n,
-                variant,
-            ),
-        ]
+        if alone:
+            spread = scoring.resampled_apart(np.stack([eces[k][1:] for k in kinds], axis=1)).mean(1)
+        shown = n * len(kinds) if alone else n
+        values.append(Value("corrupted_ece", float(value), float(np.std(spread, ddof=1)), shown, variant))
+        for score, found in (("corrupted_nll", losses), ("corrupted_brier", briers)):
+            own = np.stack([found[k] for k in kinds])
+            values.append(Value(score, *scoring.mean_over_sets(own, alone), shown, variant))
     # An image is in here once for each corruption, so that the images' errors are not independent.
     for name, hit, told in scoring.bins_of(np.concatenate(sure), np.concatenate(right), BINS):
         values.append(Value("corrupted_bin_accuracy", float(hit.mean()), float("nan"), len(hit), name))

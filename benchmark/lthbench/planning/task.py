@@ -207,6 +207,8 @@ def _check_budget(budget: Budget, where: str) -> None:
         raise BadInput(
             f"{where}.rewind_epoch: must be 0..{budget.train.epochs - 1}, got {budget.rewind_epoch}"
         )
+    if evaluate.corrupted_apart is not None and not (evaluate.corrupted_apart and evaluate.corrupted_images):
+        raise BadInput(f"{where}.evaluate.corrupted_apart: is true, with corrupted_images > 0, or left out")
     if not evaluate.corruptions:
         raise BadInput(f"{where}.evaluate.corruptions: at least one is needed")
     for key in ("corruptions", "severities"):
