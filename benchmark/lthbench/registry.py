@@ -32,6 +32,8 @@ _FOLDERS: dict[type, tuple[str, str]] = {
     Method: ("methods", "METHOD"),
     Metric: ("metrics", "METRIC"),
 }
+#: Networks of other packages, ``family:name``: the module whose ``architecture`` makes a record of each.
+FAMILIES = {"robustbench": "lthbench.architectures._robustbench"}
 _paths: dict[tuple[type, str], Path] = {}
 _digests: dict[Path, str] = {}  # of users' own files, as they were imported
 _sources: dict[str, str] = {}  # of modules of other packages, likewise
@@ -74,6 +76,11 @@ def get(kind: type[K], name: str) -> K:
         return _imported[kind, name]  # type: ignore[return-value]
     if "/" in name or name.endswith(".py"):
         return _from_path(kind, noun, attribute, Path(name))
+    family, colon, _ = name.partition(":")
+    if kind is Architecture and colon and family in FAMILIES:
+        module = importlib.import_module(FAMILIES[family])
+        _imported[kind, name] = module.architecture(name)
+        return _imported[kind, name]  # type: ignore[return-value]
     folded = {_fold(n): n for n in names(kind)}
     if attribute == "METHOD":
         folded |= {_fold(a): n for a, n in _aliases().items()}
