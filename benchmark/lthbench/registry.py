@@ -64,6 +64,8 @@ def is_path(name: str) -> bool:
 def take(path: Path | str) -> None:
     """Take in a file of plug-ins that the user named, of whichever kinds it defines. Raises BadInput."""
     path = Path(path).resolve()
+    if _at_home(path) is not None:
+        return
     for kind in kinds_in(path):
         get(kind, str(path))
 
@@ -75,7 +77,10 @@ def get(kind: type[K], name: str) -> K:
     if (kind, name) in _imported:
         return _imported[kind, name]  # type: ignore[return-value]
     if "/" in name or name.endswith(".py"):
-        return _from_path(kind, noun, attribute, Path(name))
+        at_home = _at_home(Path(name))
+        if at_home is None:
+            return _from_path(kind, noun, attribute, Path(name))
+        name = at_home[1]
     family, colon, _ = name.partition(":")
     if kind is Architecture and colon and family in FAMILIES:
         module = importlib.import_module(FAMILIES[family])
@@ -133,6 +138,9 @@ def packaged(kind: type[Any]) -> dict[str, str]:
 
 def kinds_in(path: Path) -> list[type[Any]]:
     """The kinds of plug-in that a user's own file defines. Raises BadInput for one that defines none."""
+    at_home = _at_home(path)
+    if at_home is not None:
+        return [at_home[0]]
     module = _module(path, "plug-in")
     found = [kind for kind, (_, attribute) in _FOLDERS.items() if hasattr(module, attribute)]
     if not found:
@@ -302,6 +310,16 @@ def _source_hash(point: metadata.EntryPoint) -> str:
         content = Path(origin).read_bytes() if origin else point.value.encode()
         _sources[point.module] = hashlib.sha256(content).hexdigest()
     return _sources[point.module]
+
+
+def _at_home(path: Path) -> tuple[type[Any], str] | None:
+    """The kind and name of a plug-in that ships, by the path of its file; None for any other file."""
+    path = path.resolve()
+    for kind, (folder, _) in _FOLDERS.items():
+        name = path.stem.replace("_", "-")
+        if path.parent == Path(__file__).parent.resolve() / folder and name in _shipped(folder):
+            return kind, name
+    return None
 
 
 def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:

@@ -1,6 +1,7 @@
 """A user's own plug-in of bad manners spoils nothing of what ships, and ends no run without a word."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +85,18 @@ def test_an_exit_in_a_metric_fails_its_scores_and_the_run_tells(own, tiny_task, 
         main([*words, *where, "--metrics", f"accuracy,{path}"])
     assert ended.value.code == 1
     assert "metric rude: called sys.exit(0)" in (tmp_path / "report" / "scores.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [(Metric, "metrics/gini.py"), (Dataset, "datasets/near_digits.py")]
+)
+def test_a_plugin_at_home_is_found_by_its_path_too(kind, file):
+    path = Path(registry.__file__).parent / file
+    name = path.stem.replace("_", "-")
+    assert registry.get(kind, str(path)) is registry.get(kind, name)
+    assert registry.kinds_in(path) == [kind]
+    registry.take(path)  # and it is taken for none of the user's own
+    assert not registry.taken(path)
 
 
 @pytest.mark.parametrize("where", ["locate", "load"])
