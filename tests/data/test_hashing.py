@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lthbench.data import hashing, loading
+from lthbench.datasets import _glyphs
 from lthbench.errors import BadInput
 from lthbench.kinds import Source
 
@@ -144,6 +145,28 @@ def test_two_sets_in_one_folder_are_remembered_apart(tmp_path, memory, reads):
     for one in (*sets, *sets):
         loading.digest(one)
     assert len(reads) == 4
+
+
+def test_sets_in_one_folder_are_not_taken_for_one_that_changed(tmp_path, monkeypatch):
+    """As letters and symbols, which are drawn from the fonts of one folder, and the kinds of CIFAR-10-C."""
+    cleared = []
+    monkeypatch.setattr(loading, "_forget", lambda: cleared.append(True))
+    source = files(tmp_path / "set", 3)
+    sets = {p.name: dataclasses.replace(source, files=(p,)) for p in source.files}
+    for name, one in (*sets.items(), *sets.items()):
+        loading.digest(one, name)
+    assert not cleared
+
+
+def test_letters_and_symbols_are_drawn_once(monkeypatch):
+    drawn = []
+    real = _glyphs.drawn
+    monkeypatch.setattr(_glyphs, "drawn", lambda *given: drawn.append(given) or real(*given))
+    loading._forget()
+    for name in ("glyph-letters", "glyph-symbols", "glyph-letters", "glyph-symbols"):
+        loading.identify(name, ())
+        loading.load(name, "test", ())
+    assert len(drawn) == 2
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):

@@ -84,7 +84,9 @@ def test_ink_is_counted_in_squares_of_a_bitmap():
 def test_outlines_and_ink_are_those_of_matplotlib(character):
     """FreeType's outline, and Matplotlib's own test of points, contour by contour with holes."""
     path = glyph_letters.locate(()).files[0]
-    contours = _glyphs.outline(TTFont(path), character)
+    font = TTFont(path)
+    glyphs = font.getGlyphSet()
+    contours = _glyphs.outline(glyphs[font.getBestCmap()[ord(character)]], glyphs)
     theirs: Any = TextPath((0, 0), character, size=100, prop=FontProperties(fname=path)).to_polygons()
     ours, reference = (np.concatenate(points) for points in (contours, theirs))
     low, span = ours.min(0), np.ptp(ours, axis=0)

@@ -49,7 +49,7 @@ def identify(
     """
     source = locate(dataset, kind, severities, places)
     if source is not None:
-        return Data(dataset.name, dataset.version, loading.digest(source))
+        return Data(dataset.name, dataset.version, loading.digest(source, f"{dataset.name}/{kind}"))
     if not needed:
         return Data(dataset.name, dataset.version, loading.MISSING)
     folder = FOLDERS[dataset.name]

@@ -22,8 +22,10 @@ def identify(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Da
     missing.
     """
     source = _found(bank, places, needed=needed)
-    digest = loading.digest(source) if source else loading.MISSING if bank.locate is not None else ""
-    return Data(PREFIX + bank.name, registry.record_version(Bank, bank.name), digest)
+    name = PREFIX + bank.name
+    lacking = loading.MISSING if bank.locate is not None else ""
+    digest = loading.digest(source, name) if source else lacking
+    return Data(name, registry.record_version(Bank, bank.name), digest)
 
 
 def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:

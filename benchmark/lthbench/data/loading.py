@@ -70,18 +70,19 @@ def identify(name: str, places: tuple[Path, ...], *, needed: bool = True) -> Dat
     if not needed and located(dataset, places) is None:
         return Data(dataset.name, version, MISSING)
     source = find(name, places)
-    return Data(dataset.name, version, digest(source))
+    return Data(dataset.name, version, digest(source, dataset.name))
 
 
-#: The digest of each set when it was last looked at, by its layout and folder.
-_last: dict[tuple[str, Path], str] = {}
+#: The digest of each set when it was last looked at, by whose it is, its layout and folder.
+_last: dict[tuple[str, str, Path], str] = {}
 
 
-def digest(source: Source) -> str:
+def digest(source: Source, of: str = "") -> str:
     """A hash of the names and bytes of all files. Where it is another one than before, images are read again.
 
-    Bytes are remembered by a file's inode, size and times in the user's cache, so that a million files that
-    did not change are only looked at: see ``hashing``. Raises BadInput for a file that cannot be read.
+    ``of`` is what the files are of, where sets share a folder: a data set, a kind of corruption. Bytes are
+    remembered by a file's inode, size and times in the user's cache, so that a million files that did not
+    change are only looked at: see ``hashing``. Raises BadInput for a file that cannot be read.
     """
     total = hashlib.sha256(source.layout.encode())
     root = f"{source.root}{os.sep}"
@@ -96,9 +97,9 @@ def digest(source: Source) -> str:
         total.update(f"\n{named.replace(os.sep, '/')} ".encode())
         total.update(content)
     found = total.hexdigest()
-    if _last.get((source.layout, source.root), found) != found:
+    if _last.get((of, source.layout, source.root), found) != found:
         _forget()
-    _last[source.layout, source.root] = found
+    _last[of, source.layout, source.root] = found
     return found
 
 

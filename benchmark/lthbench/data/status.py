@@ -62,7 +62,8 @@ def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
     splits: list[str] = []
     try:
         source = loading.find(dataset.name, places)
-        found |= {"digest": loading.digest(source), "where": f"{source.layout} in {source.root}"}
+        digest = loading.digest(source, dataset.name)
+        found |= {"digest": digest, "where": f"{source.layout} in {source.root}"}
         found["published"], faults = download.verify(dataset, source.files)
     except (BadInput, OSError) as error:
         faults.append(str(error))

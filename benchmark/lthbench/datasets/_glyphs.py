@@ -46,14 +46,15 @@ def drawn(characters: str, files: Sequence[Path]) -> Images:
 
     draw = np.random.Generator(np.random.PCG64(0))
     opened = [TTFont(path, lazy=True) for path in files]
-    pixels = [inked(posed(outline(font, c), draw)) for c in characters for font in opened]
+    drawn_by = [(font.getGlyphSet(), font.getBestCmap()) for font in opened]
+    pixels = [inked(posed(outline(g[names[ord(c)]], g), draw)) for c in characters for g, names in drawn_by]
     for font in opened:
         font.close()
     return Images(np.stack(pixels)[:, None], np.repeat(np.arange(len(characters)), len(files)))
 
 
-def outline(font: Any, character: str) -> list[Points]:
-    """The closed contours of a TrueType character, in font units: each ``[points, 2]``."""
+def outline(glyph: Any, glyphs: Any) -> list[Points]:
+    """The closed contours of one of a font's ``glyphs``, in font units: each ``[points, 2]``."""
     import numpy as np
     from fontTools.pens.basePen import BasePen
 
@@ -71,8 +72,7 @@ def outline(font: Any, character: str) -> list[Points]:
             start, bend, end = (np.array(p, dtype=np.float64) for p in (contours[-1][-1], bend, end))
             contours[-1].extend((1 - share) ** 2 * start + 2 * share * (1 - share) * bend + share**2 * end)
 
-    glyphs = font.getGlyphSet()
-    glyphs[font.getBestCmap()[ord(character)]].draw(Pen(glyphs))
+    glyph.draw(Pen(glyphs))
     return [np.array(points, dtype=np.float64) for points in contours]
 
 
