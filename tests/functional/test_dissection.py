@@ -184,6 +184,16 @@ def test_a_planted_formula_is_written_out():
     assert text in ("(green OR sky)", "(sky OR green)")
 
 
+def test_a_search_among_all_candidates_is_no_worse_and_few_are_the_best_alone():
+    some = bank()
+    packed = compositions.Packed(made(some), some)
+    every, few = (compositions.search(packed, 1, n) for n in (0, 1))
+    usual = compositions.search(packed, 1)
+    assert {n: f.text for n, f in every.items()} == {n: f.text for n, f in usual.items()}  # eight concepts
+    assert few[1].text == usual[1].text
+    assert few[3].iou <= usual[3].iou
+
+
 def test_counts_by_group_add_up_to_the_formula():
     some = bank(n=50, size=10)  # pixels that fill no whole word
     packed = compositions.Packed(made(some), some)

@@ -111,6 +111,7 @@ def test_expensive_attacks_are_measured_only_when_asked_for():
         "autoattack",
         "mis-dreamsim",
         "mis-layers",
+        "composition-all",
     }
 
 

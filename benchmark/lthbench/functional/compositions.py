@@ -84,20 +84,23 @@ def count(bits: Words) -> NDArray[np.int64]:
     return found
 
 
-def search(packed: Packed, unit: int) -> dict[int, Formula]:
-    """The best formula for a unit of each length up to ``LENGTH``: a longer one is never worse."""
+def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int, Formula]:
+    """The best formula for a unit of each length up to ``LENGTH``: a longer one is never worse.
+
+    It is made of the concepts that match best alone, so many ``candidates`` (0: all).
+    """
     on = packed.units[unit]
     size = int(count(on))
     sizes, shared = count(packed.concepts), count(packed.concepts & on)
     alone = shared / np.maximum(size + sizes - shared, 1)
     order = np.argsort(-alone, kind="stable")
-    candidates = [int(k) for k in order[:CANDIDATES] if sizes[k] > 0]
-    if not candidates:
+    tried = [int(k) for k in order[: candidates or None] if sizes[k] > 0]
+    if not tried:
         nothing = Formula("nothing", np.zeros_like(on), 0.0, 0)
         return dict.fromkeys(range(1, LENGTH + 1), nothing)
-    beam = [Formula(packed.names[k], packed.concepts[k], float(alone[k]), 1) for k in candidates[:BEAM]]
+    beam = [Formula(packed.names[k], packed.concepts[k], float(alone[k]), 1) for k in tried[:BEAM]]
     found = {1: beam[0]}
-    leaves, leaf_sizes, leaf_shared = packed.concepts[candidates], sizes[candidates], shared[candidates]
+    leaves, leaf_sizes, leaf_shared = packed.concepts[tried], sizes[tried], shared[tried]
     for length in range(2, LENGTH + 1):
         joined: list[tuple[float, int, int, int]] = []
         for place, formula in enumerate(beam):
@@ -115,7 +118,7 @@ def search(packed: Packed, unit: int) -> dict[int, Formula]:
                 joined += [(float(iou), place, op, k) for k, iou in enumerate(ious)]
         joined.sort(key=lambda one: -one[0])
         longer = [
-            _joined(beam[place], op, leaves[k], packed.names[candidates[k]], iou)
+            _joined(beam[place], op, leaves[k], packed.names[tried[k]], iou)
             for iou, place, op, k in joined[:BEAM]
         ]
         # Shorter formulas stay in the beam: what does not gain by a third concept keeps two.

@@ -10,6 +10,13 @@ UNITS = 32
 
 def measure(context: Context) -> list[Value]:
     """The mean intersection over union of the best formulas of length 3, and of length 1."""
+    from lthbench.functional.compositions import CANDIDATES
+
+    return explained(context, UNITS, CANDIDATES, ("composition_iou", "composition_iou_1"))
+
+
+def explained(context: Context, units: int, candidates: int, names: tuple[str, str]) -> list[Value]:
+    """The scores ``names`` by so many units of each layer and so many candidate concepts (0: all)."""
     import numpy as np
 
     from lthbench.functional import compositions
@@ -25,10 +32,11 @@ def measure(context: Context) -> list[Value]:
     drawn: dict[int, list[np.ndarray]] = {length: [] for length in lengths}
     lines = ["layer,unit,length,formula,iou"]
     for layer, array in made.items():
-        units = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])[:UNITS])
-        packed, alive = compositions.Packed(array[:, units], bank), ~dead(array[:, units])
-        for place, unit in enumerate(units):
-            found = compositions.search(packed, place)
+        order = np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])
+        chosen = np.sort(order[: units or None])
+        packed, alive = compositions.Packed(array[:, chosen], bank), ~dead(array[:, chosen])
+        for place, unit in enumerate(chosen):
+            found = compositions.search(packed, place, candidates)
             for length in lengths:
                 inside, either = compositions.by_group(packed, place, found[length])
                 iou = found[length].iou * alive[place]
@@ -39,7 +47,7 @@ def measure(context: Context) -> list[Value]:
     values = []
     for length in lengths:
         draws = np.mean(drawn[length], axis=0)
-        score = "composition_iou" if length > 1 else "composition_iou_1"
+        score = names[0] if length > 1 else names[1]
         error = float(draws.std(ddof=1))
         values.append(Value(score, float(np.mean(means[length])), error, len(bank.pixels), draws=draws))
     return values
