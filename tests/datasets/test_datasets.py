@@ -17,6 +17,7 @@ from scipy.stats import norm
 from sklearn.datasets import load_sample_images
 
 from lthbench import registry
+from lthbench.cli import listing
 from lthbench.data import loading
 from lthbench.datasets import _folders, cifar100, cub, derma, imagenet, imagenet_o, imagenette, svhn
 from lthbench.datasets._imagenet_classes import WNIDS
@@ -433,7 +434,10 @@ def test_a_whole_copy_of_cifar100_comes_before_its_test_images(tmp_path):
     )
     np.savez(first / "cifar100" / "labels.npz", labels=np.arange(10_000) % 100)
     source = cifar100.locate((first, second))
-    assert source.layout == "mosaics"
+    assert (source.layout, source.splits) == ("mosaics", ("test",))
+    assert loading.describe("cifar100", (first,))["detail"].endswith("cifar100, test images only")
+    (row,) = (r for r in listing.every("task", first) if r["task"] == "c100-r20s")
+    assert "cifar100 training images missing" in row["data"]
     assert len(cifar100.load(source, "test").labels) == 10_000
     with pytest.raises(BadInput, match="holds the test images only") as caught:
         cifar100.load(source, "train")

@@ -87,7 +87,12 @@ def _calibrated(found: task.Task) -> str:
 
 
 def _found(found: task.Task, places: tuple[Path, ...]) -> str:
-    states = {name: loading.describe(name, places)["state"] for name in (found.data.dataset, *found.data.ood)}
+    trained_on, *ood = (found.data.dataset, *found.data.ood)
+    states = {name: loading.describe(name, places)["state"] for name in (trained_on, *ood)}
+    if states[trained_on] == "found":
+        source = registry.get(Dataset, trained_on).locate(places)
+        if source is not None and source.splits and "train" not in source.splits:
+            states[trained_on] = "training images missing"
     lacking = [f"{name} {state}" for name, state in states.items() if state != "found"]
     return ", ".join(lacking) if lacking else "found"
 

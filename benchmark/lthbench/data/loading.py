@@ -219,7 +219,8 @@ def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
         return broken(error)
     if source is None:
         return {"state": "missing", "detail": dataset.obtain}
-    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
+    only = f", {' and '.join(source.splits)} images only" if source.splits else ""
+    return {"state": "found", "detail": f"{source.layout} in {source.root}{only}"}
 
 
 def broken(error: Exception) -> dict[str, str]:

@@ -6,6 +6,7 @@ neither is in any folder that is searched, from ``cifar100/test.webp`` with ``la
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def locate(folders: tuple[Path, ...], tree: Mapping[str, int] = TREE) -> Source 
     for folder in folders:
         found = expect("mosaics", folder / "cifar100", ("test.webp", "labels.npz"))
         if found:
-            return found
+            return dataclasses.replace(found, splits=("test",))
     return None
 
 

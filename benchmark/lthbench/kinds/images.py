@@ -49,13 +49,15 @@ class Images(NamedTuple):
 class Source:
     """Where a data set was found: ``layout`` says in which form, ``files`` hold the images.
 
-    ``beside`` are files that are read as well, if they are others: outlines, label maps.
+    ``beside`` are files that are read as well, if they are others: outlines, label maps. ``splits`` are those
+    that it holds, where these are not all of the data set's.
     """
 
     layout: str
     root: Path
     files: tuple[Path, ...]
     beside: tuple[Path, ...] = ()
+    splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
