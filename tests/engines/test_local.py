@@ -1,6 +1,7 @@
 """The local engine's workers: what they are told, and what they refuse."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,10 @@ from lthbench import registry
 from lthbench.engines import local
 from lthbench.engines.local import Local
 from lthbench.errors import BadInput
+from lthbench.planning import request
+from lthbench.planning.plan import plan
 from lthbench.store import LocalStore
+from lthbench.training import savepoints
 
 
 def test_a_worker_that_finds_another_file_of_plugins_does_nothing_and_says_so(tmp_path, monkeypatch):
@@ -21,3 +25,25 @@ def test_a_worker_that_finds_another_file_of_plugins_does_nothing_and_says_so(tm
     local._begin(str(tmp_path / "store"), (), Local(1), files, None)
     with pytest.raises(BadInput, match="another file than when the run was planned"):
         local._work([], {})
+
+
+def test_one_process_tells_of_the_epochs_of_a_training_too(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setattr(savepoints, "TELL_EVERY", 0.0)
+    monkeypatch.setattr(local, "LOOK_EVERY", 0.0)
+    long = (tmp_path / "long.toml", Path(tiny_task).read_text().replace("epochs = 2\n", "epochs = 5\n", 1))
+    long[0].write_text(long[1])
+    made = plan(request.ask(str(long[0]), ["omp"], rounds=[1], metrics=["accuracy"]), ())
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    told = []
+    assert (
+        Local(0).run(made.steps, store, (), stepped=lambda step, share: told.append((step.key, share))) == {}
+    )
+    dense = next(e.network.key for e in made.entries if e.method == "dense")
+    assert [share for key, share in told if key == dense] == [0.2, 0.4, 0.6, 1.0]
+
+
+def test_controls_have_names(tiny_task):
+    made = plan(request.ask(tiny_task, ["omp"], rounds=[1], metrics=["gini"]), ())
+    control = next(m.subject.key for e in made.entries for _, m in e.controls)
+    assert made.labels()[control] == "untrained network seed 0"

@@ -75,10 +75,10 @@ class Local:
     ) -> dict[str, str]:
         """Do the steps, needs first. Returns why some failed, by key.
 
-        ``stepped`` is called after each step, and by workers on the way through a long training, a second
-        later or so, and ``done`` after each job. On the first interrupt ``stopping`` is called, and the steps
-        that are running are finished, trainings kept as they are after their epoch; on the second they are
-        dropped. Either way Interrupted is raised.
+        ``stepped`` is called after each step, and on the way through a long training, some time later, and
+        ``done`` after each job. On the first interrupt ``stopping`` is called, and the steps that are running
+        are finished, trainings kept as they are after their epoch; on the second they are dropped. Either way
+        Interrupted is raised.
         """
         jobs = group(steps)
         if self.workers == 0:
@@ -97,6 +97,23 @@ def _in_process(
     from lthbench.execution.runner import Runner
 
     failed: dict[str, str] = {}
+    watched = Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
+
+    looked, ended = time.monotonic(), set[str]()
+
+    def tell(step: Step, share: float) -> None:
+        ended.add(step.key)
+        stepped(step, share)
+
+    def on_the_way() -> bool:
+        nonlocal looked
+        if time.monotonic() - looked >= LOOK_EVERY:
+            looked = time.monotonic()
+            for step, share in watched.new():
+                if step.key not in ended:
+                    stepped(step, share)
+        return False
+
     with one_thread(engine.device):
         runner, held = Runner(store, places, engine.device, engine.together), store.leases()
         queue = Queue(jobs)
@@ -107,7 +124,7 @@ def _in_process(
                 together += _like(queue, job, engine, held, failed)
                 with _held(held, together):
                     steps = _steps(together)
-                    result = runner.do(steps, known(steps, failed), stepped=stepped)
+                    result = runner.do(steps, known(steps, failed), on_the_way, tell)
             failed |= result
             _finish(together, result, queue, done)
     return failed

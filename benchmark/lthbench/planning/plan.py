@@ -86,6 +86,8 @@ class Plan:
                         "dense" if step == entry.dense else f"{entry.method} {formatting.sparsity(removed)}"
                     )
                     found[step.key] = f"{name} seed {entry.seed}"
+            for what, measure in entry.controls:
+                found.setdefault(measure.subject.key, f"{what} seed {entry.seed}")
         return found
 
 
