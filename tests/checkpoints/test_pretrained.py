@@ -12,6 +12,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
+from lthbench.report.summary import summarise, yardstick_sentence
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import WEIGHTS
 
@@ -58,6 +59,8 @@ def test_a_run_prunes_and_trains_on_from_them(tmp_path, tiny_task):
     )
     assert not outcome.failures
     assert set(outcome.table["method"]) == {"dense", "finetune", "omp:untrained", "snip"}
+    said = yardstick_sentence(summarise(outcome.table, outcome.facts))
+    assert said.startswith("Not calibrated: these networks begin with pretrained weights; each network is")
     record = outcome.facts.requests[0]
     assert record.command().endswith(f" --pretrained {tmp_path / 'whole.pt'}")
     again = request.from_json(json.loads(json.dumps(record.to_json())), "run.json")

@@ -343,6 +343,8 @@ def yardstick_sentence(summary: Summary) -> str:
     found = summary.calibration
     if found is None:
         why = "the calibration of this task is of another version; " if summary.outdated else ""
+        if any(request.pretrained for request in summary.facts.requests):
+            why = "these networks begin with pretrained weights; "
         alone = f"Not calibrated: {why}each network is compared with the dense parent of its seed."
         return alone + _looks_sentence(summary)
     wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
