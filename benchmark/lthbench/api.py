@@ -16,7 +16,7 @@ from lthbench.engines.local import Local
 from lthbench.engines.options import DEFAULT_STORE
 from lthbench.engines.options import RunOptions as RunOptions
 from lthbench.engines.progress import Course, listen
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Damaged
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
 from lthbench.planning.looks import MOST
@@ -33,6 +33,7 @@ from lthbench.spec import (
 )
 from lthbench.store import Store, open_store
 from lthbench.store.disk import room, sets_limit
+from lthbench.store.seen import Seen
 from lthbench.verdict.rules import HEADLINE
 from lthbench.verdict.until_decided import open_networks, why_ended
 
@@ -262,7 +263,11 @@ def execute(
             from lthbench.checkpoints.pretrained import begun
 
             asked, pretrained = begun(asked)
-        outcome = _execute(asked, options, announce, brought, controls, pretrained)
+        try:
+            outcome = _execute(asked, options, announce, brought, controls, pretrained)
+        except Damaged:  # what was whole when it was last looked at has lost bits since
+            Seen(open_store(options.store).root).forget()
+            outcome = _execute(asked, options, announce, brought, controls, pretrained)
         if not asked.looks:
             return outcome
         found = _headline(outcome)

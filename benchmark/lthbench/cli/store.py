@@ -101,6 +101,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     """
     from lthbench.planning.contents import misfit_by_key
     from lthbench.store import inventory
+    from lthbench.store.seen import Seen
 
     opened = _opened(context, store)
     whole, copies, wrong, unread = 0, 0, 0, 0
@@ -124,6 +125,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     left = f", {unread:,} could not be read" if unread else ""
     echo(f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else "") + left)
     if wrong or unread:
+        Seen(opened.root).forget()  # a run must find it, too
         if wrong and not aside:
             echo("A run makes again what it needs of them (--aside moves them away now).", err=True)
         sys.exit(1)

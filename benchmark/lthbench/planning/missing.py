@@ -21,26 +21,31 @@ from lthbench.spec import (
     network_of,
 )
 from lthbench.store import Store
+from lthbench.store.artifacts import DRAWS, MASK, SCORES
+from lthbench.store.seen import Seen
 
 #: The share of images out of distribution that may be training images: published sets share a few.
 MAX_OVERLAP = 0.01
+#: The files that are compared with their hashes once more by whatever needs them, and made again if damaged.
+_CHECKED_WHEN_USED = {"step.json", "meta.json", SCORES.name, DRAWS.name, MASK.name}
 
 
 def missing(made: Plan, store: Store) -> list[Step]:
     """The steps to do, in order: measures that the store does not hold whole, and what they need.
 
     What is read is compared with its hashes, and with what its step makes; what is damaged, or does not fit,
-    is put aside and its step done again.
+    is put aside and its step done again. What was whole before and has not been written to since is not read
+    (``store.seen``).
     """
     wanted: dict[str, bool] = {}
+    seen = Seen(store.root)
 
     def ask(steps: Iterable[Step]) -> None:
         stack = list(steps)
         while stack:
             step = stack.pop()
             if step.key not in wanted:
-                held = store.whole(step)
-                wanted[step.key] = held is None or not _fits(step, held, store)
+                wanted[step.key] = not _is_whole(step, store, seen)
                 if wanted[step.key]:
                     stack.extend(step.needs())
 
@@ -49,8 +54,22 @@ def missing(made: Plan, store: Store) -> list[Step]:
     shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
     ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
-    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(store, s))
+    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(s, store, seen))
+    seen.save()
     return [s for s in made.steps if wanted.get(s.key)]
+
+
+def _is_whole(step: Step, store: Store, seen: Seen) -> bool:
+    """Whether an artefact is there whole, and holds what its step makes."""
+    stamp = seen.stamp(store.path_of(step.key), "whole")
+    if stamp in seen and store.shared(step):
+        return True
+    held = store.whole(step)
+    if held is None or not _fits(step, held, store):
+        return False
+    if held.keys() <= _CHECKED_WHEN_USED:
+        seen.add(stamp)
+    return True
 
 
 def _fits(step: Step, held: Mapping[str, bytes], store: Store) -> bool:
@@ -62,12 +81,17 @@ def _fits(step: Step, held: Mapping[str, bytes], store: Store) -> bool:
     return False
 
 
-def _facts_readable(store: Store, step: Step) -> bool:
+def _facts_readable(step: Step, store: Store, seen: Seen) -> bool:
     """False where a step is stored and its facts, which reports tell, are damaged."""
+    stamp = seen.stamp(store.path_of(step.key), "facts")
+    if (stamp in seen and store.shared(step)) or not store.has(step):
+        return True
     try:
-        return not store.has(step) or bool(store.meta(step))
+        readable = bool(store.meta(step))
     except Damaged:
         return False
+    seen.add(stamp)
+    return readable
 
 
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:

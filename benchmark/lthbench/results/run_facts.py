@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Damaged
 from lthbench.formatting import one_line
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
@@ -20,7 +20,7 @@ from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
 from lthbench.results.score_order import aspects, scores
-from lthbench.spec import Data, Given, Init, Train, Weights, mask_keeper
+from lthbench.spec import Data, Given, Init, Step, Train, Weights, mask_keeper
 from lthbench.store import Store
 from lthbench.verdict import calibration
 from lthbench.verdict.aspect import Aspect
@@ -301,9 +301,9 @@ def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) 
     trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
     names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
-        if not store.has(step):
+        meta = _told(step, store)
+        if meta is None:
             continue
-        meta = store.meta(step)
         verb = type(step).__name__.lower()
         seconds[verb] = seconds.get(verb, 0.0) + meta["seconds"]
         if meta["environment"] not in environments:
@@ -317,7 +317,7 @@ def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) 
             e.seed,
             e.network.key,
             keeper.key if (keeper := mask_keeper(e.network)) else None,
-            written(e.network, {k: v for k, v in names.items() if k != e.network.key}),
+            written(e.network, names),
         )
         for e in plan.entries
     )
@@ -332,6 +332,14 @@ def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) 
         networks=tuple(networks),
         checkpoints=tuple(checkpoints),
     )
+
+
+def _told(step: Step, store: Store) -> dict[str, Any] | None:
+    """The facts of a step; None where it is not stored."""
+    try:
+        return store.meta(step)
+    except Damaged:  # or not there, or elsewhere
+        return store.meta(step) if store.has(step) else None
 
 
 def dense_keys(plan: Plan) -> dict[str, str]:

@@ -78,7 +78,8 @@ def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataF
     _gate(rows, plan)
     with np.errstate(invalid="ignore", over="ignore"):  # draws may be infinite
         _add_paired_errors(rows, plan, store)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    columns = {name: pd.Series([r[name] for r in rows], dtype=kind) for name, kind in COLUMNS.items()}
+    return pd.DataFrame(columns)
 
 
 def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str]) -> list[dict[str, Any]]:
@@ -86,7 +87,6 @@ def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str
     notes: list[str] = []
     for measure in entry.measures:
         metric = registry.get(Metric, measure.metric)
-        facts = {s.name: s for s in metric.scores}
         shared = {
             "task": plan.request.task.name,
             "method": entry.method,
@@ -106,13 +106,9 @@ def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str
             continue
         result = SCORES.read(store, measure)
         notes += result["degenerate"]
-        for value in result["values"]:
-            known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
-            status = "failed" if math.isnan(known["value"]) else "ok"
-            plain = {k: value[k] for k in ("variant", "n", "reason")}
-            known["forwards"] = result["forwards"]
-            found = {**plain, **known, **_UNPAIRED, "status": status}
-            rows.append({**shared, **_facts(facts[value["score"]]), **found})
+        shared |= {**_UNPAIRED, "forwards": result["forwards"]}
+        of_score = {s.name: shared | _facts(s) for s in metric.scores}
+        rows += (of_score[value["score"]] | _known(value) for value in result["values"])
     rows += _controls(rows, entry, store, failures)
     notes += _at_chance(plan, rows)
     if notes and entry.method != "dense":
@@ -162,11 +158,18 @@ def _controls(
         result = SCORES.read(store, measure)
         for value in result["values"]:
             if value["variant"] == "":
-                known = {k: math.nan if value[k] is None else value[k] for k in ("value", "se")}
-                status = "failed" if math.isnan(known["value"]) else "ok"
-                facts = {"n": value["n"], "reason": value["reason"], "step": measure.key}
-                row = {**own[value["score"]], **known, **_UNPAIRED, **facts}
-                found.append({**row, "variant": name, "status": status, "forwards": result["forwards"]})
+                facts = {"variant": name, "step": measure.key, "forwards": result["forwards"]}
+                found.append(own[value["score"]] | _known(value) | _UNPAIRED | facts)
+    return found
+
+
+def _known(value: dict[str, Any]) -> dict[str, Any]:
+    """What a measure tells of a score, as it stands in a row."""
+    found = {k: value[k] for k in ("score", "variant", "value", "se", "n", "reason")}
+    for name in ("value", "se"):
+        if found[name] is None:
+            found[name] = math.nan
+    found["status"] = "failed" if math.isnan(found["value"]) else "ok"
     return found
 
 

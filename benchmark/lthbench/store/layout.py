@@ -9,6 +9,7 @@ savepoints/                trainings on their way, by key (see ``savepoints``); 
 damaged/                   what did not match its manifest, kept for a look
 leases/                    who is doing what at the moment (see ``leases``)
 index.tsv                  key, kind and bytes of each artefact: listing opens no folder; may be deleted
+seen.txt                   what was found whole before (see ``seen``); may be deleted
 events.jsonl               one line per step done: what, when, how long, by which process; and where long
                            trainings are
 """
@@ -30,6 +31,7 @@ SCHEMA = 1
 #: What stands in a store's folder.
 OWN = {
     *("store.json", "steps", "sets", "tmp", "savepoints", "damaged", "leases", "index.tsv", "events.jsonl"),
+    "seen.txt",
     "rerun.json",  # of a store in which a bundle is run again
 }
 #: The beginning of every marker.

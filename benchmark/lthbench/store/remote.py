@@ -120,6 +120,10 @@ class RemoteStore(Store):
         """Whether the artefact was there when the store was checked."""
         return step.key in self._known
 
+    def shared(self, step: Step) -> bool:
+        """Whether the artefact is on the object store: it is sent if it was not."""
+        return self.lists(step) or self.has(step)
+
     def listed(self) -> set[str]:
         """The keys of the artefacts that were there when the store was checked."""
         return set(self._known)
