@@ -43,7 +43,7 @@ class Seen:
 
         Take it before the files are read: what changes meanwhile has another then.
         """
-        found: list[tuple[str | int, ...]] = []
+        found: list[tuple[str, int, int, int, int]] = []
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
