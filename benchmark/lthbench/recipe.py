@@ -21,6 +21,8 @@ class Recipe:
     always). It is the progressive resizing of Howard's entry to DAWNBench, 2018. With ``alternate_flips``,
     flips are drawn once for each image, which is seen the other way round in every other epoch: Jordan 2024,
     94% on CIFAR-10 in 3.29 Seconds on a Single GPU, section 3.6 (None: each is drawn anew).
+    ``label_smoothing`` is the share of a label that is spread over all classes (None: none is): Szegedy et
+    al. 2016, Rethinking the Inception Architecture, section 7.
     """
 
     epochs: int
@@ -42,6 +44,7 @@ class Recipe:
     small_sizes: tuple[int, ...] | None = None
     small_until: tuple[float, ...] | None = None
     alternate_flips: bool | None = None
+    label_smoothing: float | None = None
 
     def size_at(self, epoch: int) -> int | None:
         """The side in pixels to which images are scaled down in an epoch; None where they keep their size."""

@@ -215,6 +215,17 @@ def test_the_itop_recipe_of_rigl_is_longer_and_drops_more(tiny_task):
     assert dataclasses.replace(network.recipe, epochs=0) != dataclasses.replace(plain.recipe, epochs=0)
 
 
+def test_the_itop_recipe_on_imagenet_is_its_own():
+    asked = request.ask("img-r50", ["rigl:itop"], rounds=[3], budget="paper", metrics=["accuracy"])
+    made = plan.plan(asked, (), data_needed=False)
+    network = next(e.network for e in made.entries if e.method == "rigl:itop")
+    recipe = network.recipe
+    assert (recipe.epochs, recipe.milestones) == (100, (30, 60, 90))
+    assert recipe.lr == pytest.approx(0.1 * recipe.batch_size / 64)
+    assert (recipe.label_smoothing, recipe.weight_decay, recipe.nesterov) == (0.1, 1e-4, False)
+    assert network.rewire.every == 4000 * 64 // recipe.batch_size
+
+
 @pytest.mark.parametrize(
     ("method", "sparsity", "said"),
     [

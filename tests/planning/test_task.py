@@ -239,6 +239,7 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
             "crop_padding = 1\nsmall_sizes = [4]\nsmall_until = [1.5]",
             "budget.quick.train.small_until: must rise, above 0 up to 1.0, got [1.5]",
         ),
+        ("flip = false", "flip = false\nlabel_smoothing = 1.0", "label_smoothing: must lie in (0, 1), got 1"),
         ("flip = false", "flip = false\nalternate_flips = true", "budget.quick.train.alternate_flips: is"),
         (
             "severities = [1, 3]",

@@ -69,6 +69,20 @@ def plain(model, images, recipe, seed, mask, rewire):
     return losses, {n: optimizer.state[p]["momentum_buffer"] for n, p in named.items()}
 
 
+def test_a_smoothed_label_is_spread_over_all_classes(recipe, images):
+    recipe = dataclasses.replace(recipe, epochs=1, batch_size=1000, label_smoothing=0.3, precision="float32")
+    images = Images(images.pixels[:64], images.labels[:64])
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    twin = deepcopy(model)
+    (loss,) = loop.train(model, images, recipe, 3).losses
+    pixels, labels = batches.padded(images, recipe.crop_padding, torch.device("cpu"))
+    ((x, y),) = batches.epoch_of(pixels, labels, recipe, 3, 0)
+    chances = twin(x).detach().double().log_softmax(1)
+    expected = -0.7 * chances[torch.arange(64), y].mean() - 0.3 * chances.mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("density", "rewire", "change"),
     [

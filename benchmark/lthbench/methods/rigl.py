@@ -13,6 +13,9 @@ RIGL = Rewire(fraction=0.3, final=0.0, every=100, until=0.75)
 
 #: Liu et al. 2021: their training has 250 epochs of 352 steps, with an update every 4,000.
 ITOP_EPOCHS, ITOP_STEPS, ITOP_EVERY = 250, 88_000, 4_000
+#: On ImageNet it has 100 epochs where the usual recipe has 90, a learning rate of 0.1 for batches of 64, and
+#: label smoothing; drops at 30, 60 and 90 epochs are lthbench's choice.
+ITOP_IMAGENET, ITOP_DROPS, ITOP_RATE, ITOP_SMOOTHING = 100, (0.3, 0.6, 0.9), 0.1 / 64, 0.1
 
 
 def unfit(cell: Cell) -> str:
@@ -31,18 +34,35 @@ def ticket(cell: Cell) -> Train:
 
 
 def _itop(cell: Cell) -> Train:
-    """The in-time over-parametrisation recipe, at the budget's scale: 250 epochs where the paper has 182."""
-    epochs = max(1, round(cell.recipe.epochs * ITOP_EPOCHS / 182))
-    recipe = dataclasses.replace(
-        cell.recipe,
-        epochs=epochs,
-        nesterov=True,
-        weight_decay=5e-4,
-        schedule="step",
-        milestones=(epochs // 2, epochs * 3 // 4),
-        gamma=0.1,
-    )
-    every = max(1, round(epochs * cell.steps_per_epoch * ITOP_EVERY / ITOP_STEPS))
+    """The in-time over-parametrisation recipe, at the budget's scale: 250 epochs where the paper has 182.
+
+    On ImageNet, 100 where it has 90.
+    """
+    if cell.data.name == "imagenet":
+        epochs = max(1, round(cell.recipe.epochs * ITOP_IMAGENET / 90))
+        recipe = dataclasses.replace(
+            cell.recipe,
+            epochs=epochs,
+            lr=ITOP_RATE * cell.recipe.batch_size,
+            weight_decay=1e-4,
+            schedule="step",
+            milestones=tuple(round(share * epochs) for share in ITOP_DROPS),
+            gamma=0.1,
+            label_smoothing=ITOP_SMOOTHING,
+        )
+        every = max(1, round(ITOP_EVERY * 64 / cell.recipe.batch_size))
+    else:
+        epochs = max(1, round(cell.recipe.epochs * ITOP_EPOCHS / 182))
+        recipe = dataclasses.replace(
+            cell.recipe,
+            epochs=epochs,
+            nesterov=True,
+            weight_decay=5e-4,
+            schedule="step",
+            milestones=(epochs // 2, epochs * 3 // 4),
+            gamma=0.1,
+        )
+        every = max(1, round(epochs * cell.steps_per_epoch * ITOP_EVERY / ITOP_STEPS))
     rewire = Rewire(fraction=0.5, final=0.005, every=every, until=1.0)
     return cell.train(cell.init, cell.prune(cell.init, RANDOM, allocation="erk"), recipe, rewire)
 
@@ -57,7 +77,8 @@ METHOD = Method(
     criterion=RANDOM,
     variants={
         "itop": "the recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
-        "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates"
+        "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates; on ImageNet "
+        "11 % more epochs, with label smoothing"
     },
     unfit=unfit,
     family="during",

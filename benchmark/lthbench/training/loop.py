@@ -76,6 +76,7 @@ class Net:
         self.model.train()
         self.held = hold(self.model, member.mask, member.so_far)
         self.optimizer = optimizer_of(self.model, recipe, fused)
+        self.smoothing = recipe.label_smoothing or 0.0
         self.rewiring = None
         if member.rewire is not None:
             total = steps * recipe.epochs
@@ -133,7 +134,7 @@ def in_lanes(nets: Sequence[Net], precision: str, losses: torch.Tensor, lanes: i
 
 def _one(net: Net, precision: str, batch: torch.Tensor, target: torch.Tensor, loss: torch.Tensor) -> None:
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        found = F.cross_entropy(net.model(batch), target)
+        found = F.cross_entropy(net.model(batch), target, label_smoothing=net.smoothing)
     if net.fixed:
         net.take(torch.autograd.grad(found, net.parameters, allow_unused=True))
     else:
