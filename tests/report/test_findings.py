@@ -104,9 +104,13 @@ def first(good, levels):
     ],
 )
 def test_the_lead_names_the_furthest_and_what_breaks_first(summary, methods, said):
-    found = summary(**methods)
-    assert lead(found) == said
-    assert said.replace(" %", "\u00a0%") in task_page.render(found)
+    assert lead(summary(**methods)) == said
+
+
+def test_the_page_of_a_task_begins_with_the_lead(summary, monkeypatch):
+    monkeypatch.setattr(task_page, "kinds", tuple)  # all figures but the curves are drawn elsewhere
+    found = summary(imp=("yyx", "yxx"), omp=("yyy", "yyx"))
+    assert lead(found).replace(" %", "\u00a0%") in task_page.render(found)
 
 
 def test_what_breaks_stays_broken(summary):

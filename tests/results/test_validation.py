@@ -12,6 +12,12 @@ from lthbench.report.summary import summarise
 from lthbench.results import validation
 
 
+@pytest.fixture(autouse=True)
+def _without_figures(monkeypatch):
+    """Pages are read for their words here; figures but the curves are drawn in tests/report/figures."""
+    monkeypatch.setattr(task_page, "kinds", tuple)
+
+
 @pytest.fixture
 def made(made_table):
     """A table of two methods at three sparsities and three seeds, and its facts."""
