@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 #: How the names of files end that are being written.
 PART = ".part"
@@ -27,13 +28,18 @@ def publish(path: Path, content: bytes) -> None:
     publish_all({path: content})
 
 
-def publish_all(contents: Mapping[Path, bytes]) -> None:
-    """Write files, each whole or not at all: see ``publish``. Many cost little more time than one."""
+def publish_all(contents: Mapping[Path, bytes | Callable[[IO[bytes]], None]]) -> None:
+    """Write files, each whole or not at all: see ``publish``. Many cost little more time than one.
+
+    A content that is large may be a function that writes it into a file.
+    """
     written = {path: _beside(path) for path in contents}
     try:
         for path, scratch in written.items():
             with _named(path):
-                scratch.write_bytes(contents[path])
+                content = contents[path]
+                with scratch.open("wb") as file:
+                    content(file) if callable(content) else file.write(content)
         with _named(next(iter(written), Path())):
             sync(written.values())
         for path, scratch in written.items():

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lthbench.errors import BadInput
 
@@ -22,6 +22,8 @@ _MARKS = (
 )
 #: No JSON that is read has more values: three bytes of a text may take a hundred of memory.
 VALUES = 5_000_000
+#: So many bytes of a large file are looked at together.
+_BLOCK = 1 << 20
 #: What spreadsheets put between columns.
 SEPARATORS = (",", ";", "\t")
 
@@ -48,6 +50,37 @@ def read(path: Path) -> str:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
     return decoded(content, path)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A text file, read as UTF-8 from its beginning and never held whole where it is UTF-8.
+
+    Raises BadInput for what ``read`` raises it for.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+    if _is_plain(file):
+        return file
+    file.close()
+    return io.BytesIO(read(path).encode())
+
+
+def _is_plain(file: IO[bytes]) -> bool:
+    """Whether a file is UTF-8 without NUL; it then stands after its byte order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while block := file.read(_BLOCK):
+            if "\0" in decoder.decode(block):
+                return False
+        decoder.decode(b"", final=True)
+    except (OSError, UnicodeDecodeError):
+        return False
+    file.seek(0)
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    return True
 
 
 def values(text: str | bytes) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lthbench import textfiles
 from lthbench.errors import BadInput
 from lthbench.results import score_order, table
 
@@ -140,3 +141,27 @@ def test_a_table_of_another_encoding_is_refused_by_name(tmp_path, name, content)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{name}: (is not UTF-|is no text)"):
         table.read(tmp_path)
+
+
+def test_a_large_file_is_read_a_block_at_a_time_and_the_table_is_the_same(tmp_path, made_table, monkeypatch):
+    made, facts = made_table(["imp"])
+    folder = tmp_path / "run"
+    table.write(made, facts, folder)
+    plain = (folder / "scores.csv").read_bytes()
+    assert plain == table.as_csv(made)
+    monkeypatch.setattr(textfiles, "_BLOCK", 7)  # cuts characters in two
+    for mark, encoding in (("", "utf-8"), ("\ufeff", "utf-8"), ("", "utf-16"), ("", "utf-32")):
+        (folder / "scores.csv").write_bytes((mark + plain.decode()).encode(encoding))
+        assert table.read(folder)[0].equals(made)
+
+
+@pytest.mark.parametrize("content", [b"task,\xc3", b"a\xff", "task".encode("utf-16-le"), b"a\0"])
+def test_a_file_that_is_no_text_is_refused_at_any_block(tmp_path, monkeypatch, content):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    monkeypatch.setattr(textfiles, "_BLOCK", 1)
+    with pytest.raises(BadInput) as whole:
+        textfiles.read(path)
+    with pytest.raises(BadInput) as parts:
+        textfiles.opened(path)
+    assert str(parts.value) == str(whole.value)

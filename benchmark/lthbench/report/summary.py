@@ -89,8 +89,8 @@ class Summary:
     @cached_property
     def by_seed(self) -> dict[tuple[str, float, str], dict[int, float]]:
         """The value of each seed, by (method, sparsity, score); those that are no number are left out."""
-        main = self.table[self.table["variant"] == ""]
-        columns = (main[c].tolist() for c in ("method", "sparsity", "score", "seed", "value"))
+        main, names = self.table["variant"] == "", ("method", "sparsity", "score", "seed", "value")
+        columns = (self.table.loc[main, name].tolist() for name in names)
         found: dict[tuple[str, float, str], dict[int, float]] = {}
         for method, sparsity, score, seed, value in zip(*columns, strict=True):
             if not math.isnan(value):
@@ -121,15 +121,16 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
     rule = rules.HEADLINE if rule is None else rule
     if rule not in rules.RULES:
         raise unknown("rule", rule, rules.RULES)
-    main = table[table["variant"] == ""]
-    present_scores = set(main["score"])
+    by_cell = _by_cell(table)
+    present_scores = {score for _, _, score in by_cell}
     scores = tuple(
         Shown(s.name, s.title, s.unit, s.higher_is_better, s.group, s.verdict)
         for s in facts.scores
         if s.name in present_scores
     )
     units = {s.name: s.unit for s in scores}
-    cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in _by_cell(main).items()}
+    cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
+    del by_cell
     calibration, outdated = calibrated(table, facts)
     own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
     verdicts = {
@@ -167,10 +168,12 @@ def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None
     return calibrations.fitting(found, keys, facts.aspects, facts.seeds)
 
 
-def _by_cell(main: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
+def _by_cell(table: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
     """Value, status and reason of each seed, by method, sparsity and score."""
     found: dict[tuple[str, float, str], list[tuple[float, str, str]]] = {}
-    columns = (main[c].tolist() for c in ("method", "sparsity", "score", "value", "status", "reason"))
+    main = table["variant"] == ""
+    names = ("method", "sparsity", "score", "value", "status", "reason")
+    columns = (table.loc[main, name].tolist() for name in names)
     for method, sparsity, score, *facts in zip(*columns, strict=True):
         found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
     return found

@@ -7,8 +7,10 @@ import io
 import json
 import math
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from lthbench import registry, textfiles
 from lthbench.errors import BadInput
@@ -53,6 +55,8 @@ COLUMNS = {
 }
 
 
+#: No line of names of columns has more bytes.
+_HEADER = 100_000
 #: Columns of names, which stand in lines with others.
 _NAMES = (
     "task",
@@ -237,7 +241,10 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     ``scores.parquet`` where pyarrow is installed.
     """
     make_folder(folder)
-    made = {"scores.csv": as_csv(table), "run.json": (json.dumps(facts.to_json(), indent=1) + "\n").encode()}
+    made: dict[str, bytes | Callable[[IO[bytes]], None]] = {
+        "scores.csv": partial(_write_csv, table),
+        "run.json": (json.dumps(facts.to_json(), indent=1) + "\n").encode(),
+    }
     if facts.pictures:
         made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
     parquet = to_parquet(table)
@@ -251,8 +258,12 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
 def as_csv(table: pd.DataFrame) -> bytes:
     """The table as its canonical CSV."""
     buffer = io.BytesIO()
-    table.to_csv(buffer, index=False, lineterminator="\n", encoding="utf-8")
+    _write_csv(table, buffer)
     return buffer.getvalue()
+
+
+def _write_csv(table: pd.DataFrame, file: IO[bytes]) -> None:
+    table.to_csv(file, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def to_parquet(table: pd.DataFrame) -> bytes | None:
@@ -267,8 +278,6 @@ def to_parquet(table: pd.DataFrame) -> bytes | None:
 
 def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
-    import pandas as pd
-
     csv, run = folder / "scores.csv", folder / "run.json"
     for path in (csv, run):
         if not path.is_file():
@@ -286,22 +295,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     facts = run_facts.from_json(content, str(run))
     if (folder / PICTURES).is_file():
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
-    text = textfiles.read(csv)
-    separator = textfiles.separator(text, list(COLUMNS)) or ","
-    content = io.BytesIO(text.encode())  # as text it would take four bytes for each character
-    del text
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
-            table = pd.read_csv(
-                content,
-                sep=separator,
-                dtype=dict(COLUMNS),
-                keep_default_na=False,
-                na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
-            )
-    except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
-        raise BadInput(f"{csv}: not a table of scores: {error}") from error
+    with textfiles.opened(csv) as content:
+        table = _parsed(csv, content)
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
@@ -310,6 +305,27 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
         if odd is not None:
             raise BadInput(f"{csv}: {column} has a name with control characters: {odd[:100]!a}.")
     return table, facts
+
+
+def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
+    """The rows of a table from its file, of which it reads a part at a time. Raises BadInput."""
+    import pandas as pd
+
+    start = content.tell()
+    separator = textfiles.separator(content.readline(_HEADER).decode(errors="replace"), list(COLUMNS)) or ","
+    content.seek(start)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # numbers that are too large for their column
+            return pd.read_csv(
+                content,
+                sep=separator,
+                dtype=dict(COLUMNS),
+                keep_default_na=False,
+                na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
+            )
+    except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
+        raise BadInput(f"{csv}: not a table of scores: {error}") from error
 
 
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:

@@ -26,7 +26,9 @@ class Observed:
     """The headline scores of a table, by method, sparsity and score; and the errors under each corruption."""
 
     def __init__(self, table: pd.DataFrame):
-        main = table[table["variant"].isna() | (table["variant"] == "")]
+        errors = [c for c in ("diff_se", "mean_diff_se") if c in table]
+        names = ["method", "sparsity", "score", "seed", "value", "status", "reason"]
+        main = table.loc[table["variant"].isna() | (table["variant"] == ""), names + errors]
         self.methods = [m for m in dict.fromkeys(main["method"]) if m != "dense"]
         self.names = set(main["score"])
         self.sparsities: dict[str, list[float]] = {}
@@ -37,7 +39,6 @@ class Observed:
         unknown = [math.nan] * len(main)
         numbers, texts = ("sparsity", "seed", "value"), ("method", "score", "status", "reason")
         read = {c: main[c].tolist() for c in numbers} | {c: _shared(main[c]) for c in texts}
-        names = ("method", "sparsity", "score", "seed", "value", "status", "reason")
         columns = [read[c] for c in names]
         columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
         for method, sparsity, score, *facts in zip(*columns, strict=True):
@@ -73,9 +74,11 @@ def _shared(column: pd.Series) -> list[Any]:
 
 
 def _corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
-    rows = table[(table["score"] == "corruption_error") & table["variant"].notna() & (table["variant"] != "")]
+    kinds = table["variant"].notna() & (table["variant"] != "")
+    names = ["method", "sparsity", "seed", "variant", "value"]
+    rows = table.loc[(table["score"] == "corruption_error") & kinds, names]
     found: dict[tuple[str, float, int], dict[str, float]] = {}
-    columns = (rows[c].tolist() for c in ("method", "sparsity", "seed", "variant", "value"))
+    columns = (rows[c].tolist() for c in names)
     for method, sparsity, seed, kind, value in zip(*columns, strict=True):
         found.setdefault((method, sparsity, seed), {})[kind] = value
     return found
