@@ -38,8 +38,11 @@ def publish_all(contents: Mapping[Path, bytes | Callable[[IO[bytes]], None]]) ->
         for path, scratch in written.items():
             with _named(path):
                 content = contents[path]
-                with scratch.open("wb") as file:
-                    content(file) if callable(content) else file.write(content)
+                if callable(content):
+                    with scratch.open("wb") as file:
+                        content(file)
+                else:
+                    scratch.write_bytes(content)
         with _named(next(iter(written), Path())):
             sync(written.values())
         for path, scratch in written.items():
