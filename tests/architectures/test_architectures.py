@@ -32,12 +32,17 @@ def multiply_adds(model, asked):
     counted = []
 
     def add(module, inputs, output):
-        pixels = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
-        counted.append(module.weight.numel() * pixels)
+        counted.append(output.numel() * module.weight[0].numel())
+
+    def multiply(module, inputs, output):
+        _, tokens, width = output.shape  # queries with keys, and what comes of it with values
+        counted.append(2 * tokens**2 * width)
 
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(add)
+        elif type(module).__name__ == "Attention":
+            module.register_forward_hook(multiply)
     model.eval()(torch.empty(1, asked.channels, asked.size, asked.size, device="meta"))
     return sum(counted)
 
@@ -80,6 +85,22 @@ def size_of(model, kind):
     return len(found), sum(p.numel() for m in found for p in m.parameters())
 
 
+# Parameters in millions, by Touvron et al. 2021, table 1, and Lee et al. 2021, table 2 (for 100 classes);
+# all parameters of timm's deit_tiny_patch16_224.
+@pytest.mark.parametrize(
+    ("name", "classes", "millions", "exact"),
+    [("deit-tiny", 1000, 5.7, 5_717_416), ("vit-tiny", 100, 2.7, 2_714_980)],
+)
+def test_transformers_have_the_published_sizes(name, classes, millions, exact):
+    asked = network(name, classes)
+    counts, model = count(asked), build(asked)
+    assert counts.parameters == exact == sum(p.numel() for p in model.parameters())
+    assert round(exact / 1e6, 1) == millions
+    linear = [m for n, m in model.named_modules() if isinstance(m, nn.Linear) and n != "head"]
+    assert counts.prunable == sum(m.weight.numel() for m in linear)
+    assert [id(m.weight) for m in linear] == [id(w) for w in masks.prunable(model).values()]
+
+
 def test_the_multiply_adds_published_for_resnet50_leave_out_the_head():
     assert round((count(network("resnet50", 1000)).macs - 2048 * 1000) / 1e6) == 4_087
 
@@ -120,6 +141,8 @@ ODD = [
     network("wrn28-10", 5, (4, 4, 4, 6), size=29),
     network("wrn28-10", 5, (4, 5, 5, 6), channels=1, size=30),
     network("vgg11", 3, (2, 3, 4, 5, 6, 7, 8, 9), size=47),
+    network("vit-tiny", 3, (5, 7), size=16),
+    network("deit-tiny", 2, (3, 11), channels=1, size=49),
     network("googlenet", 4, INCEPTION, size=75),
     network("googlenet", 4, INCEPTION, channels=1, size=112),
     *(network("googlenet", size=size) for size in range(160, 169)),
@@ -133,7 +156,8 @@ def test_counts_are_exact_for_any_widths_channels_and_sizes(asked):
     assert counts.prunable == sum(w.numel() for w in masks.prunable(model).values())
     assert counts.macs == multiply_adds(model, asked)
     found = structured.cuts(model)
-    first = {c.producer: torch.arange(model.get_submodule(c.producer).out_channels) == 0 for c in found}
+    sizes = {c.producer: c.units(len(model.get_submodule(c.producer).weight)) for c in found}
+    first = {producer: torch.arange(units) == 0 for producer, units in sizes.items()}
     mask = structured.mask_without(model, found, first)
     assert counts.floor == sum(int(mask[name].sum()) for name in masks.prunable(model))
 

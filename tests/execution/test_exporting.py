@@ -68,7 +68,7 @@ def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, ca
 @pytest.mark.slow
 def test_what_cannot_be_exported_is_said_and_nothing_is_written(made, tmp_path, capsys):
     for more, said in [
-        (("omp", "0.5", "--compact"), "removes no filter whole"),
+        (("omp", "0.5", "--compact"), "removes no filter, neuron or head whole"),
         (("filterr", "0.5"), "Did you mean filter?"),
         (("filter", "0.8"), "there are 0.5"),
         (("filter", "0.5", "--seed", "7"), "there are 0"),

@@ -225,7 +225,8 @@ def test_a_masked_network_computes_what_the_smaller_one_does(tiny):
     mask = structured.mask_without(model, found, kept)
     assert weights == sum(int(mask[name].sum()) for name in masks.prunable(model))
     filters = {producer: int(stay.sum()) for producer, stay in kept.items()}
-    assert weights == structured.kept_weights(found, filters, convolutions(model))
+    shapes = {name: tuple(m.weight.shape) for name, m in convolutions(model).items()}
+    assert weights == structured.kept_weights(found, filters, shapes)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lthbench import masks, registry
+from lthbench.checkpoints import tensor_names
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
 
@@ -57,6 +58,44 @@ def test_the_weights_of_torchvision_load_and_give_the_same_logits(name):
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(ours(x), theirs(x))
+
+
+def torchvision_vit(name):
+    """torchvision's network of the sizes of one of ours, with weights that matter."""
+    size, patch, depth, heads, hidden = {"vit-tiny": (32, 4, 9, 12, 384), "deit-tiny": (224, 16, 12, 3, 768)}[
+        name
+    ]
+    theirs = torchvision.models.VisionTransformer(size, patch, depth, heads, 192, hidden, num_classes=10)
+    torch.manual_seed(3)
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    return theirs.eval()
+
+
+@pytest.mark.parametrize("name", ["vit-tiny", pytest.param("deit-tiny", marks=pytest.mark.long)])
+def test_a_vision_transformer_computes_what_that_of_torchvision_does(name):
+    theirs, ours = torchvision_vit(name), build(name, 0)
+    own = {tensor_names.renamed(n, "torchvision"): t for n, t in theirs.state_dict().items()}
+    assert own.keys() == {n for n in ours.state_dict() if not n.startswith("normalize.")}
+    ours.load_state_dict(own, strict=False)
+    x = torch.rand(2, 3, theirs.image_size, theirs.image_size)
+    with torch.no_grad():
+        found, expected = ours(x), theirs(x)
+    assert expected.std() > 0.05
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_grid_of_a_vision_transformer_is_what_its_last_attention_reads_of_patches():
+    """And the logits have gradients by it, which they would not have by the last block's own tokens."""
+    model = build("vit-tiny", 0)
+    seen = {}
+    model.blocks[8].norm1.register_forward_hook(lambda m, i, o: seen.__setitem__("read", o))
+    model.grid.register_forward_hook(lambda m, i, o: seen.__setitem__("grid", o))
+    logits = model(torch.rand(2, 3, 32, 32))
+    assert seen["grid"].shape == (2, 192, 8, 8)
+    assert torch.equal(seen["grid"][:, :, 3, 5], seen["read"][:, 1 + 3 * 8 + 5])
+    (slopes,) = torch.autograd.grad(logits[:, 0].sum(), seen["grid"])
+    assert slopes.flatten(2).abs().sum(1).min() > 0
 
 
 def test_the_features_of_vgg11_are_those_of_torchvision():
@@ -134,7 +173,7 @@ def test_wide_resnets_compute_what_their_weights_say():
 def test_no_module_changes_what_another_put_out(name):
     """So that hooks can keep activations without copying them."""
     architecture = registry.get(Architecture, name)
-    size = min(architecture.size, 64)
+    size = architecture.size if architecture.family == "transformer" else min(architecture.size, 64)
     model, seen = build(name, 0), []
     for module in model.modules():
         if not any(module.children()):

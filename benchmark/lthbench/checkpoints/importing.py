@@ -38,7 +38,7 @@ NOTHING = "nothing removed (a mask of its own is named with --mask FILE)"
 class Taken:
     """A network as it was taken in: the step, its tensors, and the account of how it was read.
 
-    ``parent`` says that it stands for a dense parent.
+    ``parent`` says that it stands for a dense parent; ``prunable`` are the names of its prunable weights.
     """
 
     step: Given
@@ -46,6 +46,7 @@ class Taken:
     mask: masks.Mask | None
     account: dict[str, Any]
     parent: bool = False
+    prunable: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The account in a line."""
@@ -106,7 +107,7 @@ def publish(store: Store, networks: Iterable[Taken]) -> None:
             meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
             if taken.mask is not None:
                 files[MASK.name] = MASK.encode(taken.mask)
-                meta |= masks.counted(taken.mask)
+                meta |= masks.counted(taken.mask, taken.prunable)
             store.put(taken.step, files, {**meta, "given": taken.account, "read": time.time()})
 
 
@@ -234,7 +235,7 @@ def take(
         "zeroed": zeroed if given_mask is not None else 0,
     }
     step = Given(network, digest(weights, mask), density)
-    return Taken(step, {**tensors, **weights}, mask, account, dense)
+    return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:

@@ -11,7 +11,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import fx, nn
+from torch.overrides import TorchFunctionMode
+
+#: Functions that multiply activations with each other, as attention does.
+PRODUCTS = frozenset(
+    (
+        *("matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum", "inner", "tensordot"),
+        *("scaled_dot_product_attention", "multi_head_attention_forward"),
+    )
+)
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -34,6 +44,28 @@ class _OwnThread(fx.Tracer):
         if threading.get_ident() != self._thread:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+class _Called(TorchFunctionMode):
+    """Records the names of the functions that are called meanwhile, without what these call in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def called(model: nn.Module, images: torch.Tensor) -> set[str]:
+    """The names of PyTorch's functions that a network calls for images; ``relu`` for ``relu_``."""
+    with _Called() as seen:
+        model(images)
+    return {name if name.endswith("__") else name.removesuffix("_") for name in seen.names}
 
 
 def traced(model: nn.Module) -> fx.GraphModule:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from lthbench import masks
 from lthbench.contract.broken import demand
@@ -46,10 +48,10 @@ def parameters_are_as_declared(architecture: Architecture) -> None:
 
 
 def floor_is_as_declared(architecture: Architecture) -> None:
-    """Has as many prunable weights as its floor says when one filter is left wherever filters can go."""
+    """Has as many prunable weights as its floor says when one unit is left wherever units can go."""
     network, model = built(architecture)
     found = structured.cuts(model)
-    widths = {c.producer: len(masks.prunable(model)[f"{c.producer}.weight"]) for c in found}
+    widths = {c.producer: c.units(len(model.get_parameter(f"{c.producer}.weight"))) for c in found}
     first = {name: torch.arange(width) == 0 for name, width in widths.items()}
     mask = structured.mask_without(model, found, first)
     left, floor = (
@@ -62,23 +64,10 @@ def floor_is_as_declared(architecture: Architecture) -> None:
 def multiply_adds_are_as_declared(architecture: Architecture) -> None:
     """Does as many multiply-adds as count(network) says, by the shapes that pass through its layers."""
     network, model = built(architecture)
-    counted: list[int] = []
-
-    def convolution(module: Any, inputs: Any, output: torch.Tensor) -> None:
-        counted.append(output[0].numel() * module.weight[0].numel())
-
-    def linear(module: Any, inputs: Any, output: torch.Tensor) -> None:
-        counted.append(output[0].numel() * module.in_features)
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(convolution)
-        elif isinstance(module, nn.Linear):
-            module.register_forward_hook(linear)
-    with torch.no_grad():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.eval()(_images(network, 1))
-    macs = architecture.count(network).macs
-    demand(sum(counted) == macs, f"{sum(counted):,} multiply-adds, declared {macs:,}")
+    counted, macs = counter.get_total_flops() // 2, architecture.count(network).macs
+    demand(counted == macs, f"{counted:,} multiply-adds, declared {macs:,}")
 
 
 def logits_have_their_shape(architecture: Architecture) -> None:

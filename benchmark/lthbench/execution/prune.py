@@ -46,7 +46,8 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
             within = outer if criterion.regrows else mask
             mask = masks.top(scores, density, within, step.allocation)
     assert mask is not None
-    space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **masks.counted(mask)))
+    facts = masks.counted(mask, masks.prunable(model))
+    space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **facts))
     return {}
 
 

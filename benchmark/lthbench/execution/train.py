@@ -109,6 +109,6 @@ class Trainer:
         files: dict[str, bytes] = {}
         if step.rewire is not None and result.mask is not None:
             files = {MASK.name: MASK.encode(result.mask)}
-            facts = facts | masks.counted(result.mask)
+            facts = facts | masks.counted(result.mask, masks.prunable(model))
         began = time.monotonic() - seconds
         self._space.publish_weights(step, model, began, files, losses=result.losses, **facts)

@@ -149,7 +149,11 @@ def _headed(model: nn.Module, layer: str, image: NDArray[np.uint8], grid: torch.
     x = torch.from_numpy(np.ascontiguousarray(image))[None].to(device, torch.float32).div_(255.0)
     hook = model.get_submodule(layer).register_forward_hook(lambda module, arguments, made: grid.to(made))
     try:
-        logits: Floats = model(x).double().cpu().numpy()
+        try:
+            found = model(x)  # what comes before the layer, once
+        except RuntimeError:  # something goes around the layer, as the class token of a transformer does
+            found = model(x.expand(len(grid), -1, -1, -1))
+        logits: Floats = found.double().cpu().numpy()
     finally:
         hook.remove()
     return logits

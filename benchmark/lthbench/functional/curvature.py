@@ -6,6 +6,9 @@ Hessian is then that of the Gauss-Newton matrix, so with p the softmax and the K
 b_k = sqrt(p_k) (e_k - p), for which sum b_k b_k' = diag(p) - p p', the trace of an image's Hessian is
 sum_k |J' b_k|^2: K ordinary backward passes, without sampling. With many classes, random signs of the b_k
 keep it unbiased in a few passes.
+
+Where a network is curved, as with GELU, softmax or layer normalisation, that is not its trace: it is then
+estimated, see ``directional_curvature``.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from torch.nn import functional as F
 
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
+from lthbench.functional.directional_curvature import curved, estimated
 from lthbench.masks import Mask
 
 #: Up to so many classes the trace is exact; beyond, it is the mean over this many random combinations.
@@ -42,12 +46,21 @@ class Traces(NamedTuple):
     pixels: NDArray[np.float64]
 
 
-def traces(model: nn.Module, images: torch.Tensor, mask: Mask | None) -> Traces:
+def traces(
+    model: nn.Module, images: torch.Tensor, mask: Mask | None, labels: torch.Tensor | None = None
+) -> Traces:
     """The traces for images ``[N, C, H, W]`` in [0, 1]; ``mask`` leaves out pruned parameters.
 
-    Raises StepFailed for a layer with parameters that is no convolution, linear layer or batch
-    normalisation.
+    Those of a network that is not piecewise linear are estimates, and need ``labels``. Raises StepFailed
+    without these, and for a layer with parameters that is no convolution, linear layer or batch
+    normalisation of a network that is.
     """
+    bends = curved(model, images[:1])
+    if bends:
+        if labels is None:
+            raise StepFailed(f"a network with {', '.join(bends)} has no exact trace of the Hessian")
+        estimates = estimated(model, images, labels, mask or {})
+        return Traces(*(values.cpu().numpy() for values in estimates))
     layers = _layers(model)
     largest = max(p.numel() for p in model.parameters()) * max(EXACT_CLASSES // 2, PROBES)
     parts = torch.split(images, max(1, min(CHUNK, CHUNK_VALUES // largest)))
@@ -144,6 +157,8 @@ def _prepared(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
         shape = (1, -1, 1, 1)
         spread = (layer.running_var + layer.eps).rsqrt().reshape(shape)
         return (features - layer.running_mean.reshape(shape)) * spread
+    if features.dim() > 2:
+        raise StepFailed("linear layers that are applied at several places have no exact trace")
     return features
 
 

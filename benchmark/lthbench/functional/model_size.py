@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lthbench.compute.tracing import PRODUCTS, called
 from lthbench.masks import Mask, prunable
 
 
 class Cost(NamedTuple):
-    """Counts; FLOPs are those of convolutions and linear layers for one image, two for a multiply-add."""
+    """Counts; FLOPs are those of convolutions, linear layers and attention for one image, two for a
+    multiply-add.
+    """
 
     parameters: int
     nonzeros: int
@@ -33,10 +37,9 @@ def cost(model: nn.Module, mask: Mask | None, shape: tuple[int, int, int]) -> Co
     kept = {n: int(held[n].sum()) if n in held else p.numel() for n, p in named.items()}
     total = sum(p.numel() for p in named.values())
     weights = prunable(model)
-    dense = sparse = 0
-    for name, positions in _positions(model, shape).items():
-        dense += 2 * positions * named[f"{name}.weight"].numel()
-        sparse += 2 * positions * kept[f"{name}.weight"]
+    dense, positions = _passed(model, shape)
+    pruned = {n: p.numel() - kept[n] for n, p in named.items()}
+    sparse = dense - sum(2 * count * pruned[f"{name}.weight"] for name, count in positions.items())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     bits = sum(named[n].numel() for n in held)
     nonzeros = sum(kept.values())
@@ -52,13 +55,17 @@ def cost(model: nn.Module, mask: Mask | None, shape: tuple[int, int, int]) -> Co
 
 
 @torch.no_grad()
-def _positions(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
-    """At how many places each convolution or linear layer applies its weights, by one pass of an image."""
+def _passed(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, dict[str, int]]:
+    """The operations of a pass of one image, and at how many places each convolution or linear layer applies
+    its weights.
+
+    Products of activations, as in attention, are among the operations.
+    """
     found: dict[str, int] = {}
 
     def count(name: str) -> Any:
         def hook(module: nn.Module, arguments: Any, made: torch.Tensor) -> None:
-            found[name] = found.get(name, 0) + made.shape[2:].numel()
+            found[name] = found.get(name, 0) + made.numel() // len(module.weight)  # type: ignore[arg-type]
 
         return hook
 
@@ -68,7 +75,14 @@ def _positions(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
     parameter = next(model.parameters())
-    model(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+    image = torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype)
+    products = called(model, image) & PRODUCTS
     for hook in hooks:
         hook.remove()
-    return found
+    if not products:
+        return sum(2 * n * model.get_parameter(f"{name}.weight").numel() for name, n in found.items()), found
+    from torch.utils.flop_counter import FlopCounterMode  # which loads for a second when it is first used
+
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(image)
+    return counter.get_total_flops(), found

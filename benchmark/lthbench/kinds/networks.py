@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 class Counts(NamedTuple):
     """The size of a network: all ``parameters``, the ``prunable`` ones, and ``macs``, the multiply-adds of
-    its convolutions and linear layers in one forward pass on one image.
+    its convolutions, linear layers and attention in one forward pass on one image.
 
-    ``floor`` is how many prunable weights are left when filters are removed as far as they can be.
+    ``floor`` is how many prunable weights are left when filters, or the neurons and heads of transformers,
+    are removed as far as they can be.
     """
 
     parameters: int
@@ -32,7 +33,10 @@ class Architecture:
     ``count(network)`` gives its size without building it. ``widths`` are its channels, which a network may
     replace; ``small`` are published widths of small dense counterparts. ``size`` is the size of image, in
     pixels, that it was designed for; ``layer`` is the module that CAM and concept metrics look at, ``stages``
-    those for concepts where it is not that one alone.
+    those for concepts where it is not that one alone. ``family`` is ``convolutional`` or
+    ``transformer``, for methods that fit only one. A network that has ``prunable_weights()``, a list of
+    names, says itself what can be pruned (see ``masks.prunable``), and one that has ``attention_heads()``
+    which of its heads can go (see ``masks.structured``).
     """
 
     name: str
@@ -46,3 +50,4 @@ class Architecture:
     build: Callable[[Network], torch.nn.Module]
     small: tuple[tuple[int, ...], ...] = ()
     stages: tuple[str, ...] = ()
+    family: str = "convolutional"

@@ -9,50 +9,55 @@ import torch
 from torch import nn
 
 from lthbench.errors import StepFailed
-from lthbench.masks.structured import Cut, cuts
+from lthbench.masks.structured import Cut, by_unit, cuts
 
 
 def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A copy in evaluation mode without the channels that ``mask`` removes whole; ``model`` stays as it is.
+    """A copy in evaluation mode without the units that ``mask`` removes whole; ``model`` stays as it is.
 
-    A channel goes where the mask holds nothing of what makes it, normalises it and reads it, so that the
-    outputs are those of the masked network but for rounding. Parameters keep their names. Raises StepFailed
-    where no channel goes.
+    A unit goes where the mask holds nothing of what makes it, normalises it and reads it, so that the
+    outputs are those of the masked network but for rounding. Parameters keep their names; what has ``heads``
+    has fewer. Raises StepFailed where no unit goes.
     """
     smaller = deepcopy(model).eval()
     found = [(cut, kept) for cut in cuts(model) if not bool((kept := _kept(model, cut, mask)).all())]
     if not found:
         raise StepFailed(
-            "its mask removes no filter whole, with what reads it: there is nothing to make smaller"
+            "its mask removes no filter, neuron or head whole, with what reads it: nothing gets smaller"
         )
     for cut, kept in found:
-        places = kept.nonzero()[:, 0]
+        channels = len(model.get_parameter(f"{cut.producer}.weight"))
+        places = kept[cut.unit_of(channels)].nonzero()[:, 0]
         _take(smaller.get_submodule(cut.producer), places, 0)
         for norm in cut.norms:
             _take(smaller.get_submodule(norm), places, 0)
         for consumer in cut.consumers:
-            weight = model.get_parameter(f"{consumer}.weight")
-            spread = weight.shape[1] // len(kept)  # flattened maps: several features for each channel
-            columns = (places[:, None] * spread + torch.arange(spread)).reshape(-1)
+            features = model.get_parameter(f"{consumer}.weight").shape[1]
+            columns = kept[cut.read_of(channels, features)].nonzero()[:, 0]
             _take(smaller.get_submodule(consumer), columns, 1)
+        if cut.heads:
+            smaller.get_submodule(cut.producer.rpartition(".")[0]).heads = int(kept.sum())  # type: ignore[assignment]
     return smaller
 
 
 def _kept(model: nn.Module, cut: Cut, mask: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Which channels of a convolution are left, bool ``[out]``; one at least."""
+    """Which units of a layer are left, bool ``[units]``; one at least."""
     named = dict(model.named_parameters())
     channels = len(named[f"{cut.producer}.weight"])
-    kept = torch.zeros(channels, dtype=torch.bool)
+    units = cut.units(channels)
+    kept = torch.zeros(units, dtype=torch.bool)
     for module in (cut.producer, *cut.norms):
         for name in (f"{module}.weight", f"{module}.bias"):
             if name in named:
                 held = mask.get(name)
-                kept |= torch.ones_like(kept) if held is None else held.reshape(channels, -1).any(1).cpu()
+                if held is None:
+                    return torch.ones_like(kept)
+                kept |= by_unit(cut, held.reshape(channels, -1).any(1).int()) > 0
     for consumer in cut.consumers:
         held = mask.get(f"{consumer}.weight")
         if held is None:
             return torch.ones_like(kept)
-        kept |= held.transpose(0, 1).reshape(channels, -1).any(1).cpu()
+        kept |= held.transpose(0, 1).reshape(units, -1).any(1).cpu()
     if not kept.any():
         kept[0] = True
     return kept
@@ -76,4 +81,7 @@ def _take(module: nn.Module, places: torch.Tensor, axis: int) -> None:
         else:
             module.out_channels = len(places)
     elif isinstance(module, nn.Linear):
-        module.in_features = len(places)
+        if axis:
+            module.in_features = len(places)
+        else:
+            module.out_features = len(places)

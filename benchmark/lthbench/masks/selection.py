@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,14 @@ Mask = dict[str, torch.Tensor]
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights that can be pruned: of all convolutions, the first one included; not BN, not the head."""
-    convolutions = [f"{n}.weight" for n, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    """The weights that can be pruned: those that the network names itself, by ``prunable_weights()``.
+
+    Else of all convolutions, the first one included; not BN, not the head.
+    """
+    own = getattr(model, "prunable_weights", None)
+    names = [f"{n}.weight" for n, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     named = dict(model.named_parameters())
-    return {name: named[name] for name in convolutions}
+    return {name: named[name] for name in (names if own is None else own())}
 
 
 def top(
@@ -106,6 +110,8 @@ def top_kernels(scores: Mapping[str, torch.Tensor], density: float) -> Mask:
     The average makes kernels of different sizes comparable. As many are kept as have at most
     round(density * N) weights together, the best first; ties go to the earlier one.
     """
+    if any(s.dim() != 4 for s in scores.values()):
+        raise StepFailed("only convolutions have kernels, and not all prunable weights are of convolutions")
     average = torch.cat([s.detach().double().cpu().mean((2, 3)).reshape(-1) for s in scores.values()])
     weights = torch.cat(
         [torch.full((s.shape[0] * s.shape[1],), math.prod(s.shape[2:])) for s in scores.values()]
@@ -175,24 +181,33 @@ def apply(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
             weight.masked_fill_(~mask[name].to(weight.device), 0.0)
 
 
-def count(mask: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
-    """For each convolution, how many weights are kept and how many there are."""
-    return {name: (int(m.sum()), m.numel()) for name, m in mask.items() if m.dim() == 4}
+def count(
+    mask: Mapping[str, torch.Tensor], weights: Iterable[str] | None = None
+) -> dict[str, tuple[int, int]]:
+    """For each layer, how many weights are kept and how many there are.
+
+    ``weights`` are the names of those that can be pruned. None: those of convolutions, or of linear layers
+    where the mask has none.
+    """
+    if weights is None:
+        axes = 4 if any(m.dim() == 4 for m in mask.values()) else 2
+        weights = [name for name, m in mask.items() if m.dim() == axes]
+    return {name: (int(mask[name].sum()), mask[name].numel()) for name in weights if name in mask}
 
 
-def collapsed(mask: Mapping[str, torch.Tensor]) -> list[str]:
+def collapsed(mask: Mapping[str, torch.Tensor], weights: Iterable[str] | None = None) -> list[str]:
     """The layers of which nothing is left."""
-    return [name for name, (kept, _) in count(mask).items() if kept == 0]
+    return [name for name, (kept, _) in count(mask, weights).items() if kept == 0]
 
 
-def counted(mask: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def counted(mask: Mapping[str, torch.Tensor], weights: Iterable[str] | None = None) -> dict[str, Any]:
     """What is recorded with a mask: weights kept and there, in all and by layer, and the empty layers."""
-    found = count(mask)
+    found = count(mask, list(weights) if weights is not None else None)
     return {
         "kept": sum(k for k, _ in found.values()),
         "total": sum(n for _, n in found.values()),
         "layers": {name: [k, n] for name, (k, n) in found.items()},
-        "collapsed": collapsed(mask),
+        "collapsed": [name for name, (kept, _) in found.items() if kept == 0],
     }
 
 

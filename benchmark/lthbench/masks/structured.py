@@ -1,13 +1,15 @@
-"""Which filters of a network can be removed whole, found from its graph.
+"""Which units of a network can be removed whole, found from its graph: filters, neurons, heads.
 
 The channels that a convolution makes can go when all that reads them, through normalisation, activations,
 pooling and the like, are convolutions or linear layers: then their input weights go too. Channels that are
-added to or put beside others are bound to them, and stay.
+added to or put beside others are bound to them, and stay. So with the neurons of a prunable linear layer,
+which other linear layers read through activations. Heads of attention are those that a network says itself.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lthbench.compute.tracing import traced
-from lthbench.masks import Mask
+from lthbench.masks.selection import Mask, prunable
 
 _SAME_CHANNELS = (
     nn.BatchNorm2d,
@@ -35,26 +37,59 @@ _SAME_CHANNELS_CALLS = {
     F.adaptive_avg_pool2d,
     F.dropout,
 }
+#: What leaves the neurons of linear layers where they are, and zeros at zero.
+_SAME_NEURONS = (nn.ReLU, nn.GELU, nn.Dropout, nn.Identity)
+_SAME_NEURONS_CALLS = {F.relu, torch.relu, F.gelu, F.dropout}
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A convolution whose filters can be removed, the norms on its channels, and what reads them."""
+    """A layer whose units can be removed, the norms on its channels, and what reads it.
+
+    Units are the filters of a convolution, the neurons of a linear layer or, where there are any, the
+    ``heads`` whose queries, keys and values the layer makes, in this order.
+    """
 
     producer: str
     norms: tuple[str, ...]
     consumers: tuple[str, ...]
+    heads: int = 0
+
+    def units(self, channels: int) -> int:
+        """How many units make so many channels."""
+        return self.heads or channels
+
+    def unit_of(self, channels: int) -> torch.Tensor:
+        """The unit that each channel which the producer makes belongs to, int64 ``[channels]``."""
+        if not self.heads:
+            return torch.arange(channels)
+        return torch.arange(self.heads).repeat_interleave(channels // (3 * self.heads)).repeat(3)
+
+    def read_of(self, channels: int, features: int) -> torch.Tensor:
+        """The unit that each of a consumer's input features comes from, int64 ``[features]``.
+
+        Of flattened maps there are several features for each channel.
+        """
+        units = self.units(channels)
+        return torch.arange(units).repeat_interleave(features // units)
 
 
 def cuts(model: nn.Module) -> list[Cut]:
-    """The convolutions of which filters can be removed, in the order of the forward pass."""
+    """The layers of which units can be removed, in the order of the forward pass."""
     graph = traced(model).graph
     modules = dict(model.named_modules())
+    own = getattr(model, "attention_heads", None)
+    heads = {} if own is None else {producer: (reader, count) for producer, reader, count in own()}
+    weights = prunable(model)
     found = []
     for node in graph.nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], nn.Conv2d):
-            if modules[node.target].groups != 1:
-                continue
+        if node.op != "call_module" or f"{node.target}.weight" not in weights:
+            continue
+        module = modules[node.target]
+        if node.target in heads:
+            reader, count = heads[node.target]
+            found.append(Cut(str(node.target), (), (reader,), count))
+        elif isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
             cut = _followed(node, modules)
             if cut is not None and cut.consumers:
                 found.append(cut)
@@ -62,7 +97,8 @@ def cuts(model: nn.Module) -> list[Cut]:
 
 
 def _followed(start: fx.Node, modules: dict[str, nn.Module]) -> Cut | None:
-    """Where the channels of a convolution go; None if they meet other channels on the way."""
+    """Where the channels of a layer go; None if they meet other channels on the way."""
+    linear = isinstance(modules[str(start.target)], nn.Linear)
     norms, consumers = [], []
     open_nodes, seen = list(start.users), set()
     while open_nodes:
@@ -73,16 +109,16 @@ def _followed(start: fx.Node, modules: dict[str, nn.Module]) -> Cut | None:
         if node.op == "call_module":
             module = modules[node.target]  # type: ignore[index]
             if isinstance(module, nn.Conv2d | nn.Linear):
-                if isinstance(module, nn.Conv2d) and module.groups != 1:
+                if isinstance(module, nn.Conv2d) and (linear or module.groups != 1):
                     return None
                 consumers.append(str(node.target))
                 continue
-            flattens = isinstance(module, nn.Flatten) and module.start_dim == 1
-            if not flattens and not isinstance(module, _SAME_CHANNELS):
+            flattens = not linear and isinstance(module, nn.Flatten) and module.start_dim == 1
+            if not flattens and not isinstance(module, _SAME_NEURONS if linear else _SAME_CHANNELS):
                 return None
             if isinstance(module, nn.BatchNorm2d):
                 norms.append(str(node.target))
-        elif not _keeps_channels(node):
+        elif not (node.target in _SAME_NEURONS_CALLS if linear else _keeps_channels(node)):
             return None
         open_nodes += list(node.users)
     return Cut(str(start.target), tuple(norms), tuple(consumers))
@@ -105,47 +141,42 @@ def _argument(node: fx.Node, name: str, default: object) -> object:
 
 
 def mask_without(model: nn.Module, found: list[Cut], kept: Mapping[str, torch.Tensor]) -> Mask:
-    """The mask of a network without the filters that ``kept`` (bool, by producer) leaves out.
+    """The mask of a network without the units that ``kept`` (bool, by producer) leaves out.
 
-    Beside each filter's own weights go its bias, its normalisation's weight and bias, and what reads it in
+    Beside each unit's own weights go its bias, its normalisation's weight and bias, and what reads it in
     the next layers, so that the masked network computes what one without these channels would.
     """
     named = dict(model.named_parameters())
-    mask = {
-        f"{n}.weight": torch.ones_like(m.weight, dtype=torch.bool, device="cpu")
-        for n, m in model.named_modules()
-        if isinstance(m, nn.Conv2d)
-    }
+    mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
 
-    def remove(name: str, channels: torch.Tensor, axis: int) -> None:
+    def remove(name: str, left: torch.Tensor, axis: int) -> None:
         if name in named:
             part = mask.setdefault(name, torch.ones_like(named[name], dtype=torch.bool, device="cpu"))
-            part.index_fill_(axis, channels, False)
+            part.index_fill_(axis, (~left).nonzero()[:, 0], False)
 
     for one in found:
-        gone = (~kept[one.producer]).nonzero()[:, 0]
-        remove(f"{one.producer}.weight", gone, 0)
-        remove(f"{one.producer}.bias", gone, 0)
+        channels = len(named[f"{one.producer}.weight"])
+        left = kept[one.producer].cpu()[one.unit_of(channels)]
+        remove(f"{one.producer}.weight", left, 0)
+        remove(f"{one.producer}.bias", left, 0)
         for norm in one.norms:
-            remove(f"{norm}.weight", gone, 0)
-            remove(f"{norm}.bias", gone, 0)
+            remove(f"{norm}.weight", left, 0)
+            remove(f"{norm}.bias", left, 0)
         for consumer in one.consumers:
-            width = named[f"{consumer}.weight"].shape[1]
-            spread = width // len(kept[one.producer])  # flattened maps: several features for each channel
-            columns = (gone[:, None] * spread + torch.arange(spread)).reshape(-1)
-            remove(f"{consumer}.weight", columns, 1)
+            features = named[f"{consumer}.weight"].shape[1]
+            remove(f"{consumer}.weight", kept[one.producer].cpu()[one.read_of(channels, features)], 1)
     return mask
 
 
 def top_filters(model: nn.Module, scores: Mapping[str, torch.Tensor], density: float) -> Mask:
-    """Remove the filters with the smallest sums of scores, the same share of each layer that can lose any.
+    """Remove the units with the smallest sums of scores, the same share of each layer that can lose any.
 
-    As many go as bring the convolutions' weights nearest to density * N; each layer keeps one at least.
+    As many go as bring the prunable weights nearest to density * N; each layer keeps one unit at least.
     """
     found = cuts(model)
-    convolutions = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    order = {c.producer: _order(scores[f"{c.producer}.weight"]) for c in found}
-    # Filters in the order of removal: in step, so that all layers lose the same share.
+    shapes = {name.removesuffix(".weight"): tuple(w.shape) for name, w in prunable(model).items()}
+    order = {c.producer: _order(c, scores[f"{c.producer}.weight"]) for c in found}
+    # Units in the order of removal: in step, so that all layers lose the same share.
     steps = sorted(
         ((i + 1) / len(ranked), place, producer)
         for place, (producer, ranked) in enumerate(order.items())
@@ -153,33 +184,43 @@ def top_filters(model: nn.Module, scores: Mapping[str, torch.Tensor], density: f
     )
 
     def left(count: int) -> tuple[dict[str, int], int]:
-        filters = {producer: len(ranked) for producer, ranked in order.items()}
+        units = {producer: len(ranked) for producer, ranked in order.items()}
         for _, _, producer in steps[:count]:
-            filters[producer] -= 1
-        return filters, kept_weights(found, filters, convolutions)
+            units[producer] -= 1
+        return units, kept_weights(found, units, shapes)
 
-    target = density * sum(c.weight.numel() for c in convolutions.values())
+    target = density * sum(math.prod(shape) for shape in shapes.values())
     enough = bisect.bisect_left(range(len(steps)), -target, key=lambda count: -left(count)[1])
     best = min((enough - 1, enough), key=lambda count: abs(left(max(count, 0))[1] - target))
-    filters, _ = left(max(best, 0))
+    units, _ = left(max(best, 0))
     kept = {}
     for producer, ranked in order.items():
         kept[producer] = torch.ones(len(ranked), dtype=torch.bool)
-        kept[producer][ranked[: len(ranked) - filters[producer]]] = False
+        kept[producer][ranked[: len(ranked) - units[producer]]] = False
     return mask_without(model, found, kept)
 
 
-def _order(scores: torch.Tensor) -> torch.Tensor:
-    """The filters of a layer from the smallest sum of scores; of equals, the later one goes first."""
-    sums = scores.detach().double().cpu().flatten(1).sum(1)
+def by_unit(cut: Cut, rows: torch.Tensor) -> torch.Tensor:
+    """Sums over the channels of each unit, of values by channel ``[channels]``; on the CPU."""
+    sums = torch.zeros(cut.units(len(rows)), dtype=rows.dtype)
+    return sums.index_add_(0, cut.unit_of(len(rows)), rows.cpu())
+
+
+def _order(cut: Cut, scores: torch.Tensor) -> torch.Tensor:
+    """The units of a layer from the smallest sum of scores; of equals, the later one goes first."""
+    sums = by_unit(cut, scores.detach().double().cpu().flatten(1).sum(1))
     return len(sums) - 1 - torch.sort(sums.flip(0), stable=True).indices
 
 
-def kept_weights(found: list[Cut], kept: Mapping[str, int], convolutions: Mapping[str, nn.Conv2d]) -> int:
-    """How many convolution weights are left with so many filters kept of each producer."""
-    inputs = {c: kept[one.producer] for one in found for c in one.consumers}
+def kept_weights(found: list[Cut], kept: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """How many weights are left of layers of these shapes with so many units kept of each producer."""
+    units = {c.producer: c.units(shapes[c.producer][0]) for c in found}
+    read = {consumer: c.producer for c in found for consumer in c.consumers}
     total = 0
-    for name, c in convolutions.items():
-        area = c.kernel_size[0] * c.kernel_size[1]
-        total += kept.get(name, c.out_channels) * inputs.get(name, c.in_channels) * area
+    for name, (channels, features, *area) in shapes.items():
+        if name in units:
+            channels = channels * kept[name] // units[name]
+        if name in read:
+            features = features * kept[read[name]] // units[read[name]]
+        total += channels * features * math.prod(area)
     return total

@@ -19,7 +19,9 @@ def ticket(cell: Cell) -> Weights:
 
 
 def unfit(cell: Cell) -> str:
-    """Two variants need a recipe to fine-tune with."""
+    """Only convolutions have kernels; two variants need a recipe to fine-tune with."""
+    if cell.architecture.family == "transformer":
+        return f"the kernels of {cell.architecture.name}'s linear layers are single weights: use omp."
     return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""
 
 

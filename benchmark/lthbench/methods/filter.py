@@ -1,4 +1,7 @@
-"""Structured pruning: whole filters go, and all that reads their channels."""
+"""Structured pruning: whole filters go, and all that reads their channels.
+
+In transformers it is the neurons of MLPs and the heads of attention.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from lthbench.kinds import Batches, Scores
+    from lthbench.masks.structured import Cut
 
 #: Images of each class that first-order importance is averaged over, in batches of one of each class.
 TAYLOR_IMAGES = 10
@@ -36,13 +40,15 @@ def distances(model: torch.nn.Module, batches: Batches, generator: torch.Generat
     """
     import torch
 
-    from lthbench.masks import prunable
+    from lthbench.masks.structured import cuts
 
     del batches, generator
     found = {}
-    for name, weight in prunable(model).items():
-        flat = weight.detach().double().flatten(1)
-        found[name] = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+    for cut in cuts(model):
+        weight = model.get_parameter(f"{cut.producer}.weight").detach().double()
+        rows = cut.unit_of(len(weight)).to(weight.device).argsort(stable=True)
+        flat = weight[rows].reshape(cut.units(len(weight)), -1)
+        found[cut] = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
     return _shared(model, found)
 
 
@@ -66,7 +72,7 @@ def scales(model: torch.nn.Module, batches: Batches, generator: torch.Generator)
             raise StepFailed(
                 f"{cut.producer} has no batch normalisation with a scale; filter has another norm"
             )
-        found[f"{cut.producer}.weight"] = torch.stack(gammas).double().abs().sum(0)
+        found[cut] = torch.stack(gammas).double().abs().sum(0)
     return _shared(model, found)
 
 
@@ -76,7 +82,8 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
     Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, section 3, with the gate behind
     batch normalisation (their Taylor-FO-BN): dL/dz = gamma * dL/dgamma + beta * dL/dbeta, squared for each
     batch of one image of each class, and averaged over ten. Batch normalisation is in evaluation mode. Where
-    there is none, the gate is on the convolution: dL/dz = w . dL/dw + b * dL/db.
+    there is none, the gate is on what the layer makes: dL/dz = w . dL/dw + b * dL/db, for heads by
+    the rows of their values.
     """
     import torch
     from torch.nn import functional as F
@@ -87,7 +94,7 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
     model.eval()
     named = dict(model.named_parameters())
     gates = {
-        f"{cut.producer}.weight": [
+        cut: [
             named[full]
             for gated in cut.norms or (cut.producer,)
             for full in (f"{gated}.weight", f"{gated}.bias")
@@ -98,31 +105,36 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
     shown = list(batches)
     images, labels = (torch.cat([batch[i] for batch in shown]) for i in (0, 1))
     found = {
-        name: torch.zeros(len(p[0]), dtype=torch.float64, device=images.device) for name, p in gates.items()
+        cut: torch.zeros(cut.units(len(p[0])), dtype=torch.float64, device=images.device)
+        for cut, p in gates.items()
     }
     for start in range(TAYLOR_IMAGES):
         part = slice(start, None, TAYLOR_IMAGES)
         loss = F.cross_entropy(model(images[part]), labels[part])
         learnt = [p for parameters in gates.values() for p in parameters]
         slopes = iter(torch.autograd.grad(loss, learnt) if learnt else ())
-        for name, parameters in gates.items():
+        for cut, parameters in gates.items():
             pulls = [(p.detach() * next(slopes)).double().reshape(len(p), -1).sum(1) for p in parameters]
-            found[name] += torch.stack(pulls).sum(0).square() / TAYLOR_IMAGES
+            pull = torch.stack(pulls).sum(0)
+            if cut.heads:
+                pull = pull.reshape(3, cut.heads, -1)[2].sum(1)
+            found[cut] += pull.square() / TAYLOR_IMAGES
     return _shared(model, found)
 
 
-def _shared(model: torch.nn.Module, found: dict[str, torch.Tensor]) -> Scores:
-    """Scores of filters ``[out]`` as scores of weights, in equal parts; zero where there are none."""
+def _shared(model: torch.nn.Module, found: dict[Cut, torch.Tensor]) -> Scores:
+    """Scores of units ``[units]`` as scores of weights, in equal parts; zero where there are none."""
     import torch
 
     from lthbench.masks import prunable
 
-    scores = {}
-    for name, weight in prunable(model).items():
-        scores[name] = torch.zeros(weight.shape, dtype=torch.float64, device=weight.device)
-        if name in found:
-            share = found[name] / weight[0].numel()
-            scores[name] += share.reshape(-1, *[1] * (weight.dim() - 1))
+    weights = prunable(model)
+    scores = {n: torch.zeros(w.shape, dtype=torch.float64, device=w.device) for n, w in weights.items()}
+    for cut, values in found.items():
+        score = scores[f"{cut.producer}.weight"]
+        units = cut.unit_of(len(score)).to(score.device)
+        share = values[units] / (score.numel() / len(values))
+        score += share.reshape(-1, *[1] * (score.dim() - 1))
     return scores
 
 
@@ -146,14 +158,17 @@ def ticket(cell: Cell) -> Weights:
 
 def unfit(cell: Cell) -> str:
     """A network can lose only filters whose channels are not added to others."""
+    if cell.variant == "bn" and cell.architecture.family == "transformer":
+        return f"{cell.architecture.name} has no batch normalisation; filter has other norms."
     counts = cell.size(cell.network)
     floor = counts.floor / counts.prunable
     if floor >= 1.0:
         return f"no filter of {cell.architecture.name} can be removed; connection removes kernels instead."
     if cell.density < floor:
+        other = "omp" if cell.architecture.family == "transformer" else "connection"
         return (
             f"in {cell.architecture.name}, channels that are added to or put beside others stay, so filters "
-            f"can go up to sparsity {1 - floor:.4f} at most; connection has no such limit."
+            f"can go up to sparsity {1 - floor:.4f} at most; {other} has no such limit."
         )
     return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""
 
@@ -161,7 +176,8 @@ def unfit(cell: Cell) -> str:
 METHOD = Method(
     name="filter",
     title="filter pruning (structured)",
-    formula="remove the filters with the smallest sum of |w|, the same share of each layer; rewind; train",
+    formula="remove the filters (in transformers: neurons and heads) with the smallest sum of |w|, the same "
+    "share of each layer; rewind; train",
     source="Li et al. 2017, Pruning Filters for Efficient ConvNets",
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,

@@ -38,6 +38,16 @@ def flow(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -
     return {name: (w * g).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 
 
+def unfit(cell: Cell) -> str:
+    """What is conserved is the flow of networks that are homogeneous in each layer."""
+    if cell.architecture.family != "transformer":
+        return ""
+    return (
+        "the flow that its score conserves passes through no softmax or layer normalisation, which "
+        f"{cell.architecture.name} has; no such score is published for these: use snip, grasp or force."
+    )
+
+
 FLOW = Criterion("synflow", 1, flow, rounds=100, passes=3.0)
 
 
@@ -54,5 +64,6 @@ METHOD = Method(
     cost="100 passes of one image for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=FLOW,
+    unfit=unfit,
     family="init",
 )

@@ -23,7 +23,7 @@ def measure(context: Context) -> list[Value]:
     shown = context.images("geometry")
     pixels = torch.from_numpy(shown.pixels[:]).to(device, torch.float32).div_(255.0)
     labels = torch.from_numpy(shown.labels).to(device)
-    found = traces(model, pixels, mask)
+    found = traces(model, pixels, mask, labels)
     n = len(labels)
     alive = sum(
         int(mask[name].sum()) if mask and name in mask else p.numel() for name, p in model.named_parameters()
@@ -55,7 +55,8 @@ METRIC = Metric(
     source=(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
-        "for piecewise linear networks. Scaled: each term times the squared parameter"
+        "for piecewise linear networks; of others, such as transformers, it is Hutchinson's estimate from "
+        "five directions for every 16 images. Scaled: each term times the squared parameter"
     ),
     scores=(
         _score(

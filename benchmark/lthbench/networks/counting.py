@@ -171,6 +171,24 @@ def vgg(network: Network, widths: Sequence[int], stages: Sequence[int]) -> Count
     return tally.counts()
 
 
+def vision_transformer(network: Network, widths: Sequence[int], depth: int, heads: int, patch: int) -> Counts:
+    """A class token beside the patches: tokens are bound, the heads and the neurons of MLPs are free."""
+    tally = Tally()
+    width, hidden = heads * widths[0], widths[1]
+    side = network.size // patch
+    tokens = side**2 + 1
+    embedding = network.channels * patch**2 * width
+    attention, mlp = 4 * width**2, 2 * width * hidden
+    norms, biases = 4 * width, 5 * width + hidden
+    tally.parameters = embedding + width + (1 + tokens) * width + 2 * width
+    tally.parameters += depth * (attention + mlp + norms + biases)
+    tally.prunable = depth * (attention + mlp)
+    tally.macs = embedding * side**2 + depth * (tokens * (attention + mlp) + 2 * tokens**2 * width)
+    tally.least = depth * (4 * width * widths[0] + 2 * width)
+    tally.linear(bound(width), network.classes)
+    return tally.counts()
+
+
 def googlenet(network: Network, widths: Sequence[int]) -> Counts:
     """Inception modules: the stem and the 1x1 reductions are free, what the modules put together is not."""
     tally = Tally()

@@ -1,0 +1,72 @@
+"""Vision transformers of timm's and torchvision's names, as ``score`` reads them."""
+
+import re
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from lthbench import registry, spec
+from lthbench.checkpoints import files, importing
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
+
+NETWORK = spec.Network("vit-tiny", 1, 10, 3, 32, (0.5,) * 3, (0.2,) * 3)
+
+
+def theirs(classes=10, **sizes):
+    """torchvision's network of the sizes of vit-tiny, half of whose prunable weights are zero."""
+    given = {"num_layers": 9, "num_heads": 12, "hidden_dim": 192, "mlp_dim": 384} | sizes
+    model = torchvision.models.VisionTransformer(32, 4, **given, num_classes=classes)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            nn.init.normal_(parameter, std=0.05)
+            if name.startswith("encoder.layers") and parameter.dim() == 2:
+                parameter[torch.rand_like(parameter) < 0.5] = 0.0
+    return model.eval()
+
+
+def timm_names(state):
+    """The names of timm, and of the authors' own file."""
+    other = (
+        *((r"^class_token", "cls_token"), (r"^conv_proj", "patch_embed.proj"), (r"ln_(\d)", r"norm\1")),
+        *((r"^encoder\.pos_embedding", "pos_embed"), (r"^encoder\.ln", "norm"), (r"^heads\.head", "head")),
+        *((r"^encoder\.layers\.encoder_layer_", "blocks."), (r"self_attention\.in_proj_", "attn.qkv.")),
+        *((r"self_attention\.out_proj", "attn.proj"), (r"mlp\.0", "mlp.fc1"), (r"mlp\.3", "mlp.fc2")),
+    )
+    for pattern, replacement in other:
+        state = {re.sub(pattern, replacement, name): tensor for name, tensor in state.items()}
+    return state
+
+
+def old_names(state):
+    """torchvision's own before version 0.13."""
+    ways = {"mlp.0": "mlp.linear_1", "mlp.3": "mlp.linear_2"}
+    return {re.sub(r"mlp\.[03]", lambda m: ways[m[0]], name): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("names", [dict, old_names, timm_names, lambda s: {"model": timm_names(s)}])
+def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
+    model = theirs()
+    torch.save(names(model.state_dict()), tmp_path / "model.pth")
+    found = importing.take(NETWORK, files.of(tmp_path / "model.pth", "model"))
+    assert found.account["sparsity"] == pytest.approx(0.5, abs=0.005)
+    assert found.mask.keys() == set(found.prunable)
+    ours = registry.get(Architecture, "vit-tiny").build(NETWORK)
+    ours.load_state_dict(found.weights)
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model((x - 0.5) / 0.2)
+        assert torch.allclose(ours.eval()(x), expected, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_one_of_another_depth_is_refused_by_what_is_unexpected():
+    with pytest.raises(BadInput, match=r"does not hold a vit-tiny.*\n  unexpected: blocks\.9\."):
+        importing.take(NETWORK, files.of(theirs(num_layers=10), "model"))
+
+
+def test_one_for_more_classes_is_refused_by_its_head():
+    with pytest.raises(BadInput, match=r"shape: head\.weight is \[100, 192\] in the file"):
+        importing.take(NETWORK, files.of(theirs(100), "model"))
