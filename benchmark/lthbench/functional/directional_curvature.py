@@ -109,7 +109,7 @@ def _group_norm(
     bias: torch.Tensor | None = None,
     eps: float = 1e-5,
 ) -> torch.Tensor:
-    apart = input.unflatten(1, (num_groups, -1))
+    apart = input.reshape(len(input), num_groups, -1, *input.shape[2:])
     found = _layer_norm(apart, apart.shape[2:], None, None, eps).reshape(input.shape)
     shape = (1, -1, *[1] * (input.dim() - 2))
     found = found if weight is None else found * weight.reshape(shape)

@@ -71,7 +71,7 @@ class Grid(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[N, side * side, width]`` to ``[N, width, side, side]``."""
-        return x.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return x.transpose(1, 2).reshape(x.shape[0], -1, self.side, self.side)
 
 
 class Block(nn.Module):
@@ -130,8 +130,8 @@ class VisionTransformer(nn.Module):
 
     def attention_heads(self) -> list[tuple[str, str, int]]:
         """For each attention, the layer that makes queries, keys and values, what reads it, and its heads."""
-        places = [(f"blocks.{i}.attn", block.attn.heads) for i, block in enumerate(self.blocks)]
-        return [(f"{name}.qkv", f"{name}.proj", heads) for name, heads in places]
+        found = [(name, part) for name, part in self.named_modules() if isinstance(part, Attention)]
+        return [(f"{name}.qkv", f"{name}.proj", part.heads) for name, part in found]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[N, classes]`` of pixels ``[N, channels, H, W]`` in [0, 1]."""
