@@ -133,12 +133,15 @@ class Given(Step):
 
     ``digest`` is a hash of both (``given.digest``), ``density`` the share of prunable weights that the mask
     keeps (None: there is no mask). Nothing can make them again: they are put into the store as they are read.
+    ``stored`` are the names of tensors that were quantised, each with the bits of a value and the bytes of
+    scales beside it.
     """
 
     network: Network
     digest: str
     density: float | None = None
     version: int = GIVEN_VERSION
+    stored: tuple[tuple[str, int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from lthbench.checkpoints import quantised
+from lthbench.checkpoints.quantised import Stored
 from lthbench.errors import BadInput
 from lthbench.formatting import one_line
 
@@ -29,6 +31,7 @@ class Checkpoint:
     says for each tensor in which mapping of the file it stands ("" for the outermost), ``masks`` are the
     groups of masks that the file keeps apart from weights, by the key of each, ``lists`` the shapes of
     tensors that it lists without names, by where, ``aside`` what was not read: objects, and these lists.
+    ``stored`` says how the tensors were stored that were quantised, by name.
     """
 
     where: str
@@ -38,6 +41,7 @@ class Checkpoint:
     homes: dict[str, str] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     lists: dict[str, tuple[torch.Size, ...]] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
 
 
 class Record:
@@ -84,8 +88,10 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
     check_names((*found.masks, *found.lists), where)
     for group in (found.tensors, *found.masks.values()):
         check_names(group, where)
+    tensors, stored = quantised.plain(found.tensors, where)
+    for group in (tensors, *found.masks.values()):
         _check(group, where)
-    return Checkpoint(where, found.tensors, found.masks, sha256, found.homes, tuple(aside), found.lists)
+    return Checkpoint(where, tensors, found.masks, sha256, found.homes, tuple(aside), found.lists, stored)
 
 
 def too_many(where: str) -> BadInput:
@@ -119,6 +125,9 @@ def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:
                     yield path, name, value
                 else:
                     unnamed.append(value.shape)
+            elif name.endswith(quantised.PACKED) and isinstance(value, list | tuple):
+                for own, tensor in quantised.unpacked(name, value):
+                    yield path, own, tensor
             elif isinstance(value, Mapping | list | tuple) and not _OPTIMISERS.fullmatch(name):
                 inner.append((f"{path}.{name}" if path else name, value))
         if unnamed and path:

@@ -7,6 +7,7 @@ such as a script's arguments, are passed over: an empty record stands in for eac
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import pickletools
 import re
@@ -23,7 +24,7 @@ import torch
 from torch import nn
 
 from lthbench import masks
-from lthbench.checkpoints import other_formats
+from lthbench.checkpoints import other_formats, quantised
 from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
 from lthbench.errors import BadInput
 
@@ -45,7 +46,10 @@ _PICKLES = 5
 def of(source: Any, what: str) -> Checkpoint:
     """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory."""
     if isinstance(source, nn.Module):
-        return Checkpoint(f"the network given as {what}", dict(source.state_dict()))
+        state = source.state_dict()
+        if quantised.inside(state):
+            return opened(state, f"the network given as {what}")
+        return Checkpoint(f"the network given as {what}", dict(state))
     if isinstance(source, Mapping):
         return opened(source, f"the state dict given as {what}")
     if isinstance(source, str | Path):
@@ -144,6 +148,7 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
             f"{where}: holds more than a state dict beside its tensors; save the state dict alone."
         )
     objects: dict[str, Any] = {}
+    torchao = False
     while True:
         allowed: Any = [(kind, name) for name, kind in objects.items()]
         try:
@@ -154,6 +159,9 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
             said = str(error)
             named = sorted({a or b for a, b in re.findall(r"GLOBAL (\S+)|global (\S+) was not", said)})
             new = [name for name in named if name not in objects]
+            if any(name.startswith("torchao.") for name in new) and not torchao:
+                torchao = _torchao(where)
+                continue
             if new and len(objects) < KINDS and all(_harmless(name) for name in new):
                 objects |= {name: _stand_in(name) for name in new}
                 continue
@@ -169,6 +177,20 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
             raise BadInput(
                 f"{where}: is no checkpoint that torch or safetensors can read: {short}"
             ) from error
+
+
+def _torchao(where: str) -> bool:
+    """Import torchao, which then says itself which of its tensors may be made. Raises BadInput without it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("torchao")
+    except ImportError as error:
+        raise BadInput(
+            f"{where}: holds tensors of torchao, which is not installed: pip install torchao. Or save the "
+            "numbers: {name: tensor.dequantize() for name, tensor in model.state_dict().items()}."
+        ) from error
+    return True
 
 
 def _operations(path: Path, where: str) -> int:

@@ -18,6 +18,7 @@ import torch
 from lthbench import masks, registry
 from lthbench.checkpoints import choice, files, mask_reading, other_formats, tensor_names
 from lthbench.checkpoints.contents import Checkpoint
+from lthbench.checkpoints.quantised import Stored
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
@@ -59,6 +60,8 @@ class Taken:
         )
         nothing = "dense" if self.parent else NOTHING
         removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else nothing
+        if a.get("quantised"):
+            removed += f", quantised to {' and '.join(map(str, a['quantised']))} bits"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         return f"{a['file']}: {removed}{read}{note}"
 
@@ -199,6 +202,9 @@ def take(
     prunable = [n for n in masks.prunable(model) if n in weights]
     total = kept = sum(weights[n].numel() for n in prunable)
     mask, source = mask_reading.mask_of(matched.parts, weights, prunable, found, chosen.key, given_mask)
+    stored = _stored(found, matched.parts)
+    if stored and source == mask_reading.ZEROS and _rounded_to_zero(weights, prunable):
+        mask, source = None, ""
     zeroed = 0
     if mask is not None:
         for name, held in mask.items():
@@ -234,8 +240,23 @@ def take(
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
     }
-    step = Given(network, digest(weights, mask), density)
+    if stored:
+        account["quantised"] = sorted({s.bits for s in stored.values()})
+    ways = tuple((name, *stored[name]) for name in sorted(stored)) or None
+    step = Given(network, digest(weights, mask), density, stored=ways)
     return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
+
+
+def _stored(found: Checkpoint, parts: Mapping[str, Part]) -> dict[str, Stored]:
+    """How tensors that were quantised were stored, by the network's names."""
+    places = {id(found.tensors[name]): stored for name, stored in found.stored.items()}
+    return {name: places[id(part.tensor)] for name, part in parts.items() if id(part.tensor) in places}
+
+
+def _rounded_to_zero(weights: Mapping[str, torch.Tensor], prunable: Sequence[str]) -> bool:
+    """Whether there are so few zeros that quantisation made them, and no pruning."""
+    zeros = sum(int((weights[n] == 0).sum()) for n in prunable)
+    return zeros < DENSE * sum(weights[n].numel() for n in prunable)
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:

@@ -14,6 +14,9 @@ from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.errors import BadInput
 
+#: Where a mask is from that stands in no file.
+ZEROS = "mask from its zeros"
+
 
 def mask_of(
     parts: Mapping[str, Part],
@@ -43,7 +46,7 @@ def mask_of(
     else:
         zero = {n: w != 0 for n, w in weights.items() if n in prunable or w.dim() == 2}
         own = {n: m for n, m in zero.items() if not bool(m.all())}
-        source = "mask from its zeros"
+        source = ZEROS
         if not any(n in prunable for n in own):
             return None, ""
     mask = {name: _bits(tensor, name, weights[name].shape, where) for name, tensor in own.items()}

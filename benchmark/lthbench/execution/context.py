@@ -16,7 +16,7 @@ from lthbench.functional import saliency_maps
 from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
-from lthbench.spec import Explain, Measure, Predict, Weights, network_of
+from lthbench.spec import Explain, Given, Measure, Predict, Weights, network_of
 from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, SCORES
 
 
@@ -115,6 +115,11 @@ class StoredContext:
     def network(self) -> nn.Module:
         """The network: on the device, in evaluation mode, its weights without gradients."""
         return ready(self._space.network(self._subject), self._space.device)
+
+    def stored(self) -> dict[str, tuple[int, int]]:
+        """For weights that were quantised, the bits of a value and the bytes of scales, by name."""
+        found = self._subject.stored if isinstance(self._subject, Given) else None
+        return {name: (bits, beside) for name, bits, beside in found or ()}
 
     def held(self) -> Mask | None:
         """The network's mask; None for a dense one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -26,11 +27,17 @@ class Cost(NamedTuple):
     bytes: int
 
 
-def cost(model: nn.Module, mask: Mask | None, shape: tuple[int, int, int]) -> Cost:
+def cost(
+    model: nn.Module,
+    mask: Mask | None,
+    shape: tuple[int, int, int],
+    stored: Mapping[str, tuple[int, int]] | None = None,
+) -> Cost:
     """The cost of a network for images of ``shape`` (channels, height, width).
 
     A pruned weight is one that the mask leaves out, not one that happens to be zero. With it go the
-    operations that would multiply by it, at every position of the map.
+    operations that would multiply by it, at every position of the map. ``stored`` has the bits of a value and
+    the bytes of scales for parameters that were quantised, by name; others take 32 bits.
     """
     held = mask or {}
     named = dict(model.named_parameters())
@@ -43,6 +50,9 @@ def cost(model: nn.Module, mask: Mask | None, shape: tuple[int, int, int]) -> Co
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     bits = sum(named[n].numel() for n in held)
     nonzeros = sum(kept.values())
+    sizes = {n: (stored or {}).get(n, (32, 0)) for n in named}
+    values = sum(kept[n] * width for n, (width, _) in sizes.items())
+    scales = sum(beside for _, beside in sizes.values())
     return Cost(
         parameters=total,
         nonzeros=nonzeros,
@@ -50,7 +60,7 @@ def cost(model: nn.Module, mask: Mask | None, shape: tuple[int, int, int]) -> Co
         density_all=nonzeros / total,
         flops_dense=dense,
         flops_sparse=sparse,
-        bytes=4 * nonzeros + (bits + 7) // 8 + buffers,
+        bytes=(values + 7) // 8 + scales + (bits + 7) // 8 + buffers,
     )
 
 

@@ -142,6 +142,10 @@ class Context(Protocol):
         """The network: on the device, in evaluation mode, its weights without gradients."""
         ...
 
+    def stored(self) -> dict[str, tuple[int, int]]:
+        """For weights that were quantised, the bits of a value and the bytes of scales, by name."""
+        ...
+
     def held(self) -> dict[str, torch.Tensor] | None:
         """The network's mask: bool by parameter, True where it is kept; None for a dense network."""
         ...

@@ -1,0 +1,135 @@
+"""Quantised tensors as the numbers that they stand for, and how many bytes each took.
+
+Read are the state dicts of torch.ao (quantised tensors, packed parameters of dynamic and static modules,
+fake quantisation of training) and tensors of torchao. What quantises activations is left aside: scores are
+those of the quantised weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from lthbench.errors import BadInput
+
+#: The last part of the name under which torch.ao keeps a layer's weight and bias together.
+PACKED = "._packed_params._packed_params"
+#: What fake quantisation keeps of a weight, and what is kept of activations.
+_FAKE = re.compile(r"(.*\.|)(\w+)_fake_quant\.(scale|zero_point|fake_quant_enabled)")
+_OBSERVED = re.compile(r"(^|\.)(\w+_fake_quant|activation_post_process)\.")
+_OUTPUT = re.compile(r"(^|\.)(scale|zero_point)$")
+#: The integers that torch.ao's fake quantisation of weights rounds to.
+_LEAST, _MOST = -128, 127
+
+
+class Stored(NamedTuple):
+    """How a tensor was stored: the bits of a value, and the bytes of scales and zero points beside it."""
+
+    bits: int
+    beside: int
+
+
+def of_torchao(tensor: Any) -> bool:
+    """Whether a tensor is one of torchao's own kinds."""
+    return type(tensor).__module__.partition(".")[0] == "torchao"
+
+
+def inside(state: Mapping[str, Any]) -> bool:
+    """Whether a state dict has anything quantised."""
+    return any(
+        (isinstance(value, torch.Tensor) and (value.is_quantized or of_torchao(value)))
+        or str(name).endswith(PACKED)
+        or _FAKE.fullmatch(str(name))
+        for name, value in state.items()
+    )
+
+
+def unpacked(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weight and the bias that a layer of torch.ao keeps together; none of what is something else."""
+    layer = name.removesuffix(PACKED)
+    if layer != name and isinstance(value, list | tuple):
+        tensors = [v for v in value if isinstance(v, torch.Tensor)]
+        for kind, tensor in zip(("weight", "bias"), tensors, strict=False):
+            yield f"{layer}.{kind}", tensor
+
+
+def plain(
+    tensors: Mapping[str, torch.Tensor], where: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Stored]]:
+    """The tensors with numbers in place of quantised ones, and how these were stored, by name.
+
+    Scales of activations and what fake quantisation observed are left out. Raises BadInput for a tensor whose
+    file has less of it than it says.
+    """
+    fakes: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        fake = _FAKE.fullmatch(name)
+        if fake:
+            fakes.setdefault(fake[1] + fake[2], {})[fake[3]] = tensor
+    found: dict[str, torch.Tensor] = {}
+    stored: dict[str, Stored] = {}
+    for name, tensor in tensors.items():
+        if tensor.is_quantized or of_torchao(tensor):
+            stored[name] = _stored(tensor, name, where)
+            found[name] = tensor.dequantize().to(torch.float32)
+        elif {"scale", "zero_point"} <= fakes.get(name, {}).keys() and _enabled(fakes[name]):
+            scale, zero = fakes[name]["scale"], fakes[name]["zero_point"]
+            found[name] = _rounded(tensor, scale, zero, name, where)
+            stored[name] = Stored(8, sum(t.numel() * t.element_size() for t in (scale, zero)))
+        elif not (fakes and _OBSERVED.search(name)):
+            found[name] = tensor
+    if stored:
+        scales = [name for name, tensor in found.items() if _OUTPUT.search(name) and tensor.numel() <= 1]
+        found = {name: tensor for name, tensor in found.items() if name not in scales}
+    return found, stored
+
+
+def _enabled(fake: Mapping[str, torch.Tensor]) -> bool:
+    return "fake_quant_enabled" not in fake or bool(fake["fake_quant_enabled"].any())
+
+
+def _rounded(
+    weight: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor, name: str, where: str
+) -> torch.Tensor:
+    """A weight as fake quantisation makes it, by its scale, or by that of each of its channels."""
+    channels = scale.numel()
+    if channels not in (1, len(weight)) or zero.numel() != channels:
+        raise BadInput(f"{where}: {name[:100]} has {channels} scales, for {len(weight)} channels.")
+    shape = (-1, *[1] * (weight.dim() - 1))
+    s, z = scale.float().reshape(shape), zero.float().reshape(shape)
+    levels = torch.clamp(torch.round(weight.detach().float() / s) + z, _LEAST, _MOST)
+    return (levels - z) * s
+
+
+def _stored(tensor: torch.Tensor, name: str, where: str) -> Stored:
+    """How a quantised tensor is stored. Raises BadInput where its file has less of it."""
+    if of_torchao(tensor):
+        inner = sorted((part.numel() * part.element_size() for part in _leaves(tensor)), reverse=True)
+        _demand(4 * tensor.numel(), sum(inner), name, where)
+        return Stored(max(1, round(8 * inner[0] / max(tensor.numel(), 1))), sum(inner[1:]))
+    _demand(4 * tensor.numel(), tensor.untyped_storage().nbytes(), name, where)
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return Stored(8 * tensor.element_size(), 16)
+    scales, zeros = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+    beside = sum(t.numel() * t.element_size() for t in (scales, zeros))
+    return Stored(8 * tensor.element_size(), beside)
+
+
+def _demand(needed: int, there: int, name: str, where: str) -> None:
+    """A value takes four bytes when it is read, and half a byte at least in a file."""
+    if needed > max(1e8, 8 * there):
+        raise BadInput(
+            f"{where}: {name[:100]} would take {needed / 1e9:.3g} GB, and its file has less of it."
+        )
+
+
+def _leaves(tensor: Any) -> Iterator[torch.Tensor]:
+    """The plain tensors that one of torchao's is made of."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        yield tensor
+        return
+    for part in tensor.__tensor_flatten__()[0]:
+        yield from _leaves(getattr(tensor, part))
