@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from lthbench import formatting
-from lthbench.errors import unknown
+from lthbench.errors import BadInput, unknown
 from lthbench.results import validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
@@ -158,14 +158,30 @@ def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None
 
     That beside the table, of a task of one's own, or else the one that the task ships with.
     """
-    found = calibrations.shipped(facts.task_name, facts.budget_name)
-    if facts.calibration is not None:
-        found = calibrations.from_json(facts.calibration, "run.json: calibration")
+    found = own_calibration(facts) or calibrations.shipped(facts.task_name, facts.budget_name)
     keys = facts.dense_keys
     if keys is None:  # of a run before there were calibrations
         dense = table[(table["method"] == "dense") & (table["seed"] == 0) & (table["variant"] == "")]
         keys = dict(zip(dense["score"], dense["step"], strict=True))
     return calibrations.fitting(found, keys, facts.aspects, facts.seeds)
+
+
+def own_calibration(facts: RunFacts) -> Calibration | None:
+    """The calibration of a task of one's own; None where the task is judged by what ships with lthbench.
+
+    Raises BadInput for one of a task that was named, and not given as a file: no run writes that.
+    """
+    if facts.calibration is None:
+        return None
+    found = calibrations.from_json(facts.calibration, "run.json: calibration")
+    if found == calibrations.shipped(facts.task_name, facts.budget_name):
+        return None
+    if facts.requests and not any(request.task.endswith(".toml") for request in facts.requests):
+        raise BadInput(
+            f"run.json: calibration is not that of task {facts.task_name}; a task that ships is "
+            "judged by the one it ships with."
+        )
+    return found
 
 
 def _by_cell(table: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
@@ -352,6 +368,8 @@ def yardstick_sentence(summary: Summary) -> str:
         return alone + _looks_sentence(summary)
     wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
     text = f"Calibrated by {len(found.seeds)} other trainings of the dense network."
+    if own_calibration(summary.facts) is not None:
+        text += " They come with this table, and not with lthbench."
     if wide:
         many = f"{len(wide)} of {len(found.scores)} scores" if len(wide) > MANY else formatting.listed(wide)
         text += (
