@@ -50,7 +50,8 @@ def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadI
     names = sorted(valid)
     near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     suggestion = next((n for n in names if near and n.lower() == near[0]), None)
-    text = f'no {kind} "{name}".'
+    shown = name.replace("\n", "\\n").replace("\t", "\\t")  # it stands in a line
+    text = f'no {kind} "{shown}".'
     if suggestion:
         text += f" Did you mean {suggestion}?"
     text += f" Valid: {', '.join(names)}" if len(names) <= 30 else f" There are {len(names)}."

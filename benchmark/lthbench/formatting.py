@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
+from collections.abc import Iterator
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
@@ -105,6 +106,25 @@ def one_line(text: str) -> bool:
     if text.isprintable():  # which most are, and the rest takes long
         return True
     return "\n" not in text and "\t" not in text and printable(text) == text
+
+
+def in_line(text: str) -> str:
+    """A name from elsewhere as it may stand in a line: what breaks it or steers terminals is escaped."""
+    shown = printable(text)
+    return "".join({"\n": "\\n", "\t": "\\t"}.get(c, c) for c in shown)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """All texts in data of dictionaries and lists, keys among them."""
+    todo = [value]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, str):
+            yield here
+        elif isinstance(here, dict):
+            todo += [*here, *here.values()]
+        elif isinstance(here, list):
+            todo += here
 
 
 #: Spaces that are no control characters, and yet not called printable.

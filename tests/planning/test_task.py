@@ -1,5 +1,6 @@
 """Task files are read strictly: each fault is refused, and the message names the key."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.formatting import one_line
 from lthbench.kinds import Dataset, Metric
 from lthbench.planning import flops, plan, task
 from lthbench.planning.request import request
@@ -268,7 +270,7 @@ def test_a_budget_of_another_name_is_refused(tmp_path):
         task.load(str(path))
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a b", ".hidden", "ä", "a\\\\b", "a\\nb"])
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a b", ".hidden", "ä", "a\\\\b"])
 def test_a_name_that_is_unsafe_in_paths_is_refused(tmp_path, name):
     assert ": name: letters, digits" in fault(tmp_path, ('name = "tiny"', f'name = "{name}"'))
 
@@ -405,3 +407,36 @@ def test_names_enter_keys_as_they_are_registered_not_as_they_are_typed():
     found = task.load("digits-r8")
     shouted = replace(found, architecture="RESNET8")
     assert plan.network(shouted) == plan.network(found)
+
+
+STEERS = ["\x1b[31m", "a\nb", "a\tb", "\u202e", "\x9b", "\x00"]
+
+
+@pytest.mark.parametrize("text", STEERS)
+@pytest.mark.parametrize("old", ['title = "', 'about = "For', "[budget.quick]", "crop_padding = 1\nflip"])
+def test_texts_that_steer_terminals_or_break_lines_are_refused(tiny_task, tmp_path, old, text):
+    content = Path(tiny_task).read_text(encoding="utf-8")
+    quoted = json.dumps(text)[1:-1]
+    new = {"[": f'[budget."{quoted}"]', "c": f'"{quoted}" = 1\nflip'}.get(old[0], old + quoted)
+    path = tmp_path / "task.toml"
+    path.write_text(content.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(BadInput, match="control characters or line breaks") as told:
+        task.load(str(path))
+    assert one_line(str(told.value))
+
+
+@pytest.mark.parametrize("name", ["x\nError: all is lost.toml", "x\x1b[2J.toml", "x\ty.toml"])
+def test_the_path_of_a_task_file_is_told_in_one_line(tmp_path, name):
+    path = tmp_path / name
+    for content in (None, "[", "schema = 2", "\x00"):
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(BadInput) as told:
+            task.load(str(path))
+        assert one_line(str(told.value))
+
+
+def test_a_name_that_is_unknown_is_told_in_one_line():
+    with pytest.raises(BadInput) as told:
+        task.load("digits\nError: r8")
+    assert "\n" not in str(told.value)

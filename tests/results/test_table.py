@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import json
 import math
 from pathlib import Path
 
@@ -165,3 +166,16 @@ def test_a_file_that_is_no_text_is_refused_at_any_block(tmp_path, monkeypatch, c
     with pytest.raises(BadInput) as parts:
         textfiles.opened(path)
     assert str(parts.value) == str(whole.value)
+
+
+@pytest.mark.parametrize("name", ["kind", "title"])
+def test_a_picture_whose_name_breaks_lines_or_steers_terminals_is_refused(tmp_path, made_table, name):
+    made, facts = made_table(["imp"])
+    table.write(made, facts, tmp_path)
+    picture = {"kind": "saliency", "title": "a", "text": "b", "image": "c"}
+    for odd in ("a\nb", "\x1b[31m"):
+        (tmp_path / "pictures.json").write_text(json.dumps([{**picture, name: odd}]))
+        with pytest.raises(BadInput, match="cannot be read as pictures"):
+            table.read(tmp_path)
+    (tmp_path / "pictures.json").write_text(json.dumps([picture]))
+    assert table.read(tmp_path)[1].pictures == (picture,)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lthbench import resources, textfiles
 from lthbench.errors import BadInput, unknown
+from lthbench.formatting import in_line, one_line, texts_in
 from lthbench.kinds import Evaluation
 from lthbench.planning.record_reader import read, shown
 from lthbench.registry import is_path
@@ -128,25 +129,29 @@ def load(name: str) -> Task:
     if "/" in name or name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise BadInput(f"no task file {path}.")
+            raise BadInput(f"no task file {in_line(name)}.")
     else:
         shipped = {n.lower(): n for n in names()}
         if name.lower() not in shipped:
             raise unknown("task", name, names(), "a path to a .toml file works too")
         path = resources.tasks() / f"{shipped[name.lower()]}.toml"
+    where = in_line(str(path))
     try:
         if path.stat().st_size > LIMIT:
-            raise BadInput(f"{path}: has more than {LIMIT:,} bytes; a task file does not.")
+            raise BadInput(f"{where}: has more than {LIMIT:,} bytes; a task file does not.")
         text = textfiles.read(path)
         if any(len(line) > WIDTH for line in text.splitlines()):
-            raise BadInput(f"{path}: has a line of more than {WIDTH:,} characters; a task file does not.")
+            raise BadInput(f"{where}: has a line of more than {WIDTH:,} characters; a task file does not.")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: not valid TOML: {error}") from error
+        raise BadInput(f"{where}: not valid TOML: {error}") from error
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from error
-    task = read(Task, table, str(path))
-    _check(task, str(path))
+        raise BadInput(f"{where}: cannot be read: {error.strerror or error}") from error
+    odd = next((text for text in texts_in(table) if not one_line(text)), None)
+    if odd is not None:
+        raise BadInput(f"{where}: has a text with control characters or line breaks: {odd[:100]!a}.")
+    task = read(Task, table, where)
+    _check(task, where)
     return task
 
 

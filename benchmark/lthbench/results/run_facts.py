@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import BadInput, Damaged
-from lthbench.formatting import one_line
+from lthbench.formatting import one_line, texts_in
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
@@ -199,19 +199,6 @@ _NAMED = (
 )
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in JSON data, keys among them."""
-    todo = [value]
-    while todo:
-        here = todo.pop()
-        if isinstance(here, str):
-            yield here
-        elif isinstance(here, dict):
-            todo += [*here, *here.values()]
-        elif isinstance(here, list):
-            todo += here
-
-
 def from_json(content: Any, where: str = "run.json") -> RunFacts:
     """The facts in the content of a run.json. Raises BadInput, naming the key, for what is none.
 
@@ -220,7 +207,7 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     if not isinstance(content, dict):
         raise BadInput(f"{where}: cannot be read as facts of a run.")
     for name in _NAMED:
-        odd = next((text for text in _texts(content.get(name)) if not one_line(text)), None)
+        odd = next((text for text in texts_in(content.get(name)) if not one_line(text)), None)
         if odd is not None:
             raise BadInput(f"{where}: {name}: has a text with control characters: {odd[:100]!a}.")
     parts = {part: content[name] for name, part in _PARTS.items() if name in content and part != "requests"}

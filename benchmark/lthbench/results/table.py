@@ -334,6 +334,9 @@ def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
         found = textfiles.values(textfiles.read(path))
         if not all({"kind", "title", "text", "image"} <= set(p) for p in found):
             raise ValueError("a picture lacks a part")
+        odd = next((p[n] for p in found for n in ("kind", "title") if not one_line(str(p[n]))), None)
+        if odd is not None:
+            raise ValueError(f"a name with control characters: {odd[:100]!a}")
         return tuple(dict(p) for p in found)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: cannot be read as pictures of a run.") from error
