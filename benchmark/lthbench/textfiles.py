@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lthbench.errors import BadInput
+from lthbench.formatting import in_line
 
 #: Byte order marks and what they say, the longest first: that of UTF-16 begins that of UTF-32.
 _MARKS = (
@@ -35,11 +36,13 @@ def decoded(content: bytes, where: object) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{where}: is not {encoding.removesuffix('-sig').upper()}: byte {error.start} cannot be read; "
+            f"{in_line(str(where))}: is not {encoding.removesuffix('-sig').upper()}: byte {error.start} cannot be read; "
             "save it as UTF-8."
         ) from error
     if "\0" in text:
-        raise BadInput(f"{where}: is no text, or UTF-16 without a byte order mark; save it as UTF-8.")
+        raise BadInput(
+            f"{in_line(str(where))}: is no text, or UTF-16 without a byte order mark; save it as UTF-8."
+        )
     return text
 
 
@@ -48,7 +51,7 @@ def read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise BadInput(f"{in_line(str(path))}: cannot be read: {error.strerror or error}") from error
     return decoded(content, path)
 
 
@@ -60,7 +63,7 @@ def opened(path: Path) -> IO[bytes]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise BadInput(f"{in_line(str(path))}: cannot be read: {error.strerror or error}") from error
     if _is_plain(file):
         return file
     file.close()
@@ -130,13 +133,13 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 continue
             content = [row for row in rows if row]
         except csv.Error as error:
-            raise BadInput(f"{path}: line {rows.line_num} cannot be read: {error}") from error
+            raise BadInput(f"{in_line(str(path))}: line {rows.line_num} cannot be read: {error}") from error
         unlike = next((i for i, row in enumerate(content, 2) if len(row) != len(header)), None)
         if unlike is not None:
             raise BadInput(
-                f"{path}: row {unlike} has {len(content[unlike - 2])} columns, the header {len(header)}."
+                f"{in_line(str(path))}: row {unlike} has {len(content[unlike - 2])} columns, the header {len(header)}."
             )
         return [dict(zip(header, row, strict=True)) for row in content]
     missing = ", ".join(name for name in columns if name not in found)
     shown = ", ".join(found)[:200] or "no header"
-    raise BadInput(f"{path}: has no column {missing}; it has {shown}.")
+    raise BadInput(f"{in_line(str(path))}: has no column {missing}; it has {shown}.")
