@@ -31,18 +31,17 @@ SEPARATORS = (",", ";", "\t")
 
 def decoded(content: bytes, where: object) -> str:
     """The text in a file's bytes: UTF-8, or what its byte order mark says. Raises BadInput for others."""
+    shown = in_line(str(where))
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{in_line(str(where))}: is not {encoding.removesuffix('-sig').upper()}: byte {error.start} cannot be read; "
+            f"{shown}: is not {encoding.removesuffix('-sig').upper()}: byte {error.start} cannot be read; "
             "save it as UTF-8."
         ) from error
     if "\0" in text:
-        raise BadInput(
-            f"{in_line(str(where))}: is no text, or UTF-16 without a byte order mark; save it as UTF-8."
-        )
+        raise BadInput(f"{shown}: is no text, or UTF-16 without a byte order mark; save it as UTF-8.")
     return text
 
 
@@ -120,7 +119,7 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     Raises BadInput, naming the file, for one that has others, or rows that are longer than the header.
     """
-    text = read(path)
+    text, where = read(path), in_line(str(path))
     if text.lower().startswith("sep=") and "\n" in text:
         text = text.partition("\n")[2]
     found: list[str] = []
@@ -133,13 +132,13 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 continue
             content = [row for row in rows if row]
         except csv.Error as error:
-            raise BadInput(f"{in_line(str(path))}: line {rows.line_num} cannot be read: {error}") from error
+            raise BadInput(f"{where}: line {rows.line_num} cannot be read: {error}") from error
         unlike = next((i for i, row in enumerate(content, 2) if len(row) != len(header)), None)
         if unlike is not None:
             raise BadInput(
-                f"{in_line(str(path))}: row {unlike} has {len(content[unlike - 2])} columns, the header {len(header)}."
+                f"{where}: row {unlike} has {len(content[unlike - 2])} columns, the header {len(header)}."
             )
         return [dict(zip(header, row, strict=True)) for row in content]
     missing = ", ".join(name for name in columns if name not in found)
     shown = ", ".join(found)[:200] or "no header"
-    raise BadInput(f"{in_line(str(path))}: has no column {missing}; it has {shown}.")
+    raise BadInput(f"{where}: has no column {missing}; it has {shown}.")
