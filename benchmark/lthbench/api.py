@@ -24,7 +24,7 @@ from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, network, plan
 from lthbench.planning.request import Request, ask
 from lthbench.planning.settle import settled
-from lthbench.results import run_facts, table
+from lthbench.results import overwriting, run_facts, table
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import (
     Given,
@@ -116,6 +116,7 @@ def run(
         address=address,
         stack=stack,
     )
+    _free(report)
     outcome = execute(asked, options)
     if report is not None:
         write_report(outcome, Path(report))
@@ -180,18 +181,28 @@ def score(
         address=address,
         stack=stack,
     )
+    _free(report)
     outcome = execute(asked, options, brought=brought)
     if report is not None:
         write_report(outcome, Path(report))
     return outcome.table
 
 
-def write_report(outcome: Outcome, folder: Path, rule: str | None = None) -> list[Path]:
-    """Draw the pictures of a run and write its report into a folder. Returns the paths of its files."""
+def write_report(outcome: Outcome, folder: Path, rule: str | None = None, force: bool = False) -> list[Path]:
+    """Draw the pictures of a run and write its report into a folder. Returns the paths of its files.
+
+    Raises BadInput where a file of others is in the way, unless ``force`` replaces it.
+    """
     from lthbench.report import pictures, write
 
     facts = dataclasses.replace(outcome.facts, pictures=pictures.drawn(outcome.pictures()))
-    return write(outcome.table, facts, folder, rule)
+    return write(outcome.table, facts, folder, rule, force=force)
+
+
+def _free(report: str | Path | None) -> None:
+    """Raise BadInput for a folder of a report in which files of others would be replaced."""
+    if report is not None:
+        overwriting.check(Path(report) / name for name in overwriting.REPORT)
 
 
 def bring(

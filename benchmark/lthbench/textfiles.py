@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.formatting import in_line
 
 #: Byte order marks and what they say, the longest first: that of UTF-16 begins that of UTF-32.
@@ -132,7 +132,7 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 continue
             content = [row for row in rows if row]
         except csv.Error as error:
-            raise BadInput(f"{where}: line {rows.line_num} cannot be read: {error}") from error
+            raise BadInput(f"{where}: line {rows.line_num} cannot be read{because(error)}.") from error
         unlike = next((i for i, row in enumerate(content, 2) if len(row) != len(header)), None)
         if unlike is not None:
             raise BadInput(

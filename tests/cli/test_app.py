@@ -195,7 +195,8 @@ def test_the_version_is_that_of_the_package():
 
 
 @pytest.mark.parametrize(
-    ("plural", "columns"), [("tasks", 90), ("methods", 80), ("metrics", 80), ("architectures", 80)]
+    ("plural", "columns"),
+    [(kind, 80) for kind in ("tasks", "methods", "metrics", "architectures", "datasets")] + [("tasks", 200)],
 )
 def test_listings_fit_the_terminal(plural, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))

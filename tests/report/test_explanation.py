@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lthbench.errors import BadInput
-from lthbench.report.explanation import account, text
+from lthbench.report.explanation import account, of_table, text
 from lthbench.report.summary import summarise
 from lthbench.results import run_facts, score_order, table
 
@@ -113,3 +113,20 @@ def test_what_is_not_in_the_table_is_refused(build):
         account(build(), "n", 0.79)
     with pytest.raises(BadInput, match=r"m is not in this table at sparsity 0\.5; it is at 0\.7903\."):
         account(build(), "m", 0.5)
+
+
+def test_dense_has_no_verdict_of_its_own_and_a_network_from_which_nothing_was_removed_says_so(build):
+    with pytest.raises(BadInput, match=r"dense is what the others are compared with.*this table: m\."):
+        account(build(), "dense", 0.0)
+    found = account(build(), "m", 0.79)
+    assert "Nothing was removed" not in text(found)
+    assert "Nothing was removed from m: two dense networks are compared." in text(found | {"sparsity": 0.0})
+
+
+def test_the_verdict_on_one_method_rests_on_no_other(made_table):
+    found = made_table(("imp", "omp", "snip"), seeds=2)
+    whole = summarise(*found)
+    for method in ("imp", "omp", "snip"):
+        assert of_table(*found, method, 0.9) == account(whole, method, 0.9)
+    with pytest.raises(BadInput, match=r'no method "imq"\. Did you mean imp\?'):
+        of_table(*found, "imq", 0.9)

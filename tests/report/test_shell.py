@@ -1,9 +1,13 @@
 """The verdict in a terminal: it fits, and says what the page says."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from lthbench.report import findings, shell
 from lthbench.report.summary import summarise
+from lthbench.results import run_facts
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
@@ -38,3 +42,16 @@ def test_it_opens_with_the_sentence_of_the_page(made_table):
     summary = summarise(*made_table(("imp",)))
     said = " ".join(shell.text(summary, 80).split())
     assert said.startswith(findings.lead(summary))
+
+
+def test_scores_outside_the_verdict_are_shown_where_nothing_is_judged(module_at):
+    tables = module_at(Path(__file__).parents[1] / "tables.py")
+    found = tables.frame(
+        tables.rows("dense", 0.0, "nll", [0.25, 0.35]), tables.rows("m", 0.5, "nll", [0.5, 0.7])
+    ).assign(score="brier", unit="squared probability")
+    scores = [dataclasses.asdict(s) for s in run_facts.score_facts(["brier"])]
+    text = shell.text(summarise(found, tables.facts(2, aspects=[], scores=scores)), 80)
+    (line,) = [line for line in text.splitlines() if line.startswith("m ")]
+    assert "50.0 %" in line
+    assert "0.600" in line
+    assert "Brier" in text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
 from lthbench.data.decoding import failure, opened, rgb, upright
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _load(
             data, offsets, masks = held["data"], held["offsets"], held["masks"]
             classes = [str(c) for c in held["classes"]]
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from error
+        raise BadInput(f"{path}: broken .npz file{because(error)}.") from error
     names = [c for c in classes if c != nothing]
     number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
 

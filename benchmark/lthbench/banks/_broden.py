@@ -17,7 +17,7 @@ from lthbench import textfiles
 from lthbench.banks._pixels import gathered
 from lthbench.data.decoding import Unfit, failure, labelled, opened
 from lthbench.data.image_files import together
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _load(
         labels = {int(row["number"]): row["name"] for row in listed}
         kinds = {int(row["number"]): row["category"] for row in listed}
     except ValueError as error:
-        raise BadInput(f"{root / 'label.csv'}: is not that of Broden: {error}") from error
+        raise BadInput(f"{root / 'label.csv'}: is not that of Broden{because(error)}.") from error
     numbers = sorted(number for number in labels if number > 0)
     place = np.zeros(max(numbers, default=0) + 1, dtype=np.int64)
     place[numbers] = np.arange(1, len(numbers) + 1)

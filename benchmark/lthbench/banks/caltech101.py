@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lthbench.banks._pixels import gathered
 from lthbench.data.decoding import labelled
 from lthbench.data.image_files import together
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
             top, left = float(found["box_coord"][0, 0]), float(found["box_coord"][0, 2])
             points = [(x + left, y + top) for x, y in found["obj_contour"].T.tolist()]
         except (OSError, KeyError, IndexError, ValueError, TypeError) as error:
-            raise BadInput(f"{notes}: cannot be read: {error}") from error
+            raise BadInput(f"{notes}: cannot be read{because(error)}.") from error
         mask = pillow.new("I", image.size, 0)
         ImageDraw.Draw(mask).polygon(points, fill=1 + names.index(name))
         return image, [np.asarray(mask)]

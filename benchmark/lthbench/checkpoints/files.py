@@ -26,7 +26,7 @@ from torch import nn
 from lthbench import masks
 from lthbench.checkpoints import other_formats, quantised
 from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 
 #: Endings that no repository of the Hugging Face hub has, and what is looked for in one, or in a folder.
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".model")
@@ -116,7 +116,9 @@ def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
     try:
         found = safetensors.torch.load(content)
     except Exception as error:  # bytes that others wrote raise anything
-        raise BadInput(f"{where}: broken safetensors file: {error}") from error
+        raise BadInput(
+            f"{where}: broken safetensors file: it is cut short, or of another kind{because(error)}."
+        ) from error
     check_names(found, where)
     if found and all(t.dtype == torch.uint8 and t.dim() == 1 for t in found.values()):
         try:
@@ -140,7 +142,9 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
     except BadInput:
         raise
     except Exception as error:  # zipfile raises half a dozen kinds for broken bytes
-        raise BadInput(f"{where}: broken zip file: {error}") from error
+        raise BadInput(
+            f"{where}: broken zip file: it is cut short, or of another kind{because(error)}."
+        ) from error
     if unpacked > 2 * path.stat().st_size + 1_000_000:
         raise BadInput(f"{where}: unpacks to {unpacked / 1e9:.1f} GB; torch.save packs nothing.")
     if _operations(path, where) > OPERATIONS:
@@ -173,9 +177,9 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
                 ) from error
             if named or objects:
                 raise _objects((*objects, *new), where) from error
-            short = said.strip().split("\n")[0][:200] or type(error).__name__
+            first = Exception(said.strip().split("\n")[0])
             raise BadInput(
-                f"{where}: is no checkpoint that torch or safetensors can read: {short}"
+                f"{where}: is no checkpoint that torch or safetensors can read{because(first)}."
             ) from error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench.cli.options import CONTEXT
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, wrapped
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -33,8 +33,6 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from tabulate import tabulate
-
     from lthbench.data import status
 
     found = status.listed(data)
@@ -44,12 +42,14 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
     for title, key in (("here", "found"), ("not here", "missing"), ("broken", "broken")):
         rows = [(f["name"], f["detail"]) for f in found["sets"] if f["state"] == key]
         if rows:
-            text = tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 90])
-            echo(f"{title}\n{text}\n")
-    echo(f"Looked in {', '.join(found['folders']) or 'no folder: name one with --data DIR'}")
-    echo(
-        "Read and compare with published hashes: lthbench data verify      Fetch: lthbench data download NAME"
-    )
+            left = 2 + max(len(name) for name, _ in rows)
+            echo(title)
+            for name, detail in rows:
+                echo(wrapped(f"{name:<{left}}{detail}", left))
+            echo()
+    echo(wrapped(f"Looked in {', '.join(found['folders']) or 'no folder: name one with --data DIR'}", 2))
+    echo("Read and compare with published hashes: lthbench data verify")
+    echo("Fetch: lthbench data download NAME")
 
 
 @data.command(context_settings=CONTEXT)

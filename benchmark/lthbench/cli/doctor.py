@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, Place
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, wrapped
 
 
 @click.command(context_settings=CONTEXT)
@@ -40,9 +40,9 @@ def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
         for finding in found:
             shown = "" if finding.topic == topic else finding.topic
             topic = finding.topic
-            echo(f"{shown:<9}{marks[finding.state]}{finding.text}")
+            echo(wrapped(f"{shown:<9}{marks[finding.state]}{finding.text}", 17))
             if finding.remedy:
-                echo(f"{'':<17}  {finding.remedy}")
+                echo(wrapped(f"{'':<17}  {finding.remedy}", 19))
         many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         echo(f"\n{many}: nothing can be run" if problems else "\nReady: lthbench run")
     if problems:

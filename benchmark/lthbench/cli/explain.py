@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Sparsity, check_rule, summary_of
-from lthbench.cli.terminal import echo
+from lthbench.cli.options import CONTEXT, Sparsity, as_a_run_wrote_it, check_rule, read
+from lthbench.cli.terminal import columns, echo
 
 
 @click.command(context_settings=CONTEXT)
@@ -31,12 +30,10 @@ def explain(method: str, sparsity: float, source: Path, rule: str | None, as_jso
     \b
     Example: lthbench explain imp 0.79 --from lthbench-report
     """
-    from lthbench.report.explanation import account, text
+    from lthbench.report.explanation import of_table, text
 
     check_rule(rule)
-    found = account(summary_of(source, rule), method, sparsity)
-    echo(
-        json.dumps(found, indent=1, ensure_ascii=False)
-        if as_json
-        else text(found, shutil.get_terminal_size().columns)
-    )
+    scores, facts = read(source)
+    with as_a_run_wrote_it(source):
+        found = of_table(scores, facts, method, sparsity, rule)
+    echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found, columns()))

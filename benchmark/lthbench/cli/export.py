@@ -16,6 +16,7 @@ from lthbench.cli.options import (
     Sparsity,
     as_a_run_wrote_it,
     check_folder,
+    force_option,
     plugin_option,
     read,
 )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N: what is timed.")
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
+@force_option
 @plugin_option
 def export(
     method: str,
@@ -60,6 +62,7 @@ def export(
     out: Path,
     device: str,
     as_json: bool,
+    force: bool,
 ) -> None:
     """Write the network of METHOD at SPARSITY as safetensors and as a program that PyTorch runs by itself.
 
@@ -71,13 +74,15 @@ def export(
     """
     from lthbench import files
     from lthbench.compute.device import resolve
-    from lthbench.execution.exporting import exported
+    from lthbench.execution.exporting import NAMES, exported
     from lthbench.execution.workspace import Workspace
     from lthbench.planning.step_record import restored
+    from lthbench.results import overwriting
     from lthbench.spec import Train
     from lthbench.store import layout, open_store
 
     check_folder("--out", out)
+    overwriting.check([out / name for name in NAMES], force)
     _, facts = read(source)
     with as_a_run_wrote_it(source):
         found = _meant(facts, method, sparsity, seed)

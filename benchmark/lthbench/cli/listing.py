@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
 from lthbench import formatting, registry
 from lthbench.cli.pages import page
+from lthbench.cli.terminal import columns, wrapped
 from lthbench.data import loading
 from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
@@ -60,13 +60,30 @@ def _criterion(criterion: Criterion) -> dict[str, Any]:
 
 def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
     """A listing for the shell."""
-    width = shutil.get_terminal_size().columns
+    width = max(columns(), 60)
     if isinstance(found, dict) and plural in ("metrics", "methods", "tasks"):
-        return page(plural, found, width)
+        return page(plural, found, columns())
     if isinstance(found, dict):
         return "\n".join(_lines(found))
-    table = formatting.table(found, max(width, 60))
-    return f"{table}\n\nDescribe one: lthbench {plural} NAME\nAs JSON: lthbench {plural} --json"
+    shown = [formatting.table([_short(row) for row in found], width)]
+    # Addresses are long: they stand below the table, where they need no column.
+    if plural == "datasets":
+        shown += [wrapped(f"{row['data set']}: {row['where']}", 4, width) for row in found]
+    shown[1:1] = ["", "Where it is, or how to get it:"] if len(shown) > 1 else []
+    if plural == "tasks":
+        shown += ["", "A number behind a budget: dense trainings that calibrate its verdict."]
+    shown += ["", f"Describe one: lthbench {plural} NAME", f"As JSON: lthbench {plural} --json"]
+    return "\n".join(shown)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a listing without what takes too much room in a table."""
+    kept = {key: value for key, value in row.items() if key not in ("where", "calibrated")}
+    if "calibrated" in row:
+        known = row["calibrated"].split(", ")
+        sizes = {entry.partition(" ")[0]: entry for entry in known}
+        kept["budgets"] = ", ".join(sizes.get(name, name) for name in row["budgets"].split(", "))
+    return kept
 
 
 def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:
@@ -153,7 +170,7 @@ def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
                 lines += [f"{indent}{key}", *_lines(item, indent + "  ")]
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append(f"{indent}{key:<{max(20 - len(indent), 1)}} {shown}")
+            lines.append(wrapped(f"{indent}{key:<{max(20 - len(indent), 1)}} {shown}", 21))
     return lines
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from lthbench.api import RunOptions
     from lthbench.planning.request import Request
-    from lthbench.report.summary import Summary
     from lthbench.results.run_facts import RunFacts
 
     ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
@@ -234,6 +233,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Where the page and the table go.",
         ),
         click.option("--no-report", is_flag=True, help="Write no page and no table."),
+        force_option,
         click.option(
             "--rule",
             help="The verdict's rule: noninferior (default), std, or paper (default for one seed).",
@@ -259,6 +259,13 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with(command, options)
 
 
+def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of every command that writes where something may be."""
+    return click.option("--force", is_flag=True, help="Replace files that lthbench did not write, too.")(
+        command
+    )
+
+
 def _with(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
@@ -277,6 +284,14 @@ def check_folder(option: str, folder: Path) -> None:
         raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
     if not os.access(near, os.W_OK | os.X_OK):
         raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
+
+
+def check_report(folder: Path, force: bool) -> None:
+    """Raise BadInput for a folder of a report that cannot be written, or in which files of others are."""
+    from lthbench.results import overwriting
+
+    check_folder("--report", folder)
+    overwriting.check([folder / name for name in overwriting.REPORT], force)
 
 
 def check_rule(rule: str | None) -> None:
@@ -299,16 +314,6 @@ def read(source: Path) -> tuple[pd.DataFrame, RunFacts]:
 
         return bundle.opened(source)
     return table.read(source.parent if source.is_file() else source)
-
-
-def summary_of(source: Path, rule: str | None) -> Summary:
-    """The summary of the table in a folder that a run wrote. Raises BadInput."""
-    from lthbench.report.summary import summarise
-
-    check_rule(rule)
-    scores, facts = read(source)
-    with as_a_run_wrote_it(source):
-        return summarise(scores, facts, rule)
 
 
 @contextmanager

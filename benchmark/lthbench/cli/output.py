@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import columns, echo, wrapped
 
 if TYPE_CHECKING:
     from lthbench.api import Outcome, RunOptions
@@ -24,17 +24,16 @@ def execute_and_show(
     report: Path | None,
     rule: str | None,
     brought: Brought | None = None,
+    force: bool = False,
 ) -> None:
     """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
-    show(execute(asked, options, brought), report, rule)
+    show(execute(asked, options, brought), report, rule, force)
 
 
 def execute(
     asked: Request, options: RunOptions, brought: Brought | None = None, *, controls: bool = True
 ) -> Outcome:
     """Do what is asked for, and say before what it takes; exit with 130 when stopped."""
-    import textwrap
-
     from lthbench import api
     from lthbench.cli import foresight
     from lthbench.engines.queue import Interrupted
@@ -42,11 +41,11 @@ def execute(
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if options.progress != "none":
-            echo(header(made, todo, estimate, workers), err=True)
+            for line in header(made, todo, estimate, workers).splitlines():
+                echo(wrapped(line, 7), err=True)
             foreseen = foresight.of_plan(made)
             if foreseen is not None:
-                said = f"decide {foresight.in_words(made, foreseen)}"
-                echo(textwrap.fill(said, 96, subsequent_indent=" " * 7), err=True)
+                echo(wrapped(f"decide {foresight.in_words(made, foreseen)}", 7), err=True)
 
     try:
         return api.execute(asked, options, announce, brought, controls=controls)
@@ -55,13 +54,11 @@ def execute(
         sys.exit(130)
 
 
-def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
+def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = False) -> None:
     """Write the report, print the verdict on stdout, and say where the report is; exit with 1 on failures.
 
     The report comes first: it is there even when nobody reads stdout to its end.
     """
-    import shutil
-
     from lthbench.api import write_report
     from lthbench.report import shell
     from lthbench.report.summary import RULE_TEXT, summarise
@@ -74,8 +71,8 @@ def show(outcome: Any, folder: Path | None, rule: str | None) -> None:
             "What was computed for it is still in its store; --report DIR keeps both reports.",
             err=True,
         )
-    written = [] if folder is None else write_report(outcome, folder, rule)
-    width = shutil.get_terminal_size().columns
+    written = [] if folder is None else write_report(outcome, folder, rule, force)
+    width = columns()
     echo(shell.text(summary, width))
     others = [
         f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}."

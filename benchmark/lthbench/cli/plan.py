@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,7 @@ from click.core import ParameterSource
 
 from lthbench import formatting
 from lthbench.cli.options import CONTEXT, ask, grid_options
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, wrapped
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -118,9 +117,11 @@ def _plan_text(account: dict[str, Any]) -> str:
     ]
     lines += [f"note    {note}" for note in account["notes"]]
     if account["decides"]:
-        lines.append(textwrap.fill(f"decide  {account['decides']}", 96, subsequent_indent=" " * 8))
-    lines += ["", f"Run it: {account['command']}"]
-    return "\n".join(lines)
+        lines.append(f"decide  {account['decides']}")
+    # The command stays on one line, which can be copied.
+    return "\n".join(
+        [*(line if "\n" in line else wrapped(line, 8) for line in lines), "", f"Run it: {account['command']}"]
+    )
 
 
 def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:

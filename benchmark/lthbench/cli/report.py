@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Words, as_a_run_wrote_it, check_folder, check_rule, read
+from lthbench.cli.options import (
+    CONTEXT,
+    Words,
+    as_a_run_wrote_it,
+    check_folder,
+    check_rule,
+    force_option,
+    read,
+)
 from lthbench.cli.progress_line import ProgressLine
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
@@ -23,7 +31,10 @@ from lthbench.errors import BadInput, unknown
     "parquet, robustbench.",
 )
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
-def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None) -> None:
+@force_option
+def report(
+    sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None, force: bool
+) -> None:
     """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
 
     Of several tables it is a site: start with its index.html. The site of one table is --format site; the
@@ -52,9 +63,9 @@ def report(sources: tuple[Path, ...], out: Path | None, formats: list[str] | Non
             tables.append(read(source))
         with as_a_run_wrote_it(folders[0]):
             if len(tables) > 1:
-                written = write_several(tables, target, rule, tuple(formats or ("site",)), tell)
+                written = write_several(tables, target, rule, tuple(formats or ("site",)), tell, force)
             else:
-                written = write(*tables[0], target, rule, tuple(formats or FORMATS), tell)
+                written = write(*tables[0], target, rule, tuple(formats or FORMATS), tell, force)
     if len(written) > 20:
         start = target / "index.html"
         echo(f"{len(written)} files; start with {start if start in written else written[0]}")

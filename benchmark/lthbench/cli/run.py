@@ -11,7 +11,7 @@ from lthbench.cli.data import fetch_missing
 from lthbench.cli.options import (
     CONTEXT,
     ask,
-    check_folder,
+    check_report,
     check_rule,
     grid_options,
     result_options,
@@ -23,7 +23,7 @@ from lthbench.cli.output import execute_and_show
 @click.command(context_settings=CONTEXT)
 @grid_options
 @result_options
-def run(folder: Path, no_report: bool, rule: str | None, download: bool, **options: Any) -> None:
+def run(folder: Path, no_report: bool, force: bool, rule: str | None, download: bool, **options: Any) -> None:
     """Prune, train and score what is asked for, and say which networks match their dense parent.
 
     What the store holds is not done again: the same command continues a run that was stopped.
@@ -35,7 +35,7 @@ def run(folder: Path, no_report: bool, rule: str | None, download: bool, **optio
     check_rule(rule)
     how = run_options(options)
     if not no_report:
-        check_folder("--report", folder)
+        check_report(folder, force)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, None if no_report else folder, rule)
+    execute_and_show(asked, how, None if no_report else folder, rule, force=force)

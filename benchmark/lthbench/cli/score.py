@@ -12,7 +12,7 @@ from lthbench.cli.data import fetch_missing
 from lthbench.cli.options import (
     CONTEXT,
     Numbers,
-    check_folder,
+    check_report,
     check_rule,
     result_options,
     run_options,
@@ -55,6 +55,7 @@ def score(
     std: list[float] | None,
     folder: Path,
     no_report: bool,
+    force: bool,
     rule: str | None,
     download: bool,
     **options: Any,
@@ -77,7 +78,7 @@ def score(
     normalization = None if mean is None or std is None else (mean, std)
     check_rule(rule)
     if not no_report:
-        check_folder("--report", folder)
+        check_report(folder, force)
     how = run_options(options)
     asked, brought = api.bring(
         options["task"],
@@ -95,7 +96,7 @@ def score(
             echo(taken.text(), err=True)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, None if no_report else folder, rule, brought)
+    execute_and_show(asked, how, None if no_report else folder, rule, brought, force)
 
 
 def _typed(context: click.Context, options: dict[str, Any]) -> str:

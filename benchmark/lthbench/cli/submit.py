@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, Place, Words, check_folder
+from lthbench.cli.options import CONTEXT, Place, Words, check_folder, force_option
 from lthbench.cli.terminal import echo
 
 
@@ -16,16 +16,19 @@ from lthbench.cli.terminal import echo
 @click.argument("source", type=click.Path(path_type=Path), default="lthbench-report")
 @click.option("--store", type=Place(), default="lthbench-store", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="bundle.zip", show_default=True)
-def submit(source: Path, store: Path | str, out: Path) -> None:
+@force_option
+def submit(source: Path, store: Path | str, out: Path, force: bool) -> None:
     """Bundle a report with the results behind it, for others to check and publish.
 
     \b
     Example: lthbench submit lthbench-report --out my-results.zip
     """
+    from lthbench.results import overwriting
     from lthbench.store import open_store
     from lthbench.submission import bundle
 
     check_folder("--out", out.parent)
+    overwriting.check([out], force)
     found = open_store(store)
     found.check()
     count = bundle.write(source.parent if source.is_file() else source, found, out)
@@ -43,6 +46,7 @@ def submit(source: Path, store: Path | str, out: Path) -> None:
 )
 @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option("--unpack", type=click.Path(path_type=Path), help="Write its table into this folder.")
+@force_option
 def verify(
     path: Path,
     rerun: int,
@@ -52,6 +56,7 @@ def verify(
     workers: int | None,
     data: Path | None,
     unpack: Path | None,
+    force: bool,
 ) -> None:
     """Check a bundle: make its table again from its results, and some of them again from nothing.
 
@@ -66,6 +71,7 @@ def verify(
     from lthbench import formatting
     from lthbench.compute import device
     from lthbench.engines.queue import Interrupted
+    from lthbench.results import overwriting
     from lthbench.results.table import write
     from lthbench.submission import bundle
     from lthbench.submission import rerun as again
@@ -76,6 +82,7 @@ def verify(
         )
     if unpack is not None:
         check_folder("--unpack", unpack)
+        overwriting.check([unpack / name for name in overwriting.REPORT], force)
     scores, facts = bundle.verify(path)
     networks = scores.groupby(["method", "sparsity", "seed"]).ngroups
     said = f"task {facts.task_name}, budget {facts.budget_name}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import textwrap
 
 import click
 
@@ -16,3 +18,19 @@ def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
     """
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(printable(str(message)), err=err, nl=nl)
+
+
+def columns() -> int:
+    """How many letters a line of the terminal takes; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def wrapped(text: str, indent: int = 0, width: int | None = None) -> str:
+    """Text in lines that fit the terminal, or ``width``; those after the first begin with spaces.
+
+    No word is broken: paths, addresses and options stay as they can be copied.
+    """
+    room = max(40, columns() if width is None else width)
+    return textwrap.fill(
+        text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )

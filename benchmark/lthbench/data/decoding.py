@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def rgb(image: Image) -> Image:
 
 def failure(where: object, error: Exception) -> BadInput:
     """What is said of a picture that could not be read."""
-    said = f"{error}" if isinstance(error, Unfit) else f"broken image file: {error}"
+    said = f"{error}" if isinstance(error, Unfit) else f"broken image file{because(error)}."
     return BadInput(f"{where}: {said}")
 
 

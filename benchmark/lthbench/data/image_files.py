@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench.data.decoding import failure, opened, rgb
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.kinds import Images, Source
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ def arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     except KeyError as error:
         raise BadInput(f"{path}: {error.args[0]}") from error
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds for broken bytes
-        raise BadInput(f"{path}: broken .npz file: {error}") from error
+        raise BadInput(
+            f"{path}: broken .npz file: it is cut short, or of another kind{because(error)}."
+        ) from error
 
 
 def planes(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lthbench.data.image_files import expect
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.kinds import Archive, Dataset, Images, Source
 
 SPLITS = {"train": 73_257, "test": 26_032}
@@ -45,7 +45,9 @@ def load(source: Source, split: str) -> Images:
         content = loadmat(path)
         pixels, labels = content["X"], content["y"].reshape(-1).astype(np.int64)
     except Exception as error:  # SciPy raises a dozen kinds for broken bytes
-        raise BadInput(f"{path}: broken .mat file: {type(error).__name__}: {error}") from error
+        raise BadInput(
+            f"{path}: broken .mat file: it is cut short, or of another kind{because(error)}."
+        ) from error
     if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3) or pixels.shape[3:] != labels.shape:
         raise BadInput(f"{path}: should hold 32 x 32 colour images and their labels, holds {pixels.shape}.")
     return Images(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), labels % 10)

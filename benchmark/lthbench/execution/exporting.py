@@ -34,6 +34,8 @@ TOLERANCE = 1e-4
 
 PROGRAM = "network.pt2"
 ACCOUNT = "export.json"
+#: All files of an export.
+NAMES = ("network.safetensors", PROGRAM, ACCOUNT)
 
 
 def exported(space: Workspace, step: Weights, smaller: bool) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lthbench import resources, textfiles
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput, because, unknown
 from lthbench.formatting import in_line, one_line, texts_in
 from lthbench.kinds import Evaluation
 from lthbench.planning.record_reader import read, shown
@@ -144,7 +144,7 @@ def load(name: str) -> Task:
             raise BadInput(f"{where}: has a line of more than {WIDTH:,} characters; a task file does not.")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not valid TOML: {error}") from error
+        raise BadInput(f"{where}: not valid TOML{because(error)}.") from error
     except OSError as error:
         raise BadInput(f"{where}: cannot be read: {error.strerror or error}") from error
     odd = next((text for text in texts_in(table) if not one_line(text)), None)

@@ -29,8 +29,11 @@ def write(
     rule: str | None = None,
     formats: tuple[str, ...] = FORMATS,
     tell: Callable[[str], None] = silent,
+    force: bool = False,
 ) -> list[Path]:
     """Write the reports of a table into a folder, each file whole or not at all. Returns their paths.
+
+    Raises BadInput where a file of others is in the way, unless ``force`` replaces it.
 
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
     extra ``parquet`` is installed. ``tell`` is called with what is done next. Raises BadInput for
@@ -40,6 +43,7 @@ def write(
     from lthbench.report import latex, machine_readable, markdown, robustbench, task_page
     from lthbench.report.figures import files as figure_files
     from lthbench.report.summary import summarise
+    from lthbench.results import overwriting
     from lthbench.results import table as tables
 
     tell("the verdict")
@@ -66,13 +70,15 @@ def write(
         }
     if "robustbench" in formats:
         made |= robustbench.files(summary)
+    names = {*made, *(overwriting.REPORT if "csv" in formats else ())}
+    overwriting.check([folder / name for name in sorted(names)], force)
     for parent in sorted({(folder / name).parent for name in made} | {folder}):
         files.make_folder(parent)
     written = tables.write(table, facts, folder) if "csv" in formats else []
     files.publish_all({folder / name: content for name, content in made.items()})
     written += [path for name in made if (path := folder / name) not in written]
     if "site" in formats:
-        written += write_several([(table, facts)], folder, rule, tell=tell)
+        written += write_several([(table, facts)], folder, rule, tell=tell, force=force)
     return written
 
 
@@ -102,6 +108,7 @@ def write_several(
     rule: str | None = None,
     formats: tuple[str, ...] = ("site",),
     tell: Callable[[str], None] = silent,
+    force: bool = False,
 ) -> list[Path]:
     """Write a site of several tables into a folder, other formats into a folder in it for each table.
 
@@ -109,6 +116,7 @@ def write_several(
     """
     from lthbench.report import site
     from lthbench.report.summary import summarise
+    from lthbench.results import overwriting
     from lthbench.results.merge import grouped
 
     tables = grouped(read)
@@ -116,9 +124,11 @@ def write_several(
     for table, facts in tables:
         tell(f"the verdict on {facts.task_name}")
         summaries.append(summarise(table, facts, rule))
+    if "site" in formats:
+        overwriting.check(site.first_pages(summaries, folder), force)
     written = site.write(summaries, folder, tell) if "site" in formats else []
     others = tuple(f for f in formats if f != "site")
     for (table, facts), summary in zip(tables, summaries, strict=True):
         if others:
-            written += write(table, facts, folder / site.folder_of(summary), rule, others, tell)
+            written += write(table, facts, folder / site.folder_of(summary), rule, others, tell, force)
     return written

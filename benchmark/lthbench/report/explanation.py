@@ -5,21 +5,40 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, summarise, yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.calibration import MULTIPLE
 from lthbench.verdict.rules import Match, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.results.run_facts import RunFacts
 
 #: How far a typed sparsity may be from one in the table.
 NEAR = 0.005
 
 
+def of_table(
+    table: pd.DataFrame, facts: RunFacts, method: str, sparsity: float, rule: str | None = None
+) -> dict[str, Any]:
+    """The ``account`` of one network of a table; other methods are left out, on which nothing of it rests."""
+    methods = set(table["method"].unique())
+    chosen = table[table["method"].isin(("dense", method))] if {"dense", method} <= methods else table
+    return account(summarise(chosen, facts, rule), method, sparsity)
+
+
 def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
     """All that the verdict on a method at a sparsity rests on. Raises BadInput for one not in the table."""
+    if method == "dense":
+        raise BadInput(
+            "dense is what the others are compared with: it has no verdict of its own. Name a method of this "
+            f"table: {', '.join(summary.methods)}."
+        )
     if method not in summary.methods:
         raise unknown("method", method, summary.methods, "in this table")
     level = _level(summary, method, sparsity)
@@ -143,7 +162,9 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         lines.append(f"By the rule {rule} it {said[other['passes']]}{_because(other['why'])}.")
     accuracy = {"I": "within one percentage point of", "II": "more than one percentage point below"}
     lines.append(f"Region {found['region']}: accuracy is {accuracy[found['region']]} dense.")
-    if found["joint"] is not None:
+    if found["sparsity"] == 0.0:
+        lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
+    elif found["joint"] is not None:
         gaps = "" if found["monotone"] else ", though not at all sparsities below"
         lines.append(f"{found['method']} passes up to {formatting.sparsity(found['joint'])}{gaps}.")
     else:

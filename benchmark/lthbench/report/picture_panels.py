@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 
 #: What kinds there are, under which heading they stand, and what they show.
 KINDS = {
@@ -70,4 +70,4 @@ def _size(image: str, title: str) -> tuple[int, int]:
         with Image.open(content, formats=("PNG", "JPEG", "WEBP")) as opened:
             return opened.size
     except (OSError, ValueError, SyntaxError) as error:
-        raise BadInput(f"picture {title}: cannot be read: {error}") from error
+        raise BadInput(f"picture {title}: cannot be read{because(error)}.") from error

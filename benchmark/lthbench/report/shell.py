@@ -12,6 +12,8 @@ from lthbench.verdict.rules import Verdict
 
 #: Up to so many networks each has a line of signs; of more, each method has a line of how far it gets.
 LINES = 15
+#: Values that are not judged stand in so many lines at most; the page has all.
+MOST = 60
 #: What scores are called above a column.
 HEADS = {
     "accuracy": "acc",
@@ -40,6 +42,8 @@ def text(summary: Summary, width: int = 80) -> str:
     if results:
         lines = sum(len(v.sparsities) for v in results)
         parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
+    else:
+        parts += _measured(summary, width)
     parts.append("\n".join(wrapped(sentence(summary, v), width, indent="  ") for v in summary.headline))
     placed = [standing(summary, v) for v in summary.headline]
     parts += [wrapped(said, width, indent="  ") for said in placed if said]
@@ -88,6 +92,24 @@ def _reach(summary: Summary, results: Sequence[Verdict], width: int) -> list[str
     rows = [[row.method, row.joint.text, *(cell.text for cell in row.cells)] for row in made.rows]
     said = "Each cell: the sparsity, in %, up to which it is shown to be as good as dense."
     return [_table(heads, rows, width), wrapped(said, width)]
+
+
+def _measured(summary: Summary, width: int) -> list[str]:
+    """Where nothing is judged: the scores that were measured, a line for each network."""
+    scores = [s for s in summary.scores if summary.cell("dense", 0.0, s.name) is not None]
+    networks = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
+    rows = []
+    for method, level in networks:
+        cells = [summary.cell(method, level, s.name) for s in scores]
+        if any(cells):
+            shown = [cell.text if cell else "–" for cell in cells]
+            rows.append([method, formatting.sparsity(level) if level else "", *shown])
+    if not scores or len(rows) > MOST:
+        return []
+    units = [formatting.unit(s.unit) for s in scores]
+    titles = [s.title + (f", {unit}" if unit else "") for s, unit in zip(scores, units, strict=True)]
+    heads = ["", "", *(textwrap.fill(title, 14, break_long_words=False) for title in titles)]
+    return [_table(heads, rows, width), "Mean ± standard deviation over seeds."]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -109,6 +109,12 @@ def write(
     return written
 
 
+def first_pages(summaries: Sequence[Summary], out: Path) -> list[Path]:
+    """The pages of a site under which the others lie: what is in their way is in the way of all."""
+    names = [href for _, href in templates.NAV]
+    return [out / name for name in (*names, *(f"{folder_of(s)}/index.html" for s in summaries))]
+
+
 def folder_of(summary: Summary) -> str:
     """The folder of a table's pages."""
     return templates.slug(summary.facts.task_name, summary.facts.budget_name)

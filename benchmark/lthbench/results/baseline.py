@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from lthbench import formatting, textfiles
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.formatting import escape
 from lthbench.results import validation
 from lthbench.results.run_facts import RunFacts, ScoreFacts
@@ -165,7 +165,7 @@ def read(path: Path) -> dict[str, Any]:
     except BadInput as error:
         raise BadInput(f"baseline {error}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"baseline {path}: not JSON: {error}.") from error
+        raise BadInput(f"baseline {path}: not JSON{because(error)}.") from error
     if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
         raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")
     if found.get("schema") != SCHEMA:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lthbench import registry, textfiles
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.files import make_folder, publish_all
 from lthbench.formatting import one_line
 from lthbench.kinds import Dataset, Metric, Score
@@ -325,7 +325,7 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
                 na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
             )
     except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
-        raise BadInput(f"{csv}: not a table of scores: {error}") from error
+        raise BadInput(f"{csv}: not a table of scores{because(error)}.") from error
 
 
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:

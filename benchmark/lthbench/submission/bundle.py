@@ -16,13 +16,13 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry, textfiles
 from lthbench._version import __version__
-from lthbench.errors import BadInput, LthbenchError
+from lthbench.errors import BadInput, LthbenchError, because
 from lthbench.files import publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+#: The file of a bundle that lists the others with their hashes.
+HEAD = "bundle.json"
 #: No bundle unpacks to more bytes than this.
 LIMIT = 1_000_000_000
 #: And is of no more networks.
@@ -80,7 +82,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     files["steps.json"] = _json({s.key: describe(s) for s in history(*measures)})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
-    publish(target, _zipped({"bundle.json": _json(head), **files}))
+    publish(target, _zipped({HEAD: _json(head), **files}))
     return len({m.key for m in measures})
 
 
@@ -93,8 +95,10 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path) -> dict[str, bytes]:
-    """The files of a bundle. Raises BadInput for what is none, Refused for one that was changed."""
+def read(path: Path, names: Container[str] | None = None) -> dict[str, bytes]:
+    """The files of a bundle, or those of some names. Raises BadInput for what is none, Refused for one that
+    was changed.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -110,26 +114,31 @@ def read(path: Path) -> dict[str, bytes]:
                 )
             if len({entry.filename for entry in entries}) < len(entries):
                 raise Refused(f"{path}: holds two files of one name.")
-            files = {entry.filename: b"".join(pieces(archive, entry)) for entry in entries}
+            held = {entry.filename for entry in entries} - {HEAD}
+            files = {
+                entry.filename: b"".join(pieces(archive, entry))
+                for entry in entries
+                if names is None or entry.filename == HEAD or entry.filename in names
+            }
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file.") from error
     except (OSError, *BROKEN) as error:
-        raise BadInput(f"{path}: is no bundle: {error}") from error
+        raise BadInput(f"{path}: is no bundle: it is no zip file, or damaged{because(error)}.") from error
     try:
-        head = textfiles.values(files.pop("bundle.json"))
+        head = textfiles.values(files.pop(HEAD))
         good = head["what"] == "lthbench bundle" and isinstance(head["files"], dict)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: is no bundle: it has no bundle.json that can be read.") from error
     if not good or head.get("schema") != SCHEMA:
         raise BadInput(f"{path}: has schema {head.get('schema')}, this version reads schema {SCHEMA}.")
-    if set(files) != set(head["files"]):
-        stray = sorted(set(files) ^ set(head["files"]))
-        raise Refused(f"{path}: {stray[0]} is {'not listed' if stray[0] in files else 'missing'}.")
+    if held != set(head["files"]):
+        stray = sorted(held ^ set(head["files"]))
+        raise Refused(f"{path}: {stray[0]} is {'not listed' if stray[0] in held else 'missing'}.")
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != head["files"][name]:
             raise Refused(f"{path}: {name} was changed: its hash is another one.")
     for name in ("scores.csv", "run.json", "steps.json"):
-        if name not in files:
+        if name not in held:
             raise Refused(f"{path}: {name} is missing.")
     return files
 
@@ -138,9 +147,10 @@ def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.Dat
     """The table of a bundle and its facts, as they stand in it. Raises BadInput or Refused."""
     import tempfile
 
-    files = read(path) if files is None else files
+    parts = {"scores.csv", "run.json", table.PICTURES}
+    files = read(path, parts) if files is None else files
     with tempfile.TemporaryDirectory() as scratch:
-        for name in {"scores.csv", "run.json", table.PICTURES} & set(files):
+        for name in parts & set(files):
             (Path(scratch) / name).write_bytes(files[name])
         try:
             return table.read(Path(scratch))

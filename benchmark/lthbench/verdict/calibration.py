@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import resources, textfiles
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, because
 from lthbench.verdict.noninferiority import spread
 from lthbench.verdict.scale import Scale
 
@@ -195,7 +195,7 @@ def from_json(record: Any, where: str) -> Calibration:
             raise ValueError("errors under corruption must be positive")
         task, budget = str(record["task"]), str(record["budget"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"{where}: cannot be read as a calibration: {error}.") from error
+        raise BadInput(f"{where}: cannot be read as a calibration{because(error)}.") from error
     return Calibration(task, budget, seeds, scores, kinds, str(record.get("command", "")))
 
 
@@ -234,7 +234,7 @@ def read(path: Path) -> Calibration:
     except BadInput as error:
         raise BadInput(f"calibration {error}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"calibration {path}: not JSON: {error}.") from error
+        raise BadInput(f"calibration {path}: not JSON{because(error)}.") from error
     return from_json(record, f"calibration {path}")
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from lthbench.planning import task
-from lthbench.report.claims import any_task, interpretability, lth_pass, relations
+from lthbench.report.claims import any_task, base, interpretability, lth_pass, relations
 from lthbench.report.claims.base import NOT_MEASURED, difference, estimate, near
 from lthbench.report.claims.interpretability import SCORES
 from lthbench.report.summary import Cell, Shown, Summary
@@ -281,7 +281,20 @@ def test_a_claim_about_pairs_looks_at_all_pairs():
     far = {(m, s, "accuracy"): 0.9 for m in ("finetune", "finetune:iterative") for s in (0.5, 0.8, 0.9)}
     far["finetune:iterative", 0.9, "accuracy"] = 0.7
     shown, finding = of("in several steps").check(summary(far, ("finetune", "finetune:iterative")))
-    assert (shown, finding) == ("-20.0 points at the least, of 3 pairs", "differs")
+    assert shown.startswith("at the worst of 3 pairs, several steps are 20.0 points below one step")
+    assert finding == "differs"
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [
+        ((-0.003, -0.008, 0.002), "0.3 points below omp (95 %: −0.8 to +0.2)"),
+        ((0.02, -math.inf, math.inf), "2.0 points above omp (one seed)"),
+        ((-0.0001, -0.0004, 0.007), "level with omp (95 %: +0.0 to +0.7)"),
+    ],
+)
+def test_a_difference_in_points_says_its_side_in_words(gap, said):
+    assert base.points(base.Interval(*gap), "omp") == said
 
 
 @pytest.mark.parametrize(("objects", "parts", "finding"), [(2.0, 8.0, "agrees"), (8.0, 2.0, "differs")])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from lthbench import formatting
 from lthbench.report import leaderboard
 from lthbench.report.claims import interpretability, lth_pass, relations
@@ -11,11 +9,11 @@ from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
     Claim,
-    Interval,
     Shown,
     all_of,
     difference,
     headline_of,
+    points,
     within,
 )
 from lthbench.report.summary import Summary
@@ -83,14 +81,7 @@ def _one_shot(summary: Summary) -> Shown:
     if not gaps:
         return NOT_MEASURED
     worst = max(gaps, key=lambda g: abs(g.mean))
-    return f"imp is {_points(worst)} from omp, at most", within(gaps, 0.01)
-
-
-def _points(gap: Interval) -> str:
-    """A difference in points with its interval."""
-    if math.isinf(gap.low):
-        return f"{100 * gap.mean:+.1f} points (one seed)"
-    return f"{100 * gap.mean:+.1f} points (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+    return f"where they differ the most, imp is {points(worst, 'omp')}", within(gaps, 0.01)
 
 
 def _at_init(summary: Summary) -> Shown:
@@ -105,7 +96,7 @@ def _at_init(summary: Summary) -> Shown:
     if not known:
         return NOT_MEASURED
     best = min(known, key=lambda m: known[m].mean)
-    shown = f"at {formatting.sparsity(level)} random is {_points(known[best])} from the best, {best}"
+    shown = f"at {formatting.sparsity(level)} random is {points(known[best], f'the best, {best}')}"
     return shown, all_of(list(known.values()), -0.01)
 
 
@@ -156,7 +147,7 @@ def _connection(summary: Summary) -> Shown:
     if not known:
         return NOT_MEASURED
     level, gap = known[-1]
-    return f"{_points(gap)} at {formatting.sparsity(level)}", all_of([gap], -0.01)
+    return f"at {formatting.sparsity(level)} {points(gap, 'dense')}", all_of([gap], -0.01)
 
 
 CLAIMS = (

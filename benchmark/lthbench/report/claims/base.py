@@ -80,6 +80,16 @@ def difference(one: Cell | None, other: Cell | None, share: float = 1.0, tests: 
     return _interval(mean, variance, freedom, tests)
 
 
+def points(gap: Interval, other: str) -> str:
+    """A difference of shares in words: "0.3 points below omp (95 %: −0.8 to +0.2)"."""
+    size = f"{abs(100 * gap.mean):.1f}"
+    side = "level with" if size == "0.0" else f"{size} points {'below' if gap.mean < 0 else 'above'}"
+    if math.isinf(gap.low):
+        return f"{side} {other} (one seed)"
+    low, high = (f"{round(100 * end, 1) + 0.0:+.1f}".replace("-", "−") for end in (gap.low, gap.high))
+    return f"{side} {other} (95 %: {low} to {high})"
+
+
 def estimate(cell: Cell | None, tests: int = 1) -> Interval | None:
     """A mean over seeds with its t interval; None where it was not measured."""
     if cell is None or math.isnan(cell.mean):

@@ -19,6 +19,7 @@ from lthbench.report.claims.base import (
     difference,
     estimate,
     headline_of,
+    points,
     rounds,
 )
 from lthbench.report.summary import Cell, Summary
@@ -117,7 +118,8 @@ def _iterative(summary: Summary) -> Shown:
     if not gaps:
         return NOT_MEASURED
     least = min(gaps, key=lambda gap: gap.mean)
-    return f"{100 * least.mean:+.1f} points at the least, of {len(gaps)} pairs", all_of(gaps, -0.01)
+    shown = f"at the worst of {len(gaps)} pairs, several steps are {points(least, 'one step')}"
+    return shown, all_of(gaps, -0.01)
 
 
 def _knee(summary: Summary) -> Shown:

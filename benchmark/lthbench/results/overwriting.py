@@ -1,0 +1,62 @@
+"""Files that are in the way of those that are to be written: what others wrote is not replaced in silence."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lthbench import textfiles
+from lthbench.errors import BadInput
+
+#: What a run writes into the folder of its report.
+REPORT = ("report.html", "report.md", "scores.csv", "run.json", "pictures.json", "scores.parquet")
+#: Files that say of a folder, and of those in it, who wrote it.
+_SIGNED = ("run.json", "index.html", "report.html", "export.json", "bundle.json")
+#: What our pages end with, and what our tables begin with.
+_PAGE, _TABLE = b"Made with lthbench ", b"task,method,sparsity,seed,"
+
+
+def check(paths: Iterable[Path], force: bool = False) -> None:
+    """Raise BadInput, naming it, for a file that is there and that lthbench did not write.
+
+    A page, a table, a run.json, an export.json and a bundle are known by their content; any other file by
+    one of those that lies beside it, or in the folder above.
+    """
+    if force:
+        return
+    for path in paths:
+        if path.is_file() and not _ours(path):
+            raise BadInput(
+                f"{path}: is there, and lthbench did not write it. Name another place, or replace it with "
+                "--force."
+            )
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file says that lthbench wrote it, or one that speaks for its folder does."""
+    own = _signed(path)
+    if own is not None:
+        return own
+    beside = (folder / name for folder in (path.parent, path.parent.parent) for name in _SIGNED)
+    return any(_signed(other) for other in beside)
+
+
+def _signed(path: Path) -> bool | None:
+    """Whether lthbench wrote a file that is known by its content; None for one that is not."""
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                return "bundle.json" in archive.namelist()
+        if path.suffix == ".html":
+            return _PAGE in path.read_bytes()[-2000:]
+        if path.name == "scores.csv":
+            with path.open("rb") as opened:
+                return opened.read(len(_TABLE)) == _TABLE
+        if path.name in ("run.json", "export.json"):
+            found = textfiles.values(path.read_bytes())
+            parts = {"schema", "command"} if path.name == "run.json" else {"rows", "environment"}
+            return isinstance(found, dict) and parts <= found.keys()
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile):
+        return False
+    return None

@@ -1,0 +1,72 @@
+"""What others wrote is not replaced in silence."""
+
+import zipfile
+
+import pytest
+
+from lthbench import report
+from lthbench.cli.app import main
+from lthbench.errors import BadInput
+from lthbench.results import overwriting
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("report.html", b"<html>my notes</html>"),
+        ("scores.csv", b"name,score\nme,1\n"),
+        ("run.json", b'{"mine": 1}'),
+        ("run.json", b"[" * 100_000),
+        ("export.json", b"{}"),
+        ("report.md", b"# My notes on lthbench"),
+        ("bundle.zip", b"no zip"),
+        ("report.html", b""),
+    ],
+)
+def test_a_file_of_others_is_named_and_stays(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{name}: is there, and lthbench did not write it.*--force"):
+        overwriting.check([tmp_path / "free", tmp_path / name])
+    overwriting.check([tmp_path / name], force=True)
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_a_zip_file_of_others_is_no_bundle(tmp_path):
+    for name, entry in (("theirs.zip", "photo.jpg"), ("ours.zip", "bundle.json")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(entry, "")
+    overwriting.check([tmp_path / "ours.zip"])
+    with pytest.raises(BadInput, match=r"theirs\.zip"):
+        overwriting.check([tmp_path / "theirs.zip"])
+
+
+def test_a_report_and_a_site_replace_their_own_and_nothing_else(tmp_path, made_table):
+    found = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    first = report.write(*found, tmp_path)
+    assert report.write(*found, tmp_path) == first
+    for formats, name in ((("md", "csv"), "run.json"), (("site",), "index.html")):
+        other = tmp_path / name.replace(".", "-")
+        other.mkdir()
+        (other / name).write_text("{}")
+        with pytest.raises(BadInput, match=name):
+            report.write(*found, other, formats=formats)
+        assert [(p.name, p.read_text()) for p in other.iterdir()] == [(name, "{}")]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("run", "--report", "."), "scores.csv"),
+        (("submit", ".", "--out", "results.zip"), "results.zip"),
+        (("export", "omp", "0.5", "--out", "."), "network.safetensors"),
+        (("score", "--checkpoint", "none.pt", "--report", "."), "run.json"),
+    ],
+)
+def test_commands_refuse_before_they_do_anything(tmp_path, monkeypatch, capsys, words, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code == 2
+    assert f"{name}: is there, and lthbench did not write it" in capsys.readouterr().err
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine")]

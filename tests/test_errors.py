@@ -1,0 +1,20 @@
+"""What is said of faults."""
+
+import io
+
+import numpy as np
+import pytest
+
+from lthbench.errors import because
+
+
+def test_what_a_library_says_comes_last_in_brackets_and_on_one_line():
+    assert because(ValueError("two\n  lines.")) == " (two lines)"
+    assert because(KeyError()) == " (KeyError)"
+    assert len(because(ValueError("long " * 100))) == len(" ()") + 200
+
+
+def test_numpy_tells_nobody_to_unpickle():
+    with pytest.raises(ValueError, match="pickle") as caught:
+        np.load(io.BytesIO(b"broken"), allow_pickle=False)
+    assert because(caught.value) == " (no array that is read without unpickling)"
