@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lthbench import textfiles
 from lthbench.banks._pixels import gathered
 from lthbench.data.image_files import picture, together
-from lthbench.errors import BadInput, because
+from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
         groups = [name.partition("::")[0] for name in names]
         has = _in_layers(facts, groups, len(images))
     except (OSError, ValueError, IndexError) as error:
-        raise BadInput(f"{source.root}: its attributes cannot be read{because(error)}.") from error
+        raise BadInput(f"{source.root}: its attributes cannot be read: {error}") from error
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
         image = fromarray(picture(source.beside[k]))

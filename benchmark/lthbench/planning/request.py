@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lthbench import corruptions as generated
-from lthbench import formatting, registry
+from lthbench import registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
 from lthbench.inference import image_sets
@@ -22,6 +21,7 @@ from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
 from lthbench.planning.start import Start
 from lthbench.planning.task import SOURCES, Budget, Task
+from lthbench.planning.variants import no_variant
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
 MAX_SEEDS = 10_000
@@ -340,25 +340,6 @@ def _listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str)
     return [plain(v) for v in values]
 
 
-def _no_variant(method: Method, variant: str) -> str:
-    """What is said of a variant that a method has not: the nearest that it has, or what has that one."""
-    others = [m for m in registry.every(Method) if m.name != method.name]
-    own = difflib.get_close_matches(variant.lower(), method.variants, n=1, cutoff=0.5)
-    named = [m.name for m in others if variant.lower() in (m.name, *m.aliases)]
-    there = {name for m in others for name in m.variants}
-    near = difflib.get_close_matches(variant.lower(), there, n=1, cutoff=0.7)
-    having = [f"{m.name}:{near[0]}" for m in others if near and near[0] in m.variants]
-    said = f'method {method.name}: no variant "{variant}".'
-    if own:
-        said += f" Did you mean {method.name}:{own[0]}?"
-    elif named:
-        said += f" Did you mean the method {named[0]}?"
-    elif having:
-        said += f" There is {formatting.listed(having)}."
-    known = [f"{method.name}:{name}" for name in method.variants]
-    return f"{said} Valid: {', '.join([method.name, *known])}{'' if known else ', which has no variants'}."
-
-
 def _method(name: str, faults: list[str]) -> str:
     """The full name of a method and its variant, as asked for by name, alias or path, with ``:variant``."""
     base, _, variant = name.partition(":")
@@ -368,7 +349,7 @@ def _method(name: str, faults: list[str]) -> str:
         faults.append(str(error))
         return name
     if variant and variant not in method.variants:
-        faults.append(_no_variant(method, variant))
+        faults.append(no_variant(method, variant))
     return f"{method.name}:{variant}" if variant else method.name
 
 
