@@ -124,9 +124,9 @@ def test_dense_has_no_verdict_of_its_own_and_a_network_from_which_nothing_was_re
 
 
 def test_the_verdict_on_one_method_rests_on_no_other(made_table):
-    found = made_table(("imp", "omp", "snip"), seeds=2)
-    whole = summarise(*found)
+    scores, facts = made_table(("imp", "omp", "snip"), seeds=2)
+    whole = summarise(scores, facts)
     for method in ("imp", "omp", "snip"):
-        assert of_table(*found, method, 0.9) == account(whole, method, 0.9)
+        assert of_table(scores, facts, method, 0.9) == account(whole, method, 0.9)
     with pytest.raises(BadInput, match=r'no method "imq"\. Did you mean imp\?'):
-        of_table(*found, "imq", 0.9)
+        of_table(scores, facts, "imq", 0.9)

@@ -41,15 +41,15 @@ def test_a_zip_file_of_others_is_no_bundle(tmp_path):
 
 
 def test_a_report_and_a_site_replace_their_own_and_nothing_else(tmp_path, made_table):
-    found = made_table(("imp",), seeds=2, sparsities=(0.5,))
-    first = report.write(*found, tmp_path)
-    assert report.write(*found, tmp_path) == first
+    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    first = report.write(table, facts, tmp_path)
+    assert report.write(table, facts, tmp_path) == first
     for formats, name in ((("md", "csv"), "run.json"), (("site",), "index.html")):
         other = tmp_path / name.replace(".", "-")
         other.mkdir()
         (other / name).write_text("{}")
         with pytest.raises(BadInput, match=name):
-            report.write(*found, other, formats=formats)
+            report.write(table, facts, other, formats=formats)
         assert [(p.name, p.read_text()) for p in other.iterdir()] == [(name, "{}")]
 
 

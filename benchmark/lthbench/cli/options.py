@@ -223,7 +223,7 @@ def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What is done with results, and what is told on the way; the same for ``run`` and ``score``."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.option(
             "--report",
             "folder",
