@@ -77,7 +77,7 @@ def test_a_picture_has_so_many_pixels_at_most(size, tmp_path):
 def test_what_pillow_gives_to_other_programs_is_no_picture(content, tmp_path):
     path = tmp_path / "page.png"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"page\.png: broken image file .cannot identify"):
+    with pytest.raises(BadInput, match=r"page\.png: broken image file: cannot identify"):
         image_files.picture(path)
 
 

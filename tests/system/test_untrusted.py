@@ -25,12 +25,11 @@ from hypothesis import strategies as st
 
 from lthbench import api, registry, report
 from lthbench.cli import main
-from lthbench.cli.options import as_a_run_wrote_it, read
+from lthbench.cli.options import summary_of
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Architecture, Dataset
 from lthbench.planning import plan, task
 from lthbench.planning.request import ask, request
-from lthbench.report.summary import summarise
 from lthbench.results import run_facts, table
 from lthbench.store import LocalStore, archive, layout
 from lthbench.submission import bundle
@@ -333,9 +332,7 @@ def written(scratch, made_table) -> tuple[bytes, dict]:
 
 def summarised(folder: Path) -> None:
     try:
-        scores, facts = read(folder)
-        with as_a_run_wrote_it(folder):
-            summarise(scores, facts)
+        summary_of(folder, None)
     except BadInput:
         RAN["refused"] += 1
     if RAN.total() % 10 == 0:  # these print what they find, and are slower

@@ -57,7 +57,7 @@ def _load(
             data, offsets, masks = held["data"], held["offsets"], held["masks"]
             classes = [str(c) for c in held["classes"]]
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: broken .npz file{because(error)}.") from error
+        raise BadInput(f"{path}: cannot be read{because(error)}.") from error
     names = [c for c in classes if c != nothing]
     number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
 

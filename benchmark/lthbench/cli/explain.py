@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Sparsity, as_a_run_wrote_it, check_rule, read
+from lthbench.cli.options import CONTEXT, Sparsity, summary_of
 from lthbench.cli.terminal import columns, echo
 
 
@@ -30,10 +30,7 @@ def explain(method: str, sparsity: float, source: Path, rule: str | None, as_jso
     \b
     Example: lthbench explain imp 0.79 --from lthbench-report
     """
-    from lthbench.report.explanation import of_table, text
+    from lthbench.report.explanation import account, text
 
-    check_rule(rule)
-    scores, facts = read(source)
-    with as_a_run_wrote_it(source):
-        found = of_table(scores, facts, method, sparsity, rule)
+    found = account(summary_of(source, rule, method), method, sparsity)
     echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found, columns()))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lthbench.api import RunOptions
     from lthbench.planning.request import Request
+    from lthbench.report.summary import Summary
     from lthbench.results.run_facts import RunFacts
 
     ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
@@ -314,6 +315,17 @@ def read(source: Path) -> tuple[pd.DataFrame, RunFacts]:
 
         return bundle.opened(source)
     return table.read(source.parent if source.is_file() else source)
+
+
+def summary_of(source: Path, rule: str | None, method: str | None = None) -> Summary:
+    """The summary of the table in a folder that a run wrote, or of one method of it. Raises BadInput."""
+    from lthbench.report.explanation import only
+    from lthbench.report.summary import summarise
+
+    check_rule(rule)
+    scores, facts = read(source)
+    with as_a_run_wrote_it(source):
+        return summarise(scores if method is None else only(scores, method), facts, rule)
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def execute(
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if options.progress != "none":
-            for line in header(made, todo, estimate, workers).splitlines():
-                echo(wrapped(line, 7), err=True)
+            for line in header(made, todo, estimate, workers).splitlines():  # a log keeps one line for each
+                echo(wrapped(line, 7) if sys.stderr.isatty() else line, err=True)
             foreseen = foresight.of_plan(made)
             if foreseen is not None:
                 echo(wrapped(f"decide {foresight.in_words(made, foreseen)}", 7), err=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lthbench.errors import BadInput, because
+from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,10 @@ def rgb(image: Image) -> Image:
 
 def failure(where: object, error: Exception) -> BadInput:
     """What is said of a picture that could not be read."""
-    said = f"{error}" if isinstance(error, Unfit) else f"broken image file{because(error)}."
+    said = str(error)
+    if not isinstance(error, Unfit):
+        unknown = said.startswith("cannot identify")  # and the address of a buffer in memory
+        said = f"broken image file: {'cannot identify its format' if unknown else said}"
     return BadInput(f"{where}: {said}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, summarise, yardstick_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.calibration import MULTIPLE
 from lthbench.verdict.rules import Match, Verdict
@@ -17,19 +17,14 @@ from lthbench.verdict.rules import Match, Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lthbench.results.run_facts import RunFacts
-
 #: How far a typed sparsity may be from one in the table.
 NEAR = 0.005
 
 
-def of_table(
-    table: pd.DataFrame, facts: RunFacts, method: str, sparsity: float, rule: str | None = None
-) -> dict[str, Any]:
-    """The ``account`` of one network of a table; other methods are left out, on which nothing of it rests."""
-    methods = set(table["method"].unique())
-    chosen = table[table["method"].isin(("dense", method))] if {"dense", method} <= methods else table
-    return account(summarise(chosen, facts, rule), method, sparsity)
+def only(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """A table without the other methods, on which no verdict on this one rests; whole if it has not this."""
+    there = {"dense", method} <= set(table["method"].unique())
+    return table[table["method"].isin(("dense", method))] if there else table
 
 
 def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
