@@ -39,6 +39,19 @@ def test_the_smallest_go_and_the_steepest_grow_from_zero():
     assert momentum.tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
 
 
+def test_what_grows_has_neither_moment_of_adamw():
+    wiring, weight, _ = one_layer(
+        [0.5, -0.1, 0.9, 0.2, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [9.0, 0.3, 9.0, 0.1, -5.0, 0.4]
+    )
+    wiring.optimizer = torch.optim.AdamW([weight], lr=0.1)
+    state = wiring.optimizer.state[weight]
+    moments = {"exp_avg": torch.ones_like(weight), "exp_avg_sq": torch.ones_like(weight)}
+    state.update(moments, step=torch.tensor(7.0))
+    wiring.change(0)  # -0.1 and 0.2 go, the last two grow
+    assert state["exp_avg"].tolist() == state["exp_avg_sq"].tolist() == [1, 0, 1, 0, 0, 0]
+    assert float(state["step"]) == 7.0
+
+
 def published(weights, kept, gradients, momentum, share):
     """One update of a layer as the authors' ``generic_mask_update`` has it, ``reinit_when_same=False``."""
     keep = [i for i, k in enumerate(kept) if k]

@@ -27,7 +27,8 @@ class Criterion:
     where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
 
     ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
-    from one input channel to one filter; or ``filter``, with all that reads its channel. With ``rounds``,
+    from one input channel to one filter; or ``filter``, with all that reads its channel (in transformers, a
+    neuron of an MLP or a head: see ``masks.structured``). With ``rounds``,
     weights are removed in so many steps, each by the same factor, and scored anew before each: the same
     model comes back, with pruned weights at zero. Where it ``regrows``, these may be kept again, at the value
     that ``masks.whole(model)`` gives; else they stay pruned. ``passes`` is the cost of a round in forward
