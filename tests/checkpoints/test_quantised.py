@@ -10,6 +10,7 @@ from torch import nn
 import lthbench
 from lthbench import masks, registry
 from lthbench.checkpoints import files, importing, quantised
+from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.functional.model_size import cost
 from lthbench.kinds import Architecture
@@ -103,6 +104,33 @@ def test_static_quantisation_by_channel_is_read_without_the_scales_of_activation
     convolutions = [s for s in found.step.stored if s[0] != "fc.weight"]
     assert {bits for _, bits, _ in convolutions} == {8}
     assert sum(beside for _, _, beside in convolutions) == 16 * scales
+
+
+def test_normalisations_that_were_fused_are_there_again():
+    """A network fused and quantised by torch.ao gives the logits that it had before, but for rounding."""
+    asked = plan.network(tasks.load("digits-r8"))
+    torch.manual_seed(0)
+    model = registry.get(Architecture, "resnet8").build(asked)
+    images = torch.from_numpy(loading.load("digits", "test", ()).pixels[:100]).float() / 255.0
+    with torch.no_grad():
+        for _ in range(4):
+            model.train()(images)
+    model.eval()
+    blocks = [f"layer{i}.0" for i in (1, 2, 3)]
+    pairs = [["conv1", "bn1"], *([f"{b}.conv{i}", f"{b}.bn{i}"] for b in blocks for i in (1, 2))]
+    theirs = torch.ao.quantization.fuse_modules(copy.deepcopy(model), pairs)
+    theirs.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare(theirs)
+    prepared(images)
+    state = torch.ao.quantization.convert(prepared).state_dict()
+    assert not any(".bn1." in name for name in state)
+    found = importing.take(asked, files.of({"model": state}, "model"))
+    ours = registry.get(Architecture, "resnet8").build(asked).eval()
+    ours.load_state_dict(found.weights)
+    with torch.no_grad():
+        found, expected = ours(images), model(images)
+    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.95
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from lthbench import masks, registry
-from lthbench.checkpoints import choice, files, mask_reading, other_formats, tensor_names
+from lthbench.checkpoints import choice, files, mask_reading, other_formats, quantised, tensor_names
 from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.quantised import Stored
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
 from lthbench.global_state import kept
+from lthbench.inference.folding import normalised
 from lthbench.kinds import Architecture, Method
 from lthbench.planning import task as tasks
 from lthbench.spec import Given, Network, Weights, round_density
@@ -185,6 +186,8 @@ def take(
     target = _shapes(skeleton)
     if mask_reading.only_mask(found, list(masks.prunable(skeleton)), target):
         raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
+    if found.stored:
+        found = _unfused(found, architecture, network)
     said = (
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
@@ -245,6 +248,15 @@ def take(
     ways = tuple((name, *stored[name]) for name in sorted(stored)) or None
     step = Given(network, digest(weights, mask), density, stored=ways)
     return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
+
+
+def _unfused(found: Checkpoint, architecture: Architecture, network: Network) -> Checkpoint:
+    """A quantised checkpoint with the normalisations that were fused into its convolutions."""
+    with kept(f"architecture {architecture.name}"):
+        norms = normalised(_skeleton(architecture, network))
+    tensors, origins = quantised.unfused(found.tensors, found.stored, norms)
+    homes = found.homes | {new: found.homes[old] for new, old in origins.items() if old in found.homes}
+    return dataclasses.replace(found, tensors=tensors, homes=homes)
 
 
 def _stored(found: Checkpoint, parts: Mapping[str, Part]) -> dict[str, Stored]:

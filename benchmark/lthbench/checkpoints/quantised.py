@@ -87,6 +87,33 @@ def plain(
     return found, stored
 
 
+def unfused(
+    tensors: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], norms: Mapping[str, tuple[str, float]]
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors with batch normalisation again where it was fused into a quantised convolution.
+
+    ``norms`` has the normalisation after each convolution of the network, and its epsilon: it then adds the
+    convolution's bias, and does nothing else. Also returns, for each new name, that of the bias.
+    """
+    found, origins = dict(tensors), dict[str, str]()
+    for convolution in sorted(norms, key=len, reverse=True):  # "layer1.0.conv1" before "conv1"
+        (norm, epsilon), end = norms[convolution], f"{convolution}.bias"
+        for name in [n for n in found if n == end or n.endswith(f".{end}")]:
+            before = name.removesuffix(end)
+            if f"{before}{convolution}.weight" not in stored or f"{before}{norm}.weight" in tensors:
+                continue
+            bias = found.pop(name)
+            made = {
+                "weight": torch.ones_like(bias),
+                "bias": bias,
+                "running_mean": torch.zeros_like(bias),
+                "running_var": torch.full_like(bias, 1.0 - epsilon),
+            }
+            found |= {f"{before}{norm}.{kind}": tensor for kind, tensor in made.items()}
+            origins |= {f"{before}{norm}.{kind}": name for kind in made}
+    return found, origins
+
+
 def _enabled(fake: Mapping[str, torch.Tensor]) -> bool:
     return "fake_quant_enabled" not in fake or bool(fake["fake_quant_enabled"].any())
 

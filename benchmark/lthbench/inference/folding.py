@@ -70,6 +70,26 @@ def folded(model: nn.Module) -> nn.Module:
     return graph.to(memory_format=torch.channels_last)
 
 
+def normalised(model: nn.Module) -> dict[str, tuple[str, float]]:
+    """For each convolution that a batch normalisation alone reads, its name and its epsilon.
+
+    None for a network that cannot be traced.
+    """
+    try:
+        graph = traced(model)
+    except Exception:  # whatever a network of a plug-in does when it is traced
+        return {}
+    parts, found = dict(graph.named_modules()), {}
+    for node in graph.graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+            continue
+        norm = parts[str(node.target)]
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(parts[str(source.target)], nn.Conv2d):
+            found[str(source.target)] = (str(node.target), norm.eps)
+    return found
+
+
 def _without_normalisation(graph: fx.GraphModule) -> fx.GraphModule:
     """The same graph, changed in place, with each normalisation in the convolution that it alone reads."""
     parts = dict(graph.named_modules())
