@@ -53,7 +53,35 @@ def old_names(state):
     return {re.sub(r"mlp\.[03]", lambda m: ways[m[0]], name): tensor for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("names", [dict, old_names, timm_names, lambda s: {"model": timm_names(s)}])
+def transformers_names(state):
+    """Those of the Hugging Face library, which keeps queries, keys and values apart."""
+    other = {
+        "cls_token": "embeddings.cls_token",
+        "pos_embed": "embeddings.position_embeddings",
+        "patch_embed.proj": "embeddings.patch_embeddings.projection",
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "attn.proj": "attention.output.dense",
+        "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
+    }
+    found = {}
+    for name, tensor in timm_names(state).items():
+        for ours, others in other.items():
+            name = name.replace(ours, others)
+        name = re.sub(r"^norm\.", "layernorm.", re.sub(r"^blocks\.", "encoder.layer.", name))
+        name = name.replace("head.", "classifier.") if name.startswith("head.") else f"vit.{name}"
+        if ".attn.qkv." in name:
+            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                found[name.replace("attn.qkv", f"attention.attention.{part}")] = rows
+        else:
+            found[name] = tensor
+    return found
+
+
+@pytest.mark.parametrize(
+    "names", [dict, old_names, transformers_names, timm_names, lambda s: {"model": timm_names(s)}]
+)
 def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
     model = theirs()
     torch.save(names(model.state_dict()), tmp_path / "model.pth")

@@ -124,7 +124,7 @@ def _parts(found: Checkpoint) -> tuple[dict[str, Part], dict[str, str]]:
     parts: dict[str, Part] = {}
     homes: dict[str, str] = {}
     for home, tensors in grouped.items():
-        for name, part in tensor_names.folded(tensor_names.unwrapped(tensors)).items():
+        for name, part in tensor_names.joined(tensor_names.folded(tensor_names.unwrapped(tensors))).items():
             full = f"{home}.{name}" if home else name
             parts[full], homes[full] = part, home
     return parts, homes

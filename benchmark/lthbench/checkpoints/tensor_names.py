@@ -76,7 +76,23 @@ RENAMES: dict[str, tuple[Rule, ...]] = {
         ),
         (r"classifier\.1\.", "fc."),
     ),
+    "transformers (ViT)": (
+        (r"embeddings\.cls_token$", "cls_token"),
+        (r"embeddings\.position_embeddings$", "pos_embed"),
+        (r"embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+        (r"encoder\.layer\.(\d{1,4})\.", r"blocks.\1."),
+        (r"layernorm_before\.", "norm1."),
+        (r"layernorm_after\.", "norm2."),
+        (r"attention\.attention\.qkv\.", "attn.qkv."),
+        (r"attention\.output\.dense\.", "attn.proj."),
+        (r"intermediate\.dense\.", "mlp.fc1."),
+        (r"output\.dense\.", "mlp.fc2."),
+        (r"layernorm\.", "norm."),
+        (r"classifier\.", "head."),
+    ),
 }
+#: The rows of attention that some files keep apart, in the order that others have them in.
+_APART = ("query", "key", "value")
 
 
 class Part(NamedTuple):
@@ -124,6 +140,27 @@ def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
         parts[plain] = Part(tensor, None if mask is None else tensors[mask])
         used |= set() if mask is None else {mask}
     return {name: part for name, part in parts.items() if name not in used}
+
+
+def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts with queries, keys and values of attention as one, ``qkv``, where they stand side by side."""
+    found = dict(parts)
+    for name in parts:
+        split = re.fullmatch(r"(.*\.attention\.)query\.(weight|bias)", name)
+        three = [f"{split[1]}{one}.{split[2]}" for one in _APART] if split else []
+        if split is None or not all(one in parts for one in three):
+            continue
+        rows = [found.pop(one) for one in three]
+        if len({row.tensor.shape[1:] for row in rows}) > 1 or any(not row.tensor.dim() for row in rows):
+            found |= dict(zip(three, rows, strict=True))
+            continue
+        masks = [
+            torch.ones_like(r.tensor, dtype=torch.bool) if r.mask is None else r.mask.bool() for r in rows
+        ]
+        pruned = any(row.mask is not None for row in rows)
+        whole = Part(torch.cat([row.tensor for row in rows]), torch.cat(masks) if pruned else None)
+        found[f"{split[1]}qkv.{split[2]}"] = whole
+    return found
 
 
 def unwrapped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
