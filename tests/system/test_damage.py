@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lthbench import api
+from lthbench.errors import Unwritable
 from lthbench.planning import request
 from lthbench.results import table
+from lthbench.store import LocalStore
 
 NAMES = (
     "weights.safetensors",
@@ -74,3 +76,30 @@ def test_facts_damaged_before_a_finished_measure_are_repaired(scored, tiny_task,
         flip(path)
     assert run(tiny_task, folder) == scored[1]
     assert len(list((folder / "damaged").iterdir())) == len(victims)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("what", ["folder", "content"])
+def test_a_store_that_is_deleted_under_a_run_can_be_used_again(
+    scored, tiny_task, tmp_path, monkeypatch, what, after
+):
+    put, done = LocalStore.put, []
+
+    def deleting(store, *artefact):
+        new = put(store, *artefact)
+        done.append(new)
+        if len(done) == after:
+            shutil.rmtree(store.root)
+            if what == "content":
+                store.root.mkdir()
+        return new
+
+    monkeypatch.setattr(LocalStore, "put", deleting)
+    folder = tmp_path / "store"
+    if what == "folder":
+        with pytest.raises(Unwritable, match="the folder was deleted"):
+            run(tiny_task, folder)
+        assert not folder.exists()
+    assert run(tiny_task, folder) == scored[1]
+    assert len(done) > after + 3

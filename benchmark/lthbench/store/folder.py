@@ -39,10 +39,15 @@ class Folder:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Tell a disk that takes nothing more from other faults: raises Unwritable for it."""
+        """Tell a disk that takes nothing more, or a folder that is gone, from other faults: Unwritable."""
         try:
             yield
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self.root.is_dir():
+                raise Unwritable(
+                    f"store {self.root}: the folder was deleted, or moved, while it was worked in. "
+                    "Give the same command again to begin anew."
+                ) from error
             if error.errno not in FULL and not isinstance(error, PermissionError):
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
