@@ -5,6 +5,7 @@ import io
 import json
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,65 @@ def test_a_stored_zip_holds_no_more_than_it_is(tmp_path):
         archive.writestr("x", bytes(11_000_000))
     info = zipfile.ZipFile(content).infolist()[0]
     assert info.file_size <= bundle.SMALL + bundle.RATIO * info.compress_size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCORES.csv",
+        "../../x",
+        "/x",
+        "results/x/scores.json",
+        f"results/{'0' * 64}/Scores.json",
+        "re\u0301sume\u0301.txt",
+    ],
+)
+def test_a_file_of_another_name_is_refused_though_it_is_listed(whole, tmp_path, capsys, name):
+    said = refused(whole, tmp_path, capsys, lambda files: files.update({name: b"{}"}))
+    assert "is no file of a bundle" in said
+    assert said.isascii()
+
+
+def test_a_result_that_nobody_asked_for_is_refused(whole, tmp_path, capsys):
+    def add(files):
+        files[f"results/{'0' * 64}/scores.json"] = files[accuracies(files)[0] + "scores.json"]
+
+    said = refused(whole, tmp_path, capsys, add)
+    assert "the result 000000000000 is of no network that its command asks for" in said
+
+
+def test_fields_that_came_later_are_as_good_as_none(whole, tmp_path):
+    """A run.json of a version that had not heard of them says the same."""
+
+    def without_none(value):
+        return (
+            {k: without_none(v) for k, v in value.items() if v is not None}
+            if isinstance(value, dict)
+            else value
+        )
+
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    facts = json.loads(files["run.json"])
+    lean = {k: without_none(v) if k in ("task", "budget") else v for k, v in facts.items()}
+    assert lean != facts
+    files["run.json"] = json.dumps(lean).encode()
+    head = json.loads(files["bundle.json"])
+    head["files"]["run.json"] = hashlib.sha256(files["run.json"]).hexdigest()
+    files["bundle.json"] = json.dumps(head).encode()
+    with zipfile.ZipFile(tmp_path / "older.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    assert len(bundle.verify(tmp_path / "older.zip")[0])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["clothing10-r18", "digits-r8"])
+def test_what_is_published_can_still_be_verified(name):
+    """Or is of an earlier version, which is told in words; it was not edited."""
+    published = Path(__file__).parents[2] / "reports" / "entries" / f"{name}.zip"
+    try:
+        said = f"{len(bundle.verify(published)[0])} rows, not edited"
+    except bundle.Refused as error:
+        said = str(error)
+    assert "not edited" in said

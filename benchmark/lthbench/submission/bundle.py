@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -48,6 +49,11 @@ NETWORKS = 100_000
 ENTRIES = 500_000
 #: None of which unpacks to so many times what it is, unless it is small.
 RATIO, SMALL = 200, 10_000_000
+#: What its files are called: each name once on every file system, and nothing above its folder.
+_NAME = re.compile(
+    rf"scores\.csv|run\.json|steps\.json|{re.escape(table.PICTURES)}"
+    rf"|results/[0-9a-f]{{64}}/({re.escape(SCORES.name)}|{re.escape(DRAWS.name)})"
+)
 
 
 class Refused(LthbenchError):
@@ -135,6 +141,8 @@ def read(path: Path, names: Container[str] | None = None) -> dict[str, bytes]:
         stray = sorted(held ^ set(head["files"]))
         raise Refused(f"{path}: {stray[0]} is {'not listed' if stray[0] in held else 'missing'}.")
     for name, content in files.items():
+        if not _NAME.fullmatch(name):
+            raise Refused(f"{path}: {name[:200]!a} is no file of a bundle.")
         if hashlib.sha256(content).hexdigest() != head["files"][name]:
             raise Refused(f"{path}: {name} was changed: its hash is another one.")
     for name in ("scores.csv", "run.json", "steps.json"):
@@ -166,7 +174,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         made = _planned(facts)
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
-            if value == getattr(facts, part):
+            if _stated(value) == _stated(getattr(facts, part)):
                 continue
             if not earlier or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
@@ -200,11 +208,21 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     return scores, facts
 
 
+def _stated(value: Any) -> Any:
+    """A part of run.json without what is None: a field that came later is not there, and means the same."""
+    if isinstance(value, Mapping):
+        return {name: _stated(found) for name, found in value.items() if found is not None}
+    return value
+
+
 def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
     """Raise Refused for a result that is not what its measure makes, or where they give more than the table.
 
     Both before anything is made of them.
     """
+    stray = sorted(results.keys() - {results.key(m) for entry in made.entries for m in entry.scored()})
+    if stray:
+        raise Refused(f"the result {stray[0][:12]} is of no network that its command asks for.")
     seen: dict[str, int] = {}
     for measure in (m for entry in made.entries for m in entry.scored()):
         if results.has(measure) and measure.key not in seen:
@@ -318,8 +336,16 @@ class BundledResults:
     def __init__(self, files: Mapping[str, bytes], earlier: Mapping[str, str]):
         self._files, self._earlier = files, earlier
 
+    def key(self, step: Step) -> str:
+        """The key of a result as it stands in the bundle."""
+        return self._earlier.get(step.key, step.key)
+
+    def keys(self) -> set[str]:
+        """Those of all its results."""
+        return {name.split("/")[1] for name in self._files if "/" in name}
+
     def _folder(self, step: Step) -> str:
-        return f"results/{self._earlier.get(step.key, step.key)}/"
+        return f"results/{self.key(step)}/"
 
     def has(self, step: Step) -> bool:
         """Whether the bundle holds the result of a measure."""
