@@ -16,7 +16,7 @@ from lthbench import spec
 from lthbench.compute.process import machine
 from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.spec import Init
-from lthbench.store import LocalStore
+from lthbench.store import LocalStore, local
 from lthbench.store.layout import SCHEMA
 
 FILES = {"weights.safetensors": b"0123456789" * 50, "note.txt": b"x"}
@@ -331,3 +331,13 @@ def test_what_a_run_logs_is_read(store):
     for line in lines:
         store.log(line)
     assert store.events() == lines
+
+
+def test_a_marker_that_cannot_be_installed_leaves_nothing(tmp_path, monkeypatch):
+    def fails(scratch, path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(local, "install", fails)
+    with pytest.raises(BadInput, match="cannot be written"):
+        LocalStore(tmp_path / "store").open()
+    assert list((tmp_path / "store" / "tmp").iterdir()) == []

@@ -59,8 +59,11 @@ class LocalStore(Store):
             now = self._folder.clock()  # writes, too: a read-only store is refused at once
             if not self._marked():
                 scratch = self.scratch()
-                scratch.write_bytes(layout.new_marker())
-                install(scratch, self.root / "store.json")
+                try:
+                    scratch.write_bytes(layout.new_marker())
+                    install(scratch, self.root / "store.json")
+                finally:
+                    scratch.unlink(missing_ok=True)
         except OSError as error:
             raise BadInput(f"store {self.root}: cannot be written: {error.strerror}.") from error
         self._folder.sweep(now)
