@@ -1,6 +1,7 @@
 """The table of scores on disk: nothing is lost, and what is not one is refused by name."""
 
 import csv
+import dataclasses
 import importlib.util
 import io
 import json
@@ -13,7 +14,7 @@ import pytest
 
 from lthbench import textfiles
 from lthbench.errors import BadInput
-from lthbench.results import score_order, table
+from lthbench.results import score_order, table, validation
 
 spec = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
 tables = importlib.util.module_from_spec(spec)
@@ -179,3 +180,24 @@ def test_a_picture_whose_name_breaks_lines_or_steers_terminals_is_refused(tmp_pa
             table.read(tmp_path)
     (tmp_path / "pictures.json").write_text(json.dumps([picture]))
     assert table.read(tmp_path)[1].pictures == (picture,)
+
+
+def test_a_table_with_a_column_twice_or_rows_that_are_longer_is_refused(tmp_path, made_table):
+    made, facts = made_table(["imp"])
+    table.write(made, facts, tmp_path)
+    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    first, twice = [lines[0]], [f"{lines[0]},value"]
+    for changed, said in (
+        (first + [f"x,{line}" for line in lines[1:]], "rows have more fields than the header"),
+        (twice + [f"{line},0.99" for line in lines[1:]], "has column value twice"),
+    ):
+        (tmp_path / "scores.csv").write_text("\n".join(changed) + "\n")
+        with pytest.raises(BadInput, match=said):
+            table.read(tmp_path)
+
+
+def test_a_table_of_another_budget_than_its_facts_is_refused(made_table):
+    made, facts = made_table(["imp"])
+    other = dataclasses.replace(facts, budget={**facts.budget, "name": "paper"})
+    with pytest.raises(BadInput, match='of budget "quick", its facts of "paper"'):
+        validation.check(made, other)

@@ -42,6 +42,9 @@ def changed(table, **values):
         ({"sparsity": math.nan}, "at least 0"),
         ({"method": "dense"}, "a dense network has sparsity 0"),
         ({"status": "fine"}, 'no status "fine"'),
+        ({"se": -0.1}, "se is not negative"),
+        ({"mean_diff_se": -math.inf}, "mean_diff_se is not negative"),
+        ({"n": -5}, "n is not negative"),
         ({"seed": 9}, "seed 9, which its facts do not name: 0, 1, 2"),
     ],
 )

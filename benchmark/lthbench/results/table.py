@@ -278,6 +278,8 @@ def to_parquet(table: pd.DataFrame) -> bytes | None:
 
 def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
+    import pandas as pd
+
     csv, run = folder / "scores.csv", folder / "run.json"
     for path in (csv, run):
         if not path.is_file():
@@ -297,6 +299,11 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
     with textfiles.opened(csv) as content:
         table = _parsed(csv, content)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise BadInput(f"{csv}: not a table of scores: rows have more fields than the header.")
+    twice = [c for c in COLUMNS if f"{c}.1" in table.columns]
+    if twice:
+        raise BadInput(f"{csv}: not a table of scores: has column {twice[0]} twice.")
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")

@@ -33,6 +33,15 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
     if facts.task_name != table["task"].iloc[0]:
         task = table["task"].iloc[0]
         raise BadInput(f'the table is of task "{task}", its facts of "{facts.task_name}": one was edited.')
+    if facts.budget_name != table["budget"].iloc[0]:
+        budget = table["budget"].iloc[0]
+        raise BadInput(
+            f'the table is of budget "{budget}", its facts of "{facts.budget_name}": one was edited.'
+        )
+    for column in ("se", "diff_se", "mean_diff_se", "n"):
+        wrong = table[table[column] < 0]
+        if len(wrong):
+            raise BadInput(f"{column} is not negative; that of {_named(wrong)} is {wrong[column].iloc[0]:g}.")
     lows = {s.name: -math.inf if s.low is None else s.low for s in facts.scores}
     highs = {s.name: math.inf if s.high is None else s.high for s in facts.scores}
     below = table["value"] < table["score"].map(lows).astype(float) - _ROUNDING
