@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lthbench.checkpoints.pretrained import Pretrained
     from lthbench.engines.ray import OnRay
     from lthbench.results.pictures import ConceptPicture, SaliencyPicture
+    from lthbench.results.units import Unit
     from lthbench.verdict.rules import Verdict
 
 DEFAULT_REPORT = "lthbench-report"
@@ -57,13 +58,15 @@ def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> 
 class Outcome:
     """A run's results: the score table, the facts beside it, and why what failed did.
 
-    ``pictures`` reads from the store what a report's pictures are drawn from.
+    ``pictures`` reads from the store what a report's pictures are drawn from, ``units`` what is known of
+    single units.
     """
 
     table: pd.DataFrame
     facts: RunFacts
     failures: dict[str, str]
     pictures: Callable[[], tuple[SaliencyPicture | ConceptPicture, ...]] = tuple
+    units: Callable[[], tuple[Unit, ...]] = tuple
 
 
 def run(
@@ -195,7 +198,8 @@ def write_report(outcome: Outcome, folder: Path, rule: str | None = None, force:
     """
     from lthbench.report import pictures, write
 
-    facts = dataclasses.replace(outcome.facts, pictures=pictures.drawn(outcome.pictures()))
+    drawn, units = pictures.drawn(outcome.pictures()), outcome.units()
+    facts = dataclasses.replace(outcome.facts, pictures=drawn, units=units)
     return write(outcome.table, facts, folder, rule, force=force)
 
 
@@ -330,11 +334,12 @@ def _execute(
                 )
         else:
             announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
-        from lthbench.results import pictures
+        from lthbench.results import pictures, units
 
         facts = run_facts.facts(made, store, brought.accounts() if brought else ())
         gather = partial(pictures.gather, made, store, places)
-        return Outcome(table.build(made, store, failures), facts, failures, gather)
+        of_units = partial(units.gather, made, store)
+        return Outcome(table.build(made, store, failures), facts, failures, gather, of_units)
 
 
 def _carried_out(

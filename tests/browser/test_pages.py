@@ -24,6 +24,7 @@ AXE = Path(__file__).with_name("axe.min.js")
 pytestmark = pytest.mark.long
 NASTY = '<script>alert("x")</script>'
 WIDTHS = (360, 1400)
+PUBLISHED = Path(__file__).parents[2] / "reports" / "site"
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +283,19 @@ def test_the_answer_is_above_the_fold(show, width):
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_short_before_anything_is_unfolded(show, name):
     assert show(name, width=1400).evaluate("document.documentElement.scrollHeight") <= 8000
+
+
+@pytest.mark.parametrize("task", ["c10-r20s-quick", "digits-r8-quick"])
+def test_contents_and_leaderboard_of_published_pages_are_not_cut(browser, task):
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((PUBLISHED / task / "index.html").as_uri())
+    for part in (".contents", ".board .scroll"):
+        wide, shown = page.locator(part).first.evaluate("e => [e.scrollWidth, e.clientWidth]")
+        assert wide <= shown, part
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400
+    if "*" in page.locator(".leaderboard tfoot").first.inner_text():
+        assert page.get_by_text("* This margin is wider than the practical one").first.is_visible()
+    page.close()
 
 
 def test_a_cell_of_the_leaderboard_tells_its_numbers_and_leads_to_its_network(show):

@@ -263,7 +263,7 @@ def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task
     assert Runner(store, ()).do(made.steps) == {}
     (picture,) = drawn(pictures.gather(made, store, ()))
     assert picture_panels.grouped([picture])[0][0] == "What its concepts look like"
-    assert "omp at 87.5 %" in picture["text"]
+    assert "of omp at 50.0 % and 87.5 % that are matched" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
     told = json.loads(store.read(measured(entry, "concept-match"), CROPS))
     assert len(told["concepts"]) == 4

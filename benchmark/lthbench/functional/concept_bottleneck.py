@@ -8,6 +8,8 @@ Bottleneck Models).
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,10 +87,15 @@ def shares(bank: Annotated) -> Floats:
 class Head(NamedTuple):
     """A sparse linear head: ``weights`` ``[classes, concepts]`` over standardised projections, and its
     accuracy.
+
+    ``classes`` are the labels of the rows (of two classes there is one row, for the second), ``concepts`` the
+    places of the columns in the bank.
     """
 
     weights: Floats
     accuracy: float
+    classes: NDArray[np.int64]
+    concepts: NDArray[np.int64]
 
 
 def head(
@@ -117,7 +124,21 @@ def head(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(first, train[1])
-    return Head(model.coef_, float(model.score(second, test[1])))
+    classes = model.classes_[-len(model.coef_) :]
+    return Head(model.coef_, float(model.score(second, test[1])), classes, np.flatnonzero(kept))
+
+
+def as_csv(read: Head, bank: Annotated) -> str:
+    """The weights of a head that are not zero: class (from 1), concept, its category, and the weight."""
+    buffer = io.StringIO()
+    write = csv.writer(buffer, lineterminator="\n")
+    write.writerow(("class", "concept", "category", "weight"))
+    for label, weights in zip(read.classes, read.weights, strict=True):
+        for place in np.argsort(-weights, kind="stable"):
+            if weights[place]:
+                k = read.concepts[place]
+                write.writerow((label + 1, bank.names[k], bank.categories[k], f"{weights[place]:.6g}"))
+    return buffer.getvalue()
 
 
 def top_overlap(ours: Floats, theirs: Floats, k: int) -> Floats:

@@ -9,6 +9,8 @@ through masks.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -137,10 +139,14 @@ def as_csv(tally: Tally, made: Mapping[str, NDArray[np.float32]], bank: Annotate
     """One row for each unit, with the columns of NetDissect: unit, category, label, score, and its counts."""
     labels, scores = best(tally.iou())
     shared, on, truth = (part.sum(0) for part in tally[:3])
-    rows = ["layer,unit,category,label,score,truth,activation,intersect,iou,dead"]
+    buffer = io.StringIO()
+    write = csv.writer(buffer, lineterminator="\n")  # names may hold commas
+    write.writerow(
+        ["layer", "unit", "category", "label", "score", "truth", "activation", "intersect", "iou", "dead"]
+    )
     names = [(layer, unit) for layer, array in made.items() for unit in range(array.shape[1])]
     for k, ((layer, unit), label, score) in enumerate(zip(names, labels, scores, strict=True)):
-        counts = f"{truth[label]},{on[k]},{shared[k, label]}"
-        what = f"{bank.categories[label]},{bank.names[label]}"
-        rows.append(f"{layer},{unit + 1},{what},{score:.6g},{counts},{score:.6g},{int(tally.dead[k])}")
-    return "\n".join(rows) + "\n"
+        what = bank.categories[label], bank.names[label]
+        iou, counts = f"{score:.6g}", (truth[label], on[k], shared[k, label])
+        write.writerow((layer, unit + 1, *what, iou, *counts, iou, int(tally.dead[k])))
+    return buffer.getvalue()

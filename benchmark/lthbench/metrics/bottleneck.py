@@ -46,9 +46,12 @@ def measure(context: Context) -> list[Value]:
     """How well vectors tell concepts, the accuracy of the head, and the gap to the network."""
     import numpy as np
 
+    from lthbench.functional.concept_bottleneck import as_csv
     from lthbench.scoring import mean_and_error
 
     found, head, accuracy = read(context)
+    if head is not None:
+        context.attach("weights.csv", as_csv(head, context.concepts()).encode())
     known = found.auc[np.isfinite(found.auc)]
     n = len(context.images("pictured").labels)
     few = len(found.auc) - len(known)

@@ -36,32 +36,34 @@ def drawn(pictures: Iterable[SaliencyPicture | ConceptPicture]) -> tuple[dict[st
 
 
 def _crops(picture: ConceptPicture) -> str:
-    """Rows of crops: left those of the dense network, right those of the other."""
+    """A block for each concept, two side by side: a row of crops for each network."""
     from matplotlib.figure import Figure
 
-    rows, side, pixels = picture.concepts, picture.side, picture.pixels
-    each = max(len(row["dense"]) for row in rows)
-    width, height = 2 * (0.3 + each * 0.62), 0.3 + len(rows) * 0.62
+    networks, concepts, inch = picture.networks, picture.concepts, 0.62
+    each = max(len(crops) for rows in concepts for crops in rows)
+    down = -(-len(concepts) // 2)
+    wide, high = each * inch, len(networks) * inch
+    width, height = min(len(concepts), 2) * (0.75 + wide), down * (0.32 + high)
     canvas = Figure(figsize=(width, height), dpi=100)
-    for block, (name, title) in enumerate((("dense", "dense"), ("own", "pruned"))):
-        box = (
-            (0.15 + block * (0.3 + each * 0.62)) / width,
-            0.02,
-            each * 0.62 / width,
-            len(rows) * 0.62 / height,
-        )
-        axes = canvas.add_axes(box)
-        cells = np.zeros((len(rows) * CELL, each * CELL, 4))
-        near = np.arange(CELL - 2) * side // (CELL - 2)
-        for line, row in enumerate(rows):
-            for column, (k, y, x) in enumerate(row[name]):
-                crop = np.moveaxis(pixels[k][:, y + near][:, :, x + near], 0, -1) / 255.0
+    near = np.arange(CELL - 2) * picture.side // (CELL - 2)
+    for place, rows in enumerate(concepts):
+        left = (place % 2) * (0.75 + wide) + 0.7
+        bottom = height - (place // 2 + 1) * (0.32 + high) + 0.02
+        axes = canvas.add_axes((left / width, bottom / height, wide / width, high / height))
+        cells = np.zeros((len(networks) * CELL, each * CELL, 4))
+        for line, crops in enumerate(rows):
+            for column, (k, y, x) in enumerate(crops):
+                crop = np.moveaxis(picture.pixels[k][:, y + near][:, :, x + near], 0, -1) / 255.0
                 spot = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
                 cells[(*spot, np.s_[:3])] = crop
                 cells[(*spot, 3)] = 1.0
         axes.imshow(cells, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
-        axes.set_title(title, color=INK, fontsize=8.5, pad=3)
+        axes.set_xticks([])
+        axes.set_yticks([CELL * (line + 0.5) for line in range(len(networks))], list(networks))
+        axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.set_title(f"concept {place + 1}", color=INK, fontsize=8.5, pad=3)
     return _as_url(canvas)
 
 

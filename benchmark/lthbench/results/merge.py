@@ -76,6 +76,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         masks={key: mask for facts in several for key, mask in facts.masks.items()},
         networks=tuple(known.values()),
         pictures=tuple(p for facts in several for p in facts.pictures),
+        units=tuple({u[:7]: u for facts in several for u in facts.units}.values()),
     )
     return table.reset_index(drop=True), combined
 

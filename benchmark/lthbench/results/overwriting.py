@@ -10,7 +10,15 @@ from lthbench import textfiles
 from lthbench.errors import BadInput
 
 #: What a run writes into the folder of its report.
-REPORT = ("report.html", "report.md", "scores.csv", "run.json", "pictures.json", "scores.parquet")
+REPORT = (
+    "report.html",
+    "report.md",
+    "scores.csv",
+    "run.json",
+    "pictures.json",
+    "units.csv",
+    "scores.parquet",
+)
 #: Files that say of a folder, and of those in it, who wrote it.
 _SIGNED = ("run.json", "index.html", "report.html", "export.json", "bundle.json")
 #: What our pages end with, and what our tables begin with.

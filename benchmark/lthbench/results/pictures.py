@@ -19,15 +19,15 @@ from lthbench.data import loading
 from lthbench.errors import Damaged
 from lthbench.functional.saliency_maps import unpacked
 from lthbench.kinds import CROPS, Dataset, Maps
-from lthbench.spec import Explain
+from lthbench.spec import Explain, Measure
 from lthbench.store.artifacts import MAPS
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
     from lthbench.store import ResultReader
 
-#: Images that are shown, of different classes; sparsities at most.
-IMAGES, SPARSITIES = 4, 6
+#: Images that are shown, of different classes; sparsities at most, and of a gallery of concepts.
+IMAGES, SPARSITIES, GALLERY = 4, 6, 4
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,16 @@ class SaliencyPicture:
 class ConceptPicture:
     """Crops of images uint8 ``[images, channels, H, W]``: of each concept, ``side`` pixels wide.
 
-    ``concepts`` has image, top and left of each crop: those of the ``dense`` network's, and of its ``own``.
+    ``concepts`` has for each concept a row for each of the ``networks``, the first of them dense: image, top
+    and left of each crop.
     """
 
     title: str
     text: str
     pixels: NDArray[np.uint8]
     side: int
-    concepts: tuple[dict[str, list[list[int]]], ...]
+    networks: tuple[str, ...]
+    concepts: tuple[tuple[list[list[int]], ...], ...]
 
 
 def gather(
@@ -120,37 +122,66 @@ def saliency(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[
 
 
 def concepts(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[ConceptPicture]:
-    """Top crops of concepts, dense beside pruned: each method at its middle sparsity, the first seed.
+    """Top crops of concepts over sparsities, a gallery for each method, of the first seed.
 
     Of each metric that keeps a file of them beside its scores (``kinds.CROPS``).
     """
     seed, found = plan.request.seeds[0], []
     for method in plan.request.methods:
-        entries = [e for e in plan.entries if (e.method, e.seed) == (method, seed)]
-        for entry in entries[len(entries) // 2 :][:1]:
-            for measure in entry.measures:
-                looks = dict(measure.looks or ())
-                if "pictured" not in looks or not store.has(measure) or CROPS not in store.files(measure):
-                    continue
-                try:
-                    told: dict[str, Any] = json.loads(store.read(measure, CROPS))
-                except Damaged:
-                    continue
-                inputs = looks["pictured"]
-                images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
-                level = formatting.sparsity(entry.sparsity)
-                found.append(
-                    ConceptPicture(
-                        f"{method} at {level}",
-                        f"Crops that have most of {len(told['concepts'])} concepts of the dense "
-                        f"network, a row each, and of those of {method} at {level} that are matched with "
-                        f"them, seed {seed}.",
-                        np.asarray(images.pixels[:]),
-                        told["side"],
-                        tuple(told["concepts"]),
-                    )
-                )
+        told: dict[str, list[tuple[float, Measure, dict[str, Any]]]] = {}
+        for entry in plan.entries:
+            if (entry.method, entry.seed) == (method, seed):
+                for measure in entry.measures:
+                    crops = _crops_of(store, measure)
+                    if crops:
+                        told.setdefault(measure.metric, []).append((entry.sparsity, measure, crops))
+        found += [_gallery(method, seed, of_metric, places) for of_metric in told.values()]
     return found
+
+
+def _crops_of(store: ResultReader, measure: Measure) -> dict[str, Any]:
+    """The crops that a measure keeps beside its scores; none where there are none, or damaged ones."""
+    looks = dict(measure.looks or ())
+    if "pictured" not in looks or not store.has(measure) or CROPS not in store.files(measure):
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(store.read(measure, CROPS))
+    except Damaged:
+        return {}
+    return found
+
+
+def _gallery(
+    method: str, seed: int, told: Sequence[tuple[float, Measure, dict[str, Any]]], places: tuple[Path, ...]
+) -> ConceptPicture:
+    """The concepts of the dense network, and of a method's networks those that are matched with them."""
+    (_, measure, first), *_ = told = sorted(told, key=lambda one: one[0])
+    # All are matched with the same concepts of the same dense network.
+    same = [one for one in told if _dense(one[2]) == _dense(first)]
+    every = -(-len(same) // GALLERY)
+    same = same[(len(same) - 1) % every :: every]
+    levels = [formatting.sparsity(level) for level, _, _ in same]
+    inputs = dict(measure.looks or ())["pictured"]
+    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    rows = tuple(
+        (dense, *(crops["concepts"][place]["own"] for _, _, crops in same))
+        for place, dense in enumerate(_dense(first))
+    )
+    return ConceptPicture(
+        method,
+        f"Crops that have most of {len(rows)} concepts: of the dense network in the first row of each, and "
+        f"below of the concepts of {method} at {formatting.listed(levels)} that are matched with them, "
+        f"seed {seed}.",
+        np.asarray(images.pixels[:]),
+        first["side"],
+        ("dense", *levels),
+        rows,
+    )
+
+
+def _dense(crops: dict[str, Any]) -> list[list[list[int]]]:
+    """The crops of the dense network, by concept."""
+    return [concept["dense"] for concept in crops["concepts"]]
 
 
 def _step(entry: Entry) -> Explain | None:

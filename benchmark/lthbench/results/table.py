@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lthbench import registry, textfiles
-from lthbench.errors import BadInput, because
+from lthbench.errors import BadInput, Damaged, because
 from lthbench.files import make_folder, publish_all
 from lthbench.formatting import one_line
 from lthbench.kinds import Dataset, Metric, Score
-from lthbench.results import run_facts
+from lthbench.results import run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: The file beside a table that holds its pictures.
 PICTURES = "pictures.json"
+#: What may lie beside a table, and is carried with it.
+BESIDE = (PICTURES, units.FILE)
 COLUMNS = {
     "task": "str",
     "method": "str",
@@ -237,8 +239,8 @@ def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
-    """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` where there are any, and
-    ``scores.parquet`` where pyarrow is installed.
+    """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` and ``units.csv`` where there are
+    any, and ``scores.parquet`` where pyarrow is installed.
     """
     make_folder(folder)
     made: dict[str, bytes | Callable[[IO[bytes]], None]] = {
@@ -247,10 +249,13 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     }
     if facts.pictures:
         made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
+    if facts.units:
+        made[units.FILE] = units.as_csv(facts.units)
     parquet = to_parquet(table)
     if parquet is not None:
         made["scores.parquet"] = parquet
-    (folder / PICTURES).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    for name in BESIDE:
+        (folder / name).unlink(missing_ok=True)  # those of an earlier run are of other networks
     publish_all({folder / name: content for name, content in made.items()})
     return [folder / name for name in made]
 
@@ -297,6 +302,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     facts = run_facts.from_json(content, str(run))
     if (folder / PICTURES).is_file():
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
+    if (folder / units.FILE).is_file():
+        facts = dataclasses.replace(facts, units=_units(folder / units.FILE))
     with textfiles.opened(csv) as content:
         table = _parsed(csv, content)
     if not isinstance(table.index, pd.RangeIndex):
@@ -333,6 +340,14 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
             )
     except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
         raise BadInput(f"{csv}: not a table of scores{because(error)}.") from error
+
+
+def _units(path: Path) -> tuple[units.Unit, ...]:
+    """The units that a run gathered beside its table. Raises BadInput."""
+    try:
+        return units.from_csv(path.read_bytes(), str(path))
+    except Damaged as error:
+        raise BadInput(str(error)) from error
 
 
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:

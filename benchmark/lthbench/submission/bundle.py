@@ -1,8 +1,9 @@
 """Result bundles: a table with all that it was computed from, for a maintainer to check and publish.
 
-A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv``, ``run.json`` and
-``pictures.json`` as a run wrote them, ``steps.json`` (every step behind them, by key) and ``results/KEY/``:
-what each measure published. The table is a pure function of the plan and these results, so that checking is
+A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv``, ``run.json``,
+``pictures.json`` and ``units.csv`` as a run wrote them (the last two where there are any), ``steps.json``
+(every step behind them, by key) and ``results/KEY/``: what each measure published. The tables of scores and
+of units are pure functions of the plan and these results, so that checking is
 making it again: an edited number, name, status or seed gives another table or another key. What cannot be
 seen so is a whole that was made up and fits together; for that a sample is run again (``rerun``). Pictures
 are taken as they come.
@@ -27,7 +28,7 @@ from lthbench.errors import BadInput, LthbenchError, because
 from lthbench.files import publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
-from lthbench.results import run_facts, table, validation
+from lthbench.results import run_facts, table, units, validation
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, describe, history
 from lthbench.store import Store
@@ -50,10 +51,11 @@ ENTRIES = 500_000
 #: None of which unpacks to so many times what it is, unless it is small.
 RATIO, SMALL = 200, 10_000_000
 #: What its files are called: each name once on every file system, and nothing above its folder.
-_NAME = re.compile(
-    rf"scores\.csv|run\.json|steps\.json|{re.escape(table.PICTURES)}"
-    rf"|results/[0-9a-f]{{64}}/({re.escape(SCORES.name)}|{re.escape(DRAWS.name)})"
+_BESIDE = "|".join(map(re.escape, table.BESIDE))
+_KEPT = "|".join(
+    sorted(map(re.escape, {SCORES.name, DRAWS.name, *(name for name, _ in units.SOURCES.values())}))
 )
+_NAME = re.compile(rf"scores\.csv|run\.json|steps\.json|{_BESIDE}|results/[0-9a-f]{{64}}/({_KEPT})")
 
 
 class Refused(LthbenchError):
@@ -83,8 +85,14 @@ def write(folder: Path, store: Store, target: Path) -> int:
     again = table.as_csv(table.build(made, store, failures))
     if again != files["scores.csv"]:
         raise BadInput(f"{folder / 'scores.csv'}: is not what the store {store.root} gives; run again.")
-    if (folder / table.PICTURES).is_file():
-        files[table.PICTURES] = (folder / table.PICTURES).read_bytes()
+    files |= {name: (folder / name).read_bytes() for name in table.BESIDE if (folder / name).is_file()}
+    if units.FILE in files:
+        if units.as_csv(units.gather(made, store)) != files[units.FILE]:
+            raise BadInput(f"{folder / units.FILE}: is not what the store {store.root} gives; run again.")
+        for measure in measures:
+            name = units.file_of(store, measure)
+            if name:
+                files[f"results/{measure.key}/{name}"] = store.read(measure, name)
     files["steps.json"] = _json({s.key: describe(s) for s in history(*measures)})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
@@ -155,7 +163,7 @@ def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.Dat
     """The table of a bundle and its facts, as they stand in it. Raises BadInput or Refused."""
     import tempfile
 
-    parts = {"scores.csv", "run.json", table.PICTURES}
+    parts = {"scores.csv", "run.json", *table.BESIDE}
     files = read(path, parts) if files is None else files
     with tempfile.TemporaryDirectory() as scratch:
         for name in parts & set(files):
@@ -190,12 +198,15 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
+        of_units = units.as_csv(units.gather(made, results)) if units.FILE in files else None
         validation.check(scores, facts)
         by = ", ".join(sorted({str(e["lthbench"]) for e in facts.environments if "lthbench" in e}))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise Refused(f"{path}: cannot be made again: {type(error).__name__}: {error}") from error
+    if of_units is not None and of_units != files[units.FILE]:
+        raise Refused(f"{path}: units.csv is not what its results give.")
     if table.as_csv(again) != files["scores.csv"]:
         raise Refused(f"{path}: {_difference(scores, again)}")
     if earlier:

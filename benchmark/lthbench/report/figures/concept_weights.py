@@ -1,0 +1,98 @@
+"""The concepts that speak for each class in a linear bottleneck, dense beside pruned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.figures import units_of
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, style, svg
+from lthbench.report.summary import Summary
+from lthbench.results.units import Unit
+
+#: Classes that are drawn, the first ones; panels in a row; concepts of each class.
+CLASSES, ACROSS, TOP = 10, 5, 3
+
+
+def weights(summary: Summary) -> list[Figure]:
+    """One figure for each method whose bottlenecks were read, of the first seed."""
+    units = units_of.of_metric(summary, "bottleneck")
+    if ("dense", 0.0) not in units:
+        return []
+    return [_figure(summary, m, units) for m in summary.methods if units_of.levels(units, m)]
+
+
+def _by_class(units: list[Unit]) -> dict[int, dict[str, float]]:
+    """The weight of each concept, the largest first, by class."""
+    found: dict[int, dict[str, float]] = {}
+    for unit in sorted(units, key=lambda u: (u.unit, -u.value)):
+        found.setdefault(unit.unit, {})[unit.concept] = unit.value
+    return found
+
+
+def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    level = units_of.middle(units, method)
+    assert level is not None
+    dense, pruned = (_by_class(units[key][0]) for key in (("dense", 0.0), (method, level)))
+    classes = list(dense)[:CLASSES]
+    down = -(-len(classes) // ACROSS)
+    canvas = Canvas(figsize=(9.0, 0.4 + 1.35 * down), layout="constrained")
+    panels = canvas.subplots(down, min(ACROSS, len(classes)), sharex=True, squeeze=False)
+    colour, _ = style(summary, method)
+    words, same = [], 0
+    for panel, number in zip(panels.flat, classes, strict=False):
+        other = pruned.get(number, {})
+        tops = [list(of)[:TOP] for of in (dense[number], other)]
+        concepts = list(dict.fromkeys(tops[0] + tops[1]))
+        same += len(set(tops[0]) & set(tops[1]))
+        for place, concept in enumerate(concepts):
+            panel.barh(-place + 0.2, dense[number].get(concept, 0.0), height=0.36, color=DENSE)
+            panel.barh(-place - 0.2, other.get(concept, 0.0), height=0.36, color=colour)
+        panel.set_yticks([-p for p in range(len(concepts))], concepts, fontsize=6.5)
+        panel.set_title(f"class {number}", fontsize=8, color=INK, pad=2)
+        plain(panel, "x")
+        panel.tick_params(labelsize=6.5)
+        words.append(f"class {number}: dense {', '.join(tops[0])}; pruned {', '.join(tops[1]) or 'none'}")
+    for empty in list(panels.flat)[len(classes) :]:
+        empty.set_axis_off()
+    rows = tuple(
+        (name, share, unit.unit, unit.concept, unit.value)
+        for (name, share), networks in units.items()
+        if name in ("dense", method)
+        for unit in networks[0]
+    )
+    most = sum(min(TOP, len(dense[number])) for number in classes)
+    return Figure(
+        f"concept weights: {method} at {formatting.sparsity(level)}",
+        f"{same} of {most} top concepts are shared with dense, one seed",
+        svg(canvas, f"concept weights {method}"),
+        f"Concepts with the largest weights for each class, dense and {method}. {'. '.join(words)}.",
+        canvas,
+        ("weight in the bottleneck, per standard deviation of the concept", "concept"),
+        _legend(summary, method, level),
+        ("method", "sparsity", "class", "concept", "weight"),
+        rows,
+        wide=True,
+    )
+
+
+def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
+    from matplotlib.patches import Patch
+
+    named = f"{method} at {formatting.sparsity(level)}"
+    return (Patch(color=DENSE, label="dense"), Patch(color=style(summary, method)[0], label=named))
+
+
+KIND = Kind(
+    "concept-weights",
+    48,
+    "Which concepts speak for a class",
+    "Concept weights",
+    f"A sparse linear reader of concepts (post-hoc concept bottleneck): of each class the {TOP} concepts "
+    "with the largest weights, in the dense network (grey) and in the pruned one at its middle sparsity, "
+    "first seed. What is missing in one of them is not among its five largest.",
+    weights,
+    detail=True,
+)

@@ -1,0 +1,98 @@
+"""Units with the formula of concepts that explains them, dense beside pruned (compositional explanations)."""
+
+from __future__ import annotations
+
+from textwrap import shorten
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.figures import units_of
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, style, svg
+from lthbench.report.summary import Summary
+from lthbench.results.units import Unit
+
+#: So many units are shown: those that a formula explains best in the dense network.
+SHOWN = 8
+#: Letters of a formula that are drawn; the numbers have all.
+LETTERS = 70
+
+
+def formulas(summary: Summary) -> list[Figure]:
+    """One figure for each method whose units were explained, of the first seed."""
+    units = units_of.of_metric(summary, "composition-all", "composition")
+    if ("dense", 0.0) not in units:
+        return []
+    methods = [m for m in summary.methods if units_of.levels(units, m)]
+    return [_figure(summary, method, units) for method in methods]
+
+
+def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    level = units_of.middle(units, method)
+    assert level is not None
+    dense = units["dense", 0.0][0]
+    best = sorted(dense, key=lambda unit: -unit.value)[:SHOWN]
+    pruned = {(u.layer, u.unit): u for u in units[method, level][0]}
+    canvas = Canvas(figsize=(7.2, 0.5 + 0.52 * len(best)), layout="constrained")
+    axes = canvas.subplots()
+    there = [unit for pair in best for unit in (pair, pruned.get((pair.layer, pair.unit))) if unit]
+    widest = max([unit.value for unit in there] + [1e-6])
+    colour, _ = style(summary, method)
+    for place, unit in enumerate(best):
+        other = pruned.get((unit.layer, unit.unit))
+        _bar(axes, -place + 0.2, unit, DENSE, widest)
+        if other is not None:
+            _bar(axes, -place - 0.2, other, colour, widest)
+    axes.set_xlim(0, 4.2 * widest)
+    axes.set_yticks(
+        [-place for place in range(len(best))], [f"{unit.layer} {unit.unit}" for unit in best], fontsize=7.5
+    )
+    plain(axes, "")
+    axes.set_xticks([0.0, widest / 2, widest], [f"{x:.2g}" for x in (0.0, widest / 2, widest)])
+    axes.set_xlabel("intersection over union", fontsize=8, color=INK, loc="left")
+    rows = tuple(
+        (name, share, unit.layer, unit.unit, unit.concept, unit.value)
+        for (name, share), networks in units.items()
+        if name in ("dense", method)
+        for unit in networks[0]
+    )
+    words = "; ".join(f"{u.layer} {u.unit}: {u.concept} ({u.value:.3f})" for u in best[:3])
+    return Figure(
+        f"formulas of units: {method} at {formatting.sparsity(level)}",
+        f"the {len(best)} units that are explained best in dense, one seed",
+        svg(canvas, f"formulas {method}"),
+        f"Units and the formulas that explain them, dense above {method}. Of dense, {words}.",
+        canvas,
+        ("intersection over union", "unit"),
+        _legend(summary, method, level),
+        ("method", "sparsity", "layer", "unit", "formula", "IoU"),
+        rows,
+        wide=True,
+    )
+
+
+def _bar(axes: Any, place: float, unit: Unit, colour: str, widest: float) -> None:
+    axes.barh(place, unit.value, height=0.34, color=colour)
+    said = shorten(unit.concept, LETTERS, placeholder=" ...")
+    axes.text(unit.value + 0.03 * widest, place, said, va="center", fontsize=7, color=INK)
+
+
+def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
+    from matplotlib.patches import Patch
+
+    named = f"{method} at {formatting.sparsity(level)}"
+    return (Patch(color=DENSE, label="dense"), Patch(color=style(summary, method)[0], label=named))
+
+
+KIND = Kind(
+    "formulas",
+    47,
+    "Units and the formulas that explain them",
+    "Formulas",
+    "Compositional explanations: for each unit the formula of at most three concepts whose pixels match its "
+    "own best. Above, the dense network (grey); below, the same unit of the pruned one at its middle "
+    "sparsity, first seed. The CSV has all sparsities.",
+    formulas,
+    detail=True,
+)

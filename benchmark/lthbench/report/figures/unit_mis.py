@@ -1,0 +1,99 @@
+"""How alike the images are that excite single units, layer by layer (MIS-like)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lthbench import formatting
+from lthbench.report.figures import units_of
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, svg
+from lthbench.report.summary import Summary
+from lthbench.results.units import Unit
+
+
+def layers(summary: Summary) -> list[Figure]:
+    """One figure for each method: the score of all units of each layer, dense and over sparsity."""
+    units = units_of.of_metric(summary, "mis-layers")
+    return [_figure(method, units) for method in summary.methods if units_of.levels(units, method)]
+
+
+def _by_layer(networks: list[list[Unit]]) -> dict[str, list[float]]:
+    """The scores of the units of all seeds that have one, by layer."""
+    found: dict[str, list[float]] = {}
+    for unit in (unit for network in networks for unit in network):
+        values = found.setdefault(unit.layer, [])
+        if not math.isnan(unit.value):
+            values.append(unit.value)
+    return found
+
+
+def _figure(method: str, units: units_of.Units) -> Figure:
+    from matplotlib.figure import Figure as Canvas
+
+    shown = units_of.levels(units, method)
+    keys = [("dense", 0.0)] * (("dense", 0.0) in units) + [(method, level) for level in shown]
+    names = list(dict.fromkeys(layer for key in keys for layer in _by_layer(units[key])))
+    canvas = Canvas(figsize=(1.6 + 0.85 * len(names), 2.7), layout="constrained")
+    axes = canvas.subplots()
+    rows: list[tuple[Any, ...]] = []
+    words: list[str] = []
+    for place, key in enumerate(keys):
+        colour = DENSE if key[0] == "dense" else units_of.looks(shown.index(key[1]), len(shown))["color"]
+        offset = 0.8 * ((place + 0.5) / len(keys) - 0.5)
+        means = []
+        for x, (name, values) in enumerate(_of(names, _by_layer(units[key]))):
+            if not values:
+                continue
+            low, first, middle, third, high = np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9))
+            axes.plot([x + offset] * 2, [low, high], color=colour, lw=1.0, solid_capstyle="butt")
+            axes.plot([x + offset] * 2, [first, third], color=colour, lw=4.0, solid_capstyle="butt")
+            axes.plot([x + offset], [middle], color="white", marker="o", ms=2.2, mew=0)
+            mean = float(np.mean(values))
+            means.append(f"{name} {mean:.2f}")
+            rows.append((*key, name, len(values), mean, low, first, middle, third, high))
+        words.append(f"{'dense' if key[0] == 'dense' else formatting.sparsity(key[1])}: {', '.join(means)}")
+    axes.axhline(0.5, color=INK, lw=0.7, ls=":")
+    axes.set_xticks(range(len(names)), names)
+    plain(axes)
+    return Figure(
+        f"MIS by layer: {method}",
+        f"dense and {formatting.counted(len(shown), 'sparsity', 'sparsities')}, "
+        f"{units_of.seeds(units[method, shown[-1]])}",
+        svg(canvas, f"unit mis {method}"),
+        f"Machine interpretability by layer, {method}, means: {'; '.join(words)}.",
+        canvas,
+        ("layer", "MIS-like score of a unit"),
+        _legend(shown),
+        ("method", "sparsity", "layer", "units", "mean", "10 %", "25 %", "median", "75 %", "90 %"),
+        tuple(rows),
+        wide=len(names) > 4,
+    )
+
+
+def _of(names: list[str], found: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
+    return [(name, found.get(name, [])) for name in names]
+
+
+def _legend(shown: list[float]) -> tuple[Any, ...]:
+    from matplotlib.patches import Patch
+
+    samples = [
+        Patch(color=units_of.looks(place, len(shown))["color"], label=formatting.sparsity(level))
+        for place, level in enumerate(shown)
+    ]
+    return (Patch(color=DENSE, label="dense"), *samples)
+
+
+KIND = Kind(
+    "unit-mis",
+    49,
+    "How alike the images are that excite a unit, by layer",
+    "MIS by layer",
+    "For each layer and network the units of all seeds: the median (dot), the middle half (bar), from the "
+    "tenth to the ninetieth per cent (line). 0.5 is chance (dotted). Grey is dense; the darker, the sparser.",
+    layers,
+    detail=True,
+)

@@ -1,0 +1,71 @@
+"""The units beside a table, by network; and how lines of several sparsities are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lthbench import formatting
+from lthbench.report.figures.drawing import DASHES, DENSE
+from lthbench.report.summary import Summary
+from lthbench.results.units import Unit
+
+#: Of many sparsities so many are drawn at most, the last among them.
+LEVELS = 6
+#: From pale to dark, which grey keeps; and dashes for those who see no colours.
+_SHADES = ("#86b8de", "#5f9bcd", "#417fb8", "#2a629f", "#184781", "#0a2a57")
+_LINES: tuple[Any, ...] = ((0, (1, 1)), (0, (6, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (4, 1)), "-")
+
+Units = dict[tuple[str, float], list[list[Unit]]]
+
+
+def of_metric(summary: Summary, *metrics: str) -> Units:
+    """The units of each seed by method and sparsity, of the first of some metrics that there is."""
+    for metric in metrics:
+        found: dict[tuple[str, float, int], list[Unit]] = {}
+        for unit in summary.facts.units:
+            if unit.metric == metric:
+                found.setdefault((unit.method, unit.sparsity, unit.seed), []).append(unit)
+        if found:
+            result: Units = {}
+            for (method, level, _), units in found.items():
+                result.setdefault((method, level), []).append(units)
+            return result
+    return {}
+
+
+def levels(units: Units, method: str) -> list[float]:
+    """The sparsities of a method that are drawn: all, or ``LEVELS`` evenly among them."""
+    there = sorted(level for name, level in units if name == method)
+    every = -(-len(there) // LEVELS)
+    return there[(len(there) - 1) % every :: every] if there else []
+
+
+def middle(units: Units, method: str) -> float | None:
+    """The middle sparsity of a method, which stands for it where only one is shown."""
+    there = levels(units, method)
+    return there[len(there) // 2] if there else None
+
+
+def looks(place: int, count: int) -> dict[str, Any]:
+    """Colour and dashes of one of several sparsities, the darkest for the largest."""
+    last = len(_SHADES) - 1
+    shade = last if count == 1 else round(place * last / (count - 1))
+    return {"color": _SHADES[shade], "ls": _LINES[shade], "lw": 1.6}
+
+
+def legend(shown: Sequence[float]) -> tuple[Any, ...]:
+    """Samples of dense and of sparsities."""
+    from matplotlib.lines import Line2D
+
+    dense = Line2D([], [], color=DENSE, ls=DASHES, lw=1.6, label="dense")
+    lines = [
+        Line2D([], [], label=formatting.sparsity(level), **looks(place, len(shown)))
+        for place, level in enumerate(shown)
+    ]
+    return (dense, *lines)
+
+
+def seeds(networks: Sequence[Sequence[Unit]]) -> str:
+    """Over how many seeds something is."""
+    return formatting.counted(len(networks), "seed", "seeds")
