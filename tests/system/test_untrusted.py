@@ -89,7 +89,8 @@ class Watch:
             near = os.readlink(f"/proc/self/fd/{start}") if start >= 0 else os.getcwd()
             found = os.path.normpath(os.path.join(near, os.fsdecode(place)))
             # The others are what the interpreter, torch and hypothesis keep of their own.
-            own = found.startswith(self.folder) or found == os.devnull
+            shared = found.startswith("/dev/shm/pym-")  # memory that ``multiprocessing`` shares
+            own = found.startswith(self.folder) or found == os.devnull or shared
             if (
                 not own
                 and "__pycache__" not in found
