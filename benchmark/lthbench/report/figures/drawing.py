@@ -170,7 +170,7 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     slug = "f" + hashlib.sha256(name.encode()).hexdigest()[:7]
     names = {found: f"{slug}{n}" for n, found in enumerate(re.findall(r'\bid="([^"]+)"', text))}
     text = re.sub(
-        r'(\bid="|xlink:href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text
+        r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text
     )
     for stand_in, colour in _PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)
@@ -218,4 +218,6 @@ _SHARED = (
     (rf';fill:{INK}"', '"'),
     (rf'( clip-path="[^"]*")? style="fill:none;stroke:{FAINT};stroke-width:0.7"', ' class="grid"'),
     (r' (z )?"', r'\1"'),
+    (r'style="font-size:8.5px;text-anchor:(\w)\w+"', r'class="t\1"'),
+    (r"xlink:href", "href"),
 )

@@ -169,4 +169,5 @@ KIND = Kind(
     "worst to the best network shown, which makes any difference look large.",
     radars,
     keyed=True,
+    detail=True,
 )

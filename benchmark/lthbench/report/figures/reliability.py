@@ -99,4 +99,5 @@ KIND = Kind(
     "right. On the thin diagonal confidence means what it says; below it the network is too sure. Dashed: "
     "dense. Bins with fewer than ten images are left out.",
     diagrams,
+    detail=True,
 )
