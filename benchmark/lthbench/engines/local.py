@@ -110,7 +110,7 @@ def _in_process(
         if time.monotonic() - looked >= LOOK_EVERY:
             looked = time.monotonic()
             for step, share in watched.new():
-                if step.key not in ended:
+                if share < 1.0 and step.key not in ended:  # of its end each step tells itself
                     stepped(step, share)
         return False
 

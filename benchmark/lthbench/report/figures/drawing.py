@@ -169,9 +169,7 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     # Several figures share one page: their ids must not meet.
     slug = "f" + hashlib.sha256(name.encode()).hexdigest()[:7]
     names = {found: f"{slug}{n}" for n, found in enumerate(re.findall(r'\bid="([^"]+)"', text))}
-    text = re.sub(
-        r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text
-    )
+    text = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text)
     for stand_in, colour in _PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text
