@@ -200,7 +200,9 @@ def test_the_version_is_that_of_the_package():
 )
 def test_listings_fit_the_terminal(plural, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
-    assert max(map(len, call(plural)[1].splitlines())) <= columns
+    # A path that is longer than the terminal has a line of its own, whole.
+    lines = [line for line in call(plural)[1].splitlines() if " " in line.strip()]
+    assert max(map(len, lines)) <= columns
 
 
 @pytest.mark.parametrize("typed", ["0.9", "90", "90%", "90 %", " 90.0 % "])

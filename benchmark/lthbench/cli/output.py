@@ -77,7 +77,7 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
     others = [
         f"Rule {other}: {', '.join(f'{v.method} {_far(v)}' for v in results)}."
         for other, results in summary.verdicts.items()
-        if other != summary.rule
+        if other != summary.rule and results
     ]
     for line in (f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.", *others):
         echo(shell.wrapped(line, width))
