@@ -106,6 +106,7 @@ def test_static_quantisation_by_channel_is_read_without_the_scales_of_activation
     assert sum(beside for _, _, beside in convolutions) == 16 * scales
 
 
+@pytest.mark.long
 def test_normalisations_that_were_fused_are_there_again():
     """A network fused and quantised by torch.ao gives the logits that it had before, but for rounding."""
     asked = plan.network(tasks.load("digits-r8"))

@@ -72,6 +72,7 @@ def measured(tmp_path_factory):
     return trials.Trial(tmp_path_factory.mktemp("measured"), ["omp", "filter", "small"], METRICS, (0.875,))
 
 
+@pytest.mark.long  # trains with every method
 @pytest.mark.parametrize("check", trials.METHOD_CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(trial, name, check):

@@ -15,6 +15,8 @@ from lthbench.results import table, units
 from lthbench.store import LocalStore
 from lthbench.submission import bundle
 
+pytestmark = pytest.mark.long
+
 CONTENT = b"layer,unit,category,label,iou,dead\nlayer1,1,object,cat,0.1,0\n"
 
 
