@@ -1,6 +1,7 @@
 """Leases: one holder at a time, taken over when stale by whichever clock, and two drivers share the work."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,11 +17,11 @@ import pytest
 from lthbench.compute.process import born, host, machine
 from lthbench.engines.local import Local
 from lthbench.engines.queue import Queue
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, Unwritable
 from lthbench.planning import request
 from lthbench.planning.jobs import group
 from lthbench.planning.plan import plan
-from lthbench.store import LocalStore
+from lthbench.store import LocalStore, reading
 from lthbench.store.file_leases import FileLeases
 
 
@@ -182,6 +183,82 @@ def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
     assert list(stores[0].leases().folder.iterdir()) == []
 
 
+# -------------------------------------------------------------------------------------- a disk that fails
+
+
+def test_a_process_takes_what_it_gave_back_in_vain_at_once_and_others_wait(leases, monkeypatch):
+    unlink, failed = Path.unlink, []
+
+    def fail(path, missing_ok=False):
+        if path.parent == leases.folder:
+            failed.append(path)
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(reading, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(Path, "unlink", fail)
+    with leases.held("job"):
+        pass
+    monkeypatch.undo()
+    assert len(failed) == 3
+    left = leases.path("job").read_bytes()
+    another = LocalStore(leases.folder.parent).leases()
+    assert not another.taken("job")
+    mark = another.take("job")
+    assert mark
+    assert leases.take("job") is None  # of another thread, say, that lives
+    another.release("job", mark)
+    leases.path("job").write_bytes(left)
+    assert leases.others() == []
+    assert not leases.path("job").exists()
+    monkeypatch.setattr(
+        os, "getpid", lambda: os.getppid()
+    )  # as another process sees it, while this one lives
+    leases.path("job").write_bytes(left)
+    assert another.taken("job")
+    assert another.take("job") is None
+
+
+def test_a_release_is_tried_again_where_the_disk_fails_for_a_moment(leases, monkeypatch):
+    mark, read, times = leases.take("job"), Path.open, []
+
+    def fail_twice(path, *how, **more):
+        times.append(path)
+        if len(times) < 3:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read(path, *how, **more)
+
+    monkeypatch.setattr(reading, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(Path, "open", fail_twice)
+    leases.release("job", mark)
+    assert len(times) == 3
+    assert not leases.path("job").exists()
+
+
+def test_a_lease_that_could_not_be_written_is_nobodys(leases, monkeypatch):
+    def full(*given, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(json, "dumps", full)
+    with pytest.raises(Unwritable, match="the disk is full"):
+        leases.take("job")
+    monkeypatch.undo()
+    assert not leases.path("job").exists()
+    assert leases.take("job")
+
+
+def test_what_a_fork_inherits_it_does_not_give_back(leases, monkeypatch):
+    mark = leases.take("job")
+    monkeypatch.setattr(os, "getpid", lambda: os.getppid())
+    leases.release("job", mark)
+    assert leases.path("job").exists()
+    assert leases.take("job") is None
+    monkeypatch.undo()
+    assert leases.take("job") is None
+    leases.release("job", mark)
+    assert not leases.path("job").exists()
+
+
 # ------------------------------------------------------------------------------- machines and containers
 
 
@@ -213,7 +290,7 @@ def test_a_machine_is_another_after_its_next_start_and_in_another_namespace(monk
 
 _HOLDS = """
 import sys, time
-from lthbench.store import LocalStore
+from lthbench.store import LocalStore, reading
 with LocalStore(sys.argv[1]).leases().held("job"):
     print("held", flush=True)
     sys.stdin.read()

@@ -33,8 +33,9 @@ from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import LocalStore, RemoteStore, open_store
+from lthbench.store import LocalStore, RemoteStore, open_store, reading
 from lthbench.store.object_leases import ObjectLeases
+from lthbench.store.objects import Objects
 
 FILES = {"weights.safetensors": b"0123456789" * 500}
 needs_s3 = pytest.mark.skipif(
@@ -291,6 +292,26 @@ def test_a_lease_of_a_dead_process_is_free_and_one_that_is_not_touched_soon(url,
     now[0] = 111.0
     assert not leases.taken("far")
     assert leases.take("far")
+
+
+def test_a_process_takes_what_it_gave_back_in_vain_at_once(url, monkeypatch):
+    here, asked = opened(url), []
+
+    def fail(objects, name):
+        asked.append(name)
+        raise Unwritable(name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "WAITS", (0.0, 0.0))
+        patched.setattr(Objects, "delete", fail)
+        with here.leases().held("job"):
+            pass
+    assert len(asked) == 3
+    leases = opened(url).leases()
+    assert here.objects.there(leases.place("job"))
+    assert not leases.taken("job")
+    assert leases.take("job")
+    assert here.leases().take("job") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
@@ -52,28 +53,30 @@ class FileLeases(Leases):
         facts = _read(path)
         return facts is not None and not mine(facts) and not self._stale(path, facts)
 
-    def take(self, name: str) -> str | None:
-        """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
-        path, facts = self.path(name), leases.facts(name)
+    def _take(self, name: str, written: dict[str, Any]) -> bool:
+        path = self.path(name)
         with self._store.writing():
             self.folder.mkdir(exist_ok=True)
             for _ in range(2):
                 try:
-                    with path.open("x", encoding="ascii") as file:
-                        file.write(json.dumps(facts))
-                    return str(facts["mark"])
+                    with path.open("x", encoding="ascii") as file, _whole(path):
+                        file.write(json.dumps(written))
+                        file.flush()
+                    return True
                 except FileExistsError:
                     if not self._clear(path):
-                        return None
-        return None
+                        return False
+        return False
 
-    def release(self, name: str, mark: str) -> None:
-        """Give a lease back, if it is still this one."""
+    def _release(self, name: str, mark: str) -> bool:
         path = self.path(name)
         facts = _read(path)
         if facts is not None and facts.get("mark") == mark:
-            with contextlib.suppress(OSError):
+            try:
                 path.unlink(missing_ok=True)
+            except OSError:
+                return False
+        return facts != {}
 
     def touch(self, name: str, mark: str) -> bool:
         """Show that the holder lives. False where another has taken over, who believes that it does not."""
@@ -122,6 +125,17 @@ class FileLeases(Leases):
             return self._store.clock() - touched / 1e9 > self.stale
         except OSError:
             return False
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Remove a lease that could not be written: one that says nothing would seem somebody's."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def _touched(path: Path) -> int | None:

@@ -3,7 +3,8 @@
 Nothing depends on them but time: an artefact appears once, whoever makes it, and two who hold the same lease
 both make the same. A holder shows every few seconds that it lives. A lease is stale, and may be taken over,
 when its holder was a process of this machine that is no more, or has not shown itself for long: a clock that
-jumps costs a step done twice, or a wait, and never a result.
+jumps costs a step done twice, or a wait, and never a result. A process knows which leases it holds: one of
+its own that it gave back in vain, as the disk failed, is stale at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from lthbench.compute.process import alive, born, host, machine
 from lthbench.errors import BadInput, Unwritable
+from lthbench.store import reading
 
 #: How often a holder touches its leases, and after how long an untouched one is stale, in seconds.
 BEAT, STALE = 10.0, 60.0
@@ -28,6 +30,8 @@ BEAT, STALE = 10.0, 60.0
 UPKEEP = "upkeep"
 #: No lease has more bytes.
 LIMIT = 4096
+#: What this process holds, or is about to: its number, as a fork has another, and the mark of each lease.
+_HELD: set[tuple[int, str]] = set()
 
 
 class Leases(ABC):
@@ -47,13 +51,38 @@ class Leases(ABC):
     def taken(self, name: str) -> bool:
         """Whether somebody else holds it. Costs one look where nobody does."""
 
-    @abstractmethod
     def take(self, name: str) -> str | None:
         """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
+        written = facts(name)
+        mark = str(written["mark"])
+        _HELD.add((os.getpid(), mark))  # before it can be seen
+        taken = False
+        try:
+            taken = self._take(name, written)
+        finally:
+            if not taken:
+                _HELD.discard((os.getpid(), mark))
+        return mark if taken else None
+
+    def release(self, name: str, mark: str) -> None:
+        """Give a lease back, if it is still this one, and was taken by this process."""
+        if (os.getpid(), mark) not in _HELD:
+            return
+        try:
+            for wait in (*reading.WAITS, None):
+                if self._release(name, mark) or wait is None:
+                    return
+                time.sleep(wait)
+        finally:
+            _HELD.discard((os.getpid(), mark))
 
     @abstractmethod
-    def release(self, name: str, mark: str) -> None:
-        """Give a lease back, if it is still this one."""
+    def _take(self, name: str, written: dict[str, Any]) -> bool:
+        """Write a lease unless somebody holds it: whether it was written. Raises Unwritable."""
+
+    @abstractmethod
+    def _release(self, name: str, mark: str) -> bool:
+        """Remove a lease if it is still this one. False where it may still be there, as the disk failed."""
 
     @abstractmethod
     def touch(self, name: str, mark: str) -> bool:
@@ -172,11 +201,13 @@ def mine(written: dict[str, Any]) -> bool:
 
 
 def ended(written: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine that is no more."""
+    """Whether nobody holds a lease any more: a process of this machine that is gone, or that knows better."""
     if not here(written):
         return False
     pid, since = written.get("pid"), written.get("born")
-    return not isinstance(pid, int) or not alive(pid) or bool(since and born(pid) not in ("", since))
+    if not isinstance(pid, int) or not alive(pid) or (since and born(pid) not in ("", since)):
+        return True
+    return pid == os.getpid() and (pid, str(written.get("mark"))) not in _HELD
 
 
 def holder(written: dict[str, Any]) -> str:

@@ -47,25 +47,26 @@ class ObjectLeases(Leases):
         facts = self._facts_in(self.place(name))
         return facts is not None and not mine(facts) and not self._old(self.place(name), facts)
 
-    def take(self, name: str) -> str | None:
-        """Take a lease: what tells it from others, or None where somebody holds it. Raises Unwritable."""
-        facts, place = leases.facts(name), self.place(name)
+    def _take(self, name: str, written: dict[str, Any]) -> bool:
+        place = self.place(name)
         for _ in range(2):
-            if self._objects.create(place, json.dumps(facts).encode()):
-                return str(facts["mark"])
+            if self._objects.create(place, json.dumps(written).encode()):
+                return True
             held = self._facts_in(place)
             if held is not None:
                 if not self._old(place, held):
-                    return None
+                    return False
                 self._objects.delete(place)
-        return None
+        return False
 
-    def release(self, name: str, mark: str) -> None:
-        """Give a lease back, if it is still this one."""
-        with contextlib.suppress(Unwritable):
+    def _release(self, name: str, mark: str) -> bool:
+        try:
             facts = self._facts_in(self.place(name))
             if facts is not None and facts.get("mark") == mark:
                 self._objects.delete(self.place(name))
+        except Unwritable:
+            return False
+        return True
 
     def touch(self, name: str, mark: str) -> bool:
         """Count one beat more. False where another has taken over, who believes that the holder is gone."""
