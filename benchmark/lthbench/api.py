@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lthbench.checkpoints.importing import Brought
     from lthbench.checkpoints.pretrained import Pretrained
     from lthbench.engines.ray import OnRay
-    from lthbench.results.pictures import ConceptPicture, SaliencyPicture
+    from lthbench.report.pictures import Drawable
     from lthbench.results.units import Unit
     from lthbench.verdict.rules import Verdict
 
@@ -65,7 +65,7 @@ class Outcome:
     table: pd.DataFrame
     facts: RunFacts
     failures: dict[str, str]
-    pictures: Callable[[], tuple[SaliencyPicture | ConceptPicture, ...]] = tuple
+    pictures: Callable[[], tuple[Drawable, ...]] = tuple
     units: Callable[[], tuple[Unit, ...]] = tuple
 
 

@@ -270,3 +270,14 @@ def test_activations_are_those_of_the_layers():
     model[0].bias[1] = float("nan")
     with pytest.raises(StepFailed, match="not finite"):
         unit_activations.activations(model, ("1",), pixels)
+
+
+def test_the_strongest_images_of_units_are_those_of_the_largest_peaks():
+    activations = made(bank())
+    images, on = dissection.strongest(activations, 5)
+    cuts = dissection.thresholds(activations)
+    for unit in (0, 1, 3):
+        peaks = activations[:, unit].reshape(len(activations), -1).max(1)
+        assert peaks[images[unit]].tolist() == sorted(peaks, reverse=True)[:5]
+        np.testing.assert_array_equal(on[unit], activations[images[unit], unit] > cuts[unit])
+    assert images.shape == (6, 5)

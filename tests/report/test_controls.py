@@ -15,7 +15,7 @@ from lthbench.planning.jobs import group
 from lthbench.report import controls, picture_panels
 from lthbench.report.pictures import drawn
 from lthbench.report.summary import summarise
-from lthbench.results import pictures, run_facts, table
+from lthbench.results import pictures, run_facts, table, unit_pictures
 from lthbench.spec import Explain, Init, Measure
 from lthbench.store import LocalStore
 
@@ -253,16 +253,31 @@ def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task)
     assert {n.reference for n in explained} == {entry.dense}
 
 
-def test_pictures_show_crops_of_concepts_dense_beside_pruned(tmp_path, tiny_task):
-    asked = request.ask(
-        tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=["concept-match"], concepts="shapes"
-    )
+def test_pictures_show_crops_of_concepts_and_units_dense_beside_pruned(tmp_path, tiny_task):
+    metrics = ["concept-match", "composition"]
+    asked = request.ask(tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=metrics, concepts="shapes")
     made = plan.plan(asked, ())
     store = LocalStore(tmp_path)
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
-    (picture,) = drawn(pictures.gather(made, store, ()))
-    assert picture_panels.grouped([picture])[0][0] == "What its concepts look like"
+    of_units, picture = drawn(pictures.gather(made, store, ()))
+    headings = [heading for heading, _, _ in picture_panels.grouped([picture, of_units])]
+    assert headings == ["What excites its units", "What its concepts look like"]
+    assert "the same units of omp at 50.0 % and 87.5 %, seed 0" in of_units["text"]
+    assert of_units["numbers"][0] == [
+        "network",
+        "unit",
+        "formula",
+        "IoU",
+        *(f"image {k}" for k in range(1, 6)),
+    ]
+    gathered = unit_pictures.gather(made, store, ())[0]
+    assert gathered.networks == ("dense", "50.0 %", "87.5 %")
+    best = [rows[0].iou for _, rows in gathered.blocks]
+    assert best == sorted(best, reverse=True)
+    assert len(best) == 6
+    for _, rows in gathered.blocks:
+        assert [len(row.images) for row in rows if row] == [5] * sum(map(bool, rows))
     assert "of omp at 50.0 % and 87.5 % that are matched" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
     told = json.loads(store.read(measured(entry, "concept-match"), CROPS))

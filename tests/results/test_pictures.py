@@ -9,7 +9,8 @@ from PIL import Image
 
 from lthbench import report
 from lthbench.errors import BadInput
-from lthbench.report import caveats, picture_panels, task_page
+from lthbench.report import caveats, figures, picture_panels, task_page
+from lthbench.report.figures import files
 from lthbench.report.summary import summarise
 
 
@@ -38,10 +39,23 @@ def test_pictures_stand_under_their_heading_with_words(made_table):
     assert text.index("What it looks at") < text.index("What its concepts look like")
 
 
+def test_pictures_are_files_for_papers_with_their_numbers(made_table, monkeypatch):
+    monkeypatch.setattr(figures, "kinds", tuple)
+    table, facts = made_table(("imp",))
+    numbers = [["network", "unit"], ["dense", "layer3, unit 1"]]
+    pictures = (entry(), entry(kind="units", title="omp", numbers=numbers))
+    summary = summarise(table, dataclasses.replace(facts, pictures=pictures))
+    made = files.files(summary, ("png",))
+    assert set(made) == {"saliency-imp-b-wide.png", "units-omp-wide.png", "units-omp.csv"}
+    assert made["units-omp.csv"] == b'network,unit\ndense,"layer3, unit 1"\n'
+    with Image.open(io.BytesIO(made["units-omp-wide.png"])) as opened:
+        assert opened.width == pytest.approx(300 * files.WIDTHS["-wide"], abs=1)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"kind": "selfie"}, 'no kind of picture "selfie". Valid: saliency, concepts'),
+        ({"kind": "selfie"}, 'no kind of picture "selfie". Valid: saliency, units, concepts'),
         ({"image": "https://example.org/a.png"}, "not a PNG"),
         ({"image": "data:image/svg+xml;base64,AAAA"}, "not a PNG"),
         ({"image": PNG + '" onerror="alert(1)'}, "not a PNG"),

@@ -59,6 +59,16 @@ def thresholds(activations: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.quantile(flat, 1.0 - QUANTILE, axis=1, method="higher").astype(np.float32)
 
 
+def strongest(activations: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The images in which the largest activation of each unit is largest, ``[units, count]``, and in which
+    cells of its grid a unit is on in them, ``[units, count, h, w]``.
+    """
+    peaks = activations.max((2, 3)).T
+    images = np.argsort(-peaks, axis=1, kind="stable")[:, :count]
+    maps = activations[images, np.arange(len(peaks))[:, None]]
+    return images, maps > thresholds(activations)[:, None, None, None]
+
+
 def active(
     activations: NDArray[np.float32], levels: NDArray[np.float32], size: int
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:

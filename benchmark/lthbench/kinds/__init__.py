@@ -13,7 +13,7 @@ from lthbench.kinds.image_sets import Evaluation, ImageSet
 from lthbench.kinds.images import Annotated, Archive, Bank, Dataset, Images, Pixels, Source
 from lthbench.kinds.networks import Architecture, Counts
 from lthbench.kinds.pruning import Cell, Criterion, Method
-from lthbench.kinds.scores import CROPS, Context, Logits, Maps, Metric, Score, Value
+from lthbench.kinds.scores import CROPS, STRONGEST, Context, Logits, Maps, Metric, Score, Value
 from lthbench.spec import Inputs
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CROPS",
+    "STRONGEST",
     "Annotated",
     "Architecture",
     "Archive",

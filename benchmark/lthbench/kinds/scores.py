@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 #: list of ``[image, top, left]``: what speaks most for a concept of the dense network and of its own.
 CROPS = "crops.json"
 
+#: A file that a metric attaches of the images of ``concepts`` that excite units most; reports draw it. As
+#: JSON: ``units``, a list of ``{"layer", "unit", "grid": [h, w], "images": [k, ...], "on": [BITS, ...]}``,
+#: units counted from 1, where BITS are the cells of the grid in which the unit is on in that image, row by
+#: row, as hexadecimal digits.
+STRONGEST = "strongest.json"
+
 
 @dataclass(frozen=True)
 class Score:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from lthbench.kinds import Context, Metric, Score, Value
+import json
+from typing import TYPE_CHECKING, Any
 
-#: Units of a layer that are explained, drawn once for a layer of that width.
-UNITS = 32
+from lthbench.kinds import STRONGEST, Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Units of a layer that are explained, drawn once for a layer of that width; and images kept of each.
+UNITS, IMAGES = 32, 5
 
 
 def measure(context: Context) -> list[Value]:
@@ -30,11 +37,12 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
     lengths = (compositions.LENGTH, 1)
     means: dict[int, list[float]] = {length: [] for length in lengths}
     drawn: dict[int, list[np.ndarray]] = {length: [] for length in lengths}
-    lines = ["layer,unit,length,formula,iou"]
+    lines, pictured = ["layer,unit,length,formula,iou"], []
     for layer, array in made.items():
         order = np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])
         chosen = np.sort(order[: units or None])
         packed, alive = compositions.Packed(array[:, chosen], bank), ~dead(array[:, chosen])
+        pictured += _strongest(layer, array, chosen[alive])
         for place, unit in enumerate(chosen):
             found = compositions.search(packed, place, candidates)
             for length in lengths:
@@ -44,6 +52,7 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
                 drawn[length].append((counts @ inside) / np.maximum(counts @ either, 1.0) * alive[place])
                 lines.append(f'{layer},{unit + 1},{length},"{found[length].text}",{iou:.6g}')
     context.attach("formulas.csv", ("\n".join(lines) + "\n").encode())
+    context.attach(STRONGEST, (json.dumps({"units": pictured}) + "\n").encode())
     values = []
     for length in lengths:
         draws = np.mean(drawn[length], axis=0)
@@ -51,6 +60,27 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
         error = float(draws.std(ddof=1))
         values.append(Value(score, float(np.mean(means[length])), error, len(bank.pixels), draws=draws))
     return values
+
+
+def _strongest(
+    layer: str, activations: NDArray[np.float32], units: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """The images that excite each of some units most, and where, as ``kinds.STRONGEST`` has them."""
+    import numpy as np
+
+    from lthbench.functional import dissection
+
+    images, on = dissection.strongest(activations[:, units], IMAGES)
+    return [
+        {
+            "layer": layer,
+            "unit": int(unit) + 1,
+            "grid": list(on.shape[2:]),
+            "images": images[place].tolist(),
+            "on": [np.packbits(cells).tobytes().hex() for cells in on[place]],
+        }
+        for place, unit in enumerate(units)
+    ]
 
 
 METRIC = Metric(

@@ -14,6 +14,12 @@ from lthbench.errors import BadInput, because
 #: What kinds there are, under which heading they stand, and what they show.
 KINDS = {
     "saliency": ("What it looks at", "Maps of the pixels that matter for a decision, dense and pruned."),
+    "units": (
+        "What excites its units",
+        "Units with the formula of concepts that explains each, its intersection over union, and below them "
+        "the images that excite it most, with an outline of where it is on; dense, and the same unit of "
+        "pruned networks.",
+    ),
     "concepts": ("What its concepts look like", "Crops of images that speak for a concept the most."),
 }
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}")
@@ -21,17 +27,24 @@ _IMAGE = re.compile(r"data:image/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URL, what it is called, what it shows in words, and its size in pixels.
+    """A picture as a data URL, of a kind, what it is called, what it shows in words, its size in pixels.
 
-    ``file`` is what it is called where it lies beside a page.
+    ``file`` is what it is called where it lies beside a page; ``numbers`` are a head and rows, or nothing.
     """
 
+    kind: str
     title: str
     text: str
     image: str
     file: str
     width: int
     height: int
+    numbers: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def table(self) -> str:
+        """What the file of its numbers is called where it lies beside a page."""
+        return f"{self.file.partition('.')[0]}.csv"
 
     @property
     def content(self) -> bytes:
@@ -51,9 +64,10 @@ def grouped(pictures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[
             raise BadInput(f'no kind of picture "{kind}". Valid: {", ".join(KINDS)}')
         if not _IMAGE.fullmatch(image):
             raise BadInput(f"picture {title}: not a PNG, JPEG or WebP as a data URL.")
+        numbers = tuple(map(tuple, entry.get("numbers", ())))
         place = sum(map(len, found.values()))
         file = f"picture-{place}.{_kind_of(image)}"
-        found[kind].append(Picture(title, text, image, file, *_size(image, title)))
+        found[kind].append(Picture(kind, title, text, image, file, *_size(image, title), numbers))
     return [(*KINDS[kind], pictures) for kind, pictures in found.items() if pictures]
 
 

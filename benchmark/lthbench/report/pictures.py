@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthbench import formatting
 from lthbench.results.pictures import ConceptPicture, SaliencyPicture
+from lthbench.results.unit_pictures import Excited, UnitPicture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,15 +25,24 @@ KINDS = {"gradient": "gradients", "ig": "integrated gradients", "gradcam": "Grad
 INK = "#808080"
 
 
-def drawn(pictures: Iterable[SaliencyPicture | ConceptPicture]) -> tuple[dict[str, str], ...]:
-    """Each as ``RunFacts.pictures`` has it: its kind, title, text, and image as a data URL."""
-    found = []
+Drawable = SaliencyPicture | ConceptPicture | UnitPicture
+
+
+def drawn(pictures: Iterable[Drawable]) -> tuple[dict[str, Any], ...]:
+    """Each as ``RunFacts.pictures`` has it: its kind, title, text, image as a data URL, and of units the
+    ``numbers``: a head and rows.
+    """
+    found: list[dict[str, Any]] = []
     for picture in pictures:
         if isinstance(picture, SaliencyPicture):
             kind, image = "saliency", _maps(picture)
-        else:
+        elif isinstance(picture, ConceptPicture):
             kind, image = "concepts", _crops(picture)
+        else:
+            kind, image = "units", _units(picture)
         found.append({"kind": kind, "title": picture.title, "text": picture.text, "image": image})
+        if isinstance(picture, UnitPicture):
+            found[-1]["numbers"] = _numbers(picture)
     return tuple(found)
 
 
@@ -65,6 +76,77 @@ def _crops(picture: ConceptPicture) -> str:
             side.set_visible(False)
         axes.set_title(f"concept {place + 1}", color=INK, fontsize=8.5, pad=3)
     return _as_url(canvas)
+
+
+#: Letters of a formula above its images.
+LETTERS = 64
+
+
+def _units(picture: UnitPicture) -> str:
+    """A block for each unit, two side by side: its formula and its strongest images in each network."""
+    from matplotlib.figure import Figure
+
+    inch, text, head, left = CELL / 100, 0.2, 0.3, 0.62
+    each = max(len(row.images) for _, rows in picture.blocks for row in rows if row)
+    wide, high = left + each * inch + 0.1, head + len(picture.networks) * (text + inch)
+    across, down = min(len(picture.blocks), 2), -(-len(picture.blocks) // 2)
+    width, height = across * wide, down * high
+    canvas = Figure(figsize=(width, height), dpi=100)
+
+    def write(x: float, y: float, said: str, **how: Any) -> None:
+        looks: dict[str, Any] = {"color": INK, "va": "center", "fontsize": 7.0}
+        canvas.text(x / width, y / height, said, **looks | how)
+
+    for place, (name, rows) in enumerate(picture.blocks):
+        x, top = (place % 2) * wide, height - (place // 2) * high
+        write(x + left, top - head / 2, name, fontsize=8.5)
+        for line, (network, row) in enumerate(zip(picture.networks, rows, strict=True)):
+            y = top - head - line * (text + inch)
+            write(x + left - 0.06, y - text - inch / 2, network, ha="right", fontsize=7.5)
+            said = shorten(row.formula, LETTERS, placeholder=" ...") if row else "no response"
+            write(x + left, y - text / 2, f"{said}  {row.iou:.2f}" if row else said)
+            if row:
+                corner = (x + left) / width, (y - text - inch) / height
+                axes = canvas.add_axes((*corner, len(row.images) * inch / width, inch / height))
+                axes.imshow(_strip(row, picture.pixels), interpolation="nearest", aspect="auto")
+                axes.set_axis_off()
+    return _as_url(canvas)
+
+
+def _numbers(picture: UnitPicture) -> list[list[Any]]:
+    """What a picture of units shows, as a head and rows; images are counted from 1."""
+    rows = [
+        [network, unit, row.formula, row.iou, *(image + 1 for image, _ in row.images)]
+        for unit, networks in picture.blocks
+        for network, row in zip(picture.networks, networks, strict=True)
+        if row
+    ]
+    many = max(map(len, rows)) - 4
+    return [["network", "unit", "formula", "IoU", *(f"image {k + 1}" for k in range(many))], *rows]
+
+
+def _strip(unit: Excited, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A unit's strongest images side by side, with an outline of where it is on: white, black within."""
+    size = CELL - 2
+    cells = np.zeros((CELL, CELL * len(unit.images), 4))
+    for column, (number, grid) in enumerate(unit.images):
+        rows, columns = (np.arange(size) * length // size for length in pixels.shape[2:])
+        image = np.moveaxis(pixels[number][:, rows][:, :, columns], 0, -1) / 255.0
+        image = np.repeat(image, 3 // image.shape[-1], axis=-1)
+        high, wide = (np.arange(size) * length // size for length in grid.shape)
+        on = grid[np.ix_(high, wide)]
+        inside = _shrunk(on)
+        image[on & ~inside] = 1.0
+        image[inside & ~_shrunk(inside)] = 0.0
+        spot = np.s_[:size, column * CELL : column * CELL + size]
+        cells[(*spot, np.s_[:3])], cells[(*spot, 3)] = image, 1.0
+    return cells
+
+
+def _shrunk(on: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is left of an area without the pixels at its rim."""
+    wide = np.pad(on, 1)
+    return wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
 
 
 def _maps(picture: SaliencyPicture) -> str:

@@ -23,6 +23,7 @@ from lthbench.report import (
     templates,
 )
 from lthbench.report.claims import any_task
+from lthbench.report.figures.files import as_csv as as_csv_file
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import as_csv
@@ -61,6 +62,9 @@ def write(
         for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
             for picture in pictures:
                 made[out / folder / picture.file] = picture.content
+                if picture.numbers:
+                    head, *rows = picture.numbers
+                    made[out / folder / picture.table] = as_csv_file(head, rows)
         made[out / folder / name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
         cards = network_page.Cards(summary)
         there = dict.fromkeys((m, s) for m, s, _ in summary.cells)

@@ -19,6 +19,7 @@ from lthbench.data import loading
 from lthbench.errors import Damaged
 from lthbench.functional.saliency_maps import unpacked
 from lthbench.kinds import CROPS, Dataset, Maps
+from lthbench.results import unit_pictures
 from lthbench.spec import Explain, Measure
 from lthbench.store.artifacts import MAPS
 
@@ -65,9 +66,10 @@ class ConceptPicture:
 
 def gather(
     plan: Plan, store: ResultReader, places: tuple[Path, ...]
-) -> tuple[SaliencyPicture | ConceptPicture, ...]:
+) -> tuple[SaliencyPicture | ConceptPicture | unit_pictures.UnitPicture, ...]:
     """All that can be drawn of a plan's networks."""
-    return (*saliency(plan, store, places), *concepts(plan, store, places))
+    of_units = unit_pictures.gather(plan, store, places)
+    return (*saliency(plan, store, places), *of_units, *concepts(plan, store, places))
 
 
 def saliency(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[SaliencyPicture]:

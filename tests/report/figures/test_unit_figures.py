@@ -6,12 +6,20 @@ import math
 import numpy as np
 import pytest
 
-from lthbench.report.figures import concept_weights, formulas, unit_iou, unit_mis, units_of
+from lthbench.report.figures import (
+    concept_weights,
+    formulas,
+    softmax_mis,
+    unique_concepts,
+    unit_iou,
+    unit_mis,
+    units_of,
+)
 from lthbench.report.figures import files as figure_files
 from lthbench.report.summary import summarise
 from lthbench.results.units import Unit
 
-KINDS = (unit_iou.KIND, formulas.KIND, concept_weights.KIND, unit_mis.KIND)
+KINDS = (unit_iou.KIND, formulas.KIND, concept_weights.KIND, unit_mis.KIND, softmax_mis.KIND)
 CELLS = (("dense", 0.0), ("omp", 0.5), ("omp", 0.9))
 
 
@@ -30,7 +38,9 @@ def drawn_units():
                 yield Unit(*place, "composition", "layer1", k, f"(c{k} AND red)", "", made(k, level))
                 yield Unit(*place, "mis-layers", "layer1", k, "", "", 0.5 + k / 20)
             yield Unit(*place, "mis-layers", "layer2", 1, "", "", math.nan)
-            yield Unit(*place, "mis-layers", "softmax", 1, "", "", 0.8, 0.9)
+            for k, accuracy in ((1, 0.9), (2, 0.7 if seed else 0.6), (3, 0.4)):
+                yield Unit(*place, "mis-layers", "softmax", k, "", "", accuracy - 0.1 * (k == 3), accuracy)
+            yield Unit(*place, "mis-layers", "softmax", 4, "", "", math.nan, 0.2)
             for label in (1, 2):
                 names = ("red", "blue", "cat") if level < 0.9 else ("red", "dog", "sky")
                 for k, name in enumerate(names):
@@ -96,3 +106,44 @@ def test_of_many_sparsities_a_few_are_drawn_the_largest_among_them():
     assert units_of.levels(units, "m") == [0.1, 0.3, 0.5, 0.7, 0.9]
     assert units_of.middle(units, "m") == 0.5
     assert units_of.middle(units, "n") is None
+
+
+def test_softmax_units_stand_beside_the_accuracy_of_their_classes(summary):
+    (figure,) = softmax_mis.KIND.draw(summary)
+    assert figure.note == "a point for each class, means over 2 seeds"
+    assert ("omp", 0.9, 1, "class 2", 0.7, 0.7) in figure.rows
+    assert len(figure.rows) == 3 * 2 * 3  # one class of each network has no score
+    assert "dense (rank correlation 1.00), mean 0.62" in figure.text
+    (dense, *_) = summary.facts.units
+    softmax = dense._replace(metric="mis-layers", layer="softmax", value=0.5, accuracy=0.5)
+    one = {("omp", 0.5): [[softmax]]}
+    assert list(softmax_mis._means(one["omp", 0.5]).values()) == [(0.5, 0.5)]
+    assert math.isnan(softmax_mis._rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
+
+
+def test_concepts_are_counted_once_however_many_units_detect_them():
+    def unit(concept, category, value):
+        return Unit("omp", 0.5, 0, "dissection", "layer1", 1, concept, category, value)
+
+    first = [unit("red", "colour", 0.2), unit("red", "colour", 0.1), unit("blue", "colour", 0.04)]
+    second = [unit("red", "colour", 0.2), unit("blue", "colour", 0.06), unit("cat", "object", 0.3)]
+    found = unique_concepts._counts({("omp", 0.5): [first, second]})
+    cell = ("omp", 0.5)
+    assert found == {(*cell, "all categories"): [1, 3], (*cell, "colour"): [1, 2], (*cell, "object"): [0, 1]}
+
+
+def test_unique_concepts_have_a_figure_for_each_category(summary):
+    every, colour = unique_concepts.KIND.draw(summary)
+    assert (every.title, colour.title) == ("all categories", "colour")
+    many = sum(made(k, 0.9) > 0.05 for k in range(1, 91))
+    assert ("omp", 0.9, "colour", many, 2) in colour.rows
+
+
+def test_classes_are_called_by_their_names(made_table):
+    known = summarise(*made_table(("omp",), task="c10-r20s"))
+    name = units_of.class_names(known)
+    known.facts.task["data"] = {"dataset": "cifar10"}
+    assert [units_of.class_names(known)(k) for k in (1, 10, 11)] == ["airplane", "truck", "class 11"]
+    known.facts.task["data"] = {"dataset": "of one's own"}
+    assert units_of.class_names(known)(3) == "class 3"
+    assert name(99) == "class 99"

@@ -41,7 +41,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     canvas = Canvas(figsize=(9.0, 0.4 + 1.35 * down), layout="constrained")
     panels = canvas.subplots(down, min(ACROSS, len(classes)), sharex=True, squeeze=False)
     colour, _ = style(summary, method)
-    words, same = [], 0
+    words, same, name_of = [], 0, units_of.class_names(summary)
     for panel, number in zip(panels.flat, classes, strict=False):
         other = pruned.get(number, {})
         tops = [list(of)[:TOP] for of in (dense[number], other)]
@@ -51,14 +51,14 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
             panel.barh(-place + 0.2, dense[number].get(concept, 0.0), height=0.36, color=DENSE)
             panel.barh(-place - 0.2, other.get(concept, 0.0), height=0.36, color=colour)
         panel.set_yticks([-p for p in range(len(concepts))], concepts, fontsize=6.5)
-        panel.set_title(f"class {number}", fontsize=8, color=INK, pad=2)
+        panel.set_title(name_of(number), fontsize=8, color=INK, pad=2)
         plain(panel, "x")
         panel.tick_params(labelsize=6.5)
-        words.append(f"class {number}: dense {', '.join(tops[0])}; pruned {', '.join(tops[1]) or 'none'}")
+        words.append(f"{name_of(number)}: dense {', '.join(tops[0])}; pruned {', '.join(tops[1]) or 'none'}")
     for empty in list(panels.flat)[len(classes) :]:
         empty.set_axis_off()
     rows = tuple(
-        (name, share, unit.unit, unit.concept, unit.value)
+        (name, share, name_of(unit.unit), unit.concept, unit.value)
         for (name, share), networks in units.items()
         if name in ("dense", method)
         for unit in networks[0]
@@ -87,7 +87,7 @@ def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
 
 KIND = Kind(
     "concept-weights",
-    48,
+    49,
     "Which concepts speak for a class",
     "Concept weights",
     f"A sparse linear reader of concepts (post-hoc concept bottleneck): of each class the {TOP} concepts "

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import figures
+from lthbench.report import figures, picture_panels
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure
 from lthbench.report.summary import Summary
 
@@ -21,6 +21,8 @@ WIDTHS = {"": 3.35, "-wide": 6.9}
 LETTERS = 17.0
 #: How high one panel is at most, in inches.
 HIGHEST = 3.0
+#: How high a picture is, which keeps its shape.
+TALLEST = 8.5
 #: The stand-ins of a page's colours become these.
 _COLOURS = {INK: "#3a4252", FAINT: "#dcdfe4", DENSE: "#4d5663"}
 #: The ways in which Matplotlib's artists hold a colour.
@@ -49,7 +51,29 @@ def files(
                 if end or not figure.wide:
                     _fit(summary, figure, width, ratio)
                     found |= {f"{stem}{end}.{form}": _saved(figure, form) for form in formats}
+    for heading, _, pictures in picture_panels.grouped(summary.facts.pictures):
+        tell(f"figures: {heading}")
+        for picture in pictures:
+            stem = _stem(picture.kind, picture.title, found)
+            if picture.numbers:
+                found[f"{stem}.csv"] = as_csv(picture.numbers[0], picture.numbers[1:])
+            figure = _framed(picture, heading)
+            _fit(summary, figure, WIDTHS["-wide"], picture.height / picture.width)
+            found |= {f"{stem}-wide.{form}": _saved(figure, form) for form in formats}
     return found
+
+
+def _framed(picture: picture_panels.Picture, heading: str) -> Figure:
+    """A picture that came with a table, as a figure that has a title."""
+    from matplotlib.figure import Figure as Canvas
+    from PIL import Image
+
+    canvas = Canvas()
+    axes = canvas.subplots()
+    with Image.open(io.BytesIO(picture.content)) as opened:
+        axes.imshow(opened.convert("RGBA"))
+    axes.set_axis_off()
+    return Figure(picture.title, heading, "", picture.text, canvas, wide=True)
 
 
 def _stem(kind: str, title: str, taken: Container[str]) -> str:
@@ -115,6 +139,8 @@ def _fit(summary: Summary, figure: Figure, width: float, ratio: float) -> None:
         _colour(canvas.legend(handles=list(figure.legend), fontsize=7, frameon=False, **place))
     canvas.set_layout_engine("constrained")
     highest = HIGHEST if len(canvas.axes) == 1 and not figure.wide else 1.5 * HIGHEST
+    if not figure.svg:  # a picture that came with a table keeps its shape
+        highest = TALLEST
     canvas.set_size_inches(width, min(ratio * width, highest) + 0.25 + 0.14 * len(lines) + 0.15 * rows)
 
 

@@ -87,7 +87,7 @@ def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
 
 KIND = Kind(
     "formulas",
-    47,
+    48,
     "Units and the formulas that explain them",
     "Formulas",
     "Compositional explanations: for each unit the formula of at most three concepts whose pixels match its "

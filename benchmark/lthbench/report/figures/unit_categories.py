@@ -25,18 +25,23 @@ SCORE = "interpretable_units"
 #: Variants that are no category: other thresholds, and controls.
 _OTHER = re.compile(r"|IoU .*|shuffled masks|untrained network|chance|at most")
 
+#: What is counted in each seed, by method, sparsity and category.
+Counts = dict[tuple[str, float, str], list[float]]
+
 
 def categories(summary: Summary) -> list[Figure]:
     """One figure for each category of which any unit detects a concept: mean number of units over seeds."""
     counts = _counts(summary)
     found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
-    return [_figure(summary, category, counts) for category in found] if summary.sparsities else []
+    if not summary.sparsities:
+        return []
+    return [over_levels(summary, c, "interpretable units", "units", counts, c) for c in found]
 
 
-def _counts(summary: Summary) -> dict[tuple[str, float, str], list[float]]:
+def _counts(summary: Summary) -> Counts:
     """The counts of all seeds, by method, sparsity and category."""
     rows = summary.table[(summary.table["score"] == SCORE) & summary.table["value"].notna()]
-    found: dict[tuple[str, float, str], list[float]] = {}
+    found: Counts = {}
     columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
     for method, sparsity, variant, value in zip(*columns, strict=True):
         if not _OTHER.fullmatch(variant):
@@ -44,7 +49,12 @@ def _counts(summary: Summary) -> dict[tuple[str, float, str], list[float]]:
     return found
 
 
-def _figure(summary: Summary, category: str, counts: dict[tuple[str, float, str], list[float]]) -> Figure:
+def over_levels(
+    summary: Summary, title: str, note: str, column: str, counts: Counts, category: str
+) -> Figure:
+    """Means over seeds of what is counted of a category, by method over sparsity; ``column`` is its name in
+    the numbers, and ``note`` says what is counted.
+    """
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(3.7, 2.45))
@@ -73,14 +83,14 @@ def _figure(summary: Summary, category: str, counts: dict[tuple[str, float, str]
     axes.set_ylim(bottom=0)
     over_sparsity(axes, summary)
     return Figure(
-        category,
-        "interpretable units",
-        svg(canvas, f"category {category}"),
-        f"Interpretable units of the category {category} over sparsity: {'; '.join(words)}.",
+        title,
+        note,
+        svg(canvas, f"{note} {title}"),
+        f"{note[:1].upper()}{note[1:]} of the category {category} over sparsity: {'; '.join(words)}.",
         canvas,
-        (SPARSITY, f"units that detect: {category}"),
+        (SPARSITY, note),
         samples(summary),
-        ("method", "sparsity", "category", "units", "seeds"),
+        ("method", "sparsity", "category", column, "seeds"),
         tuple(rows),
     )
 

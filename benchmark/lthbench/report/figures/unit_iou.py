@@ -87,7 +87,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
 
 KIND = Kind(
     "unit-iou",
-    46,
+    47,
     "How well single units match a concept",
     "Unit IoU",
     "Network dissection: each unit's largest intersection over union with a concept. Left, all units of all "

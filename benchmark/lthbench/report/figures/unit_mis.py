@@ -89,7 +89,7 @@ def _legend(shown: list[float]) -> tuple[Any, ...]:
 
 KIND = Kind(
     "unit-mis",
-    49,
+    50,
     "How alike the images are that excite a unit, by layer",
     "MIS by layer",
     "For each layer and network the units of all seeds: the median (dot), the middle half (bar), from the "

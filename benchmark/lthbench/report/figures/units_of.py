@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from lthbench import formatting
+from lthbench import formatting, registry
+from lthbench.errors import BadInput
+from lthbench.kinds import Dataset
 from lthbench.report.figures.drawing import DASHES, DENSE
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
@@ -64,6 +66,15 @@ def legend(shown: Sequence[float]) -> tuple[Any, ...]:
         for place, level in enumerate(shown)
     ]
     return (dense, *lines)
+
+
+def class_names(summary: Summary) -> Callable[[int], str]:
+    """What says the name of a class by its number, from 1: "class 1" where the data set is not known here."""
+    try:
+        names = registry.get(Dataset, str(summary.facts.task["data"]["dataset"])).classes
+    except (BadInput, KeyError, TypeError):
+        names = ()
+    return lambda number: names[number - 1] if 0 < number <= len(names) else f"class {number}"
 
 
 def seeds(networks: Sequence[Sequence[Unit]]) -> str:
