@@ -134,7 +134,8 @@ class Given(Step):
     ``digest`` is a hash of both (``given.digest``), ``density`` the share of prunable weights that the mask
     keeps (None: there is no mask). Nothing can make them again: they are put into the store as they are read.
     ``stored`` are the names of tensors that were quantised, each with the bits of a value and the bytes of
-    scales beside it.
+    scales beside it; ``activations`` the layers whose activations are rounded, each with the way, the scale,
+    what stands for zero, and the largest integer (see ``inference.rounding``).
     """
 
     network: Network
@@ -142,6 +143,7 @@ class Given(Step):
     density: float | None = None
     version: int = GIVEN_VERSION
     stored: tuple[tuple[str, int, int], ...] | None = None
+    activations: tuple[tuple[str, str, float, int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

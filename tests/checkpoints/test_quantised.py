@@ -57,7 +57,8 @@ def test_dynamic_quantisation_is_read_as_its_modules_compute(network, model, tmp
     assert found.step.stored == tuple((f"{n}.weight", 8, 16) for n in sorted(layers(model)))
     assert found.mask is None
     assert found.text().endswith(
-        "nothing removed (a mask of its own is named with --mask FILE), quantised to 8 bits"
+        "nothing removed (a mask of its own is named with --mask FILE), quantised to 8 bits, activations in "
+        "float32 (the file has no scales for them)"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lthbench.checkpoints import quantised
+from lthbench.checkpoints import activations, quantised
 from lthbench.checkpoints.quantised import Stored
 from lthbench.errors import BadInput
 from lthbench.formatting import one_line
@@ -31,7 +31,8 @@ class Checkpoint:
     says for each tensor in which mapping of the file it stands ("" for the outermost), ``masks`` are the
     groups of masks that the file keeps apart from weights, by the key of each, ``lists`` the shapes of
     tensors that it lists without names, by where, ``aside`` what was not read: objects, and these lists.
-    ``stored`` says how the tensors were stored that were quantised, by name.
+    ``stored`` says how the tensors were stored that were quantised, by name, ``activations`` how activations
+    are rounded.
     """
 
     where: str
@@ -42,6 +43,7 @@ class Checkpoint:
     aside: tuple[str, ...] = ()
     lists: dict[str, tuple[torch.Size, ...]] = field(default_factory=dict)
     stored: dict[str, Stored] = field(default_factory=dict)
+    activations: activations.Found = field(default_factory=activations.Found)
 
 
 class Record:
@@ -91,7 +93,9 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
     tensors, stored = quantised.plain(found.tensors, where)
     for group in (tensors, *found.masks.values()):
         _check(group, where)
-    return Checkpoint(where, tensors, found.masks, sha256, found.homes, tuple(aside), found.lists, stored)
+    rounded = activations.found(found.tensors, where, stored)
+    rest = (tuple(aside), found.lists, stored, rounded)
+    return Checkpoint(where, tensors, found.masks, sha256, found.homes, *rest)
 
 
 def too_many(where: str) -> BadInput:

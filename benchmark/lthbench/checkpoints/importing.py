@@ -16,7 +16,15 @@ import numpy as np
 import torch
 
 from lthbench import masks, registry
-from lthbench.checkpoints import choice, files, mask_reading, other_formats, quantised, tensor_names
+from lthbench.checkpoints import (
+    activations,
+    choice,
+    files,
+    mask_reading,
+    other_formats,
+    quantised,
+    tensor_names,
+)
 from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.quantised import Stored
 from lthbench.checkpoints.tensor_names import Part
@@ -63,6 +71,8 @@ class Taken:
         removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else nothing
         if a.get("quantised"):
             removed += f", quantised to {' and '.join(map(str, a['quantised']))} bits"
+        if a.get("activations"):
+            removed += f", {a['activations']['said']}"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         return f"{a['file']}: {removed}{read}{note}"
 
@@ -186,8 +196,9 @@ def take(
     target = _shapes(skeleton)
     if mask_reading.only_mask(found, list(masks.prunable(skeleton)), target):
         raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
+    made: dict[str, str] = {}
     if found.stored:
-        found = _unfused(found, architecture, network)
+        found, made = _unfused(found, architecture, network)
     said = (
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
@@ -245,18 +256,30 @@ def take(
     }
     if stored:
         account["quantised"] = sorted({s.bits for s in stored.values()})
+    homes = activations.layers(found.tensors, matched.parts, made)
+    rounded, told = activations.placed(
+        found.activations, homes, model, normalised=bool(matched.normalization)
+    )
+    account |= {"activations": told} if told else {}
     ways = tuple((name, *stored[name]) for name in sorted(stored)) or None
-    step = Given(network, digest(weights, mask), density, stored=ways)
+    step = Given(network, digest(weights, mask), density, stored=ways, activations=rounded)
     return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
 
 
-def _unfused(found: Checkpoint, architecture: Architecture, network: Network) -> Checkpoint:
-    """A quantised checkpoint with the normalisations that were fused into its convolutions."""
+def _unfused(
+    found: Checkpoint, architecture: Architecture, network: Network
+) -> tuple[Checkpoint, dict[str, str]]:
+    """A quantised checkpoint with the normalisations that were fused into its convolutions.
+
+    Also returns, for each of their tensors, the name of the bias that it was made of.
+    """
     with kept(f"architecture {architecture.name}"):
-        norms = normalised(_skeleton(architecture, network))
-    tensors, origins = quantised.unfused(found.tensors, found.stored, norms)
+        skeleton = _skeleton(architecture, network)
+        norms = normalised(skeleton)
+    biased = [name for name in norms if f"{name}.bias" in skeleton.state_dict()]
+    tensors, origins = quantised.unfused(found.tensors, found.stored, norms, biased)
     homes = found.homes | {new: found.homes[old] for new, old in origins.items() if old in found.homes}
-    return dataclasses.replace(found, tensors=tensors, homes=homes)
+    return dataclasses.replace(found, tensors=tensors, homes=homes), origins
 
 
 def _stored(found: Checkpoint, parts: Mapping[str, Part]) -> dict[str, Stored]:

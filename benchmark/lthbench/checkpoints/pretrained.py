@@ -43,7 +43,7 @@ def begun(request: Request) -> tuple[Request, Pretrained | None]:
         return request, None
     wanted, found = network(request.task), files.of(request.pretrained, "pretrained")
     try:
-        networks = {"": take(wanted, found, dense=True)}
+        networks = {"": _in_float(take(wanted, found, dense=True))}
         said = "the dense parent; it is not trained"
     except BadInput as error:
         body = _of_other_classes(wanted, found)
@@ -60,6 +60,11 @@ def begun(request: Request) -> tuple[Request, Pretrained | None]:
     notes = tuple(n for n in request.notes if not n.startswith("weights "))
     notes = (*notes, f"weights of {request.pretrained}: {said}")
     return dataclasses.replace(request, start=start, notes=notes), Pretrained(tuple(networks.values()))
+
+
+def _in_float(taken: Taken) -> Taken:
+    """A network as training goes on with it: what was quantised are numbers like all others."""
+    return dataclasses.replace(taken, step=dataclasses.replace(taken.step, stored=None, activations=None))
 
 
 def _of_other_classes(wanted: Network, found: Checkpoint) -> Taken | None:

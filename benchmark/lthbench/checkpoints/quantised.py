@@ -1,14 +1,13 @@
 """Quantised tensors as the numbers that they stand for, and how many bytes each took.
 
 Read are the state dicts of torch.ao (quantised tensors, packed parameters of dynamic and static modules,
-fake quantisation of training) and tensors of torchao. What quantises activations is left aside: scores are
-those of the quantised weights.
+fake quantisation of training) and tensors of torchao. How activations are rounded is read in ``activations``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +20,8 @@ PACKED = "._packed_params._packed_params"
 _FAKE = re.compile(r"(.*\.|)(\w+)_fake_quant\.(scale|zero_point|fake_quant_enabled)")
 _OBSERVED = re.compile(r"(^|\.)(\w+_fake_quant|activation_post_process)\.")
 _OUTPUT = re.compile(r"(^|\.)(scale|zero_point)$")
+#: The same of a weight, where it is needed when the network is known.
+_BY, _AT = "_fake_quant.scale", "_fake_quant.zero_point"
 #: The integers that torch.ao's fake quantisation of weights rounds to.
 _LEAST, _MOST = -128, 127
 
@@ -77,7 +78,10 @@ def plain(
             found[name] = tensor.dequantize().to(torch.float32)
         elif {"scale", "zero_point"} <= fakes.get(name, {}).keys() and _enabled(fakes[name]):
             scale, zero = fakes[name]["scale"], fakes[name]["zero_point"]
-            found[name] = _rounded(tensor, scale, zero, name, where)
+            if f"{name.removesuffix('weight')}bn.running_var" in tensors:  # rounded with it: see ``unfused``
+                found |= {name: tensor, f"{name}{_BY}": scale, f"{name}{_AT}": zero}
+            else:
+                found[name] = _rounded(tensor, scale, zero, name, where)
             stored[name] = Stored(8, sum(t.numel() * t.element_size() for t in (scale, zero)))
         elif not (fakes and _OBSERVED.search(name)):
             found[name] = tensor
@@ -88,12 +92,17 @@ def plain(
 
 
 def unfused(
-    tensors: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], norms: Mapping[str, tuple[str, float]]
+    tensors: Mapping[str, torch.Tensor],
+    stored: Mapping[str, Stored],
+    norms: Mapping[str, tuple[str, float]],
+    biased: Container[str] = (),
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors with batch normalisation again where it was fused into a quantised convolution.
 
     ``norms`` has the normalisation after each convolution of the network, and its epsilon: it then adds the
-    convolution's bias, and does nothing else. Also returns, for each new name, that of the bias.
+    convolution's bias, and does nothing else; the convolution itself has a bias of zeros if it is among the
+    ``biased``. Where normalisation is part of a convolution under fake quantisation (``conv.bn``), the weight
+    is rounded times it. Also returns, for each new name, that of what it was.
     """
     found, origins = dict(tensors), dict[str, str]()
     for convolution in sorted(norms, key=len, reverse=True):  # "layer1.0.conv1" before "conv1"
@@ -103,6 +112,8 @@ def unfused(
             if f"{before}{convolution}.weight" not in stored or f"{before}{norm}.weight" in tensors:
                 continue
             bias = found.pop(name)
+            if convolution in biased:
+                found[name] = torch.zeros_like(bias)
             made = {
                 "weight": torch.ones_like(bias),
                 "bias": bias,
@@ -111,7 +122,25 @@ def unfused(
             }
             found |= {f"{before}{norm}.{kind}": tensor for kind, tensor in made.items()}
             origins |= {f"{before}{norm}.{kind}": name for kind in made}
+        end = f"{convolution}.bn.running_var"
+        for name in [n for n in found if n == end or n.endswith(f".{end}")]:
+            before = name.removesuffix(end)
+            _round_with_norm(found, f"{before}{convolution}", epsilon)
+            for old in [n for n in found if n.startswith(f"{before}{convolution}.bn.")]:
+                new = f"{before}{norm}.{old.rpartition('.')[2]}"
+                found[new], origins[new] = found.pop(old), old
     return found, origins
+
+
+def _round_with_norm(found: dict[str, torch.Tensor], layer: str, epsilon: float) -> None:
+    """Round a convolution's weight as training does: scaled by normalisation (Jacob et al. 2018, 3.2)."""
+    weight = f"{layer}.weight"
+    if f"{weight}{_BY}" not in found:
+        return
+    factor = found[f"{layer}.bn.weight"] * (found[f"{layer}.bn.running_var"] + epsilon).rsqrt()
+    factor = torch.where(factor == 0, 1.0, factor).detach().reshape(-1, *[1] * (found[weight].dim() - 1))
+    scale, zero = found.pop(f"{weight}{_BY}"), found.pop(f"{weight}{_AT}")
+    found[weight] = _rounded(found[weight] * factor, scale, zero, weight, layer) / factor
 
 
 def _enabled(fake: Mapping[str, torch.Tensor]) -> bool:

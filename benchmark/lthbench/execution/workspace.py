@@ -15,6 +15,7 @@ from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.global_state import kept
+from lthbench.inference.rounding import round_activations
 from lthbench.kinds import Architecture, Images
 from lthbench.masks import Mask, prunable
 from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
@@ -41,9 +42,11 @@ class Workspace:
             return architecture.build(step.network)
 
     def network(self, step: Weights) -> nn.Module:
-        """A network with the weights of a step, on the device."""
+        """A network with the weights of a step, on the device; a quantised one rounds its activations."""
         model = self.built(Init(network_of(step), 0))
         model.load_state_dict(WEIGHTS.read(self.store, step))
+        if isinstance(step, Given) and step.activations:
+            round_activations(model, step.activations)
         return model.to(self.device)
 
     def mask(self, step: Prune | Train | Given) -> Mask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tabulate import tabulate
 
 from lthbench import formatting
@@ -84,10 +86,18 @@ def provenance(facts: RunFacts) -> list[str]:
         who = f"{taken.get('method', 'network')} seed {taken.get('seed', '?')}"
         lines.append(
             f"{who}: {taken.get('file', '?')}{key}, file {str(taken.get('sha256', ''))[:12] or 'none'}"
+            f"{_quantised(taken)}"
         )
     spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in facts.seconds.items() if total >= 0.5)
     lines.append(f"worker time: {spent or 'under a second'}")
     return lines
+
+
+def _quantised(taken: dict[str, Any]) -> str:
+    """What was quantised of a network made elsewhere, in words; a file may say anything."""
+    bits, told = taken.get("quantised"), taken.get("activations")
+    said = f", quantised to {' and '.join(map(str, bits))} bits" if isinstance(bits, list) and bits else ""
+    return said + (f", {told['said']}" if isinstance(told, dict) and "said" in told else "")
 
 
 def _table(rows: list[dict[str, str]]) -> str:
