@@ -419,14 +419,6 @@ def test_another_number_of_channels_is_recognised():
         importing.take(plan.network(tasks.load("c10-r20s")), files.of(pruned()[1], "model"))
 
 
-def test_layers_made_narrower_are_explained():
-    network, _ = built()
-    narrow = spec.Network("resnet8", 1, 10, 1, 8, (0.3,), (0.3,), (8, 8, 16, 32))
-    model = registry.get(Architecture, "resnet8").build(narrow)
-    with pytest.raises(BadInput, match="Layers that were made narrower cannot be read"):
-        importing.take(network, files.of(model, "model"))
-
-
 class Evil:
     """Unpickled, it would write a file."""
 

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from lthbench.checkpoints import (
     mask_reading,
     other_formats,
     quantised,
+    skeletons,
+    smaller,
     tensor_names,
 )
 from lthbench.checkpoints.contents import Checkpoint
@@ -33,7 +34,7 @@ from lthbench.errors import BadInput
 from lthbench.global_state import kept
 from lthbench.inference.folding import normalised
 from lthbench.kinds import Architecture, Method
-from lthbench.planning import task as tasks
+from lthbench.masks.expansion import narrower
 from lthbench.spec import Given, Network, Weights, round_density
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
@@ -69,6 +70,9 @@ class Taken:
         )
         nothing = "dense" if self.parent else NOTHING
         removed = f"{100 * a['sparsity']:.2f} % of prunable weights removed" if self.mask else nothing
+        if a.get("widths"):
+            fewer = f"{100 * a['sparsity']:.2f} % fewer prunable weights"
+            removed = f"widths {'-'.join(map(str, a['widths']))}, {fewer}"
         if a.get("quantised"):
             removed += f", quantised to {' and '.join(map(str, a['quantised']))} bits"
         if a.get("activations"):
@@ -192,8 +196,8 @@ def take(
     """One network out of a checkpoint: that at ``key``. Raises BadInput, naming the file and the tensor."""
     where = found.where
     architecture = registry.get(Architecture, network.architecture)
-    skeleton = _skeleton(architecture, network)
-    target = _shapes(skeleton)
+    skeleton = skeletons.skeleton(architecture, network)
+    target = skeletons.shapes(skeleton)
     if mask_reading.only_mask(found, list(masks.prunable(skeleton)), target):
         raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
     made: dict[str, str] = {}
@@ -203,22 +207,35 @@ def take(
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
     )
+    left = None
     try:
         chosen, others = choice.choose(found, target, said, key, lenient=dense)
     except choice.Misfit as error:
-        more = _others(error.parts, network) + other_formats.of_a_shard(where)
-        passed = f"\n  Not read: {'; '.join(found.aside[:4])}" if found.aside else ""
-        raise BadInput(f"{error}{more}{passed}") from None
+        shapes = {n: p.tensor.shape for n, p in tensor_names.nearest(error.parts, target).parts.items()}
+        other = None if dense else smaller.of_other_widths(architecture, network, shapes)
+        if other is not None:
+            return _of_full_size(take(other, found, given_mask, normalization, key=key), skeleton)
+        left = None if dense else narrower(skeleton, shapes)
+        if left is None:
+            more = skeletons.others(error.parts, network) + other_formats.of_a_shard(where)
+            passed = f"\n  Not read: {'; '.join(found.aside[:4])}" if found.aside else ""
+            raise BadInput(f"{error}{more}{passed}") from None
+        chosen, others = choice.choose(found, left.shapes(target), said, key)
     matched = chosen.matched
     network = _normalized(network, matched.normalization, normalization, where)
-    weights = {name: _weights(matched.parts[name], name, where) for name in target if name in matched.parts}
-    model = _skeleton(architecture, network)
+    parts = smaller.wide(matched.parts, target, left)
+    weights = {name: _weights(parts[name], name, where) for name in target if name in parts}
+    model = skeletons.skeleton(architecture, network)
     prunable = [n for n in masks.prunable(model) if n in weights]
     total = kept = sum(weights[n].numel() for n in prunable)
-    mask, source = mask_reading.mask_of(matched.parts, weights, prunable, found, chosen.key, given_mask)
+    mask, source = mask_reading.mask_of(parts, weights, prunable, found, chosen.key, given_mask)
     stored = _stored(found, matched.parts)
     if stored and source == mask_reading.ZEROS and _rounded_to_zero(weights, prunable):
         mask, source = None, ""
+    if left is not None:
+        own = {} if source in ("", mask_reading.ZEROS) else mask or {}
+        mask = {name: held & own.get(name, held) for name, held in left.mask.items()}
+        source = f"narrower layers{f' and {source}' if own else ''}"
     zeroed = 0
     if mask is not None:
         for name, held in mask.items():
@@ -266,6 +283,15 @@ def take(
     return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
 
 
+def _of_full_size(taken: Taken, full: torch.nn.Module) -> Taken:
+    """A network of smaller widths, with the share of the ``full`` one's prunable weights that it lacks."""
+    total = sum(weight.numel() for weight in masks.prunable(full).values())
+    held = taken.mask or {}
+    kept = sum(int(held[n].sum()) if n in held else taken.weights[n].numel() for n in taken.prunable)
+    account = {"sparsity": round_density(1 - kept / total), "widths": list(taken.step.network.widths or ())}
+    return dataclasses.replace(taken, account=taken.account | account)
+
+
 def _unfused(
     found: Checkpoint, architecture: Architecture, network: Network
 ) -> tuple[Checkpoint, dict[str, str]]:
@@ -274,7 +300,7 @@ def _unfused(
     Also returns, for each of their tensors, the name of the bias that it was made of.
     """
     with kept(f"architecture {architecture.name}"):
-        skeleton = _skeleton(architecture, network)
+        skeleton = skeletons.skeleton(architecture, network)
         norms = normalised(skeleton)
     biased = [name for name in norms if f"{name}.bias" in skeleton.state_dict()]
     tensors, origins = quantised.unfused(found.tensors, found.stored, norms, biased)
@@ -304,47 +330,6 @@ def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:
     for name in sorted(mask or {}):
         total.update(f"\nmask {name} ".encode() + np.packbits((mask or {})[name].numpy()).tobytes())
     return total.hexdigest()
-
-
-def _skeleton(architecture: Architecture, network: Network) -> torch.nn.Module:
-    """The network without memory for its weights; drawing them leaves no trace."""
-    with kept(f"architecture {architecture.name}"), torch.device("meta"):
-        return architecture.build(network)
-
-
-def _shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
-    """The shapes of a network's parameters and buffers; normalisation is no part of what others save."""
-    state = model.state_dict()
-    return {name: t.shape for name, t in state.items() if not name.startswith("normalize.")}
-
-
-@lru_cache(maxsize=256)  # building all networks takes seconds
-def _layout(architecture: Architecture, network: Network) -> tuple[dict[str, torch.Size], str]:
-    """The shapes of a network and how the names of its last layer begin; none where it cannot be built."""
-    try:
-        model = _skeleton(architecture, network)
-    except Exception:  # not for images of this size
-        return {}, "?"
-    heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-    return _shapes(model), heads[-1] if heads else "?"
-
-
-def _others(parts: Mapping[str, Part], network: Network) -> str:
-    """The architecture that a checkpoint would fit, and the tasks that have it; "" for none."""
-    channels = dict.fromkeys((network.channels, 3, 1))
-    for other, count in ((a, c) for a in registry.every(Architecture) for c in channels):
-        own = dataclasses.replace(network, architecture=other.name, channels=count, widths=None)
-        own = dataclasses.replace(own, mean=(0.5,) * count, std=(0.5,) * count)
-        if (other.name, count) == (network.architecture, network.channels):
-            continue
-        shapes, head = _layout(other, own)
-        if shapes and tensor_names.fits(parts, shapes, head):
-            having = [n for n in tasks.names() if tasks.load(n).architecture == other.name]
-            kind = "colour" if count == 3 else "grey"
-            return (
-                f"\n  It is a {other.name} for {kind} images; tasks with one: {', '.join(having) or 'none'}"
-            )
-    return ""
 
 
 def _normalized(

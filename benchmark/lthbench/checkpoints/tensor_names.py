@@ -199,13 +199,18 @@ def left_over(parts: Mapping[str, Part], target: Mapping[str, torch.Size]) -> in
     return min(_left(read(parts, target, names), target) for names in RENAMES)
 
 
+def nearest(parts: Mapping[str, Part], target: Mapping[str, torch.Size]) -> Matched:
+    """A checkpoint by a network's names, read in the way that leaves the least over, whatever its shapes."""
+    return min((read(parts, target, names) for names in RENAMES), key=lambda m: _left(m, target))
+
+
 def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: str, network: str) -> Matched:
     """Find each tensor of a network among the parts of a checkpoint.
 
     Of all ways to read its names the one that leaves the least over is taken. Raises BadInput with an account
     of what is missing, unexpected or of another shape; ``network`` says in words what was looked for.
     """
-    best = min((read(parts, target, names) for names in RENAMES), key=lambda m: _left(m, target))
+    best = nearest(parts, target)
     wanted = {name for name in target if not _IDLE.search(name)}
     missing = sorted(wanted - best.parts.keys())
     unexpected = sorted(n for n in best.parts if n not in target and not _IDLE.search(n))
@@ -318,5 +323,8 @@ def _account(
         n for n, s in shaped.items() if len(s) == len(target[n]) and all(map(int.__le__, s, target[n]))
     ]
     if narrower and len(narrower) == len(shaped) and not missing and len(shaped) > 2:
-        lines.append("  Layers that were made narrower cannot be read; keep their shapes, with zeros.")
+        lines.append(
+            "  Narrower layers are read where channels are gone that meet no others on their way, as "
+            "lthbench export --compact leaves them out; else keep their shapes, with zeros."
+        )
     return "\n".join(lines)
