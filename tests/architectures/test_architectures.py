@@ -169,3 +169,17 @@ def test_widths_of_another_length_are_refused(name):
         for use in (build, count):
             with pytest.raises(BadInput, match=rf"^{name} takes {len(widths)} widths, not {len(wrong)}\.$"):
                 use(network(name, widths=wrong))
+
+
+@pytest.mark.parametrize("name", registry.names(Architecture))
+def test_the_smallest_images_are_those_that_it_says(name):
+    found = registry.get(Architecture, name)
+    model = build(network(name)).eval()
+    if not found.resizes:
+        with pytest.raises(RuntimeError):
+            model(torch.empty(1, 3, found.size - 4, found.size - 4, device="meta"))
+        return
+    assert model(torch.empty(1, 3, found.smallest, found.smallest, device="meta")).shape == (1, 10)
+    if found.smallest > 1:
+        with pytest.raises(RuntimeError):
+            model(torch.empty(1, 3, found.smallest - 1, found.smallest - 1, device="meta"))

@@ -9,7 +9,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.planning import flops, missing, plan, request, seeds, summary
 from lthbench.registry import get
-from lthbench.spec import Prune, Rewind, history
+from lthbench.spec import Measure, Prune, Rewind, history
 from lthbench.store import LocalStore
 
 
@@ -57,6 +57,41 @@ def test_images_are_no_larger_than_they_are():
     message = r"task c10-r20s: budget\.quick\.train\.small_sizes: must be less than the 32 pixels .* got 32"
     with pytest.raises(BadInput, match=message):
         plan.plan(asked, (), data_needed=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [
+        ("c10-vgg11", (16, 24), "small_sizes: vgg11 takes images of 32 pixels on a side and more, got 16"),
+        ("c10-vit", (16,), "small_sizes: a vit-tiny takes images of its own 32 pixels alone"),
+    ],
+)
+def test_sizes_that_a_network_does_not_take_are_refused(name, sizes, message):
+    asked = request.ask(name, ["omp"], [0.5], seeds=1, metrics=["accuracy"])
+    until = tuple(0.5 + 0.1 * i for i in range(len(sizes)))
+    grown = replace(asked.spec.train, small_sizes=sizes, small_until=until)
+    budgets = asked.task.budget | {"quick": replace(asked.spec, train=grown)}
+    asked = replace(asked, task=replace(asked.task, budget=budgets))
+    with pytest.raises(BadInput, match=message):
+        plan.plan(asked, (), data_needed=False)
+
+
+def test_a_task_of_smaller_images_than_its_network_takes_is_refused():
+    asked = request.ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["accuracy"])
+    asked = replace(asked, task=replace(asked.task, architecture="vgg11"))
+    message = "task digits-r8: vgg11 takes images of 32 pixels on a side and more; digits has 8"
+    with pytest.raises(BadInput, match=message):
+        plan.plan(asked, (), data_needed=False)
+
+
+def test_curvature_of_transformers_costs_more_for_the_images_behind_the_eigenvalue():
+    found = {}
+    for name in ("c10-vit", "c10-vgg11"):
+        asked = request.ask(name, ["omp"], [0.5], seeds=1, metrics=["hessian"])
+        step = next(s for s in plan.plan(asked, (), data_needed=False).steps if isinstance(s, Measure))
+        images = sum(i.images for _, i in step.looks)
+        found[name] = flops.flops(step) / flops.forward_flops(step.subject) / images
+    assert found == {"c10-vit": 255.0, "c10-vgg11": 45.0}
 
 
 def test_an_empty_layer_is_shown_in_the_plan_and_fails_the_verdict(tmp_path, tiny_task, capsys):

@@ -46,6 +46,7 @@ ARCHITECTURE = Architecture(
     widths=WIDTHS,
     size=224,
     layer="inception5b",
+    smallest=15,
     count=count,
     build=build,
 )

@@ -35,6 +35,7 @@ ARCHITECTURE = Architecture(
     widths=WIDTHS,
     size=32,
     layer="features.27",
+    smallest=32,
     count=count,
     build=build,
 )

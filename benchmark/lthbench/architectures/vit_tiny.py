@@ -36,6 +36,7 @@ ARCHITECTURE = Architecture(
     size=32,
     layer="grid",
     family="transformer",
+    resizes=False,
     count=count,
     build=build,
 )

@@ -11,6 +11,19 @@ from lthbench.kinds import Context, Metric, Score, Value
 EIGENVALUE_IMAGES = 100
 
 
+#: Forward passes for each image, and for each of those behind the eigenvalue, as measured (vit-tiny, a CPU):
+#: Hutchinson's directions are shown in float64, and an eigenvalue of a smooth loss takes more products.
+TRANSFORMER_PASSES = (110.0, 145.0)
+
+
+def passes(family: str, images: int) -> float:
+    """Forward passes for so many images in all, by the kind of network."""
+    if family != "transformer":
+        return 45.0 * images
+    each, few = TRANSFORMER_PASSES
+    return each * images + few * min(images, EIGENVALUE_IMAGES)
+
+
 def measure(context: Context) -> list[Value]:
     """Traces over surviving weights and over pixels for each image, and the largest eigenvalue."""
     import torch
@@ -75,5 +88,6 @@ METRIC = Metric(
     needs=(),
     looks=("geometry",),
     passes=45.0,
+    passes_of=passes,
     measure=measure,
 )

@@ -80,7 +80,9 @@ def _(step: Explain) -> float:
 def _(step: Measure) -> float:
     metric = registry.get(Metric, step.metric)
     images = sum(i.images or _length(i) for _, i in step.looks or ())
-    return metric.passes * images * forward_flops(step.subject)
+    family = registry.get(Architecture, network_of(step.subject).architecture).family
+    passes = metric.passes_of(family, images) if metric.passes_of else metric.passes * images
+    return passes * forward_flops(step.subject)
 
 
 #: Forward passes for each image whose maps are made: 50 steps of integrated gradients and two more, for

@@ -216,13 +216,28 @@ def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
 
 
 def _check_sizes(request: Request, built: Network) -> None:
-    """That images get no larger than they are."""
+    """That the network takes images of the sizes that it is shown, and that these get no larger."""
+    taken = registry.get(Architecture, built.architecture)
+    where = f"task {request.task.name}"
+    if built.size < taken.smallest:
+        raise BadInput(
+            f"{where}: {taken.name} takes images of {taken.smallest} pixels on a side and more; "
+            f"{request.task.data.dataset} has {built.size}."
+        )
     for table, recipe in (("train", request.spec.train), ("finetune", request.spec.finetune)):
-        largest = max((recipe and recipe.small_sizes) or (0,))
-        if largest >= built.size:
+        sizes = (recipe and recipe.small_sizes) or ()
+        key = f"{where}: budget.{request.budget}.{table}.small_sizes"
+        if sizes and not taken.resizes:
+            raise BadInput(f"{key}: a {taken.name} takes images of its own {built.size} pixels alone.")
+        if sizes and min(sizes) < taken.smallest:
             raise BadInput(
-                f"task {request.task.name}: budget.{request.budget}.{table}.small_sizes: must be less than "
-                f"the {built.size} pixels that images have on a side, got {largest}."
+                f"{key}: {taken.name} takes images of {taken.smallest} pixels on a side and more, "
+                f"got {min(sizes)}."
+            )
+        if sizes and max(sizes) >= built.size:
+            raise BadInput(
+                f"{key}: must be less than the {built.size} pixels that images have on a side, "
+                f"got {max(sizes)}."
             )
 
 
