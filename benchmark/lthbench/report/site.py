@@ -13,6 +13,7 @@ from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Metric
 from lthbench.report import (
     caveats,
+    claim_matrix,
     findings,
     highlights,
     leaderboard,
@@ -80,15 +81,14 @@ def write(
         key=lambda pair: (pair[0].calibration is None, -len(pair[0].facts.seeds)),
     )
     names = {s.facts.task_name for s in summaries}
+    claims = claim_matrix.matrix(pairs)
+    elsewhere = any_task.elsewhere(names)
     put(
         "claims.html",
-        templates.render(
-            "claims.html.j2",
-            here="claims.html",
-            claims=_claims(pairs),
-            elsewhere=any_task.elsewhere(names),
-        ),
+        templates.render("claims.html.j2", here="claims.html", claims=claims, elsewhere=elsewhere),
     )
+    made[out / "claims.csv"] = claim_matrix.as_csv(claims)
+    made[out / "claims.md"] = claim_matrix.as_markdown(claims).encode()
     put(
         "reading.html",
         templates.render(
@@ -141,37 +141,6 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "lead": findings.lead(summary),
         "board": leaderboard.board(summary, f"{folder}/"),
     }
-
-
-#: How a claim's finding stands in the matrix: a class for its colour, and a sign.
-_CLAIM_SIGNS = {
-    "agrees": ("y", "✓"),
-    "differs": ("n", "✗"),
-    "cannot say": ("u", "?"),
-    "not measured": ("", ""),
-}
-
-
-def _claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
-    """The matrix of claims and tables: what each table says of each claim that it can speak to."""
-    columns = []
-    rows: dict[str, dict[str, Any]] = {}
-    for place, (summary, folder) in enumerate(pairs):
-        facts = summary.facts
-        title = f"{facts.task_name}, {facts.budget_name}"
-        counted = dict.fromkeys(_CLAIM_SIGNS, 0)
-        for held in any_task.held(summary):
-            row = rows.setdefault(
-                held["claim"],
-                {"claim": held["claim"], "source": held["source"], "cells": [None] * len(pairs)},
-            )
-            kind, sign = _CLAIM_SIGNS[held["finding"]]
-            row["cells"][place] = {"kind": kind, "sign": sign, **held}
-            counted[held["finding"]] += 1
-        columns.append({"title": title, "href": f"{folder}/index.html", **counted})
-    told = [r for r in rows.values() if any(c and c["sign"] for c in r["cells"])]
-    untold = [r for r in rows.values() if r not in told]
-    return {"columns": columns, "rows": told, "untold": untold}
 
 
 def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
