@@ -139,6 +139,23 @@ def test_seeds_that_are_equal_by_chance_still_vary_as_their_images_do(lab):
     assert verdict.matches[0].finding == "open"
 
 
+def test_seeds_that_are_near_each_other_by_chance_are_no_surer_than_their_images(lab):
+    """Without a calibration. Two networks happen to lose 0.87 and 0.89 points, each ± 0.26."""
+    dense = [{"accuracy": 0.9, "nll": 0.3, "blur": 0.1, "noise": 0.3}] * 2
+    judged = [{**n, "accuracy": a} for n, a in zip(dense, (0.8913, 0.8911), strict=True)]
+    frame = lab.table(dense, judged)
+    frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = 0.00258, 0.00185
+    found = compare(yardstick(frame, None), "m", 0.5, lab.ACCURACY).difference
+    assert found.variance >= 0.00185**2 * (1 - 1e-9)
+    (verdict,) = verdicts(frame, [lab.ACCURACY])
+    assert verdict.matches[0].finding == "open"
+    far = [{**n, "accuracy": a} for n, a in zip(dense, (0.85, 0.88), strict=True)]
+    frame = lab.table(dense, far)
+    frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = 0.00258, 0.00185
+    found = compare(yardstick(frame, None), "m", 0.5, lab.ACCURACY).difference
+    assert found.between == pytest.approx(0.03**2 / 2)
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds):
     """The same networks by both: findings and bounds are the same."""

@@ -216,10 +216,7 @@ def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> C
     mean, between = spread(gaps)
     seeds = len(gaps)
     shared, known = _images(own, parents, scale)
-    if seeds == 1:
-        between = 0.0
-    elif between == 0.0:
-        between = _own_images(own, shared, scale, parents)
+    between = max(between, _own_images(own, shared, scale, parents)) if seeds > 1 else 0.0
     found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
     calibrated = yardstick.dense(aspect)
     practical = aspect.margin
@@ -256,8 +253,8 @@ def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[f
 def _own_images(own: Sequence[Row], shared: float, scale: Scale, parents: Sequence[Row]) -> float:
     """The part of the variance between seeds that their images alone give; 0 where that is not known.
 
-    It stands for a variance of nothing: a score of few images has few values, and two or three seeds are
-    equal by chance, which must not make them sure.
+    The variance between seeds is at least that. Two or three seeds are near each other by chance, which must
+    not make them sure, least of all where images are few and a score has few values.
     """
     errors = [r.diff_se for r in own]
     if any(map(math.isnan, errors)):
