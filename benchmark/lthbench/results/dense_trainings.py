@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.kinds import Metric
+from lthbench.results.rows import draws_of
 from lthbench.results.run_facts import RunFacts
-from lthbench.results.table import draws_of
 from lthbench.verdict.calibrating import calibrate
 from lthbench.verdict.calibration import Calibration
 

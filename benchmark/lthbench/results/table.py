@@ -5,28 +5,26 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from lthbench import registry, textfiles
+from lthbench import textfiles
 from lthbench.errors import BadInput, Damaged, because
 from lthbench.files import make_folder, publish_all
 from lthbench.formatting import one_line
-from lthbench.kinds import Dataset, Metric, Score
-from lthbench.results import run_facts, units
+from lthbench.results import rows, run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
-from lthbench.store.artifacts import DRAWS, SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lthbench.planning.plan import Entry, Plan
-    from lthbench.spec import Measure
+    from lthbench.planning.plan import Plan
+
+_Value = TypeVar("_Value", bound=Hashable)
 
 #: The file beside a table that holds its pictures.
 PICTURES = "pictures.json"
@@ -77,165 +75,44 @@ _NAMES = (
 
 def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataFrame:
     """The table of a plan's networks, from what the store holds; what failed has a row that says why."""
-    import numpy as np
     import pandas as pd
 
-    rows = [row for entry in plan.entries for row in _rows(plan, entry, store, failures)]
-    _gate(rows, plan)
-    with np.errstate(invalid="ignore", over="ignore"):  # draws may be infinite
-        _add_paired_errors(rows, plan, store)
-    columns = {name: pd.Series([r[name] for r in rows], dtype=kind) for name, kind in COLUMNS.items()}
+    made = rows.of(plan, store, failures)
+    sources, source_of = _distinct([row.source for row in made])
+    scores, score_of = _distinct([row.score.name for row in made])
+    named = {row.score.name: row.score for row in made}
+    entries = [source.entry for source in sources]
+    shared: dict[str, tuple[Iterable[Any], Sequence[int]]] = {
+        "task": ([plan.request.task.name], [0] * len(made)),
+        "budget": ([plan.request.budget], [0] * len(made)),
+        "method": ([e.method for e in entries], source_of),
+        "sparsity": ([e.sparsity for e in entries], source_of),
+        "seed": ([e.seed for e in entries], source_of),
+        "metric": ([s.metric for s in sources], source_of),
+        "step": ([s.measure.key for s in sources], source_of),
+        "parent": ([e.dense.key for e in entries], source_of),
+        "forwards": ([s.forwards for s in sources], source_of),
+        "score": (scores, score_of),
+        "unit": ([named[s].unit for s in scores], score_of),
+        "direction": (["higher" if named[s].higher_is_better else "lower" for s in scores], score_of),
+        "group": ([named[s].group for s in scores], score_of),
+        **{name: _distinct([getattr(row, name) for row in made]) for name in ("variant", "status", "reason")},
+    }
+    columns: dict[str, Any] = {}
+    for name, kind in COLUMNS.items():
+        if name in shared:  # few texts, many rows: each text becomes one of the column's once
+            values, places = shared[name]
+            columns[name] = pd.Series(list(values), dtype=kind).array.take(places)
+        else:
+            columns[name] = pd.Series([getattr(row, name) for row in made], dtype=kind)
     return pd.DataFrame(columns)
 
 
-def _rows(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    notes: list[str] = []
-    for measure in entry.measures:
-        metric = registry.get(Metric, measure.metric)
-        shared = {
-            "task": plan.request.task.name,
-            "method": entry.method,
-            "sparsity": entry.sparsity,
-            "seed": entry.seed,
-            "budget": plan.request.budget,
-            "metric": metric.name,
-            "step": measure.key,
-            "parent": entry.dense.key,
-        }
-        if measure.key in failures or not store.has(measure):
-            reason = failures.get(measure.key, "not run")
-            status = "failed" if measure.key in failures else "missing"
-            empty = {"variant": "", "value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
-            for score in metric.scores:
-                rows.append({**shared, **_facts(score), **empty, "status": status, "reason": reason})
-            continue
-        result = SCORES.read(store, measure)
-        notes += result["degenerate"]
-        shared |= {**_UNPAIRED, "forwards": result["forwards"]}
-        of_score = {s.name: shared | _facts(s) for s in metric.scores}
-        rows += (of_score[value["score"]] | _known(value) for value in result["values"])
-    rows += _controls(rows, entry, store, failures)
-    notes += _at_chance(plan, rows)
-    if notes and entry.method != "dense":
-        why = "; ".join(dict.fromkeys(notes))
-        for row in (r for r in rows if r["status"] == "ok"):
-            row["status"], row["reason"] = "degenerate", "; ".join(filter(None, (why, row["reason"])))
-    return rows
-
-
-def _gate(rows: list[dict[str, Any]], plan: Plan) -> None:
-    """Mark the interpretability scores of networks that have lost much of what there is to interpret.
-
-    Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
-    gate is half of what the dense parent of the seed has above chance; without accuracies none gets through.
-    """
-    chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
-    accuracies = {
-        (r["method"], r["sparsity"], r["seed"]): r["value"]
-        for r in rows
-        if r["score"] == "accuracy" and r["variant"] == "" and not math.isnan(r["value"])
-    }
-    for row in rows:
-        own = accuracies.get((row["method"], row["sparsity"], row["seed"]), math.nan)
-        bar = chance + 0.5 * (accuracies.get(("dense", 0.0, row["seed"]), math.nan) - chance)
-        if row["group"] == "interpretability" and row["status"] == "ok" and not own >= bar:
-            row["status"] = "gated"
-            why = f"accuracy {own:.3f} is below the gate, {bar:.3f}: not comparable with dense"
-            if math.isnan(own) or math.isnan(bar):
-                why = "without its accuracy, or that of dense, it cannot be compared with dense"
-            row["reason"] = "; ".join(filter(None, (row["reason"], why)))
-
-
-def _controls(
-    rows: list[dict[str, Any]], entry: Entry, store: ResultReader, failures: dict[str, str]
-) -> list[dict[str, Any]]:
-    """The headline scores of the networks beside a dense one, as variants of its own."""
-    found = []
-    own = {r["score"]: r for r in rows if r["variant"] == ""}
-    for name, measure in entry.controls:
-        if measure.key in failures or not store.has(measure):
-            why = {"status": "failed" if measure.key in failures else "missing", "step": measure.key}
-            empty = {"value": math.nan, "se": math.nan, **_UNPAIRED, "n": 0, "forwards": 0}
-            reason = failures.get(measure.key, "not run")
-            same = [row for row in own.values() if row["metric"] == measure.metric]
-            found += [{**row, **empty, **why, "reason": reason, "variant": name} for row in same]
-            continue
-        result = SCORES.read(store, measure)
-        for value in result["values"]:
-            if value["variant"] == "":
-                facts = {"variant": name, "step": measure.key, "forwards": result["forwards"]}
-                found.append(own[value["score"]] | _known(value) | _UNPAIRED | facts)
-    return found
-
-
-def _known(value: dict[str, Any]) -> dict[str, Any]:
-    """What a measure tells of a score, as it stands in a row."""
-    found = {k: value[k] for k in ("score", "variant", "value", "se", "n", "reason")}
-    for name in ("value", "se"):
-        if found[name] is None:
-            found[name] = math.nan
-    found["status"] = "failed" if math.isnan(found["value"]) else "ok"
-    return found
-
-
-_UNPAIRED = {"diff_se": math.nan, "mean_diff_se": math.nan}
-
-
-def _add_paired_errors(rows: list[dict[str, Any]], plan: Plan, store: ResultReader) -> None:
-    """Fill in the standard errors, over images, of the differences to the dense parents.
-
-    All networks are drawn alike (``kinds.Value``), so the draws of a network minus those of its parent are a
-    paired bootstrap: ``diff_se`` is their deviation. Different seeds see the same images, too:
-    ``mean_diff_se``, the same on all rows of a method and sparsity, is that of the mean over seeds.
-    """
-    import numpy as np
-
-    steps = {m.key: m for e in plan.entries for m in e.scored()}
-    held: dict[str, dict[str, Any]] = {}
-
-    def draws(row: dict[str, Any]) -> Any:
-        if row["step"] not in held:
-            held[row["step"]] = draws_of(store, steps[row["step"]])
-        return held[row["step"]].get(row["score"])
-
-    headline = [r for r in rows if r["variant"] == "" and not math.isnan(r["value"])]
-    dense = {(r["score"], r["seed"]): r for r in headline if r["method"] == "dense"}
-    cells: dict[tuple[str, float, str], list[tuple[dict[str, Any], Any]]] = {}
-    for row in headline:
-        parent = dense.get((row["score"], row["seed"]))
-        if row["method"] == "dense" or parent is None:
-            continue
-        own, other = draws(row), draws(parent)
-        if own is not None and other is not None and own.shape == other.shape and len(own) > 1:
-            row["diff_se"] = float(np.std(own - other, ddof=1))
-            cells.setdefault((row["method"], row["sparsity"], row["score"]), []).append((row, own - other))
-    for cell in cells.values():
-        if len({len(difference) for _, difference in cell}) > 1:
-            continue
-        shared = float(np.std(np.mean([difference for _, difference in cell], axis=0), ddof=1))
-        for row, _ in cell:
-            row["mean_diff_se"] = shared
-
-
-def draws_of(store: ResultReader, measure: Measure) -> dict[str, Any]:
-    """The draws of a measure's scores, to single precision as they are kept; none where it has none."""
-    return dict(DRAWS.read(store, measure)) if DRAWS.name in store.files(measure) else {}
-
-
-def _facts(score: Score) -> dict[str, str]:
-    direction = "higher" if score.higher_is_better else "lower"
-    return {"score": score.name, "unit": score.unit, "direction": direction, "group": score.group}
-
-
-def _at_chance(plan: Plan, rows: list[dict[str, Any]]) -> list[str]:
-    classes = len(registry.get(Dataset, plan.request.task.data.dataset).classes)
-    for row in rows:
-        if row["score"] == "accuracy" and row["status"] == "ok" and row["n"] > 0:
-            bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row["n"])
-            if row["value"] <= bar:
-                return [f"accuracy {row['value']:.3f} is not above chance ({bar:.3f})"]
-    return []
+def _distinct(values: Iterable[_Value]) -> tuple[list[_Value], list[int]]:
+    """The different ones among values, and the place of each value among them."""
+    places: dict[_Value, int] = {}
+    found = [places.setdefault(value, len(places)) for value in values]
+    return list(places), found
 
 
 def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:

@@ -24,6 +24,8 @@ from lthbench.errors import Unreadable
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 #: How long to wait before each further look, in seconds.
 WAITS = (0.05, 0.3)
+#: What is read at once of a file, in bytes.
+_BLOCK = 1 << 16
 
 _Found = TypeVar("_Found")
 
@@ -55,8 +57,17 @@ def content(path: Path | str) -> bytes:
 
 
 def _all_of(path: Path | str) -> bytes:
-    with io.open(path, "rb", 0) as file:  # noqa: UP020 - what tests replace
-        return file.readall()
+    """A file's bytes. Most files are small, and of those there are many: no object is made for each."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.read(file, _BLOCK)
+        if len(found) < _BLOCK and not os.read(file, 1):
+            return found
+        os.lseek(file, 0, os.SEEK_SET)
+        with io.FileIO(file, closefd=False) as opened:
+            return opened.readall()
+    finally:
+        os.close(file)
 
 
 def digest(path: Path) -> str:
