@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench.compute.device import default_workers, resolve
+from lthbench.compute.garbage import uncollected
 from lthbench.data.loading import checked_folders
 from lthbench.engines.local import Local
 from lthbench.engines.options import DEFAULT_STORE
@@ -314,15 +315,19 @@ def _execute(
     store = open_store(options.store)
     store.check()
     sets_limit()
-    made = plan(asked, places, elsewhere=brought.networks if brought else None)
-    made = made if controls else made.without_controls()
+    with uncollected():
+        made = plan(asked, places, elsewhere=brought.networks if brought else None)
+        made = made if controls else made.without_controls()
     with ExitStack() as held:  # from the first look at what is there to the last
         known = store.made()
         if known:
             held.enter_context(store.in_use("run", options.tell))
-        todo = missing(made, store)
+        told: dict[str, dict[str, Any]] = {}
+        with uncollected():
+            todo = missing(made, store, told)
         failures: dict[str, str] = {}
         if todo:
+            told.clear()  # steps may be done again, here or by others
             check_data(todo, places)
             room(store, footprint(todo), "this run")
             with _connected(options) as runs:
@@ -336,10 +341,12 @@ def _execute(
             announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
         from lthbench.results import pictures, units
 
-        facts = run_facts.facts(made, store, brought.accounts() if brought else ())
+        facts = run_facts.facts(made, store, brought.accounts() if brought else (), told)
         gather = partial(pictures.gather, made, store, places)
         of_units = partial(units.gather, made, store)
-        return Outcome(table.build(made, store, failures), facts, failures, gather, of_units)
+        with uncollected():
+            built = table.build(made, store, failures)
+        return Outcome(built, facts, failures, gather, of_units)
 
 
 def _carried_out(

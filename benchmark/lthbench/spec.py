@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, singledispatch
-from typing import Any
+from typing import Any, TypeVar
 
 from lthbench.recipe import Recipe as Recipe
 
@@ -111,6 +111,14 @@ class Step:
     def needs(self) -> tuple[Step, ...]:
         """The steps whose results this one reads, in a fixed order."""
         return tuple(v for v in _values(self) if isinstance(v, Step))
+
+    @cached_property
+    def _steps(self) -> dict[tuple[object, ...], Any]:
+        """What ``_made`` made of it, by the kind and the identities of the rest, which each step holds."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_steps"}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and other.key == self.key
@@ -228,7 +236,7 @@ class Explain(Step):
 
     def needs(self) -> tuple[Step, ...]:
         """The network, and the predictions of the other one."""
-        return (self.subject, Predict(self.reference, self.inputs))
+        return (self.subject, _made(Predict, self.reference, self.inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,14 +258,24 @@ class Measure(Step):
     def needs(self) -> tuple[Step, ...]:
         """The network, its mask, its predictions and maps, and the dense parent with those of its own."""
         networks = [n for n in (self.subject, self.reference) if n is not None]
-        predictions = (Predict(n, i) for n in networks for _, i in self.inputs)
+        predictions = (_made(Predict, n, i) for n in networks for _, i in self.inputs)
         parent = self.reference or self.subject
-        explained = (Explain(n, i, parent) for n in networks for _, i in self.maps or ())
+        explained = (_made(Explain, n, i, parent) for n in networks for _, i in self.maps or ())
         return (*networks, *_mask_of(self.subject), *predictions, *explained)
 
 
 Weights = Init | Train | Rewind | Given
+_Look = TypeVar("_Look", Predict, Explain)
 STEPS: tuple[type[Step], ...] = (Init, Given, Train, Rewind, Prune, Predict, Explain, Measure)
+
+
+def _made(kind: type[_Look], network: Weights, *rest: Any) -> _Look:
+    """A step that looks at a network, the same object each time: its key is found once."""
+    place = (kind, *map(id, rest))
+    found: _Look | None = network._steps.get(place)
+    if found is None:
+        found = network._steps[place] = kind(network, *rest)
+    return found
 
 
 def _mask_of(step: Weights) -> tuple[Step, ...]:
@@ -280,12 +298,18 @@ def _plain_fields(record: object) -> dict[str, Any]:
     return {n: plain(v) for n in _fields(type(record)) if (v := getattr(record, n)) is not None}  # type: ignore[arg-type]
 
 
+#: What stands in JSON as it is, and most fields are.
+_SCALARS = frozenset({str, int, float, bool})
+
+
 def plain(value: Any) -> Any:
     """A value as JSON data: records become tables, steps become their keys.
 
     A field whose value is None is left out, so that a field added later with the default None leaves the
     keys of all that does not use it as they were.
     """
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Step):
         return value.key
     if dataclasses.is_dataclass(value):

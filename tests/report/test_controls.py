@@ -16,6 +16,7 @@ from lthbench.report import controls, picture_panels
 from lthbench.report.pictures import drawn
 from lthbench.report.summary import summarise
 from lthbench.results import pictures, run_facts, table, unit_pictures
+from lthbench.results import rows as table_rows
 from lthbench.spec import Explain, Init, Measure
 from lthbench.store import LocalStore
 
@@ -110,13 +111,16 @@ def test_one_dense_network_has_nobody_to_agree_with(tmp_path, tiny_task):
 def test_a_network_that_lost_its_accuracy_is_gated(ran, monkeypatch):
     made, store, scores = ran
     assert "gated" not in set(scores["status"])
-    real = table._rows
+    real = table_rows.of_entry
 
     def collapsed(plan, entry, store, failures):
-        rows = real(plan, entry, store, failures)
-        return [r | {"value": 0.3} if r["score"] == "accuracy" and entry.method == "omp" else r for r in rows]
+        found = real(plan, entry, store, failures)
+        for row in found:
+            if row.score.name == "accuracy" and entry.method == "omp":
+                row.value = 0.3
+        return found
 
-    monkeypatch.setattr(table, "_rows", collapsed)
+    monkeypatch.setattr(table_rows, "of_entry", collapsed)
     found = table.build(made, store, {})
     gated = found[found["status"] == "gated"]
     assert set(gated["method"]) == {"omp"}

@@ -38,7 +38,7 @@ class Disk:
 
     def __init__(self, monkeypatch):
         self.hit, self.fault, self.left, self.failed = (lambda path: False), errno.EIO, -1, 0
-        for module, name in ((io, "open"), (os, "stat"), (os, "scandir")):
+        for module, name in ((io, "open"), (os, "open"), (os, "stat"), (os, "scandir")):
             monkeypatch.setattr(module, name, self._wrapped(getattr(module, name)))
 
     def fail(self, fault, hit, times=-1):
@@ -46,7 +46,8 @@ class Disk:
 
     def _wrapped(self, real):
         def look(path=".", *how, **more):
-            writes = how and isinstance(how[0], str) and how[0][0] in "wax"
+            mode = how[0] if how else more.get("mode", "r")
+            writes = mode & (os.O_WRONLY | os.O_RDWR) if isinstance(mode, int) else mode[0] in "wax"
             if isinstance(path, str | os.PathLike) and not writes and self.left and self.hit(os.fspath(path)):
                 self.left -= 1
                 self.failed += 1

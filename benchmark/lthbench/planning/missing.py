@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lthbench import registry
 from lthbench.data import concepts, download, loading
@@ -30,14 +31,16 @@ MAX_OVERLAP = 0.01
 _CHECKED_WHEN_USED = {"step.json", "meta.json", SCORES.name, DRAWS.name, MASK.name}
 
 
-def missing(made: Plan, store: Store) -> list[Step]:
+def missing(made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = None) -> list[Step]:
     """The steps to do, in order: measures that the store does not hold whole, and what they need.
 
     What is read is compared with its hashes, and with what its step makes; what is damaged, or does not fit,
     is put aside and its step done again. What was whole before and has not been written to since is not read
-    (``store.seen``).
+    (``store.seen``). The facts of steps that are not measures are read in any case, as reports tell them, and
+    put into ``told``, by key.
     """
     wanted: dict[str, bool] = {}
+    told = {} if told is None else told
     seen = Seen(store.root)
 
     def ask(steps: Iterable[Step]) -> None:
@@ -54,7 +57,7 @@ def missing(made: Plan, store: Store) -> list[Step]:
     shown = (m for e in made.entries if e.seed == first for m in e.measures if m.maps)
     ask(n for m in shown for n in m.needs() if isinstance(n, Explain) and n.subject == m.subject)
     ask(keeper for e in made.entries if (keeper := mask_keeper(e.network)) is not None)
-    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(s, store, seen))
+    ask(s for s in made.steps if s.key not in wanted and not _facts_readable(s, store, told))
     seen.save()
     return [s for s in made.steps if wanted.get(s.key)]
 
@@ -81,17 +84,18 @@ def _fits(step: Step, held: Mapping[str, bytes], store: Store) -> bool:
     return False
 
 
-def _facts_readable(step: Step, store: Store, seen: Seen) -> bool:
+def _facts_readable(step: Step, store: Store, told: dict[str, dict[str, Any]]) -> bool:
     """False where a step is stored and its facts, which reports tell, are damaged."""
-    stamp = seen.stamp(store.path_of(step.key), "facts")
-    if (stamp in seen and store.shared(step)) or not store.has(step):
+    if not store.shared(step):
         return True
-    try:
-        readable = bool(store.meta(step))
-    except Damaged:
-        return False
-    seen.add(stamp)
-    return readable
+    for _ in range(2):
+        try:
+            told[step.key] = store.meta(step)
+            return bool(told[step.key])
+        except Damaged:
+            if not store.has(step):  # or else it may be here only now
+                return True
+    return False
 
 
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:

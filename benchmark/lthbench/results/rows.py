@@ -7,11 +7,12 @@ a row refers to these.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
+from lthbench.errors import Damaged
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.store import ResultReader
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -71,10 +72,10 @@ def of_entry(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, 
     for measure in entry.measures:
         metric = registry.get(Metric, measure.metric)
         source = Source(entry, metric.name, measure)
-        if measure.key in failures or not store.has(measure):
+        result = _result(store, measure, failures)
+        if result is None:
             rows += (_empty(source, score, "", failures) for score in metric.scores)
             continue
-        result = SCORES.read(store, measure)
         notes += result["degenerate"]
         source.forwards = result["forwards"]
         scores = {score.name: score for score in metric.scores}
@@ -87,6 +88,16 @@ def of_entry(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, 
             if row.status == "ok":
                 row.status, row.reason = "degenerate", "; ".join(filter(None, (why, row.reason)))
     return rows
+
+
+def _result(store: ResultReader, measure: Measure, failures: dict[str, str]) -> Mapping[str, Any] | None:
+    """What a measure found; None where it failed, or is not there. Raises Damaged."""
+    if measure.key in failures:
+        return None
+    try:
+        return SCORES.read(store, measure)
+    except Damaged:  # or not there, or elsewhere
+        return SCORES.read(store, measure) if store.has(measure) else None
 
 
 def _told(source: Source, score: Score, variant: str, value: dict[str, Any]) -> Row:
@@ -112,11 +123,11 @@ def _controls(rows: list[Row], entry: Entry, store: ResultReader, failures: dict
     own = {row.score.name: row for row in rows if row.variant == ""}
     for name, measure in entry.controls:
         source = Source(entry, measure.metric, measure)
-        if measure.key in failures or not store.has(measure):
+        result = _result(store, measure, failures)
+        if result is None:
             same = [row.score for row in own.values() if row.source.metric == measure.metric]
             found += [_empty(source, score, name, failures) for score in same]
             continue
-        result = SCORES.read(store, measure)
         source.forwards = result["forwards"]
         for value in result["values"]:
             if value["variant"] == "":

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
@@ -280,8 +281,13 @@ def _plain(value: Any) -> Any:
     return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) -> RunFacts:
-    """The facts of a plan, as far as the store holds what it asks for."""
+def facts(
+    plan: Plan,
+    store: Store,
+    checkpoints: Iterable[dict[str, Any]] = (),
+    told: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> RunFacts:
+    """The facts of a plan, as far as the store holds what it asks for; those of some steps are ``told``."""
     request = plan.request
     own = calibration.beside(request.task.name, request.budget, request.task_as_typed)
     environments: list[dict[str, Any]] = []
@@ -290,7 +296,7 @@ def facts(plan: Plan, store: Store, checkpoints: Iterable[dict[str, Any]] = ()) 
     trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
     names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
-        meta = _told(step, store)
+        meta = told[step.key] if step.key in told else _told(step, store)
         if meta is None:
             continue
         verb = type(step).__name__.lower()

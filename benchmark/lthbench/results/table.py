@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -78,8 +79,8 @@ def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataF
     import pandas as pd
 
     made = rows.of(plan, store, failures)
-    sources, source_of = _distinct([row.source for row in made])
-    scores, score_of = _distinct([row.score.name for row in made])
+    sources, source_of = _distinct(list(map(attrgetter("source"), made)))
+    scores, score_of = _distinct(list(map(attrgetter("score.name"), made)))
     named = {row.score.name: row.score for row in made}
     entries = [source.entry for source in sources]
     shared: dict[str, tuple[Iterable[Any], Sequence[int]]] = {
@@ -96,7 +97,7 @@ def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataF
         "unit": ([named[s].unit for s in scores], score_of),
         "direction": (["higher" if named[s].higher_is_better else "lower" for s in scores], score_of),
         "group": ([named[s].group for s in scores], score_of),
-        **{name: _distinct([getattr(row, name) for row in made]) for name in ("variant", "status", "reason")},
+        **{name: _distinct(list(map(attrgetter(name), made))) for name in ("variant", "status", "reason")},
     }
     columns: dict[str, Any] = {}
     for name, kind in COLUMNS.items():
@@ -104,15 +105,14 @@ def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataF
             values, places = shared[name]
             columns[name] = pd.Series(list(values), dtype=kind).array.take(places)
         else:
-            columns[name] = pd.Series([getattr(row, name) for row in made], dtype=kind)
+            columns[name] = pd.Series(list(map(attrgetter(name), made)), dtype=kind)
     return pd.DataFrame(columns)
 
 
-def _distinct(values: Iterable[_Value]) -> tuple[list[_Value], list[int]]:
+def _distinct(values: Sequence[_Value]) -> tuple[list[_Value], list[int]]:
     """The different ones among values, and the place of each value among them."""
-    places: dict[_Value, int] = {}
-    found = [places.setdefault(value, len(places)) for value in values]
-    return list(places), found
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return list(places), [*map(places.__getitem__, values)]
 
 
 def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:

@@ -106,7 +106,7 @@ def _save_scores(result: Mapping[str, Any]) -> bytes:
 
 
 def _load_scores(content: bytes) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(content)
+    result: dict[str, Any] = json.loads(content.decode())
     return result
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry, textfiles
 from lthbench._version import __version__
-from lthbench.errors import BadInput, LthbenchError, because
+from lthbench.errors import BadInput, Damaged, LthbenchError, because
 from lthbench.files import publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
@@ -368,8 +368,11 @@ class BundledResults:
         return [name.removeprefix(start) for name in self._files if name.startswith(start)]
 
     def read(self, step: Step, name: str) -> bytes:
-        """One of them."""
-        return self._files[f"{self._folder(step)}{name}"]
+        """One of them. Raises Damaged where it is not there."""
+        content = self._files.get(f"{self._folder(step)}{name}")
+        if content is None:
+            raise Damaged(f"{self._folder(step)}: has no {name}")
+        return content
 
 
 def _json(value: Any) -> bytes:
