@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lthbench.checkpoints.pretrained import Pretrained
     from lthbench.engines.ray import OnRay
     from lthbench.report.pictures import Drawable
+    from lthbench.report.summary import Summary
     from lthbench.results.units import Unit
     from lthbench.verdict.rules import Verdict
 
@@ -192,16 +193,23 @@ def score(
     return outcome.table
 
 
-def write_report(outcome: Outcome, folder: Path, rule: str | None = None, force: bool = False) -> list[Path]:
+def write_report(
+    outcome: Outcome,
+    folder: Path,
+    rule: str | None = None,
+    force: bool = False,
+    summary: Summary | None = None,
+) -> list[Path]:
     """Draw the pictures of a run and write its report into a folder. Returns the paths of its files.
 
-    Raises BadInput where a file of others is in the way, unless ``force`` replaces it.
+    ``summary`` is that of its table by the same rule, where it was made before. Raises BadInput where a file
+    of others is in the way, unless ``force`` replaces it.
     """
     from lthbench.report import pictures, write
 
     drawn, units = pictures.drawn(outcome.pictures()), outcome.units()
     facts = dataclasses.replace(outcome.facts, pictures=drawn, units=units)
-    return write(outcome.table, facts, folder, rule, force=force)
+    return write(outcome.table, facts, folder, rule, force=force, summary=summary)
 
 
 def _free(report: str | Path | None) -> None:

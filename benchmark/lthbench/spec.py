@@ -272,10 +272,9 @@ STEPS: tuple[type[Step], ...] = (Init, Given, Train, Rewind, Prune, Predict, Exp
 def _made(kind: type[_Look], network: Weights, *rest: Any) -> _Look:
     """A step that looks at a network, the same object each time: its key is found once."""
     place = (kind, *map(id, rest))
-    found: _Look | None = network._steps.get(place)
-    if found is None:
-        found = network._steps[place] = kind(network, *rest)
-    return found
+    if place not in network._steps:
+        network._steps[place] = kind(network, *rest)
+    return network._steps[place]  # type: ignore[no-any-return]
 
 
 def _mask_of(step: Weights) -> tuple[Step, ...]:
@@ -298,17 +297,13 @@ def _plain_fields(record: object) -> dict[str, Any]:
     return {n: plain(v) for n in _fields(type(record)) if (v := getattr(record, n)) is not None}  # type: ignore[arg-type]
 
 
-#: What stands in JSON as it is, and most fields are.
-_SCALARS = frozenset({str, int, float, bool})
-
-
 def plain(value: Any) -> Any:
     """A value as JSON data: records become tables, steps become their keys.
 
     A field whose value is None is left out, so that a field added later with the default None leaves the
     keys of all that does not use it as they were.
     """
-    if type(value) in _SCALARS:
+    if type(value) in (str, int, float, bool):  # what most fields are
         return value
     if isinstance(value, Step):
         return value.key

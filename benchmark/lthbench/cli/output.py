@@ -71,7 +71,7 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
             "What was computed for it is still in its store; --report DIR keeps both reports.",
             err=True,
         )
-    written = [] if folder is None else write_report(outcome, folder, rule, force)
+    written = [] if folder is None else write_report(outcome, folder, rule, force, summary)
     width = columns()
     echo(shell.text(summary, width))
     others = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from lthbench.report.summary import Summary
     from lthbench.results.run_facts import RunFacts
 
 #: What a run writes: a page in one file, Markdown, and the table itself.
@@ -30,14 +32,15 @@ def write(
     formats: tuple[str, ...] = FORMATS,
     tell: Callable[[str], None] = silent,
     force: bool = False,
+    summary: Summary | None = None,
 ) -> list[Path]:
     """Write the reports of a table into a folder, each file whole or not at all. Returns their paths.
 
     Raises BadInput where a file of others is in the way, unless ``force`` replaces it.
 
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
-    extra ``parquet`` is installed. ``tell`` is called with what is done next. Raises BadInput for
-    ``parquet`` where it is not.
+    extra ``parquet`` is installed. ``tell`` is called with what is done next. ``summary`` is that of the
+    table by the same rule, where it was made before. Raises BadInput for ``parquet`` where it is not.
     """
     from lthbench import files
     from lthbench.report import latex, machine_readable, markdown, robustbench, task_page
@@ -47,7 +50,7 @@ def write(
     from lthbench.results import table as tables
 
     tell("the verdict")
-    summary = summarise(table, facts, rule)
+    summary = summarise(table, facts, rule) if summary is None else replace(summary, facts=facts)
     made: dict[str, bytes] = {}
     if "parquet" in formats:
         made["scores.parquet"] = _parquet(table)

@@ -133,12 +133,9 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
     del by_cell
     calibration, outdated = calibrated(table, facts)
     own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
-    verdicts = {
-        r: tuple(
-            rules.verdicts(table, facts.aspects, r, calibration, own_parents=own_parents, looks=facts.looks)
-        )
-        for r in rules.RULES
-    }
+    verdicts = rules.by_rule(
+        table, facts.aspects, rules.RULES, calibration, own_parents=own_parents, looks=facts.looks
+    )
     return Summary(
         facts,
         table,
@@ -147,7 +144,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         tuple(sorted({float(s) for s in table.loc[table["method"] != "dense", "sparsity"]})),
         cells,
         rule,
-        verdicts,
+        {r: tuple(found) for r, found in verdicts.items()},
         calibration,
         outdated,
     )

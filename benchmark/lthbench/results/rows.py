@@ -79,7 +79,7 @@ def of_entry(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, 
         notes += result["degenerate"]
         source.forwards = result["forwards"]
         scores = {score.name: score for score in metric.scores}
-        rows += (_told(source, scores[value["score"]], value["variant"], value) for value in result["values"])
+        rows += [_told(source, scores[value["score"]], value["variant"], value) for value in result["values"]]
     rows += _controls(rows, entry, store, failures)
     notes += _at_chance(plan, rows)
     if notes and entry.method != "dense":

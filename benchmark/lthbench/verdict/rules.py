@@ -156,11 +156,24 @@ def verdicts(
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, not {rule!r}")
+    return by_rule(table, aspects, (rule,), calibration, own_parents=own_parents, looks=looks)[rule]
+
+
+def by_rule(
+    table: pd.DataFrame,
+    aspects: Sequence[Aspect],
+    chosen: Sequence[str] = RULES,
+    calibration: Calibration | None = None,
+    *,
+    own_parents: bool = False,
+    looks: Looks | None = None,
+) -> dict[str, list[Verdict]]:
+    """The ``verdicts`` of several rules, for which the table is gone through once."""
     observed = Observed(table)
     parts = _at_looks(table, calibration, own_parents, looks)
     counts = looks.counts if looks else ()
     yardstick = Yardstick(observed, calibration, own_parents, counts, parts)
-    return [_verdict(yardstick, method, aspects, rule) for method in observed.methods]
+    return {r: [_verdict(yardstick, m, aspects, r) for m in observed.methods] for r in chosen}
 
 
 def _at_looks(
