@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lthbench.compute.rng import generator
 from lthbench.data import loading
-from lthbench.errors import StepFailed
+from lthbench.errors import BadInput, StepFailed
 from lthbench.kinds import Architecture, Method
 from lthbench.masks import structured
 from lthbench.methods import filter as filters
@@ -119,9 +119,30 @@ def test_random_filters_are_any_of_their_layer():
     assert sum((n - 12.5) ** 2 / 12.5 for n in first) < 37.7  # 15 degrees of freedom
 
 
-@pytest.mark.parametrize("variant", filters.CRITERIA)
+@pytest.mark.parametrize("variant", [v for v in filters.CRITERIA if v != "coupled"])
 def test_each_variant_prunes_whole_filters_by_its_own(tiny_task, variant):
     asked = request.ask(tiny_task, [f"filter:{variant}"], [0.5], seeds=1, metrics=["accuracy"])
     entry = plan.plan(asked, (), data_needed=False).entries[-1]
     assert entry.network.mask.criterion == f"filter-{variant}" == filters.CRITERIA[variant].name
     assert filters.CRITERIA[variant].unit == "filter"
+
+
+def planned(task, method, sparsity):
+    asked = request.ask(task, [method], [sparsity], seeds=1, metrics=["accuracy"])
+    return plan.plan(asked, (), data_needed=False).entries[-1]
+
+
+@pytest.mark.parametrize(("task", "most"), [("img-googlenet", 0.7386), ("img-r50", 0.8814)])
+def test_coupled_filters_reach_where_single_ones_end(task, most):
+    with pytest.raises(BadInput, match=f"up to sparsity {most} at most; filter:coupled goes further"):
+        planned(task, "filter", 0.95)
+    mask = planned(task, "filter:coupled", 0.95).network.mask
+    assert (mask.criterion, filters.CRITERIA["coupled"].unit) == ("filter-coupled", "coupled")
+    with pytest.raises(BadInput, match=r"coupled filters can go up to sparsity 0\.9999\d\d at most"):
+        planned(task, "filter:coupled", 0.999995)
+
+
+@pytest.mark.parametrize("task", ["digits-r8", "c10-vgg11", "c10-vit"])
+def test_where_none_are_coupled_filter_is_the_same(task):
+    with pytest.raises(BadInput, match="no more channels can go together than alone; use filter"):
+        planned(task, "filter:coupled", 0.5)

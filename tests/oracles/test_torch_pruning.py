@@ -10,7 +10,7 @@ from torch import nn
 
 from lthbench import masks, registry
 from lthbench.kinds import Architecture
-from lthbench.masks import structured
+from lthbench.masks import coupled, structured
 from lthbench.masks.compaction import compact
 from lthbench.spec import Network
 
@@ -85,6 +85,15 @@ def parts(graph, group, names):
     return frozenset(makes), frozenset(norms), frozenset(reads)
 
 
+def reached(found, group):
+    """The same of a group of coupled channels."""
+    units = set(group.tolist())
+    return tuple(
+        frozenset(layer for layer, own in layers.items() if units & set(own.tolist()))
+        for layers in (found.made, found.norms, found.reads)
+    )
+
+
 def cut_by_theirs(model, images, root):
     """Whether what torch-pruning leaves without half of a group computes what the masked network does.
 
@@ -141,6 +150,11 @@ def test_each_of_our_groups_is_one_of_theirs(name):
     cuts = structured.cuts(model)
     ours = {(frozenset((c.producer,)), frozenset(c.norms), frozenset(c.consumers)) for c in cuts}
     assert ours <= theirs
+    together = coupled.channels(model)
+    found = {reached(together, group) for group in together.groups}
+    assert found <= theirs
+    transformer = registry.get(Architecture, name).family == "transformer"
+    assert len(found) == (0 if transformer else FOUND[name][2])
     equal = sum(cut_by_theirs(model, images, names[group[0].dep.target.module]) for group in groups)
     assert (len(cuts), len(groups), equal) == FOUND[name]
 

@@ -23,6 +23,7 @@ UNFIT = {
     "connection:oneshot": "use omp",
     "connection:untrained": "use omp",
     "filter:bn": "filter has other norms",
+    "filter:coupled": "use filter",
     "rigl:itop": "use rigl",
     "synflow": "use snip, grasp or force",
 }

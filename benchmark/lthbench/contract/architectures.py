@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lthbench import masks
 from lthbench.contract.broken import demand
 from lthbench.kinds import Architecture
-from lthbench.masks import structured
+from lthbench.masks import coupled, structured
 from lthbench.spec import Network
 
 
@@ -59,6 +59,20 @@ def floor_is_as_declared(architecture: Architecture) -> None:
         architecture.count(network).floor,
     )
     demand(left == floor, f"{left:,} are left, declared {floor:,}")
+
+
+def coupled_floor_is_as_declared(architecture: Architecture) -> None:
+    """Has as many prunable weights as ``coupled`` says when one unit is left of all that go together."""
+    network, model = built(architecture)
+    declared = architecture.count(network).coupled
+    if declared is None or architecture.family == "transformer":
+        return
+    found = coupled.channels(model)
+    kept = torch.zeros(found.count, dtype=torch.bool)
+    kept[[int(group[0]) for group in found.groups]] = True
+    mask = coupled.mask_of(model, found, kept)
+    left = sum(int(mask[name].sum()) for name in masks.prunable(model))
+    demand(left == declared, f"{left:,} are left, declared {declared:,}")
 
 
 def multiply_adds_are_as_declared(architecture: Architecture) -> None:
@@ -130,6 +144,7 @@ def layer_for_maps_has_a_grid(architecture: Architecture) -> None:
 CHECKS = (
     parameters_are_as_declared,
     floor_is_as_declared,
+    coupled_floor_is_as_declared,
     multiply_adds_are_as_declared,
     logits_have_their_shape,
     pixels_are_normalised_inside,

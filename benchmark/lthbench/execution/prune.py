@@ -16,7 +16,7 @@ from lthbench.execution.workspace import Workspace
 from lthbench.global_state import kept
 from lthbench.inference.batches import BATCH
 from lthbench.kinds import Criterion
-from lthbench.masks import structured
+from lthbench.masks import coupled, structured
 from lthbench.spec import Prune, Step, network_of
 from lthbench.store.artifacts import MASK
 
@@ -40,6 +40,8 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
         density = step.density ** (done / criterion.rounds)
         if criterion.unit == "filter":
             mask = structured.top_filters(model, scores, density)
+        elif criterion.unit == "coupled":
+            mask = coupled.top_coupled(model, scores, density)
         elif criterion.unit == "kernel":
             mask = masks.top_kernels(scores, density)
         else:

@@ -17,13 +17,15 @@ class Counts(NamedTuple):
     its convolutions, linear layers and attention in one forward pass on one image.
 
     ``floor`` is how many prunable weights are left when filters, or the neurons and heads of transformers,
-    are removed as far as they can be.
+    are removed as far as they can be; ``coupled``, when those go, too, that can only go together (None: not
+    counted).
     """
 
     parameters: int
     prunable: int
     macs: int
     floor: int
+    coupled: int | None = None
 
 
 @dataclass(frozen=True)

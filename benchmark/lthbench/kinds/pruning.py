@@ -28,7 +28,8 @@ class Criterion:
 
     ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
     from one input channel to one filter; or ``filter``, with all that reads its channel (in transformers, a
-    neuron of an MLP or a head: see ``masks.structured``). With ``rounds``,
+    neuron of an MLP or a head: see ``masks.structured``); or ``coupled``, filters that can only go together
+    (see ``masks.coupled``). With ``rounds``,
     weights are removed in so many steps, each by the same factor, and scored anew before each: the same
     model comes back, with pruned weights at zero. Where it ``regrows``, these may be kept again, at the value
     that ``masks.whole(model)`` gives; else they stay pruned. ``passes`` is the cost of a round in forward

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 import torch
 from torch import nn
 
 from lthbench.errors import StepFailed
+from lthbench.masks.coupled import channels
 from lthbench.masks.structured import Cut, by_unit, cuts
 
 
@@ -20,8 +21,10 @@ def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
     has fewer. Raises StepFailed where no unit goes.
     """
     smaller = deepcopy(model).eval()
-    found = [(cut, kept) for cut in cuts(model) if not bool((kept := _kept(model, cut, mask)).all())]
-    if not found:
+    every = cuts(model)
+    found = [(cut, kept) for cut in every if not bool((kept := _kept(model, cut, mask)).all())]
+    coupled = _uncoupled(smaller, model, every, mask)
+    if not found and not coupled:
         raise StepFailed(
             "its mask removes no filter, neuron or head whole, with what reads it: nothing gets smaller"
         )
@@ -38,6 +41,36 @@ def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
         if cut.heads:
             smaller.get_submodule(cut.producer.rpartition(".")[0]).heads = int(kept.sum())  # type: ignore[assignment]
     return smaller
+
+
+def _uncoupled(
+    smaller: nn.Module, model: nn.Module, alone: Sequence[Cut], mask: Mapping[str, torch.Tensor]
+) -> bool:
+    """Take out the units that ``mask`` removes in all layers that make them; whether there are any.
+
+    Those of ``alone``, which one layer makes and nothing else reads, are left to others.
+    """
+    found, named = channels(model), dict(model.named_parameters())
+    held = torch.zeros(found.count, dtype=torch.bool)
+    for cut in alone:
+        own = found.made.get(cut.producer)
+        if own is not None:
+            held[own[own >= 0]] = True
+    for layers, axis in ((found.made, 0), (found.norms, 0), (found.reads, 1)):
+        for layer, units in layers.items():
+            for name in (f"{layer}.weight", f"{layer}.bias") if axis == 0 else (f"{layer}.weight",):
+                if name in named:
+                    part = mask.get(name, torch.ones_like(named[name], dtype=torch.bool))
+                    some = part.transpose(0, axis).reshape(len(units), -1).any(1).cpu()
+                    held[units[some & (units >= 0)]] = True
+    for group in found.groups:
+        held[group[0]] |= not bool(held[group].any())
+    for layers, axis in ((found.made, 0), (found.norms, 0), (found.reads, 1)):
+        for layer, units in layers.items():
+            left = found.left(units, held)
+            if not bool(left.all()):
+                _take(smaller.get_submodule(layer), left.nonzero()[:, 0], axis)
+    return not bool(held.all())
 
 
 def _kept(model: nn.Module, cut: Cut, mask: Mapping[str, torch.Tensor]) -> torch.Tensor:

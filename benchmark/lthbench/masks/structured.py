@@ -113,18 +113,22 @@ def _followed(start: fx.Node, modules: dict[str, nn.Module]) -> Cut | None:
                     return None
                 consumers.append(str(node.target))
                 continue
-            flattens = not linear and isinstance(module, nn.Flatten) and module.start_dim == 1
-            if not flattens and not isinstance(module, _SAME_NEURONS if linear else _SAME_CHANNELS):
+            if not (isinstance(module, _SAME_NEURONS) if linear else leaves_channels(module)):
                 return None
             if isinstance(module, nn.BatchNorm2d):
                 norms.append(str(node.target))
-        elif not (node.target in _SAME_NEURONS_CALLS if linear else _keeps_channels(node)):
+        elif not (node.target in _SAME_NEURONS_CALLS if linear else keeps_channels(node)):
             return None
         open_nodes += list(node.users)
     return Cut(str(start.target), tuple(norms), tuple(consumers))
 
 
-def _keeps_channels(node: fx.Node) -> bool:
+def leaves_channels(module: nn.Module) -> bool:
+    """Whether a module of maps ``[N, C, H, W]`` leaves the channels where they are, and apart."""
+    return isinstance(module, _SAME_CHANNELS) or (isinstance(module, nn.Flatten) and module.start_dim == 1)
+
+
+def keeps_channels(node: fx.Node) -> bool:
     """Whether a function or method of maps ``[N, C, H, W]`` leaves the channels where they are, and apart."""
     if node.target in ("mean", torch.mean):
         dims = _argument(node, "dim", ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.errors import StepFailed
-from lthbench.kinds import Cell, Criterion, Method
+from lthbench.kinds import Cell, Counts, Criterion, Method
 from lthbench.methods import finetune
 from lthbench.methods.omp import magnitude
 from lthbench.methods.random import uniform
@@ -145,6 +145,7 @@ CRITERIA = {
     "bn": Criterion("filter-bn", 1, scales, unit="filter"),
     "taylor": Criterion("filter-taylor", 1, importance, TAYLOR_IMAGES, unit="filter", passes=3.0),
     "random": Criterion("filter-random", 1, uniform, unit="filter"),
+    "coupled": Criterion("filter-coupled", 1, magnitude, unit="coupled"),
 }
 
 
@@ -161,6 +162,8 @@ def unfit(cell: Cell) -> str:
     if cell.variant == "bn" and cell.architecture.family == "transformer":
         return f"{cell.architecture.name} has no batch normalisation; filter has other norms."
     counts = cell.size(cell.network)
+    if cell.variant == "coupled":
+        return _unfit_coupled(cell, counts)
     floor = counts.floor / counts.prunable
     if floor >= 1.0:
         return f"no filter of {cell.architecture.name} can be removed; connection removes kernels instead."
@@ -168,9 +171,27 @@ def unfit(cell: Cell) -> str:
         other = "omp" if cell.architecture.family == "transformer" else "connection"
         return (
             f"in {cell.architecture.name}, channels that are added to or put beside others stay, so filters "
-            f"can go up to sparsity {1 - floor:.4f} at most; {other} has no such limit."
+            f"can go up to sparsity {1 - floor:.4f} at most; {_beyond(cell, counts)}{other} has no such "
+            "limit."
         )
     return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""
+
+
+def _beyond(cell: Cell, counts: Counts) -> str:
+    """What goes further, where that is far enough."""
+    if counts.coupled is None or cell.density < counts.coupled / counts.prunable:
+        return ""
+    return "filter:coupled goes further, and "
+
+
+def _unfit_coupled(cell: Cell, counts: Counts) -> str:
+    name = cell.architecture.name
+    if counts.coupled is None or counts.coupled == counts.floor:
+        return f"in {name} no more channels can go together than alone; use filter."
+    floor = counts.coupled / counts.prunable
+    if cell.density < floor:
+        return f"in {name}, coupled filters can go up to sparsity {1 - floor:.6f} at most."
+    return ""
 
 
 METHOD = Method(
@@ -188,6 +209,8 @@ METHOD = Method(
         "bn": "by the scale of their batch normalisation, Liu et al. 2017, without their penalty in training",
         "taylor": "by the effect on the loss, to first order, Molchanov et al. 2019",
         "random": "drawn at random: the control",
+        "coupled": "also those whose channels are added to or put beside others, in groups that go together, "
+        "Fang et al. 2023, DepGraph",
         "iterative": "in steps, with fine-tuning after each, without rewinding",
         "oneshot": "at once, with one fine-tuning, without rewinding",
         "untrained": "the trained network with its mask, without training after it",

@@ -1,7 +1,8 @@
 """The size of networks, from their widths alone: imports no torch, so that planning can use it.
 
 Each function counts the network of the module of the same name. Channels are ``free`` where the filters
-that make them can be removed, down to one, and ``bound`` where they are added to or put beside others.
+that make them can be removed, down to one, and ``coupled`` where they are added to or put beside others, so
+that they go together or not at all; ``bound`` are those that always stay.
 """
 
 from __future__ import annotations
@@ -23,20 +24,26 @@ def widths_of(network: Network, usual: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Channels(NamedTuple):
-    """The channels of a layer: how many, and how many must stay."""
+    """The channels of a layer: how many, how many must stay, and how many if what is coupled can go."""
 
     width: int
     least: int
+    fewest: int
 
 
 def free(width: int) -> Channels:
     """Channels of which all but one can go."""
-    return Channels(width, 1)
+    return Channels(width, 1, 1)
 
 
 def bound(width: int) -> Channels:
     """Channels that must all stay."""
-    return Channels(width, width)
+    return Channels(width, width, width)
+
+
+def coupled(width: int, fewest: int = 1) -> Channels:
+    """Channels that stay, unless all that are coupled with them go, too; ``fewest`` stay even then."""
+    return Channels(width, width, fewest)
 
 
 def slid(size: int, kernel: int, stride: int, padding: int, *, ceil: bool = False) -> int:
@@ -52,7 +59,7 @@ class Tally:
     """Adds up layers."""
 
     def __init__(self) -> None:
-        self.parameters = self.prunable = self.macs = self.least = 0
+        self.parameters = self.prunable = self.macs = self.least = self.fewest = 0
 
     def convolution(
         self, before: Channels, after: Channels, kernel: int, size: int, *, bias: bool = False
@@ -63,6 +70,7 @@ class Tally:
         self.prunable += weights
         self.macs += weights * size**2
         self.least += before.least * after.least * kernel**2
+        self.fewest += before.fewest * after.fewest * kernel**2
 
     def norm(self, channels: Channels) -> None:
         """A batch normalisation."""
@@ -75,7 +83,7 @@ class Tally:
 
     def counts(self) -> Counts:
         """What was added up."""
-        return Counts(self.parameters, self.prunable, self.macs, self.least)
+        return Counts(self.parameters, self.prunable, self.macs, self.least, self.fewest)
 
 
 def resnet_cifar(blocks: int, network: Network, widths: Sequence[int]) -> Counts:
@@ -103,14 +111,14 @@ def resnet(
     """Basic or bottleneck blocks; the stem is free where all that reads it are convolutions."""
     expansion = 4 if bottleneck else 1
     tally = Tally()
-    before = (bound if widths[0] == widths[1] * expansion else free)(widths[0])
+    before = (coupled if widths[0] == widths[1] * expansion else free)(widths[0])
     size = slid(network.size, 7, 2, 3) if large else network.size
     tally.convolution(bound(network.channels), before, 7 if large else 3, size)
     tally.norm(before)
     if large:
         size = slid(size, 3, 2, 1)
     for stage, (width, count) in enumerate(zip(widths[1:], blocks, strict=True)):
-        inner, after = free(width), bound(width * expansion)
+        inner, after = free(width), coupled(width * expansion)
         for block in range(count):
             halves = stage > 0 and block == 0
             fine, size = size, slid(size, 3, 2, 1) if halves else size
@@ -136,10 +144,10 @@ def resnet(
 def wide_resnet(network: Network, widths: Sequence[int], blocks: int) -> Counts:
     """Blocks that normalise first; the stem is free where the first block changes the width."""
     tally, size = Tally(), network.size
-    before = (bound if widths[0] == widths[1] else free)(widths[0])
+    before = (coupled if widths[0] == widths[1] else free)(widths[0])
     tally.convolution(bound(network.channels), before, 3, size)
     for stage, width in enumerate(widths[1:]):
-        inner, after = free(width), bound(width)
+        inner, after = free(width), coupled(width)
         for block in range(blocks):
             halves = stage > 0 and block == 0
             if halves:
@@ -184,13 +192,13 @@ def vision_transformer(network: Network, widths: Sequence[int], depth: int, head
     tally.parameters += depth * (attention + mlp + norms + biases)
     tally.prunable = depth * (attention + mlp)
     tally.macs = embedding * side**2 + depth * (tokens * (attention + mlp) + 2 * tokens**2 * width)
-    tally.least = depth * (4 * width * widths[0] + 2 * width)
+    tally.least = tally.fewest = depth * (4 * width * widths[0] + 2 * width)
     tally.linear(bound(width), network.classes)
     return tally.counts()
 
 
 def googlenet(network: Network, widths: Sequence[int]) -> Counts:
-    """Inception modules: the stem and the 1x1 reductions are free, what the modules put together is not."""
+    """Inception modules: the stem and 1x1 reductions are free, what the modules put together is coupled."""
     tally = Tally()
 
     def convolution(before: Channels, after: Channels, kernel: int, size: int) -> None:
@@ -207,11 +215,11 @@ def googlenet(network: Network, widths: Sequence[int]) -> Counts:
         plain, reduced3, conv3, reduced5, conv5, pooled = widths[place : place + 6]
         if i in (0, 2, 7):
             size = slid(size, 2 if i == 7 else 3, 2, 0, ceil=True)
-        convolution(before, bound(plain), 1, size)
+        convolution(before, coupled(plain), 1, size)
         for reduced, after in ((free(reduced3), conv3), (free(reduced5), conv5)):
             convolution(before, reduced, 1, size)
-            convolution(reduced, bound(after), 3, size)
-        convolution(before, bound(pooled), 1, size)
-        before = bound(plain + conv3 + conv5 + pooled)
+            convolution(reduced, coupled(after), 3, size)
+        convolution(before, coupled(pooled), 1, size)
+        before = coupled(plain + conv3 + conv5 + pooled, 4)
     tally.linear(before, network.classes)
     return tally.counts()

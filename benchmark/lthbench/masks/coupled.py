@@ -1,0 +1,235 @@
+"""Channels that can only go together: those that are added to each other, and those put beside others.
+
+Each channel that a convolution makes is followed through the graph of a convolutional network. Where two are
+added, they become one unit, which is made in several places; where they are put beside others, they stay
+apart, at other places of what reads them (Fang et al. 2023, DepGraph). Where an operation is met that may mix
+channels or move them, those stay.
+"""
+
+from __future__ import annotations
+
+import bisect
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from lthbench.compute.tracing import traced
+from lthbench.masks.selection import Mask, prunable
+from lthbench.masks.structured import keeps_channels, leaves_channels
+
+_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_BESIDE = {torch.cat, torch.concat}
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Where the units of a network are made, normalised and read: by layer, the unit of each of its channels.
+
+    Each is int64: ``made`` and ``norms`` ``[channels]``, ``reads`` ``[features]``; -1 stands for what stays.
+    ``groups`` are the units that the same layers make, which lose the same share.
+    """
+
+    made: Mapping[str, torch.Tensor]
+    norms: Mapping[str, torch.Tensor]
+    reads: Mapping[str, torch.Tensor]
+    groups: tuple[torch.Tensor, ...]
+
+    @property
+    def count(self) -> int:
+        """One more than the largest unit."""
+        return 1 + max((int(units.max()) for units in self.made.values() if len(units)), default=-1)
+
+    def left(self, units: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """Which channels are left with the units that are ``kept``, bool ``[count]``; what stays, stays."""
+        return torch.where(units < 0, True, kept[units.clamp(min=0)])
+
+
+@dataclass
+class _Walk:
+    """Channels as they are followed: each has a number, and those that are one point to the least."""
+
+    parent: list[int] = field(default_factory=lambda: [0])  # 0 is what stays
+    made: dict[str, list[int]] = field(default_factory=dict)
+    norms: dict[str, list[int]] = field(default_factory=dict)
+    reads: dict[str, list[int]] = field(default_factory=dict)
+
+    def root(self, channel: int) -> int:
+        while self.parent[channel] != channel:
+            self.parent[channel] = self.parent[self.parent[channel]]
+            channel = self.parent[channel]
+        return channel
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.root(one), self.root(other)))
+        self.parent[high] = low
+
+    def stay(self, channels: Sequence[int]) -> None:
+        for channel in channels:
+            self.join(0, channel)
+
+    def new(self, count: int) -> list[int]:
+        first = len(self.parent)
+        self.parent += range(first, first + count)
+        return self.parent[first:]
+
+
+def channels(model: nn.Module) -> Channels:
+    """The channels of a convolutional network that can go, alone or together."""
+    graph, modules = traced(model).graph, dict(model.named_modules())
+    weights, walk = prunable(model), _Walk()
+    values: dict[fx.Node, list[int] | None] = {}
+    for node in graph.nodes:
+        values[node] = _passed(node, values, modules, weights, walk)
+    for named in (walk.made, walk.norms, walk.reads):
+        for name, met in named.items():
+            named[name] = [walk.root(channel) for channel in met]
+    groups = _groups(walk.made)
+    numbers = {root: place for place, root in enumerate(dict.fromkeys(u for g in groups for u in g))}
+
+    def numbered(named: Mapping[str, list[int]]) -> dict[str, torch.Tensor]:
+        return {n: torch.tensor([numbers.get(root, -1) for root in met]) for n, met in named.items()}
+
+    whole = tuple(torch.tensor([numbers[u] for u in group]) for group in groups)
+    return Channels(numbered(walk.made), numbered(walk.norms), numbered(walk.reads), whole)
+
+
+def _passed(
+    node: fx.Node,
+    values: Mapping[fx.Node, list[int] | None],
+    modules: Mapping[str, nn.Module],
+    weights: Mapping[str, Any],
+    walk: _Walk,
+) -> list[int] | None:
+    """The channels of what a node puts out; None for what has none that could go."""
+    given = [values[n] for n in node.all_input_nodes]
+    read = given[0] if given else None
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        name = str(node.target)
+        if name in walk.made or (isinstance(module, nn.Conv2d) and module.groups != 1):
+            walk.stay([*(read or ()), *walk.made.get(name, ())])
+            return None
+        features = module.weight.shape[1]
+        if read and features % len(read) == 0:
+            walk.reads[name] = [c for c in read for _ in range(features // len(read))]
+        elif read:
+            walk.stay(read)
+        if f"{name}.weight" not in weights or isinstance(module, nn.Linear):
+            return None
+        walk.made[name] = walk.new(len(module.weight))
+        return list(walk.made[name])
+    if read is not None and len(given) == 1:
+        if isinstance(module, nn.BatchNorm2d):
+            if str(node.target) not in walk.norms:
+                walk.norms[str(node.target)] = read
+                return read
+        elif leaves_channels(module) if module is not None else keeps_channels(node):
+            return read
+    if node.target in _SUMS and len(given) == 2 and None not in given:
+        one, other = (g or [] for g in given)
+        if len(one) == len(other):
+            for pair in zip(one, other, strict=True):
+                walk.join(*pair)
+            return one
+    if node.target in _BESIDE and None not in given and _axis(node) in (1, -3):
+        return [c for part in given for c in part or ()]
+    walk.stay([c for part in given for c in part or ()])
+    return None
+
+
+def _axis(node: fx.Node) -> object:
+    return node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+
+
+def _groups(made: Mapping[str, list[int]]) -> list[list[int]]:
+    """The units of layers that have any in common, in the order in which they are made."""
+    walk = _Walk(parent=list(range(1 + max((u for units in made.values() for u in units), default=0))))
+    for units in made.values():
+        free = [u for u in units if u]
+        for pair in pairwise(free):
+            walk.join(*pair)
+    found: dict[int, dict[int, None]] = {}
+    for units in made.values():
+        for unit in units:
+            if unit:
+                found.setdefault(walk.root(unit), {})[unit] = None
+    return [list(group) for group in found.values()]
+
+
+def mask_of(model: nn.Module, found: Channels, kept: torch.Tensor) -> Mask:
+    """The mask of a network without the units that ``kept``, bool ``[count]``, leaves out.
+
+    Their biases, normalisations and what reads them go, too.
+    """
+    named = dict(model.named_parameters())
+    mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+
+    def remove(name: str, units: torch.Tensor, axis: int) -> None:
+        left = found.left(units, kept)
+        if name in named and not bool(left.all()):
+            part = mask.setdefault(name, torch.ones_like(named[name], dtype=torch.bool, device="cpu"))
+            part.index_fill_(axis, (~left).nonzero()[:, 0], False)
+
+    for layers in (found.made, found.norms):
+        for layer, units in layers.items():
+            remove(f"{layer}.weight", units, 0)
+            remove(f"{layer}.bias", units, 0)
+    for layer, units in found.reads.items():
+        remove(f"{layer}.weight", units, 1)
+    return mask
+
+
+def top_coupled(model: nn.Module, scores: Mapping[str, torch.Tensor], density: float) -> Mask:
+    """Remove the units with the smallest sums of scores over all layers that make them.
+
+    The same share of each group goes, as much as brings the prunable weights nearest to density * N; each
+    group keeps one unit at least.
+    """
+    found = channels(model)
+    totals = torch.zeros(found.count, dtype=torch.float64)
+    for layer, units in found.made.items():
+        rows = scores[f"{layer}.weight"].detach().double().cpu().flatten(1).sum(1)
+        totals.index_add_(0, units[units >= 0], rows[units >= 0])
+    ranked = [group[_order(totals[group])].tolist() for group in found.groups]
+    shapes = {name.removesuffix(".weight"): w.shape for name, w in prunable(model).items()}
+    # Units in the order of removal: in step, so that all groups lose the same share.
+    steps = sorted(
+        ((i + 1) / len(units), place, unit)
+        for place, units in enumerate(ranked)
+        for i, unit in enumerate(units[:-1])
+    )
+
+    def kept_after(count: int) -> torch.Tensor:
+        kept = torch.ones(found.count, dtype=torch.bool)
+        kept[[unit for _, _, unit in steps[:count]]] = False
+        return kept
+
+    def off(count: int) -> float:
+        return _left(found, kept_after(count), shapes) - target
+
+    target = density * sum(shape.numel() for shape in shapes.values())
+    enough = bisect.bisect_left(range(len(steps)), 0.0, key=lambda count: -off(count))
+    best = min((max(enough - 1, 0), enough), key=lambda count: abs(off(count)))
+    return mask_of(model, found, kept_after(best))
+
+
+def _order(totals: torch.Tensor) -> torch.Tensor:
+    """Places from the smallest total; of equals, the later one first."""
+    return len(totals) - 1 - torch.sort(totals.flip(0), stable=True).indices
+
+
+def _left(found: Channels, kept: torch.Tensor, shapes: Mapping[str, torch.Size]) -> int:
+    """How many prunable weights are left."""
+    total = 0
+    for layer, (rows, columns, *area) in shapes.items():
+        if layer in found.made:
+            rows = int(found.left(found.made[layer], kept).sum())
+        if layer in found.reads:
+            columns = int(found.left(found.reads[layer], kept).sum())
+        total += rows * columns * int(torch.Size(area).numel())
+    return total
