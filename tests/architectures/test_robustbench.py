@@ -81,7 +81,7 @@ def test_a_network_of_the_zoo_is_an_architecture(package):
     assert isinstance(found.build(network()), nn.Sequential)
     macs = 15 * 15 * 4 * 27 + 13 * 13 * 6 * 18 + 60
     weights = 4 * 27 + 6 * 18
-    assert found.count(network()) == (weights + 4 + 6 + 70, weights, macs, weights)
+    assert found.count(network())[:4] == (weights + 4 + 6 + 70, weights, macs, weights)
     assert not {"pkg_resources", "autoattack"} & sys.modules.keys()  # what stood in is gone
 
 
