@@ -10,7 +10,7 @@ from lthbench import masks, registry
 from lthbench.checkpoints import files, importing
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
-from lthbench.masks import structured
+from lthbench.masks import coupled, structured
 from lthbench.masks.compaction import compact
 from lthbench.spec import Network
 
@@ -43,11 +43,19 @@ def read(network, state):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["resnet8", "resnet18", "vit-tiny"])
-def test_a_compact_network_is_the_masked_one(name):
+@pytest.mark.parametrize(
+    ("name", "top"),
+    [
+        ("resnet8", structured.top_filters),
+        ("resnet18", structured.top_filters),
+        ("resnet18", coupled.top_coupled),
+        ("vit-tiny", structured.top_filters),
+    ],
+)
+def test_a_compact_network_is_the_masked_one(name, top):
     network, model, images = built(name)
     scores = {n: w.detach().abs() for n, w in masks.prunable(model).items()}
-    mask = structured.top_filters(model, scores, 0.6)
+    mask = top(model, scores, 0.6)
     masks.apply(model, mask)
     found, wide = read(network, compact(model, mask).state_dict())
     assert torch.allclose(wide(images), model(images), atol=1e-6)

@@ -324,7 +324,7 @@ def _account(
     ]
     if narrower and len(narrower) == len(shaped) and not missing and len(shaped) > 2:
         lines.append(
-            "  Narrower layers are read where channels are gone that meet no others on their way, as "
+            "  Narrower layers are read where channels are gone alone or with all that they are added to, as "
             "lthbench export --compact leaves them out; else keep their shapes, with zeros."
         )
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lthbench.masks.coupled import Channels, channels, mask_of
 from lthbench.masks.selection import Mask
 from lthbench.masks.structured import Cut, cuts, mask_without
 
@@ -53,26 +54,65 @@ class Narrower:
 def narrower(model: nn.Module, shapes: Mapping[str, torch.Size]) -> Narrower | None:
     """What is left of ``model`` in a narrower network with tensors of these shapes.
 
-    None where it is not narrower, or not as filters, neurons and heads can go.
+    None where it is not narrower, or not as filters, alone or together, neurons and heads can go.
     """
     state = model.state_dict()
+    found = channels(model)
+    left = _of_channels(model, found, state, shapes) if found.groups else _of_cuts(model, state, shapes)
+    if left is None or not left.places:
+        return None
+    expected = left.shapes({name: tensor.shape for name, tensor in state.items()})
+    return left if all(shapes.get(name, shape) == shape for name, shape in expected.items()) else None
+
+
+def _of_channels(
+    model: nn.Module, found: Channels, state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]
+) -> Narrower | None:
+    kept = torch.ones(found.count, dtype=torch.bool)
+    for group in found.groups:
+        units = set(group.tolist())
+        maker = next(layer for layer, own in found.made.items() if units & set(own.tolist()))
+        count = (shapes.get(f"{maker}.weight") or (0,))[0]
+        if not 1 <= count <= len(group):
+            return None
+        kept[group[count:]] = False
+    places: Places = {}
+    for layers in (found.made, found.norms):
+        for layer, units_of in layers.items():
+            left = found.left(units_of, kept)
+            if not bool(left.all()):
+                _add_rows(places, layer, state, left.nonzero()[:, 0])
+    for layer, units_of in found.reads.items():
+        left = found.left(units_of, kept)
+        if not bool(left.all()):
+            name = f"{layer}.weight"
+            places[name] = (places.get(name, (None, None))[0], left.nonzero()[:, 0])
+    return Narrower(places, mask_of(model, found, kept))
+
+
+def _of_cuts(
+    model: nn.Module, state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]
+) -> Narrower | None:
     found, kept = cuts(model), dict[str, torch.Tensor]()
     places: Places = {}
     for cut in found:
         made = f"{cut.producer}.weight"
-        channels = len(state[made])
-        units = cut.units(channels)
-        count, rest = divmod((shapes.get(made) or (0,))[0] * units, channels)
+        whole = len(state[made])
+        units = cut.units(whole)
+        count, rest = divmod((shapes.get(made) or (0,))[0] * units, whole)
         if rest or not 1 <= count <= units:
             return None
         kept[cut.producer] = torch.arange(units) < count
         if count < units:
             _add(places, cut, state, kept[cut.producer])
-    if not places:
-        return None
-    left = Narrower(places, mask_without(model, found, kept))
-    expected = left.shapes({name: tensor.shape for name, tensor in state.items()})
-    return left if all(shapes.get(name, shape) == shape for name, shape in expected.items()) else None
+    return Narrower(places, mask_without(model, found, kept))
+
+
+def _add_rows(found: Places, module: str, state: Mapping[str, torch.Tensor], rows: torch.Tensor) -> None:
+    for kind in ("weight", "bias", "running_mean", "running_var"):
+        name = f"{module}.{kind}"
+        if name in state:
+            found[name] = (rows, found.get(name, (None, None))[1])
 
 
 def _add(found: Places, cut: Cut, state: Mapping[str, torch.Tensor], kept: torch.Tensor) -> None:
@@ -80,10 +120,7 @@ def _add(found: Places, cut: Cut, state: Mapping[str, torch.Tensor], kept: torch
     channels = len(state[f"{cut.producer}.weight"])
     rows = kept[cut.unit_of(channels)].nonzero()[:, 0]
     for module in (cut.producer, *cut.norms):
-        for kind in ("weight", "bias", "running_mean", "running_var"):
-            name = f"{module}.{kind}"
-            if name in state:
-                found[name] = (rows, found.get(name, (None, None))[1])
+        _add_rows(found, module, state, rows)
     for consumer in cut.consumers:
         name = f"{consumer}.weight"
         columns = kept[cut.read_of(channels, state[name].shape[1])].nonzero()[:, 0]
