@@ -62,7 +62,8 @@ def difference(value: float, unit: str, *, relative: bool) -> str:
         return "–"
     shown = number(value, unit)
     if relative:
-        shown = f"{100 * value:.3g} %" if abs(value) < 10 else f"{100 * value:,.0f} %"
+        shown = f"{100 * value:.1f}".removesuffix(".0") if abs(value) < 1 else f"{100 * value:,.0f}"
+        shown += " %"
     return shown.removeprefix("-") if not any(digit in shown for digit in "123456789∞") else shown
 
 

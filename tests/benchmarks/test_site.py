@@ -32,12 +32,12 @@ METHODS = (
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, made_table):
-    """The site, the seconds that it took, and the peak of the process's memory in GiB."""
+    """The site, the processor's seconds that it took, and the peak of the process's memory in GiB."""
     out = tmp_path_factory.mktemp("site")
     tables = [made_table(METHODS, f"task{t}", sparsities=SPARSITIES) for t in range(TASKS)]
-    started = time.perf_counter()
+    started = time.process_time()
     report.write_site(tables, out)
-    spent = time.perf_counter() - started
+    spent = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return out, spent, peak / 2**30
 
@@ -46,8 +46,9 @@ def test_it_is_built_in_a_minute_and_two_gibibytes(built):
     out, spent, peak = built
     pages = list(out.rglob("*.html"))
     largest = max(p.stat().st_size for p in pages)
-    print(f"\n{len(pages)} pages in {spent:.1f} s, peak {peak:.2f} GiB, largest page {largest / 1e6:.2f} MB")
-    assert len(pages) == TASKS * (len(METHODS) * len(SPARSITIES) + 2) + 3
+    print(f"\n{len(pages)} pages in {spent:.1f} s of a processor, peak {peak:.2f} GiB")
+    print(f"largest page {largest / 1e6:.2f} MB")
+    assert len(pages) == TASKS * (len(METHODS) * len(SPARSITIES) + 2) + 4
     assert largest < 3e6
     assert peak < 2.0
     assert spent < 60
@@ -62,6 +63,7 @@ def test_a_task_page_can_be_used_within_two_seconds(built):
         page.goto((built[0] / "index.html").as_uri())
         started = time.perf_counter()
         page.goto((built[0] / "task3-quick" / "index.html").as_uri())
+        page.locator("#scores summary").first.click()  # the table of all scores, folded away
         page.get_by_role("searchbox").first.wait_for()
         spent = time.perf_counter() - started
         browser.close()

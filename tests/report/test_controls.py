@@ -273,15 +273,15 @@ def test_pictures_show_crops_of_concepts_and_units_dense_beside_pruned(tmp_path,
         "unit",
         "formula",
         "IoU",
-        *(f"image {k}" for k in range(1, 6)),
+        *(f"image {k}" for k in range(1, 5)),
     ]
     gathered = unit_pictures.gather(made, store, ())[0]
     assert gathered.networks == ("dense", "50.0 %", "87.5 %")
     best = [rows[0].iou for _, rows in gathered.blocks]
     assert best == sorted(best, reverse=True)
-    assert len(best) == 6
+    assert len(best) == 4
     for _, rows in gathered.blocks:
-        assert [len(row.images) for row in rows if row] == [5] * sum(map(bool, rows))
+        assert [len(row.images) for row in rows if row] == [4] * sum(map(bool, rows))
     assert "of omp at 50.0 % and 87.5 % that are matched" in picture["text"]
     entry = next(e for e in made.entries if e.sparsity == 0.875)
     told = json.loads(store.read(measured(entry, "concept-match"), CROPS))

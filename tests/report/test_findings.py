@@ -82,6 +82,16 @@ def first(good, levels):
         ),
         ({"imp": ("yyy", "yyy")}, "imp goes furthest: as good as dense on everything up to 90.0 %."),
         (
+            {"imp": ("yyy", "yyy"), "omp": ("yyy", "yyx")},
+            "imp goes furthest: as good as dense on everything up to 90.0 %. "
+            "What breaks first of omp: NLL, from 90.0 % on.",
+        ),
+        (
+            {"imp": ("yyy", "yyy"), "omp": ("yyx", "yxx"), "snip": ("yyx", "yyx")},
+            "imp goes furthest: as good as dense on everything up to 90.0 %. "
+            "What breaks first of others: NLL, in 2 of 2 methods.",
+        ),
+        (
             {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},
             f"{NONE} Already at 50.0 %, omp falls short in accuracy; imp is open.",
         ),

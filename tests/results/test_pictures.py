@@ -50,6 +50,9 @@ def test_pictures_are_files_for_papers_with_their_numbers(made_table, monkeypatc
     assert made["units-omp.csv"] == b'network,unit\ndense,"layer3, unit 1"\n'
     with Image.open(io.BytesIO(made["units-omp-wide.png"])) as opened:
         assert opened.width == pytest.approx(300 * files.WIDTHS["-wide"], abs=1)
+    page = task_page.render(summary, linked=True)
+    assert page.count("Numbers as CSV") == 2  # of the curves, and of the units
+    assert '<a download href="picture-1.csv">' in page
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Cards:
 
         def gap(part: str) -> str:
             value = math.nan if score[part] is None else score[part]
-            return formatting.difference(value, unit, relative=score["relative"])
+            return formatting.difference(value, unit, relative=score["relative"]).replace("-", "−")
 
         return {
             "title": score["title"] + (", %" if unit in formatting.PERCENT else ""),

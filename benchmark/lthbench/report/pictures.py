@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from textwrap import shorten
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthbench import formatting
+from lthbench.report.figures.units_of import readable
 from lthbench.results.pictures import ConceptPicture, SaliencyPicture
 from lthbench.results.unit_pictures import Excited, UnitPicture
 
@@ -78,15 +79,15 @@ def _crops(picture: ConceptPicture) -> str:
     return _as_url(canvas)
 
 
-#: Letters of a formula above its images.
-LETTERS = 64
+#: An image's side in pixels, in pictures of units; and letters of a formula in each of two lines above.
+SIDE, LETTERS = 80, 62
 
 
 def _units(picture: UnitPicture) -> str:
     """A block for each unit, two side by side: its formula and its strongest images in each network."""
     from matplotlib.figure import Figure
 
-    inch, text, head, left = CELL / 100, 0.2, 0.3, 0.62
+    inch, text, head, left = SIDE / 100, 0.36, 0.3, 0.62
     each = max(len(row.images) for _, rows in picture.blocks for row in rows if row)
     wide, high = left + each * inch + 0.1, head + len(picture.networks) * (text + inch)
     across, down = min(len(picture.blocks), 2), -(-len(picture.blocks) // 2)
@@ -103,14 +104,44 @@ def _units(picture: UnitPicture) -> str:
         for line, (network, row) in enumerate(zip(picture.networks, rows, strict=True)):
             y = top - head - line * (text + inch)
             write(x + left - 0.06, y - text - inch / 2, network, ha="right", fontsize=7.5)
-            said = shorten(row.formula, LETTERS, placeholder=" ...") if row else "no response"
-            write(x + left, y - text / 2, f"{said}  {row.iou:.2f}" if row else said)
+            write(x + left, y - text + 0.03, _words(row), va="bottom")
             if row:
                 corner = (x + left) / width, (y - text - inch) / height
                 axes = canvas.add_axes((*corner, len(row.images) * inch / width, inch / height))
                 axes.imshow(_strip(row, picture.pixels), interpolation="nearest", aspect="auto")
                 axes.set_axis_off()
     return _as_url(canvas)
+
+
+def _words(unit: Excited | None) -> str:
+    """What explains a unit and how well, in two lines at most."""
+    if unit is None:
+        return "dead: it is the same in all images"
+    lines = wrap(f"{readable(unit.formula)}: {unit.iou:.2f}", LETTERS, max_lines=2, placeholder=" ...")
+    return "\n".join(lines)
+
+
+def _strip(unit: Excited, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A unit's strongest images side by side; around where it is on, a rim of black and one of white."""
+    size = SIDE - 2
+    cells = np.zeros((SIDE, SIDE * len(unit.images), 4))
+    for column, (number, grid) in enumerate(unit.images):
+        rows, columns = (np.arange(size) * length // size for length in pixels.shape[2:])
+        image = np.moveaxis(pixels[number][:, rows][:, :, columns], 0, -1) / 255.0
+        image = np.repeat(image, 3 // image.shape[-1], axis=-1)
+        high, wide = (np.arange(size) * length // size for length in grid.shape)
+        on = grid[np.ix_(high, wide)]
+        image[_grown(_grown(on)) & ~on] = 1.0
+        image[_grown(on) & ~on] = 0.0
+        spot = np.s_[:size, column * SIDE : column * SIDE + size]
+        cells[(*spot, np.s_[:3])], cells[(*spot, 3)] = image, 1.0
+    return cells
+
+
+def _grown(on: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """An area and the pixels beside it."""
+    wide = np.pad(on, 1)
+    return wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:] | on
 
 
 def _numbers(picture: UnitPicture) -> list[list[Any]]:
@@ -123,30 +154,6 @@ def _numbers(picture: UnitPicture) -> list[list[Any]]:
     ]
     many = max(map(len, rows)) - 4
     return [["network", "unit", "formula", "IoU", *(f"image {k + 1}" for k in range(many))], *rows]
-
-
-def _strip(unit: Excited, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """A unit's strongest images side by side, with an outline of where it is on: white, black within."""
-    size = CELL - 2
-    cells = np.zeros((CELL, CELL * len(unit.images), 4))
-    for column, (number, grid) in enumerate(unit.images):
-        rows, columns = (np.arange(size) * length // size for length in pixels.shape[2:])
-        image = np.moveaxis(pixels[number][:, rows][:, :, columns], 0, -1) / 255.0
-        image = np.repeat(image, 3 // image.shape[-1], axis=-1)
-        high, wide = (np.arange(size) * length // size for length in grid.shape)
-        on = grid[np.ix_(high, wide)]
-        inside = _shrunk(on)
-        image[on & ~inside] = 1.0
-        image[inside & ~_shrunk(inside)] = 0.0
-        spot = np.s_[:size, column * CELL : column * CELL + size]
-        cells[(*spot, np.s_[:3])], cells[(*spot, 3)] = image, 1.0
-    return cells
-
-
-def _shrunk(on: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is left of an area without the pixels at its rim."""
-    wide = np.pad(on, 1)
-    return wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
 
 
 def _maps(picture: SaliencyPicture) -> str:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from lthbench.spec import Measure
     from lthbench.store import ResultReader
 
-#: Units that are shown, those that a formula explains best in the dense network; and sparsities at most.
-UNITS, SPARSITIES = 6, 2
+#: Units that are shown, those that a formula explains best in the dense network; images of each; sparsities
+#: and methods at most.
+UNITS, IMAGES, SPARSITIES, METHODS = 4, 4, 2, 6
 
 #: A unit: its layer, and its number from 1.
 Place = tuple[str, int]
@@ -59,7 +60,7 @@ class UnitPicture:
 
 
 def gather(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[UnitPicture]:
-    """One picture for each method whose units were explained by formulas, of the first seed."""
+    """A picture for each of the first methods whose units were explained by formulas, of the first seed."""
     seed = plan.request.seeds[0]
     entries = [entry for entry in plan.entries if entry.seed == seed]
     for metric in ("composition-all", "composition"):
@@ -76,11 +77,11 @@ def _by_method(
     plan: Plan, told: Mapping[tuple[str, float], tuple[Measure, dict[Place, Excited]]]
 ) -> Iterable[tuple[str, list[tuple[float, dict[Place, Excited]]]]]:
     """The networks of each method that are shown: of many sparsities a few, the last among them."""
-    for method in plan.request.methods:
+    methods = dict.fromkeys(name for name, _ in told)
+    for method in [m for m in plan.request.methods if m in methods][:METHODS]:
         there = sorted((level, of) for (name, level), (_, of) in told.items() if name == method)
-        every = -(-len(there) // SPARSITIES) or 1
-        if there:
-            yield method, there[(len(there) - 1) % every :: every]
+        every = -(-len(there) // SPARSITIES)
+        yield method, there[(len(there) - 1) % every :: every]
 
 
 def _measure(entry: Entry, metric: str) -> Measure | None:
@@ -112,7 +113,8 @@ def _images(unit: Mapping[str, Any]) -> tuple[tuple[int, NDArray[np.bool_]], ...
         found: NDArray[np.bool_] = flat.reshape(high, wide).astype(bool)
         return found
 
-    return tuple((int(image), cells(on)) for image, on in zip(unit["images"], unit["on"], strict=True))
+    shown = list(zip(unit["images"], unit["on"], strict=True))[:IMAGES]
+    return tuple((int(image), cells(on)) for image, on in shown)
 
 
 def _pixels(measure: Measure, places: tuple[Path, ...]) -> NDArray[np.uint8]:

@@ -84,7 +84,7 @@ def test_units_stand_beside_the_same_unit_of_the_dense_network(summary):
     assert figure.title == "formulas of units: omp at 90.0 %"
     assert ("dense", 0.0, "layer1", 1, "(c1 AND red)", made(1, 0.0)) in figure.rows
     assert ("omp", 0.9, "layer1", 1, "(c1 AND red)", made(1, 0.9)) in figure.rows
-    assert "Of dense, layer1 1: (c1 AND red) (0.300)" in figure.text
+    assert "Of dense, layer1, unit 1: c1 AND red (0.300)" in figure.text
 
 
 def test_concepts_that_are_shared_with_dense_are_counted(summary):
@@ -110,7 +110,7 @@ def test_of_many_sparsities_a_few_are_drawn_the_largest_among_them():
 
 def test_softmax_units_stand_beside_the_accuracy_of_their_classes(summary):
     (figure,) = softmax_mis.KIND.draw(summary)
-    assert figure.note == "a point for each class, means over 2 seeds"
+    assert figure.note == "a point for each class, 2 seeds"
     assert ("omp", 0.9, 1, "class 2", 0.7, 0.7) in figure.rows
     assert len(figure.rows) == 3 * 2 * 3  # one class of each network has no score
     assert "dense (rank correlation 1.00), mean 0.62" in figure.text

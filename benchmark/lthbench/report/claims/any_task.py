@@ -50,7 +50,7 @@ def _tickets(summary: Summary) -> Shown:
     worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
     if len(worse) == len(found.sparsities):
         return "at each sparsity it is worse in something", "differs"
-    return "not shown at any sparsity, nor that it is worse at each", "cannot say"
+    return "no sparsity passes for sure, and at some nothing is worse for sure", "cannot say"
 
 
 def _one_number(summary: Summary) -> Shown:

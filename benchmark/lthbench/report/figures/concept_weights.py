@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, style, svg
+from lthbench.report.figures.drawing import INK, Figure, Kind, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
-#: Classes that are drawn, the first ones; panels in a row; concepts of each class.
-CLASSES, ACROSS, TOP = 10, 5, 3
+#: Classes that are drawn, the first ones; concepts of each class; and the width of a figure in inches.
+CLASSES, TOP, WIDTH = 10, 3, 9.0
 
 
 def weights(summary: Summary) -> list[Figure]:
@@ -30,6 +28,12 @@ def _by_class(units: list[Unit]) -> dict[int, dict[str, float]]:
     return found
 
 
+def _across(concepts: list[str], panels: int) -> int:
+    """How many panels stand side by side, so that the bars have as much room as the longest name."""
+    name = 0.062 * max(map(len, concepts), default=1)
+    return max(1, min(5, panels, int(WIDTH / (1.8 * max(name, 0.7) + 0.2))))
+
+
 def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
@@ -37,10 +41,11 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     assert level is not None
     dense, pruned = (_by_class(units[key][0]) for key in (("dense", 0.0), (method, level)))
     classes = list(dense)[:CLASSES]
-    down = -(-len(classes) // ACROSS)
-    canvas = Canvas(figsize=(9.0, 0.4 + 1.35 * down), layout="constrained")
-    panels = canvas.subplots(down, min(ACROSS, len(classes)), sharex=True, squeeze=False)
-    colour, _ = style(summary, method)
+    across = _across([concept for number in classes for concept in dense[number]], len(classes))
+    down = -(-len(classes) // across)
+    canvas = Canvas(figsize=(WIDTH, 0.6 + 1.1 * down), layout="constrained")
+    panels = canvas.subplots(down, across, sharex=True, squeeze=False)
+    plain_bar, own_bar, samples = units_of.bars(summary, method, level)
     words, same, name_of = [], 0, units_of.class_names(summary)
     for panel, number in zip(panels.flat, classes, strict=False):
         other = pruned.get(number, {})
@@ -48,8 +53,8 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         concepts = list(dict.fromkeys(tops[0] + tops[1]))
         same += len(set(tops[0]) & set(tops[1]))
         for place, concept in enumerate(concepts):
-            panel.barh(-place + 0.2, dense[number].get(concept, 0.0), height=0.36, color=DENSE)
-            panel.barh(-place - 0.2, other.get(concept, 0.0), height=0.36, color=colour)
+            panel.barh(-place + 0.2, dense[number].get(concept, 0.0), height=0.36, **plain_bar)
+            panel.barh(-place - 0.2, other.get(concept, 0.0), height=0.36, **own_bar)
         panel.set_yticks([-p for p in range(len(concepts))], concepts, fontsize=6.5)
         panel.set_title(name_of(number), fontsize=8, color=INK, pad=2)
         plain(panel, "x")
@@ -57,6 +62,9 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         words.append(f"{name_of(number)}: dense {', '.join(tops[0])}; pruned {', '.join(tops[1]) or 'none'}")
     for empty in list(panels.flat)[len(classes) :]:
         empty.set_axis_off()
+    for panel in list(panels.flat)[len(classes) - across : len(classes)]:  # the last of each column
+        panel.tick_params(labelbottom=True)
+    units_of.add_legend(canvas, samples)
     rows = tuple(
         (name, share, name_of(unit.unit), unit.concept, unit.value)
         for (name, share), networks in units.items()
@@ -71,18 +79,11 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         f"Concepts with the largest weights for each class, dense and {method}. {'. '.join(words)}.",
         canvas,
         ("weight in the bottleneck, per standard deviation of the concept", "concept"),
-        _legend(summary, method, level),
+        samples,
         ("method", "sparsity", "class", "concept", "weight"),
         rows,
         wide=True,
     )
-
-
-def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
-    from matplotlib.patches import Patch
-
-    named = f"{method} at {formatting.sparsity(level)}"
-    return (Patch(color=DENSE, label="dense"), Patch(color=style(summary, method)[0], label=named))
 
 
 KIND = Kind(
@@ -91,7 +92,7 @@ KIND = Kind(
     "Which concepts speak for a class",
     "Concept weights",
     f"A sparse linear reader of concepts (post-hoc concept bottleneck): of each class the {TOP} concepts "
-    "with the largest weights, in the dense network (grey) and in the pruned one at its middle sparsity, "
+    "with the largest weights, in the dense network (hollow) and in the pruned one at its middle sparsity, "
     "first seed. What is missing in one of them is not among its five largest.",
     weights,
     detail=True,

@@ -26,7 +26,12 @@ BANDS = 4
 
 # Stand-ins that become the page's own colours, so that a figure fits light and dark.
 INK, FAINT, DENSE = "#010203", "#040506", "#070809"
-_PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--line)", DENSE: "var(--dense)"}
+#: One hue for sparsities, from pale to dark, which grey keeps. On a dark page they go from dark to pale.
+SHADES = ("#86b8de", "#5f9bcd", "#417fb8", "#2a629f", "#184781", "#0a2a57")
+_PAGE_COLOURS = {
+    **{INK: "currentColor", FAINT: "var(--line)", DENSE: "var(--dense)"},
+    **{shade: f"var(--s{number})" for number, shade in enumerate(SHADES, 1)},
+}
 #: How dense is drawn, and what lies in region II.
 DASHES, REGION_TWO = (0, (5, 3)), (0, (2, 1.2))
 #: The horizontal axis of what is drawn over sparsity.

@@ -40,8 +40,11 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
 
     heads = ["smallest", *(leaderboard.SHORT.get(s, summary.title_of(s)) for s in scores)]
     lines = [[v.paper_pass, *_cells(v, scores)] for v in results]
-    canvas = Canvas(figsize=(7.4, 1.3 + 0.24 * len(lines)))
-    axes = canvas.add_axes((0.1, 0.02, 0.89, 0.24 * len(lines) / (1.3 + 0.24 * len(lines))))
+    names = [wrapped(h, 8) for h in heads]
+    body = 0.24 * len(lines)
+    high = 0.2 + 0.13 * max(name.count("\n") + 1 for name in names) + body
+    canvas = Canvas(figsize=(7.4, high))
+    axes = canvas.add_axes((0.1, 0.02, 0.89, body / high))
     levels = summary.sparsities
     for row, cells in enumerate(lines):
         for column, value in enumerate(cells):
@@ -60,7 +63,7 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     axes.set_xlim(-0.5, len(heads) - 0.5)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_yticks(range(len(lines)), [v.method for v in results])
-    axes.set_xticks(range(len(heads)), [wrapped(h, 8) for h in heads])
+    axes.set_xticks(range(len(heads)), names)
     axes.xaxis.tick_top()
     for side in axes.spines.values():
         side.set_visible(False)

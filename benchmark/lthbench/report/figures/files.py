@@ -73,7 +73,7 @@ def _framed(picture: picture_panels.Picture, heading: str) -> Figure:
     with Image.open(io.BytesIO(picture.content)) as opened:
         axes.imshow(opened.convert("RGBA"))
     axes.set_axis_off()
-    return Figure(picture.title, heading, "", picture.text, canvas, wide=True)
+    return Figure(f"{heading}: {picture.title}", "", "", picture.text, canvas, wide=True)
 
 
 def _stem(kind: str, title: str, taken: Container[str]) -> str:

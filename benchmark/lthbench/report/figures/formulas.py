@@ -7,7 +7,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, style, svg
+from lthbench.report.figures.drawing import INK, Figure, Kind, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -28,6 +28,7 @@ def formulas(summary: Summary) -> list[Figure]:
 
 def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import MaxNLocator
 
     level = units_of.middle(units, method)
     assert level is not None
@@ -38,26 +39,30 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     axes = canvas.subplots()
     there = [unit for pair in best for unit in (pair, pruned.get((pair.layer, pair.unit))) if unit]
     widest = max([unit.value for unit in there] + [1e-6])
-    colour, _ = style(summary, method)
+    plain_bar, own_bar, samples = units_of.bars(summary, method, level)
     for place, unit in enumerate(best):
         other = pruned.get((unit.layer, unit.unit))
-        _bar(axes, -place + 0.2, unit, DENSE, widest)
+        _bar(axes, -place + 0.2, unit, plain_bar, widest)
         if other is not None:
-            _bar(axes, -place - 0.2, other, colour, widest)
+            _bar(axes, -place - 0.2, other, own_bar, widest)
     axes.set_xlim(0, 4.2 * widest)
     axes.set_yticks(
-        [-place for place in range(len(best))], [f"{unit.layer} {unit.unit}" for unit in best], fontsize=7.5
+        [-place for place in range(len(best))], [f"{unit.layer}, unit {unit.unit}" for unit in best]
     )
     plain(axes, "")
-    axes.set_xticks([0.0, widest / 2, widest], [f"{x:.2g}" for x in (0.0, widest / 2, widest)])
+    axes.tick_params(labelsize=7)
+    axes.set_xticks([tick for tick in MaxNLocator(3).tick_values(0.0, widest) if tick <= widest])
     axes.set_xlabel("intersection over union", fontsize=8, color=INK, loc="left")
+    units_of.add_legend(canvas, samples)
     rows = tuple(
         (name, share, unit.layer, unit.unit, unit.concept, unit.value)
         for (name, share), networks in units.items()
         if name in ("dense", method)
         for unit in networks[0]
     )
-    words = "; ".join(f"{u.layer} {u.unit}: {u.concept} ({u.value:.3f})" for u in best[:3])
+    words = "; ".join(
+        f"{u.layer}, unit {u.unit}: {units_of.readable(u.concept)} ({u.value:.3f})" for u in best[:3]
+    )
     return Figure(
         f"formulas of units: {method} at {formatting.sparsity(level)}",
         f"the {len(best)} units that are explained best in dense, one seed",
@@ -65,24 +70,17 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         f"Units and the formulas that explain them, dense above {method}. Of dense, {words}.",
         canvas,
         ("intersection over union", "unit"),
-        _legend(summary, method, level),
+        samples,
         ("method", "sparsity", "layer", "unit", "formula", "IoU"),
         rows,
         wide=True,
     )
 
 
-def _bar(axes: Any, place: float, unit: Unit, colour: str, widest: float) -> None:
-    axes.barh(place, unit.value, height=0.34, color=colour)
-    said = shorten(unit.concept, LETTERS, placeholder=" ...")
+def _bar(axes: Any, place: float, unit: Unit, looks: dict[str, Any], widest: float) -> None:
+    axes.barh(place, unit.value, height=0.34, **looks)
+    said = shorten(units_of.readable(unit.concept), LETTERS, placeholder=" ...")
     axes.text(unit.value + 0.03 * widest, place, said, va="center", fontsize=7, color=INK)
-
-
-def _legend(summary: Summary, method: str, level: float) -> tuple[Any, ...]:
-    from matplotlib.patches import Patch
-
-    named = f"{method} at {formatting.sparsity(level)}"
-    return (Patch(color=DENSE, label="dense"), Patch(color=style(summary, method)[0], label=named))
 
 
 KIND = Kind(
@@ -91,7 +89,7 @@ KIND = Kind(
     "Units and the formulas that explain them",
     "Formulas",
     "Compositional explanations: for each unit the formula of at most three concepts whose pixels match its "
-    "own best. Above, the dense network (grey); below, the same unit of the pruned one at its middle "
+    "own best. Above, the dense network (hollow); below, the same unit of the pruned one at its middle "
     "sparsity, first seed. The CSV has all sparsities.",
     formulas,
     detail=True,

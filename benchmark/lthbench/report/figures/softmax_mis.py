@@ -37,7 +37,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
 
     shown = units_of.levels(units, method)
     name_of = units_of.class_names(summary)
-    canvas = Canvas(figsize=(4.2, 3.0), layout="constrained")
+    canvas = Canvas(figsize=(3.7, 3.0), layout="constrained")
     axes = canvas.subplots()
     rows: list[tuple[Any, ...]] = []
     legend, words = [], []
@@ -53,7 +53,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         axes.plot(x, y, ms=5 if len(points) <= MANY else 2.5, mew=0, **looks)
         label = "dense" if dense else formatting.sparsity(key[1])
         rho = _rank_correlation(x, y)
-        said = "" if math.isnan(rho) else f" (rank correlation {rho:.2f})"
+        said = "" if math.isnan(rho) else f" (rank correlation {rho:.2f})".replace("-", "\u2212")
         legend.append(Line2D([], [], ms=5, label=f"{label}{said}", **looks))
         words.append(f"{label}{said}, mean {np.mean(y):.2f}")
         rows += [(*key, u.seed, name_of(u.unit), u.accuracy, u.value) for one in units[key] for u in one]
@@ -64,7 +64,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     axes.set_ylabel("MIS-like score of its unit", fontsize=8, color=INK)
     return Figure(
         f"MIS of softmax units: {method}",
-        f"a point for each class, means over {units_of.seeds(units[method, shown[-1]])}",
+        f"a point for each class, {units_of.seeds(units[method, shown[-1]])}",
         svg(canvas, f"softmax mis {method}"),
         f"Machine interpretability of the softmax units of {method} beside the accuracy of their classes: "
         f"{'; '.join(words)}.",
@@ -96,10 +96,10 @@ def _rank_correlation(x: list[float], y: list[float]) -> float:
 KIND = Kind(
     "softmax-mis",
     51,
-    "Are classes that are told well told by alike images?",
+    "The unit of each class beside the accuracy on it",
     "MIS of classes",
-    "For each class the accuracy on its test images, and how alike the images are that its softmax unit "
-    "answers to most. 0.5 is chance (dotted). The rank correlation is Spearman's, over classes.",
+    "For each class the accuracy on its test images, and how alike the images are that excite its softmax "
+    "unit most: means over seeds. 0.5 is chance (dotted). The rank correlation is Spearman's, over classes.",
     classes,
     detail=True,
 )

@@ -56,6 +56,7 @@ def over_levels(
     the numbers, and ``note`` says what is counted.
     """
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import MaxNLocator
 
     canvas = Canvas(figsize=(3.7, 2.45))
     axes = canvas.add_axes((0.105, 0.15, 0.875, 0.81))
@@ -80,8 +81,9 @@ def over_levels(
             x, y = zip(*((place(s), m) for s, m in points), strict=True)
             axes.plot(x, y, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked(len(points)))
             words.append(f"{method} " + ", ".join(f"{m:.1f} at {formatting.sparsity(s)}" for s, m in points))
-    axes.set_ylim(bottom=0)
     over_sparsity(axes, summary)
+    axes.set_ylim(0, 1.08 * max([row[3] for row in rows] + [0.5]))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return Figure(
         title,
         note,
@@ -101,7 +103,7 @@ KIND = Kind(
     "What kind of concepts its units detect",
     "Units",
     "Units whose best concept has an intersection over union above 0.05 with their map, by the category of "
-    "that concept: means over seeds.",
+    "that concept: means over seeds. Dashed: dense.",
     categories,
     keyed=True,
 )

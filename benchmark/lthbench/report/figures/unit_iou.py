@@ -42,7 +42,7 @@ def _ranked(networks: list[list[Unit]]) -> NDArray[np.float64]:
 def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(7.2, 2.6), layout="constrained")
+    canvas = Canvas(figsize=(7.2, 2.8), layout="constrained")
     left, right = canvas.subplots(1, 2)
     shown = units_of.levels(units, method)
     lines: list[tuple[str, float, dict[str, Any]]] = [
@@ -70,6 +70,8 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         plain(axes)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(name, fontsize=8, color=INK)
+    samples = units_of.legend(shown)
+    units_of.add_legend(canvas, samples)
     return Figure(
         f"IoU of single units: {method}",
         f"dense and {formatting.counted(len(shown), 'sparsity', 'sparsities')}, "
@@ -77,8 +79,8 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         svg(canvas, f"unit iou {method}"),
         f"Intersection over union of single units with their best concept, {method}: {'; '.join(words)}.",
         canvas,
-        ("rank of the unit", "units"),
-        units_of.legend(shown),
+        ("rank of the unit", "share of units (%)"),
+        samples,
         ("method", "sparsity", "rank", "IoU", "seeds"),
         tuple(rows),
         wide=True,

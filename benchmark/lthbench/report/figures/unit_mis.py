@@ -36,7 +36,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     shown = units_of.levels(units, method)
     keys = [("dense", 0.0)] * (("dense", 0.0) in units) + [(method, level) for level in shown]
     names = list(dict.fromkeys(layer for key in keys for layer in _by_layer(units[key])))
-    canvas = Canvas(figsize=(1.6 + 0.85 * len(names), 2.7), layout="constrained")
+    canvas = Canvas(figsize=(max(3.7, 1.6 + 0.6 * len(names)), 2.7), layout="constrained")
     axes = canvas.subplots()
     rows: list[tuple[Any, ...]] = []
     words: list[str] = []
@@ -50,7 +50,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
             low, first, middle, third, high = np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9))
             axes.plot([x + offset] * 2, [low, high], color=colour, lw=1.0, solid_capstyle="butt")
             axes.plot([x + offset] * 2, [first, third], color=colour, lw=4.0, solid_capstyle="butt")
-            axes.plot([x + offset], [middle], color="white", marker="o", ms=2.2, mew=0)
+            axes.plot([x + offset], [middle], color="white", marker="o", ms=3.2, mew=0.8, mec=colour)
             mean = float(np.mean(values))
             means.append(f"{name} {mean:.2f}")
             rows.append((*key, name, len(values), mean, low, first, middle, third, high))
@@ -58,6 +58,8 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     axes.axhline(0.5, color=INK, lw=0.7, ls=":")
     axes.set_xticks(range(len(names)), names)
     plain(axes)
+    samples = _legend(shown)
+    units_of.add_legend(canvas, samples)
     return Figure(
         f"MIS by layer: {method}",
         f"dense and {formatting.counted(len(shown), 'sparsity', 'sparsities')}, "
@@ -66,7 +68,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
         f"Machine interpretability by layer, {method}, means: {'; '.join(words)}.",
         canvas,
         ("layer", "MIS-like score of a unit"),
-        _legend(shown),
+        samples,
         ("method", "sparsity", "layer", "units", "mean", "10 %", "25 %", "median", "75 %", "90 %"),
         tuple(rows),
         wide=len(names) > 4,
@@ -93,7 +95,7 @@ KIND = Kind(
     "How alike the images are that excite a unit, by layer",
     "MIS by layer",
     "For each layer and network the units of all seeds: the median (dot), the middle half (bar), from the "
-    "tenth to the ninetieth per cent (line). 0.5 is chance (dotted). Grey is dense; the darker, the sparser.",
+    "tenth to the ninetieth per cent (line). 0.5 is chance (dotted). From left to right: dense, sparser.",
     layers,
     detail=True,
 )

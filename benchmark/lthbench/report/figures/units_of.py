@@ -8,14 +8,13 @@ from typing import Any
 from lthbench import formatting, registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
-from lthbench.report.figures.drawing import DASHES, DENSE
+from lthbench.report.figures.drawing import DASHES, DENSE, INK, SHADES, style
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
 #: Of many sparsities so many are drawn at most, the last among them.
 LEVELS = 6
-#: From pale to dark, which grey keeps; and dashes for those who see no colours.
-_SHADES = ("#86b8de", "#5f9bcd", "#417fb8", "#2a629f", "#184781", "#0a2a57")
+#: Dashes for those who see no colours.
 _LINES: tuple[Any, ...] = ((0, (1, 1)), (0, (6, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (4, 1)), "-")
 
 Units = dict[tuple[str, float], list[list[Unit]]]
@@ -51,9 +50,9 @@ def middle(units: Units, method: str) -> float | None:
 
 def looks(place: int, count: int) -> dict[str, Any]:
     """Colour and dashes of one of several sparsities, the darkest for the largest."""
-    last = len(_SHADES) - 1
+    last = len(SHADES) - 1
     shade = last if count == 1 else round(place * last / (count - 1))
-    return {"color": _SHADES[shade], "ls": _LINES[shade], "lw": 1.6}
+    return {"color": SHADES[shade], "ls": _LINES[shade], "lw": 1.6}
 
 
 def legend(shown: Sequence[float]) -> tuple[Any, ...]:
@@ -75,6 +74,30 @@ def class_names(summary: Summary) -> Callable[[int], str]:
     except (BadInput, KeyError, TypeError):
         names = ()
     return lambda number: names[number - 1] if 0 < number <= len(names) else f"class {number}"
+
+
+def add_legend(canvas: Any, samples: Sequence[Any]) -> None:
+    """Samples below a figure, for its page: files have one of their own."""
+    place = {"loc": "outside lower center", "ncols": min(len(samples), 4)}
+    canvas.legend(handles=list(samples), fontsize=7.5, frameon=False, labelcolor=INK, **place)
+
+
+def bars(
+    summary: Summary, method: str, level: float
+) -> tuple[dict[str, Any], dict[str, Any], tuple[Any, Any]]:
+    """How bars of dense and of a method are drawn, which differ in grey as well, and samples of both."""
+    from matplotlib.patches import Patch
+
+    dense: dict[str, Any] = {"facecolor": "none", "edgecolor": DENSE, "linewidth": 1.2}
+    pruned: dict[str, Any] = {"color": style(summary, method)[0]}
+    named = f"{method} at {formatting.sparsity(level)}"
+    return dense, pruned, (Patch(label="dense", **dense), Patch(label=named, **pruned))
+
+
+def readable(formula: str) -> str:
+    """A formula without the parentheses around the whole."""
+    whole = formula.startswith("(") and formula.endswith(")")
+    return formula[1:-1] if whole else formula
 
 
 def seeds(networks: Sequence[Sequence[Unit]]) -> str:
