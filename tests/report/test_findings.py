@@ -84,12 +84,12 @@ def first(good, levels):
         (
             {"imp": ("yyy", "yyy"), "omp": ("yyy", "yyx")},
             "imp goes furthest: as good as dense on everything up to 90.0 %. "
-            "What breaks first of omp: NLL, from 90.0 % on.",
+            "omp breaks first in NLL, from 90.0 % on.",
         ),
         (
             {"imp": ("yyy", "yyy"), "omp": ("yyx", "yxx"), "snip": ("yyx", "yyx")},
             "imp goes furthest: as good as dense on everything up to 90.0 %. "
-            "What breaks first of others: NLL, in 2 of 2 methods.",
+            "Of the others, 2 of 2 break first in NLL.",
         ),
         (
             {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},

@@ -122,7 +122,7 @@ def lead(summary: Summary) -> str:
         up_to = f" up to {formatting.sparsity(furthest)}" if furthest else ""
         text = f"{who}: as good as {compared} on everything{up_to}."
         said = _breaks(summary, best) or _breaks_elsewhere(summary, [r for r in results if r not in best])
-        return f"{text} What breaks first{said}." if said else text
+        return f"{text} {said}." if said else text
     return f"No method is shown to be as good as dense on everything. {_lowest(results, summary)}"
 
 
@@ -167,19 +167,19 @@ def _breaks(summary: Summary, results: list[Verdict]) -> str:
     """What breaks first of each of these methods, named where there are several."""
     found = [(r.method, broken(summary, r)) for r in results if first_break(r)]
     said = "; ".join(what if len(results) == 1 else f"{what} ({method})" for method, what in found)
-    return f": {said}" if said else ""
+    return f"What breaks first: {said}" if said else ""
 
 
 def _breaks_elsewhere(summary: Summary, results: list[Verdict]) -> str:
     """What breaks first of most of the methods that get less far."""
     found = [(r, at) for r in results if (at := first_break(r)) is not None]
     if len(found) == 1:
-        return f" of {found[0][0].method}: {broken(summary, found[0][0])}"
+        return f"{found[0][0].method} breaks first in {broken(summary, found[0][0])}"
     scores = Counter(score for _, at in found for score in at.scores)
     if not scores:
         return ""
     score, times = scores.most_common(1)[0]
-    return f" of others: {summary.title_of(score)}, in {times} of {len(results)} methods"
+    return f"Of the others, {times} of {len(results)} break first in {summary.title_of(score)}"
 
 
 @dataclass(frozen=True)
