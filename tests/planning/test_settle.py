@@ -8,7 +8,7 @@ import pytest
 from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
-from lthbench.planning import request
+from lthbench.planning import request, settle
 from lthbench.planning.settle import settled
 
 
@@ -92,3 +92,17 @@ def test_the_papers_bank_is_taken_where_it_is_here(task, bank, tmp_path, monkeyp
 def test_nothing_is_settled_that_no_metric_looks_at(tmp_path):
     asked = request.ask("img-r50", ["omp"], metrics=["accuracy"], budget="paper")
     assert settled(asked, (tmp_path,)) is asked
+
+
+def test_a_plan_says_which_published_images_are_missing(paper, tmp_path, small):
+    assert settle.published(paper, ()) == {}
+    asked = dataclasses.replace(paper, task=request.with_corruptions(paper.task, "official"))
+    kinds = [k.replace("frost_procedural", "frost") for k in asked.spec.evaluate.corruptions]
+    published(tmp_path / "CIFAR-10-C", kinds[2:])
+    told = settle.published(asked, (tmp_path,))
+    assert told == {"CIFAR-10-C": {"state": "missing", "detail": ", ".join(kinds[:2])}}
+    for kind in kinds[:2]:
+        np.lib.format.open_memmap(tmp_path / "CIFAR-10-C" / f"{kind}.npy", "w+", np.uint8, (20, 32, 32, 3))
+    assert settle.published(asked, (tmp_path,))["CIFAR-10-C"]["state"] == "found"
+    unasked = dataclasses.replace(asked, metrics=("accuracy",))
+    assert settle.published(unasked, (tmp_path,)) == {}

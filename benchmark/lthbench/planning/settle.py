@@ -55,9 +55,8 @@ def _corrupted(request: Request, places: tuple[Path, ...]) -> Request:
     source, why = "generated", f"none are published for {dataset.name}"
     if dataset.name in official.FOLDERS:
         folder = official.FOLDERS[dataset.name]
-        kinds = [official.named(kind) for kind in looked.corruptions]
-        lacking = [k for k in kinds if official.locate(dataset, k, looked.severities, places) is None]
-        if lacking and len(lacking) < len(kinds):
+        lacking = _lacking(request, places)
+        if lacking and len(lacking) < len(looked.corruptions):
             raise BadInput(
                 f"{folder} is here without {', '.join(lacking)}. Complete it, or give "
                 "--corruptions generated."
@@ -67,3 +66,23 @@ def _corrupted(request: Request, places: tuple[Path, ...]) -> Request:
     notes = (*request.notes, f"corrupted images are {source}: {why}")
     task = with_corruptions(request.task, source)
     return dataclasses.replace(request, task=task, corruptions_replaced=True, notes=notes)
+
+
+def published(request: Request, places: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+    """The published corrupted images that a request looks at: whether they are found, by their name."""
+    data = request.task.data.dataset
+    asked = {need for name in request.metrics for need in registry.get(Metric, name).looks}
+    asked |= {need for name in request.metrics for need in registry.get(Metric, name).needs}
+    wanted = image_sets.SETS["corrupted"].name in asked and data in official.FOLDERS
+    if not wanted or request.spec.evaluate.corruption_source != "official":
+        return {}
+    lacking = _lacking(request, places)
+    state = "missing" if lacking else "found"
+    return {official.FOLDERS[data]: {"state": state, "detail": ", ".join(lacking) or "published images"}}
+
+
+def _lacking(request: Request, places: tuple[Path, ...]) -> list[str]:
+    """The published kinds of corrupted images that are not here, of those that the budget looks at."""
+    looked, dataset = request.spec.evaluate, registry.get(Dataset, request.task.data.dataset)
+    kinds = [official.named(kind) for kind in looked.corruptions]
+    return [k for k in kinds if official.locate(dataset, k, looked.severities, places) is None]

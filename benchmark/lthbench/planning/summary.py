@@ -16,6 +16,7 @@ from lthbench.planning.looks import schedule
 from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
 from lthbench.planning.seeds import Thinned
+from lthbench.planning.settle import published
 from lthbench.spec import (
     Rewind,
     Step,
@@ -96,7 +97,8 @@ def costed(
         "workers": workers,
         "stack": stack_on(kind, stack),
         "device": device,
-        "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources},
+        "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources}
+        | published(request, places),
         "command": request.command(),
         "request": request.to_json(),
         "notes": list(request.notes),
