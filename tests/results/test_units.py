@@ -105,6 +105,11 @@ HEAD = ",".join(units.Unit._fields).encode()
         HEAD + b"\nomp,0.5,0,dissection,l,-1,red,colour,0.1,\n",
         HEAD + b"\nomp,0.5,0,dissection,l,1,red,colour,inf,\n",
         HEAD + b"\nomp,0.5,0,dissection,l,1,red,colour,0.1,7\n",
+        HEAD + b"\nomp,0.5,0,dissection,l,1,red,colour,,\n",
+        HEAD + b"\nomp,0.5,0,composition,l,1,red,,1.1,\n",
+        HEAD + b"\nomp,0.5,0,mis-layers,l,1,,,-0.1,\n",
+        HEAD + b"\nomp,0.5,0,bottleneck,,1,red,colour,1e308,\n",
+        HEAD + b"\nomp,0.5,0,bottleneck,,9999999999,red,colour,1,\n",
         HEAD + b"\nomp,0.5,0,dissection,l,1,\x1b[2J,colour,0.1,\n",
         HEAD + b"\nomp,0.5,0,dissection,l,1," + b"x" * 501 + b",colour,0.1,\n",
     ],
@@ -114,6 +119,15 @@ def test_what_is_no_table_of_units_is_refused_by_name(tmp_path, made_table, cont
     table.write(scores, facts, tmp_path)
     (tmp_path / units.FILE).write_bytes(content)
     with pytest.raises(BadInput, match=r"units\.csv: "):
+        table.read(tmp_path)
+
+
+def test_a_table_of_units_that_is_too_large_is_not_read_whole(tmp_path, made_table, monkeypatch):
+    scores, facts = made_table(("omp",), seeds=2)
+    table.write(scores, facts, tmp_path)
+    (tmp_path / units.FILE).write_bytes(HEAD + b"\n" * 1000)
+    monkeypatch.setattr(units, "BYTES", 100)
+    with pytest.raises(BadInput, match="has more bytes than"):
         table.read(tmp_path)
 
 

@@ -35,8 +35,8 @@ def request(task: str) -> Request:
     return ask(task, ["imp", "omp"], seeds=2, metrics=REQUEST[-1].split(","))
 
 
-def launch(folder: Path, task: str, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--device", "cpu", *REQUEST, *more]
+def launch(folder: Path, task: str, *more: str, words: tuple[str, ...] = REQUEST) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "lthbench", "run", "--task", task, "--device", "cpu", *words, *more]
     command += ["--store", str(folder / "store"), "--report", str(folder / "report")]
     with (folder / "said.txt").open("ab") as said:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
@@ -97,12 +97,28 @@ def check(folder: Path, expected: bytes) -> None:
     assert not (store.root / "damaged").exists()
 
 
-@pytest.fixture(scope="module")
-def expected(tiny_task, tmp_path_factory) -> bytes:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    outcome = api.execute(request(tiny_task), api.RunOptions(store=folder / "store", device="cpu"))
+def undisturbed(asked: Request, folder: Path) -> bytes:
+    """The table of a run that nobody disturbs."""
+    outcome = api.execute(asked, api.RunOptions(store=folder / "store", device="cpu"))
     write(outcome.table, outcome.facts, folder / "report", formats=("csv",))
     return (folder / "report" / "scores.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_task, tmp_path_factory) -> bytes:
+    return undisturbed(request(tiny_task), tmp_path_factory.mktemp("undisturbed"))
+
+
+#: Methods in rounds, at once, that rewire while they train, and that train before they prune; and scores.
+METHODS = ("imp", "omp", "snip", "rigl", "lamp", "random", "gmp", "filter")
+METRICS = ("accuracy", "ece", "nll", "fgsm", "mce", "gini", "agreement", "ood")
+
+
+def drawn_grid(draw: random.Random) -> tuple[str, ...]:
+    """The words of a grid: some methods, some seeds, some scores."""
+    seeds = sorted(draw.sample(range(9), draw.choice((1, 2))))
+    words = ("--methods", ",".join(draw.sample(METHODS, 2)), "--seeds", ",".join(map(str, seeds)) + ",")
+    return (*words, "--metrics", ",".join(draw.sample(METRICS, 3)))
 
 
 def kill(pid: int) -> bool:
@@ -112,6 +128,22 @@ def kill(pid: int) -> bool:
     return False
 
 
+def _asked(task: str, words: tuple[str, ...]) -> Request:
+    methods, seeds, metrics = (value.strip(",").split(",") for value in words[1::2])
+    return ask(task, methods, seeds=[int(seed) for seed in seeds], metrics=metrics)
+
+
+def _workers(watch: Watch, process: subprocess.Popen[bytes]) -> list[int]:
+    """The workers of a run, once there are any; none where it ends before."""
+    while process.poll() is None:
+        commands = watch.look(process.pid)
+        workers = [pid for pid, command in commands.items() if "spawn_main" in command]
+        if workers:
+            return workers
+        time.sleep(0.1)
+    return []
+
+
 def told(killed: Counter[str], grids: int, began: float) -> str:
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(killed.items()))
     return f"\n{killed.total()} kills ({kinds}); {grids} grids, {time.monotonic() - began:.0f} s"
@@ -119,21 +151,26 @@ def told(killed: Counter[str], grids: int, began: float) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, expected, capsys):
-    draw, killed, watch, grids = random.Random(0), Counter(), Watch(), 0
+def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
+    """Each grid is another. Workers, once they are there, die at any moment: three in four of the kills."""
+    draw, killed, watch, grids = random.Random(KILLS), Counter(), Watch(), 0
     began = time.monotonic()
     while killed.total() < KILLS:
         folder = tmp_path / f"grid{grids}"
         folder.mkdir()
+        words = drawn_grid(draw)
+        expected = undisturbed(_asked(tiny_task, words), folder / "undisturbed")
+        most = killed.total() + 15  # and then it may come to its end
         while True:
-            process = launch(folder, tiny_task, "--workers", "2")
+            process = launch(folder, tiny_task, "--workers", "2", words=words)
             while process.poll() is None:
-                time.sleep(draw.uniform(0.2, 4.0))
-                commands = watch.look(process.pid)
-                workers = [pid for pid, command in commands.items() if "spawn_main" in command]
-                if killed.total() < KILLS and process.poll() is None:
-                    kind = "worker" if workers and draw.random() < 0.75 else "driver"
-                    killed[kind] += kill(draw.choice(workers) if kind == "worker" else process.pid)
+                on_worker = draw.random() < 0.75
+                workers = _workers(watch, process) if on_worker else []
+                time.sleep(draw.uniform(*draw.choice(((0.0, 2.0), (2.0, 12.0)))))  # they start, or work
+                if killed.total() < min(KILLS, most) and process.poll() is None:
+                    killed["worker" if workers else "driver"] += kill(
+                        draw.choice(workers) if workers else process.pid
+                    )
             if process.wait() == 0:
                 break
             assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()

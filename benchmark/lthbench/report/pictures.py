@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthbench import formatting
+from lthbench.report.figures.drawing import literally
 from lthbench.report.figures.units_of import readable
 from lthbench.results.pictures import ConceptPicture, SaliencyPicture
 from lthbench.results.unit_pictures import Excited, UnitPicture
@@ -29,6 +30,7 @@ INK = "#808080"
 Drawable = SaliencyPicture | ConceptPicture | UnitPicture
 
 
+@literally
 def drawn(pictures: Iterable[Drawable]) -> tuple[dict[str, Any], ...]:
     """Each as ``RunFacts.pictures`` has it: its kind, title, text, image as a data URL, and of units the
     ``numbers``: a head and rows.

@@ -237,7 +237,8 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
 def _units(path: Path) -> tuple[units.Unit, ...]:
     """The units that a run gathered beside its table. Raises BadInput."""
     try:
-        return units.from_csv(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            return units.from_csv(file.read(units.BYTES + 1), str(path))
     except Damaged as error:
         raise BadInput(str(error)) from error
 

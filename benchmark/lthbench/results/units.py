@@ -25,8 +25,20 @@ if TYPE_CHECKING:
 FILE = "units.csv"
 #: It has so many rows at most, and a file of one network so many bytes.
 MOST, LARGEST = 200_000, 20_000_000
+#: The table of them all has so many bytes at most.
+BYTES = MOST * 1_000
 #: Names in it have so many letters at most.
 LETTERS = 500
+#: No unit has a higher number, no weight is larger.
+HIGHEST, LARGE = 10**9, 1e12
+#: Where the values of a metric's units lie, and whether they may be unknown; rounding may go beyond.
+RANGES = {
+    "dissection": (0.0, 1.0 + 1e-6, False),
+    "composition": (0.0, 1.0 + 1e-6, False),
+    "composition-all": (0.0, 1.0 + 1e-6, False),
+    "mis-layers": (-1e-6, 1.0 + 1e-6, True),
+    "bottleneck": (-LARGE, LARGE, False),
+}
 #: How many concepts of each class are kept, of a bottleneck: those with the largest weights.
 TOP = 5
 
@@ -142,20 +154,22 @@ def parsed(content: bytes, metric: str, where: str) -> list[_Found]:
         found = list(SOURCES[metric][1](rows))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise Damaged(f"{where}: its file of units cannot be read.") from error
-    wrong = next(filter(None, map(_misfit, found)), "")
+    wrong = next(filter(None, (_misfit(metric, row) for row in found)), "")
     if wrong or len(found) > MOST:
         raise Damaged(f"{where}: {wrong or 'too many units'}.")
     return found
 
 
-def _misfit(row: _Found | Unit) -> str:
-    """What is wrong with a row, or ""."""
+def _misfit(metric: str, row: _Found | Unit) -> str:
+    """What is wrong with a row of a metric, or ""."""
     names = (row.layer, row.concept, row.category)
     if not all(one_line(name) and len(name) <= LETTERS for name in names):
         return f"a unit has a name that is no line of at most {LETTERS} letters"
-    if row.unit < 0:
-        return "a unit has a number below 0"
-    if math.isinf(row.value) or not (math.isnan(row.accuracy) or 0.0 <= row.accuracy <= 1.0):
+    if not 0 <= row.unit <= HIGHEST:
+        return f"a unit has a number below 0 or above {HIGHEST:,}"
+    low, high, unknown = RANGES.get(metric, (-LARGE, LARGE, True))
+    there = (unknown and math.isnan(row.value)) or low <= row.value <= high
+    if not there or not (math.isnan(row.accuracy) or 0.0 <= row.accuracy <= 1.0):
         return "a unit has a value that cannot be"
     return ""
 
@@ -192,7 +206,7 @@ def _unit(
 
 def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
     """The units in such a table. Raises Damaged, saying ``where``, for what is none."""
-    if len(content) > MOST * 1_000:
+    if len(content) > BYTES:
         raise Damaged(f"{where}: has more bytes than {MOST:,} units take.")
     try:
         rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
@@ -203,7 +217,7 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
         raise Damaged(f"{where}: cannot be read as a table of units.") from error
     if len(found) > MOST:
         raise Damaged(f"{where}: has {len(found):,} units, at most {MOST:,} are read.")
-    wrong = next(filter(None, map(_misfit, found)), "")
+    wrong = next(filter(None, (_misfit(unit.metric, unit) for unit in found)), "")
     odd = next(
         (u for u in found if not (0.0 <= u.sparsity < 1.0 and one_line(f"{u.method}{u.metric}"))), None
     )

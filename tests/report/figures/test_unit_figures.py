@@ -147,3 +147,16 @@ def test_classes_are_called_by_their_names(made_table):
     known.facts.task["data"] = {"dataset": "of one's own"}
     assert units_of.class_names(known)(3) == "class 3"
     assert name(99) == "class 99"
+
+
+@pytest.mark.parametrize("name", ["$\\nothing{$", "5 $"])
+def test_a_name_with_dollars_is_a_name_and_no_formula(made_table, name):
+    scores, facts = made_table(("omp",), seeds=2, sparsities=(0.5, 0.9))
+    named = [
+        u._replace(layer=name if u.layer.startswith("layer") else u.layer, concept=u.concept and name)
+        for u in drawn_units()
+    ]
+    drawn = summarise(scores, dataclasses.replace(facts, units=tuple(named)))
+    figures = [figure for kind in KINDS for figure in kind.draw(drawn)]
+    assert len(figures) >= len(KINDS)
+    assert sum(name in figure.svg for figure in figures) >= 2

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from lthbench import formatting
 from lthbench.report.summary import Summary
+
+_Given = ParamSpec("_Given")
+_Drawn = TypeVar("_Drawn")
 
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and others as far from them.
 COLOURS = (
@@ -77,6 +81,22 @@ class Kind:
     draw: Callable[[Summary], list[Figure]]
     keyed: bool = False
     detail: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "draw", literally(self.draw))
+
+
+def literally(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
+    """The same, with texts as they are: a name with dollars in it is a name, and no formula."""
+
+    @functools.wraps(draw)
+    def drawn(*given: _Given.args, **more: _Given.kwargs) -> _Drawn:
+        import matplotlib as mpl
+
+        with mpl.rc_context({"text.parse_math": False}):
+            return draw(*given, **more)
+
+    return drawn
 
 
 def style(summary: Summary, method: str) -> tuple[str, str]:
@@ -162,7 +182,9 @@ def svg(canvas: object, name: str, hidden: bool = False) -> str:
     assert isinstance(canvas, Canvas)
     buffer = io.StringIO()
     # Text stays text, in the page's font; the salt makes the same figure the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif", "text.parse_math": False}
+    ):
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -11,7 +11,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report import figures, picture_panels
-from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, literally
 from lthbench.report.summary import Summary
 
 FORMATS = ("svg", "png", "pdf")
@@ -29,6 +29,7 @@ _COLOURS = {INK: "#3a4252", FAINT: "#dcdfe4", DENSE: "#4d5663"}
 _PARTS = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
 
 
+@literally
 def files(
     summary: Summary, formats: tuple[str, ...], tell: Callable[[str], None] = lambda _: None
 ) -> dict[str, bytes]:
@@ -154,7 +155,14 @@ def _saved(figure: Figure, form: str) -> bytes:
         "pdf": {"CreationDate": None},
         "png": {"Software": None},
     }
-    with mpl.rc_context({"svg.hashsalt": figure.title, "font.family": "sans-serif", "pdf.fonttype": 42}):
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": figure.title,
+            "pdf.fonttype": 42,
+            "font.family": "sans-serif",
+            "text.parse_math": False,
+        }
+    ):
         figure.canvas.savefig(buffer, format=form, dpi=300, facecolor="white", metadata=nothing[form])
     return buffer.getvalue()
 
