@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.ao import quantization as ao
+from torch.ao.quantization import quantize_fx
 
 from lthbench import registry
 from lthbench.checkpoints import files, importing
@@ -169,3 +170,39 @@ def test_tokens_are_rounded_where_torchao_does(tmp_path):
             layer.__class__ = nn.Linear
             assert not torch.allclose(layer(read), made, atol=1e-3)
     assert passed.keys() == set(layers)
+
+
+@pytest.mark.long
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["resnet8", "resnet18"])
+def test_sums_of_a_graph_are_rounded_as_its_kernels_do(name):
+    """Each convolution puts out what the int8 one does, until something is rounded that is no module."""
+    network = Network(name, 1, 5, 3, 16, (0.5,) * 3, (0.25,) * 3, (4, 4, 6, 8) + (8,) * (name == "resnet18"))
+    torch.manual_seed(0)
+    model = registry.get(Architecture, name).build(network).train()
+    for _ in range(10):
+        model(torch.rand(32, 3, 16, 16))
+    images = torch.rand(20, 3, 16, 16)
+    mapping = ao.get_default_qconfig_mapping("fbgemm")
+    prepared = quantize_fx.prepare_fx(copy.deepcopy(model.eval()), mapping, (images,))
+    prepared(images)
+    theirs = quantize_fx.convert_fx(prepared)
+    found = importing.take(network, files.of({"net": theirs.state_dict()}, "model"))
+    places = {place: scale for place, _, scale, *_ in found.step.activations}
+    assert {"normalize", "layer1.0", "layer2.0", "layer3.0"} <= places.keys()
+    assert found.account["activations"]["left"] == []
+    ours = registry.get(Architecture, name).build(network).eval()
+    ours.load_state_dict(found.weights, strict=False)
+    round_activations(ours, found.step.activations)
+    made = [{}, {}]
+    pairs = {"layer1.0.conv2": "layer1.0.bn2", "layer2.0.conv2": "layer2.0.bn2"}
+    for their, our in pairs.items():
+        theirs.get_submodule(their).register_forward_hook(
+            lambda m, i, o, n=their: made[0].update({n: o.dequantize()})
+        )
+        ours.get_submodule(our).register_forward_hook(lambda m, i, o, n=their: made[1].update({n: o}))
+    logits = theirs(images)
+    assert (ours(images) - logits).abs().max() <= 4.01 * places["fc"]
+    for their in pairs:
+        apart = (made[0][their] - made[1][their]).abs() > 1e-4
+        assert float(apart.float().mean()) < 0.01

@@ -1,8 +1,10 @@
 """How a quantised checkpoint rounds activations, and which layers of a network do the same.
 
-Read are the scales of torch.ao's static quantisation (one a layer, for what it puts out), those of its fake
-quantisation, and that torchao rounds what linear layers read, by token. What torch.ao quantises anew for each
-batch (dynamic quantisation) depends on which images are shown together, and is left in float32.
+Read are the scales of torch.ao's static quantisation (one a layer, for what it puts out; of graphs also those
+of a module's last operation, such as the sum of a residual block), those of its fake quantisation, and that
+torchao rounds what linear layers read, by token. What torch.ao quantises anew for each batch (dynamic
+quantisation) depends on which images are shown together, and is left in float32, as is what has no module to
+round it: operations within one, and pooling.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ import torch
 from torch import nn
 
 from lthbench.checkpoints.tensor_names import Part
+from lthbench.compute.tracing import traceable, traced
 from lthbench.errors import BadInput
 from lthbench.inference.rounding import OUTPUT, TOKENS
 
 #: Where a layer's output is rounded: under fake quantisation, and in a converted network.
 _SCALE = re.compile(r"(?:(.*?)\.)?(?P<fake>activation_post_process\.)?scale")
+#: The same of an operation between layers, of a network quantised as a graph: the module's name, a number.
+_IN_GRAPH = re.compile(r"(.*)_scale_(\d{1,4})")
 _OBSERVER = "activation_post_process."
 #: The unsigned integers that torch.ao's converted networks round to.
 _LEVELS = 255
@@ -64,7 +69,7 @@ def found(tensors: Mapping[str, Any], where: str, quantised: Iterable[str]) -> F
     weights = list(quantised)
     if not weights and not any("fake_quant_enabled" in name for name in tensors):
         return Found()
-    places: dict[str, Rounded] = {}
+    places: dict[str, Rounded] = _in_graph(tensors, where)
     unread = []
     for name, tensor in tensors.items():
         if _by_token(tensor):
@@ -89,6 +94,21 @@ def found(tensors: Mapping[str, Any], where: str, quantised: Iterable[str]) -> F
         )
     first = next(iter(tensors)).partition(_OBSERVER)[0].rpartition(".")[0]
     return Found(places, tuple(unread), first, True)
+
+
+def _in_graph(tensors: Mapping[str, Any], where: str) -> dict[str, Rounded]:
+    """How the last operation of each module is rounded, by the module's name with "_" for "."."""
+    last: dict[str, int] = {}
+    places = {}
+    for name, tensor in tensors.items():
+        matched = _IN_GRAPH.fullmatch(name)
+        zero = tensors.get(f"{matched[1]}_zero_point_{matched[2]}") if matched else None
+        if matched is None or zero is None or tensor.numel() != 1 or zero.numel() != 1:
+            continue
+        if int(matched[2]) >= last.get(matched[1], 0):
+            last[matched[1]] = int(matched[2])
+            places[matched[1]] = _rounded(name, float(tensor), int(zero), _LEVELS, where)
+    return places
 
 
 def _by_token(tensor: Any) -> bool:
@@ -161,18 +181,38 @@ def placed(
     modules = dict(model.named_modules())
     starts = Counter(place.removesuffix(own) for place, own in homes.items() if place.endswith(own))
     start = starts.most_common(1)[0][0] if starts else ""
+    ends = _ending_with_operations(model)
+    flat = {name.replace(".", "_"): name for name in ends}
+    inputs = {"", *(f"{own.replace('.', '_')}_input" for own in list(homes.values())[:1])}
     rounded: dict[str, Rounded] = {}
     left = list(said.unread)
     for place, how in said.places.items():
         own = homes.get(place) or place.removeprefix(start)
+        above = own.rpartition(".")[0]
         if own in modules and own:
             rounded[own] = how
-        elif place == said.first and not normalised and "normalize" in modules:
+        elif own in flat:
+            rounded[flat[own]] = how
+        elif (place == said.first or own in inputs) and not normalised and "normalize" in modules:
             rounded["normalize"] = how
+        elif above in ends:  # a module of the file alone, that adds
+            rounded[above] = how
         else:
             left.append(place)
     account = {"rounded": sorted(rounded), "left": left, "said": _said(rounded, left)}
     return tuple((name, *rounded[name]) for name in sorted(rounded)) or None, account
+
+
+def _ending_with_operations(model: nn.Module) -> list[str]:
+    """The modules whose last operation is their own, such as a sum, and none of a layer in them."""
+    if not traceable(model):
+        return []
+    last: dict[str, bool] = {}
+    for node in traced(model).graph.nodes:
+        names = [name for name, _ in (node.meta.get("nn_module_stack") or {}).values()]
+        for name in names:
+            last[name] = node.op == "call_function" and name == names[-1]
+    return [name for name, own in last.items() if own and name]
 
 
 def _said(rounded: Sized, left: Sequence[str]) -> str:

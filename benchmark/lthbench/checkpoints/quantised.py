@@ -19,7 +19,7 @@ PACKED = "._packed_params._packed_params"
 #: What fake quantisation keeps of a weight, and what is kept of activations.
 _FAKE = re.compile(r"(.*\.|)(\w+)_fake_quant\.(scale|zero_point|fake_quant_enabled)")
 _OBSERVED = re.compile(r"(^|\.)(\w+_fake_quant|activation_post_process)\.")
-_OUTPUT = re.compile(r"(^|\.)(scale|zero_point)$")
+_OUTPUT = re.compile(r"(^|\.)(scale|zero_point)$|_(scale|zero_point)_\d{1,4}$")
 #: The same of a weight, where it is needed when the network is known.
 _BY, _AT = "_fake_quant.scale", "_fake_quant.zero_point"
 #: The integers that torch.ao's fake quantisation of weights rounds to.

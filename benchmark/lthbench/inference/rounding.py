@@ -33,11 +33,11 @@ def round_activations(model: nn.Module, ways: Iterable[tuple[str, str, float, in
 def _rounding(kind: type[nn.Module], way: str) -> type[nn.Module]:
     """A kind of layer that rounds; of another module than torch's, so that graphs look into it."""
 
-    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(self: Any, x: torch.Tensor, *more: Any) -> torch.Tensor:
         if way == TOKENS:
-            return kind.forward(self, by_token(x))  # type: ignore[no-any-return]
+            return kind.forward(self, by_token(x), *more)  # type: ignore[no-any-return]
         scale, zero, levels = self.rounding
-        made: torch.Tensor = kind.forward(self, x)
+        made: torch.Tensor = kind.forward(self, x, *more)
         return torch.fake_quantize_per_tensor_affine(made, scale, zero, 0, levels)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": __name__})
