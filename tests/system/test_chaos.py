@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -118,7 +119,7 @@ def drawn_grid(draw: random.Random) -> tuple[str, ...]:
     """The words of a grid: some methods, some seeds, some scores."""
     seeds = sorted(draw.sample(range(9), draw.choice((1, 2))))
     words = ("--methods", ",".join(draw.sample(METHODS, 2)), "--seeds", ",".join(map(str, seeds)) + ",")
-    return (*words, "--metrics", ",".join(draw.sample(METRICS, 3)))
+    return (*words, "--metrics", ",".join(draw.sample(METRICS, 2)))
 
 
 def kill(pid: int) -> bool:
@@ -142,6 +143,10 @@ def _workers(watch: Watch, process: subprocess.Popen[bytes]) -> list[int]:
             return workers
         time.sleep(0.1)
     return []
+
+
+#: What Python says of a worker whose driver is killed before it has told it what to do.
+_ORPHAN = re.compile(r"Traceback [^\n]*\n(?:  [^\n]*\n)*EOFError: Ran out of input\n")
 
 
 def told(killed: Counter[str], grids: int, began: float) -> str:
@@ -175,7 +180,7 @@ def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
                 break
             assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()
         check(folder, expected)
-        assert "Traceback" not in (folder / "said.txt").read_text()
+        assert "Traceback" not in _ORPHAN.sub("", (folder / "said.txt").read_text())
         shutil.rmtree(folder)
         grids += 1
     assert watch.left() == []
