@@ -335,7 +335,6 @@ def _execute(
             todo = missing(made, store, told)
         failures: dict[str, str] = {}
         if todo:
-            told.clear()  # steps may be done again, here or by others
             check_data(todo, places)
             room(store, footprint(todo), "this run")
             with _connected(options) as runs:
@@ -345,6 +344,8 @@ def _execute(
                 failures = _carried_out(
                     made, todo, store, places, options, runs, announce, brought or pretrained
                 )
+            told.clear()  # what is stored may have been made anew
+            store.look_again()
         else:
             announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
         from lthbench.results import pictures, units

@@ -184,12 +184,15 @@ def _criteria(own_files: frozenset[object]) -> dict[str, tuple[Criterion, str]]:
 def version(kind: type[Any], name: str) -> str:
     """The version that stands in keys: the plug-in's number, and a hash of a user's own or package's file.
 
-    The hash is that of the file as it was imported: a result belongs to the code that made it.
+    The hash is that of the file as it was imported: a result belongs to the code that made it. Of networks of
+    other packages it is that of the packages' versions.
     """
     owner = _criteria(_own_files())[name][1] if kind is Method else name
     folder, _ = _FOLDERS[kind]
     if (kind, owner) in _paths:
         source = _digests[_paths[kind, owner]]
+    elif kind is Architecture and (family := owner.partition(":")[0]) in FAMILIES:
+        source = importlib.import_module(FAMILIES[family]).source()
     elif owner not in _shipped(folder) and owner in _entry_points(folder):
         source = _source_hash(_entry_points(folder)[owner])
     else:

@@ -1,6 +1,7 @@
 """Networks of RobustBench's zoo, of a stand-in for the package; where it is there, of the package itself."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 
@@ -83,6 +84,17 @@ def test_a_network_of_the_zoo_is_an_architecture(package):
     weights = 4 * 27 + 6 * 18
     assert found.count(network())[:4] == (weights + 4 + 6 + 70, weights, macs, weights)
     assert not {"pkg_resources", "autoattack"} & sys.modules.keys()  # what stood in is gone
+
+
+def test_what_another_version_of_the_packages_builds_is_another_network(package, monkeypatch):
+    versions = {"robustbench": "1.1.1", "timm": "1.0.9"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions[name])
+    found = {registry.record_version(Architecture, NAME)}
+    for name in versions:
+        versions[name] += ".1"
+        found.add(registry.record_version(Architecture, NAME))
+    assert len(found) == 3
+    assert all(str(version).startswith("1+") for version in found)
 
 
 @pytest.mark.parametrize(

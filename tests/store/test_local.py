@@ -67,6 +67,18 @@ def test_what_was_seen_before_is_held_to_its_hashes_again(kept, init, damage):
         kept.read(init, "note.txt")
 
 
+def test_files_of_what_was_made_anew_are_those_that_it_has_now(kept, init):
+    before = kept.files(init)
+    kept.put_aside(init)
+    assert kept.put(init, {"mask": b"y"}, {"seconds": 2.5})
+    assert "mask" in set(kept.files(init)) - set(before)
+    other = LocalStore(kept.root)
+    other.delete(init.key)
+    assert other.put(init, FILES, {"seconds": 1.5})
+    kept.look_again()
+    assert kept.files(init) == before
+
+
 def test_what_another_process_made_anew_is_read(kept, init):
     assert kept.meta(init) == {"seconds": 1.5}
     other = LocalStore(kept.root)

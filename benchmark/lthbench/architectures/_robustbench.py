@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
+import importlib.metadata
 import importlib.util
 import sys
 import types
@@ -51,6 +53,15 @@ def architecture(name: str) -> Architecture:
         count=_count,
         build=lambda network: _built(member, network.classes),
     )
+
+
+def source() -> str:
+    """Sha256 (hex) of the versions of the packages that build the zoo's networks."""
+    found = []
+    for package in ("robustbench", "timm"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{package} {importlib.metadata.version(package)}")
+    return hashlib.sha256(", ".join(found).encode()).hexdigest()
 
 
 def _built(member: str, classes: int) -> torch.nn.Module:

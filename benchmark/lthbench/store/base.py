@@ -239,6 +239,10 @@ class Store(ABC):
         """The hashes of files by key, as they were seen last: what matches them is what was written."""
         return {}
 
+    def look_again(self) -> None:
+        """Forget which files artefacts were seen to have: they may have been made anew, here or by others."""
+        self._manifests.clear()
+
     def files(self, step: Step) -> list[str]:
         """The names of the artefact's files. Raises Damaged where its manifest cannot be read."""
         known = self._manifests.get(step.key)
@@ -255,6 +259,7 @@ class Store(ABC):
 
     def put_key_aside(self, key: str) -> None:
         """Move the damaged artefact of a key out of the way. Raises Unwritable."""
+        self._manifests.pop(key, None)
         aside = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
         with self.writing():
             aside.parent.mkdir(parents=True, exist_ok=True)
