@@ -283,6 +283,8 @@ def test_pictures_show_crops_of_concepts_and_units_dense_beside_pruned(tmp_path,
     for _, rows in gathered.blocks:
         assert [len(row.images) for row in rows if row] == [4] * sum(map(bool, rows))
     assert "of omp at 50.0 % and 87.5 % that are matched" in picture["text"]
+    assert picture["numbers"][0] == ["network", "concept", "image", "top", "left", "side"]
+    assert {row[0] for row in picture["numbers"][1:]} == {"dense", "50.0 %", "87.5 %"}
     entry = next(e for e in made.entries if e.sparsity == 0.875)
     told = json.loads(store.read(measured(entry, "concept-match"), CROPS))
     assert len(told["concepts"]) == 4

@@ -43,12 +43,12 @@ def test_pictures_are_files_for_papers_with_their_numbers(made_table, monkeypatc
     monkeypatch.setattr(figures, "kinds", tuple)
     table, facts = made_table(("imp",))
     numbers = [["network", "unit"], ["dense", "layer3, unit 1"]]
-    pictures = (entry(), entry(kind="units", title="omp", numbers=numbers))
+    pictures = (entry(), entry(kind="unit-images", title="omp", numbers=numbers))
     summary = summarise(table, dataclasses.replace(facts, pictures=pictures))
     made = files.files(summary, ("png",))
-    assert set(made) == {"saliency-imp-b-wide.png", "units-omp-wide.png", "units-omp.csv"}
-    assert made["units-omp.csv"] == b'network,unit\ndense,"layer3, unit 1"\n'
-    with Image.open(io.BytesIO(made["units-omp-wide.png"])) as opened:
+    assert set(made) == {"saliency-imp-b-wide.png", "unit-images-omp-wide.png", "unit-images-omp.csv"}
+    assert made["unit-images-omp.csv"] == b'network,unit\ndense,"layer3, unit 1"\n'
+    with Image.open(io.BytesIO(made["unit-images-omp-wide.png"])) as opened:
         assert opened.width == pytest.approx(300 * files.WIDTHS["-wide"], abs=1)
     page = task_page.render(summary, linked=True)
     assert page.count("Numbers as CSV") == 2  # of the curves, and of the units
@@ -58,7 +58,7 @@ def test_pictures_are_files_for_papers_with_their_numbers(made_table, monkeypatc
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"kind": "selfie"}, 'no kind of picture "selfie". Valid: saliency, units, concepts'),
+        ({"kind": "selfie"}, 'no kind of picture "selfie". Valid: saliency, unit-images, concepts'),
         ({"image": "https://example.org/a.png"}, "not a PNG"),
         ({"image": "data:image/svg+xml;base64,AAAA"}, "not a PNG"),
         ({"image": PNG + '" onerror="alert(1)'}, "not a PNG"),

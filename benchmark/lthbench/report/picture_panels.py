@@ -14,7 +14,7 @@ from lthbench.errors import BadInput, because
 #: What kinds there are, under which heading they stand, and what they show.
 KINDS = {
     "saliency": ("What it looks at", "Maps of the pixels that matter for a decision, dense and pruned."),
-    "units": (
+    "unit-images": (
         "What excites its units",
         "Units with the formula of concepts that explains each, its intersection over union, and below them "
         "the images that excite it most, with an outline of where it is on; dense, and the same unit of "

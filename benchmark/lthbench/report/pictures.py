@@ -32,8 +32,8 @@ Drawable = SaliencyPicture | ConceptPicture | UnitPicture
 
 @literally
 def drawn(pictures: Iterable[Drawable]) -> tuple[dict[str, Any], ...]:
-    """Each as ``RunFacts.pictures`` has it: its kind, title, text, image as a data URL, and of units the
-    ``numbers``: a head and rows.
+    """Each as ``RunFacts.pictures`` has it: its kind, title, text, image as a data URL, and of concepts and
+    units the ``numbers``: a head and rows.
     """
     found: list[dict[str, Any]] = []
     for picture in pictures:
@@ -42,9 +42,9 @@ def drawn(pictures: Iterable[Drawable]) -> tuple[dict[str, Any], ...]:
         elif isinstance(picture, ConceptPicture):
             kind, image = "concepts", _crops(picture)
         else:
-            kind, image = "units", _units(picture)
+            kind, image = "unit-images", _units(picture)
         found.append({"kind": kind, "title": picture.title, "text": picture.text, "image": image})
-        if isinstance(picture, UnitPicture):
+        if not isinstance(picture, SaliencyPicture):
             found[-1]["numbers"] = _numbers(picture)
     return tuple(found)
 
@@ -146,8 +146,16 @@ def _grown(on: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:] | on
 
 
-def _numbers(picture: UnitPicture) -> list[list[Any]]:
-    """What a picture of units shows, as a head and rows; images are counted from 1."""
+def _numbers(picture: ConceptPicture | UnitPicture) -> list[list[Any]]:
+    """What a picture of concepts or units shows, as a head and rows; images are counted from 1."""
+    if isinstance(picture, ConceptPicture):
+        crops = [
+            [network, place + 1, image + 1, top, left, picture.side]
+            for place, rows in enumerate(picture.concepts)
+            for network, row in zip(picture.networks, rows, strict=True)
+            for image, top, left in row
+        ]
+        return [["network", "concept", "image", "top", "left", "side"], *crops]
     rows = [
         [network, unit, row.formula, row.iou, *(image + 1 for image, _ in row.images)]
         for unit, networks in picture.blocks
