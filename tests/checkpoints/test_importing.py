@@ -510,6 +510,7 @@ def _changed(**changes):
     ("change", "said"),
     [
         ({"fc.bias": torch.full((10,), torch.nan)}, "fc.bias holds values that are not finite"),
+        ({"bn1.running_var": torch.full((16,), -1e-3)}, "bn1.running_var holds variances below 0"),
         ({"fc.bias": torch.zeros(10, dtype=torch.int8)}, "fc.bias is torch.int8; weights must be floating"),
         ({"fc.bias": torch.zeros(10, dtype=torch.complex64)}, "weights must be floating point"),
         ({"fc.weight": torch.zeros(1, 1).expand(10, 64)}, ""),

@@ -98,6 +98,13 @@ def test_a_file_of_another_network_is_refused_with_an_account(tmp_path, tiny_tas
         pretrained.begun(asked(tiny_task, tmp_path / "other.pt"))
 
 
+def test_a_network_that_tells_no_classes_at_all_is_refused(tmp_path, tiny_task):
+    state = weights(tmp_path / "whole.pt")
+    torch.save({n: t[:0] if n.startswith("fc.") else t for n, t in state.items()}, tmp_path / "other.pt")
+    with pytest.raises(BadInput, match=r"other\.pt"):
+        pretrained.begun(asked(tiny_task, tmp_path / "other.pt"))
+
+
 def test_a_record_that_does_not_say_what_was_read_is_refused(tmp_path, tiny_task):
     weights(tmp_path / "seven.pt", classes=7)
     begun, _ = pretrained.begun(asked(tiny_task, tmp_path / "seven.pt"))

@@ -62,6 +62,10 @@ def test_pictures_are_files_for_papers_with_their_numbers(made_table, monkeypatc
         ({"image": "https://example.org/a.png"}, "not a PNG"),
         ({"image": "data:image/svg+xml;base64,AAAA"}, "not a PNG"),
         ({"image": PNG + '" onerror="alert(1)'}, "not a PNG"),
+        ({"numbers": 5}, "its numbers are no table"),
+        ({"numbers": [["a", "b"], 3]}, "its numbers are no table"),
+        ({"numbers": [["a", "b"], ["c"]]}, "its numbers are no table"),
+        ({"numbers": [["a"], [{"b": 1}]]}, "neither text nor number"),
     ],
 )
 def test_what_is_no_picture_is_refused(changed, said):

@@ -134,8 +134,11 @@ def test_a_table_of_units_that_is_too_large_is_not_read_whole(tmp_path, made_tab
 def test_more_rows_than_the_limit_are_refused(monkeypatch):
     content = units.as_csv(gathered())
     monkeypatch.setattr(units, "MOST", 3)
-    with pytest.raises(Damaged, match="at most 3 are read"):
+    with pytest.raises(Damaged, match="has more units than 3,"):
         units.from_csv(content, "here")
+    monkeypatch.setattr(units, "ROWS", 1)
+    with pytest.raises(Damaged, match="has more than 1 rows"):
+        gathered()
 
 
 def test_a_value_that_is_none_stays_none():

@@ -368,4 +368,6 @@ def _weights(part: Part, name: str, where: str) -> torch.Tensor:
     wide = tensor.to("cpu", torch.float32).contiguous().clone()
     if not bool(torch.isfinite(wide).all()):
         raise BadInput(f"{where}: {name} holds values that are not finite.")
+    if name.endswith("running_var") and bool((wide < 0).any()):
+        raise BadInput(f"{where}: {name} holds variances below 0.")
     return wide

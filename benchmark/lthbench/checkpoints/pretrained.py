@@ -69,7 +69,7 @@ def _in_float(taken: Taken) -> Taken:
 
 def _of_other_classes(wanted: Network, found: Checkpoint) -> Taken | None:
     """The network of a checkpoint that tells another number of classes than the task's; None for none."""
-    rows = [t.shape[0] for t in found.tensors.values() if t.dim() == 2]
+    rows = [t.shape[0] for t in found.tensors.values() if t.dim() == 2 and len(t)]
     for classes in dict.fromkeys(reversed(rows)):
         with contextlib.suppress(BadInput):
             return take(dataclasses.replace(wanted, classes=classes), found, dense=True)

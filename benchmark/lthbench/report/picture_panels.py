@@ -64,11 +64,23 @@ def grouped(pictures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[
             raise BadInput(f'no kind of picture "{kind}". Valid: {", ".join(KINDS)}')
         if not _IMAGE.fullmatch(image):
             raise BadInput(f"picture {title}: not a PNG, JPEG or WebP as a data URL.")
-        numbers = tuple(map(tuple, entry.get("numbers", ())))
+        numbers = _numbers(entry.get("numbers", ()), title)
         place = sum(map(len, found.values()))
         file = f"picture-{place}.{_kind_of(image)}"
         found[kind].append(Picture(kind, title, text, image, file, *_size(image, title), numbers))
     return [(*KINDS[kind], pictures) for kind, pictures in found.items() if pictures]
+
+
+def _numbers(found: Any, title: str) -> tuple[tuple[Any, ...], ...]:
+    """A head and rows of texts and numbers, all of one length; or nothing. Raises BadInput."""
+    rows = (
+        [row for row in found if isinstance(row, list | tuple)] if isinstance(found, list | tuple) else None
+    )
+    if rows is None or len(rows) < len(found) or len({len(row) for row in rows}) > 1:
+        raise BadInput(f"picture {title}: its numbers are no table.")
+    if not all(value is None or isinstance(value, str | int | float) for row in rows for value in row):
+        raise BadInput(f"picture {title}: its numbers hold what is neither text nor number.")
+    return tuple(map(tuple, rows))
 
 
 def _kind_of(image: str) -> str:

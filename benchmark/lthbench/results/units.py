@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 FILE = "units.csv"
 #: It has so many rows at most, and a file of one network so many bytes.
 MOST, LARGEST = 200_000, 20_000_000
+#: And so many rows: a line of two bytes takes hundreds of memory.
+ROWS = 500_000
 #: The table of them all has so many bytes at most.
-BYTES = MOST * 1_000
+BYTES = MOST * 300
 #: Names in it have so many letters at most.
 LETTERS = 500
 #: No unit has a higher number, no weight is larger.
@@ -150,7 +153,10 @@ def parsed(content: bytes, metric: str, where: str) -> list[_Found]:
     if len(content) > LARGEST:
         raise Damaged(f"{where}: its file of units has more than {LARGEST:,} bytes.")
     try:
-        rows = list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
+        reader = csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True)
+        rows = list(itertools.islice(reader, ROWS + 1))
+        if len(rows) > ROWS:
+            raise Damaged(f"{where}: its file of units has more than {ROWS:,} rows.")
         found = list(SOURCES[metric][1](rows))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise Damaged(f"{where}: its file of units cannot be read.") from error
@@ -212,11 +218,11 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
         rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
         if tuple(next(rows, ())) != Unit._fields:
             raise ValueError("another header")
-        found = tuple(_unit(*row) for row in rows)
+        found = tuple(_unit(*row) for row in itertools.islice(rows, MOST + 1))
     except (ValueError, TypeError, csv.Error) as error:
         raise Damaged(f"{where}: cannot be read as a table of units.") from error
     if len(found) > MOST:
-        raise Damaged(f"{where}: has {len(found):,} units, at most {MOST:,} are read.")
+        raise Damaged(f"{where}: has more units than {MOST:,}, which is the most that are read.")
     wrong = next(filter(None, (_misfit(unit.metric, unit) for unit in found)), "")
     odd = next(
         (u for u in found if not (0.0 <= u.sparsity < 1.0 and one_line(f"{u.method}{u.metric}"))), None
