@@ -206,3 +206,22 @@ def test_sums_of_a_graph_are_rounded_as_its_kernels_do(name):
     for their in pairs:
         apart = (made[0][their] - made[1][their]).abs() > 1e-4
         assert float(apart.float().mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero", "message"),
+    [
+        (torch.tensor(0.1), torch.tensor(float("nan")), "no scale of 8 bits"),
+        (torch.tensor(0.1), torch.tensor(1.5), "no scale of 8 bits"),
+        (torch.tensor(-0.1), torch.tensor(1), "no scale of 8 bits"),
+        (torch.tensor(0.1), torch.tensor(2**40), "no scale of 8 bits"),
+        (torch.tensor(1j), torch.tensor(1), "holds no number"),
+        (torch.empty((), device="meta"), torch.tensor(1), "holds no number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["skip.{}", "layer_{}_0"])
+def test_scales_that_are_none_are_refused(name, scale, zero, message):
+    weight = {"fc.weight": torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)}
+    state = weight | {name.format("scale"): scale, name.format("zero_point"): zero}
+    with pytest.raises(BadInput, match=message):
+        files.of(state, "model")

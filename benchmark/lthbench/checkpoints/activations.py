@@ -81,17 +81,16 @@ def found(tensors: Mapping[str, Any], where: str, quantised: Iterable[str]) -> F
         if before.endswith("_fake_quant."):  # of a weight
             continue
         enabled = tensors.get(f"{before}fake_quant_enabled")
-        if enabled is not None and not bool(enabled.any()):
+        if enabled is not None and enabled.numel() == 1 and not _number(enabled, name, where):
             continue
         zero = tensors[f"{before}zero_point"]
-        if matched["fake"] is None and bool((tensor == 1).all() and (zero == 0).all()):
-            continue  # what dynamic quantisation leaves there
         if tensor.numel() != 1 or zero.numel() != 1:
             unread.append(place)
             continue
-        places[place] = _rounded(
-            name, float(tensor), int(zero), _levels(tensors, before, float(tensor)), where
-        )
+        scale, at = _number(tensor, name, where), _number(zero, f"{before}zero_point", where)
+        if matched["fake"] is None and (scale, at) == (1.0, 0.0):
+            continue  # what dynamic quantisation leaves there
+        places[place] = _rounded(name, scale, at, _levels(tensors, before, scale), where)
     first = next(iter(tensors)).partition(_OBSERVER)[0].rpartition(".")[0]
     return Found(places, tuple(unread), first, True)
 
@@ -107,7 +106,8 @@ def _in_graph(tensors: Mapping[str, Any], where: str) -> dict[str, Rounded]:
             continue
         if int(matched[2]) >= last.get(matched[1], 0):
             last[matched[1]] = int(matched[2])
-            places[matched[1]] = _rounded(name, float(tensor), int(zero), _LEVELS, where)
+            scale, at = _number(tensor, name, where), _number(zero, name, where)
+            places[matched[1]] = _rounded(name, scale, at, _LEVELS, where)
     return places
 
 
@@ -127,19 +127,28 @@ def _by_token(tensor: Any) -> bool:
 def _levels(tensors: Mapping[str, Any], before: str, scale: float) -> int:
     """How many steps fake quantisation has, by the range that it observed; 7 bits are usual on x86."""
     ends = [tensors.get(f"{before}{_OBSERVER}{end}") for end in ("min_val", "max_val")]
-    if any(end is None or end.numel() != 1 or not math.isfinite(float(end)) for end in ends):
+    told = [end for end in ends if end is not None and end.numel() == 1 and end.dtype == torch.float32]
+    found = [_number(end, before, "") for end in told if end.device.type != "meta"]
+    if len(found) < 2 or not all(map(math.isfinite, found)):
         return _LEVELS
-    least, most = (float(end) for end in ends if end is not None)
+    least, most = found
     near = (max(most, 0.0) - min(least, 0.0)) / scale if scale > 0 else 0.0
     return min((3, 7, 15, 31, 63, 127, 255), key=lambda levels: abs(levels - near))
 
 
-def _rounded(name: str, scale: float, zero: int, levels: int, where: str) -> Rounded:
-    if not (math.isfinite(scale) and scale > 0 and -128 <= zero <= 255):
-        raise BadInput(f"{where}: {name[:100]} is {scale:g} with zero at {zero}; no scale of 8 bits.")
-    if zero < 0:  # of signed integers
-        zero += (levels + 1) // 2
-    return Rounded(OUTPUT, scale, zero, levels)
+def _rounded(name: str, scale: float, zero: float, levels: int, where: str) -> Rounded:
+    whole = math.isfinite(zero) and zero == int(zero) and -128 <= zero <= 255
+    if not (whole and math.isfinite(scale) and scale > 0):
+        raise BadInput(f"{where}: {name[:100]} is {scale:g} with zero at {zero:g}; no scale of 8 bits.")
+    at = int(zero) if zero >= 0 else int(zero) + (levels + 1) // 2  # of signed integers
+    return Rounded(OUTPUT, scale, at, levels)
+
+
+def _number(tensor: torch.Tensor, name: str, where: str) -> float:
+    """The number that a tensor of one element holds. Raises BadInput for what holds none."""
+    if tensor.is_complex() or tensor.is_quantized or tensor.device.type == "meta":
+        raise BadInput(f"{where}: {name[:100]} holds no number.")
+    return float(tensor.to_dense() if tensor.layout != torch.strided else tensor)
 
 
 Placed = tuple[tuple[str, str, float, int, int], ...]
