@@ -258,3 +258,9 @@ def test_pages_of_large_tables_leave_out_details(summary, monkeypatch):
     assert "seeds" in {kind.name for kind, _ in task_page.drawn(few)}
     monkeypatch.setattr(task_page, "DETAILED", 3 * 3 * 3 - 1)
     assert "seeds" not in {kind.name for kind, _ in task_page.drawn(few)}
+
+
+def test_methods_that_stand_side_by_side_never_look_alike():
+    looks = side_by_side._told_apart([("#0072b2", "o"), ("#7b61c4", "o"), ("#7b61c4", "<")])
+    assert looks[0] == ("#0072b2", "o")
+    assert len({colour for colour, _ in looks}) == len({shape for _, shape in looks}) == 3

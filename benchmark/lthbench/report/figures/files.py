@@ -72,7 +72,7 @@ def _framed(picture: picture_panels.Picture, heading: str) -> Figure:
     canvas = Canvas()
     axes = canvas.subplots()
     with Image.open(io.BytesIO(picture.content)) as opened:
-        axes.imshow(opened.convert("RGBA"))
+        axes.imshow(opened.convert("RGBA"), interpolation="none")  # in PDF and SVG as it is
     axes.set_axis_off()
     return Figure(f"{heading}: {picture.title}", "", "", picture.text, canvas, wide=True)
 

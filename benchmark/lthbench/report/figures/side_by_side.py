@@ -7,11 +7,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report.figures.drawing import DENSE, FAINT, Figure, Kind, plain, samples, style, svg
+from lthbench.report.figures.drawing import (
+    COLOURS,
+    DENSE,
+    FAINT,
+    INK,
+    MARKERS,
+    Figure,
+    Kind,
+    plain,
+    sample,
+    style,
+    svg,
+)
 from lthbench.report.forest import HIGH, LOW
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Match, Verdict
 
+#: A colour and a marker.
+Look = tuple[str, str]
 #: What tickets are compared with, beside the method that goes furthest.
 BESIDE = ("small", "rigl")
 
@@ -32,9 +46,10 @@ def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figur
     from matplotlib.figure import Figure as Canvas
 
     scores = list(dict.fromkeys(m.score for v in results for m in v.at(level)))
-    high = 0.8 + 0.34 * len(scores)
-    canvas = Canvas(figsize=(5.2, high))
-    axes = canvas.add_axes((0.36, 0.5 / high, 0.62, 1 - 0.6 / high))
+    looks = _told_apart([style(summary, v.method) for v in results])
+    high = 0.8 + 0.3 * len(scores)
+    canvas = Canvas(figsize=(4.6, high))
+    axes = canvas.add_axes((0.4, 0.6 / high, 0.58, 1 - 0.7 / high))
     axes.axvspan(LOW, 1, color=FAINT, alpha=0.35, lw=0)
     axes.axvline(0, color=DENSE, lw=1.4, ls=(0, (5, 3)))
     axes.axvline(1, color=DENSE, lw=1.0)
@@ -45,7 +60,7 @@ def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figur
         for match in result.at(level):
             units = in_margins(match)
             where = scores.index(match.score) + 0.22 * (place - (len(results) - 1) / 2)
-            _mark(axes, style(summary, result.method), units, where)
+            _mark(axes, looks[place], units, where)
             rows.append((result.method, level, match.score, *units, match.finding))
             if not math.isnan(units[0]):
                 said.append(f"{summary.title_of(match.score)} {units[0]:.2f}")
@@ -55,6 +70,13 @@ def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figur
     axes.set_yticks(range(len(scores)), [summary.title_of(s) for s in scores])
     plain(axes, "")
     axes.tick_params(labelsize=8)
+    legend = [
+        sample(summary, "dense"),
+        *(_sample(v.method, look) for v, look in zip(results, looks, strict=True)),
+    ]
+    canvas.legend(
+        handles=legend, loc="lower center", ncols=len(legend), fontsize=8, frameon=False, labelcolor=INK
+    )
     names = formatting.listed([v.method for v in results])
     return Figure(
         f"{names} at {formatting.sparsity(level)}",
@@ -63,7 +85,7 @@ def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figur
         f"How much worse than dense, in margins, at {formatting.sparsity(level)}. {'; '.join(words)}.",
         canvas,
         ("worse than dense (margins)", ""),
-        samples(summary, [v.method for v in results]),
+        tuple(legend),
         ("method", "sparsity", "score", "mean", "lower", "upper", "finding"),
         tuple(rows),
     )
@@ -76,7 +98,23 @@ def in_margins(match: Match) -> tuple[float, float, float]:
     return tuple(value / match.allowed for value in (match.shortfall, match.lower, match.bound))  # type: ignore[return-value]
 
 
-def _mark(axes: Any, look: tuple[str, str], units: tuple[float, float, float], where: float) -> None:
+def _told_apart(looks: Sequence[Look]) -> list[Look]:
+    """Colours and markers of methods, others for those that an earlier method here has: there are many."""
+    found: list[Look] = []
+    for colour, shape in looks:
+        free = [c for c in (colour, *COLOURS) if c not in {c for c, _ in found}]
+        marks = [m for m in (shape, *MARKERS) if m not in {m for _, m in found}]
+        found.append((free[0], marks[0]))
+    return found
+
+
+def _sample(method: str, look: Look) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=look[0], marker=look[1], ms=5, lw=1.3, label=method)
+
+
+def _mark(axes: Any, look: Look, units: tuple[float, float, float], where: float) -> None:
     mean, lower, upper = (min(max(u, LOW), HIGH) for u in units)
     if math.isnan(units[0]):
         return
@@ -94,5 +132,4 @@ KIND = Kind(
     "The method that goes furthest beside a dense network with as many weights and beside RigL, at one "
     "sparsity. Across: how much worse than dense, in units of the margin, cut at both ends.",
     beside,
-    keyed=True,
 )
