@@ -69,7 +69,7 @@ def observed(model, images, *, fused):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("fused", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_static_quantisation_gives_the_logits_of_its_own_kernels(model, images, fused):
     """But for what lies between two steps: rounded weights alone are ten times as far away."""
     theirs = observed(model, images, fused=fused)
@@ -99,7 +99,7 @@ def trained(model, images, *, fused):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("fused", [pytest.param(False, marks=pytest.mark.long), True])
 def test_fake_quantisation_gives_the_same_logits(model, images, fused):
     theirs = trained(model, images, fused=fused)
     found = importing.take(NETWORK, files.of(theirs.state_dict(), "model"))

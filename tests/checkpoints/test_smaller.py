@@ -49,7 +49,7 @@ def read(network, state):
         ("resnet8", structured.top_filters),
         ("resnet18", structured.top_filters),
         ("resnet18", coupled.top_coupled),
-        ("vit-tiny", structured.top_filters),
+        pytest.param("vit-tiny", structured.top_filters, marks=pytest.mark.long),
     ],
 )
 def test_a_compact_network_is_the_masked_one(name, top):

@@ -46,7 +46,7 @@ def pruned(network, name, density):
     return model.eval(), mask, F.interpolate(digits, size=size)
 
 
-@pytest.mark.parametrize("density", [0.7, 0.35])
+@pytest.mark.parametrize("density", [pytest.param(0.7, marks=pytest.mark.long), 0.35])
 @pytest.mark.parametrize("name", NARROW)
 def test_outputs_are_those_of_the_masked_network(network, name, density):
     model, mask, images = pruned(network, name, density)

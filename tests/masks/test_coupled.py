@@ -42,7 +42,9 @@ def drawn(network, name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in ("resnet50", "googlenet") else n for n in NARROW]
+)
 def test_outputs_without_them_are_those_of_the_masked_network(network, name):
     model, images = drawn(network, name)
     found, alone = coupled.channels(model), structured.cuts(model)
