@@ -225,3 +225,12 @@ def test_scales_that_are_none_are_refused(name, scale, zero, message):
     state = weight | {name.format("scale"): scale, name.format("zero_point"): zero}
     with pytest.raises(BadInput, match=message):
         files.of(state, "model")
+
+
+def test_what_adds_in_the_file_alone_rounds_the_block_that_it_stands_in():
+    network = Network("resnet8", 1, 5, 3, 8, (0.5,) * 3, (0.25,) * 3, (4, 4, 6, 8))
+    state = registry.get(Architecture, "resnet8").build(network).state_dict()
+    state["fc.weight"] = torch.quantize_per_tensor(state["fc.weight"], 0.01, 0, torch.qint8)
+    state |= {"layer1.0.skip_add.scale": torch.tensor(0.1), "layer1.0.skip_add.zero_point": torch.tensor(-3)}
+    found = importing.take(network, files.of(state, "model"))
+    assert found.step.activations == (("layer1.0", "output", pytest.approx(0.1), 125, 255),)
