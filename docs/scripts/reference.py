@@ -19,7 +19,7 @@ from lthbench.cli import listing
 from lthbench.cli.app import cli
 from lthbench.kinds import Bank
 from lthbench.planning import task
-from lthbench.report.claims import any_task
+from lthbench.report.claims import any_task, between
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- Written by docs/scripts/reference.py: change what it is made from, and run it again. -->\n"
@@ -260,6 +260,7 @@ def claims() -> str:
         (plain(claim.text), plain(claim.source), ", ".join(f"`{t}`" for t in claim.tasks) or "any")
         for claim in any_task.every()
     ]
+    rows += [(plain(c.text), plain(c.source), "those of a site together") for c in between.CLAIMS]
     said = (
         "# Claims\n\nA report holds its table to each of these: it agrees, differs, cannot say, or was not "
         "measured. [How a claim is decided](../verdict.md).\n\n"

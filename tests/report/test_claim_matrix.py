@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lthbench.report import claim_matrix
-from lthbench.report.claims import any_task
+from lthbench.report.claims import any_task, between
 
 SAID = {
     "a": [("Tickets exist.", "agrees", "up to 50 %"), ("Units vanish.", "not measured", "")],
@@ -23,6 +23,7 @@ def made(monkeypatch):
             for claim, finding, shown in SAID[summary.facts.task_name]
         ],
     )
+    monkeypatch.setattr(between, "held", lambda summaries: [[] for _ in summaries])
     facts: list[Any] = [
         SimpleNamespace(facts=SimpleNamespace(task_name=n, budget_name="quick")) for n in SAID
     ]

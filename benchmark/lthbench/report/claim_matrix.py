@@ -8,7 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from lthbench.formatting import escape
-from lthbench.report.claims import any_task
+from lthbench.report.claims import any_task, between
 from lthbench.report.figures.files import as_csv as rows_as_csv
 from lthbench.report.summary import Summary
 
@@ -25,11 +25,12 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
     """The matrix of claims and tables: what each table says of each claim that it can speak to."""
     columns = []
     rows: dict[str, dict[str, Any]] = {}
+    others = between.held([summary for summary, _ in pairs])
     for place, (summary, folder) in enumerate(pairs):
         facts = summary.facts
         title = f"{facts.task_name}, {facts.budget_name}"
         counted = dict.fromkeys(SIGNS, 0)
-        for held in any_task.held(summary):
+        for held in (*any_task.held(summary), *others[place]):
             row = rows.setdefault(
                 held["claim"],
                 {"claim": held["claim"], "source": held["source"], "cells": [None] * len(pairs)},
