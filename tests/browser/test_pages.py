@@ -298,6 +298,16 @@ def test_contents_and_leaderboard_of_published_pages_are_not_cut(browser, task):
     page.close()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_published_pages_are_short_and_light(browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    for path in (*PUBLISHED.glob("*.html"), *PUBLISHED.glob("*/index.html")):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollHeight") <= 8000, path
+        assert path.stat().st_size <= 1_500_000
+    page.close()
+
+
 def test_a_cell_of_the_leaderboard_tells_its_numbers_and_leads_to_its_network(show):
     page = show("index")
     cell = page.locator(".panel .leaderboard tbody a").first
