@@ -67,9 +67,10 @@ def difference(value: float, unit: str, *, relative: bool) -> str:
     return shown.removeprefix("-") if not any(digit in shown for digit in "123456789∞") else shown
 
 
-def p_value(value: float) -> str:
-    """A p-value with three figures after 0; a dash for none."""
-    return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def p_value(value: float, *, narrow: bool = False) -> str:
+    """A p-value with three figures after 0; a dash for none. ``narrow``: as in tables, without the 0."""
+    shown = "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return shown.replace("0.", ".").replace(" ", "") if narrow else shown
 
 
 def unit(name: str) -> str:

@@ -21,7 +21,7 @@ from lthbench.errors import BadInput, unknown
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("sources", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; by default where the table is.")
 @click.option(
     "--format",
@@ -37,8 +37,8 @@ def report(
 ) -> None:
     """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
 
-    Of several tables it is a site: start with its index.html. The site of one table is --format site; the
-    other formats of several tables go into a folder for each.
+    By default that of the last run: lthbench-report. Of several tables it is a site: start with its index.html.
+    The site of one table is --format site; the other formats of several tables go into a folder for each.
 
     \b
     Example: lthbench report lthbench-report --format latex,png
@@ -50,6 +50,7 @@ def report(
     for name in formats or ():
         if name not in (*FORMATS, *MORE):
             raise unknown("format", name, (*FORMATS, *MORE))
+    sources = sources or (Path("lthbench-report"),)
     folders = [s.parent if s.is_file() else s for s in sources]
     if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):
         what = "several tables" if len(sources) > 1 else "a bundle"

@@ -195,7 +195,7 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
             row["at least"] = _gap(score, "lower")
             row["at most"] = _gap(score, "bound")
             row["margin"] = _gap(score, "allowed")
-            row["p"] = formatting.p_value(math.nan if score["p"] is None else score["p"])
+            row["p"] = formatting.p_value(math.nan if score["p"] is None else score["p"], narrow=True)
         else:
             row["allowed"] = _number(score["allowed"], unit)
         more = f": {score['reason']}" if score["reason"] else ""

@@ -51,6 +51,7 @@ class Cards:
             level=sparsity,
             account=found,
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
+            against=self._against(method),
             seeds=seeds,
             scores=self._scores(rows, seeds, notes, headline=True),
             variants=self._scores(rows, seeds, notes, headline=False),
@@ -59,6 +60,13 @@ class Cards:
             command=command(summary.facts, method, sparsity),
             provenance=self._provenance,
         )
+
+    def _against(self, method: str) -> str:
+        """What the mean of a method's networks is compared with."""
+        results = [v for v in self._summary.headline if v.method == method]
+        if any(m.reference == "trainings" for v in results for m in v.matches):
+            return "that of the dense trainings that calibrate the task"
+        return "that of the dense parents of the same seeds"
 
     def _judged_at(
         self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]

@@ -260,7 +260,7 @@ def standing(summary: Summary, result: Verdict) -> str:
         off = tuple(m.score for m, p in zip(here, chances, strict=True) if p <= ALPHA)
         at = f" at {formatting.sparsity(level)}" if level else ""
         told = f"{result.method}{at} is told from them by {summary.titles(off)}, where it is worse"
-        alike = f"nothing tells {result.method}{at} from one of them"
+        alike = f"{result.method}{at} alone cannot be told from one of them"
         places = ", ".join(f"{summary.title_of(m.score)} {100 * m.better_than:.0f} %" for m in here)
         parts.append(f"{told if off else alike}. It is better than this share of them: {places}")
     return f"Beside {trainings} trainings of the dense network, {'. '.join(parts)}." if parts else ""

@@ -226,6 +226,22 @@ def test_a_score_breaks_first_where_it_is_worse_and_all_others_still_match(mce, 
 
 
 @pytest.mark.parametrize(
+    ("accuracy", "mce", "finding"),
+    [
+        (ALL, BREAKS, "agrees"),
+        (BREAKS, BREAKS, "differs"),
+        (BREAKS, ALL, "differs"),
+        (ALL, ALL, "cannot say"),  # nothing ends within what was measured
+        (ALL, ("matches", "open", "open"), "cannot say"),
+        (("matches", "open", "worse"), BREAKS, "cannot say"),
+    ],
+)
+def test_accuracy_alone_holds_further_where_another_score_is_worse_first(accuracy, mce, finding):
+    table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged({"accuracy": accuracy, "mce": mce}),))
+    assert of("Accuracy alone holds further").check(table)[1] == finding
+
+
+@pytest.mark.parametrize(
     ("text", "agreeing", "differing"),
     [
         (

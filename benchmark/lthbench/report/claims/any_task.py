@@ -50,23 +50,28 @@ def _tickets(summary: Summary) -> Shown:
     worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
     if len(worse) == len(found.sparsities):
         return "at each sparsity it is worse in something", "differs"
-    return "no sparsity passes for sure, and at some nothing is worse for sure", "cannot say"
+    return "undecided: no sparsity passes, and at some no score is worse", "cannot say"
 
 
 def _one_number(summary: Summary) -> Shown:
-    """Accuracy holds further than everything, which is worse in something where accuracy still holds."""
+    """Accuracy holds further than everything, which is worse in something where accuracy still holds.
+
+    It differs where accuracy is the first to be worse. Where both hold at the highest sparsity measured,
+    nothing tells which ends first.
+    """
     found = headline_of(summary)
     scores = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
     if found is None or "accuracy" not in scores or len(scores) < 2:
         return NOT_MEASURED
-    alone, _ = leaderboard.holds(found, ["accuracy"])
-    joint, fails = leaderboard.holds(found, scores)
-    shown = f"accuracy {_up_to(alone)}, all scores {_up_to(joint)}"
+    alone, ends = leaderboard.holds(found, ["accuracy"])
+    joint, _ = leaderboard.holds(found, scores)
+    shown = f"{found.method}: accuracy {_up_to(alone)}, all scores {_up_to(joint)}"
     holding = [s for s in found.sparsities if alone is not None and s <= alone]
     worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]
     if worse:
         return shown, "agrees"
-    return shown, "differs" if alone is not None and fails is None else "cannot say"
+    short = [m for m in found.at(ends) if m.score == "accuracy" and m.finding == "worse"] if ends else []
+    return shown, "differs" if short and alone == joint else "cannot say"
 
 
 def _up_to(level: float | None) -> str:
