@@ -36,7 +36,10 @@ def of_site(pairs: Sequence[tuple[Summary, str]]) -> list[Highlight]:
 
 
 def _title(summary: Summary) -> str:
-    return f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}:"
+    """The task, and how accurate its dense networks are: what is said of badly trained ones is of those."""
+    cell = summary.cell("dense", 0.0, "accuracy")
+    dense = f" (dense: {cell.text} % accurate)" if cell else ""
+    return f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}{dense}:"
 
 
 def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
