@@ -155,6 +155,23 @@ def holds(result: Verdict, scores: Sequence[str]) -> tuple[float | None, float |
     return last, None
 
 
+def reach(result: Verdict, scores: Sequence[str]) -> str:
+    """In words: the largest sparsity up to which all of these scores hold, "open" or "none"."""
+    last, first_not = holds(result, scores)
+    return _text(last, _worst(_against(result, scores, first_not if first_not is not None else last)))
+
+
+def _against(result: Verdict, scores: Sequence[str], level: float | None) -> list[Match]:
+    """What stands against these scores at a sparsity; all of them where nothing does."""
+    matches = [m for m in result.at(level) if m.score in scores] if level is not None else []
+    return [m for m in matches if not m.matches] or matches
+
+
+def _text(last: float | None, worst: Match | None) -> str:
+    none = {"open": "open", "undecided": "?"}.get(worst.finding if worst else "undecided", "none")
+    return none if last is None else formatting.share(last)
+
+
 def _order(result: Verdict) -> float:
     scores = list(dict.fromkeys(m.score for m in result.matches))
     return holds(result, scores)[0] or 0.0
@@ -163,12 +180,10 @@ def _order(result: Verdict) -> float:
 def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, linked: bool) -> Cell:
     last, first_not = holds(result, scores)
     decides = first_not if first_not is not None else last
-    matches = [m for m in result.at(decides) if m.score in scores] if decides is not None else []
-    against = [m for m in matches if not m.matches] or matches
+    against = _against(result, scores, decides)
     worst = _worst(against)
     finding = worst.finding if worst else "undecided"
-    none = {"open": "open", "undecided": "?"}.get(finding, "none")
-    text = none if last is None else formatting.share(last)
+    text = _text(last, worst)
     levels = [s for s in result.sparsities if last is not None and s <= last]
     heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
     words = "; ".join(findings.words(summary, m) for m in against[:4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lthbench import formatting, registry
+from lthbench import registry
 from lthbench.errors import LthbenchError
 from lthbench.kinds import Method
 from lthbench.report import findings, leaderboard, templates
@@ -32,14 +32,12 @@ def _method(name: str, pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             if result.method != name or not result.matches:
                 continue
             scores = list(dict.fromkeys(m.score for m in result.matches))
-            joint, _ = leaderboard.holds(result, scores)
-            alone, _ = leaderboard.holds(result, ["accuracy"]) if "accuracy" in scores else (None, None)
             rows.append(
                 {
                     "task": f"{summary.facts.task_name}, {summary.facts.budget_name}",
                     "href": f"{folder}/index.html",
-                    "accuracy": formatting.sparsity(alone),
-                    "joint": formatting.sparsity(joint),
+                    "accuracy": leaderboard.reach(result, ["accuracy"]) if "accuracy" in scores else "–",
+                    "joint": leaderboard.reach(result, scores),
                     "breaks": findings.broken(summary, result),
                 }
             )

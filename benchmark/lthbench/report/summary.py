@@ -370,8 +370,8 @@ def yardstick_sentence(summary: Summary) -> str:
     if wide:
         many = f"{len(wide)} of {len(found.scores)} scores" if len(wide) > MANY else formatting.listed(wide)
         text += (
-            f" Retraining alone moves {many} by more than the practical margin: the margin is what two "
-            "trainings differ by in 95 % of cases at most."
+            f" Two trainings of it alone differ by more than the practical margin in {many}. There the "
+            "margin is wider: 95 % of pairs of trainings lie within it."
         )
     if summary.outdated:
         text += f" Of another version, and not used: {summary.titles(summary.outdated)}."

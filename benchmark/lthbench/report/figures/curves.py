@@ -14,6 +14,7 @@ from lthbench.report.figures.drawing import (
     SPARSITY,
     Figure,
     Kind,
+    face,
     marked,
     over_sparsity,
     place,
@@ -172,7 +173,7 @@ def _line(
     for part, dashes in ((solid, "-"), (dashed, REGION_TWO)):
         if len(part) > 1:
             axes.plot(*zip(*part, strict=True), color=colour, lw=1.8, ls=dashes)
-    axes.plot(x[shown], mean[shown], color=colour, lw=0, marker=shape, ms=5)
+    axes.plot(x[shown], mean[shown], color=colour, lw=0, marker=shape, mfc=face(summary, method), ms=5)
 
 
 def _cut(axes: Any, summary: Summary, drawn: list[tuple[str, float, float]], ends: list[float]) -> str:

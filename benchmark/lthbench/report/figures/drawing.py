@@ -19,7 +19,7 @@ _Drawn = TypeVar("_Drawn")
 
 #: Okabe & Ito's colours, which colour-blind people can tell apart, and others as far from them.
 COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f"),
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#0fa3b1"),
     *("#7b61c4", "#b33a6b", "#6b8e00"),
 )
 #: A marker for each colour, so that methods are told apart in grey.
@@ -106,6 +106,12 @@ def style(summary: Summary, method: str) -> tuple[str, str]:
     return COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
+def face(summary: Summary, method: str) -> str:
+    """What a method's marker is filled with: hollow ones belong to those whose colour comes again."""
+    place = summary.methods.index(method)
+    return "none" if place >= len(COLOURS) else COLOURS[place]
+
+
 def sample(summary: Summary, method: str) -> Any:
     """A method's line and marker, for a legend of Matplotlib's; "dense" is the dense line."""
     from matplotlib.lines import Line2D
@@ -113,7 +119,7 @@ def sample(summary: Summary, method: str) -> Any:
     if method == "dense":
         return Line2D([], [], color=DENSE, ls=DASHES, lw=1.4, label="dense")
     colour, shape = style(summary, method)
-    return Line2D([], [], color=colour, marker=shape, ms=4.5, lw=1.6, label=method)
+    return Line2D([], [], color=colour, marker=shape, mfc=face(summary, method), ms=4.5, lw=1.6, label=method)
 
 
 def samples(summary: Summary, methods: Any = None) -> tuple[Any, ...]:
@@ -169,7 +175,7 @@ def marker(summary: Summary, method: str) -> str:
     canvas = Canvas(figsize=(0.45, 0.2))
     axes = canvas.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.plot([0, 1, 2], [0, 0, 0], color=colour, lw=1.8)
-    axes.plot([1], [0], color=colour, marker=shape, ms=6)
+    axes.plot([1], [0], color=colour, marker=shape, mfc=face(summary, method), ms=6)
     axes.set_axis_off()
     return svg(canvas, f"legend {method}", hidden=True)
 

@@ -13,6 +13,9 @@ from lthbench.report.figures.radar import TOGETHER, around, line, polar, wrapped
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
 
+#: Beyond so many columns their names are slanted.
+UPRIGHT = 8
+
 
 def extremes(summary: Summary) -> list[Figure]:
     """The table, and a radar for each few methods."""
@@ -42,9 +45,10 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     lines = [[v.paper_pass, *_cells(v, scores)] for v in results]
     names = [wrapped(h, 8) for h in heads]
     body = 0.24 * len(lines)
-    high = 0.2 + 0.13 * max(name.count("\n") + 1 for name in names) + body
+    many = len(heads) > UPRIGHT
+    high = (0.85 if many else 0.2 + 0.13 * max(name.count("\n") + 1 for name in names)) + body
     canvas = Canvas(figsize=(7.4, high))
-    axes = canvas.add_axes((0.1, 0.02, 0.89, body / high))
+    axes = canvas.add_axes((0.13, 0.02, 0.78 if many else 0.86, body / high))
     levels = summary.sparsities
     for row, cells in enumerate(lines):
         for column, value in enumerate(cells):
@@ -63,7 +67,10 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     axes.set_xlim(-0.5, len(heads) - 0.5)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_yticks(range(len(lines)), [v.method for v in results])
-    axes.set_xticks(range(len(heads)), names)
+    if many:
+        axes.set_xticks(range(len(heads)), heads, rotation=40, ha="left", rotation_mode="anchor")
+    else:
+        axes.set_xticks(range(len(heads)), names)
     axes.xaxis.tick_top()
     for side in axes.spines.values():
         side.set_visible(False)

@@ -127,9 +127,9 @@ def _mark(axes: Any, look: Look, units: tuple[float, float, float], where: float
 KIND = Kind(
     "beside",
     17,
-    "Beside a small dense network and RigL",
-    "Small dense, RigL",
-    "The method that goes furthest beside a dense network with as many weights and beside RigL, at one "
-    "sparsity. Across: how much worse than dense, in units of the margin, cut at both ends.",
+    "Side by side at one sparsity",
+    "Side by side",
+    "The method that goes furthest beside those of two kinds that were run: a small dense network with as "
+    "many weights, and RigL. Across: how much worse than dense, in units of the margin, cut at both ends.",
     beside,
 )
