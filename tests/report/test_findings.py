@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from lthbench.report import findings, task_page
+from lthbench.report import findings, leaderboard, task_page
 from lthbench.report.findings import SIGNS, broken, first_break, lead, matrix
 from lthbench.report.summary import summarise
 from lthbench.verdict.rules import FINDINGS, Match
@@ -167,3 +167,10 @@ def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(
         ("NLL", "✓∅!"),
     ]
     assert [sign for _, sign, _ in findings.signs(found)] == ["★", "✓", "?", "✗", "!", "∅"]
+
+
+def test_pages_of_methods_tell_open_from_none(summary):
+    found = summary(imp=("yyx", "yyy"), omp=("???", "yyy"), snip=("xxx", "yyy"))
+    both = ["accuracy", "nll"]
+    assert [leaderboard.reach(r, both) for r in found.headline] == ["80.0", "open", "none"]
+    assert [leaderboard.reach(r, ["nll"]) for r in found.headline] == ["90.0"] * 3
