@@ -188,9 +188,19 @@ def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, l
     heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
     words = "; ".join(findings.words(summary, m) for m in against[:4])
     more = f"; and {len(against) - 4} more" if len(against) > 4 else ""
+    if finding == "open" and (breaks := _worse_beyond(result, scores, decides)) is not None:
+        more += f"; at {formatting.sparsity(breaks)} worse than dense"
     href = f"{root}{network_page.name(result.method, decides)}" if linked and decides is not None else ""
     at = "" if decides is None else f"{result.method} at {formatting.sparsity(decides)}: "
     return Cell(text, last or 0.0, heat, finding, href, f"{at}{words}{more}")
+
+
+def _worse_beyond(result: Verdict, scores: Sequence[str], level: float | None) -> float | None:
+    """The first sparsity beyond one at which a score is worse than dense."""
+    beyond = [s for s in result.sparsities if level is not None and s > level]
+    return next(
+        (s for s in beyond if any(m.score in scores and m.finding == "worse" for m in result.at(s))), None
+    )
 
 
 def _worst(matches: Sequence[Match]) -> Match | None:

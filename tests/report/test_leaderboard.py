@@ -1,0 +1,35 @@
+"""The table of methods and scores: what a cell shows, and what it says on hover."""
+
+import pytest
+
+from lthbench.report import leaderboard
+from lthbench.verdict.rules import Match, Verdict
+
+LEVELS = (0.5, 0.8, 0.9)
+
+
+def judged(**findings: tuple[str, ...]) -> Verdict:
+    """A verdict of tickets: at each of three levels the finding of each score."""
+    matches = tuple(
+        Match("imp", s, score, "noninferior", 0, 0, 0, 0, row[k] in ("matches", "better"), "", row[k])
+        for score, row in findings.items()
+        for k, s in enumerate(LEVELS)
+    )
+    return Verdict("imp", "noninferior", LEVELS, {}, None, (), None, (), True, None, "", matches)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "level", "found"),
+    [
+        (("open", "open", "worse"), 0.5, 0.9),
+        (("open", "worse", "worse"), 0.5, 0.8),
+        (("matches", "open", "worse"), 0.8, 0.9),
+        (("worse", "open", "open"), 0.5, None),  # not where it already is
+        (("open", "open", "open"), 0.5, None),
+        (("matches", "matches", "matches"), None, None),
+    ],
+)
+def test_what_is_open_and_worse_further_on_is_told(accuracy, level, found):
+    other = ("worse", "worse", "worse")  # of another score: no matter here
+    result = judged(accuracy=accuracy, mce=other)
+    assert leaderboard._worse_beyond(result, ["accuracy"], level) == found
