@@ -104,6 +104,11 @@ def first(good, levels):
             f"{NONE} Already at 50.0 %, imp and omp are open.",
         ),
         (
+            {"imp": ("?yy", "yy?"), "omp": ("???", "yyx"), "snip": ("xyy", "yyy")},
+            f"{NONE[:-1]}; imp comes closest, in 4 of 6 comparisons. "
+            "Already at 50.0 %, snip falls short in accuracy; imp and omp are open.",
+        ),
+        (
             {"imp": ("xxx", "xyy"), "omp": ("!xx", "0yx")},
             f"{NONE} Already at 50.0 %, imp and omp fall short, most often in NLL.",
         ),

@@ -123,7 +123,23 @@ def lead(summary: Summary) -> str:
         text = f"{who}: as good as {compared} on everything{up_to}."
         said = _breaks(summary, best) or _breaks_elsewhere(summary, [r for r in results if r not in best])
         return f"{text} {said}." if said else text
-    return f"No method is shown to be as good as dense on everything. {_lowest(results, summary)}"
+    none = "No method is shown to be as good as dense on everything"
+    return f"{none}{_closest(results)}. {_lowest(results, summary)}"
+
+
+def _closest(results: list[Verdict]) -> str:
+    """Which methods of several that do not pass match most often, over scores and sparsities: in most cases.
+
+    Where some are only open at the lowest sparsity, it is one of these.
+    """
+    still = [r for r in results if explanation.only_open(r.at(r.sparsities[0]))] or results
+    most = max(sum(m.matches is True for m in r.matches) for r in still)
+    best = [r.method for r in still if sum(m.matches is True for m in r.matches) == most]
+    asked = max(len(r.matches) for r in still)
+    if 2 * most <= asked or len(best) > FEW or len(best) == len(results):
+        return ""
+    verb = "comes" if len(best) == 1 else "come"
+    return f"; {formatting.listed(best)} {verb} closest, in {most} of {asked} comparisons"
 
 
 def _lowest(results: list[Verdict], summary: Summary) -> str:
