@@ -38,6 +38,8 @@ def number(value: float, unit: str) -> str:
     if unit in COUNTS:
         power = min(max(0, (len(str(round(abs(value)))) - 1) // 3), 4)
         return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
+    if 1000 <= abs(value) < 100_000:
+        return f"{value:,.0f}"
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
     if 0 < abs(value) < 0.01:
