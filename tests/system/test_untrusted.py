@@ -564,6 +564,8 @@ def odd_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
     """Tensors that may stand in the place of one."""
     if tensor.numel() > 1 << 30:
         return [torch.zeros(0)]
+    if tensor.layout != torch.strided:  # made so by an earlier change
+        tensor = tensor.to_dense()
     return [
         torch.zeros(0),
         torch.zeros(()),
