@@ -22,7 +22,9 @@ class Recipe:
     flips are drawn once for each image, which is seen the other way round in every other epoch: Jordan 2024,
     94% on CIFAR-10 in 3.29 Seconds on a Single GPU, section 3.6 (None: each is drawn anew).
     ``label_smoothing`` is the share of a label that is spread over all classes (None: none is): Szegedy et
-    al. 2016, Rethinking the Inception Architecture, section 7.
+    al. 2016, Rethinking the Inception Architecture, section 7. ``scale_penalty`` times the sum of the
+    magnitudes of all scales of batch normalisation is added to the loss (None: nothing is): Liu et al. 2017,
+    Learning Efficient Convolutional Networks through Network Slimming, equation 1.
     """
 
     epochs: int
@@ -45,6 +47,7 @@ class Recipe:
     small_until: tuple[float, ...] | None = None
     alternate_flips: bool | None = None
     label_smoothing: float | None = None
+    scale_penalty: float | None = None
 
     def size_at(self, epoch: int) -> int | None:
         """The side in pixels to which images are scaled down in an epoch; None where they keep their size."""

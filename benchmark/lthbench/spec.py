@@ -200,6 +200,7 @@ class Prune(Step):
     Where ``given`` was itself trained under a mask, only that mask's weights can be kept (nesting).
     ``data`` is there only for a criterion that looks at images. ``allocation`` says how the density is
     shared out over layers (None: all layers are ranked together), or, as ``2:4``, over groups of weights.
+    For units removed whole None is the same share of each layer, and ``pooled`` ranks all layers together.
     """
 
     given: Weights

@@ -1,5 +1,6 @@
 """Criteria of filter pruning, each against its definition in other words."""
 
+import dataclasses
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.errors import BadInput, StepFailed
 from lthbench.kinds import Architecture, Method
-from lthbench.masks import structured
+from lthbench.masks import coupled, structured
 from lthbench.methods import filter as filters
 from lthbench.planning import plan, request
 from lthbench.registry import get, version
@@ -119,7 +120,7 @@ def test_random_filters_are_any_of_their_layer():
     assert sum((n - 12.5) ** 2 / 12.5 for n in first) < 37.7  # 15 degrees of freedom
 
 
-@pytest.mark.parametrize("variant", [v for v in filters.CRITERIA if v != "coupled"])
+@pytest.mark.parametrize("variant", [v for v in filters.CRITERIA if "coupled" not in v])
 def test_each_variant_prunes_whole_filters_by_its_own(tiny_task, variant):
     asked = request.ask(tiny_task, [f"filter:{variant}"], [0.5], seeds=1, metrics=["accuracy"])
     entry = plan.plan(asked, (), data_needed=False).entries[-1]
@@ -146,3 +147,94 @@ def test_coupled_filters_reach_where_single_ones_end(task, most):
 def test_where_none_are_coupled_filter_is_the_same(task):
     with pytest.raises(BadInput, match="no more channels can go together than alone; use filter"):
         planned(task, "filter:coupled", 0.5)
+
+
+@pytest.fixture
+def joined(network):
+    """A narrow ResNet-18, whose shortcuts add channels up, with normalisations unlike those of the start."""
+    torch.manual_seed(0)
+    own = dataclasses.replace(network, architecture="resnet18", widths=(4, 4, 6, 8, 10))
+    built = get(Architecture, "resnet18").build(own)
+    for module in built.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+            module.running_var.uniform_(0.5, 2.0)
+    return built.train()
+
+
+def by_group(found, scores):
+    """Sums over all weights that make each unit, one weight after the other."""
+    sums = [0.0] * found.count
+    for layer, units in found.made.items():
+        for unit, row in zip(units.tolist(), scores[f"{layer}.weight"].flatten(1).sum(1), strict=True):
+            if unit >= 0:
+                sums[unit] += float(row)
+    return sums
+
+
+def test_coupled_scales_are_summed_over_all_that_make_a_channel(joined):
+    found = coupled.channels(joined)
+    expected = [0.0] * found.count
+    for norm, units in found.norms.items():
+        for unit, gamma in zip(units.tolist(), joined.get_submodule(norm).weight.tolist(), strict=True):
+            expected[unit] += abs(gamma)
+    assert sum(0 in units for units in found.norms.values()) > 1
+    scores = filters.CRITERIA["coupled-bn"].score(joined, iter(()), generator())
+    assert by_group(found, scores) == pytest.approx(expected, rel=1e-6)
+
+
+def test_coupled_importance_is_the_slope_of_one_gate_on_all_channels_of_a_unit(joined):
+    images = loading.per_class(loading.load("digits", "train", ()), 10)
+    pixels = torch.from_numpy(images.pixels).float() / 255.0
+    labels = torch.from_numpy(images.labels)
+    scores = filters.CRITERIA["coupled-taylor"].score(joined, iter([(pixels, labels)]), generator())
+    found = coupled.channels(joined)
+    gate = torch.ones(found.count, requires_grad=True)
+    hooks = [
+        joined.get_submodule(norm).register_forward_hook(
+            lambda m, i, out, units=units: out * gate[units][:, None, None]
+        )
+        for norm, units in found.norms.items()
+    ]
+    expected = torch.zeros(found.count, dtype=torch.float64)
+    for number in range(10):
+        of_each = [10 * digit + number for digit in range(10)]
+        loss = F.cross_entropy(joined(pixels[of_each]), labels[of_each])
+        expected += torch.autograd.grad(loss, gate)[0].double().square() / 10
+    for hook in hooks:
+        hook.remove()
+    assert by_group(found, scores) == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("variant", [v for v in filters.CRITERIA if "coupled" in v])
+def test_each_coupled_variant_prunes_groups_by_its_own(joined, variant):
+    mask = planned("c10-r18", f"filter:{variant}", 0.5).network.mask
+    assert mask.criterion == f"filter-{variant}" == filters.CRITERIA[variant].name
+    assert filters.CRITERIA[variant].unit == "coupled"
+
+
+def test_slimming_trains_with_its_penalty_and_ranks_all_layers_together(tiny_task, model):
+    asked = request.ask(tiny_task, ["slimming"], [0.5], seeds=1, metrics=["accuracy"])
+    network = plan.plan(asked, (), data_needed=False).entries[-1].network
+    parent = network.mask.given
+    assert parent.recipe == dataclasses.replace(asked.spec.train, scale_penalty=1e-4)
+    assert (network.start, network.recipe.scale_penalty) == (parent, None)
+    assert (network.mask.criterion, network.mask.allocation) == ("filter-bn", "pooled")
+
+
+def test_pooled_units_go_by_their_scores_alone_whatever_their_layer(model):
+    scores = filters.scales(model, iter(()), generator())
+    mask = structured.top_filters(model, scores, 0.5, "pooled")
+    kept, gone = [], []
+    for cut in structured.cuts(model):
+        gammas = [model.get_submodule(norm).weight.detach().abs() for norm in cut.norms]
+        left = mask[f"{cut.producer}.weight"].flatten(1).any(1)
+        assert left.any()
+        kept += sum(gammas)[left].tolist()
+        gone += sorted(sum(gammas)[~left].tolist())[: -1 if left.sum() == 1 else None]
+    assert max(gone) <= min(kept)
+    shares = {
+        float(mask[f"{c.producer}.weight"].flatten(1).any(1).float().mean()) for c in structured.cuts(model)
+    }
+    assert len(shares) > 1

@@ -56,8 +56,11 @@ def plain(model, images, recipe, seed, mask, rewire):
             optimizer.param_groups[0]["lr"] = rate
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = torch.nn.functional.cross_entropy(model(x), y)
+            scales = [m.weight for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
             optimizer.zero_grad()
             loss.backward()
+            for scale in scales:
+                scale.grad += (recipe.scale_penalty or 0.0) * scale.detach().sign()
             if rewiring and rewiring.due(epoch * steps + step):
                 rewiring.change(epoch * steps + step)
             else:
@@ -87,7 +90,7 @@ def test_a_smoothed_label_is_spread_over_all_classes(recipe, images):
     ("density", "rewire", "change"),
     [
         (1.0, None, {}),
-        (0.3, None, {"nesterov": True, "precision": "bfloat16"}),
+        (0.3, None, {"nesterov": True, "precision": "bfloat16", "scale_penalty": 0.01}),
         (0.3, None, {"small_sizes": (4, 6), "small_until": (0.3, 0.7)}),
         (0.2, Rewire(0.3, 0.0, 4, 0.75), {"resized_crop": 0.5, "crop_padding": 0, "flip": True}),
     ],

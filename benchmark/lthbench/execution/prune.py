@@ -39,7 +39,7 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
             scores = criterion.score(model, _batches(step, criterion, space), draw)
         density = step.density ** (done / criterion.rounds)
         if criterion.unit == "filter":
-            mask = structured.top_filters(model, scores, density)
+            mask = structured.top_filters(model, scores, density, step.allocation)
         elif criterion.unit == "coupled":
             mask = coupled.top_coupled(model, scores, density)
         elif criterion.unit == "kernel":

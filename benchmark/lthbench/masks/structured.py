@@ -172,17 +172,25 @@ def mask_without(model: nn.Module, found: list[Cut], kept: Mapping[str, torch.Te
     return mask
 
 
-def top_filters(model: nn.Module, scores: Mapping[str, torch.Tensor], density: float) -> Mask:
+def top_filters(
+    model: nn.Module, scores: Mapping[str, torch.Tensor], density: float, allocation: str | None = None
+) -> Mask:
     """Remove the units with the smallest sums of scores, the same share of each layer that can lose any.
 
-    As many go as bring the prunable weights nearest to density * N; each layer keeps one unit at least.
+    With the allocation ``pooled`` the units of all layers are ranked together. As many go as bring the
+    prunable weights nearest to density * N; each layer keeps one unit at least.
     """
     found = cuts(model)
     shapes = {name.removesuffix(".weight"): tuple(w.shape) for name, w in prunable(model).items()}
-    order = {c.producer: _order(c, scores[f"{c.producer}.weight"]) for c in found}
-    # Units in the order of removal: in step, so that all layers lose the same share.
+    sums = {c.producer: _sums(c, scores[f"{c.producer}.weight"]) for c in found}
+    order = {producer: _order(values) for producer, values in sums.items()}
+    # Units in the order of removal: in step, so that all layers lose the same share, or by their scores.
     steps = sorted(
-        ((i + 1) / len(ranked), place, producer)
+        (
+            float(sums[producer][ranked[i]]) if allocation == "pooled" else (i + 1) / len(ranked),
+            place,
+            producer,
+        )
         for place, (producer, ranked) in enumerate(order.items())
         for i in range(len(ranked) - 1)
     )
@@ -210,9 +218,13 @@ def by_unit(cut: Cut, rows: torch.Tensor) -> torch.Tensor:
     return sums.index_add_(0, cut.unit_of(len(rows)), rows.cpu())
 
 
-def _order(cut: Cut, scores: torch.Tensor) -> torch.Tensor:
+def _sums(cut: Cut, scores: torch.Tensor) -> torch.Tensor:
+    """The sum of the scores of each unit of a layer, float64 ``[units]``; on the CPU."""
+    return by_unit(cut, scores.detach().double().cpu().flatten(1).sum(1))
+
+
+def _order(sums: torch.Tensor) -> torch.Tensor:
     """The units of a layer from the smallest sum of scores; of equals, the later one goes first."""
-    sums = by_unit(cut, scores.detach().double().cpu().flatten(1).sum(1))
     return len(sums) - 1 - torch.sort(sums.flip(0), stable=True).indices
 
 

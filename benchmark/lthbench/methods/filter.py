@@ -5,7 +5,8 @@ In transformers it is the neurons of MLPs and the heads of attention.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from lthbench.errors import StepFailed
 from lthbench.kinds import Cell, Counts, Criterion, Method
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     import torch
 
     from lthbench.kinds import Batches, Scores
+    from lthbench.masks.coupled import Channels
     from lthbench.masks.structured import Cut
+
+Gate = TypeVar("Gate")
+Unit = TypeVar("Unit")
 
 #: Images of each class that first-order importance is averaged over, in batches of one of each class.
 TAYLOR_IMAGES = 10
@@ -55,9 +60,9 @@ def distances(model: torch.nn.Module, batches: Batches, generator: torch.Generat
 def scales(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
     """Score a filter by |gamma|, the scale that batch normalisation gives its channel.
 
-    Liu et al. 2017, Learning Efficient Convolutional Networks through Network Slimming. The network is
-    trained as all others are: without their L1 penalty on gamma, and each layer loses the same share, where
-    they rank all layers together. Looks at no data.
+    Liu et al. 2017, Learning Efficient Convolutional Networks through Network Slimming. What filter:bn prunes
+    is trained as all others are, without their L1 penalty on gamma, and each layer loses the same share;
+    slimming does both as they do. Looks at no data.
     """
     import torch
 
@@ -85,9 +90,6 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
     there is none, the gate is on what the layer makes: dL/dz = w . dL/dw + b * dL/db, for heads by
     the rows of their values.
     """
-    import torch
-    from torch.nn import functional as F
-
     from lthbench.masks.structured import cuts
 
     del generator
@@ -102,24 +104,119 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
         ]
         for cut in cuts(model)
     }
+
+    def by_unit(pulls: dict[Cut, torch.Tensor]) -> dict[Cut, torch.Tensor]:
+        return {
+            cut: pull.reshape(3, cut.heads, -1)[2].sum(1) if cut.heads else pull
+            for cut, pull in pulls.items()
+        }
+
+    return _shared(model, _effects(model, batches, gates, by_unit))
+
+
+def _effects(
+    model: torch.nn.Module,
+    batches: Batches,
+    gates: Mapping[Gate, Sequence[torch.Tensor]],
+    by_unit: Callable[[dict[Gate, torch.Tensor]], dict[Unit, torch.Tensor]],
+) -> dict[Unit, torch.Tensor]:
+    """The mean over batches of the square of what each unit's gate pulls on the loss.
+
+    ``gates`` are parameters ``[channels, ...]`` by layer, ``by_unit`` adds up the pulls of channels
+    ``[channels]`` that belong together.
+    """
+    import torch
+    from torch.nn import functional as F
+
     shown = list(batches)
     images, labels = (torch.cat([batch[i] for batch in shown]) for i in (0, 1))
-    found = {
-        cut: torch.zeros(cut.units(len(p[0])), dtype=torch.float64, device=images.device)
-        for cut, p in gates.items()
-    }
+    found: dict[Unit, torch.Tensor] = {}
     for start in range(TAYLOR_IMAGES):
         part = slice(start, None, TAYLOR_IMAGES)
         loss = F.cross_entropy(model(images[part]), labels[part])
         learnt = [p for parameters in gates.values() for p in parameters]
         slopes = iter(torch.autograd.grad(loss, learnt) if learnt else ())
-        for cut, parameters in gates.items():
-            pulls = [(p.detach() * next(slopes)).double().reshape(len(p), -1).sum(1) for p in parameters]
-            pull = torch.stack(pulls).sum(0)
-            if cut.heads:
-                pull = pull.reshape(3, cut.heads, -1)[2].sum(1)
-            found[cut] += pull.square() / TAYLOR_IMAGES
-    return _shared(model, found)
+        pulls = {}
+        for gate, parameters in gates.items():
+            parts = [(p.detach() * next(slopes)).double().reshape(len(p), -1).sum(1) for p in parameters]
+            pulls[gate] = torch.stack(parts).sum(0)
+        for unit, pull in by_unit(pulls).items():
+            found[unit] = found.get(unit, torch.zeros_like(pull)) + pull.square() / TAYLOR_IMAGES
+    return found
+
+
+def coupled_importance(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score filters that go together by (dL/dz)^2 of one gate on all their channels.
+
+    As ``importance``, with the gate behind each batch normalisation that the unit passes, as Molchanov et al.
+    2019 share gates over what a skip connection adds up.
+    """
+    from lthbench.masks import coupled
+
+    del generator
+    model.eval()
+    found = coupled.channels(model)
+    named = dict(model.named_parameters())
+    gates = {norm: (named[f"{norm}.weight"], named[f"{norm}.bias"]) for norm in _scaled(model, found)}
+
+    def by_unit(pulls: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"all": _totals(found, {norm: pull.cpu() for norm, pull in pulls.items()})}
+
+    return _dealt(model, found, _effects(model, batches, gates, by_unit)["all"])
+
+
+def coupled_scales(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
+    """Score filters that go together by the sum of |gamma| over their normalisations: see ``scales``."""
+    from lthbench.masks import coupled
+
+    del batches, generator
+    found = coupled.channels(model)
+    named = dict(model.named_parameters())
+    gammas = {n: named[f"{n}.weight"].detach().double().abs().cpu() for n in _scaled(model, found)}
+    return _dealt(model, found, _totals(found, gammas))
+
+
+def _scaled(model: torch.nn.Module, found: Channels) -> list[str]:
+    """The normalisations of units, which must all have scales."""
+    named = dict(model.named_parameters())
+    passed = {int(unit) for units in found.norms.values() for unit in units}
+    bare = [norm for norm in found.norms if f"{norm}.weight" not in named]
+    bare += [made for made, units in found.made.items() if not {int(u) for u in units} <= passed | {-1}]
+    if bare:
+        raise StepFailed(
+            f"{bare[0]} has no batch normalisation with a scale; filter:coupled has another norm"
+        )
+    return list(found.norms)
+
+
+def _totals(found: Channels, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Sums over the channels of each unit, float64 ``[count]``, of values ``[channels]`` by normalisation."""
+    import torch
+
+    totals = torch.zeros(found.count, dtype=torch.float64)
+    for norm, of_channels in values.items():
+        moves = found.norms[norm] >= 0
+        totals.index_add_(0, found.norms[norm][moves], of_channels[moves])
+    return totals
+
+
+def _dealt(model: torch.nn.Module, found: Channels, values: torch.Tensor) -> Scores:
+    """Scores of units ``[count]`` as scores of weights, in equal parts over all channels that make a unit."""
+    import torch
+
+    from lthbench.masks import prunable
+
+    weights = prunable(model)
+    scores = {n: torch.zeros(w.shape, dtype=torch.float64, device=w.device) for n, w in weights.items()}
+    made = torch.zeros(found.count)
+    for units in found.made.values():
+        made.index_add_(0, units[units >= 0], torch.ones(int((units >= 0).sum())))
+    for layer, units in found.made.items():
+        score = scores[f"{layer}.weight"]
+        share = torch.where(units < 0, 0.0, (values / made.clamp(min=1))[units.clamp(min=0)])
+        parts = share / (score.numel() / len(units))
+        score += parts.reshape(-1, *[1] * (score.dim() - 1)).to(score.device)
+    return scores
 
 
 def _shared(model: torch.nn.Module, found: dict[Cut, torch.Tensor]) -> Scores:
@@ -146,6 +243,12 @@ CRITERIA = {
     "taylor": Criterion("filter-taylor", 1, importance, TAYLOR_IMAGES, unit="filter", passes=3.0),
     "random": Criterion("filter-random", 1, uniform, unit="filter"),
     "coupled": Criterion("filter-coupled", 1, magnitude, unit="coupled"),
+    "coupled-l2": Criterion("filter-coupled-l2", 1, squares, unit="coupled"),
+    "coupled-bn": Criterion("filter-coupled-bn", 1, coupled_scales, unit="coupled"),
+    "coupled-taylor": Criterion(
+        "filter-coupled-taylor", 1, coupled_importance, TAYLOR_IMAGES, unit="coupled", passes=3.0
+    ),
+    "coupled-random": Criterion("filter-coupled-random", 1, uniform, unit="coupled"),
 }
 
 
@@ -159,10 +262,10 @@ def ticket(cell: Cell) -> Weights:
 
 def unfit(cell: Cell) -> str:
     """A network can lose only filters whose channels are not added to others."""
-    if cell.variant == "bn" and cell.architecture.family == "transformer":
+    if cell.variant in ("bn", "coupled-bn", "coupled-taylor") and cell.architecture.family == "transformer":
         return f"{cell.architecture.name} has no batch normalisation; filter has other norms."
     counts = cell.size(cell.network)
-    if cell.variant == "coupled":
+    if cell.variant.startswith("coupled"):
         return _unfit_coupled(cell, counts)
     floor = counts.floor / counts.prunable
     if floor >= 1.0:
@@ -211,6 +314,10 @@ METHOD = Method(
         "random": "drawn at random: the control",
         "coupled": "also those whose channels are added to or put beside others, in groups that go together, "
         "Fang et al. 2023, DepGraph",
+        "coupled-l2": "the same by the L2 norm of each group",
+        "coupled-bn": "the same by the sum of the scales of batch normalisation",
+        "coupled-taylor": "the same by the effect of each group on the loss, to first order",
+        "coupled-random": "the same, drawn at random",
         "iterative": "in steps, with fine-tuning after each, without rewinding",
         "oneshot": "at once, with one fine-tuning, without rewinding",
         "untrained": "the trained network with its mask, without training after it",

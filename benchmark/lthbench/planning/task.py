@@ -253,6 +253,8 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
     if train.label_smoothing is not None and not 0 < train.label_smoothing < 1:
         raise BadInput(f"{where}.label_smoothing: must lie in (0, 1), got {train.label_smoothing}")
+    if train.scale_penalty is not None and not train.scale_penalty > 0:
+        raise BadInput(f"{where}.scale_penalty: must be positive, or left out, got {train.scale_penalty}")
     if train.alternate_flips is not None and not (train.alternate_flips and train.flip):
         raise BadInput(f"{where}.alternate_flips: is true, with flip = true, or left out")
     _check_sizes(train, where)

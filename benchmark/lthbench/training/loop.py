@@ -77,6 +77,9 @@ class Net:
         self.held = hold(self.model, member.mask, member.so_far)
         self.optimizer = optimizer_of(self.model, recipe, fused)
         self.smoothing = recipe.label_smoothing or 0.0
+        self.penalty = recipe.scale_penalty or 0.0
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.affine]
+        self.scales: list[torch.Tensor] = [norm.weight for norm in norms] if self.penalty else []
         self.rewiring = None
         if member.rewire is not None:
             total = steps * recipe.epochs
@@ -135,11 +138,13 @@ def in_lanes(nets: Sequence[Net], precision: str, losses: torch.Tensor, lanes: i
 def _one(net: Net, precision: str, batch: torch.Tensor, target: torch.Tensor, loss: torch.Tensor) -> None:
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         found = F.cross_entropy(net.model(batch), target, label_smoothing=net.smoothing)
+    # what is recorded is the loss alone, which compares with that of trainings without a penalty
+    least = found + net.penalty * torch.cat(net.scales).abs().sum() if net.scales else found
     if net.fixed:
-        net.take(torch.autograd.grad(found, net.parameters, allow_unused=True))
+        net.take(torch.autograd.grad(least, net.parameters, allow_unused=True))
     else:
         net.optimizer.zero_grad(set_to_none=True)
-        found.backward()  # type: ignore[no-untyped-call]
+        least.backward()  # type: ignore[no-untyped-call]
     loss.copy_(found.detach())
 
 
