@@ -275,7 +275,7 @@ def test_without_scripts_verdict_figures_and_table_are_there(show, name):
 def test_the_answer_is_above_the_fold(show, width):
     page = show("index", width=width)
     fold = 844 if width == 390 else 900
-    for line in page.locator(".answers li").all()[:2]:
+    for line in page.locator(".answers tbody tr").all()[:2]:
         box = line.bounding_box()
         assert box["y"] + box["height"] <= fold
 
@@ -293,7 +293,7 @@ def test_contents_and_leaderboard_of_published_pages_are_not_cut(browser, task):
         wide, shown = page.locator(part).first.evaluate("e => [e.scrollWidth, e.clientWidth]")
         assert wide <= shown, part
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
-    if "*" in page.locator(".leaderboard tfoot").first.inner_text():
+    if "*" in page.locator(".leaderboard thead").first.inner_text():
         assert page.get_by_text("* This margin is wider than the practical one").first.is_visible()
     page.close()
 

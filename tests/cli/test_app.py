@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import lthbench
+from lthbench import registry
 from lthbench.cli import options
 from lthbench.cli.app import cli, main
+from lthbench.kinds import Method
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
 
@@ -192,6 +194,16 @@ def test_every_command_has_help(command, flag):
 
 def test_the_version_is_that_of_the_package():
     assert call("--version")[1] == f"lthbench, version {lthbench.__version__}\n"
+
+
+def test_the_listing_of_methods_has_every_variant_and_a_variant_can_be_described():
+    listed = call("methods")[1].replace(",", " ").split()
+    for record in registry.every(Method):
+        assert all(f"{record.name}:{variant}" in listed for variant in record.variants)
+    assert call("methods", "filter:l2")[1] == call("methods", "filter")[1]
+    code, _, error = call("methods", "filter:l3")
+    assert code == 2
+    assert "Did you mean filter:l2?" in error
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,23 @@ def test_the_csv_says_on_how_many_tasks_each_claim_agrees_and_differs(monkeypatc
     assert rows[1]["a, quick"] == ""
 
 
+def test_claims_that_no_table_decides_stand_apart(monkeypatch):
+    found = made(monkeypatch)
+    assert [row["claim"] for row in found["rows"]] == ["Tickets exist."]
+    assert [row["claim"] for row in found["open"]] == ["Only of b."]
+    assert [row["claim"] for row in found["untold"]] == ["Units vanish."]
+    counts = {"agrees": 3, "differs": 2, "both": 0, "cannot say": 1, "not measured": 9}
+    assert claim_matrix.said(counts) == (
+        "Of 6 claims, these tables agree with 3, differ from 2, and cannot say for 1."
+    )
+
+
 def test_the_markdown_has_what_a_table_can_speak_to(monkeypatch):
     said = claim_matrix.as_markdown(made(monkeypatch))
     ticket, only = (line for line in said.splitlines() if "(Chen)" in line)
     cells = [cell.strip() for cell in ticket.strip("|").replace(r"\|", "/").split("|")]
     assert cells[1:4] == ["2", "1", "0"]
+    assert "Of 2 claims, these tables agree with 0, differ from 0, do both with 1, and cannot say for 1." in said
     assert cells[4:] == ["✓ up to 50 %", "✗ worse / at each", "✓ up to 90 %"]
     assert "? 0 ± 1" in only
     assert "Units vanish" not in said

@@ -73,6 +73,7 @@ def test_a_network_that_passes_says_so_with_its_numbers(build, sparsity):
     assert accuracy["shortfall"] < accuracy["bound"] < accuracy["allowed"] == 0.01
     said = text(found)
     assert "m at 79.0 %, task made, budget quick, 3 seeds." in said
+    assert "LTH-PASS: as good as dense on all 2 scores.\n" in said
     assert "By the rule noninferior it passes." in said
     assert "By the rule paper it does not pass: it is worse in NLL." in said
     line = next(s for s in said.splitlines() if s.startswith("accuracy, %"))
@@ -88,7 +89,10 @@ def test_what_is_worse_and_what_is_open_are_told_apart(build):
     assert found["region"] == "II"
     said = text(found)
     assert "more than one percentage point below dense" in said
-    assert "m passes at no sparsity of this table." in said
+    assert "Not LTH-PASS: accuracy is 3.0 points lower; 1 of 2 scores is open.\n" in said
+    assert "m is shown to be as good as dense at no sparsity of this table. What breaks first: accuracy" in (
+        " ".join(said.split())
+    )
     assert "seeds might" in " ".join(text(found, 200).split())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lthbench.report import findings, shell
+from lthbench.report import answer, findings, shell
 from lthbench.report.summary import summarise
 from lthbench.results import run_facts
 
@@ -38,10 +38,13 @@ def test_a_large_grid_says_how_far_each_method_gets(made_table):
     assert "up to which it is shown to be as good as dense" in text
 
 
-def test_it_opens_with_the_sentence_of_the_page(made_table):
-    summary = summarise(*made_table(("imp",)))
-    said = " ".join(shell.text(summary, 80).split())
-    assert said.startswith(findings.lead(summary))
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_answer_has_a_line_for_each_fact_of_the_page(made_table, width):
+    summary = summarise(*made_table(("imp", "omp")))
+    said = shell.answer(summary, width)
+    assert max(map(len, said.splitlines())) <= width
+    for name, what in answer.of_table(summary).facts:
+        assert f"{name} {what}" in " ".join(said.split())
 
 
 def test_scores_outside_the_verdict_are_shown_where_nothing_is_judged(module_at):

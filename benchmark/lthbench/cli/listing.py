@@ -11,6 +11,7 @@ from lthbench import formatting, registry
 from lthbench.cli.pages import page
 from lthbench.cli.terminal import columns, wrapped
 from lthbench.data import loading
+from lthbench.errors import unknown
 from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
 from lthbench.spec import Network
@@ -38,7 +39,12 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
     if kind == "task":
         found = task.load(name)
         return {**_plain(found), "data found": _found(found, places)}
-    record = registry.get(KINDS[kind], name)
+    base, variant = name, ""
+    if kind == "method" and not name.endswith(".py"):
+        base, _, variant = name.partition(":")
+    record = registry.get(KINDS[kind], base)
+    if variant and variant not in record.variants:
+        raise unknown("method", name, [f"{base}:{known}" for known in record.variants], "lthbench methods")
     described: dict[str, Any] = _plain(record)
     if isinstance(record, Method) and record.criterion is not None:
         described["criterion"] = _criterion(record.criterion)
@@ -69,7 +75,10 @@ def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
     # Addresses are long: they stand below the table, where they need no column.
     if plural == "datasets":
         shown += [wrapped(f"{row['data set']}: {row['where']}", 4, width) for row in found]
-    shown[1:1] = ["", "Where it is, or how to get it:"] if len(shown) > 1 else []
+    if plural == "methods":
+        names = ", ".join(name for row in found for name in row["variants"])
+        shown += ["", wrapped(f"Variants: {names}", 4, width)]
+    shown[1:1] = ["", "Where it is, or how to get it:"] if plural == "datasets" else []
     if plural == "tasks":
         shown += ["", "A number behind a budget: dense trainings that calibrate its verdict."]
     shown += ["", f"Describe one: lthbench {plural} NAME", f"As JSON: lthbench {plural} --json"]
@@ -78,7 +87,7 @@ def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a listing without what takes too much room in a table."""
-    kept = {key: value for key, value in row.items() if key not in ("where", "calibrated")}
+    kept = {key: value for key, value in row.items() if key not in ("where", "calibrated", "variants")}
     if "calibrated" in row:
         known = row["calibrated"].split(", ")
         sizes = {entry.partition(" ")[0]: entry for entry in known}
@@ -117,7 +126,9 @@ def _found(found: task.Task, places: tuple[Path, ...]) -> str:
 def _row(record: Any, places: tuple[Path, ...]) -> dict[str, Any]:
     if isinstance(record, Method):
         aliases = f" (also {', '.join(record.aliases)})" if record.aliases else ""
-        return {"method": record.name, "what": record.title + aliases, "cost": record.cost}
+        variants = [f"{record.name}:{variant}" for variant in record.variants]
+        row = {"method": record.name, "what": record.title + aliases, "cost": record.cost}
+        return {**row, "variants": variants}
     if isinstance(record, Metric):
         scores = ", ".join(f"{s.name} {'↑' if s.higher_is_better else '↓'}" for s in record.scores)
         verdict = "yes" if any(s.verdict for s in record.scores) else "no"

@@ -81,6 +81,7 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
     ]
     for line in (f"Rule {summary.rule}: {RULE_TEXT[summary.rule]}.", *others):
         echo(shell.wrapped(line, width))
+    echo(f"\n{shell.answer(summary, width)}")
     if folder is not None:
         if not any(p.suffix == ".parquet" for p in written):
             echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)

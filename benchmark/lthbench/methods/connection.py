@@ -27,7 +27,7 @@ def unfit(cell: Cell) -> str:
 
 METHOD = Method(
     name="connection",
-    title="connection pruning (input channels of each filter)",
+    title="connection pruning (channels of each filter)",
     formula="keep the kernels with the largest mean |w|, all layers together; rewind to epoch k; train",
     source="von Rad & Seuffert 2024, connection sparsity; L1 norm",
     cost="one training for each sparsity and seed, beside the dense one",

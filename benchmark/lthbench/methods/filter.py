@@ -308,11 +308,11 @@ METHOD = Method(
     criterion=FILTERS,
     variants={
         "l2": "by their L2 norm",
-        "fpgm": "those nearest to the geometric median of their layer, He et al. 2019",
-        "bn": "by the scale of their batch normalisation, Liu et al. 2017, without their penalty in training",
+        "fpgm": "those nearest to the geometric median, layer by layer, He et al. 2019",
+        "bn": "by their scale in batch normalisation, Liu et al. 2017, without their penalty in training",
         "taylor": "by the effect on the loss, to first order, Molchanov et al. 2019",
         "random": "drawn at random: the control",
-        "coupled": "also those whose channels are added to or put beside others, in groups that go together, "
+        "coupled": "also coupled ones, added to or put beside others, in groups that go together, "
         "Fang et al. 2023, DepGraph",
         "coupled-l2": "the same by the L2 norm of each group",
         "coupled-bn": "the same by the sum of the scales of batch normalisation",

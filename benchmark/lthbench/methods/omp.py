@@ -26,10 +26,8 @@ MAGNITUDE = Criterion("magnitude", 1, magnitude)
 
 #: Weights in a group of N:M sparsity. Hardware has 2:4; the others are those that are published.
 GROUPS = (4, 8, 16)
-NM = (
-    "N of each group of M = 4, 8 or 16 weights along input channels (2:4 at 50 %, 1:4 at 75 %); layers whose "
-)
-NM += "input channels are no multiple of M, such as the first, stay dense"
+NM = "N of every M weights, M = 4, 8 or 16 of them along input channels (2:4 at 50 %, 1:4 at 75 %); layers "
+NM += "whose input channels are no multiple of M, such as the first, stay dense"
 
 
 def pattern(density: float) -> tuple[int, int] | None:

@@ -76,7 +76,7 @@ METHOD = Method(
     ticket=ticket,
     criterion=RANDOM,
     variants={
-        "itop": "the recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
+        "itop": "recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
         "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates; on ImageNet "
         "11 % more epochs, with label smoothing"
     },

@@ -49,7 +49,7 @@ def unfit(cell: Cell) -> str:
 
 METHOD = Method(
     name="small",
-    title="small dense network of about the same number of weights",
+    title="small dense network, about as many weights",
     formula="widths scaled to density * prunable weights (published widths where they fit); train",
     source="the small-dense baseline of Chen et al. 2022, figure 11",
     cost="one training of a smaller network for each sparsity and seed",

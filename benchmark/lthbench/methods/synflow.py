@@ -58,7 +58,7 @@ def ticket(cell: Cell) -> Train:
 
 METHOD = Method(
     name="synflow",
-    title="SynFlow (synaptic flow at initialisation, without data)",
+    title="SynFlow (synaptic flow, without data)",
     formula="100 times: keep the largest |w| * dR/d|w|, R the sum of logits of the |w| network; train",
     source="Tanaka et al. 2020, Pruning Neural Networks Without Any Data, algorithm 1",
     cost="100 passes of one image for each mask; one training for each sparsity and seed",

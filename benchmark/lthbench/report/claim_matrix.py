@@ -7,6 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from lthbench import formatting
 from lthbench.formatting import escape
 from lthbench.report.claims import any_task, between
 from lthbench.report.figures.files import as_csv as rows_as_csv
@@ -39,9 +40,39 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             row["cells"][place] = {"kind": kind, "sign": sign, **held}
             counted[held["finding"]] += 1
         columns.append({"title": title, "href": f"{folder}/index.html", **counted})
-    told = [r for r in rows.values() if any(c and c["sign"] for c in r["cells"])]
-    untold = [r for r in rows.values() if r not in told]
-    return {"columns": columns, "rows": told, "untold": untold}
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in OVER_ALL}
+    for row in rows.values():
+        groups[_over_all(row)].append(row)
+    told = [row for row in rows.values() if _over_all(row) in ("agrees", "differs", "both")]
+    return {
+        "columns": columns,
+        "rows": told,
+        "open": groups["cannot say"],
+        "untold": groups["not measured"],
+        "counts": {name: len(of_kind) for name, of_kind in groups.items()},
+    }
+
+
+#: What all tables together say of a claim.
+OVER_ALL = ("agrees", "differs", "both", "cannot say", "not measured")
+
+
+def _over_all(row: dict[str, Any]) -> str:
+    """What all tables say: ``both`` where some agree and some differ, else what is surest."""
+    found = {cell["finding"] for cell in row["cells"] if cell}
+    if {"agrees", "differs"} <= found:
+        return "both"
+    return next((name for name in OVER_ALL if name in found), "not measured")
+
+
+def said(counts: dict[str, int]) -> str:
+    """How many claims these tables agree with, differ from, and cannot say."""
+    measured = sum(count for name, count in counts.items() if name != "not measured")
+    both = f", do both with {counts['both']}" if counts["both"] else ""
+    return (
+        f"Of {formatting.counted(measured, 'claim', 'claims')}, these tables agree with {counts['agrees']}, "
+        f"differ from {counts['differs']}{both}, and cannot say for {counts['cannot say']}."
+    )
 
 
 def _counted(row: dict[str, Any]) -> list[int]:
@@ -56,7 +87,7 @@ def as_csv(claims: dict[str, Any]) -> bytes:
     head = ["claim", "source", "agrees", "differs", "cannot_say"]
     head += [name for table in tables for name in (table, f"{table}: shown")]
     rows = []
-    for row in (*claims["rows"], *claims["untold"]):
+    for row in (*claims["rows"], *claims["open"], *claims["untold"]):
         told = [(c["finding"], c["shown"]) if c else ("", "") for c in row["cells"]]
         rows.append([row["claim"], row["source"], *_counted(row), *(v for pair in told for v in pair)])
     return rows_as_csv(head, rows)
@@ -70,12 +101,13 @@ def as_markdown(claims: dict[str, Any]) -> str:
             f"{escape(row['claim'])} ({escape(row['source'])})",
             *_counted(row),
             *(
-                f"{cell['sign']} {escape(cell['shown'])}" if cell and cell["sign"] else ""
+                f"{cell['sign']} {escape(cell['shown'])}" if cell and cell["sign"] else "—"
                 for cell in row["cells"]
             ),
         ]
-        for row in claims["rows"]
+        for row in (*claims["rows"], *claims["open"])
     ]
     heads = ["claim", "agrees on", "differs on", "cannot say", *tables]
-    said = tabulate(rows, heads, tablefmt="github", disable_numparse=True) if rows else "No claims."
-    return f"# What has been claimed, and what these tables show\n\n{said}\n"
+    table = tabulate(rows, heads, tablefmt="github", disable_numparse=True) if rows else "No claims."
+    legend = "✓ agrees, ✗ differs, ? cannot say, — not measured there"
+    return f"# What papers claim\n\n{said(claims['counts'])} {legend}.\n\n{table}\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
+from lthbench.report import answer, findings
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.calibration import MULTIPLE
@@ -49,6 +50,8 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "dense": dense_sentence(summary),
         "rule": summary.rule,
         "rule_text": RULE_TEXT[summary.rule],
+        "said": answer.of_network(summary, headline.at(level)),
+        "up_to": _up_to(summary, headline),
         "passes": _passes(headline, level),
         "only_open": explanation.only_open(headline.at(level)),
         "scope": headline.scope,
@@ -69,6 +72,16 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
             if rule != summary.rule
         },
     }
+
+
+def _up_to(summary: Summary, result: Verdict) -> str:
+    """How far the method gets, and what of it breaks first."""
+    breaks = f"What breaks first: {findings.broken(summary, result)}."
+    if result.joint is None:
+        return f"{result.method} is shown to be as good as dense at no sparsity of this table. {breaks}"
+    up_to = f" up to {formatting.sparsity(result.joint)}" if result.joint else ""
+    gaps = "" if result.monotone else ", though not at all sparsities below"
+    return f"{result.method} is as good as dense{up_to}{gaps}. {breaks}"
 
 
 def _level(summary: Summary, method: str, sparsity: float) -> float:
@@ -138,6 +151,7 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         f"{where}, task {found['task']}, budget {found['budget']}, {seeds}. {found['dense']}",
         found["compared_with"],
         "",
+        found["said"],
         f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
         "",
         formatting.table(_table(found), width, ruled=True),
@@ -159,11 +173,8 @@ def text(found: dict[str, Any], width: int = 80) -> str:
     lines.append(f"Region {found['region']}: accuracy is {accuracy[found['region']]} dense.")
     if found["sparsity"] == 0.0:
         lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
-    elif found["joint"] is not None:
-        gaps = "" if found["monotone"] else ", though not at all sparsities below"
-        lines.append(f"{found['method']} passes up to {formatting.sparsity(found['joint'])}{gaps}.")
     else:
-        lines.append(f"{found['method']} passes at no sparsity of this table.")
+        lines.append(found["up_to"])
     return "\n".join(wrapped for line in lines for wrapped in _wrapped(line, width))
 
 

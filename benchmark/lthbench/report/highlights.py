@@ -1,4 +1,4 @@
-"""What a site's tables show: a sentence each that leads to where it is seen. Pure."""
+"""What a site's tables show together: a short sentence each that leads to where it is seen. Pure."""
 
 from __future__ import annotations
 
@@ -11,38 +11,51 @@ from lthbench.report import findings, leaderboard, network_page
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
 
-#: How many sentences an index opens with.
-MOST = 5
+Pairs = Sequence[tuple[Summary, str]]
 
 
 @dataclass(frozen=True)
 class Highlight:
-    """A sentence, what it is about (a task, or "" where the sentence says so), and where it is seen."""
+    """What it is about, a sentence, and where it is seen."""
 
     about: str
     text: str
     href: str
 
 
-def of_site(pairs: Sequence[tuple[Summary, str]]) -> list[Highlight]:
-    """Up to five: how far methods get on each task, then what accuracy hides, breaks and is better."""
-    found = [
-        Highlight(_title(summary), findings.lead(summary), f"{folder}/index.html")
-        for summary, folder in pairs
-    ]
-    found = found[: MOST - 1] if len(pairs) >= MOST else found
-    others = [h for maker in (_hidden, _breaks, _better) if (h := maker(pairs)) is not None]
-    return (found + others)[:MOST]
+@dataclass(frozen=True)
+class Case:
+    """A method that breaks on a task: in which scores, from which sparsity, and where that is seen."""
+
+    task: str
+    method: str
+    scores: tuple[str, ...]
+    where: str
+    href: str
 
 
-def _title(summary: Summary) -> str:
-    """The task, and how accurate its dense networks are: what is said of badly trained ones is of those."""
-    cell = summary.cell("dense", 0.0, "accuracy")
-    dense = f" (dense: {cell.text} % accurate)" if cell else ""
-    return f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}{dense}:"
+def of_site(pairs: Pairs) -> list[Highlight]:
+    """What accuracy hides, what breaks first, and what is better than dense."""
+    makers = (_hidden, _breaks, _better)
+    return [found for maker in makers if (found := maker(pairs)) is not None]
 
 
-def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
+def cases(pairs: Pairs) -> list[Case]:
+    """What breaks first of each method on each task, where something does for sure."""
+    found = []
+    for summary, folder in pairs:
+        for result in summary.headline:
+            first = findings.first_break(result)
+            if first is not None:
+                titles = tuple(summary.title_of(s) for s in first.scores)
+                href = f"{folder}/{network_page.name(result.method, first.sparsity)}"
+                where = formatting.sparsity(first.sparsity)
+                task = f"{summary.facts.task_name}, {summary.facts.budget_name}"
+                found.append(Case(task, result.method, titles, where, href))
+    return found
+
+
+def _hidden(pairs: Pairs) -> Highlight | None:
     """Where accuracy alone holds furthest beyond everything at once."""
     best: tuple[float, Highlight] | None = None
     for summary, folder in pairs:
@@ -54,13 +67,13 @@ def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
             joint, fails = leaderboard.holds(result, scores)
             if alone is None or fails is None or fails > alone:
                 continue
-            lost = [m.score for m in result.at(fails) if m.finding == "worse"]
+            lost = tuple(m.score for m in result.at(fails) if m.finding == "worse")
             if not lost:
                 continue
             gap = alone - (joint or 0.0)
             text = (
-                f"The accuracy of {result.method} holds up to {formatting.sparsity(alone)}; already at "
-                f"{formatting.sparsity(fails)} it is worse in {summary.titles(tuple(lost))} "
+                f"{result.method} keeps its accuracy up to {formatting.sparsity(alone)}, but is worse in "
+                f"{findings.named(summary, lost)} already at {formatting.sparsity(fails)} "
                 f"({summary.facts.task_name})."
             )
             href = f"{folder}/{network_page.name(result.method, fails)}"
@@ -69,27 +82,18 @@ def _hidden(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
     return best[1] if best else None
 
 
-def _breaks(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
+def _breaks(pairs: Pairs) -> Highlight | None:
     """Which score breaks first for most methods, over all tasks."""
-    counted: Counter[str] = Counter()
-    titles: dict[str, str] = {}
-    of = 0
-    for summary, _ in pairs:
-        for result in summary.headline:
-            first = findings.first_break(result)
-            if first is None:
-                continue
-            of += 1
-            counted.update(first.scores)
-            titles |= {s: summary.title_of(s) for s in first.scores}
-    if not counted or of < 2:
+    every = cases(pairs)
+    counted = Counter(score for case in every for score in case.scores)
+    if len(every) < 2:
         return None
     score, times = counted.most_common(1)[0]
-    text = f"{titles[score]}, alone or with others, in {times} of the {of} cases in which something does."
-    return Highlight("What breaks first:", text, "#boards")
+    text = f"{score}, alone or with others, in {times} of the {len(every)} cases where something does."
+    return Highlight("What breaks first:", text, "#cases")
 
 
-def _better(pairs: Sequence[tuple[Summary, str]]) -> Highlight | None:
+def _better(pairs: Pairs) -> Highlight | None:
     """What is better than dense, at the largest sparsity."""
     best: tuple[float, Highlight] | None = None
     for summary, folder in pairs:
@@ -105,7 +109,7 @@ def _better_at(
     summary: Summary, folder: str, result: Verdict, level: float, scores: tuple[str, ...]
 ) -> Highlight:
     text = (
-        f"{result.method} at {formatting.sparsity(level)}, in {summary.titles(scores)} "
+        f"{result.method} at {formatting.sparsity(level)}, in {findings.named(summary, scores)} "
         f"({summary.facts.task_name})."
     )
     return Highlight("Better than dense:", text, f"{folder}/{network_page.name(result.method, level)}")

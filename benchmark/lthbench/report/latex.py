@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report import answer
 from lthbench.report.summary import Shown, Summary, verdict_rows
 
 _ESCAPES = {
@@ -58,7 +59,7 @@ def render(summary: Summary) -> str:
     rows = verdict_rows(summary)
     parts = ["\n".join(head)]
     if rows:
-        caption = f"LTH-PASS by the rule {summary.rule}: {where}."
+        caption = f"LTH-PASS by the rule {summary.rule}: {where}. {answer.of_table(summary).said}"
         parts.append(_table([list(rows[0]), *(list(r.values()) for r in rows)], caption, "verdict", 1))
     scores = [s for s in summary.scores if s.verdict]
     caption = (

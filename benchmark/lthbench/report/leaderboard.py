@@ -35,8 +35,8 @@ SHORT = {
     "ece": "ECE",
     "nll": "NLL",
     "hessian_trace": "Hessian",
-    "lime_unexplained": "LIME fidelity",
-    "lime_instability": "LIME stability",
+    "lime_unexplained": "LIME unexplained",
+    "lime_instability": "LIME instability",
     "ig_road_gap": "ROAD gap",
     "composition_iou": "compositions",
     "mean_best_iou": "units: IoU",
@@ -72,15 +72,27 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Board:
-    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score.
+class Head:
+    """The head of a score's column: a short name, title, an arrow to what is better, and that in words.
 
-    ``margins`` are how much worse each may be, and whether that is by retraining alone; none by other rules.
+    ``margin`` is how much worse the score may be ("" by other rules), ``wide`` whether that is more than the
+    practical margin: by retraining alone.
     """
 
-    scores: tuple[tuple[str, str], ...]
+    short: str
+    title: str
+    arrow: str
+    better: str
+    margin: str
+    wide: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score."""
+
+    heads: tuple[Head, ...]
     dense: tuple[str, ...]
-    margins: tuple[tuple[str, bool], ...]
     rows: tuple[Row, ...]
     families: tuple[str, ...]
 
@@ -110,28 +122,25 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
                 _cell(summary, result, scores, root, linked),
             )
         )
-    heads = tuple((SHORT.get(s, summary.title_of(s)), summary.title_of(s)) for s in scores)
     dense = tuple(_dense(summary, s) for s in scores)
-    margins = _margins(summary, results, scores)
-    return Board(heads, dense, margins, tuple(rows), tuple(dict.fromkeys(r.family for r in rows if r.family)))
+    families = tuple(dict.fromkeys(r.family for r in rows if r.family))
+    return Board(_heads(summary, results, scores), dense, tuple(rows), families)
 
 
-def _margins(
-    summary: Summary, results: Sequence[Verdict], scores: Sequence[str]
-) -> tuple[tuple[str, bool], ...]:
-    """The margin of each score, as people read it, and whether it is wider than the practical one."""
-    if summary.rule != rules.HEADLINE:
-        return ()
-    units = {s.name: s.unit for s in summary.scores}
+def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> tuple[Head, ...]:
+    shown = {s.name: s for s in summary.scores}
     tested = {m.score: m for v in reversed(results) for m in reversed(v.matches) if not math.isnan(m.p)}
     found = []
     for score in scores:
-        match = tested.get(score)
-        if match is None:
-            found.append(("–", False))
-            continue
-        shown = formatting.difference(match.allowed, units.get(score, ""), relative=match.relative)
-        found.append((shown, match.allowed > match.practical * (1 + 1e-9)))
+        margin, wide = "", False
+        match = tested.get(score) if summary.rule == rules.HEADLINE else None
+        if match is not None:
+            unit = shown[score].unit if score in shown else ""
+            margin = formatting.difference(match.allowed, unit, relative=match.relative)
+            wide = match.allowed > match.practical * (1 + 1e-9)
+        title = summary.title_of(score)
+        arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
+        found.append(Head(SHORT.get(score, title), title, arrow, better, margin, wide))
     return tuple(found)
 
 
@@ -168,7 +177,7 @@ def _against(result: Verdict, scores: Sequence[str], level: float | None) -> lis
 
 
 def _text(last: float | None, worst: Match | None) -> str:
-    none = {"open": "open", "undecided": "?"}.get(worst.finding if worst else "undecided", "none")
+    none = {"open": "open", "undecided": "–"}.get(worst.finding if worst else "undecided", "none")
     return none if last is None else formatting.share(last)
 
 

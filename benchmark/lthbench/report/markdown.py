@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
+from lthbench.report import answer
 from lthbench.report.summary import (
     RULE_TEXT,
     Summary,
@@ -30,6 +31,8 @@ def render(summary: Summary) -> str:
         "",
         "## Verdict",
         "",
+        *(f"- **{name}:** {escape(what)}" for name, what in answer.of_table(summary).facts),
+        "",
         *(f"- {escape(sentence(summary, result))}" for result in summary.headline),
         "",
         f"By the rule `{summary.rule}`: {RULE_TEXT[summary.rule]}.",
@@ -39,7 +42,7 @@ def render(summary: Summary) -> str:
         "## Scores",
         "",
         "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that is worse than dense, "
-        "? one that is open, ★ one that is better.",
+        "★ one that is better; open is one that may match or be worse.",
         "",
         _table(score_rows(summary)),
         "",
@@ -54,7 +57,7 @@ def render(summary: Summary) -> str:
 
 
 #: What stands behind a score of the verdict, by what was found.
-MARKS = {"open": " ?", "undecided": " ?", "better": " ★", "matches": ""}
+MARKS = {"open": " open", "undecided": " –", "better": " ★", "matches": ""}
 
 
 def score_rows(summary: Summary) -> list[dict[str, str]]:

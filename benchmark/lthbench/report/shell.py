@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from lthbench import formatting
+from lthbench.report import answer as answers
 from lthbench.report import findings, leaderboard
 from lthbench.report.summary import Summary, dense_sentence, sentence, standing, yardstick_sentence
 from lthbench.verdict.rules import Verdict
@@ -24,7 +25,7 @@ HEADS = {
     "nll": "NLL",
     "hessian_trace": "Hess",
     "lime_unexplained": "LIME",
-    "lime_instability": "stab",
+    "lime_instability": "inst",
     "ig_road_gap": "ROAD",
     "composition_iou": "comp",
     "mean_best_iou": "IoU",
@@ -35,10 +36,10 @@ WIDEST = 100
 
 
 def text(summary: Summary, width: int = 80) -> str:
-    """What a run prints when it is done, in lines of at most ``width`` characters (40 at least)."""
+    """The verdict in detail, in lines of at most ``width`` characters (40 at least)."""
     width = max(40, min(width, WIDEST))
     results = [v for v in summary.headline if v.matches]
-    parts = [wrapped(f"{findings.lead(summary)} {dense_sentence(summary)}", width)]
+    parts = [wrapped(dense_sentence(summary), width)]
     if results:
         lines = sum(len(v.sparsities) for v in results)
         parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
@@ -50,6 +51,16 @@ def text(summary: Summary, width: int = 80) -> str:
     said = yardstick_sentence(summary)
     parts.append(wrapped(said, width) if said else "")
     return "\n\n".join(part for part in parts if part)
+
+
+def answer(summary: Summary, width: int = 80) -> str:
+    """The answer, a line for each fact: what a run says last."""
+    found = answers.of_table(summary)
+    if found.furthest == answers.NO_VERDICT:
+        return wrapped(found.said, width)
+    wide = max(len(name) for name, _ in found.facts) + 2
+    lines = [wrapped(f"{name:<{wide}}{what}", width, indent=" " * wide) for name, what in found.facts]
+    return "\n".join(lines)
 
 
 def wrapped(said: str, width: int, indent: str = "") -> str:

@@ -12,9 +12,9 @@ from lthbench.errors import BadInput
 from lthbench.files import make_folder, publish_all
 from lthbench.kinds import Metric
 from lthbench.report import (
+    answer,
     caveats,
     claim_matrix,
-    findings,
     highlights,
     leaderboard,
     method_pages,
@@ -85,7 +85,13 @@ def write(
     elsewhere = any_task.elsewhere(names)
     put(
         "claims.html",
-        templates.render("claims.html.j2", here="claims.html", claims=claims, elsewhere=elsewhere),
+        templates.render(
+            "claims.html.j2",
+            here="claims.html",
+            claims=claims,
+            said=claim_matrix.said(claims["counts"]),
+            elsewhere=elsewhere,
+        ),
     )
     made[out / "claims.csv"] = claim_matrix.as_csv(claims)
     made[out / "claims.md"] = claim_matrix.as_markdown(claims).encode()
@@ -95,6 +101,7 @@ def write(
             "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=_scores(summaries)
         ),
     )
+    told = [p for p in pairs if not _trial(p[0])] or pairs
     put(
         "index.html",
         templates.render(
@@ -104,7 +111,9 @@ def write(
             notices=caveats.of_site(summaries),
             tasks=[_task(*p) for p in pairs if not _trial(p[0])],
             trials=[_task(*p) for p in pairs if _trial(p[0])],
-            highlights=highlights.of_site([p for p in pairs if not _trial(p[0])] or pairs),
+            answers=[_answer(*p) for p in told],
+            highlights=highlights.of_site(told),
+            cases=highlights.cases(told),
             repository=REPOSITORY,
         ),
     )
@@ -129,6 +138,18 @@ def _trial(summary: Summary) -> bool:
     return len(summary.facts.seeds) < 2
 
 
+def _answer(summary: Summary, folder: str) -> dict[str, Any]:
+    """A line of the table that an index begins with: how good dense is, too, since all is held to that."""
+    cell = summary.cell("dense", 0.0, "accuracy")
+    accurate = f"dense {formatting.number(cell.mean, 'fraction')} %" if cell else "dense not measured"
+    return {
+        "href": f"{folder}/index.html#verdict",
+        "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",
+        "dense": accurate,
+        "facts": answer.of_table(summary).facts,
+    }
+
+
 def _task(summary: Summary, folder: str) -> dict[str, Any]:
     facts = summary.facts
     return {
@@ -138,7 +159,7 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "budget": facts.budget_name,
         "seeds": formatting.counted(len(facts.seeds), "seed", "seeds"),
         "dense": f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
-        "lead": findings.lead(summary),
+        "said": answer.of_table(summary).said,
         "board": leaderboard.board(summary, f"{folder}/"),
     }
 

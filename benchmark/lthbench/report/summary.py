@@ -292,9 +292,9 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
 
 
 def far(result: Verdict) -> str:
-    """How far a method gets: a sparsity, "open" where nothing speaks against it, "none", or "?"."""
+    """How far a method gets: a sparsity, "open" where nothing speaks against it, "none", or a dash."""
     if result.undecided:
-        return "?"
+        return "–"
     if result.joint is not None:
         return formatting.sparsity(result.joint)
     lowest = result.at(result.sparsities[0]) if result.sparsities else ()

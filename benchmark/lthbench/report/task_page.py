@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from lthbench import formatting
 from lthbench.report import (
+    answer,
     caveats,
     chart_data,
     controls,
@@ -98,7 +99,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         board=leaderboard.board(summary, linked=linked),
         contents=_contents(summary, drawings),
         dense_sentence=f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
-        lead=findings.lead(summary),
+        answer=answer.of_table(summary),
         signs=findings.signs(summary),
         notices=caveats.of_table(facts),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),

@@ -26,14 +26,16 @@
 
   /* A leaderboard: the numbers behind the cell that is pointed at, and methods of one family. */
   function leaderboard(board) {
-    var tell = board.querySelector(".tell"), rest = tell.textContent, filter = board.querySelector(".filter");
+    var tell = board.querySelector(".tell"), rest = tell && tell.textContent, filter = board.querySelector(".filter");
     function show(event) {
       var cell = event.target.closest("td"), found = cell && cell.querySelector("[title]");
       tell.textContent = found ? found.getAttribute("title") + "." : rest;
     }
-    board.querySelector("tbody").addEventListener("mouseover", show);
-    board.querySelector("tbody").addEventListener("focusin", show);
-    board.querySelector("table").addEventListener("mouseleave", function () { tell.textContent = rest; });
+    if (tell) {
+      board.querySelector("tbody").addEventListener("mouseover", show);
+      board.querySelector("tbody").addEventListener("focusin", show);
+      board.querySelector("table").addEventListener("mouseleave", function () { tell.textContent = rest; });
+    }
     if (!filter) { return; }
     filter.hidden = false;
     filter.querySelector("select").addEventListener("change", function (event) {

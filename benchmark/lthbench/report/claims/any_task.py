@@ -11,6 +11,7 @@ from lthbench.report.claims.base import (
     Claim,
     Shown,
     all_of,
+    compared,
     difference,
     headline_of,
     points,
@@ -50,7 +51,9 @@ def _tickets(summary: Summary) -> Shown:
     worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
     if len(worse) == len(found.sparsities):
         return "at each sparsity it is worse in something", "differs"
-    return "undecided: no sparsity passes, and at some no score is worse", "cannot say"
+    left = [m for s in found.sparsities if s not in worse for m in found.at(s)]
+    why = "are open" if any(m.finding == "open" for m in left) else "lack scores"
+    return f"no sparsity passes; some {why}", "cannot say"
 
 
 def _one_number(summary: Summary) -> Shown:
@@ -119,8 +122,9 @@ def _calibration(summary: Summary) -> Shown:
         return NOT_MEASURED
     lower = sum(gap.low > 0 for _, _, gap in known)
     higher = sum(gap.high < 0 for _, _, gap in known)
-    shown = f"lower than imp in {lower}, higher in {higher} of {len(known)} comparisons; the others are open"
-    return shown, all_of([gap for _, _, gap in known], 0.0)
+    return f"ECE, beside imp: {compared(lower, higher, len(known))}", all_of(
+        [gap for _, _, gap in known], 0.0
+    )
 
 
 def _beyond(summary: Summary) -> Shown:

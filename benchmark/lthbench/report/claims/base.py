@@ -90,6 +90,11 @@ def points(gap: Interval, other: str) -> str:
     return f"{side} {other} (95 %: {low} to {high})"
 
 
+def compared(lower: int, higher: int, of: int) -> str:
+    """How many of several comparisons are lower, higher and open, in words."""
+    return f"lower in {lower} of {of} comparisons, higher in {higher}, open in {of - lower - higher}"
+
+
 def estimate(cell: Cell | None, tests: int = 1) -> Interval | None:
     """A mean over seeds with its t interval; None where it was not measured."""
     if cell is None or math.isnan(cell.mean):

@@ -18,6 +18,7 @@ from lthbench.report.claims.base import (
     Interval,
     Shown,
     all_of,
+    compared,
     difference,
     estimate,
     null_of,
@@ -141,7 +142,7 @@ def _others_more_faithful(summary: Summary) -> Shown:
     if not known:
         return NOT_MEASURED
     lower, higher = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
-    shown = f"lower in {lower}, higher in {higher} of {len(known)} comparisons; the others are open"
+    shown = compared(lower, higher, len(known))
     if 2 * lower > len(known):
         return shown, "agrees"
     return shown, "differs" if 2 * higher > len(known) else "cannot say"

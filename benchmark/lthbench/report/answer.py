@@ -1,0 +1,212 @@
+"""The answer of a table: which method gets furthest, how far, and what breaks first.
+
+One function for pages, Markdown, LaTeX and the shell. A sentence has twenty words at most.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lthbench import formatting
+from lthbench.report import findings
+from lthbench.report.summary import Summary, counted_short
+from lthbench.verdict import explanation
+from lthbench.verdict.rules import SHORT, Match, Verdict
+
+#: So many methods are named; of more it is said how many they are.
+METHODS = 3
+#: What stands where nothing can be said.
+NONE = "–"
+#: What stands for the furthest method where no method can be judged.
+NO_VERDICT = "no verdict"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Three facts of a few words, and the same in one or two sentences."""
+
+    furthest: str
+    up_to: str
+    breaks: str
+    said: str
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Each fact behind what it is called."""
+        return (
+            ("goes furthest", self.furthest),
+            ("as good as dense up to", self.up_to),
+            ("what breaks first", self.breaks),
+        )
+
+
+def of_table(summary: Summary) -> Answer:
+    """What a table answers, by the rule that heads its report."""
+    results = [r for r in summary.headline if not r.undecided]
+    if not results:
+        reasons = list(dict.fromkeys(r.undecided for r in summary.headline))
+        said = f"No verdict: {reasons[0]}." if reasons else "No pruned network was measured."
+        return Answer(NO_VERDICT, NONE, NONE, said)
+    best = [r for r in results if r.joint is not None and all((o.joint or 0.0) <= r.joint for o in results)]
+    return _passing(summary, results, best) if best else _none_passes(summary, results)
+
+
+def _passing(summary: Summary, results: list[Verdict], best: list[Verdict]) -> Answer:
+    """The answer where these methods pass and get furthest."""
+    furthest = best[0].joint
+    up_to = formatting.sparsity(furthest) if furthest else "nothing removed"
+    if furthest and all(furthest >= r.sparsities[-1] for r in results):
+        up_to += ", the highest measured"
+    names = formatting.listed([r.method for r in best])
+    if len(best) > METHODS:
+        names = f"{len(best)} of {len(results)} methods"
+    others = [r for r in results if r not in best]
+    breaks = _breaks(summary, best, "") or _breaks(summary, others, "others") or findings.NOTHING
+    how_far = f"as good as dense{f' up to {up_to}' if furthest else ', nothing removed'}"
+    if len(results) == 1:
+        said = f"{names} is {how_far}. {_first(breaks)}."
+        return Answer(f"{names}; nothing else was measured", up_to, breaks, said)
+    goes = "goes" if len(best) == 1 else "go"
+    return Answer(names, up_to, breaks, f"{names} {goes} furthest: {how_far}. {_first(breaks)}.")
+
+
+def _first(breaks: str) -> str:
+    return f"What breaks first: {breaks}"
+
+
+def _breaks(summary: Summary, results: list[Verdict], others: str) -> str:
+    """What breaks first of these methods, of several in how many; "" where nothing does for sure."""
+    found = [(r, at) for r in results if (at := findings.first_break(r)) is not None]
+    if not found:
+        return ""
+    if len(results) == 1:
+        (one,) = results
+        return f"{findings.broken(summary, one)}{f' ({one.method})' if others else ''}"
+    methods: dict[str, list[str]] = {}
+    for result, at in found:
+        for score in at.scores:
+            methods.setdefault(score, []).append(result.method)
+    most = max(len(names) for names in methods.values())
+    scores = tuple(s for s, names in methods.items() if len(names) == most)
+    # The same methods, or as many others.
+    each = "" if all(methods[s] == methods[scores[0]] for s in scores) else "each "
+    whom = f"the {len(results)} {others}" if others else f"{len(results)} methods"
+    return f"{findings.named(summary, scores)} ({each}{most} of {whom})"
+
+
+def _none_passes(summary: Summary, results: list[Verdict]) -> Answer:
+    """The answer where no method is shown to be as good as dense."""
+    breaks = _breaks(summary, results, "") or findings.NOTHING
+    if len(results) == 1:
+        (one,) = results
+        said = f"{one.method} is not shown to be as good as dense{_anywhere(one)}. {_first(breaks)}."
+        return Answer(f"none yet; only {one.method} was measured", NONE, breaks, said)
+    names, most, of = _closest(results)
+    comes = f"{names} {'comes' if ' and ' not in names else 'come'} closest"
+    close, counted = (f"; {comes}", f"; {comes}, in {most} of {of} comparisons") if names else ("", "")
+    said = f"No method is shown to be as good as dense{counted}. {_lowest(summary, results)}."
+    return Answer(f"none yet{close}", NONE, breaks, said)
+
+
+def _anywhere(result: Verdict) -> str:
+    """At which sparsities a method that does not pass is not shown to match."""
+    lowest = result.sparsities[0]
+    if result.sparsities == (0.0,):
+        return ", though nothing was removed"
+    beyond = len(result.sparsities) > 1
+    if any(all(m.matches for m in result.at(s)) for s in result.sparsities):
+        beyond = False
+    return f" at {formatting.sparsity(lowest)}{' or beyond' if beyond else ''}"
+
+
+def _closest(results: list[Verdict]) -> tuple[str, int, int]:
+    """Which of several methods that do not pass match in most cases, over scores and sparsities; how many.
+
+    Where some are only open at the lowest sparsity, it is one of these. "" where that says little.
+    """
+    still = [r for r in results if explanation.only_open(r.at(r.sparsities[0]))] or results
+    most = max(sum(m.matches is True for m in r.matches) for r in still)
+    best = [r.method for r in still if sum(m.matches is True for m in r.matches) == most]
+    asked = max(len(r.matches) for r in still)
+    says = 2 * most > asked and len(best) <= METHODS and len(best) < len(results)
+    return (formatting.listed(best) if says else ""), most, asked
+
+
+def _lowest(summary: Summary, results: list[Verdict]) -> str:
+    """Of methods of which none passes: which fall short at the lowest sparsity, are open, or lack scores."""
+    still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
+    failed = [
+        r.method
+        for r in results
+        if r.method not in still and not any(m.finding in SHORT for m in r.at(r.sparsities[0]))
+    ]
+    short = [r.method for r in results if r.method not in (*still, *failed)]
+    groups = [g for g in (short, still, failed) if g]
+    parts = []
+    if short:
+        counts = counted_short(tuple(results))
+        most = max(counts, key=lambda s: counts[s]) if counts else ""
+        what = f", most often in {summary.title_of(most)}" if most else ""
+        if most and len(short) == 1:
+            what = f" in {findings.named(summary, tuple(counts))}"
+        parts.append(f"{_some(short, groups)} {'falls' if len(short) == 1 else 'fall'} short{what}")
+    if still:
+        parts.append(f"{_some(still, groups)} {'is' if len(still) == 1 else 'are'} open")
+    if failed:
+        parts.append(f"{_some(failed, groups)} {'lacks' if len(failed) == 1 else 'lack'} scores")
+    said = "; ".join(parts)
+    if all(r.sparsities == (0.0,) for r in results):
+        return f"Though nothing was removed, {said}"
+    return f"Already at {formatting.sparsity(min(r.sparsities[0] for r in results))}, {said}"
+
+
+def _some(names: list[str], groups: list[list[str]]) -> str:
+    """Names of a few methods, or how many there are, where that would be long or there are other groups."""
+    if len(names) == 1 or (len(names) <= METHODS and len(groups) == 1):
+        return formatting.listed(names)
+    return f"{len(names)} methods" if names is groups[0] else str(len(names))
+
+
+def of_network(summary: Summary, matches: Sequence[Match]) -> str:
+    """The verdict on one network in a sentence of at most twenty words."""
+    found = Counter(m.finding for m in matches)
+    scores = formatting.counted(len(matches), "score", "scores")
+    if not matches or found["undecided"]:
+        some = f"{found['undecided']} of {scores}" if matches else "it"
+        return f"No verdict: {some} cannot be compared with dense."
+    if all(m.matches for m in matches):
+        better = f", and better on {found['better']}" if found["better"] else ""
+        which = f"all {scores}" if len(matches) > 1 else summary.title_of(matches[0].score)
+        return f"LTH-PASS: as good as dense on {which}{better}."
+    still = [summary.title_of(m.score) for m in matches if m.finding == "open"]
+    if explanation.only_open(matches):
+        named = f" ({formatting.listed(still)})" if len(still) <= findings.FEW else ""
+        hold = len(matches) - len(still)
+        are = "is" if len(still) == 1 else "are"
+        return f"Open: {hold} of {scores} match dense, {len(still)} {are} open{named}."
+    parts = []
+    if found["degenerate"]:
+        parts.append("it is degenerate")
+    worse = [m for m in matches if m.finding == "worse"]
+    if worse:
+        more = f"; {formatting.counted(len(worse) - 1, 'more is', 'more are')} worse" if worse[1:] else ""
+        parts.append(f"{_worse(summary, worse[0])}{more}")
+    for finding, what in (("gated", "gated"), ("failed", "not measured"), ("open", "open")):
+        if found[finding]:
+            parts.append(f"{found[finding]} of {scores} {'is' if found[finding] == 1 else 'are'} {what}")
+            scores = str(len(matches))
+    return f"Not LTH-PASS: {'; '.join(parts)}."
+
+
+def _worse(summary: Summary, match: Match) -> str:
+    """How much worse a score is: in points, in per cent of dense, or in its unit."""
+    shown = next((s for s in summary.scores if s.name == match.score), None)
+    unit = shown.unit if shown else ""
+    way = "lower" if shown is None or shown.higher_is_better else "higher"
+    amount = formatting.difference(match.shortfall, unit, relative=match.relative)
+    points = " points" if unit in formatting.PERCENT and not match.relative else ""
+    title = summary.title_of(match.score)
+    # A single network may be worse for sure though no number says by how much.
+    return f"{title} is {amount}{points} {way}" if match.shortfall > 0 else f"{title} is worse"

@@ -1,0 +1,194 @@
+"""The answer says which method gets furthest, how far, and what breaks first, in twenty words at most."""
+
+import dataclasses
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from lthbench.report import answer, latex, markdown, task_page
+from lthbench.report.summary import summarise
+
+PUBLISHED = Path(__file__).parents[2] / "reports" / "site"
+WORDS = 20
+NONE = "No method is shown to be as good as dense"
+
+
+def words(text):
+    """How many words: a number and its sign of per cent are one."""
+    return len(text.replace("\u00a0", " ").replace(" %", "%").split())
+
+
+def sentences(text):
+    return re.split(r"(?<=\.) (?=[A-Z])", text)
+
+
+@pytest.mark.parametrize(
+    ("methods", "facts", "said"),
+    [
+        (
+            {"imp": ("yyx", "yxx"), "omp": ("yyy", "yyx")},
+            ("omp", "80.0 %", "NLL, from 90.0 %"),
+            "omp goes furthest: as good as dense up to 80.0 %. What breaks first: NLL, from 90.0 %.",
+        ),
+        (
+            {"imp": ("yy?", "yyx"), "omp": ("y+x", "yyy")},
+            ("imp and omp", "80.0 %", "NLL and accuracy (each 1 of 2 methods)"),
+            "imp and omp go furthest: as good as dense up to 80.0 %. "
+            "What breaks first: NLL and accuracy (each 1 of 2 methods).",
+        ),
+        (
+            {"imp": ("yyy", "yyy")},
+            ("imp; nothing else was measured", "90.0 %, the highest measured", "nothing for sure"),
+            "imp is as good as dense up to 90.0 %, the highest measured. "
+            "What breaks first: nothing for sure.",
+        ),
+        (
+            {"imp": ("yyy", "yyy"), "omp": ("yyy", "yyx")},
+            ("imp", "90.0 %, the highest measured", "NLL, from 90.0 % (omp)"),
+            "imp goes furthest: as good as dense up to 90.0 %, the highest measured. "
+            "What breaks first: NLL, from 90.0 % (omp).",
+        ),
+        (
+            {"imp": ("yyy", "yyy"), "omp": ("yyx", "yxx"), "snip": ("yyx", "yyx")},
+            ("imp", "90.0 %, the highest measured", "NLL (2 of the 2 others)"),
+            "imp goes furthest: as good as dense up to 90.0 %, the highest measured. "
+            "What breaks first: NLL (2 of the 2 others).",
+        ),
+        (
+            {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},
+            ("none yet", "–", "NLL and accuracy (each 1 of 2 methods)"),
+            f"{NONE}. Already at 50.0 %, omp falls short in accuracy; imp is open.",
+        ),
+        (
+            {"imp": ("!!!", "y?x"), "omp": ("xxx", "yyx")},  # what was not measured is not worse
+            ("none yet", "–", "NLL and accuracy (each 1 of 2 methods)"),
+            f"{NONE}. Already at 50.0 %, omp falls short in accuracy; imp lacks scores.",
+        ),
+        (
+            {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
+            ("none yet", "–", "accuracy and NLL (each 1 of 2 methods)"),
+            f"{NONE}. Already at 50.0 %, imp and omp are open.",
+        ),
+        (
+            {"imp": ("?yy", "yy?"), "omp": ("???", "yyx"), "snip": ("xyy", "yyy")},
+            ("none yet; imp comes closest", "–", "NLL (1 of 3 methods)"),
+            f"{NONE}; imp comes closest, in 4 of 6 comparisons. "
+            "Already at 50.0 %, snip falls short in accuracy; 2 are open.",
+        ),
+        (
+            {"imp": ("xxx", "xxx"), "omp": ("!xx", "0yx")},
+            ("none yet", "–", "NLL (2 of 2 methods)"),
+            f"{NONE}. Already at 50.0 %, imp and omp fall short, most often in NLL.",
+        ),
+        (
+            dict.fromkeys("abcdef", ("xxx", "yyy")),
+            ("none yet", "–", "accuracy (6 of 6 methods)"),
+            f"{NONE}. Already at 50.0 %, 6 methods fall short, most often in accuracy.",
+        ),
+        (
+            dict.fromkeys("abcdef", ("yyx", "yyx")),
+            ("6 of 6 methods", "80.0 %", "accuracy and NLL (6 of 6 methods)"),
+            "6 of 6 methods go furthest: as good as dense up to 80.0 %. "
+            "What breaks first: accuracy and NLL (6 of 6 methods).",
+        ),
+        (
+            {"omp": ("xxx", "yxx")},
+            ("none yet; only omp was measured", "–", "accuracy, from 50.0 %"),
+            "omp is not shown to be as good as dense at 50.0 % or beyond. "
+            "What breaks first: accuracy, from 50.0 %.",
+        ),
+        (
+            {"omp": ("?y?", "yyy")},  # it matches at 80 %, beyond one at which it is not shown to
+            ("none yet; only omp was measured", "–", "nothing for sure"),
+            "omp is not shown to be as good as dense at 50.0 %. What breaks first: nothing for sure.",
+        ),
+    ],
+)
+def test_the_answer_names_the_furthest_and_what_breaks_first(judged_as, methods, facts, said):
+    found = answer.of_table(judged_as(**methods))
+    assert tuple(what for _, what in found.facts) == facts
+    assert found.said == said
+    assert sum(words(what) for what in facts) <= WORDS
+    assert max(words(sentence) for sentence in sentences(said)) <= WORDS
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("y", "omp is as good as dense, nothing removed. What breaks first: nothing for sure."),
+        (
+            "x",
+            "omp is not shown to be as good as dense, though nothing was removed. "
+            "What breaks first: accuracy.",
+        ),
+    ],
+)
+def test_networks_from_which_nothing_was_removed_say_so(judged_as, word, said):
+    assert answer.of_table(judged_as((0.0,), omp=(word, "y"))).said == said
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_one_seed_and_several_have_the_same_facts(made_table, seeds):
+    found = answer.of_table(summarise(*made_table(("imp", "omp"), seeds=seeds)))
+    assert all(what for _, what in found.facts)
+    assert max(words(sentence) for sentence in sentences(found.said)) <= WORDS
+
+
+def test_without_a_verdict_it_says_why(made_table):
+    made, facts = made_table(("imp",))
+    nothing = answer.of_table(summarise(made[made["method"] == "dense"], facts))
+    assert nothing.said == "No pruned network was measured."
+    undecided = answer.of_table(summarise(made[made["method"] == "imp"], facts))
+    assert undecided.furthest == answer.NO_VERDICT
+    assert undecided.said.startswith("No verdict: accuracy of the dense")
+
+
+def test_page_markdown_and_latex_say_the_same(judged_as, monkeypatch):
+    monkeypatch.setattr(task_page, "kinds", tuple)  # all figures but the curves are drawn elsewhere
+    summary = judged_as(imp=("yyx", "yxx"), omp=("yyy", "yyx"))
+    found = answer.of_table(summary)
+    assert latex.escape(found.said) in latex.render(summary)
+    page, plain = task_page.render(summary), markdown.render(summary)
+    for name, what in found.facts:
+        assert f"<dt>{name}</dt><dd>{what}</dd>".replace(" %", "\u00a0%") in page
+        assert f"**{name}:** {what}" in plain
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (("y", "y"), "LTH-PASS: as good as dense on all 2 scores."),
+        (("y", "+"), "LTH-PASS: as good as dense on all 2 scores, and better on 1."),
+        (("y", "?"), "Open: 1 of 2 scores match dense, 1 is open (NLL)."),
+        (("?", "?"), "Open: 0 of 2 scores match dense, 2 are open (accuracy and NLL)."),
+        (("x", "?"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 of 2 scores is open."),
+        (("x", "x"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 more is worse."),
+        (("y", "x"), "Not LTH-PASS: NLL is 3.6 % higher."),
+        (("y", "!"), "Not LTH-PASS: 1 of 2 scores is not measured."),
+        (("0", "0"), "Not LTH-PASS: it is degenerate."),
+        (("y", "-"), "No verdict: 1 of 2 scores cannot be compared with dense."),
+    ],
+)
+def test_a_network_has_its_verdict_first_in_a_sentence(judged_as, scores, said):
+    summary = judged_as((0.5,), imp=scores)
+    matches = [dataclasses.replace(m, relative=m.score == "nll") for m in summary.headline[0].at(0.5)]
+    assert answer.of_network(summary, matches) == said
+    assert words(said) <= WORDS
+
+
+@pytest.mark.parametrize("page", sorted(PUBLISHED.glob("*/index.html")), ids=lambda path: path.parent.name)
+def test_published_answers_are_short(page):
+    content = page.read_text(encoding="utf-8")
+    facts = re.findall(r"<div><dt>(.+?)</dt><dd>(.+?)</dd></div>", content)
+    assert [name for name, _ in facts] == [name for name, _ in answer.Answer("", "", "", "").facts]
+    assert sum(words(html.unescape(what)) for _, what in facts) <= WORDS
+
+
+def test_published_networks_have_short_verdicts():
+    lead = re.compile(r'<p class="lead">(.+?)</p>')
+    said = [lead.search(p.read_text(encoding="utf-8")) for p in sorted(PUBLISHED.glob("*/*-*.html"))]
+    found = [html.unescape(re.sub("<.+?>", "", one[1])) for one in said if one]
+    assert len(found) > 50
+    assert max(map(words, found)) <= WORDS
