@@ -71,6 +71,17 @@ def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
         merge.grouped([two[0], (table, dataclasses.replace(facts, **{part: ()}))])
 
 
+def test_a_recipe_without_a_field_that_came_later_is_the_same(two):
+    table, facts = two[1]
+    older = {**facts.budget, "train": {**facts.budget["train"], "came_later": None}}
+    assert older != facts.budget
+    (found,) = merge.grouped([two[0], (table, dataclasses.replace(facts, budget=older))])
+    assert found[1].methods == ("imp", "omp", "snip")
+    set_now = {**facts.budget, "train": {**facts.budget["train"], "came_later": 0.1}}
+    with pytest.raises(BadInput, match="their budget differ"):
+        merge.grouped([two[0], (table, dataclasses.replace(facts, budget=set_now))])
+
+
 def test_each_network_has_the_command_of_its_own_run(two):
     _, facts = merge.merged(two)
     assert "--methods snip --sparsity 0.9 " in command(facts, "snip", 0.9)

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
-from lthbench.results.run_facts import RunFacts
+from lthbench.results.run_facts import RunFacts, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
 
 def _spec(facts: RunFacts) -> dict[str, str]:
     found = facts.to_json()
-    return {key: said for part in _SPECS for key, said in _flat(part, found[part])}
+    return {key: said for part in _SPECS for key, said in _flat(part, stated(found[part]))}
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import BadInput
-from lthbench.results.run_facts import RunFacts
+from lthbench.results.run_facts import RunFacts, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:
-            if getattr(facts, part) != getattr(first, part):
+            if stated(getattr(facts, part)) != stated(getattr(first, part)):
                 where = f"task {first.task_name}, budget {first.budget_name}"
                 raise BadInput(
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "

@@ -371,6 +371,13 @@ def asked(plan: Plan) -> dict[str, Any]:
     }
 
 
+def stated(value: Any) -> Any:
+    """A part of run.json without what is None: a field that came later is not there, and means the same."""
+    if isinstance(value, Mapping):
+        return {name: stated(found) for name, found in value.items() if found is not None}
+    return value
+
+
 def score_facts(metrics: Iterable[str]) -> tuple[ScoreFacts, ...]:
     """The scores of metrics, in the order in which they are shown."""
     names = tuple(metrics)

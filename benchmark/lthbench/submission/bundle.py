@@ -182,7 +182,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         made = _planned(facts)
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
-            if _stated(value) == _stated(getattr(facts, part)):
+            if run_facts.stated(value) == run_facts.stated(getattr(facts, part)):
                 continue
             if not earlier or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
@@ -217,13 +217,6 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
             f"{'; '.join(dict.fromkeys(changed))}. Make it again: {facts.command}"
         )
     return scores, facts
-
-
-def _stated(value: Any) -> Any:
-    """A part of run.json without what is None: a field that came later is not there, and means the same."""
-    if isinstance(value, Mapping):
-        return {name: _stated(found) for name, found in value.items() if found is not None}
-    return value
 
 
 def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
