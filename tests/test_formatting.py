@@ -51,3 +51,19 @@ def test_a_table_fits_its_width_and_breaks_no_word():
     assert "one_long_score_name," in formatting.table(rows, 1)
     assert formatting.table(rows, 44, ruled=True).splitlines()[1].split() == ["-" * 6, "-" * 25, "-" * 9]
     assert formatting.table([], 80) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "unit", "relative", "shown"),
+    [
+        (0.02803, 0.02758, "fraction", False, ("2.80", "2.76")),
+        (0.02803, 0.02802, "fraction", False, ("2.803", "2.802")),
+        (0.02803, 0.02803, "fraction", False, ("2.8", "2.8")),
+        (0.0280, 0.0250, "fraction", False, ("2.8", "2.5")),
+        (0.65512, 0.65548, "ratio", True, ("65.51 %", "65.55 %")),
+        (0.123401, 0.123402, "nats", False, ("0.123401", "0.123402")),
+        (math.nan, 0.5, "nats", False, ("–", "0.500")),
+    ],
+)
+def test_two_differences_have_the_decimals_that_tell_them_apart(one, other, unit, relative, shown):
+    assert formatting.told_apart(one, other, unit, relative=relative) == shown

@@ -69,6 +69,20 @@ def difference(value: float, unit: str, *, relative: bool) -> str:
     return shown.removeprefix("-") if not any(digit in shown for digit in "123456789∞") else shown
 
 
+def told_apart(one: float, other: float, unit: str, *, relative: bool) -> tuple[str, str]:
+    """Two differences as ``difference`` shows them, with the decimals that it takes to see the larger."""
+    shown = difference(one, unit, relative=relative), difference(other, unit, relative=relative)
+    if shown[0] != shown[1] or one == other or not (math.isfinite(one) and math.isfinite(other)):
+        return shown
+    factor = 100.0 if relative or unit in PERCENT else 1.0
+    sign = " %" if relative else ""
+    for decimals in range(len(shown[0].removesuffix(" %").partition(".")[2]) + 1, 9):
+        finer = [f"{factor * value:.{decimals}f}{sign}" for value in (one, other)]
+        if finer[0] != finer[1]:
+            return finer[0], finer[1]
+    return shown
+
+
 def p_value(value: float, *, narrow: bool = False) -> str:
     """A p-value with three figures after 0; a dash for none. ``narrow``: as in tables, without the 0."""
     shown = "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"

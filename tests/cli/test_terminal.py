@@ -4,10 +4,11 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 
 import pytest
 
-from lthbench.cli import main
+from lthbench.cli import main, terminal
 from lthbench.cli.terminal import echo
 from lthbench.formatting import printable
 from lthbench.report import templates
@@ -61,3 +62,14 @@ def test_pages_run_no_script_but_their_own():
     linked = templates.environment().get_template("base.html.j2").render().replace("&#39;", "'")
     assert "script-src 'self' file:;" in linked
     assert "<script>" not in linked
+
+
+@pytest.mark.parametrize("width", [40, 80, 400])
+def test_a_command_is_wrapped_so_that_a_shell_takes_it_as_one(width):
+    methods = "imp,omp,lamp,random,snip,grasp,synflow,force,rigl,set,gmp"
+    command = f"lthbench plan --task digits-r8 --methods {methods} --seeds 5 --data '/a b/c' --until-decided"
+    lines = terminal.pasted(command, width).split("\n")
+    assert shlex.split(" ".join(line.removesuffix("\\") for line in lines)) == shlex.split(command)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert all(len(line) <= width or methods in line for line in lines)
+    assert (len(lines) == 1) is (width == 400)

@@ -53,3 +53,20 @@ def test_the_log_of_a_run_says_at_which_precision_it_trained(dense, tmp_path):
     told = {e["key"]: e["precision"] for e in store.events() if e["step"] == "Train"}
     assert told == {dense.key: "float32", half.key: "bfloat16"}
     assert estimate([dense, half], store.events(), 1, "cpu").learned
+
+
+def test_trainings_take_as_long_as_those_like_them_did_and_others_of_the_network_say_nothing(dense):
+    """A short and a long recipe of one network: another speed, since what is not counted weighs more."""
+    longer = dataclasses.replace(dense, recipe=dataclasses.replace(dense.recipe, epochs=40))
+    events = [event(dense, 100.0), *(event(longer, seconds) for seconds in (100.0, 120.0))]
+    guess = estimate([longer], events, 1, "cpu")
+    assert (guess.like, guess.took) == (2, pytest.approx(110.0 + STEP_SECONDS))
+    assert guess.chain == pytest.approx(110.0 + STEP_SECONDS)
+    assert guess.low < guess.chain + 6.0 < guess.high
+    assert guess.alike() == "as 2 trainings like these in this store took: about 2 min for one"
+    assert estimate([longer], [event(dense, 100.0)], 1, "cpu").alike() == ""
+
+
+def test_the_longest_chain_is_in_seconds_of_its_own_steps(dense):
+    slow = {**event(dense, 50.0), "step": "Predict", "flops": 1.0, "seconds": 50.0}
+    assert estimate([dense], [event(dense, 40.0), slow], 1, "cpu").chain < 41.0

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from lthbench import formatting
 from lthbench.cli.options import CONTEXT, ask, grid_options
-from lthbench.cli.terminal import echo, wrapped
+from lthbench.cli.terminal import echo, pasted, wrapped
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -99,6 +99,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"time    {account['time']} on {account['device']} with {account['workers']} workers"
         + (f", up to {account['stack']} networks trained as one" if account["stack"] > 1 else "")
         + (f", {account['begun']:,} of the trainings begun" if account["begun"] else "")
+        + (f", {account['like']}" if account["like"] else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]
@@ -118,10 +119,8 @@ def _plan_text(account: dict[str, Any]) -> str:
     lines += [f"note    {note}" for note in account["notes"]]
     if account["decides"]:
         lines.append(f"decide  {account['decides']}")
-    # The command stays on one line, which can be copied.
-    return "\n".join(
-        [*(line if "\n" in line else wrapped(line, 8) for line in lines), "", f"Run it: {account['command']}"]
-    )
+    shown = [line if "\n" in line else wrapped(line, 8) for line in lines]
+    return "\n".join([*shown, "", "Run it:", pasted(account["command"])])
 
 
 def _costs(flops: dict[str, dict[str, float]]) -> list[tuple[str, str, str]]:

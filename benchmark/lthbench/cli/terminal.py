@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import textwrap
 
@@ -23,6 +24,27 @@ def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
 def columns() -> int:
     """How many letters a line of the terminal takes; 80 where there is none."""
     return shutil.get_terminal_size().columns
+
+
+def pasted(command: str, width: int | None = None) -> str:
+    """A command in lines that fit the terminal where options do, and that a shell takes as one."""
+    room = max(40, columns() if width is None else width) - len(" \\")
+    # Options stay beside their values; what is quoted stays whole.
+    words = [shlex.quote(word) for word in shlex.split(command)]
+    lines: list[str] = []
+    for place, word in enumerate(words):
+        alone = place < 2 or word.startswith("--")
+        if not lines or (alone and place and len(lines[-1]) + 1 + len(_option(words[place:])) > room):
+            lines.append(word if not lines else f"  {word}")
+        else:
+            lines[-1] += f" {word}"
+    return " \\\n".join(lines)
+
+
+def _option(words: list[str]) -> str:
+    """The first of these, and what follows up to the next option."""
+    end = next((n for n, word in enumerate(words) if n and word.startswith("--")), len(words))
+    return " ".join(words[:end])
 
 
 def wrapped(text: str, indent: int = 0, width: int | None = None) -> str:

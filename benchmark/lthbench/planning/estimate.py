@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
+from graphlib import TopologicalSorter
 from typing import Any, NamedTuple
 
-from lthbench.formatting import span
+from lthbench.formatting import counted, duration, span
 from lthbench.planning.flops import flops
-from lthbench.planning.jobs import group
+from lthbench.planning.jobs import Job, group
 from lthbench.spec import Predict, Step, Train, network_of
 
 #: FLOP/s of one worker, where nothing was measured yet: small networks, one core; one recent GPU.
 DEFAULT_RATE = {"cpu": 60e9, "cuda": 2e12}
 #: Seconds to start the workers and to do what is not counted in operations, for each step.
 START_SECONDS, STEP_SECONDS = 6.0, 0.03
+#: Trainings are alike where one has at least this share of the other's operations: rewound ones have fewer.
+ALIKE = 0.75
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Seconds, low and high; ``chain`` is the longest run of steps that must follow one another.
 
-    ``begun`` is how many trainings go on where they were left.
+    ``begun`` is how many trainings go on where they were left. ``like`` is how many of those in the log were
+    alike, and ``took`` the seconds of one from its start: they give the time of trainings, where there are.
     """
 
     low: float
@@ -30,10 +34,21 @@ class Estimate:
     chain: float
     learned: bool
     begun: int = 0
+    like: int = 0
+    took: float = 0.0
 
     def text(self) -> str:
         """A range that reads well: "2-4 min"."""
         return span(self.low, self.high)
+
+    def alike(self) -> str:
+        """In words, what the time of trainings is taken from; "" where it is their operations alone."""
+        if not self.like:
+            return ""
+        return (
+            f"as {counted(self.like, 'training', 'trainings')} like these in this store took: about "
+            f"{duration(self.took)} for one"
+        )
 
 
 class More(NamedTuple):
@@ -57,7 +72,12 @@ def estimate(
     others = more.beside if more else ()
     if not steps and not others:
         return Estimate(0.0, 0.0, 0.0, True)
+    events = list(events)
     rates = learned_rates(events, device)
+    trainings = [s for s in (*steps, *others) if isinstance(s, Train)]
+    log = _trainings(events, device)
+    near = {size: found for s in trainings if (found := _near(log, s)) for size in [_sized(s)]}
+    rates |= {size: sum(f for f, _ in found) / sum(t for _, t in found) for size, found in near.items()}
     known = rates.keys() >= {_kind(s) for s in (*steps, *others) if rated_by(s)}
     total = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in steps)
     if more:
@@ -65,31 +85,68 @@ def estimate(
             sum(seconds(s, rates, device) for s in part) for part in (more.beside, more.without)
         )
         total += more.times * (beside - without)
-    jobs = [*group(steps, begun).values(), *group(others).values()]
-    longest = max(job.height for job in jobs)
-    slowest = min(rates.values(), default=DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
-    chain = longest / slowest
+    chain = max(_longest(group(part, begun), rates, device, begun) for part in (steps, others))
     wall = START_SECONDS + max(total / max(workers, 1), chain)
     spread = 1.3 if known else 2.5
     going_on = sum(share > 0 for share in begun.values())
-    return Estimate(wall / spread, wall * spread, chain, known, going_on)
+    like = {one for found in near.values() for one in found}
+    took = max((seconds(s, rates, device) for s in trainings if _sized(s) in near), default=0.0)
+    return Estimate(wall / spread, wall * spread, chain, known, going_on, len(like), took)
+
+
+def _longest(
+    jobs: Mapping[str, Job], rates: dict[str, float], device: str, begun: Mapping[str, float]
+) -> float:
+    """The seconds of the longest way through jobs that wait for each other."""
+    ends: dict[str, float] = {}
+    for name in TopologicalSorter({name: job.needs for name, job in jobs.items()}).static_order():
+        spent = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in jobs[name].timed())
+        ends[name] = spent + max((ends[n] for n in jobs[name].needs), default=0.0)
+    return max(ends.values(), default=0.0)
+
+
+def _trainings(events: Iterable[dict[str, Any]], device: str) -> dict[str, list[tuple[float, float]]]:
+    """FLOP and seconds of the trainings in a log, by architecture and precision."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for event in events:
+        if _counts(event, device) and event["step"] == Train.__name__:
+            found.setdefault(_of_event(event), []).append((event["flops"], event["seconds"]))
+    return found
+
+
+def _near(log: Mapping[str, list[tuple[float, float]]], step: Train) -> list[tuple[float, float]]:
+    """Of trainings of a kind those that were about as long: of the same recipe, from the start or rewound."""
+    size = flops(step)
+    return [one for one in log.get(_kind(step), []) if ALIKE * size <= one[0] <= size / ALIKE][-200:]
+
+
+def _sized(step: Train) -> str:
+    return f"{_kind(step)}, {flops(step):.6g} FLOP"
 
 
 def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, float]:
     """FLOP/s by kind of step, architecture and precision, over the last 200 of each in the log."""
     seen: dict[str, list[tuple[float, float]]] = {}
     for event in events:
-        counts = event.get("status") == "ok" and event.get("device") == device and event.get("flops", 0) > 0
-        if counts and "architecture" in event:
-            kind = _named(event["step"], event["architecture"], event.get("precision", "float32"))
-            seen.setdefault(kind, []).append((event["flops"], event["seconds"]))
+        if _counts(event, device):
+            seen.setdefault(_of_event(event), []).append((event["flops"], event["seconds"]))
     sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in seen.items()}
     return {kind: flops / spent for kind, (flops, spent) in sums.items() if spent > 0}
 
 
+def _counts(event: Mapping[str, Any], device: str) -> bool:
+    done = event.get("status") == "ok" and event.get("device") == device and event.get("seconds", 0) > 0
+    return done and event.get("flops", 0) > 0 and "architecture" in event
+
+
+def _of_event(event: Mapping[str, Any]) -> str:
+    return _named(event["step"], event["architecture"], event.get("precision", "float32"))
+
+
 def seconds(step: Step, rates: dict[str, float], device: str) -> float:
     """The time of one step on one worker."""
-    rate = rates.get(_kind(step), DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
+    kind = _sized(step) if isinstance(step, Train) and _sized(step) in rates else _kind(step)
+    rate = rates.get(kind, DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
     return STEP_SECONDS + flops(step) / rate
 
 

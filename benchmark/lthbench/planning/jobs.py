@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import singledispatch
 from graphlib import TopologicalSorter
@@ -43,6 +43,10 @@ class Job:
     needs: set[str] = field(default_factory=set)
     flops: float = 0.0
     height: float = 0.0
+
+    def timed(self) -> Iterator[Step]:
+        """The steps that take time of their own: a training keeps its rewind points on the way."""
+        return (s for s in self.steps if self.training is None or not isinstance(s, Rewind))
 
 
 def alike(job: Job, other: Job) -> bool:

@@ -93,6 +93,7 @@ def costed(
         "time": guess.text() if todo or found.left_out else "nothing to do",
         "chain": f"{_chain(plan)}",
         "learned": guess.learned,
+        "like": guess.alike(),
         "begun": guess.begun,
         "workers": workers,
         "stack": stack_on(kind, stack),

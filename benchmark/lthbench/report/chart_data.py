@@ -58,7 +58,8 @@ def data(summary: Summary) -> dict[str, Any] | None:
         "labels": [formatting.sparsity(s) for s in levels],
         "methods": list(summary.methods),
         "colours": [figures.style(summary, m)[0] for m in summary.methods],
-        "dashed": [place >= len(figures.COLOURS) for place in range(len(summary.methods))],
+        "dashed": [figures.rank(summary, m) >= len(figures.COLOURS) for m in summary.methods],
+        "picked": [m in summary.foremost for m in summary.methods],
         "findings": findings,
         "scores": scores,
     }

@@ -50,14 +50,21 @@ def words(summary: Summary, match: Match) -> str:
     points = " points" if unit in formatting.PERCENT and not match.relative else ""
     way = "worse" if match.shortfall >= 0 else "better"
     said = f"{way} by {shown(abs(match.shortfall))}"
+    limit, margin = formatting.told_apart(match.bound, match.allowed, unit, relative=match.relative)
     if math.isnan(match.bound):
         bound = ""
     elif match.bound >= 0:
-        bound = f", at most {shown(match.bound)} worse"
+        bound = f", at most {limit} worse"
     else:
         bound = f", at least {shown(-match.bound)} better"
     p = "" if math.isnan(match.p) else f", {_chance(match.p)}"
-    return f"{title} {said}{points}{bound}, margin {shown(match.allowed)}{p}: {match.finding}"
+    return f"{title} {said}{points}{bound}, margin {margin}{p}: {match.finding}"
+
+
+def pointed(summary: Summary, score: str, name: str) -> str:
+    """A name of a score with an arrow to what is better, as it heads a row or a column."""
+    arrow = next((s.arrow for s in summary.scores if s.name == score), "")
+    return f"{name} {arrow}".rstrip()
 
 
 def _chance(p: float) -> str:

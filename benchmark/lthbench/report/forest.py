@@ -65,5 +65,5 @@ def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> F
     for score in scores:
         matches = [found[score, level] for level in levels]
         marks = tuple(mark(m, findings.SIGNS[m.finding], findings.words(summary, m)) for m in matches)
-        rows.append((summary.title_of(score), marks))
+        rows.append((findings.pointed(summary, score, summary.title_of(score)), marks))
     return Forest(tuple(formatting.share(level) for level in levels), tuple(rows))

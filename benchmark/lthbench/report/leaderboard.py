@@ -10,22 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lthbench import formatting, registry
-from lthbench.errors import LthbenchError
-from lthbench.kinds import Method
+from lthbench import formatting
 from lthbench.report import findings, network_page
+from lthbench.report.families import family
 from lthbench.report.summary import Summary
 from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
 
-#: What a family of methods is called.
-FAMILIES = {
-    "after": "after training",
-    "init": "at initialisation",
-    "during": "while training",
-    "structured": "structured",
-    "dense": "small dense",
-}
 #: Titles of scores that are too long for the head of a column.
 SHORT = {
     "accuracy": "accuracy",
@@ -127,6 +118,11 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
     return Board(_heads(summary, results, scores), dense, tuple(rows), families)
 
 
+def head(summary: Summary, score: str) -> str:
+    """A score's short name, with an arrow to what is better."""
+    return findings.pointed(summary, score, SHORT.get(score, summary.title_of(score)))
+
+
 def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> tuple[Head, ...]:
     shown = {s.name: s for s in summary.scores}
     tested = {m.score: m for v in reversed(results) for m in reversed(v.matches) if not math.isnan(m.p)}
@@ -142,15 +138,6 @@ def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
         arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
         found.append(Head(SHORT.get(score, title), title, arrow, better, margin, wide))
     return tuple(found)
-
-
-def family(method: str) -> str:
-    """What kind of method it is, in words; "" for one that is not known here."""
-    try:
-        record = registry.get(Method, method.partition(":")[0])
-    except LthbenchError:
-        return ""
-    return FAMILIES.get(record.family, record.family)
 
 
 def holds(result: Verdict, scores: Sequence[str]) -> tuple[float | None, float | None]:

@@ -11,6 +11,7 @@ from lthbench import registry
 from lthbench.errors import LthbenchError
 from lthbench.kinds import Method
 from lthbench.report import findings, leaderboard, templates
+from lthbench.report.families import family
 from lthbench.report.leaderboard import Cell
 from lthbench.report.summary import Summary
 
@@ -97,7 +98,7 @@ def _method(name: str, pairs: Pairs) -> dict[str, Any]:
         "id": templates.slug(name),
         "title": record.title if record else name,
         "short": in_short(as_here or record.title) if record else "",
-        "family": leaderboard.family(name),
+        "family": family(name),
         "formula": record.formula if record else "",
         "variant": as_here,
         "source": record.source if record else "",

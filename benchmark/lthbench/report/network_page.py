@@ -91,13 +91,20 @@ class Cards:
             value = math.nan if score[part] is None else score[part]
             return formatting.difference(value, unit, relative=score["relative"]).replace("-", "−")
 
+        bound, margin = formatting.told_apart(
+            *(math.nan if score[part] is None else score[part] for part in ("bound", "allowed")),
+            unit,
+            relative=score["relative"],
+        )
         return {
-            "title": score["title"] + (", %" if unit in formatting.PERCENT else ""),
+            "title": score["title"]
+            + (", %" if unit in formatting.PERCENT else "")
+            + (f" {self._shown[score['score']].arrow}" if score["score"] in self._shown else ""),
             "dense": shown(score["dense"]),
             "mean": shown(score["mean"]),
             "worse": gap("shortfall"),
-            "bound": gap("bound"),
-            "margin": gap("allowed"),
+            "bound": bound.replace("-", "−"),
+            "margin": margin.replace("-", "−"),
             "finding": score["finding"],
             "reason": score["reason"],
             "margin_reason": score["margin_reason"],
@@ -124,6 +131,7 @@ class Cards:
             found.append(
                 {
                     "title": f"{title}{', ' + variant if variant else ''}",
+                    "arrow": shown.arrow if shown else "",
                     "unit": "" if unit == "ratio" else unit,
                     "group": shown.group if shown else "",
                     "cells": [line["values"].get(seed, "–") for seed in seeds],

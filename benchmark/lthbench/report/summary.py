@@ -97,6 +97,13 @@ class Summary:
                 found.setdefault((str(method), float(sparsity), str(score)), {})[int(seed)] = float(value)
         return found
 
+    @cached_property
+    def foremost(self) -> tuple[str, ...]:
+        """The methods that stand out in figures."""
+        from lthbench.report import families
+
+        return families.foremost(self.methods, self.verdicts.get(self.rule, ()))
+
     @property
     def headline(self) -> tuple[Verdict, ...]:
         """The verdicts by the rule that heads the report."""

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import formatting
+from lthbench.planning import task
 from lthbench.report import (
     answer,
     caveats,
@@ -84,7 +85,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         "nulls": controls.rows(summary),
         "kinds": _kinds(summary),
     }
-    legend = [(m, Markup(drawing.marker(summary, m))) for m in summary.methods]
+    legend = [(m, Markup(drawing.marker(summary, m))) for m in summary.foremost]
     where: dict[str, Any] = {"root": "../", "here": ""} if linked else templates.alone()
     return templates.render(
         "report.html.j2",
@@ -94,6 +95,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         closer=chart_data.data(summary),
         summary=summary,
         facts=facts,
+        about=_about(facts),
         linked=linked,
         cards=[_card(summary, v) for v in summary.headline],
         board=leaderboard.board(summary, linked=linked),
@@ -112,14 +114,35 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         **drawings,
         legend=legend,
-        # The same again uses the shapes of the first: ids stand once.
-        again=[(m, Markup(_SHAPES.sub("", sample))) for m, sample in legend],
+        others=len(summary.methods) - len(legend),
+        keys=_keys(summary, [kind for kind, _ in plates if kind.keyed]),
         rows=_rows(summary, linked),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
         csv=csv_name if linked else _packed(summary),
         csv_name=csv_name,
     )
+
+
+def _about(facts: RunFacts) -> str:
+    """What a task is about: of one that ships, as it is said today."""
+    ships = all(not request.task.endswith(".toml") for request in facts.requests)
+    if ships and facts.task_name in task.names():
+        return task.load(facts.task_name).about
+    return str(facts.task["about"])
+
+
+def _keys(summary: Summary, kinds: Sequence[Kind]) -> dict[str, list[tuple[str, Markup]]]:
+    """The legends of kinds of figures. They use the shapes of those before: ids stand once."""
+    samples = {m: drawing.marker(summary, m) for m in summary.methods}
+    told = set(summary.foremost)
+    found = {}
+    for kind in kinds:
+        found[kind.name] = [
+            (m, Markup(_SHAPES.sub("", sample) if m in told else sample)) for m, sample in samples.items()
+        ]
+        told.update(samples)
+    return found
 
 
 def _packed(summary: Summary) -> str:

@@ -146,7 +146,7 @@
       label.className = "check";
       label.style.setProperty("--colour", data.colours[place]);
       box.type = "checkbox";
-      box.checked = true;
+      box.checked = data.picked[place];
       var line = document.createElement("span");
       line.className = data.dashed[place] ? "dotted" : "";
       label.append(box, line, name);

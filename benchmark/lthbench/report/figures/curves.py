@@ -10,15 +10,16 @@ from lthbench.report.figures.drawing import (
     BANDS,
     DASHES,
     DENSE,
+    GREY,
     REGION_TWO,
     SPARSITY,
     Figure,
     Kind,
     face,
+    keys,
     marked,
     over_sparsity,
     place,
-    samples,
     style,
     svg,
 )
@@ -134,7 +135,7 @@ def _curve(summary: Summary, score: Shown) -> Figure:
         f"{score.header} over sparsity: {'; '.join(words)}.",
         canvas,
         (SPARSITY, f"{score.title}{f' ({score.unit_shown})' if score.unit_shown else ''}"),
-        (*samples(summary), *reference_samples(summary)),
+        (*keys(summary), *reference_samples(summary)),
         ("method", "sparsity", "mean", "lowest seed", "highest seed", "seeds"),
         (("dense", 0.0, *_ends(summary, score, "dense", 0.0)), *rows),
     )
@@ -159,6 +160,9 @@ def _line(
     colour, shape = style(summary, method)
     levels = [s for s, _ in points]
     x, mean = [place(s) for s in levels], [c.mean * scale for _, c in points]
+    if method not in summary.foremost:
+        axes.plot(x, mean, **GREY, zorder=1)
+        return
     pairs = [_ends(summary, score, method, s)[1:3] for s in levels]
     low, high = ([(p[i] if p[i] != "" else math.nan) * scale for p in pairs] for i in (0, 1))
     shown = marked(len(points))
@@ -194,7 +198,7 @@ def _cut(axes: Any, summary: Summary, drawn: list[tuple[str, float, float]], end
     off = [(m, s, v) for m, s, v in drawn if not bottom - pad <= v <= top + pad]
     for method, level, value in off:
         edge = (top if value > top else bottom) + (0.5 if value > top else -0.5) * pad
-        colour, _ = style(summary, method)
+        colour = style(summary, method)[0] if method in summary.foremost else DENSE
         axes.plot([place(level)], [edge], color=colour, marker="^" if value > top else "v", ms=6, lw=0)
     return ", ".join(f"{m} {v:.3g} at {formatting.sparsity(s)}" for m, s, v in off)
 

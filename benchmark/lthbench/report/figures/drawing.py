@@ -38,6 +38,8 @@ _PAGE_COLOURS = {
 }
 #: How dense is drawn, and what lies in region II.
 DASHES, REGION_TWO = (0, (5, 3)), (0, (2, 1.2))
+#: How methods are drawn that do not stand out among many.
+GREY: dict[str, Any] = {"color": DENSE, "lw": 0.7, "alpha": 0.45}
 #: The horizontal axis of what is drawn over sparsity.
 SPARSITY = "sparsity (% of prunable weights removed)"
 
@@ -99,16 +101,24 @@ def literally(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
     return drawn
 
 
+def rank(summary: Summary, method: str) -> int:
+    """The place of a method's colour: those that stand out come first."""
+    first = summary.foremost
+    if method in first:
+        return first.index(method)
+    return len(first) + [m for m in summary.methods if m not in first].index(method)
+
+
 def style(summary: Summary, method: str) -> tuple[str, str]:
     """The colour and marker of a method: the same in all figures of a report."""
-    place = summary.methods.index(method)
+    place = rank(summary, method)
     # When colours come again, each has the next marker.
     return COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
 def face(summary: Summary, method: str) -> str:
     """What a method's marker is filled with: hollow ones belong to those whose colour comes again."""
-    place = summary.methods.index(method)
+    place = rank(summary, method)
     return "none" if place >= len(COLOURS) else COLOURS[place]
 
 
@@ -126,6 +136,17 @@ def samples(summary: Summary, methods: Any = None) -> tuple[Any, ...]:
     """The samples of dense and of methods, by default of all."""
     there = summary.methods if methods is None else methods
     return tuple(sample(summary, m) for m in ("dense", *there))
+
+
+def keys(summary: Summary) -> tuple[Any, ...]:
+    """The samples of dense and of the methods that stand out, and one for all others, which are grey."""
+    from matplotlib.lines import Line2D
+
+    others = len(summary.methods) - len(summary.foremost)
+    if not others:
+        return samples(summary)
+    label = formatting.counted(others, "other method", "other methods")
+    return (*samples(summary, summary.foremost), Line2D([], [], **GREY, label=label))
 
 
 def plain(axes: Any, grid: str = "y") -> None:

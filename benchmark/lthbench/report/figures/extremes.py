@@ -41,7 +41,7 @@ def _shown(value: float | None) -> str:
 def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
-    heads = ["smallest", *(leaderboard.SHORT.get(s, summary.title_of(s)) for s in scores)]
+    heads = ["smallest", *(leaderboard.head(summary, s) for s in scores)]
     lines = [[v.paper_pass, *_cells(v, scores)] for v in results]
     names = [wrapped(h, 8) for h in heads]
     body = 0.24 * len(lines)

@@ -9,13 +9,14 @@ from lthbench import formatting
 from lthbench.report.figures.drawing import (
     DASHES,
     DENSE,
+    GREY,
     SPARSITY,
     Figure,
     Kind,
+    keys,
     marked,
     over_sparsity,
     place,
-    samples,
     style,
     svg,
 )
@@ -79,7 +80,8 @@ def over_levels(
         if points:
             colour, shape = style(summary, method)
             x, y = zip(*((place(s), m) for s, m in points), strict=True)
-            axes.plot(x, y, color=colour, lw=1.8, marker=shape, ms=5, markevery=marked(len(points)))
+            marks = {"color": colour, "lw": 1.8, "marker": shape, "ms": 5, "markevery": marked(len(points))}
+            axes.plot(x, y, **(marks if method in summary.foremost else GREY))
             words.append(f"{method} " + ", ".join(f"{m:.1f} at {formatting.sparsity(s)}" for s, m in points))
     over_sparsity(axes, summary)
     axes.set_ylim(0, 1.08 * max([row[3] for row in rows] + [0.5]))
@@ -91,7 +93,7 @@ def over_levels(
         f"{note[:1].upper()}{note[1:]} of the category {category} over sparsity: {'; '.join(words)}.",
         canvas,
         (SPARSITY, note),
-        samples(summary),
+        keys(summary),
         ("method", "sparsity", "category", column, "seeds"),
         tuple(rows),
     )

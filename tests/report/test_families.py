@@ -1,0 +1,31 @@
+"""Of many methods a few stand out in figures: of each family the one that gets furthest, then the next."""
+
+from types import SimpleNamespace
+
+from lthbench.report import families
+from lthbench.report.families import MOST, foremost
+
+
+def verdict(method, joint, matching=0):
+    matches = [SimpleNamespace(matches=True)] * matching
+    return SimpleNamespace(method=method, joint=joint, matches=matches)
+
+
+def test_a_few_methods_all_stand_out():
+    methods = tuple("abcdefg")
+    assert foremost(methods, ()) == methods
+
+
+def test_of_many_each_family_has_its_foremost_and_the_rest_goes_by_how_far():
+    methods = ("imp", "omp", "lamp", "finetune", "snip", "grasp", "synflow", "rigl", "set", "filter", "small")
+    reach = {"imp": 0.9, "omp": 0.8, "lamp": 0.8, "finetune": 0.7, "grasp": 0.5, "set": 0.5, "filter": 0.4}
+    found = foremost(methods, [verdict(m, reach.get(m)) for m in methods])
+    assert found == ("imp", "omp", "lamp", "grasp", "set", "filter", "small")
+    assert len(found) == MOST
+
+
+def test_of_those_that_get_as_far_the_one_that_matches_more_stands_out():
+    methods = ("snip", "grasp", "synflow", *(f"own{place}" for place in range(6)))
+    found = foremost(methods, [verdict(m, None, m == "synflow") for m in methods])
+    assert "synflow" in found
+    assert families.family("own1") == ""
