@@ -204,11 +204,9 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
         }
         if found["rule"] == "noninferior":
             row["at least"] = _gap(score, "lower")
-            row["at most"], row["margin"] = formatting.told_apart(
-                *(math.nan if score[part] is None else score[part] for part in ("bound", "allowed")),
-                unit,
-                relative=score["relative"],
-            )
+            one, other = (math.nan if score[part] is None else score[part] for part in ("bound", "allowed"))
+            apart = formatting.told_apart(one, other, unit, relative=score["relative"])
+            row["at most"], row["margin"] = apart
             row["p"] = formatting.p_value(math.nan if score["p"] is None else score["p"], narrow=True)
         else:
             row["allowed"] = _number(score["allowed"], unit)

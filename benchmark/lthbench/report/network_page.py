@@ -91,11 +91,8 @@ class Cards:
             value = math.nan if score[part] is None else score[part]
             return formatting.difference(value, unit, relative=score["relative"]).replace("-", "−")
 
-        bound, margin = formatting.told_apart(
-            *(math.nan if score[part] is None else score[part] for part in ("bound", "allowed")),
-            unit,
-            relative=score["relative"],
-        )
+        one, other = (math.nan if score[part] is None else score[part] for part in ("bound", "allowed"))
+        bound, margin = formatting.told_apart(one, other, unit, relative=score["relative"])
         return {
             "title": score["title"]
             + (", %" if unit in formatting.PERCENT else "")
