@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 #: Resamples behind a bootstrap standard error.
 RESAMPLES = 200
+#: Temperatures are searched between these.
+COLDEST, HOTTEST = 0.05, 20.0
 
 
 def log_softmax(logits: NDArray[np.floating]) -> Floats:
@@ -42,6 +44,16 @@ def mean_and_error(values: Floats) -> tuple[float, float]:
     """The mean, and its standard error (sample standard deviation over the root of n)."""
     n = len(values)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+
+def jackknife_error(without: Floats) -> float:
+    """The jackknife standard error of a score from its values without each image in turn, ``[n]``.
+
+    It is too large rather than too small in the mean, also for scores that are not smooth, such as counts
+    (Efron & Stein 1981, The jackknife estimate of variance).
+    """
+    n = len(without)
+    return float(np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())) if n > 1 else float("nan")
 
 
 def apart(sets: Iterable[Logits]) -> bool:
@@ -189,7 +201,7 @@ def static_calibration_error(
 
 
 def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The temperature in 0.05 .. 20 that the logits are divided by for the smallest NLL of the labels."""
+    """The temperature in ``COLDEST`` .. ``HOTTEST`` that logits are divided by for the smallest NLL."""
     from scipy.optimize import minimize_scalar
 
     wide = logits.astype(np.float64)
@@ -199,9 +211,28 @@ def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
         return -float(np.take_along_axis(scaled, labels[:, None], 1).mean())
 
     found = minimize_scalar(
-        loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-4}
+        loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4}
     )
     return float(np.exp(found.x))
+
+
+def temperature_error(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float) -> float:
+    """The standard error of the best temperature over images; NaN where none between the ends is best.
+
+    Of the logarithm it is that of an M-estimator (Huber 1967): the root of the mean squared slope of an
+    image's NLL over the mean of second derivatives, by the root of n. The second derivative is the variance
+    of the scaled logits under their softmax, where slopes add up to zero.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    chances = np.exp(log_softmax(scaled))
+    means = (chances * scaled).sum(1)
+    slopes = np.take_along_axis(scaled, labels[:, None], 1)[:, 0] - means
+    inside = 1.01 * COLDEST < temperature < HOTTEST / 1.01
+    if not inside or (slopes >= 0.0).all() or (slopes <= 0.0).all():  # one way is always better
+        return float("nan")
+    bend = float((chances * np.square(scaled - means[:, None])).sum(1).mean())
+    error = float(np.sqrt(np.square(slopes).mean() / len(labels)))
+    return temperature * error / bend
 
 
 def attacked_accuracy(score: str, logits: Logits) -> Value:

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.kinds import Metric
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
 from lthbench.results import run_facts
@@ -108,6 +110,20 @@ def test_dense_keys_are_those_of_seed_zero_whatever_seeds_are_asked_for(seeds):
     found = {m.metric: m.key for e in made.entries if e.method == "dense" for m in e.measures}
     expected = {"accuracy": found["accuracy"], "mce": found["mce"], "nll": found["nll"]}
     assert run_facts.dense_keys(planned(seeds)) == expected
+
+
+def test_dense_keys_stay_where_a_later_version_has_the_same_values(monkeypatch):
+    before, get = run_facts.dense_keys(planned([0])), registry.get
+    metric = get(Metric, "nll")
+    later = dataclasses.replace(metric, version=metric.version + 1, values_since=metric.version)
+    version = registry.version
+    monkeypatch.setattr(registry, "get", lambda kind, name: later if name == "nll" else get(kind, name))
+    monkeypatch.setattr(registry, "version", lambda k, n: str(later.version) if n == "nll" else version(k, n))
+    made = planned([0])
+    assert {m.metric_version for e in made.entries for m in e.measures if m.metric == "nll"} == {
+        str(later.version)
+    }
+    assert run_facts.dense_keys(made) == before
 
 
 def test_dense_keys_move_with_the_version_of_a_metric(monkeypatch):

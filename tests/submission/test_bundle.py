@@ -192,6 +192,24 @@ def test_a_table_of_an_earlier_version_is_said_to_be_one_and_is_checked_all_the_
         bundle.verify(path)
 
 
+def test_a_table_of_an_earlier_version_with_the_same_values_is_accepted(whole, tmp_path, monkeypatch):
+    version, get = registry.version, registry.get
+    later = dataclasses.replace(get(Metric, "ece"), version=3, values_since=2)
+    monkeypatch.setattr(registry, "version", lambda k, name: "3" if name == "ece" else version(k, name))
+    monkeypatch.setattr(registry, "get", lambda kind, name: later if name == "ece" else get(kind, name))
+    scores, _ = bundle.verify(whole)
+    known = json.loads(bundle.read(whole)["steps.json"])
+    assert {known[key]["metric_version"] for key in scores.loc[scores["score"] == "ece", "step"]} == {"2"}
+    path = changed(whole, tmp_path / "forged.zip", better)
+    with pytest.raises(bundle.Refused, match="its results give"):
+        bundle.verify(path)
+    with pytest.raises(bundle.Refused, match="dense_keys was changed"):
+        bundle.verify(changed(whole, tmp_path / "keys.zip", told(dense_keys={"ece": "0" * 64})))
+    later = dataclasses.replace(later, values_since=3)
+    with pytest.raises(bundle.Refused, match=r"earlier version .* ece 2, here 3"):
+        bundle.verify(whole)
+
+
 def test_the_bundle_of_a_version_that_kept_no_request_is_accepted(whole, tmp_path):
     path = changed(whole, tmp_path / "old.zip", old("lthbench run", "lthbench run"))
     assert "requests" not in json.loads(bundle.read(path)["run.json"])

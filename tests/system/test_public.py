@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "3e51a3f6a7adca8e"),
-    "c10-r20s": (1512, "575c542b5b392896"),
-    "c10-vgg11": (1512, "82fee5d35de1262d"),
-    "c10-vit": (1512, "d75198f073562d4b"),
-    "c10-wrn28-10": (1512, "301cc9302e7033b8"),
-    "c100-r18": (1482, "8840965b823fa82b"),
-    "c100-r20s": (1512, "2f2c70491231640f"),
-    "c100-vgg11": (1512, "e4e1a347e61186f4"),
-    "c100-wrn28-10": (1512, "088d580aa6f9bd37"),
-    "clothing10-r18": (1419, "4041d642ba96e133"),
-    "cub-r50": (1422, "797fc6eb4bdaf848"),
-    "derma-r18": (1482, "ac368b2050dbb97e"),
-    "digits-r8": (1281, "5cb3ca80d188ef7a"),
-    "imagenette-r18": (1422, "c4e9c7308131f0ab"),
-    "img-googlenet": (1422, "7515a60b7c2d856f"),
-    "img-r50": (1422, "7d072fedbe7535b4"),
+    "c10-r18": (1482, "3ac008de086a1316"),
+    "c10-r20s": (1512, "577d35919d8e4f29"),
+    "c10-vgg11": (1512, "2114b489df0362ce"),
+    "c10-vit": (1512, "de1fc2e337eb91a3"),
+    "c10-wrn28-10": (1512, "2725f2190965c427"),
+    "c100-r18": (1482, "4054c001dfbddc0a"),
+    "c100-r20s": (1512, "3580d4280ffdf6b7"),
+    "c100-vgg11": (1512, "fb491d25e4d958d3"),
+    "c100-wrn28-10": (1512, "be6a65f4aeed0d1d"),
+    "clothing10-r18": (1419, "ab76c0582355f240"),
+    "cub-r50": (1422, "91d4f53ad86f1d2f"),
+    "derma-r18": (1482, "56b2c9bd3fe29aa9"),
+    "digits-r8": (1281, "444ca8dea1d47ac1"),
+    "imagenette-r18": (1422, "fbc8096551752b89"),
+    "img-googlenet": (1422, "c2b60b4d22d4ea0d"),
+    "img-r50": (1422, "bac5b99efb65164b"),
 }
 
 

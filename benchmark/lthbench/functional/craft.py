@@ -23,6 +23,8 @@ CONCEPTS = 10
 CROP, STEP = 1 / 3.5, 0.8
 #: Points of the scrambled Sobol sequence, and crops that stand for a concept.
 DESIGN, TOP = 128, 10
+#: Halves of the images behind a standard error: each, and what is not in it.
+HALVES = 12
 
 
 class Crops(NamedTuple):
@@ -57,6 +59,33 @@ def cropped(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Crops:
     made = large.round().clamp(0, 255).to(torch.uint8).numpy()
     corners = np.tile([(y, x) for y in starts for x in starts], (len(pixels), 1))
     return Crops(made, np.repeat(np.arange(len(pixels)), count), np.repeat(labels, count), corners, side)
+
+
+def halves(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Halves of images ``[HALVES, images]``: of each two that follow each other in a class, one is in it.
+
+    The second six are what the first six leave out. As half of the images are drawn without putting any
+    back, the standard deviation of a score over such halves estimates its standard error over all images
+    (half-sample replication: McCarthy 1969; Wolter 2007, Introduction to Variance Estimation, chapter 3).
+    Concepts are factored anew in each, so the error holds what changes in them.
+    """
+    draw = np.random.Generator(np.random.PCG64(0))
+    found = np.zeros((HALVES, len(labels)), dtype=np.bool_)
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        first = draw.random((HALVES // 2, (len(mine) + 1) // 2)) < 0.5
+        first = np.concatenate([first, ~first])
+        found[:, mine[::2]] = first
+        found[:, mine[1::2]] = ~first[:, : len(mine) // 2]
+    return found
+
+
+def part(crops: Crops, kept: NDArray[np.bool_]) -> tuple[Crops, NDArray[np.int64]]:
+    """The crops of some images, bool ``[images]``, and where they stand among all."""
+    where = np.flatnonzero(kept[crops.image])
+    corners = crops.corners[where] if len(crops.corners) else crops.corners
+    few = Crops(crops.pixels[where], crops.image[where], crops.labels[where], corners, crops.side)
+    return few, where
 
 
 def factored(activations: NDArray[np.float32]) -> Concepts:

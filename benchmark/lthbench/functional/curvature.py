@@ -186,8 +186,11 @@ def _per_image(
             yield "bias", slopes.clone()
 
 
-def top_eigenvalue(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> float:
-    """The largest eigenvalue of the Hessian of the mean cross-entropy over the surviving parameters.
+def top_eigenvalue(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, mask: Mask | None
+) -> tuple[float, dict[str, torch.Tensor]]:
+    """The largest eigenvalue of the Hessian of the mean cross-entropy over the surviving parameters, and its
+    eigenvector, by parameter.
 
     Lanczos iteration on products with the Hessian (one backward pass of the kept graph of the gradient for
     each), to a relative residual of 1 %. Raises StepFailed if it does not converge.
@@ -222,12 +225,13 @@ def top_eigenvalue(model: nn.Module, images: torch.Tensor, labels: torch.Tensor,
         start = torch.randn(len(alive), generator=generator("eigenvalue"), dtype=torch.float64).numpy()
         operator = LinearOperator((len(alive), len(alive)), matvec=product, dtype=np.float64)
         try:
-            (value,) = eigsh(
-                operator, k=1, which="LA", v0=start, ncv=8, tol=1e-2, maxiter=20, return_eigenvectors=False
-            )
+            (value,), vectors = eigsh(operator, k=1, which="LA", v0=start, ncv=8, tol=1e-2, maxiter=20)
         except ArpackNoConvergence as error:
             raise StepFailed("the largest eigenvalue of the Hessian did not converge") from error
-        return float(value)
+        whole = torch.zeros(len(held))
+        whole[alive] = torch.from_numpy(vectors[:, 0]).float()
+        shaped = zip(named.items(), torch.split(whole, sizes), strict=True)
+        return float(value), {n: v.reshape(p.shape).to(loss.device) for (n, p), v in shaped}
     finally:
         for name, parameter in named.items():
             parameter.requires_grad_(before[name])

@@ -142,13 +142,34 @@ def estimated(
     return weights, scaled, pixels
 
 
+def along(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, direction: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """For each image, the second derivative of its cross-entropy along a direction of the parameters.
+
+    Float64 ``[N]``. Along an eigenvector of the mean Hessian their mean is the eigenvalue; by how much the
+    eigenvalue changes with the weight of an image is how far its derivative is from the mean.
+    """
+    values = {name: p.detach() for name, p in model.named_parameters()}
+
+    def part(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        def loss(t: torch.Tensor) -> torch.Tensor:
+            moved = {n: values[n] + t * v for n, v in direction.items()}
+            return F.cross_entropy(functional_call(model, moved, (x,)), y, reduction="none")
+
+        return second_derivative(loss, x).double()
+
+    pairs = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
+    return torch.cat([part(x, y) for x, y in pairs])
+
+
 def _batch(
     model: nn.Module, x: torch.Tensor, y: torch.Tensor, mask: Mask, place: int, way: Way
 ) -> tuple[torch.Tensor, ...]:
     values = {name: p.detach() for name, p in model.named_parameters()}
     totals = torch.zeros(3, len(y), dtype=torch.float64, device=x.device)
 
-    def along(weights: dict[str, torch.Tensor], pixels: torch.Tensor | None = None) -> torch.Tensor:
+    def bends(weights: dict[str, torch.Tensor], pixels: torch.Tensor | None = None) -> torch.Tensor:
         def loss(t: torch.Tensor) -> torch.Tensor:
             moved = {n: values[n] + t * v for n, v in weights.items()}
             seen = x if pixels is None else x + t * pixels
@@ -162,9 +183,9 @@ def _batch(
         for name, keep in mask.items():
             if name in signs:
                 signs[name] = signs[name] * keep.to(signs[name].device)
-        totals[0] += along(signs)
-        totals[1] += along({n: v * values[n] for n, v in signs.items()})
-        totals[2] += along({}, _signs(x, draw))
+        totals[0] += bends(signs)
+        totals[1] += bends({n: v * values[n] for n, v in signs.items()})
+        totals[2] += bends({}, _signs(x, draw))
     return tuple(totals / PROBES)
 
 

@@ -101,3 +101,17 @@ def dead(activations: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which units never change, ``[units]``."""
     flat = activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1)
     return np.ptp(flat, axis=1) < DEAD  # type: ignore[no-any-return]
+
+
+def dead_without(activations: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How many units never change where each image in turn is left out, ``[N]``."""
+    least, most = np.sort(activations.min((2, 3)), axis=0), np.sort(activations.max((2, 3)), axis=0)
+    n, places = len(activations), np.arange(activations.shape[1])
+    if n == 1:
+        return np.full(1, len(places))
+    # Leaving out the image that has a unit's largest value leaves the second largest; so for the least.
+    low, high = np.tile(least[0], (n, 1)), np.tile(most[-1], (n, 1))
+    low[activations.min((2, 3)).argmin(0), places] = least[1]
+    high[activations.max((2, 3)).argmax(0), places] = most[-2]
+    found: NDArray[np.int64] = (high - low < DEAD).sum(1)
+    return found

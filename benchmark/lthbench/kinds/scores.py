@@ -175,7 +175,9 @@ class Metric:
     of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
     ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
     lthbench does not depend on, ``extra`` the extra that installs it. ``sets`` are image sets of its own,
-    which ``needs`` and ``looks`` may name beside the others.
+    which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first version that gave
+    the same values, where later ones changed standard errors alone (0: this version): published tables and
+    calibrations of these versions stay valid.
     """
 
     name: str
@@ -197,3 +199,4 @@ class Metric:
     extra: str = ""
     sets: tuple[ImageSet, ...] = ()
     passes_of: Callable[[str, int], float] | None = None
+    values_since: int = 0

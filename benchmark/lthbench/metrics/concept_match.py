@@ -40,7 +40,7 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench.functional import craft
-    from lthbench.metrics.craft import classes_of, concepts_of
+    from lthbench.metrics.craft import activations_of, chosen, crops_of
 
     if context.own:
         alone = "the network itself: give two seeds or more, to compare two dense networks"
@@ -53,29 +53,35 @@ def measure(context: Context) -> list[Value]:
                 reason=alone,
             )
         ]
-    crops, ours, _ = concepts_of(context)
-    _, theirs, _ = concepts_of(context.reference)
+    crops = crops_of(context)
+    mine, dense = activations_of(context, crops), activations_of(context.reference, crops)
+    ours, theirs = craft.factored(mine), craft.factored(dense)
     value, partners = craft.matched(ours, theirs)
-    chosen = np.flatnonzero(np.isin((labels := context.images("pictured").labels), classes_of(labels)))
-    context.attach(CROPS, _pictured(crops, ours, theirs, partners, chosen))
+    labels = context.images("pictured").labels
+    shown = chosen(labels)
+    context.attach(CROPS, _pictured(crops, ours, theirs, partners, shown))
     shuffled = np.random.Generator(np.random.PCG64(0)).permutation(len(ours.amounts))
     chance, _ = craft.matched(ours._replace(amounts=ours.amounts[shuffled]), theirs)
-    n = len(np.unique(crops.image))
+    n = len(shown)
+    parts = [craft.part(crops, half)[1] for half in craft.halves(labels[shown])]
+    apart = [craft.matched(craft.factored(mine[k]), craft.factored(dense[k]))[0] for k in parts]
     return [
-        Value("concept_match", value, float("nan"), n),
+        Value("concept_match", value, float(np.std(apart, ddof=1)), n),
         Value("concept_match", chance, float("nan"), n, "chance"),
     ]
 
 
 METRIC = Metric(
     name="concept-match",
-    version=1,
+    version=2,
+    values_since=1,
     title="concepts shared with the dense parent (CRAFT)",
     formula="mean Pearson correlation, over crops, of the amounts of concepts, matched one to one with those "
     "of dense",
     source=(
         "lthbench, after Suwal et al. What stands for dense is the dense network of the next seed beside it. "
-        "Matched by the Hungarian algorithm"
+        "Matched by the Hungarian algorithm. Errors from 12 halves of the images, each with concepts of its "
+        "own"
     ),
     scores=(
         Score("concept_match", "concepts shared with dense", "ratio", True, -1.0, 1.0, "interpretability"),

@@ -7,26 +7,34 @@ from typing import TYPE_CHECKING
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
-    from lthbench.functional.craft import Concepts, Crops
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lthbench.functional.craft import Crops
+    from lthbench.scoring import Floats
 
 #: Classes whose images are looked at, and images of each for the importance of concepts.
 CLASSES, IMPORTANT = 3, 4
 
 
-def concepts_of(context: Context) -> tuple[Crops, Concepts, float]:
-    """The crops of a few classes' images, the concepts of the layer on them, and its largest activation."""
+def crops_of(context: Context) -> Crops:
+    """The crops of a few classes' images."""
     import numpy as np
 
     from lthbench.functional import craft
-    from lthbench.functional.unit_activations import activations
 
     shown = context.images("pictured")
-    chosen = classes_of(shown.labels)
-    where = np.flatnonzero(np.isin(shown.labels, chosen))
-    crops = craft.cropped(np.ascontiguousarray(shown.pixels[where]), shown.labels[where])
+    where = chosen(shown.labels)
+    return craft.cropped(np.ascontiguousarray(shown.pixels[where]), shown.labels[where])
+
+
+def activations_of(context: Context, crops: Crops) -> NDArray[np.float32]:
+    """The mean activations of the layer's units on crops: ``[crops, units]``."""
+    from lthbench.functional.unit_activations import activations
+
     layer = context.layers()[-1]
-    means = activations(context.network(), (layer,), crops.pixels)[layer].mean((2, 3))
-    return crops, craft.factored(means), max(float(means.max()), 1e-30)
+    found: NDArray[np.float32] = activations(context.network(), (layer,), crops.pixels)[layer].mean((2, 3))
+    return found
 
 
 def classes_of(labels: object) -> list[int]:
@@ -37,38 +45,73 @@ def classes_of(labels: object) -> list[int]:
     return [int(there[len(there) * k // CLASSES]) for k in range(min(CLASSES, len(there)))]
 
 
+def chosen(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places of the images that are looked at, among all."""
+    import numpy as np
+
+    return np.flatnonzero(np.isin(labels, classes_of(labels)))
+
+
+def _scores(
+    context: Context,
+    crops: Crops,
+    means: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+) -> Floats:
+    """Coherence, purity, redundancy, loss and focus on some of the images, bool ``[images]``."""
+    import numpy as np
+
+    from lthbench.functional import craft
+    from lthbench.functional.saliency_maps import gini
+
+    shown, (few, where) = context.images("pictured"), craft.part(crops, kept)
+    found, scale = craft.factored(means[where]), max(float(means[where].max()), 1e-30)
+    there = chosen(shown.labels)[kept]
+    weights = np.zeros(craft.CONCEPTS)
+    for label in classes_of(shown.labels):
+        some = np.intersect1d(np.flatnonzero(shown.labels == label)[:IMPORTANT], there)
+        if len(some):
+            pixels = shown.pixels[some]
+            weights += craft.importance(context.network(), context.layers()[-1], pixels, label, found, scale)
+    shares = weights / weights.sum() if weights.sum() > 0 else np.full(craft.CONCEPTS, 1 / craft.CONCEPTS)
+    coherent = craft.coherence(found, few, vectors[where])
+    return np.array(
+        [
+            float(coherent @ shares),
+            float(craft.purity(found, few).mean()),
+            craft.redundancy(found),
+            found.lost,
+            float(gini(shares[None])[0]),
+        ]
+    )
+
+
 def measure(context: Context) -> list[Value]:
     """Coherence by importance, purity, redundancy, what is lost, and how even the importance is."""
     import numpy as np
 
     from lthbench.functional import craft
     from lthbench.functional.image_similarity import embedded
-    from lthbench.functional.saliency_maps import gini
-    from lthbench.scoring import mean_and_error
 
-    crops, found, scale = concepts_of(context)
-    shown = context.images("pictured")
-    model, layer = context.network(), context.layers()[-1]
-    weights = np.zeros(craft.CONCEPTS)
-    for label in classes_of(shown.labels):
-        some = np.flatnonzero(shown.labels == label)[:IMPORTANT]
-        weights += craft.importance(model, layer, shown.pixels[some], label, found, scale)
-    shares = weights / weights.sum() if weights.sum() > 0 else np.full(craft.CONCEPTS, 1 / craft.CONCEPTS)
-    coherent, pure = craft.coherence(found, crops, embedded(crops.pixels)), craft.purity(found, crops)
-    n = len(np.unique(crops.image))
-    evenness = float(gini(shares[None])[0])
+    crops = crops_of(context)
+    means, vectors = activations_of(context, crops), embedded(crops.pixels)
+    labels = context.images("pictured").labels
+    labels = labels[chosen(labels)]
+    whole = _scores(context, crops, means, vectors, np.ones(len(labels), dtype=np.bool_))
+    apart = [_scores(context, crops, means, vectors, half) for half in craft.halves(labels)]
+    errors = np.std(apart, axis=0, ddof=1)
+    names = ("coherence", "purity", "redundancy", "loss", "focus")
     return [
-        Value("concept_coherence", float(coherent @ shares), mean_and_error(coherent)[1], n),
-        Value("concept_purity", *mean_and_error(pure), n),
-        Value("concept_redundancy", craft.redundancy(found), float("nan"), n),
-        Value("concept_loss", found.lost, float("nan"), n),
-        Value("concept_focus", evenness, float("nan"), n),
+        Value(f"concept_{name}", float(value), float(error), len(labels))
+        for name, value, error in zip(names, whole, errors, strict=True)
     ]
 
 
 METRIC = Metric(
     name="craft",
-    version=1,
+    version=2,
+    values_since=1,
     title="concepts of a layer (CRAFT)",
     formula="A = U W by NMF with 10 concepts, A: mean activations on crops. Coherence: how much more alike "
     "the top 10 crops of a concept are than any, weighted by importance; purity: 1 - entropy of their "
@@ -77,7 +120,8 @@ METRIC = Metric(
     source=(
         "Fel et al. 2023, CRAFT; Suwal et al. Crops of images of three classes together, of 2/7 of the side. "
         "Sobol indices by Jansen's estimator from 128 scrambled Sobol points (the released sampler is biased "
-        "low). Similarity of crops by colours and edges"
+        "low). Similarity of crops by colours and edges. Errors from 12 halves of the images, each with "
+        "concepts of its own"
     ),
     scores=(
         Score(

@@ -10,8 +10,8 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench.functional import dissection
-    from lthbench.functional.unit_activations import activations
-    from lthbench.scoring import resamples
+    from lthbench.functional.unit_activations import activations, dead_without
+    from lthbench.scoring import jackknife_error, resamples
 
     bank = context.concepts()
     made = activations(context.network(), context.layers(), bank.pixels)
@@ -48,19 +48,23 @@ def measure(context: Context) -> list[Value]:
     many = float(len(bank.names) - len(beyond))
     values.append(Value("unique_concepts", many, float("nan"), images, "at most", reason))
     dead = float(counted.dead.sum())
-    values.append(Value("dead_units", dead, float("nan"), images, reason=f"of {units} units"))
+    without = sum(dead_without(layer).astype(np.float64) for layer in made.values())
+    error = jackknife_error(np.asarray(without))
+    values.append(Value("dead_units", dead, error, images, reason=f"of {units} units"))
     return values
 
 
 METRIC = Metric(
     name="dissection",
-    version=1,
+    version=2,
+    values_since=1,
     title="network dissection",
     formula="units whose map, where it exceeds its 0.995 quantile, has an intersection over union above 0.05 "
     "with a concept's masks; and how many different concepts these are",
     source=(
         "Bau et al. 2017, Network Dissection; Frankle & Bau 2019 (threshold 0.05; 0.04 as a variant). Union "
-        "over all images; errors by resampling 20 groups of images. A concept that takes more than a tenth "
+        "over all images; errors by resampling 20 groups of images, that of dead units by leaving out one "
+        "image at a time. A concept that takes more than a tenth "
         "of all pixels cannot reach the threshold"
     ),
     scores=(

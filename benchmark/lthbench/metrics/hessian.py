@@ -29,6 +29,7 @@ def measure(context: Context) -> list[Value]:
     import torch
 
     from lthbench.functional.curvature import top_eigenvalue, traces
+    from lthbench.functional.directional_curvature import along
     from lthbench.scoring import mean_and_error, mean_value
 
     model, mask = context.network(), context.held()
@@ -42,17 +43,17 @@ def measure(context: Context) -> list[Value]:
         int(mask[name].sum()) if mask and name in mask else p.numel() for name, p in model.named_parameters()
     )
     few = EIGENVALUE_IMAGES
+    top, vector = top_eigenvalue(model, pixels[:few], labels[:few], mask)
+    try:
+        error = mean_and_error(along(model, pixels[:few], labels[:few], vector).cpu().numpy())[1]
+    except NotImplementedError:  # a network does something that PyTorch cannot differentiate forwards
+        error = math.nan
     return [
         mean_value("hessian_trace", found.weights),
         Value("hessian_trace_per_parameter", *mean_and_error(found.weights / max(alive, 1)), n),
         Value("hessian_trace_scaled", *mean_and_error(found.scaled), n),
         Value("input_hessian_trace", *mean_and_error(found.pixels), n),
-        Value(
-            "hessian_top",
-            top_eigenvalue(model, pixels[:few], labels[:few], mask),
-            float("nan"),
-            min(few, n),
-        ),
+        Value("hessian_top", top, error, min(few, n)),
     ]
 
 
@@ -62,14 +63,16 @@ def _score(name: str, title: str, low: float = 0.0, **verdict: Any) -> Score:
 
 METRIC = Metric(
     name="hessian",
-    version=2,
+    version=3,
+    values_since=2,
     title="loss geometry",
     formula="trace of the Hessian of the mean cross-entropy, exact: sum_k |J' b_k|^2; top eigenvalue",
     source=(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
         "for piecewise linear networks; of others, such as transformers, it is Hutchinson's estimate from "
-        "five directions for every 16 images. Scaled: each term times the squared parameter"
+        "five directions for every 16 images. The error of the eigenvalue is that of the mean, over images, "
+        "of second derivatives along its vector. Scaled: each term times the squared parameter"
     ),
     scores=(
         _score(

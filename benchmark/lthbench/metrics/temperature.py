@@ -21,7 +21,12 @@ def measure(context: Context) -> list[Value]:
     correct = scoring.hits(logits.values, logits.labels)
     n = len(losses)
     return [
-        Value("temperature", temperature, float("nan"), len(held.labels)),
+        Value(
+            "temperature",
+            temperature,
+            scoring.temperature_error(held.values, held.labels, temperature),
+            len(held.labels),
+        ),
         Value("ece_scaled", *scoring.expected_calibration_error(confidence, correct, BINS), n),
         Value("nll_scaled", *scoring.mean_and_error(losses), n),
     ]
@@ -29,7 +34,8 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="temperature",
-    version=1,
+    version=2,
+    values_since=1,
     title="temperature scaling",
     formula="T = argmin of the NLL of logits / T on validation images; ECE and NLL of test logits / T",
     source="Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2",

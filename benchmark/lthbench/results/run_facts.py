@@ -341,7 +341,8 @@ def dense_keys(plan: Plan) -> dict[str, str]:
     """For each score of the verdict, the key of the step that measures the dense network of seed 0.
 
     It holds the versions of data, recipe, images and metric: what a calibration must have in common with a
-    run. The network is the one that the task's recipe trains, also where a run's own was made elsewhere.
+    run. The network is the one that the task's recipe trains, also where a run's own was made elsewhere; the
+    version of a metric is the first with the same values.
     """
     request = plan.request
     dense: Weights = Train(Init(network(request.task), 0), request.spec.train, plan.sources[0], 0)
@@ -349,8 +350,11 @@ def dense_keys(plan: Plan) -> dict[str, str]:
         dense = plan.entries[0].dense
     found = {}
     for measure in next((e.measures for e in plan.entries if e.method == "dense"), ()):
+        metric = registry.get(Metric, measure.metric)
         same = dataclasses.replace(measure, subject=dense, reference=measure.reference and dense)
-        found.update({s.name: same.key for s in registry.get(Metric, measure.metric).scores if s.verdict})
+        if metric.values_since:
+            same = dataclasses.replace(same, metric_version=str(metric.values_since))
+        found.update({s.name: same.key for s in metric.scores if s.verdict})
     return found
 
 

@@ -184,10 +184,10 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         for part, value in run_facts.asked(made).items():
             if run_facts.stated(value) == run_facts.stated(getattr(facts, part)):
                 continue
-            if not earlier or not _asked_for_fewer(part, getattr(facts, part), value):
+            if not changed or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
             changed.append("its verdict asks for fewer scores")
-        if not earlier and facts.dense_keys not in (None, run_facts.dense_keys(made)):
+        if not changed and facts.dense_keys not in (None, run_facts.dense_keys(made)):
             raise Refused("run.json: dense_keys was changed: its command gives other ones.")
         if facts.calibration is not None:
             raise Refused(
@@ -209,7 +209,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         raise Refused(f"{path}: units.csv is not what its results give.")
     if table.as_csv(again) != files["scores.csv"]:
         raise Refused(f"{path}: {_difference(scores, again)}")
-    if earlier:
+    if changed:
         asked = len({m.key for e in made.entries for m in e.scored()})
         raise Refused(
             f"{path}: was made by an earlier version (lthbench {by}), and follows from its results: it was "

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lthbench import registry
+from lthbench.kinds import Metric
 from lthbench.spec import Step, describe, history
 
 #: The fields of steps and records that hold a version. One that is absent is version 1.
@@ -52,7 +54,10 @@ def _plain(value: Any, steps: Described, known: dict[str, str]) -> Any:
 
 
 def differences(theirs: Described, wanted: Iterable[Step], pairs: Mapping[str, str]) -> list[str]:
-    """What has another version, in words: "rewire 1, here 2"."""
+    """What has another version, in words: "rewire 1, here 2".
+
+    Not a metric whose later versions gave the same values.
+    """
     ours = described(s for s in wanted if s.key in pairs)
     found: dict[str, None] = {}
     done: set[tuple[str, str]] = set()
@@ -67,12 +72,18 @@ def differences(theirs: Described, wanted: Iterable[Step], pairs: Mapping[str, s
         if isinstance(here, Mapping):
             for field in FIELDS:
                 old, new = there.get(field, 1), here.get(field, 1)
-                if old != new:
+                if old != new and not (field == "metric_version" and _same_values(here["metric"], old, new)):
                     found[f"{_named(name, field, here)} {old}, here {new}"] = None
             todo.extend((k, there.get(k), v) for k, v in here.items() if k not in FIELDS)
         elif isinstance(here, list):
             todo.extend((name, a, b) for a, b in zip(there, here, strict=True))
     return sorted(found)
+
+
+def _same_values(name: str, old: str, new: str) -> bool:
+    """Whether two versions of a metric give the same values, but for standard errors."""
+    since = registry.get(Metric, name).values_since
+    return since > 0 and old.isdigit() and new.isdigit() and since <= min(int(old), int(new))
 
 
 def _named(name: str, field: str, record: Mapping[str, Any]) -> str:
