@@ -280,6 +280,20 @@ def test_the_answer_is_above_the_fold(show, width):
         assert box["y"] + box["height"] <= fold
 
 
+@pytest.mark.parametrize(("width", "fold"), [(390, 844), (1400, 900)])
+def test_published_answers_are_above_the_fold_and_inside_the_window(browser, width, fold):
+    page = browser.new_page(viewport={"width": width, "height": fold})
+    for path in (PUBLISHED / "index.html", *PUBLISHED.glob("*/index.html")):
+        page.goto(path.as_uri())
+        answers = page.locator(".answers tbody tr, .answer > div").all()
+        assert len(answers) >= 3, path
+        for answer in answers:
+            box = answer.bounding_box()
+            assert box["y"] + box["height"] <= fold, path
+            assert box["x"] + box["width"] <= width, path
+    page.close()
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_short_before_anything_is_unfolded(show, name):
     assert show(name, width=1400).evaluate("document.documentElement.scrollHeight") <= 8000
@@ -301,7 +315,9 @@ def test_contents_and_leaderboard_of_published_pages_are_not_cut(browser, task):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_published_pages_are_short_and_light(browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
-    for path in (*PUBLISHED.glob("*.html"), *PUBLISHED.glob("*/index.html")):
+    networks = ["c10-r20s-quick/imp-67.232.html", "digits-r8-quick/dense-0.html"]
+    first = [*PUBLISHED.glob("*.html"), *PUBLISHED.glob("*/index.html")]
+    for path in (*first, *(PUBLISHED / name for name in networks)):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollHeight") <= 8000, path
         assert path.stat().st_size <= 1_500_000

@@ -64,7 +64,7 @@ def words(summary: Summary, match: Match) -> str:
 def pointed(summary: Summary, score: str, name: str) -> str:
     """A name of a score with an arrow to what is better, as it heads a row or a column."""
     arrow = next((s.arrow for s in summary.scores if s.name == score), "")
-    return f"{name} {arrow}".rstrip()
+    return f"{name}\u00a0{arrow}" if arrow else name
 
 
 def _chance(p: float) -> str:

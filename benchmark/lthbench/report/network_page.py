@@ -96,7 +96,7 @@ class Cards:
         return {
             "title": score["title"]
             + (", %" if unit in formatting.PERCENT else "")
-            + (f" {self._shown[score['score']].arrow}" if score["score"] in self._shown else ""),
+            + (f"\u00a0{self._shown[score['score']].arrow}" if score["score"] in self._shown else ""),
             "dense": shown(score["dense"]),
             "mean": shown(score["mean"]),
             "worse": gap("shortfall"),
@@ -130,7 +130,7 @@ class Cards:
                     "title": f"{title}{', ' + variant if variant else ''}",
                     "arrow": shown.arrow if shown else "",
                     "unit": "" if unit == "ratio" else unit,
-                    "group": shown.group if shown else "",
+                    "verdict": shown is not None and shown.verdict,
                     "cells": [line["values"].get(seed, "–") for seed in seeds],
                     "n": int(line["n"]),
                 }

@@ -9,6 +9,7 @@ from lthbench import formatting
 from lthbench.report import answer as answers
 from lthbench.report import findings, leaderboard
 from lthbench.report.summary import Summary, dense_sentence, sentence, standing, yardstick_sentence
+from lthbench.verdict import explanation
 from lthbench.verdict.rules import Verdict
 
 #: Up to so many networks each has a line of signs; of more, each method has a line of how far it gets.
@@ -83,8 +84,9 @@ def _signs(summary: Summary, results: Sequence[Verdict], width: int) -> list[str
         for level in result.sparsities:
             found = {m.score: m.finding for m in result.at(level)}
             signs = [findings.SIGNS[found[s]][1] if s in found else " " for s in scores]
-            passes = all(m.matches for m in result.at(level))
-            rows.append([result.method, formatting.sparsity(level), *signs, "pass" if passes else "–"])
+            here = result.at(level)
+            joint = "pass" if all(m.matches for m in here) else "open" if explanation.only_open(here) else "–"
+            rows.append([result.method, formatting.sparsity(level), *signs, joint])
     heads = ["", "", *(_head(summary, s) for s in scores), "all"]
     there = {m.finding for v in results for m in v.matches}
     legend = "   ".join(
