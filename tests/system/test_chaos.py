@@ -1,6 +1,7 @@
 """Processes killed at random and disks that take nothing more: the table is the undisturbed one, or none is.
 
-``LTHBENCH_KILLS`` sets how many processes are killed in each of the two long tests.
+``LTHBENCH_KILLS`` sets how many processes are killed in each of the two long tests, ``LTHBENCH_KILLS_SEED``
+which grids and moments are drawn: runs of several seeds add up. What was done so far is printed as it goes.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 REQUEST = ("--methods", "imp,omp", "--seeds", "2", "--metrics", "accuracy,ece,nll,fgsm,mce")
 KILLS = int(os.environ.get("LTHBENCH_KILLS", "100"))
+SEED = int(os.environ.get("LTHBENCH_KILLS_SEED", "0"))
 
 
 def request(task: str) -> Request:
@@ -150,32 +152,58 @@ _ORPHAN = re.compile(r"Traceback [^\n]*\n(?:  [^\n]*\n)*EOFError: Ran out of inp
 
 
 def told(killed: Counter[str], grids: int, began: float) -> str:
-    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(killed.items()))
-    return f"\n{killed.total()} kills ({kinds}); {grids} grids, {time.monotonic() - began:.0f} s"
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(killed.items()) if kind != HALF)
+    half = f"; {killed[HALF]} left something half-written" if HALF in killed else ""
+    words = f"\n{killed.total() - killed[HALF]} kills ({kinds}{half})"
+    return f"{words}; {grids} grids equal, {time.monotonic() - began:.0f} s"
+
+
+#: How many kills left a file in the folder where artefacts are written before they are published.
+HALF = "half"
+
+
+def moment(draw: random.Random, process: subprocess.Popen[bytes], store: Path) -> None:
+    """Wait: for long enough to start, to work, or until something is written to the store."""
+    end = time.monotonic() + draw.uniform(*draw.choice(((0.0, 1.5), (0.5, 6.0), (8.0, 8.0))))
+    writing = end - time.monotonic() > 7.0
+    while time.monotonic() < end and process.poll() is None:
+        if writing and written(store):
+            return
+        time.sleep(0.002 if writing else 0.05)
+
+
+def written(store: Path) -> bool:
+    """Whether something lies where artefacts are written before they are published."""
+    with contextlib.suppress(OSError):
+        return any((store / "tmp").iterdir())
+    return False
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
     """Each grid is another. Workers, once they are there, die at any moment: three in four of the kills."""
-    draw, killed, watch, grids = random.Random(KILLS), Counter(), Watch(), 0
-    began = time.monotonic()
-    while killed.total() < KILLS:
+    draw, killed, watch, grids = random.Random(f"{KILLS} {SEED}"), Counter(), Watch(), 0
+    began, done = time.monotonic(), 0
+    while done < KILLS:
         folder = tmp_path / f"grid{grids}"
         folder.mkdir()
         words = drawn_grid(draw)
         expected = undisturbed(_asked(tiny_task, words), folder / "undisturbed")
-        most = killed.total() + 15  # and then it may come to its end
+        most = min(KILLS, done + 15)  # and then it may come to its end
         while True:
             process = launch(folder, tiny_task, "--workers", "2", words=words)
             while process.poll() is None:
+                if done >= most:
+                    process.wait()
+                    break
                 on_worker = draw.random() < 0.75
                 workers = _workers(watch, process) if on_worker else []
-                time.sleep(draw.uniform(*draw.choice(((0.0, 2.0), (2.0, 12.0)))))  # they start, or work
-                if killed.total() < min(KILLS, most) and process.poll() is None:
-                    killed["worker" if workers else "driver"] += kill(
-                        draw.choice(workers) if workers else process.pid
-                    )
+                moment(draw, process, folder / "store")
+                if process.poll() is None and kill(draw.choice(workers) if workers else process.pid):
+                    done += 1
+                    killed["worker" if workers else "driver"] += 1
+                    killed[HALF] += written(folder / "store")
             if process.wait() == 0:
                 break
             assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()
@@ -183,9 +211,9 @@ def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
         assert "Traceback" not in _ORPHAN.sub("", (folder / "said.txt").read_text())
         shutil.rmtree(folder)
         grids += 1
+        with capsys.disabled():
+            print(told(killed, grids, began), end="", flush=True)
     assert watch.left() == []
-    with capsys.disabled():
-        print(told(killed, grids, began))
 
 
 @pytest.mark.slow
