@@ -162,21 +162,25 @@ def told(killed: Counter[str], grids: int, began: float) -> str:
 HALF = "half"
 
 
-def moment(draw: random.Random, process: subprocess.Popen[bytes], store: Path) -> None:
-    """Wait: for long enough to start, to work, or until something is written to the store."""
-    end = time.monotonic() + draw.uniform(*draw.choice(((0.0, 1.5), (0.5, 6.0), (8.0, 8.0))))
-    writing = end - time.monotonic() > 7.0
+def moment(draw: random.Random, process: subprocess.Popen[bytes], store: Path) -> list[int]:
+    """Wait: for long enough to start, to work, or until something is written to the store.
+
+    Returns which processes are writing then.
+    """
+    kind = draw.choice(("start", "work", "write"))
+    end = time.monotonic() + {"start": draw.uniform(0, 1.5), "work": draw.uniform(0.5, 6), "write": 8.0}[kind]
     while time.monotonic() < end and process.poll() is None:
-        if writing and written(store):
-            return
-        time.sleep(0.002 if writing else 0.05)
+        if kind == "write" and (alive := [p for p in writing(store) if Path(f"/proc/{p}/exe").exists()]):
+            return alive
+        time.sleep(0.001 if kind == "write" else 0.05)
+    return []
 
 
-def written(store: Path) -> bool:
-    """Whether something lies where artefacts are written before they are published."""
+def writing(store: Path) -> list[int]:
+    """The processes of which something lies where artefacts are written before they are published."""
     with contextlib.suppress(OSError):
-        return any((store / "tmp").iterdir())
-    return False
+        return [int(path.name.split("-")[-2]) for path in (store / "tmp").iterdir()]
+    return []
 
 
 @pytest.mark.slow
@@ -199,11 +203,12 @@ def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
                     break
                 on_worker = draw.random() < 0.75
                 workers = _workers(watch, process) if on_worker else []
-                moment(draw, process, folder / "store")
-                if process.poll() is None and kill(draw.choice(workers) if workers else process.pid):
+                writers = moment(draw, process, folder / "store")
+                victim = draw.choice([pid for pid in writers if pid in workers] or workers or [process.pid])
+                if process.poll() is None and kill(victim):
                     done += 1
                     killed["worker" if workers else "driver"] += 1
-                    killed[HALF] += written(folder / "store")
+                    killed[HALF] += victim in writing(folder / "store")
             if process.wait() == 0:
                 break
             assert process.returncode in (-signal.SIGKILL, 1), (folder / "said.txt").read_text()
