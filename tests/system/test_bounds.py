@@ -1,5 +1,6 @@
 """Small files that ask for much are refused before anything of that size is made."""
 
+import io
 import json
 import struct
 import tracemalloc
@@ -8,11 +9,14 @@ import zlib
 
 import pytest
 import torch
+from PIL import Image
 
 from lthbench import textfiles
 from lthbench.checkpoints import contents, files, tensor_names
-from lthbench.data import image_files
+from lthbench.data import decoding, image_files
 from lthbench.errors import BadInput
+from lthbench.planning import request
+from lthbench.results import run_facts, table
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +152,136 @@ def test_a_json_text_of_many_values_is_refused_before_it_is_read(monkeypatch):
             with pytest.raises(ValueError, match="holds more than 1,000 values"):
                 textfiles.values(content)
     assert textfiles.values('{"a": [1, {"b": 2}]}') == {"a": [1, {"b": 2}]}
+
+
+def doubled(depth):
+    """A pickled tuple that holds the same one twice, at each of so many depths."""
+    steps = (b"0h%bh%b\x86q%b" % (bytes([i]), bytes([i]), bytes([i + 1])) for i in range(depth))
+    return b"N\x85q\x00" + b"".join(steps)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}" + doubled(60) + b"Ns.",
+        b"}" + doubled(60) + b"}s.",
+        b"}(" + doubled(60) + b"Nu.",
+        b"ccollections\nOrderedDict\n](](" + doubled(60) + b"Nee\x85R.",
+        b"}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(" + doubled(60) + b"tRs.",
+        b"}N" + b"\x85" * 501 + b"Ns.",
+    ],
+    ids=["key", "name", "keys", "called", "tensor", "deep"],
+)
+def test_a_pickle_of_few_bytes_that_takes_for_ever_is_refused(content, tmp_path, monkeypatch):
+    """A key is hashed, at all depths: sixty of them are 2 ** 60 looks."""
+    monkeypatch.setattr(files, "OPERATIONS", 10_000)
+    monkeypatch.setattr(torch, "load", lambda *given, **more: pytest.fail("was loaded"))
+    path = tmp_path / "small.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + content)
+    with pytest.raises(BadInput, match=r"small\.pt: holds more than a state dict beside its tensors"):
+        files.of(path, "checkpoint")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_tensors_optimisers_and_keys_of_tuples_are_counted_as_what_they_are(old, tmp_path):
+    weights = {f"layer{i}.weight": torch.zeros(2, 2) for i in range(50)}
+    state = {i: {"step": torch.zeros(()), "exp_avg": torch.zeros(2)} for i in range(50)}
+    more = {"state": state, "param_groups": [{"betas": (0.9, 0.999), "params": list(range(50))}]}
+    whole = {"state_dict": weights, "optimizer": more, "shapes": {("a", 1): (2, 2)}, "epoch": 3}
+    torch.save(whole, tmp_path / "whole.pt", _use_new_zipfile_serialization=not old)
+    assert files._operations(tmp_path / "whole.pt", "") < 60 * 150 + 1000
+    assert files.of(tmp_path / "whole.pt", "checkpoint").tensors.keys() == {
+        f"state_dict.{n}" for n in weights
+    }
+
+
+@pytest.mark.parametrize("names", [["a" * 1001], [f"{i:04d}{'.a' * 498}" for i in range(1001)]])
+def test_names_of_more_letters_than_any_network_has_are_refused(names, tmp_path):
+    path = tmp_path / "long.safetensors"
+    path.write_bytes(header(names))
+    with pytest.raises(BadInput, match=r"long\.safetensors: has (a name|names) of more than 1,000"):
+        files.of(path, "checkpoint")
+
+
+def test_what_stands_before_a_name_of_many_parts_is_looked_for_among_the_last():
+    target = {"conv1.weight"}
+    assert list(tensor_names.prefixes("a.b.conv1.weight", target)) == ["a.b."]
+    assert len(list(tensor_names.prefixes("a." * 30_000 + "conv1.weight", target))) == 1
+
+
+def scans(count):
+    """A progressive JPEG whose last scan stands there so many times."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * count + b"\xff\xd9"
+
+
+def test_a_jpeg_has_so_many_scans_at_most(tmp_path):
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(scans(20))
+    assert image_files.picture(path).shape == (64, 64, 3)
+    path.write_bytes(scans(201))
+    with pytest.raises(BadInput, match=r"scans\.jpg: has more than 200 scans"):
+        image_files.picture(path)
+
+
+def test_a_webp_has_fewer_pixels_than_others(tmp_path, monkeypatch):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.webp")
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(decoding, "MOST_OF_WEBP", 599)
+    assert image_files.picture(tmp_path / "a.png").shape == (20, 30, 3)
+    with pytest.raises(BadInput, match=r"a\.webp: has 30 x 20 pixels; at most 599 are read"):
+        image_files.picture(tmp_path / "a.webp")
+
+
+@pytest.fixture
+def written(made_table, tmp_path):
+    """The folder of a table."""
+    scores, facts = made_table(["imp"], seeds=2, sparsities=(0.5,))
+    table.write(scores, facts, tmp_path / "table")
+    return tmp_path / "table"
+
+
+@pytest.mark.parametrize("name", ["requests", "data", "aspects", "scores", "environments"])
+def test_facts_have_so_many_entries_at_most(written, name, monkeypatch):
+    monkeypatch.setitem(run_facts._MOST, name, 9)
+    facts = json.loads((written / "run.json").read_text())
+    (written / "run.json").write_text(json.dumps(facts | {name: (facts[name] or [{}]) * 10}))
+    with pytest.raises(BadInput, match=rf"run\.json: {name}: has \d+ entries; at most 9 are read"):
+        table.read(written)
+
+
+def test_a_table_has_so_many_methods_and_columns_at_most(written, monkeypatch):
+    monkeypatch.setattr(table, "_METHODS", 1)
+    with pytest.raises(BadInput, match=r"scores\.csv: has 2 methods; at most 1 are read"):
+        table.read(written)
+    lines = (written / "scores.csv").read_text().splitlines()
+    (written / "scores.csv").write_text("\n".join(line + ",a" * 1000 for line in lines))
+    with pytest.raises(BadInput, match=r"scores\.csv: not a table of scores: has more than 1,000 columns"):
+        table.read(written)
+
+
+def test_a_plan_from_a_file_is_of_so_many_networks_at_most(tiny_task):
+    few = {"task": tiny_task, "methods": ["omp"], "sparsities": [0.5], "metrics": ["ece"], "budget": "quick"}
+    assert len(request.from_json(few | {"seeds": [0]}, "plan.json").seeds) == 1
+    many = few | {"seeds": list(range(10_000)), "methods": ["omp"] * 11}
+    with pytest.raises(BadInput, match=r"plan\.json: asks for 110,000 networks; at most 100,000 are planned"):
+        request.from_json(many, "plan.json")
+
+
+def test_pictures_have_so_many_bytes_at_most_which_are_not_read(written, monkeypatch):
+    picture = {"kind": "saliency", "title": "t", "text": "", "image": "data:"}
+    (written / "pictures.json").write_text(json.dumps([picture] * 20))
+    assert len(table.read(written)[1].pictures) == 20
+    monkeypatch.setattr(table, "_PICTURES", 19)
+    with pytest.raises(BadInput, match=r"pictures\.json: cannot be read as pictures of a run"):
+        table.read(written)
+    monkeypatch.setattr(table, "_DRAWN", 1000)
+    monkeypatch.setattr(textfiles, "read", lambda path: pytest.fail("was read"))
+    with pytest.raises(
+        BadInput, match=r"pictures\.json: has more than 1,000 bytes; pictures of a run do not"
+    ):
+        table._pictures(written / "pictures.json")

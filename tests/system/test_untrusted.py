@@ -1,7 +1,8 @@
 """What others wrote, in any state: task files, tables, bundles, stores, checkpoints, words of command lines.
 
-Each input is used or refused in words: no other error, no code run, and nothing written, made, renamed or
-deleted outside of the folder of these tests. ``LTHBENCH_FUZZ=60000`` draws 100,000 inputs and more, new ones.
+Each input is used or refused in words: no other error, no code run, nothing written, made, renamed or
+deleted outside of the folder of these tests, and in less than 10 s of processor time and 1 GB of memory.
+``LTHBENCH_FUZZ=60000`` draws 100,000 inputs and more, new ones.
 """
 
 import contextlib
@@ -90,7 +91,7 @@ class Watch:
             found = os.path.normpath(os.path.join(near, os.fsdecode(place)))
             # The others are what the interpreter, torch and hypothesis keep of their own.
             shared = found.startswith("/dev/shm/pym-")  # memory that ``multiprocessing`` shares
-            own = found.startswith(self.folder) or found == os.devnull or shared
+            own = found.startswith(self.folder) or found in (os.devnull, "/proc/self/clear_refs") or shared
             if (
                 not own
                 and "__pycache__" not in found
@@ -103,12 +104,18 @@ class Watch:
 WATCH = Watch()
 
 
+@pytest.fixture(scope="module")
+def limits(module_at):
+    return module_at(TINY.with_name("limits.py"))
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _counted():
+def _counted(limits):
     yield
     if DRAWS:
         refused = RAN.pop("refused", 0)
-        print(f"\n{RAN.total():,} inputs, {refused:,} refused: {dict(RAN)}", file=sys.__stderr__)
+        said = f"\n{RAN.total():,} inputs, {refused:,} refused: {dict(RAN)}\nThe most that one took: "
+        print(said + limits.told(), file=sys.__stderr__, flush=True)
 
 
 @pytest.fixture(autouse=True)
@@ -236,10 +243,11 @@ def planned(path: Path) -> None:
 
 @fuzz(150, 0.5)
 @given(content=task_files())
-def test_a_changed_task_file_is_planned_or_refused(scratch, content):
+def test_a_changed_task_file_is_planned_or_refused(scratch, limits, content):
     RAN["task files"] += 1
     (scratch / "task.toml").write_text(content, encoding="utf-8", errors="replace")
-    planned(scratch / "task.toml")
+    with limits.within("task file", content):
+        planned(scratch / "task.toml")
 
 
 @fuzz(80, 0.5)
@@ -248,10 +256,10 @@ def test_a_changed_task_file_is_planned_or_refused(scratch, content):
         st.binary(max_size=300), st.text(max_size=300).map(lambda t: t.encode("utf-8", "replace"))
     )
 )
-def test_any_bytes_for_a_task_file_are_refused(scratch, content):
+def test_any_bytes_for_a_task_file_are_refused(scratch, limits, content):
     RAN["task files"] += 1
     (scratch / "task.toml").write_bytes(content)
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput), limits.within("task file", content):
         task.load(str(scratch / "task.toml"))
 
 
@@ -363,7 +371,7 @@ CELLS = st.one_of(TEXTS, NUMBERS.map(lambda n: str(n)[:400] if abs(n) < 1e300 el
 
 @fuzz(60, 0.1)
 @given(changes=st.lists(st.tuples(PLACES, PLACES, CELLS), min_size=1, max_size=4))
-def test_a_changed_table_is_read_or_refused(scratch, written, changes):
+def test_a_changed_table_is_read_or_refused(scratch, written, limits, changes):
     RAN["tables"] += 1
     rows = [line.split(",") for line in written[0].decode().splitlines()]
     for row, column, cell in changes:
@@ -372,12 +380,13 @@ def test_a_changed_table_is_read_or_refused(scratch, written, changes):
     content = "\n".join(map(",".join, rows)).encode("utf-8", "replace")
     (folder / "scores.csv").write_bytes(content)
     (folder / "run.json").write_text(json.dumps(written[1]))
-    summarised(folder)
+    with limits.within("table", changes):
+        summarised(folder)
 
 
 @fuzz(60, 0.1)
 @given(changes=st.lists(st.tuples(st.lists(PLACES, min_size=1, max_size=6), VALUES), min_size=1, max_size=2))
-def test_changed_facts_are_read_or_refused(scratch, written, changes):
+def test_changed_facts_are_read_or_refused(scratch, written, limits, changes):
     RAN["facts"] += 1
     facts = json.loads(json.dumps(written[1]))
     for way, value in changes:
@@ -394,18 +403,20 @@ def test_changed_facts_are_read_or_refused(scratch, written, changes):
     (folder / "scores.csv").write_bytes(written[0])
     with contextlib.suppress(ValueError):  # numbers of more digits than are printed
         (folder / "run.json").write_text(json.dumps(facts))
-    summarised(folder)
+    with limits.within("table", changes):
+        summarised(folder)
 
 
 @fuzz(60, 0.2)
 @given(content=st.binary(max_size=200), which=st.sampled_from(["scores.csv", "run.json"]))
-def test_any_bytes_for_a_table_are_read_or_refused(scratch, written, content, which):
+def test_any_bytes_for_a_table_are_read_or_refused(scratch, written, limits, content, which):
     RAN["tables"] += 1
     folder = scratch / "table"
     (folder / "scores.csv").write_bytes(written[0])
     (folder / "run.json").write_text(json.dumps(written[1]))
     (folder / which).write_bytes(content)
-    summarised(folder)
+    with limits.within("table", content):
+        summarised(folder)
 
 
 # -------------------------------------------------------------------------------------- bundles and stores
@@ -492,32 +503,34 @@ def _printable(value: object) -> bool:
 @fuzz(60, 0.15)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-def test_a_changed_bundle_is_refused_or_gives_its_table(scratch, archives, data):
+def test_a_changed_bundle_is_refused_or_gives_its_table(scratch, archives, limits, data):
     RAN["bundles"] += 1
     path = scratch / "bundle" / "b.zip"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data.draw(broken(archives["bundle"])))
-    try:
-        bundle.verify(path)
-    except LthbenchError:
-        RAN["refused"] += 1
+    with limits.within("bundle"):
+        try:
+            bundle.verify(path)
+        except LthbenchError:
+            RAN["refused"] += 1
     assert outside(path.parent) == {"b.zip"}
 
 
 @fuzz(60, 0.15)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, data):
+def test_a_changed_export_is_taken_in_whole_or_refused(scratch, archives, limits, data):
     RAN["stores"] += 1
     folder = scratch / "import"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "e.zip").write_bytes(data.draw(broken(archives["export"])))
     store = LocalStore(folder / "store")
-    try:
-        archive.take_in(store, folder / "e.zip")
-    except LthbenchError:
-        RAN["refused"] += 1
+    with limits.within("export"):
+        try:
+            archive.take_in(store, folder / "e.zip")
+        except LthbenchError:
+            RAN["refused"] += 1
     assert all(name.split("/")[0] in ("e.zip", "store") for name in outside(folder))
     if store.root.exists():
         assert [key for key, path in layout.places(store.root) if layout.fault(path, key)] == []
@@ -623,14 +636,15 @@ def checkpoint(whole: dict[str, torch.Tensor], seed: int, values: list[object], 
     names=st.lists(st.one_of(TEXTS, st.integers()), min_size=3, max_size=3),
     masked=st.booleans(),
 )
-def test_a_changed_checkpoint_is_taken_or_refused(scratch, saved, seed, values, names, masked):
+def test_a_changed_checkpoint_is_taken_or_refused(scratch, saved, limits, seed, values, names, masked):
     RAN["checkpoints"] += 1
     path = scratch / "checkpoint.pt"
     path.write_bytes(checkpoint(saved, seed, values, names))
-    try:
-        api.bring(str(TINY), "given", [path], [0], [path] if masked else [])
-    except LthbenchError:
-        RAN["refused"] += 1
+    with limits.within("checkpoint", seed):
+        try:
+            api.bring(str(TINY), "given", [path], [0], [path] if masked else [])
+        except LthbenchError:
+            RAN["refused"] += 1
 
 
 @pytest.mark.parametrize("name", ["normalize.mean", "conv1.weight"])
@@ -710,7 +724,7 @@ WORDS = st.one_of(
 
 @fuzz(60, 0.1)
 @given(command=st.sampled_from(COMMANDS), words=st.lists(WORDS, max_size=6))
-def test_any_words_are_understood_or_refused(scratch, command, words):
+def test_any_words_are_understood_or_refused(scratch, limits, command, words):
     RAN["command lines"] += 1
     folder = scratch / "here"
     folder.mkdir(exist_ok=True)
@@ -719,7 +733,8 @@ def test_any_words_are_understood_or_refused(scratch, command, words):
     words = [w for w in words if not w.startswith("/")] + ENDS.get(command, [])
     code = 0
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        said = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with limits.within("command line", [command, *words]), said[0], said[1]:
             main([command, *words])
     except SystemExit as end:
         code = int(end.code or 0)

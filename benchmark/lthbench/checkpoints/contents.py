@@ -21,6 +21,8 @@ _MASKS = re.compile(r"(^|_)masks?(_|$)")
 _OPTIMISERS = re.compile(r"optim(izer)?s?(_states?|_state_dicts?)?|opt(_state)?", re.IGNORECASE)
 #: More places than this no checkpoint has, nor more tensors.
 PLACES, TENSORS = 200_000, 20_000
+#: Nor names of more letters, each and all together: each name is held to those of many projects.
+LETTERS, ALL_LETTERS = 1_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,16 @@ def _mask_group(path: str, name: str) -> tuple[str | None, str]:
 
 
 def check_names(names: Iterable[str], where: str) -> None:
-    """Raise BadInput for a name of several lines, or one that would steer a terminal."""
+    """Raise BadInput for a name of several lines, one that would steer a terminal, or one too long."""
+    letters = 0
     for name in names:
-        if not one_line(name):
+        letters += len(name)
+        if not one_line(name[:LETTERS]):
             raise BadInput(f"{where}: has a name with control characters: {name[:100]!a}.")
+        if len(name) > LETTERS:
+            raise BadInput(f"{where}: has a name of more than {LETTERS:,} letters: {name[:100]!a} ...")
+    if letters > ALL_LETTERS:
+        raise BadInput(f"{where}: has names of more than {ALL_LETTERS:,} letters; a state dict is needed.")
 
 
 def _check(tensors: Tensors, where: str) -> None:

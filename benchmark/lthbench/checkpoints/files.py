@@ -9,22 +9,20 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import pickletools
 import re
 import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import nn
 
 from lthbench import masks
-from lthbench.checkpoints import other_formats, quantised
+from lthbench.checkpoints import other_formats, pickles, quantised
 from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
 from lthbench.errors import BadInput, because
 
@@ -198,7 +196,7 @@ def _torchao(where: str) -> bool:
 
 
 def _operations(path: Path, where: str) -> int:
-    """How many operations the pickles of a file have, as far as ``OPERATIONS``: nothing of them is done.
+    """How much the pickles of a file ask for, as far as ``OPERATIONS``: nothing of it is done.
 
     Each byte of a pickle may make an object of a hundred.
     """
@@ -207,22 +205,15 @@ def _operations(path: Path, where: str) -> int:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 inner = next(n for n in archive.namelist() if n.endswith("data.pkl"))
-                count = _counted(io.BytesIO(archive.read(inner)), count)
+                count = pickles.counted(io.BytesIO(archive.read(inner)), count, OPERATIONS)
         else:
             with path.open("rb") as file:
                 for _ in range(_PICKLES):
-                    count = _counted(file, count)
+                    count = pickles.counted(file, count, OPERATIONS)
     except MemoryError as error:
         raise BadInput(f"{where}: does not fit into memory.") from error
     except Exception:  # what is broken, torch refuses in its words
         return count
-    return count
-
-
-def _counted(file: IO[bytes], count: int) -> int:
-    """The count of operations after one more pickle."""
-    for _ in islice(pickletools.genops(file), OPERATIONS + 1 - count):
-        count += 1
     return count
 
 

@@ -105,7 +105,8 @@ def _plain(tensors: Mapping[str, torch.Tensor], weights: Mapping[str, Any]) -> d
     plain = {}
     for name, tensor in tensor_names.unwrapped(tensors).items():
         own = re.sub(r"([._]mask|_orig)$", "", name)
-        own = re.sub(r"^mask_(\w+?___\w+)$", lambda m: m[1].replace("___", "."), own)
+        if re.fullmatch(r"mask_\w+", own) and "___" in own:
+            own = own.removeprefix("mask_").replace("___", ".")
         plain[own if own in weights or own.endswith((".weight", ".bias")) else f"{own}.weight"] = Part(tensor)
     return plain
 

@@ -20,6 +20,8 @@ _WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
 )
 _NORMALIZE = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
+#: No network's own name has more parts.
+_DEEPEST = 40
 #: How many names of each kind a message lists.
 SHOWN = 6
 
@@ -275,7 +277,7 @@ def _unwrapped(parts: Mapping[str, Part], target: Iterable[str]) -> tuple[dict[s
 def prefixes(name: str, target: Container[str]) -> Iterable[str]:
     """What could stand before the network's own name."""
     pieces = name.split(".")
-    for i in range(len(pieces)):
+    for i in range(max(0, len(pieces) - _DEEPEST), len(pieces)):
         if ".".join(pieces[i:]) in target:
             yield "".join(f"{p}." for p in pieces[:i])
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 #: Where a camera says how it was held, and what turns the picture's sides round.
 ORIENTATION = 0x0112
@@ -32,7 +33,12 @@ class Unfit(ValueError):
 #: What is read as a picture. Pillow knows more, by their first bytes, and calls programs for PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
 #: No picture has more pixels: what is opened takes some bytes for each.
-MOST_PIXELS = 80_000_000
+MOST_PIXELS = 70_000_000
+#: And a WebP fewer: what decodes it holds it four times.
+MOST_OF_WEBP = 40_000_000
+#: No JPEG has more scans: cameras and programs write ten at most, and a scan of a hundred bytes may take as
+#: long as the whole picture.
+MOST_SCANS = 200
 
 
 def opened(source: Path | IO[bytes]) -> Image:
@@ -40,11 +46,34 @@ def opened(source: Path | IO[bytes]) -> Image:
     from PIL import Image
 
     image = Image.open(source, formats=FORMATS)
-    width, height = image.size
-    if width * height > MOST_PIXELS:
+    try:
+        _check_costs(image)
+    except Unfit:
         image.close()
-        raise Unfit(f"has {width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+        raise
     return image
+
+
+def _check_costs(image: ImageFile) -> None:
+    """Raise Unfit for a picture that would take much to decode, whatever the bytes that it is in."""
+    width, height = image.size
+    most = MOST_OF_WEBP if image.format == "WEBP" else MOST_PIXELS
+    if width * height > most:
+        raise Unfit(f"has {width} x {height} pixels; at most {most:,} are read")
+    if image.format in ("JPEG", "MPO") and image.fp and _scans(image.fp) > MOST_SCANS:
+        raise Unfit(f"has more than {MOST_SCANS} scans; save it again")
+
+
+def _scans(file: IO[bytes]) -> int:
+    """How many scans a JPEG has: 0xFF stands before nothing else than a marker in it."""
+    place = file.tell()
+    file.seek(0)
+    count, last = 0, b""
+    while block := file.read(1 << 20):
+        count += (last + block).count(b"\xff\xda")
+        last = block[-1:] if block[-1:] == b"\xff" else b""
+    file.seek(place)
+    return count
 
 
 def size_of(image: Image) -> tuple[int, int]:
@@ -80,7 +109,8 @@ def rgb(image: Image) -> Image:
         raise Unfit("has several frames; save the one that counts as a picture of its own")
     how = orientation(image)
     eight = image if image.mode in _EIGHT and "transparency" not in image.info else _eight(image)
-    made = eight.convert("RGB")
+    eight.load()
+    made = eight if eight.mode == "RGB" else eight.convert("RGB")
     turns = (
         *(Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM, Transpose.TRANSPOSE),
         *(Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90),
@@ -147,10 +177,11 @@ def _eight(image: Image) -> Image:
     from PIL import Image
 
     if image.mode in _DEEP or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65_535:
             raise Unfit("has values outside of 16 bits; save it as RGB with 8 bits a channel")
-        return Image.fromarray((values >> 8).astype(np.uint8))
+        high = np.empty(values.shape, np.uint8)
+        return Image.fromarray(np.right_shift(values, 8, out=high, casting="unsafe"))
     if image.mode in (*_EIGHT, *_CLEAR):
         full = image.convert("RGBA")
         if np.asarray(full.getchannel("A")).min(initial=255) < 255:

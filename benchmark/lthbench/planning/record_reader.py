@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
+from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
 from lthbench.errors import BadInput, unknown
@@ -24,6 +26,13 @@ def read(kind: type[T], table: Any, where: str, *, largest: int = LARGEST, later
     return typing.cast(T, _Reader(largest, later_versions).convert(kind, table, where))
 
 
+def check_lengths(table: Mapping[str, Any], most: Mapping[str, int], where: str) -> None:
+    """Raise BadInput for a list or table of more entries than are read, by key."""
+    for name, count in most.items():
+        if isinstance(table.get(name), list | dict) and len(table[name]) > count:
+            raise BadInput(f"{where}: {name}: has {len(table[name]):,} entries; at most {count:,} are read.")
+
+
 def shown(value: Any) -> str:
     """A value as it stands in a message: cut short, and without what cannot be written out."""
     try:
@@ -33,13 +42,19 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a record's fields."""
+    return typing.get_type_hints(kind)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Reader:
     largest: int
     later_versions: bool
 
     def record(self, kind: type[Any], table: dict[str, Any], where: str) -> Any:
-        hints = typing.get_type_hints(kind)
+        hints = _hints(typing.cast(Hashable, kind))
         declared = {f.name: f for f in dataclasses.fields(kind)}
         for key in table:
             if key not in declared and not self.later_versions:

@@ -25,6 +25,8 @@ from lthbench.planning.variants import no_variant
 
 #: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
 MAX_SEEDS = 10_000
+#: And of networks of a request that stands in a file: it is planned whole.
+NETWORKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,12 @@ def from_json(record: Any, where: str) -> Request:
 
     It runs no plug-in that was not named on this command line, and says which one it would need.
     """
-    return asked_again(request_record.read(record, where), where)
+    found = request_record.read(record, where)
+    if found.networks > NETWORKS:
+        raise BadInput(
+            f"{where}: asks for {found.networks:,} networks; at most {NETWORKS:,} are planned from a file."
+        )
+    return asked_again(found, where)
 
 
 def asked_again(record: RequestRecord, where: str) -> Request:

@@ -65,6 +65,11 @@ class RequestRecord:
     pretrained: str | None = None
     start: Start | None = None
 
+    @property
+    def networks(self) -> int:
+        """How many networks it asks for at least, beside dense ones."""
+        return max(len(self.methods), 1) * max(len(self.sparsities), 1) * max(len(self.seeds), 1)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON data; what is as by default is left out."""
         fields = {f.name: f.default for f in dataclasses.fields(self)}

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lthbench.planning.plan import Plan
 
 SCHEMA = 2
+#: How many entries of each kind are read.
+_MOST = {"requests": 1_000, "data": 1_000, "aspects": 1_000, "scores": 5_000, "environments": 10_000}
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
         if odd is not None:
             raise BadInput(f"{where}: {name}: has a text with control characters: {odd[:100]!a}.")
     parts = {part: content[name] for name, part in _PARTS.items() if name in content and part != "requests"}
+    record_reader.check_lengths(content, _MOST, where)
     networks = content.get("networks", {})
     if not isinstance(networks, dict) or not all(isinstance(n, dict) for n in networks.values()):
         raise BadInput(f"{where}: networks: cannot be read.")
@@ -221,8 +224,7 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
         parts["networks"] = [{**_place(key), **network} for key, network in networks.items()]
     except ValueError as error:
         raise BadInput(f"{where}: networks: {error}") from error
-    largest = request_record.LARGEST
-    facts = record_reader.read(RunFacts, parts, where, largest=largest, later_versions=True)
+    facts = record_reader.read(RunFacts, parts, where, largest=request_record.LARGEST, later_versions=True)
     for part, keys in (("task", ("name", "title")), ("budget", ("name",))):
         for key in keys:
             if not isinstance(getattr(facts, part).get(key), str):

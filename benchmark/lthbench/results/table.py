@@ -59,8 +59,10 @@ COLUMNS = {
 }
 
 
-#: No line of names of columns has more bytes.
-_HEADER = 100_000
+#: No line of names of columns has more bytes, no table more columns or methods.
+_HEADER, _WIDEST, _METHODS = 100_000, 1_000, 2_000
+#: No file of pictures has more bytes, and none more pictures.
+_DRAWN, _PICTURES = 100_000_000, 1_000
 #: Columns of names, which stand in lines with others.
 _NAMES = (
     "task",
@@ -207,9 +209,12 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     if missing:
         raise BadInput(f"{csv}: not a table of scores: missing {', '.join(missing)}.")
     for column in _NAMES:
-        odd = next((name for name in table[column].unique() if not one_line(name)), None)
+        named = table[column].unique()
+        odd = next((name for name in named if not one_line(name)), None)
         if odd is not None:
             raise BadInput(f"{csv}: {column} has a name with control characters: {odd[:100]!a}.")
+        if column == "method" and len(named) > _METHODS:
+            raise BadInput(f"{csv}: has {len(named):,} methods; at most {_METHODS:,} are read.")
     return table, facts
 
 
@@ -218,7 +223,10 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
     import pandas as pd
 
     start = content.tell()
-    separator = textfiles.separator(content.readline(_HEADER).decode(errors="replace"), list(COLUMNS)) or ","
+    header = content.readline(_HEADER).decode(errors="replace")
+    separator = textfiles.separator(header, list(COLUMNS)) or ","
+    if header.count(separator) >= _WIDEST:
+        raise BadInput(f"{csv}: not a table of scores: has more than {_WIDEST:,} columns.")
     content.seek(start)
     try:
         with warnings.catch_warnings():
@@ -245,8 +253,12 @@ def _units(path: Path) -> tuple[units.Unit, ...]:
 
 def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
     """The pictures that a run drew beside its table. Raises BadInput."""
+    if path.stat().st_size > _DRAWN:
+        raise BadInput(f"{path}: has more than {_DRAWN:,} bytes; pictures of a run do not.")
     try:
         found = textfiles.values(textfiles.read(path))
+        if len(found) > _PICTURES:
+            raise ValueError(f"more than {_PICTURES:,} pictures")
         if not all({"kind", "title", "text", "image"} <= set(p) for p in found):
             raise ValueError("a picture lacks a part")
         odd = next((p[n] for p in found for n in ("kind", "title") if not one_line(str(p[n]))), None)

@@ -179,7 +179,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     files = read(path)
     scores, facts = opened(path, files)
     try:
-        made = _planned(facts)
+        made = _planned(facts, len(scores))
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
             if run_facts.stated(value) == run_facts.stated(getattr(facts, part)):
@@ -308,8 +308,11 @@ def _failures(scores: pd.DataFrame) -> dict[str, str]:
     return dict(zip(failed["step"], failed["reason"], strict=True))
 
 
-def _planned(facts: RunFacts) -> Plan:
-    """The plan of the request in run.json, on the data that it names by hash. Raises BadInput."""
+def _planned(facts: RunFacts, rows: int = NETWORKS) -> Plan:
+    """The plan of the request in run.json, on the data that it names by hash. Raises BadInput.
+
+    It asks for no more networks than there are rows.
+    """
     if not facts.requests:
         raise BadInput("run.json: its command cannot be read.")
     if len(facts.requests) != 1:
@@ -322,9 +325,11 @@ def _planned(facts: RunFacts) -> Plan:
     known = {d.name: d for d in facts.data}
     if "/" in record.task or os.sep in record.task or record.task.endswith(".toml"):
         raise BadInput(f"run.json: task {record.task} is a file; only tasks that ship are bundled.")
-    asked = max(len(record.methods), 1) * max(len(record.sparsities), 1) * max(len(record.seeds), 1)
+    asked = record.networks
     if asked > NETWORKS:
         raise BadInput(f"run.json: asks for {asked:,} networks; bundles have {NETWORKS:,} at most.")
+    if asked > rows:
+        raise BadInput(f"run.json: asks for {asked:,} networks; scores.csv has {rows:,} rows.")
     names = (*record.methods, *record.metrics, *(record.ood or ()), record.concepts or "")
     if record.plugins or any(registry.is_path(name) for name in names):
         raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
