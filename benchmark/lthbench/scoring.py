@@ -191,13 +191,19 @@ def static_calibration_error(
     probabilities: Floats, labels: NDArray[np.int64], bins: int
 ) -> tuple[float, float]:
     """Mean over classes of the binned gap between each class's probability and frequency; bootstrap error."""
+    value, *spread = resampled_sce(probabilities, labels, bins)
+    return float(value), float(np.std(spread, ddof=1))
+
+
+def resampled_sce(probabilities: Floats, labels: NDArray[np.int64], bins: int) -> Floats:
+    """The SCE, then that of each bootstrap resample: ``[1 + RESAMPLES]``."""
     classes = probabilities.shape[1]
     total = np.zeros(1 + RESAMPLES)
     for k in range(classes):
         p = probabilities[:, k]
         total += _binned(p, (labels == k).astype(np.float64), calibration_bins(p, bins), bins)
-    value, *spread = total / classes
-    return float(value), float(np.std(spread, ddof=1))
+    result: Floats = total / classes
+    return result
 
 
 def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

@@ -58,7 +58,7 @@ def measured(metric, context):
 
 
 CASES = [("accuracy", "accuracy"), ("nll", "nll"), ("ece", "ece"), ("fgsm", "fgsm_accuracy")]
-CASES += [("ood", "ood_auroc"), ("mce", "mce")]
+CASES += [("ood", "ood_auroc"), ("mce", "mce"), ("calibration", "sce")]
 
 
 @pytest.mark.parametrize(("metric", "score"), CASES)

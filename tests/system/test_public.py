@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "3ac008de086a1316"),
-    "c10-r20s": (1512, "577d35919d8e4f29"),
-    "c10-vgg11": (1512, "2114b489df0362ce"),
-    "c10-vit": (1512, "de1fc2e337eb91a3"),
-    "c10-wrn28-10": (1512, "2725f2190965c427"),
-    "c100-r18": (1482, "4054c001dfbddc0a"),
-    "c100-r20s": (1512, "3580d4280ffdf6b7"),
-    "c100-vgg11": (1512, "fb491d25e4d958d3"),
-    "c100-wrn28-10": (1512, "be6a65f4aeed0d1d"),
-    "clothing10-r18": (1419, "ab76c0582355f240"),
-    "cub-r50": (1422, "91d4f53ad86f1d2f"),
-    "derma-r18": (1482, "56b2c9bd3fe29aa9"),
-    "digits-r8": (1281, "444ca8dea1d47ac1"),
-    "imagenette-r18": (1422, "fbc8096551752b89"),
-    "img-googlenet": (1422, "c2b60b4d22d4ea0d"),
-    "img-r50": (1422, "bac5b99efb65164b"),
+    "c10-r18": (1482, "0ebb2a7af152610f"),
+    "c10-r20s": (1512, "12ba6d3ce0aef2aa"),
+    "c10-vgg11": (1512, "bab79f218cc9055d"),
+    "c10-vit": (1512, "2c15e30b07dc0c5a"),
+    "c10-wrn28-10": (1512, "544e791c92a85c68"),
+    "c100-r18": (1482, "c2b59ec68c898edb"),
+    "c100-r20s": (1512, "9385b222e16750d9"),
+    "c100-vgg11": (1512, "deddf8c004677a98"),
+    "c100-wrn28-10": (1512, "06a5b89307c09296"),
+    "clothing10-r18": (1419, "ffb7c8d08bf54d48"),
+    "cub-r50": (1422, "c955ba35cf4947ce"),
+    "derma-r18": (1482, "305580397a041aac"),
+    "digits-r8": (1281, "45c27d048540f64d"),
+    "imagenette-r18": (1422, "8bd908b940d7db8b"),
+    "img-googlenet": (1422, "f948a6d3dcb9f59a"),
+    "img-r50": (1422, "87fcb3111a66164f"),
 }
 
 

@@ -18,7 +18,7 @@ def of_plan(made: Plan) -> Foresight | None:
     from lthbench.verdict.foresight import foresee
 
     request = made.request
-    asked = aspects(request.metrics)
+    asked = aspects(request.metrics, request.classes)
     scores = [a.score for a in asked]
     if not scores or not request.methods:
         return None
@@ -34,7 +34,7 @@ def in_words(made: Plan, found: Foresight) -> str:
     from lthbench.verdict.foresight import text
 
     request = made.request
-    titles = {a.score: a.title.replace(" (dense = 1)", "") for a in aspects(request.metrics)}
+    titles = {a.score: a.title.replace(" (dense = 1)", "") for a in aspects(request.metrics, request.classes)}
     task = shlex.quote(request.task_as_typed or request.task.name)
     return text(
         found, lambda s: titles.get(s, s), f"lthbench calibrate --task {task} --budget {request.budget}"

@@ -131,7 +131,8 @@ def _row(record: Any, places: tuple[Path, ...]) -> dict[str, Any]:
         return {**row, "variants": variants}
     if isinstance(record, Metric):
         scores = ", ".join(f"{s.name} {'↑' if s.higher_is_better else '↓'}" for s in record.scores)
-        verdict = "yes" if any(s.verdict for s in record.scores) else "no"
+        fewest = min((s.fewest_classes for s in record.scores if s.verdict), default=None)
+        verdict = "no" if fewest is None else f"from {fewest} classes" if fewest else "yes"
         return {
             "metric": record.name,
             "scores": scores,

@@ -53,7 +53,8 @@ def _score(score: dict[str, Any]) -> str:
     low, high = (
         str(score[end]) if isinstance(score[end], str) else f"{score[end]:g}" for end in ("low", "high")
     )
-    verdict = ", in the verdict" if score["verdict"] else ""
+    fewest = score["fewest_classes"]
+    verdict = f", in the verdict{f' from {fewest} classes' if fewest else ''}" if score["verdict"] else ""
     return f"{score['name']}: {score['title']}; {score['unit']}, {low} to {high}, {better}{verdict}"
 
 

@@ -36,7 +36,8 @@ class Score:
     ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's unit, or where
     ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.
     ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
-    one is relative to the dense parent and so has no spread of its own.
+    one is relative to the dense parent and so has no spread of its own. ``fewest_classes``: LTH-PASS asks for
+    it on tasks with so many classes or more.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Score:
     margin: float = 0.0
     relative_margin: bool = False
     margin_reason: str = ""
+    fewest_classes: int = 0
 
 
 class Value(NamedTuple):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lthbench.kinds import Context, Metric, Score, Value
 
 BINS = 15
+#: From so many classes on the verdict asks for SCE, too: ECE sees the largest probability of an image alone.
+MANY = 100
 
 
 def measure(context: Context) -> list[Value]:
@@ -19,10 +23,12 @@ def measure(context: Context) -> list[Value]:
     correct = scoring.hits(logits.values, logits.labels)
     n = len(correct)
     equal = scoring.equal_mass_bins(confidence, BINS)
+    sce = scoring.resampled_sce(probabilities, logits.labels, BINS)
+    spread = float(np.std(sce[1:], ddof=1))
     values = [
         Value("adaptive_ece", *scoring.binned_error(confidence, correct, equal, BINS), n),
         Value("debiased_calibration_error", *scoring.debiased_error(confidence, correct, equal, BINS), n),
-        Value("sce", *scoring.static_calibration_error(probabilities, logits.labels, BINS), n),
+        Value("sce", float(sce[0]), spread, n, draws=sce[1:]),
     ]
     for name, right, sure in scoring.bins_of(confidence, correct, BINS):
         values.append(Value("bin_accuracy", *scoring.mean_and_error(right), len(right), name))
@@ -30,13 +36,14 @@ def measure(context: Context) -> list[Value]:
     return values
 
 
-def _score(name: str, title: str, *, higher: bool = False) -> Score:
-    return Score(name, title, "fraction", higher, 0.0, 1.0, "uncertainty")
+def _score(name: str, title: str, *, higher: bool = False, **verdict: Any) -> Score:
+    return Score(name, title, "fraction", higher, 0.0, 1.0, "uncertainty", **verdict)
 
 
 METRIC = Metric(
     name="calibration",
-    version=1,
+    version=2,
+    values_since=1,
     title="calibration, further measures",
     formula=(
         "adaptive: ECE over 15 bins of equally many images; debiased: root of sum n_b/N * ((acc - conf)^2 - "
@@ -50,7 +57,15 @@ METRIC = Metric(
     scores=(
         _score("adaptive_ece", "adaptive ECE"),
         _score("debiased_calibration_error", "debiased calibration error"),
-        _score("sce", "SCE"),
+        _score(
+            "sce",
+            "SCE",
+            verdict=True,
+            margin=0.1,
+            relative_margin=True,
+            margin_reason="a tenth of the dense parent's: its scale is the task's (lthbench's choice)",
+            fewest_classes=MANY,
+        ),
         _score("bin_accuracy", "accuracy in a bin of confidence", higher=True),
         _score("bin_confidence", "confidence in a bin", higher=True),
     ),

@@ -64,6 +64,11 @@ class Request:
         """The budget's recipe and evaluation."""
         return self.task.budgets()[self.budget]
 
+    @property
+    def classes(self) -> int:
+        """How many classes the task has."""
+        return len(registry.get(Dataset, self.task.data.dataset).classes)
+
     def wants(self, method: str, sparsity: float, seed: int) -> bool:
         """Whether a network is asked for; of those that a look at the results could leave out."""
         return not self.looks or any(look.wants(method, sparsity, seed) for look in self.looks)

@@ -6,10 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lthbench import registry
-from lthbench.kinds import Metric
 from lthbench.results.rows import draws_of
 from lthbench.results.run_facts import RunFacts
+from lthbench.results.score_order import aspects
 from lthbench.verdict.calibrating import calibrate
 from lthbench.verdict.calibration import Calibration
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def judged_alone(request: Request) -> Request:
     """The same request with no methods, and of its metrics those that the verdict asks for."""
-    chosen = [n for n in request.metrics if any(s.verdict for s in registry.get(Metric, n).scores)]
+    chosen = [n for n in request.metrics if aspects((n,), request.classes)]
     return replace(request, methods=(), densities=(), metrics=tuple(chosen))
 
 

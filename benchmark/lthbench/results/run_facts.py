@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from lthbench.planning.expression import written
 from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
-from lthbench.results.score_order import aspects, scores
+from lthbench.results.score_order import aspects, scores, scores_of
 from lthbench.results.units import Unit
 from lthbench.spec import Data, Given, Init, Step, Train, Weights, mask_keeper
 from lthbench.store import Store
@@ -356,7 +356,7 @@ def dense_keys(plan: Plan) -> dict[str, str]:
         same = dataclasses.replace(measure, subject=dense, reference=measure.reference and dense)
         if metric.values_since:
             same = dataclasses.replace(same, metric_version=str(metric.values_since))
-        found.update({s.name: same.key for s in metric.scores if s.verdict})
+        found.update({s.name: same.key for s in scores_of(metric, request.classes) if s.verdict})
     return found
 
 
@@ -372,8 +372,8 @@ def asked(plan: Plan) -> dict[str, Any]:
         "sparsities": tuple(round(1 - d, 12) for d in request.densities),
         "seeds": request.seeds,
         "data": plan.sources,
-        "aspects": tuple(aspects(request.metrics)),
-        "scores": score_facts(request.metrics),
+        "aspects": tuple(aspects(request.metrics, request.classes)),
+        "scores": score_facts(request.metrics, request.classes),
     }
 
 
@@ -384,13 +384,13 @@ def stated(value: Any) -> Any:
     return value
 
 
-def score_facts(metrics: Iterable[str]) -> tuple[ScoreFacts, ...]:
-    """The scores of metrics, in the order in which they are shown."""
-    names = tuple(metrics)
-    by_score = {s.name: m for m in (registry.get(Metric, name) for name in names) for s in m.scores}
+def score_facts(metrics: Collection[str], classes: int = 0) -> tuple[ScoreFacts, ...]:
+    """The scores of metrics on a task of so many classes, in the order in which they are shown."""
+    by_score = {s.name: m for m in (registry.get(Metric, name) for name in metrics) for s in m.scores}
     found = []
-    for score in scores(names):
-        parts = {f.name: _bounded(getattr(score, f.name)) for f in dataclasses.fields(score)}
+    for score in scores(tuple(metrics), classes):
+        kept = (f.name for f in dataclasses.fields(score) if f.name != "fewest_classes")
+        parts = {name: _bounded(getattr(score, name)) for name in kept}
         metric = by_score[score.name]
         found.append(ScoreFacts(**parts, rival=metric.rival, nulls=metric.nulls))
     return tuple(found)

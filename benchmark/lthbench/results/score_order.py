@@ -7,8 +7,18 @@ from lthbench.kinds import Metric, Score
 from lthbench.verdict.aspect import Aspect
 
 
-def aspects(metrics: tuple[str, ...]) -> list[Aspect]:
-    """The scores that LTH-PASS asks for, among those of these metrics."""
+def scores_of(metric: Metric, classes: int) -> tuple[Score, ...]:
+    """The scores of a metric as a task of so many classes judges them: not those that ask for more."""
+    return tuple(
+        s
+        if classes >= s.fewest_classes
+        else Score(s.name, s.title, s.unit, s.higher_is_better, s.low, s.high, s.group)
+        for s in metric.scores
+    )
+
+
+def aspects(metrics: tuple[str, ...], classes: int = 0) -> list[Aspect]:
+    """The scores that LTH-PASS asks for on a task of so many classes, among those of these metrics."""
     records = [registry.get(Metric, name) for name in metrics]
     return [
         Aspect(
@@ -22,15 +32,15 @@ def aspects(metrics: tuple[str, ...]) -> list[Aspect]:
             s.margin_reason,
         )
         for record in sorted(records, key=_place)
-        for s in record.scores
+        for s in scores_of(record, classes)
         if s.verdict
     ]
 
 
-def scores(metrics: tuple[str, ...]) -> list[Score]:
-    """All scores of these metrics, in the order in which they are shown."""
+def scores(metrics: tuple[str, ...], classes: int = 0) -> list[Score]:
+    """All scores of these metrics on a task of so many classes, in the order in which they are shown."""
     records = sorted((registry.get(Metric, name) for name in metrics), key=_place)
-    found = [s for record in records for s in record.scores]
+    found = [s for record in records for s in scores_of(record, classes)]
     return sorted(found, key=lambda s: not s.verdict)
 
 

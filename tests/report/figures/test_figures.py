@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lthbench.report import figures, task_page
 from lthbench.report.figures import (
@@ -16,6 +17,7 @@ from lthbench.report.figures import (
     drawing,
     extremes,
     files,
+    relative,
     seeds,
     side_by_side,
     unit_categories,
@@ -66,6 +68,32 @@ def test_a_curve_has_the_mean_and_the_range_of_its_seeds(summary):
         known = values(summary, method, level, "accuracy")
         assert (mean, low, high) == pytest.approx((np.mean(known), min(known), max(known)))
         assert count == 3
+
+
+def test_scores_in_nats_are_shown_relative_to_the_dense_parent_of_each_seed(summary):
+    drawn = {figure.title: figure for figure in relative.relative(summary)}
+    assert list(drawn) == ["NLL relative to dense", "Hessian trace relative to dense"]
+    figure = drawn["NLL relative to dense"]
+    assert figure.rows[0] == ("dense", 0.0, 1.0, 1.0, 1.0, 3)
+    dense = np.array(values(summary, "dense", 0.0, "nll"))
+    for method, level, mean, low, high, count in figure.rows[1:]:
+        ratios = np.array(values(summary, method, level, "nll")) / dense
+        assert (mean, low, high) == pytest.approx((stats.gmean(ratios), ratios.min(), ratios.max()))
+        assert count == 3
+    assert len(figure.rows) == 1 + 3 * 3
+    assert figure.canvas.axes[0].get_yscale() == "log"
+
+
+def test_seeds_without_a_dense_parent_have_no_ratio(summary):
+    table = summary.table
+    gone = (table["method"] == "dense") & (table["score"] == "nll") & (table["seed"] == 0)
+    left = summarise(table[~gone], summary.facts)
+    figure = next(f for f in relative.relative(left) if f.title.startswith("NLL"))
+    assert {row[-1] for row in figure.rows[1:]} == {2}
+    none = (table["method"] == "dense") & (table["score"] == "nll")
+    assert "NLL relative to dense" not in [
+        f.title for f in relative.relative(summarise(table[~none], summary.facts))
+    ]
 
 
 def test_the_margin_is_where_the_verdict_has_it(summary):

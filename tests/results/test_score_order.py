@@ -1,0 +1,60 @@
+"""Which scores the verdict asks for: static calibration error on tasks of many classes alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lthbench import scoring
+from lthbench.planning.plan import plan
+from lthbench.planning.request import ask
+from lthbench.results import dense_trainings, run_facts, score_order
+from lthbench.verdict import rules
+
+METRICS = ("accuracy", "ece", "calibration")
+
+
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [("c10-r20s", ()), ("imagenette-r18", ()), ("c100-r20s", ("sce",)), ("img-r50", ("sce",))],
+)
+def test_static_calibration_error_is_judged_on_tasks_of_many_classes_alone(task, more):
+    asked = ask(task, ["omp"], [0.5], metrics=METRICS, seeds=1)
+    made = plan(asked, (), data_needed=False)
+    facts = run_facts.asked(made)
+    judged = ("accuracy", "ece", *more)
+    assert tuple(a.score for a in facts["aspects"]) == judged
+    assert tuple(s.name for s in facts["scores"] if s.verdict) == judged
+    sce = next(s for s in facts["scores"] if s.name == "sce")
+    assert (sce.margin, sce.relative_margin) == ((0.1, True) if more else (0.0, False))
+    assert set(run_facts.dense_keys(made)) == set(judged)
+    assert ("calibration" in dense_trainings.judged_alone(asked).metrics) == bool(more)
+
+
+def test_other_probabilities_than_the_largest_are_judged_by_sce_where_ece_is_blind():
+    """The probabilities behind the largest go to other classes: accuracy and ECE stay to the bit."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2.0, (2000, 100))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    dense = np.exp(scoring.log_softmax(logits))
+    order = np.argsort(-dense, 1)
+    moved, rows = dense.copy(), np.arange(len(dense))[:, None]
+    moved[rows, order[:, 1:]] = dense[rows, np.roll(order[:, 1:], 5, axis=1)]
+    hit = (order[:, 0] == labels).astype(float)
+    found = []
+    for method, p in (("dense", dense), ("omp", moved)):
+        ece, sce = scoring.resampled_ece(p.max(1), hit, 15), scoring.resampled_sce(p, labels, 15)
+        for score, value in (("accuracy", hit.mean()), ("ece", ece[0]), ("sce", sce[0])):
+            level = 0.0 if method == "dense" else 0.5
+            row = {"method": method, "sparsity": level, "score": score, "variant": "", "reason": ""}
+            row |= {"status": "ok", "diff_se": 0.0, "mean_diff_se": 0.0}
+            found += [{**row, "seed": k, "value": value * (1 + 0.001 * k)} for k in range(3)]
+    table = pd.DataFrame(found)
+    (few,) = rules.verdicts(table, score_order.aspects(METRICS, 10))
+    (many,) = rules.verdicts(table, score_order.aspects(METRICS, 100))
+    assert few.joint == 0.5
+    assert many.joint is None
+    assert {m.score: m.finding for m in many.matches} == {
+        "accuracy": "matches",
+        "ece": "matches",
+        "sce": "worse",
+    }
