@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -192,3 +193,80 @@ def test_copies_of_what_an_object_store_has_lost_are_sent_again(made, tmp_path, 
     assert run(tiny_task, where) == made[1]
     scored = [p.parent.name for p in open_store(where).root.rglob("scores.json")]
     assert set(scored) <= {p.stem for p in (tmp_path / "objects" / "steps").rglob("*.zip")}
+
+
+def _in_place(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _by_rename(path: Path, content: bytes) -> None:
+    other = path.parent.parent / "other"
+    other.write_bytes(content)
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.rename(path)
+
+
+def _by_link(path: Path, content: bytes) -> None:
+    other = path.parents[3] / f"other-{path.name}"
+    other.write_bytes(content)
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    path.unlink()
+    os.link(other, path)
+
+
+def _made_anew(path: Path, content: bytes) -> None:
+    path.unlink()  # the new one may have the number of the old one
+    path.write_bytes(content)
+
+
+def _by_symlink(path: Path, content: bytes) -> None:
+    other = path.parents[3] / f"linked-{path.name}"
+    other.write_bytes(content)
+    path.unlink()
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize("name", ["mask.safetensors", "scores.json"])
+def test_a_file_of_the_same_length_and_time_is_not_taken_for_the_one_that_was_looked_at(
+    made, looked_at, tiny_task, name
+):
+    steps = plan.plan(asked(tiny_task), ())
+    path = next(looked_at.root.joinpath("steps").rglob(name))
+    whole, facts = path.read_bytes(), path.stat()
+    shutil.copytree(path.parent, looked_at.root.parent / "kept")
+    for way in (_in_place, _by_rename, _by_link, _made_anew, _by_symlink):
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 1
+        way(path, bytes(damaged))
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+        assert [step.key for step in missing(steps, looked_at)][:1] == [path.parent.name], way.__name__
+        shutil.copytree(looked_at.root.parent / "kept", path.parent)
+        assert missing(steps, looked_at) == []  # and it is listed again
+
+
+@pytest.mark.parametrize("command", [["cp", "-a"], ["rsync", "-a"]], ids=["cp", "rsync"])
+def test_a_copy_of_a_store_is_looked_at_for_itself(looked_at, tiny_task, reads, tmp_path, command):
+    """The list comes along, and says nothing of files that have other numbers and times."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    steps, other = plan.plan(asked(tiny_task), ()), LocalStore(tmp_path / "elsewhere" / "store")
+    other.root.parent.mkdir()
+    subprocess.run([*command, f"{looked_at.root}/", f"{other.root}/"], check=True)
+    path = next(other.root.joinpath("steps").rglob("mask.safetensors"))
+    rot(path)
+    assert (other.root / "seen.txt").read_text() == (looked_at.root / "seen.txt").read_text()
+    assert [step.key for step in missing(steps, other)] == [path.parent.name]
+    assert missing(steps, looked_at) == []
+
+
+def test_under_a_clock_that_was_set_back_nothing_is_trusted(looked_at, tiny_task, monkeypatch):
+    """What changes now may get the times that a file had when it was looked at."""
+    steps = plan.plan(asked(tiny_task), ())
+    path = next(looked_at.root.joinpath("steps").rglob("mask.safetensors"))
+    before = path.stat().st_ctime
+    monkeypatch.setattr(seen, "YOUNG", 2.0)
+    monkeypatch.setattr(seen.time, "time", lambda: before - 3600)
+    assert not Seen(looked_at.root).stamp(str(path.parent), "whole")
+    rot(path)
+    assert [step.key for step in missing(steps, looked_at)] == [path.parent.name]
