@@ -160,3 +160,19 @@ def test_a_name_with_dollars_is_a_name_and_no_formula(made_table, name):
     figures = [figure for kind in KINDS for figure in kind.draw(drawn)]
     assert len(figures) >= len(KINDS)
     assert sum(name in figure.svg for figure in figures) >= 2
+
+
+@pytest.mark.parametrize("name", ["x" * 500, " ".join(["word"] * 100), "a.b" * 166])
+def test_a_name_of_many_letters_is_drawn_by_its_beginning_and_end(made_table, name):
+    """Matplotlib warns where a name leaves a figure no room, and warnings fail this test."""
+    scores, facts = made_table(("omp",), seeds=2, sparsities=(0.5, 0.9))
+    long = tuple(u._replace(layer=u.layer and name, concept=u.concept and name) for u in drawn_units())
+    summary = summarise(scores, dataclasses.replace(facts, units=long))
+    figures = [figure for kind in KINDS if kind is not softmax_mis.KIND for figure in kind.draw(summary)]
+    assert len(figures) == 4
+    assert any(name in str(figure.rows) for figure in figures)  # whole in the numbers beside it
+
+
+def test_names_are_cut_in_their_middle():
+    assert units_of.short("layer1.conv") == "layer1.conv"
+    assert units_of.short("x" * 30 + "y" * 30) == "x" * 18 + "..." + "y" * 18

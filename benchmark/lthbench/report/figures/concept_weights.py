@@ -41,7 +41,9 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     assert level is not None
     dense, pruned = (_by_class(units[key][0]) for key in (("dense", 0.0), (method, level)))
     classes = list(dense)[:CLASSES]
-    across = _across([concept for number in classes for concept in dense[number]], len(classes))
+    across = _across(
+        [units_of.short(concept) for number in classes for concept in dense[number]], len(classes)
+    )
     down = -(-len(classes) // across)
     canvas = Canvas(figsize=(WIDTH, 0.6 + 1.1 * down), layout="constrained")
     panels = canvas.subplots(down, across, sharex=True, squeeze=False)
@@ -55,7 +57,7 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
         for place, concept in enumerate(concepts):
             panel.barh(-place + 0.2, dense[number].get(concept, 0.0), height=0.36, **plain_bar)
             panel.barh(-place - 0.2, other.get(concept, 0.0), height=0.36, **own_bar)
-        panel.set_yticks([-p for p in range(len(concepts))], concepts, fontsize=6.5)
+        panel.set_yticks([-p for p in range(len(concepts))], map(units_of.short, concepts), fontsize=6.5)
         panel.set_title(name_of(number), fontsize=8, color=INK, pad=2)
         plain(panel, "x")
         panel.tick_params(labelsize=6.5)

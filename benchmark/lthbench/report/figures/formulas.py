@@ -47,7 +47,8 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
             _bar(axes, -place - 0.2, other, own_bar, widest)
     axes.set_xlim(0, 4.2 * widest)
     axes.set_yticks(
-        [-place for place in range(len(best))], [f"{unit.layer}, unit {unit.unit}" for unit in best]
+        [-place for place in range(len(best))],
+        [f"{units_of.short(unit.layer)}, unit {unit.unit}" for unit in best],
     )
     plain(axes, "")
     axes.tick_params(labelsize=7)
@@ -79,7 +80,8 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
 
 def _bar(axes: Any, place: float, unit: Unit, looks: dict[str, Any], widest: float) -> None:
     axes.barh(place, unit.value, height=0.34, **looks)
-    said = shorten(units_of.readable(unit.concept), LETTERS, placeholder=" ...")
+    words = " ".join(map(units_of.short, units_of.readable(unit.concept).split(" ")))
+    said = shorten(words, LETTERS, placeholder=" ...")
     axes.text(unit.value + 0.03 * widest, place, said, va="center", fontsize=7, color=INK)
 
 

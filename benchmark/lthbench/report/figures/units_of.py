@@ -14,6 +14,8 @@ from lthbench.results.units import Unit
 
 #: Of many sparsities so many are drawn at most, the last among them.
 LEVELS = 6
+#: Letters of a name beside an axis, at most.
+LONGEST = 40
 #: Dashes for those who see no colours.
 _LINES: tuple[Any, ...] = ((0, (1, 1)), (0, (6, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (4, 1)), "-")
 
@@ -98,6 +100,12 @@ def readable(formula: str) -> str:
     """A formula without the parentheses around the whole."""
     whole = formula.startswith("(") and formula.endswith(")")
     return formula[1:-1] if whole else formula
+
+
+def short(name: str) -> str:
+    """A name as it is drawn beside an axis: of ``LONGEST`` letters at most, with its beginning and end."""
+    half = (LONGEST - 3) // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
 def seeds(networks: Sequence[Sequence[Unit]]) -> str:
