@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lthbench.cli import output
+from lthbench.cli import main, output
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,15 @@ def test_a_run_says_that_it_replaces_the_report_of_another(tmp_path, made_table,
     output.show(outcome, tmp_path, None)
     said = capsys.readouterr().err
     assert "another request, which this one replaces:\n  lthbench run --task other" in said
+
+
+@pytest.mark.parametrize(("seeds", "said"), [("1000", True), ("100", True), ("99", False), ("1000,", False)])
+def test_a_large_count_of_seeds_is_said_for_it_may_be_meant_as_one_seed(
+    tiny_task, tmp_path, capsys, seeds, said
+):
+    main(["plan", "--task", tiny_task, "--seeds", seeds, "--store", str(tmp_path / "store"), "--json"])
+    told = capsys.readouterr()
+    last = int(seeds.strip(",")) - 1
+    words = f"{last + 1} seeds: 0 to {last}; one seed alone is written {last + 1},\n"
+    assert told.err == (words if said else "")
+    assert json.loads(told.out)["request"]["seeds"][-1] == (last if "," not in seeds else last + 1)

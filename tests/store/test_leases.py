@@ -21,6 +21,7 @@ from lthbench.errors import BadInput, Unwritable
 from lthbench.planning import request
 from lthbench.planning.jobs import group
 from lthbench.planning.plan import plan
+from lthbench.spec import Init
 from lthbench.store import LocalStore, reading
 from lthbench.store.file_leases import FileLeases
 
@@ -373,14 +374,38 @@ def test_of_a_run_and_a_prune_at_once_one_gives_way(leases):
     assert len(both) >= 16
 
 
-def test_a_store_that_is_only_read_takes_no_lease_and_is_read(leases, monkeypatch):
-    def full(path, *how, **more):
-        raise OSError(30, "Read-only file system")
+def test_a_store_that_is_only_read_takes_no_lease_and_is_read(leases, network, monkeypatch):
+    store, step = LocalStore(leases.folder.parent), Init(network, 0)
+    store.put(step, {"weights.safetensors": b"numbers"}, {"seconds": 1.0})
+    before = _all_of(store.root)
+    refused, worked = [], []
 
-    monkeypatch.setattr(Path, "mkdir", full)
-    monkeypatch.setattr(Path, "open", full)
-    with leases.working("run"):
-        pass
+    def full(path, *how, **more):
+        refused.append(path)
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as read_only:
+        for what in ("mkdir", "open", "rename", "unlink", "touch", "write_bytes", "write_text"):
+            read_only.setattr(Path, what, full)
+        with leases.working("run"):
+            again = LocalStore(store.root)
+            worked.append((again.read(step, "weights.safetensors"), again.meta(step), again.whole(step)))
+    assert refused, "no lease was tried for"
+    ((content, facts, whole),) = worked
+    assert (content, facts["seconds"]) == (b"numbers", 1.0)
+    assert whole is not None
+    assert whole["weights.safetensors"] == content
+    assert _all_of(store.root) == before
+
+
+def _all_of(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    """Every file below a folder: its number, bytes, time of change, and content; and folders."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        facts = path.stat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (facts.st_ino, facts.st_size, facts.st_ctime_ns, content)
+    return found
 
 
 def test_a_holder_elsewhere_is_watched_until_it_shows_that_it_lives(leases):

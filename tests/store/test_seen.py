@@ -266,7 +266,7 @@ def test_under_a_clock_that_was_set_back_nothing_is_trusted(looked_at, tiny_task
     path = next(looked_at.root.joinpath("steps").rglob("mask.safetensors"))
     before = path.stat().st_ctime
     monkeypatch.setattr(seen, "YOUNG", 2.0)
-    monkeypatch.setattr(seen.time, "time", lambda: before - 3600)
+    monkeypatch.setattr(time, "time", lambda: before - 3600)
     assert not Seen(looked_at.root).stamp(str(path.parent), "whole")
     rot(path)
     assert [step.key for step in missing(steps, looked_at)] == [path.parent.name]

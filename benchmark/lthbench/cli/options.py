@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 from lthbench.planning.looks import MOST
 
@@ -212,6 +213,8 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with(command, list(_options().values()))
 
 
+#: From so many on, a count of seeds may be meant as the one seed of that number, and what it means is said.
+MANY_SEEDS = 100
 #: The options that say which networks.
 _OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided", "pretrained")
 
@@ -370,5 +373,8 @@ def ask(options: dict[str, Any]) -> Request:
         "pretrained",
     )
     asked = request.ask(options["task"], *(options.get(n) for n in names))
+    count = options.get("seeds")
+    if isinstance(count, int) and count >= MANY_SEEDS:
+        echo(f"{count} seeds: 0 to {count - 1}; one seed alone is written {count},", err=True)
     most = options.get("until_decided")
     return asked if most is None else asked.until_decided(most)
