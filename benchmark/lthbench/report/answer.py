@@ -17,10 +17,19 @@ from lthbench.verdict.rules import SHORT, Match, Verdict
 
 #: So many methods are named; of more it is said how many they are.
 METHODS = 3
-#: What stands where nothing can be said.
-NONE = "–"
+#: What stands for how far where no sparsity is shown to do, and where nothing can be said.
+NOT_SHOWN, NONE = "not shown", "–"
 #: What stands for the furthest method where no method can be judged.
 NO_VERDICT = "no verdict"
+
+
+#: A sentence has so many words at most.
+WORDS = 20
+
+
+def words(text: str) -> int:
+    """How many words: a number and its sign of per cent are one."""
+    return len(text.replace("\u00a0", " ").replace(" %", "%").split())
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,12 @@ def _none_passes(summary: Summary, results: list[Verdict]) -> Answer:
     if len(results) == 1:
         (one,) = results
         said = f"{one.method} is not shown to be as good as dense{_anywhere(one)}. {_first(breaks)}."
-        return Answer(f"none yet; only {one.method} was measured", NONE, breaks, said)
+        return Answer(f"none yet; only {one.method} was measured", NOT_SHOWN, breaks, said)
     names, most, of = _closest(results)
     comes = f"{names} {'comes' if ' and ' not in names else 'come'} closest"
     close, counted = (f"; {comes}", f"; {comes}, in {most} of {of} comparisons") if names else ("", "")
     said = f"No method is shown to be as good as dense{counted}. {_lowest(summary, results)}."
-    return Answer(f"none yet{close}", NONE, breaks, said)
+    return Answer(f"none yet{close}", NOT_SHOWN, breaks, said)
 
 
 def _anywhere(result: Verdict) -> str:
@@ -182,10 +191,12 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
         return f"LTH-PASS: as good as dense on {which}{better}."
     still = [summary.title_of(m.score) for m in matches if m.finding == "open"]
     if explanation.only_open(matches):
-        named = f" ({formatting.listed(still)})" if len(still) <= findings.FEW else ""
         hold = len(matches) - len(still)
-        are = "is" if len(still) == 1 else "are"
-        return f"Open: {hold} of {scores} match dense, {len(still)} {are} open{named}."
+        better = f" ({found['better']} better)" if found["better"] else ""
+        are = "is" if hold == 1 else "are"
+        said = f"Open: {hold} of {scores} {are} as good as dense{better}, {len(still)} open"
+        named = f"{said}: {formatting.listed(still)}."
+        return named if len(still) <= findings.FEW and words(named) <= WORDS else f"{said}."
     parts = []
     if found["degenerate"]:
         parts.append("it is degenerate")
@@ -197,7 +208,9 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
         if found[finding]:
             parts.append(f"{found[finding]} of {scores} {'is' if found[finding] == 1 else 'are'} {what}")
             scores = str(len(matches))
-    return f"Not LTH-PASS: {'; '.join(parts)}."
+    said = f"Not LTH-PASS: {'; '.join(parts)}"
+    better = f"{said}; {found['better']} {'is' if found['better'] == 1 else 'are'} better"
+    return f"{better}." if found["better"] and words(better) <= WORDS else f"{said}."
 
 
 def _worse(summary: Summary, match: Match) -> str:

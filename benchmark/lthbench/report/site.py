@@ -145,7 +145,7 @@ def _answer(summary: Summary, folder: str) -> dict[str, Any]:
     return {
         "href": f"{folder}/index.html#verdict",
         "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",
-        "dense": accurate,
+        "dense": f"{accurate}, {summary.facts.budget_name}",
         "facts": answer.of_table(summary).facts,
     }
 

@@ -46,7 +46,11 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     names = [wrapped(h, 8) for h in heads]
     body = 0.24 * len(lines)
     many = len(heads) > UPRIGHT
-    high = (0.85 if many else 0.2 + 0.13 * max(name.count("\n") + 1 for name in names)) + body
+    high = (
+        0.22 + 0.04 * max(map(len, heads))
+        if many
+        else 0.2 + 0.13 * max(name.count("\n") + 1 for name in names)
+    ) + body
     canvas = Canvas(figsize=(7.4, high))
     axes = canvas.add_axes((0.13, 0.02, 0.78 if many else 0.86, body / high))
     levels = summary.sparsities
