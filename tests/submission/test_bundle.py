@@ -210,6 +210,20 @@ def test_a_table_of_an_earlier_version_with_the_same_values_is_accepted(whole, t
         bundle.verify(whole)
 
 
+def test_other_words_about_the_same_task_are_no_change(whole, tmp_path):
+    facts = json.loads(bundle.read(whole)["run.json"])
+    words = {"about": "Said otherwise.", "source": "elsewhere"}
+    path = changed(
+        whole,
+        tmp_path / "words.zip",
+        told(task={**facts["task"], **words}, budget={**facts["budget"], **words}),
+    )
+    bundle.verify(path)
+    path = changed(whole, tmp_path / "other.zip", told(task={**facts["task"], "title": "another"}))
+    with pytest.raises(bundle.Refused, match="task was changed"):
+        bundle.verify(path)
+
+
 def test_the_bundle_of_a_version_that_kept_no_request_is_accepted(whole, tmp_path):
     path = changed(whole, tmp_path / "old.zip", old("lthbench run", "lthbench run"))
     assert "requests" not in json.loads(bundle.read(path)["run.json"])

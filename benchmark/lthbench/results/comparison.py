@@ -11,7 +11,8 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
-from lthbench.results.run_facts import RunFacts, stated
+from lthbench.results.merge import stated
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput
-from lthbench.results.run_facts import RunFacts, stated
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 #: What must be the same for tables to be one.
 SAME = ("schema", "task", "budget", "data", "seeds", "aspects", "scores")
 _KEY = ["method", "sparsity", "seed", "score", "variant"]
+
+
+def stated(value: Any) -> Any:
+    """A part of run.json without what is None: a field that came later is not there, and means the same."""
+    if isinstance(value, Mapping):
+        return {name: stated(found) for name, found in value.items() if found is not None}
+    return value
+
+
+def meant(part: str, value: Any) -> Any:
+    """A part of run.json without what is None, and without the words about a task or budget."""
+    if part not in ("task", "budget"):
+        return stated(value)
+    return {name: found for name, found in stated(value).items() if name not in ("about", "source")}
 
 
 def grouped(
@@ -37,7 +51,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:
-            if stated(getattr(facts, part)) != stated(getattr(first, part)):
+            if meant(part, getattr(facts, part)) != meant(part, getattr(first, part)):
                 where = f"task {first.task_name}, budget {first.budget_name}"
                 raise BadInput(
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "

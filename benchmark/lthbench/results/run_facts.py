@@ -377,13 +377,6 @@ def asked(plan: Plan) -> dict[str, Any]:
     }
 
 
-def stated(value: Any) -> Any:
-    """A part of run.json without what is None: a field that came later is not there, and means the same."""
-    if isinstance(value, Mapping):
-        return {name: stated(found) for name, found in value.items() if found is not None}
-    return value
-
-
 def score_facts(metrics: Collection[str], classes: int = 0) -> tuple[ScoreFacts, ...]:
     """The scores of metrics on a task of so many classes, in the order in which they are shown."""
     by_score = {s.name: m for m in (registry.get(Metric, name) for name in metrics) for s in m.scores}

@@ -29,6 +29,7 @@ from lthbench.files import publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import run_facts, table, units, validation
+from lthbench.results.merge import meant
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, describe, history
 from lthbench.store import Store
@@ -182,7 +183,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         made = _planned(facts, len(scores))
         earlier, changed = _check_steps(files, made)
         for part, value in run_facts.asked(made).items():
-            if run_facts.stated(value) == run_facts.stated(getattr(facts, part)):
+            if meant(part, value) == meant(part, getattr(facts, part)):
                 continue
             if not changed or not _asked_for_fewer(part, getattr(facts, part), value):
                 raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
