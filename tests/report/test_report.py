@@ -293,6 +293,7 @@ def test_a_cell_is_the_headline_alone_and_each_corruption_has_its_own():
     summary = summary_of()
     assert summary.cell("m", 0.36, "corruption_error").text == "30.0 ± 0.0"
     kinds = task_page._kinds(summary)
+    assert "mean over 2 severities and all seeds" in task_page.render(summary)
     assert kinds["kinds"] == ["gaussian noise"]
     assert kinds["rows"][0] == ("dense", 0.0, [("40.0", "")])
 

@@ -246,8 +246,12 @@ def _kinds(summary: Summary) -> dict[str, Any]:
     means = rows.groupby(["method", "sparsity", "variant"], sort=False)["value"].mean()
     kinds = list(dict.fromkeys(rows["variant"]))
     pairs = list(dict.fromkeys(zip(rows["method"], rows["sparsity"], strict=True)))
+    strengths = summary.facts.budget.get("evaluate", {}).get("severities") or ()
     return {
         "kinds": [k.replace("_", " ") for k in kinds],
+        "severities": formatting.counted(len(strengths), "severity", "severities")
+        if strengths
+        else "severities",
         "rows": [
             (
                 m,
