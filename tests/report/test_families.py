@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 from lthbench.report import families
 from lthbench.report.families import MOST, foremost
+from lthbench.report.figures import curves
+from lthbench.report.summary import summarise
 
 
 def verdict(method, joint, matching=0):
@@ -29,3 +31,13 @@ def test_of_those_that_get_as_far_the_one_that_matches_more_stands_out():
     found = foremost(methods, [verdict(m, None, m == "synflow") for m in methods])
     assert "synflow" in found
     assert families.family("own1") == ""
+
+
+def test_curves_of_many_methods_name_those_that_stand_out_and_count_the_others(made_table):
+    summary = summarise(*made_table(tuple(f"m{place}" for place in range(MOST + 2)), sparsities=(0.5, 0.9)))
+    drawn = curves.curves(summary, all_scores=False)[0]
+    labels = [str(sample.get_label()) for sample in drawn.legend]
+    assert labels == ["dense", *summary.foremost, "2 other methods", "margin"]
+    assert len(summary.foremost) == MOST
+    told = {row[0] for row in drawn.rows}
+    assert told == {"dense", *summary.methods}, "the numbers are of all"
