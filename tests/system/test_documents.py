@@ -1,11 +1,14 @@
 """What the documents say of the code is so."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from lthbench import contract, registry
+from lthbench.cli import main
 from lthbench.kinds import Method, Metric
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +87,36 @@ def test_the_table_of_metrics_has_all_and_in_bold_those_that_the_verdict_asks_fo
     assert sorted(re.findall(r"[\w-]+", cells)) == sorted(m.name for m in metrics)
     asked = {m.name for m in metrics if any(s.verdict and not s.fewest_classes for s in m.scores)}
     assert set(re.findall(r"\*\*([\w-]+)\*\*", cells)) == asked
+
+
+def papers():
+    """The command of each paper, in one line."""
+    text = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    return [
+        block.replace("\\\n", " ").strip() for block in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)
+    ]
+
+
+def test_each_paper_has_one_command():
+    assert [line.split()[3] for line in papers()] == [
+        "c10-r20s",
+        "img-r50",
+        "img-googlenet",
+        "cub-r50",
+        "imagenette-r18",
+    ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", papers())
+def test_the_command_of_a_paper_can_be_planned(command, tmp_path, capsys):
+    program, verb, *options = shlex.split(command)
+    assert (program, verb) == ("lthbench", "run")
+    main(["plan", *options, "--data", str(tmp_path), "--store", str(tmp_path / "store"), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["task"], told["budget"], len(told["seeds"])) == (options[1], "paper", 3)
+    assert len(told["sparsities"]) == int(options[options.index("--rounds") + 1].partition("-")[2])
+    assert told["steps"]["train"]["all"] > 3
 
 
 def test_the_readmes_method_is_that_of_the_recipe():
