@@ -43,6 +43,12 @@ def test_methods_of_both_stand_beside_the_dense_networks_once(two):
     ]
 
 
+def test_the_table_of_most_methods_comes_first(two):
+    table, facts = merge.merged(two[::-1])
+    assert facts.methods == ("imp", "omp", "snip")
+    assert list(dict.fromkeys(table["method"])) == ["dense", "imp", "omp", "snip"]
+
+
 def test_a_table_given_twice_is_one(two):
     ((table, _),) = merge.grouped([two[0], two[0]])
     assert len(table) == len(two[0][0])

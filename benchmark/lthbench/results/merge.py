@@ -43,11 +43,15 @@ def grouped(
 
 
 def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
-    """One table of several. Raises BadInput where they were not asked for alike, or contradict each other."""
+    """One table of several, that of most methods first.
+
+    Raises BadInput where they were not asked for alike, or contradict each other.
+    """
     import pandas as pd
 
     if len(group) == 1:
         return group[0]
+    group = sorted(group, key=lambda one: -len(one[1].methods))  # what was added stands last
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:
