@@ -1,5 +1,6 @@
 """What was whole and was not written to since is not read again; what is used is held to its hash."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,11 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
-from lthbench import api
+from lthbench import api, masks, registry
 from lthbench.cli import main
+from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
 from lthbench.planning.missing import missing
+from lthbench.spec import Measure, Train
 from lthbench.store import LocalStore, open_store, reading, seen
 from lthbench.store.seen import Seen
 
@@ -270,3 +275,29 @@ def test_under_a_clock_that_was_set_back_nothing_is_trusted(looked_at, tiny_task
     assert not Seen(looked_at.root).stamp(str(path.parent), "whole")
     rot(path)
     assert [step.key for step in missing(steps, looked_at)] == [path.parent.name]
+
+
+def test_weights_that_keep_their_mask_are_not_read_again_either(tiny_task, tmp_path, reads):
+    """A training that rewires says which weights are left, so that a report asks for it."""
+    steps = plan.plan(request.ask(tiny_task, ["rigl"], rounds=[1], metrics=["efficiency"]), ())
+    network, store = plan.network(steps.request.task), LocalStore(tmp_path / "store")
+    state = registry.get(Architecture, network.architecture).build(network).state_dict()
+    pruned = {n: torch.ones_like(t, dtype=torch.bool) for n, t in state.items() if t.dim() > 1}
+    files = {
+        "weights.safetensors": safetensors.torch.save({n: t.clone() for n, t in state.items()}),
+        "mask.safetensors": masks.packed({n: m for n, m in pruned.items() if not n.startswith("normalize.")}),
+    }
+    store.open()
+    for step in steps.steps:
+        value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
+        scores = json.dumps({"values": [value], "degenerate": [], "forwards": 0}).encode()
+        held = {"scores.json": scores} if isinstance(step, Measure) else files
+        store.put(step, held, {"seconds": 1.0, "environment": {}, "kept": 1, "total": 1, "collapsed": []})
+    assert missing(steps, store) == []
+    assert any(path.endswith("weights.safetensors") for path in reads)
+    reads.clear()
+    assert missing(steps, LocalStore(store.root)) == []
+    assert {Path(path).name for path in reads if "/steps/" in path} == {"manifest.json", "meta.json"}
+    keeper = next(step for step in steps.steps if isinstance(step, Train) and step.rewire is not None)
+    rot(store.place(keeper.key) / "weights.safetensors")
+    assert keeper.key in [step.key for step in missing(steps, store)]

@@ -22,13 +22,13 @@ from lthbench.spec import (
     network_of,
 )
 from lthbench.store import Store
-from lthbench.store.artifacts import DRAWS, MASK, SCORES
+from lthbench.store.artifacts import DRAWS, MASK, SCORES, WEIGHTS
 from lthbench.store.seen import Seen
 
 #: The share of images out of distribution that may be training images: published sets share a few.
 MAX_OVERLAP = 0.01
 #: The files that are compared with their hashes once more by whatever needs them, and made again if damaged.
-_CHECKED_WHEN_USED = {"step.json", "meta.json", SCORES.name, DRAWS.name, MASK.name}
+_CHECKED_WHEN_USED = {"step.json", "meta.json", SCORES.name, DRAWS.name, MASK.name, WEIGHTS.name}
 
 
 def missing(made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = None) -> list[Step]:
