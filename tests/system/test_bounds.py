@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import tracemalloc
+import warnings
 import zipfile
 import zlib
 
@@ -156,7 +157,7 @@ def test_a_json_text_of_many_values_is_refused_before_it_is_read(monkeypatch):
 
 def doubled(depth):
     """A pickled tuple that holds the same one twice, at each of so many depths."""
-    steps = (b"0h%bh%b\x86q%b" % (bytes([i]), bytes([i]), bytes([i + 1])) for i in range(depth))
+    steps = (b"h%b\x86q%b" % (bytes([i]), bytes([i + 1])) for i in range(depth))
     return b"N\x85q\x00" + b"".join(steps)
 
 
@@ -180,6 +181,54 @@ def test_a_pickle_of_few_bytes_that_takes_for_ever_is_refused(content, tmp_path,
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02" + content)
     with pytest.raises(BadInput, match=r"small\.pt: holds more than a state dict beside its tensors"):
+        files.of(path, "checkpoint")
+
+
+GOOD, BAD = b"\x80\x02}.", b"\x80\x02}" + doubled(60) + b"Ns."
+
+
+def archive_of(path, *members):
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")  # that a name is there twice
+        for name, content in (*members, ("archive/version", "3\n")):
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("archive/data.pkl", BAD), ("archive/data.pkl", GOOD)],
+        [("archive/DATA.PKL", BAD), ("archive/data.pkl", GOOD)],
+        [("archive/other_data.pkl", GOOD), ("archive/data.pkl", BAD)],
+        [("other/data.pkl", GOOD), ("archive/data.pkl", BAD)],
+    ],
+    ids=["twice", "in large letters", "another", "another folder"],
+)
+def test_the_pickle_that_is_looked_at_is_the_one_that_torch_loads(members, tmp_path, monkeypatch):
+    """Readers of archives differ in which of two files they take."""
+    monkeypatch.setattr(torch, "load", lambda *given, **more: pytest.fail("was loaded"))
+    archive_of(tmp_path / "small.pt", *members)
+    with pytest.raises(BadInput, match=r"small\.pt: (is a zip archive with two files|holds more)"):
+        files.of(tmp_path / "small.pt", "checkpoint")
+
+
+def test_a_file_that_ends_as_another_format_is_looked_at_as_torch_does(tmp_path, monkeypatch):
+    """Python takes it for a zip archive by its end, torch for its own older format by its beginning."""
+    monkeypatch.setattr(torch, "load", lambda *given, **more: pytest.fail("was loaded"))
+    path = tmp_path / "two.pt"
+    path.write_bytes(OLD + BAD + b"\x80\x02]." + archive_of(path, ("archive/data.pkl", GOOD)))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(BadInput, match=r"two\.pt: holds more than a state dict beside its tensors"):
+        files.of(path, "checkpoint")
+
+
+def test_a_name_that_stands_twice_in_a_header_is_refused(tmp_path):
+    text = header(["w"])[8:].decode().rstrip()
+    twice = f"{text[:-1]},{text[1:]}".encode()
+    path = tmp_path / "twice.safetensors"
+    path.write_bytes(struct.pack("<Q", len(twice)) + twice)
+    with pytest.raises(BadInput, match=r"twice\.safetensors: has two tensors of one name"):
         files.of(path, "checkpoint")
 
 

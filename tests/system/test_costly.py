@@ -130,9 +130,7 @@ def header_of_tensors(draw: Draw, place: Place) -> Work:
 def pickled(draw: Draw, place: Place) -> Work:
     """A pickle of containers in themselves, many times over: as keys, as values, and as what is called."""
     depth, count = draw.randrange(2, 100), draw.many(700_000)
-    doubled = b"N\x85q\x00" + b"".join(
-        b"0h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(depth)
-    )
+    doubled = b"N\x85q\x00" + b"".join(b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(depth))
     lists = b"]q\x00" + b"".join(
         b"](h%bh%beq%b" % ((bytes([i]),) * 2 + (bytes([i + 1]),)) for i in range(depth)
     )

@@ -109,7 +109,8 @@ def _together(index: Path, where: str) -> Checkpoint:
 
 def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
     """The tensors of a safetensors file, or the mask in one that lthbench packed."""
-    if content.count(b'"dtype"', 8, 8 + int.from_bytes(content[:8], "little")) > TENSORS:
+    tensors = content.count(b'"dtype"', 8, 8 + int.from_bytes(content[:8], "little"))
+    if tensors > TENSORS:
         raise too_many(where)
     try:
         found = safetensors.torch.load(content)
@@ -118,6 +119,8 @@ def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:
             f"{where}: broken safetensors file: it is cut short, or of another kind{because(error)}."
         ) from error
     check_names(found, where)
+    if tensors > len(found):
+        raise BadInput(f"{where}: has two tensors of one name.")
     if found and all(t.dtype == torch.uint8 and t.dim() == 1 for t in found.values()):
         try:
             return {}, masks.unpacked(content)
@@ -137,6 +140,7 @@ def _loaded(path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
                 other_formats.refuse_archive(archive, where)
+                other_formats.refuse_twice(archive.namelist(), where)
     except BadInput:
         raise
     except Exception as error:  # zipfile raises half a dozen kinds for broken bytes
@@ -202,10 +206,11 @@ def _operations(path: Path, where: str) -> int:
     """
     count = 0
     try:
-        if zipfile.is_zipfile(path):
+        if _is_archive(path):
             with zipfile.ZipFile(path) as archive:
-                inner = next(n for n in archive.namelist() if n.endswith("data.pkl"))
-                count = pickles.counted(io.BytesIO(archive.read(inner)), count, OPERATIONS)
+                for inner in archive.namelist():
+                    if inner.lower().endswith(".pkl"):
+                        count = pickles.counted(io.BytesIO(archive.read(inner)), count, OPERATIONS)
         else:
             with path.open("rb") as file:
                 for _ in range(_PICKLES):
@@ -215,6 +220,12 @@ def _operations(path: Path, where: str) -> int:
     except Exception:  # what is broken, torch refuses in its words
         return count
     return count
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether torch takes a file for a zip archive: by its first bytes, where others look at its end."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _harmless(name: str) -> bool:

@@ -70,6 +70,15 @@ def refuse_archive(archive: zipfile.ZipFile, where: str) -> None:
     raise BadInput(f"{where}: is a zip archive ({', '.join(names[:4]) or 'empty'}); unpack it first.")
 
 
+def refuse_twice(names: list[str], where: str) -> None:
+    """Raise BadInput for an archive with two files of one name: readers differ in which they take.
+
+    torch makes no difference between large and small letters.
+    """
+    if len({name.lower() for name in names}) < len(names):
+        raise BadInput(f"{where}: is a zip archive with two files of one name; save it again.")
+
+
 def folder_file(folder: Path, names: tuple[str, ...]) -> Path:
     """The checkpoint in a folder that a library wrote, one of ``names``. Raises BadInput for none."""
     for name in names:
