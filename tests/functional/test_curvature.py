@@ -109,6 +109,7 @@ def resnet(network):
     return model.eval()
 
 
+@pytest.mark.long
 def test_hutchinsons_estimate_comes_to_the_same_on_a_residual_network(resnet, batch):
     """Double backward with 300 Rademacher vectors; agreement within four of its standard errors."""
     images, labels = batch
@@ -134,6 +135,7 @@ def test_the_model_is_left_as_it_was(resnet, batch):
     assert not any(m._forward_hooks for m in resnet.modules())
 
 
+@pytest.mark.long
 def test_many_classes_are_sampled_without_bias(network, batch, monkeypatch):
     """With more than 20 classes, random signs stand in for all directions: the same value in the mean."""
     torch.manual_seed(0)

@@ -113,10 +113,8 @@ def test_pruned_weights_have_no_part_in_the_vector():
 # ------------------------------------------------------------------------------------------------ CRAFT
 
 
-def test_halves_take_one_of_two_images_and_complete_each_other():
-    labels = np.repeat([4, 7, 9], [10, 7, 1])
-    found = craft.halves(labels)
-    np.testing.assert_array_equal(found[:6], ~found[6:])
+def test_halves_take_one_of_two_images_of_a_class():
+    found = craft.halves(np.repeat([4, 7, 9], [10, 7, 1]))
     assert (found[:, 0:10:2] ^ found[:, 1:10:2]).all()
     assert (found[:, 10:16:2] ^ found[:, 11:16:2]).all()
     assert len({tuple(half) for half in found}) == craft.HALVES
@@ -126,8 +124,7 @@ def test_the_spread_of_a_mean_over_halves_is_its_standard_error():
     values = np.random.default_rng(0).normal(size=(400, 60))
     halves = craft.halves(np.repeat([0, 1, 2], 20))
     variances = (values @ halves.T / halves.sum(1)).var(1, ddof=1)
-    # Of twelve halves in pairs about one mean, so that the variance is 12/11 of the mean square.
-    assert variances.mean() * 11 / 12 == pytest.approx(1 / 60, rel=0.1)
+    assert variances.mean() == pytest.approx(1 / 60, rel=0.1)
 
 
 def planted_activations(seed, n=80):
@@ -141,15 +138,16 @@ def planted_activations(seed, n=80):
 
 @pytest.mark.long
 def test_errors_of_factors_are_their_spread_over_other_images():
-    def scores(made):
-        ours, theirs = craft.factored(made[:, :16]), craft.factored(made[:, :14])
-        return ours.lost, craft.redundancy(ours), craft.matched(ours, theirs)[0]
+    def scores(made, iterations=1000):
+        ours = craft.factored(made[:, :16], iterations)
+        both = (craft.factored(made[:, :units]) for units in (16, 14))
+        return ours.lost, craft.redundancy(ours), craft.matched(*both)[0]
 
     image = np.repeat(np.arange(80), 4)
     spread = np.std([scores(planted_activations(seed)) for seed in range(30)], axis=0, ddof=1)
     errors = []
     for seed in range(30, 34):
         made, halves = planted_activations(seed), craft.halves(np.zeros(80, dtype=np.int64))
-        errors.append(np.var([scores(made[half[image]]) for half in halves], axis=0, ddof=1))
+        errors.append(np.var([scores(made[half[image]], craft.HASTY) for half in halves], axis=0, ddof=1))
     ratios = np.sqrt(np.mean(errors, 0)) / spread
     assert ((ratios > 0.6) & (ratios < 2.0)).all(), ratios

@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "0ebb2a7af152610f"),
-    "c10-r20s": (1512, "12ba6d3ce0aef2aa"),
-    "c10-vgg11": (1512, "bab79f218cc9055d"),
-    "c10-vit": (1512, "2c15e30b07dc0c5a"),
-    "c10-wrn28-10": (1512, "544e791c92a85c68"),
-    "c100-r18": (1482, "c2b59ec68c898edb"),
-    "c100-r20s": (1512, "9385b222e16750d9"),
-    "c100-vgg11": (1512, "deddf8c004677a98"),
-    "c100-wrn28-10": (1512, "06a5b89307c09296"),
-    "clothing10-r18": (1419, "ffb7c8d08bf54d48"),
-    "cub-r50": (1422, "c955ba35cf4947ce"),
-    "derma-r18": (1482, "305580397a041aac"),
+    "c10-r18": (1482, "a951ed236829ea7e"),
+    "c10-r20s": (1512, "5ef93030f15bd7ad"),
+    "c10-vgg11": (1512, "4de04831b9f76863"),
+    "c10-vit": (1512, "3ed6486e909f57ca"),
+    "c10-wrn28-10": (1512, "bafc43c85df51959"),
+    "c100-r18": (1482, "649b1ea88fa6b61f"),
+    "c100-r20s": (1512, "02e0937d2f2cbf05"),
+    "c100-vgg11": (1512, "9be1690e882631de"),
+    "c100-wrn28-10": (1512, "b394283337dd6713"),
+    "clothing10-r18": (1419, "8051a82d7901a23a"),
+    "cub-r50": (1422, "de190b5c6c4ff7b2"),
+    "derma-r18": (1482, "2c88b98c7e208a4d"),
     "digits-r8": (1281, "45c27d048540f64d"),
-    "imagenette-r18": (1422, "8bd908b940d7db8b"),
-    "img-googlenet": (1422, "f948a6d3dcb9f59a"),
-    "img-r50": (1422, "87fcb3111a66164f"),
+    "imagenette-r18": (1422, "47d9b8824ed8b761"),
+    "img-googlenet": (1422, "a34c65d9a5858b4a"),
+    "img-r50": (1422, "46305b54c8d3aba1"),
 }
 
 

@@ -73,14 +73,14 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="concept-match",
-    version=2,
+    version=3,
     values_since=1,
     title="concepts shared with the dense parent (CRAFT)",
     formula="mean Pearson correlation, over crops, of the amounts of concepts, matched one to one with those "
     "of dense",
     source=(
         "lthbench, after Suwal et al. What stands for dense is the dense network of the next seed beside it. "
-        "Matched by the Hungarian algorithm. Errors from 12 halves of the images, each with concepts of its "
+        "Matched by the Hungarian algorithm. Errors from 8 halves of the images, each with concepts of its "
         "own"
     ),
     scores=(
