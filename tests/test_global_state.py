@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import warnings
 
@@ -151,3 +152,20 @@ def test_an_alarm_is_taken_back():
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not copied here")
+@pytest.mark.parametrize("then", ["", "sys.exit(0)", "raise ValueError", "os.fork()"])
+def test_a_copy_that_a_plug_in_makes_of_the_process_does_not_come_back(then):
+    """It would do the work of the run a second time, and write what it writes."""
+    code = (
+        "import os, sys; from lthbench.global_state import kept\n"
+        "try:\n"
+        "    with kept('metric odd'):\n"
+        f"        os.fork() or [exec({then!r})]\n"
+        "except BaseException: pass\n"
+        "os.write(1, b'came back. ')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "came back. "
+    assert "metric odd: called os.fork, and the copy came back; it was ended." in done.stderr

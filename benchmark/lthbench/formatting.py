@@ -126,6 +126,11 @@ def one_line(text: str) -> bool:
     return "\n" not in text and "\t" not in text and printable(text) == text
 
 
+def is_formula(text: str) -> bool:
+    """Whether spreadsheets would compute what stands in a cell, and might run programs for it."""
+    return text[:1] in ("=", "@") or (text[:1] in ("+", "-") and any(c in text for c in "(|!"))
+
+
 def in_line(text: str) -> str:
     """A name from elsewhere as it may stand in a line: what breaks it or steers terminals is escaped."""
     shown = printable(text)

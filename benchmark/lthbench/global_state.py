@@ -52,9 +52,10 @@ def kept(who: str, *, foreign: bool = True) -> Iterator[None]:
 
     Generators of random numbers and filters of warnings are put back without a word. A call of ``sys.exit``
     becomes StepFailed, and where the code is ``foreign`` so does any other exception that is no Exception.
+    A copy of this process that comes back from the call ends there.
     Raises LthbenchError for what cannot be put back.
     """
-    before = [(part, part.look()) for part in _parts()]
+    before, process = [(part, part.look()) for part in _parts()], os.getpid()
     try:
         with warnings.catch_warnings():
             yield
@@ -69,7 +70,17 @@ def kept(who: str, *, foreign: bool = True) -> Iterator[None]:
             raise
         raise StepFailed(f"{who}: {type(error).__name__}: {error}") from error
     finally:
+        if os.getpid() != process:
+            _end_copy(who)
         _put_back(before, who)
+
+
+def _end_copy(who: str) -> None:
+    """End this process, a copy that the code of ``who`` made: it would do all work twice."""
+    with contextlib.suppress(OSError):
+        said = f"{who}: called os.fork, and the copy came back; it was ended.\n"
+        os.write(2, said.encode(errors="backslashreplace"))
+    os._exit(1)
 
 
 @contextlib.contextmanager

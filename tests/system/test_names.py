@@ -8,9 +8,9 @@ import torch
 
 from lthbench.checkpoints import files
 from lthbench.cli import main
-from lthbench.errors import BadInput
-from lthbench.formatting import one_line
-from lthbench.results import table
+from lthbench.errors import BadInput, Damaged
+from lthbench.formatting import is_formula, one_line
+from lthbench.results import table, units
 
 ODD = ["two\nlines", "a\rb", "red\x1b[31m", "turned\u202e", "tab\there", "nul\0", "next\u2028line", "\x85"]
 PLAIN = ["layer1.0.conv1.weight", "größer", "日本", "a b", "12\u202f%", "", "-"]
@@ -80,3 +80,35 @@ def test_those_of_facts_are_refused(written, change, capsys):
         main(["compare", str(written), str(written)])
     assert end.value.code == 2
     assert "has a text with control characters" in capsys.readouterr().err
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "@SUM(1)", "+cmd|'x'!A0", "-2+3+cmd|'x'!A0", '=HYPERLINK("http://x")']
+
+
+def test_what_spreadsheets_compute_is_told_from_names():
+    assert all(map(is_formula, FORMULAS))
+    assert not any(map(is_formula, [*PLAIN, "-0.5", "+1", "-unknown-", "a=b", "%"]))
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("column", ["method", "variant", "reason"])
+def test_formulas_of_spreadsheets_in_tables_are_refused(written, formula, column):
+    """What a page's readers open as CSV was in the table that its maintainer was sent."""
+    scores = table.read(written)[0]
+    scores[column] = scores[column].astype(object)
+    scores.loc[3, column] = formula
+    scores.to_csv(written / "scores.csv", index=False)
+    with pytest.raises(BadInput, match=rf"{column} has a text that spreadsheets would compute: ") as error:
+        table.read(written)
+    assert one_line(str(error.value))
+
+
+def test_and_in_tables_of_units():
+    for place in range(4):
+        names = ["imp", "layer1", "cat", "animal"]
+        unit = units.Unit(names[0], 0.5, 0, "dissection", names[1], 1, names[2], names[3], 0.5, 0.5)
+        assert units.from_csv(units.as_csv([unit]), "units.csv") == (unit,)
+        names[place] = "=1"
+        unit = units.Unit(names[0], 0.5, 0, "dissection", names[1], 1, names[2], names[3], 0.5, 0.5)
+        with pytest.raises(Damaged, match="has a name that spreadsheets would compute: '=1'"):
+            units.from_csv(units.as_csv([unit]), "units.csv")

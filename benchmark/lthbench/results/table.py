@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from lthbench import textfiles
 from lthbench.errors import BadInput, Damaged, because
 from lthbench.files import make_folder, publish_all
-from lthbench.formatting import one_line
+from lthbench.formatting import is_formula, one_line
 from lthbench.results import rows, run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
@@ -215,6 +215,10 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
             raise BadInput(f"{csv}: {column} has a name with control characters: {odd[:100]!a}.")
         if column == "method" and len(named) > _METHODS:
             raise BadInput(f"{csv}: has {len(named):,} methods; at most {_METHODS:,} are read.")
+    for column in (*_NAMES, "reason"):
+        odd = next(filter(is_formula, table[column].unique()), None)
+        if odd is not None:
+            raise BadInput(f"{csv}: {column} has a text that spreadsheets would compute: {odd[:100]!a}.")
     return table, facts
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lthbench.errors import Damaged
-from lthbench.formatting import one_line
+from lthbench.formatting import is_formula, one_line
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
@@ -227,6 +227,11 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
     odd = next(
         (u for u in found if not (0.0 <= u.sparsity < 1.0 and one_line(f"{u.method}{u.metric}"))), None
     )
+    computed = next(
+        (n for u in found for n in (u.method, u.layer, u.concept, u.category) if is_formula(n)), ""
+    )
+    if computed:
+        raise Damaged(f"{where}: has a name that spreadsheets would compute: {computed[:100]!a}.")
     if wrong or odd:
         raise Damaged(f"{where}: {wrong or 'a unit is of a network that cannot be'}.")
     return found
