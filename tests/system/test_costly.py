@@ -161,8 +161,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 def picture(draw: Draw, place: Place) -> Work:
     """A picture of one colour, which packs to next to nothing, as large as may be read or larger."""
-    width = draw.many(9_500)
-    height = min(draw.many(9_500), 65_000)
+    width, height = (max(1, round(draw.uniform(0, 9_500) * LARGEST)) for _ in range(2))
     mode = draw.choice(("RGB", "RGBA", "L", "P", "I;16", "1", "CMYK"))
     kind = draw.choice({"CMYK": ("JPEG", "TIFF"), "I;16": ("PNG", "TIFF")}.get(mode, ("PNG", "TIFF")))
     if mode in ("RGB", "L") and draw.random() < 0.6:
