@@ -18,7 +18,7 @@ from lthbench.planning import contents
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import LocalStore, archive, inventory, layout, open_store, reading
+from lthbench.store import LocalStore, archive, inventory, layout, local, open_store, reading
 
 FILES = {"weights.safetensors": b"0123456789" * 50}
 #: A disk that fails, a file that is another's, a server that was started anew, too many files, no memory.
@@ -205,6 +205,22 @@ def test_an_object_that_cannot_be_read_is_not_written_anew(tmp_path, init, disk,
     disk.fail(0, lambda looked: False)
     assert other.intact(init)
     assert content(tmp_path / "there") == before
+
+
+@FAILS
+def test_what_is_half_written_is_deleted_also_where_looks_fail(tmp_path, network, disk, monkeypatch, fault):
+    store = LocalStore(tmp_path / "store")
+    store.open()
+
+    def full(*given):
+        disk.fail(fault, lambda path: "/tmp/" in path.removeprefix(str(tmp_path)), times=3)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(local, "install", full)
+    with pytest.raises(Unwritable):
+        store.put(Init(network, 0), FILES, {"seconds": 1.0})
+    assert disk.failed == 3
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_a_run_over_a_disk_that_fails_now_and_then_puts_nothing_aside(tiny_task, tmp_path, disk, capsys):

@@ -157,7 +157,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit)
                     continue
                 _take(scratch, key, store, carried, misfit)
             finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+                reading.clear_away(scratch)
     return carried
 
 
@@ -197,7 +197,7 @@ def _copy(folder: Path, key: str, store: Store, carried: Carried, misfit: Misfit
                 (scratch / path.name).write_bytes(reading.content(path))
             _take(scratch, key, store, carried, misfit)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            reading.clear_away(scratch)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -160,7 +159,7 @@ class LocalStore(Store):
                 if not self.publish(step.key, scratch):
                     return False
             finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+                reading.clear_away(scratch)
             self.note([(step.key, type(step).__name__, sum(map(len, content.values())))])
         return True
 
@@ -187,7 +186,7 @@ class LocalStore(Store):
         with self.writing():
             with contextlib.suppress(FileNotFoundError):
                 self.place(key).rename(scratch)
-            shutil.rmtree(scratch, ignore_errors=True)
+            reading.clear_away(scratch)
 
     def elsewhere(self) -> None:
         """Nothing is."""

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -49,6 +50,15 @@ def patiently(path: Path | str, look: Callable[[], _Found]) -> _Found:
             ) from cause
         time.sleep(wait)
     raise AssertionError
+
+
+def clear_away(folder: Path | str) -> None:
+    """Delete a folder of half-written files, or as much of it as can be: a look that fails is taken again."""
+    for wait in (*WAITS, *WAITS, None):
+        shutil.rmtree(folder, ignore_errors=True)
+        if wait is None or not os.path.lexists(folder):
+            return
+        time.sleep(wait)
 
 
 def content(path: Path | str) -> bytes:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -28,7 +27,7 @@ from lthbench.compute.process import machine
 from lthbench.errors import BadInput, Unreadable, Unwritable
 from lthbench.files import cache_folder
 from lthbench.spec import Step
-from lthbench.store import layout
+from lthbench.store import layout, reading
 from lthbench.store.archive import export, take_in
 from lthbench.store.base import Audited, Store, savepoints_among
 from lthbench.store.layout import KEY, Misfit, no_misfit
@@ -173,7 +172,7 @@ class RemoteStore(Store):
             except (Unreadable, Unwritable) as error:
                 yield Audited(f"{self.url}: {key}", str(error), False, None)
             finally:
-                shutil.rmtree(scratch.root, ignore_errors=True)
+                reading.clear_away(scratch.root)
         for found in self.copies.audit(misfit):
             yield Audited(found.what, found.reason, True, found.put_aside)
 
