@@ -24,7 +24,12 @@ UNFIT = {
     "connection:untrained": "use omp",
     "filter:bn": "filter has other norms",
     "filter:coupled": "use filter",
+    "filter:coupled-bn": "filter has other norms",
+    "filter:coupled-l2": "use filter",
+    "filter:coupled-random": "use filter",
+    "filter:coupled-taylor": "filter has other norms",
     "rigl:itop": "use rigl",
+    "slimming": "use filter",
     "synflow": "use snip, grasp or force",
 }
 #: One of each kind of the others.
