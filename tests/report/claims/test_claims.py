@@ -1,5 +1,6 @@
 """Claims held to tables made by hand: they agree and differ where they should, and else say nothing."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -39,12 +40,13 @@ def summary(
     }
     levels = tuple(sorted({s for _, s, _ in values} - {0.0}))
     found: dict[str, tuple[Verdict, ...]] = {"paper": (verdict,) if verdict else ()}
+    sure = headline or ((as_sure(verdict),) if verdict else ())
     scores = tuple(
         Shown(s, s, "fraction", True, "generalization", True) for s in dict.fromkeys(k[2] for k in values)
     )
     facts: Any = SimpleNamespace(task_name=name)
     rule = "noninferior" if headline else "paper"
-    return Summary(facts, table, scores, methods, levels, cells, rule, found | {"noninferior": headline})
+    return Summary(facts, table, scores, methods, levels, cells, rule, found | {"noninferior": sure})
 
 
 def extremes(found, levels=LEVELS, undecided=""):
@@ -55,6 +57,15 @@ def extremes(found, levels=LEVELS, undecided=""):
     return Verdict(
         "imp", "paper", levels, found, least, binding, least, (), True, least, undecided, matches=()
     )
+
+
+def as_sure(verdict, beyond="worse"):
+    """The verdict of the headline rule that shows each score to match up to its extreme, and then this."""
+    found = {
+        score: ["matches" if extreme is not None and s <= extreme else beyond for s in verdict.sparsities]
+        for score, extreme in verdict.extremes.items()
+    }
+    return judged(found, verdict.sparsities)
 
 
 def judged(findings, levels=(0.5, 0.8, 0.9)):
@@ -130,6 +141,54 @@ def test_the_published_lth_pass_is_the_smallest_extreme():
         summary({("imp", 0.9, "accuracy"): 1.0}, verdict=extremes(VGG))
     )
     assert (shown, finding) == ("96.5 %, held back by mce", "agrees")
+
+
+NEVER = dict.fromkeys(("accuracy", "mce", "fgsm_accuracy", "ood_auroc"), 0.8658) | {"fgsm_accuracy": None}
+
+
+@pytest.mark.parametrize(
+    ("findings", "finding", "shown"),
+    [
+        ("open open", "cannot say", "open at 67.2 % and 89.3 %"),
+        ("open worse", "cannot say", "open at 67.2 %, worse at 89.3 %"),  # worse beyond what was published
+        ("worse worse", "differs", "worse at 67.2 % and 89.3 %"),
+    ],
+)
+def test_a_score_that_never_matches_differs_only_where_it_is_shown_to_be_worse(findings, finding, shown):
+    levels = (LEVELS[4], LEVELS[9])
+    sure = judged({"fgsm_accuracy": findings.split()}, levels)
+    found = summary({("imp", 0.2, "accuracy"): 1.0}, verdict=extremes(NEVER, levels), headline=(sure,))
+    claim = of("CIFAR-10 with ResNet-20s, tickets match dense in accuracy")
+    said, told = claim.check(found)
+    assert told == finding
+    assert f"fgsm_accuracy at no sparsity by the paper's rule ({shown})" in said
+
+
+def test_raw_linear_scores_that_never_match_may_do_so_below_the_lowest_sparsity_measured():
+    levels = (LEVELS[4], LEVELS[9])
+    values = {("imp", s, score): 1.1 for s in levels for score in lth_pass.LINEAR}
+    values |= {("dense", 0.0, score): 1.0 for score in lth_pass.LINEAR}
+    found = summary(values, verdict=extremes({"accuracy": 0.9}, levels))
+    said, told = of("CIFAR-10 with ResNet-20s, tickets match dense in raw LIME").check(found)
+    assert told == "cannot say"
+    assert said.startswith("lime_fidelity at no sparsity by the paper's rule (worse at 67.2 % and 89.3 %)")
+
+
+def test_winning_tickets_name_the_rule_and_say_what_the_papers_rule_does():
+    found = summary({("imp", 0.5, "accuracy"): 1.0}, verdict=extremes({"accuracy": None}, (0.5, 0.8, 0.9)))
+    found = dataclasses.replace(found, rule="noninferior")
+    found.verdicts["noninferior"] = (judged({"accuracy": ALL}),)
+    assert of("Winning tickets that match").check(found) == (
+        "up to 90.0 % by the rule noninferior; by the paper's rule at no sparsity",
+        "agrees",
+    )
+
+
+def test_a_claim_of_one_network_is_held_to_tables_of_it_alone_and_has_a_minus_sign():
+    claim = of("better calibrated than tickets")
+    assert claim.tasks == ("c10-r20s", "c100-r20s")
+    falling = summary(series("agreement", 1, {0.2: 0.9, 0.5: 0.8, 0.8: 0.6, 0.9: 0.3}))
+    assert "sparsity −1.00 over" in of("drifts from the dense network").held(falling)["shown"]
 
 
 @pytest.mark.parametrize(
@@ -219,10 +278,21 @@ BREAKS = ("matches", "worse", "worse")
 def test_a_score_breaks_first_where_it_is_worse_and_all_others_still_match(mce, others, finding):
     found = {"accuracy": ALL, "fgsm_accuracy": others, "ood_auroc": ALL, "mce": mce}
     table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged(found),))
-    assert of("mCE is the first to break").check(table)[1] == finding
+    shown, told = of("mCE is the first to break").check(table)
+    assert told == finding
+    assert "nowhere" not in shown
     without = {k: v for k, v in found.items() if k != "ood_auroc"}
     table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged(without),))
     assert of("mCE is the first to break").check(table) == NOT_MEASURED
+
+
+def test_where_a_score_holds_nowhere_open_is_told_from_worse():
+    found = dict.fromkeys(("accuracy", "fgsm_accuracy", "ood_auroc"), ALL) | {
+        "mce": ("open", "worse", "worse")
+    }
+    table = summary({("imp", 0.5, "accuracy"): 1.0}, headline=(judged(found),))
+    shown, _ = of("mCE is the first to break").check(table)
+    assert shown.startswith("mce open at 50.0 %, worse at 80.0 % and 90.0 %, accuracy holds to 90.0 %")
 
 
 @pytest.mark.parametrize(

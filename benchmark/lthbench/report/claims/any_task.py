@@ -14,6 +14,7 @@ from lthbench.report.claims.base import (
     compared,
     difference,
     headline_of,
+    paper_verdict,
     points,
     within,
 )
@@ -47,13 +48,21 @@ def _tickets(summary: Summary) -> Shown:
     scores = list(dict.fromkeys(m.score for m in found.matches))
     last, _ = leaderboard.holds(found, scores)
     if last is not None:
-        return f"up to {formatting.sparsity(last)}", "agrees"
+        return f"{_up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}", "agrees"
     worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
     if len(worse) == len(found.sparsities):
-        return "at each sparsity it is worse in something", "differs"
+        return f"at each sparsity it is worse in something by the rule {summary.rule}", "differs"
     left = [m for s in found.sparsities if s not in worse for m in found.at(s)]
     why = "are open" if any(m.finding == "open" for m in left) else "lack scores"
-    return f"no sparsity passes; some {why}", "cannot say"
+    return f"no sparsity passes by the rule {summary.rule}; some {why}", "cannot say"
+
+
+def _by_the_paper(summary: Summary) -> str:
+    """Up to where tickets pass by the paper's own rule, behind what another rule says."""
+    found = paper_verdict(summary)
+    if summary.rule == "paper" or found is None or found.undecided:
+        return ""
+    return f"; by the paper's rule {_up_to(found.joint)}"
 
 
 def _one_number(summary: Summary) -> Shown:
@@ -176,6 +185,7 @@ CLAIMS = (
         "From 67.2 % on, random pruning or pruning at initialisation is better calibrated than tickets.",
         f"{CHEN}, section 4.2 (ResNet-20)",
         _calibration,
+        ("c10-r20s", "c100-r20s"),
     ),
     Claim("Single weights can be pruned further than whole filters.", "Li et al. 2017", _beyond),
     Claim(

@@ -216,7 +216,7 @@ def _sparser_maps(summary: Summary) -> Shown:
     if dense is None or not found:
         return NOT_MEASURED
     below = [formatting.sparsity(s) for s, cell in found if cell.mean <= dense.mean]
-    above = f"above dense ({dense.mean:.3f}) at all"
+    above = f"above dense ({dense.mean:.3f}) at every sparsity"
     return f"not above dense at {formatting.listed(below)}" if below else above, all_of(
         _to(found, dense), 0.0
     )

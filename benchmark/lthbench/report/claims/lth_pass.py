@@ -2,7 +2,8 @@
 
 The paper prints, for each data set and network, the largest sparsity at which iterative magnitude pruning
 still matches dense: of several scores the smallest and the largest such sparsity. "Agrees" means within one
-round of pruning at both ends; a table that ends before the published sparsity, still matching, cannot say.
+round of pruning at both ends, "differs" that the verdict shows a score to be worse up to the published
+sparsity, or to match beyond it; a table that ends before, still matching, cannot say.
 The paper's LTH-PASS asks for nine scores: raw LIME fidelity and stability, not the scale-free ones that the
 verdict here asks for, and none of saliency maps or concepts.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from lthbench import formatting
 from lthbench.report.claims.base import (
@@ -19,13 +21,15 @@ from lthbench.report.claims.base import (
     TICKETS,
     Claim,
     Shown,
+    by_finding,
+    difference,
     mean_of,
     near,
     paper_verdict,
     rounds,
 )
 from lthbench.report.summary import Summary
-from lthbench.verdict.rules import Verdict
+from lthbench.verdict.rules import HEADLINE, SHORT, Verdict
 
 GENERALIZATION = ("accuracy", "mce", "fgsm_accuracy", "ood_auroc")
 UNCERTAINTY = ("ece", "nll")
@@ -57,12 +61,8 @@ def _range(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summar
         if not set(scores) <= set(extremes):
             return NOT_MEASURED
         known = {s: extremes[s] for s in scores}
-        never = tuple(s for s, extreme in known.items() if extreme is None)
-        if never:
-            return f"{summary.titles(never)} at no sparsity", "differs"
-        ends = [e for e in known.values() if e is not None]
-        shown = ", ".join(f"{summary.title_of(s)} {formatting.sparsity(e)}" for s, e in known.items())
-        return shown, _finding(found, (min(ends), low), (max(ends), high))
+        ends = _End.of(known, min, low), _End.of(known, max, high)
+        return _shown(summary, found, known), _finding(summary, found, *ends)
 
     return check
 
@@ -75,12 +75,11 @@ def _each(published: Mapping[str, float]) -> Callable[[Summary], Shown]:
         if found is None or found.undecided:
             return NOT_MEASURED
         extremes = _extremes(summary, found)
-        there = [s for s in published if s in extremes]
-        if not there:
+        known = {s: extremes[s] for s in published if s in extremes}
+        if not known:
             return NOT_MEASURED
-        pairs = [(extremes[s] or 0.0, published[s]) for s in there]
-        shown = ", ".join(f"{summary.title_of(s)} {formatting.sparsity(extremes[s])}" for s in there)
-        return shown, _finding(found, *pairs)
+        ends = [_End(e, published[s], (s,)) for s, e in known.items()]
+        return _shown(summary, found, known), _finding(summary, found, *ends)
 
     return check
 
@@ -96,15 +95,8 @@ def _spread(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summa
         known = {s: extremes[s] for s in scores if s in extremes}
         if not known:
             return NOT_MEASURED
-        shown = ", ".join(f"{summary.title_of(s)} {formatting.sparsity(e)}" for s, e in known.items())
-        inside = [
-            e is not None and (low <= e <= high or near(e, low) or near(e, high)) for e in known.values()
-        ]
-        # A table that ends below the range, still matching, tells nothing.
-        ended = [e == found.sparsities[-1] and e < low for e in known.values()]
-        if any(ended) and all(i or e for i, e in zip(inside, ended, strict=True)):
-            return shown, "not measured"
-        return shown, "agrees" if all(inside) else "differs"
+        ends = [_End(e, min(max(e or 0.0, low), high), (s,)) for s, e in known.items()]
+        return _shown(summary, found, known), _finding(summary, found, *ends)
 
     return check
 
@@ -117,19 +109,18 @@ def _pass(published: float) -> Callable[[Summary], Shown]:
         if found is None or found.undecided:
             return NOT_MEASURED
         extremes = _extremes(summary, found)
-        never = tuple(s for s, extreme in extremes.items() if extreme is None)
-        if never or not extremes:
-            return f"at no sparsity: {summary.titles(never)} never match", "differs"
-        ends = {s: e for s, e in extremes.items() if e is not None}
-        least = min(ends.values())
-        binding = tuple(s for s, e in ends.items() if e == least)
-        shown = f"{formatting.sparsity(least)}, held back by {summary.titles(binding)}"
-        finding = _finding(found, (least, published))
+        if not extremes:
+            return NOT_MEASURED
+        least = _End.of(extremes, min, published)
+        finding = _finding(summary, found, least)
+        if least.own is None:
+            return _shown(summary, found, dict.fromkeys(least.scores)), finding
+        shown = f"{formatting.sparsity(least.own)}, held back by {summary.titles(least.scores)}"
         missing = tuple(s for s in NINE if s not in extremes)
         if not missing:
             return shown, finding
         # A score that was not measured can only lower the least extreme.
-        short = finding == "differs" and least < published
+        short = finding == "differs" and least.own < published
         return (
             f"{shown}; not measured: {formatting.listed(list(missing))}",
             "differs" if short else "not measured",
@@ -138,15 +129,69 @@ def _pass(published: float) -> Callable[[Summary], Shown]:
     return check
 
 
-def _finding(found: Verdict, *pairs: tuple[float, float]) -> str:
-    """From pairs of a sparsity found and the published one."""
-    highest = found.sparsities[-1]
-    if all(near(own, published) for own, published in pairs):
+@dataclass(frozen=True)
+class _End:
+    """A sparsity found (None: at none that was measured), the published one, and the scores that it is of."""
+
+    own: float | None
+    published: float
+    scores: tuple[str, ...]
+
+    @classmethod
+    def of(cls, extremes: Mapping[str, float | None], end: Callable[..., float], published: float) -> _End:
+        """The smallest or largest extreme of several scores."""
+        least = end((e if e is not None else -1.0) for e in extremes.values())
+        own = None if least < 0.0 else least
+        return cls(own, published, tuple(s for s, e in extremes.items() if e == own))
+
+
+def _shown(summary: Summary, found: Verdict, extremes: Mapping[str, float | None]) -> str:
+    """Up to where each score matches by the paper's rule; of one that never does, what is found where."""
+    parts = []
+    for score, extreme in extremes.items():
+        title = summary.title_of(score)
+        if extreme is not None:
+            parts.append(f"{title} {formatting.sparsity(extreme)}")
+            continue
+        stands = [(s, _stands(summary, score, s)) for s in found.sparsities]
+        parts.append(f"{title} at no sparsity by the paper's rule ({by_finding(stands)})")
+    return ", ".join(parts)
+
+
+def _stands(summary: Summary, score: str, level: float) -> str:
+    """What is found of a score of tickets; of one that no verdict asks for, by its interval over seeds."""
+    results = (v for v in summary.verdicts.get(HEADLINE, ()) if v.method == TICKETS)
+    findings = [m.finding for v in results for m in v.at(level) if m.score == score]
+    if findings:
+        return findings[0]
+    gap = difference(summary.cell(TICKETS, level, score), summary.cell("dense", 0.0, score))
+    if score not in LINEAR or gap is None:
+        return "open"
+    return "worse" if gap.low > 0.0 else "matches" if gap.high <= 0.0 else "open"
+
+
+def _finding(summary: Summary, found: Verdict, *ends: _End) -> str:
+    """What all of these ends say together: one that surely differs decides, then one that is open."""
+    told = [_told(summary, found, end) for end in ends]
+    return next(f for f in ("differs", "cannot say", "not measured", "agrees") if f in told)
+
+
+def _told(summary: Summary, found: Verdict, end: _End) -> str:
+    """Whether a sparsity found is near the published one, or is shown to be another.
+
+    It is shown where a score is worse at a sparsity up to the published one, or matches beyond it.
+    """
+    if end.own is not None and near(end.own, end.published):
         return "agrees"
-    # A table that ends too early may differ only where it falls short before its end.
-    cut = [own == highest and rounds(published) > rounds(highest) for own, published in pairs]
-    rest = [near(own, published) for (own, published), ends in zip(pairs, cut, strict=True) if not ends]
-    return "not measured" if any(cut) and all(rest) else "differs"
+    levels = found.sparsities
+    if end.own == levels[-1] and rounds(end.published) > rounds(levels[-1]):
+        return "not measured"  # still matching where the table ends
+    if end.own is None or end.own < end.published:
+        before = [s for s in levels if s > (end.own or 0.0) and rounds(s) <= rounds(end.published) + 0.01]
+        sure = any(_stands(summary, score, s) in SHORT for score in end.scores for s in before)
+    else:
+        sure = all(_stands(summary, score, end.own) in ("better", "matches") for score in end.scores)
+    return "differs" if sure else "cannot say"
 
 
 def _span(low: float, high: float) -> str:

@@ -16,6 +16,7 @@ from lthbench.report.claims.base import (
     Interval,
     Shown,
     all_of,
+    by_finding,
     difference,
     estimate,
     headline_of,
@@ -23,6 +24,7 @@ from lthbench.report.claims.base import (
     rounds,
 )
 from lthbench.report.summary import Cell, Summary
+from lthbench.verdict.rules import Verdict
 
 GENERALIZATION = ("accuracy", "fgsm_accuracy", "ood_auroc")
 UNCERTAINTY = ("ece", "nll")
@@ -54,7 +56,7 @@ def _break_first(ones: Sequence[str], others: Sequence[str]) -> Callable[[Summar
             )
 
         ends = {s: leaderboard.holds(found, [s])[0] for s in (*here, *rest)}
-        parts = [f"{summary.title_of(s)} {_up_to(end)}" for s, end in ends.items()]
+        parts = [f"{summary.title_of(s)} {_up_to(found, s, end)}" for s, end in ends.items()]
         earlier, later = before(here, rest), before(rest, here)
         finding = "cannot say" if earlier == later else ("agrees" if earlier else "differs")
         return ", ".join(parts), finding
@@ -62,8 +64,11 @@ def _break_first(ones: Sequence[str], others: Sequence[str]) -> Callable[[Summar
     return check
 
 
-def _up_to(level: float | None) -> str:
-    return "holds nowhere" if level is None else f"holds to {formatting.sparsity(level)}"
+def _up_to(found: Verdict, score: str, level: float | None) -> str:
+    """Up to where a score holds; of one that does not from the first sparsity on, what is found where."""
+    if level is not None:
+        return f"holds to {formatting.sparsity(level)}"
+    return by_finding([(m.sparsity, m.finding) for m in found.matches if m.score == score])
 
 
 def _cell(summary: Summary, method: str, sparsity: float, score: str) -> Cell | None:
