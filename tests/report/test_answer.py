@@ -68,7 +68,7 @@ def sentences(text):
         ),
         (
             {"imp": ("?yy", "yy?"), "omp": ("???", "yyx"), "snip": ("xyy", "yyy")},
-            ("none yet; imp comes closest", "not shown", "NLL (1 of 3 methods)"),
+            ("none yet; imp comes closest, in 4 of 6 comparisons", "not shown", "NLL (1 of 3 methods)"),
             f"{NONE}; imp comes closest, in 4 of 6 comparisons. "
             "Already at 50.0 %, snip falls short in accuracy; 2 are open.",
         ),
@@ -107,6 +107,22 @@ def test_the_answer_names_the_furthest_and_what_breaks_first(judged_as, methods,
     assert found.said == said
     assert sum(words(what) for what in facts) <= WORDS
     assert max(words(sentence) for sentence in sentences(said)) <= WORDS
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ({"imp": ("?yy", "yyx"), "omp": ("?yy", "yy?")}, "omp comes closest, in 4 of 6"),  # worse in fewer
+        ({"imp": ("?yy", "yyx"), "omp": ("?yy", "+yx")}, "omp comes closest, in 4 of 6"),  # better in more
+        ({"imp": ("?yy", "yyx"), "omp": ("?yx", "yyy")}, "imp and omp come closest, in 4 of 6"),
+    ],
+)
+def test_of_methods_that_match_as_often_the_one_that_is_worse_in_fewer_comes_closest(
+    judged_as, methods, said
+):
+    found = answer.of_table(judged_as(**methods, snip=("xxx", "xxx")))
+    assert said in found.said
+    assert found.furthest == f"none yet; {said} comparisons"
 
 
 @pytest.mark.parametrize(

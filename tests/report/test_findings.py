@@ -17,6 +17,17 @@ def test_what_breaks_stays_broken(judged_as):
     assert first_break(found.headline[2]) == findings.Break(0.8, ("accuracy",), 0.5)
 
 
+def test_what_breaks_first_is_all_that_is_worse_there_and_the_most_in_margins_leads(judged_as):
+    """Accuracy is worse at 80 %, though not at 90 %; NLL is worse by more margins."""
+    found = judged_as(imp=("yxy", "yxx"))
+    (result,) = found.headline
+    margins = {"accuracy": 0.02, "nll": 0.09}
+    matches = tuple(dataclasses.replace(m, shortfall=margins[m.score], allowed=0.01) for m in result.matches)
+    result = dataclasses.replace(result, matches=matches)
+    assert first_break(result) == findings.Break(0.8, ("nll", "accuracy"), 0.5)
+    assert broken(found, result) == "NLL and accuracy, from 80.0 %"
+
+
 def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(judged_as):
     found = judged_as(imp=("yyy", "yyy"))
     numbers = {"shortfall": 0.004, "bound": 0.0081, "lower": -0.0001, "allowed": 0.01, "p": 0.02}

@@ -114,8 +114,8 @@ def _none_passes(summary: Summary, results: list[Verdict]) -> Answer:
         return Answer(f"none yet; only {one.method} was measured", NOT_SHOWN, breaks, said)
     names, most, of = _closest(results)
     comes = f"{names} {'comes' if ' and ' not in names else 'come'} closest"
-    close, counted = (f"; {comes}", f"; {comes}, in {most} of {of} comparisons") if names else ("", "")
-    said = f"No method is shown to be as good as dense{counted}. {_lowest(summary, results)}."
+    close = f"; {comes}, in {most} of {of} comparisons" if names else ""
+    said = f"No method is shown to be as good as dense{close}. {_lowest(summary, results)}."
     return Answer(f"none yet{close}", NOT_SHOWN, breaks, said)
 
 
@@ -133,11 +133,19 @@ def _anywhere(result: Verdict) -> str:
 def _closest(results: list[Verdict]) -> tuple[str, int, int]:
     """Which of several methods that do not pass match in most cases, over scores and sparsities; how many.
 
-    Where some are only open at the lowest sparsity, it is one of these. "" where that says little.
+    Where some are only open at the lowest sparsity, it is one of these. Of several that match in as many, it
+    is the one that is worse in fewer, then the one that is better in more. "" where that says little.
     """
+
+    def rank(result: Verdict) -> tuple[int, int, int]:
+        matching = sum(m.matches is True for m in result.matches)
+        short = sum(m.finding in SHORT for m in result.matches)
+        return matching, -short, sum(m.finding == "better" for m in result.matches)
+
     still = [r for r in results if explanation.only_open(r.at(r.sparsities[0]))] or results
-    most = max(sum(m.matches is True for m in r.matches) for r in still)
-    best = [r.method for r in still if sum(m.matches is True for m in r.matches) == most]
+    highest = max(rank(r) for r in still)
+    most = highest[0]
+    best = [r.method for r in still if rank(r) == highest]
     asked = max(len(r.matches) for r in still)
     says = 2 * most > asked and len(best) <= METHODS and len(best) < len(results)
     return (formatting.listed(best) if says else ""), most, asked

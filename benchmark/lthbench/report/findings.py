@@ -81,8 +81,8 @@ class Break:
     """From where on a method falls short for sure: the sparsity, the scores there, and the one before it.
 
     From that sparsity on each network is worse on a score, or degenerate: a fixed sequence of tests from the
-    highest sparsity down. ``scores`` are those that are worse there and at all that follow, or, where none
-    is, all that are worse there.
+    highest sparsity down. ``scores`` are all that are worse there: first the one that is furthest beyond its
+    margin, in margins, last those that have no number.
     """
 
     sparsity: float
@@ -95,10 +95,15 @@ def first_break(result: Verdict) -> Break | None:
     level = result.short_from
     if level is None:
         return None
-    short = tuple(m.score for m in result.at(level) if m.finding in SHORT)
-    lasting = tuple(s for s in short if (start := result.worse_from.get(s)) is not None and start <= level)
+    short = sorted((m for m in result.at(level) if m.finding in SHORT), key=_beyond, reverse=True)
     before = [s for s in result.sparsities if s < level]
-    return Break(level, lasting or short, before[-1] if before else None)
+    return Break(level, tuple(m.score for m in short), before[-1] if before else None)
+
+
+def _beyond(match: Match) -> float:
+    """How much worse a score is, in margins."""
+    share = match.shortfall / match.allowed if match.allowed > 0.0 else math.nan
+    return share if math.isfinite(share) else -math.inf
 
 
 def broken(summary: Summary, result: Verdict) -> str:
