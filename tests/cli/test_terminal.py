@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shlex
+import subprocess
 
 import pytest
 
@@ -68,8 +69,10 @@ def test_pages_run_no_script_but_their_own():
 def test_a_command_is_wrapped_so_that_a_shell_takes_it_as_one(width):
     methods = "imp,omp,lamp,random,snip,grasp,synflow,force,rigl,set,gmp"
     command = f"lthbench plan --task digits-r8 --methods {methods} --seeds 5 --data '/a b/c' --until-decided"
-    lines = terminal.pasted(command, width).split("\n")
-    assert shlex.split(" ".join(line.removesuffix("\\") for line in lines)) == shlex.split(command)
-    assert all(line.endswith(" \\") for line in lines[:-1])
-    assert all(len(line) <= width or methods in line for line in lines)
+    text = terminal.pasted(command, width)
+    lines = text.split("\n")
+    told = subprocess.run(["sh", "-c", f"printf '%s\\n' {text}"], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == shlex.split(command)
+    assert all(line.endswith("\\") for line in lines[:-1])
+    assert all(len(line) <= width for line in lines)
     assert (len(lines) == 1) is (width == 400)

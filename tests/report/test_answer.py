@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lthbench.report import answer, latex, markdown, task_page
+from lthbench.report import answer, latex, markdown, task_page, templates
 from lthbench.report.answer import WORDS, words
 from lthbench.report.summary import summarise
 
@@ -163,8 +163,23 @@ def test_page_markdown_and_latex_say_the_same(judged_as, monkeypatch):
     assert latex.escape(found.said) in latex.render(summary)
     page, plain = task_page.render(summary), markdown.render(summary)
     for name, what in found.facts:
-        assert f"<dt>{name}</dt><dd>{what}</dd>".replace(" %", "\u00a0%") in page
+        main, beside = templates.parted(what.replace(" %", "\u00a0%"))
+        assert f"<dt>{name}</dt><dd>{main}{f' <small>{beside}</small>' if beside else ''}</dd>" in page
         assert f"**{name}:** {what}" in plain
+
+
+@pytest.mark.parametrize(
+    ("fact", "parts"),
+    [
+        ("93.1 %, the highest measured", ("93.1 %", "the highest measured")),
+        ("Hessian trace (18 of the 20 others)", ("Hessian trace", "18 of the 20 others")),
+        ("none yet; omp comes closest", ("none yet", "omp comes closest")),
+        ("accuracy and NLL, from 67.2 %", ("accuracy and NLL", "from 67.2 %")),
+        ("not shown", ("not shown", "")),
+    ],
+)
+def test_what_is_said_beside_a_fact_is_written_small(fact, parts):
+    assert templates.parted(fact) == parts
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def test_mce_is_compared_as_a_ratio_to_the_mean_of_all_trainings(lab, made):
     dense, judged = lab.drawn(3, rng), lab.drawn(3, rng)
     found = compare(yardstick(lab.table(dense, judged), made), "m", 0.5, lab.MCE)
     ratios = [np.mean([n[k] / made.corruptions[k] for k in ("blur", "noise")]) for n in judged]
-    assert found.mean == pytest.approx(np.mean(ratios))
+    assert found.mean == pytest.approx(stats.gmean(ratios))
+    assert found.dense == pytest.approx(stats.gmean(made.scores["mce"].values))
+    assert found.mean / found.dense - 1 == pytest.approx(found.scale.shown(found.difference.mean))
     expected = np.log(ratios).mean() - np.log(made.scores["mce"].values).mean()
     assert found.difference.mean == pytest.approx(expected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import textwrap
@@ -38,7 +39,19 @@ def pasted(command: str, width: int | None = None) -> str:
             lines.append(word if not lines else f"  {word}")
         else:
             lines[-1] += f" {word}"
-    return " \\\n".join(lines)
+    return " \\\n".join(_folded(line, room) for line in lines)
+
+
+def _folded(line: str, room: int) -> str:
+    """A line with a list that is longer than the room, broken behind commas: a shell takes it as one."""
+    if len(line) <= room or "'" in line:
+        return line
+    found = [""]
+    for part in re.findall(r"[^,]+,?", line):
+        if len(found[-1]) + len(part) > room and found[-1]:
+            found.append("")
+        found[-1] += part
+    return "\\\n".join(found)
 
 
 def _option(words: list[str]) -> str:

@@ -262,7 +262,7 @@ def ticket(cell: Cell) -> Weights:
 
 def unfit(cell: Cell) -> str:
     """A network can lose only filters whose channels are not added to others."""
-    if cell.variant in ("bn", "coupled-bn", "coupled-taylor") and cell.architecture.family == "transformer":
+    if cell.variant == "bn" and cell.architecture.family == "transformer":
         return f"{cell.architecture.name} has no batch normalisation; filter has other norms."
     counts = cell.size(cell.network)
     if cell.variant.startswith("coupled"):

@@ -65,8 +65,9 @@ class Cards:
         """What the mean of a method's networks is compared with."""
         results = [v for v in self._summary.headline if v.method == method]
         if any(m.reference == "trainings" for v in results for m in v.matches):
-            return "that of the dense trainings that calibrate the task"
-        return "that of the dense parents of the same seeds"
+            trainings = len(self._summary.calibration.seeds) if self._summary.calibration else 0
+            return f"the mean of the {trainings} dense trainings that calibrate the task"
+        return "the mean of the dense parents of the same seeds"
 
     def _judged_at(
         self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]

@@ -141,11 +141,13 @@ def _trial(summary: Summary) -> bool:
 def _answer(summary: Summary, folder: str) -> dict[str, Any]:
     """A line of the table that an index begins with: how good dense is, too, since all is held to that."""
     cell = summary.cell("dense", 0.0, "accuracy")
+    scores = sum(s.verdict for s in summary.scores)
     accurate = f"dense {formatting.number(cell.mean, 'fraction')} %" if cell else "dense not measured"
     return {
         "href": f"{folder}/index.html#verdict",
         "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",
-        "dense": f"{accurate}, {summary.facts.budget_name}",
+        "budget": summary.facts.budget_name,
+        "dense": f"{accurate}; {formatting.counted(scores, 'score', 'scores')}",
         "facts": answer.of_table(summary).facts,
     }
 

@@ -31,6 +31,9 @@ NAV = (
     ("How to read", "reading.html"),
 )
 
+#: Where what is said beside a fact begins.
+_BESIDE = re.compile(r"; |, the highest|, from | \(")
+
 
 @cache
 def environment() -> jinja2.Environment:
@@ -43,9 +46,18 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"sparsity": formatting.sparsity, "markup": Markup, "version": __version__}
+    made.filters["parted"] = parted
     made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
     made.globals |= {"scripts": SCRIPTS, "styles": STYLES, "policy": policy("'self' file:")}
     return made
+
+
+def parted(fact: str) -> tuple[str, str]:
+    """A fact, and what pages write small beside it: "Hessian trace" and "18 of the 20 others"."""
+    found = _BESIDE.search(fact)
+    if found is None:
+        return fact, ""
+    return fact[: found.start()], fact[found.start() :].strip(" ;,").removeprefix("(").removesuffix(")")
 
 
 def render(template: str, **values: Any) -> str:

@@ -199,8 +199,8 @@ def _with_population(
         limit,
         practical,
         scale,
-        fmean(values),
-        fmean(dense.values),
+        scale.middle(values),
+        scale.middle(dense.values),
         population=True,
         images=known,
     )
@@ -223,7 +223,8 @@ def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> C
     margin = calibrated.margin if calibrated is not None else practical
     dense = fmean(theirs.values())
     limits = _margins(scale, margin, practical, dense, aspect.relative)
-    return Comparison(found, *limits, scale, fmean(r.value for r in own), dense, False, known)
+    values, parents_values = [r.value for r in own], list(theirs.values())
+    return Comparison(found, *limits, scale, scale.middle(values), scale.middle(parents_values), False, known)
 
 
 def _margins(scale: Scale, margin: float, practical: float, dense: float, share: bool) -> tuple[float, float]:

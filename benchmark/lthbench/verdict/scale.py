@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Scale:
     def value(self, place: float) -> float:
         """The score at a place."""
         return math.exp(self.sign * place) if self.relative else self.sign * place
+
+    def middle(self, values: Iterable[float]) -> float:
+        """The mean on the scale, as a score: geometric where differences are ratios, so that they follow."""
+        return self.value(fmean(map(self.place, values)))
 
     def error(self, error: float, *values: float) -> float:
         """A standard error of a difference of these values on the scale.
