@@ -217,3 +217,19 @@ def test_a_table_without_errors_or_kinds_is_still_judged(lab, made):
     assert found["accuracy"].reference == "trainings"
     assert found["mce"].reference == "parents", "what is no ratio to the trainings is one to its parent"
     assert not found["accuracy"].images
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_degenerate_network_has_the_numbers_that_it_would_be_tested_by(lab, made, calibrated):
+    rng = np.random.default_rng(14)
+    frame = lab.table(lab.drawn(3, rng), lab.drawn(3, rng, lost=0.02))
+    empty = frame.assign(status=["degenerate" if m == "m" else "ok" for m in frame["method"]])
+    tested, found = (
+        verdicts(f, lab.ASPECTS, calibration=made if calibrated else None)[0].matches for f in (frame, empty)
+    )
+    for one, other in zip(tested, found, strict=True):
+        assert (other.finding, other.matches) == ("degenerate", False)
+        assert math.isnan(other.p)
+        for name in ("mean", "dense", "shortfall", "allowed", "practical"):
+            assert getattr(other, name) == pytest.approx(getattr(one, name)), (one.score, name)
+        assert (other.relative, other.reference) == (one.relative, one.reference)

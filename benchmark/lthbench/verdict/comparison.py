@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lthbench.verdict.calibration import RATIO, Calibration, DenseScore, foreign
 from lthbench.verdict.noninferiority import Difference, moderated, shared_part, spread
@@ -118,9 +118,11 @@ class Yardstick:
         places = [found.scale.place(v) for v in values]
         return None if foreign(found, places, len(self.calibration.scores)) else found
 
-    def values(self, method: str, sparsity: float, aspect: Aspect) -> list[float]:
+    def values(
+        self, method: str, sparsity: float, aspect: Aspect, statuses: Sequence[str] = ("ok",)
+    ) -> list[float]:
         """A score of a method's networks as it is compared with the calibration: what can be."""
-        rows = [r for r in self.observed.of(method, sparsity, aspect.score) if r.status == "ok"]
+        rows = [r for r in self.observed.of(method, sparsity, aspect.score) if r.status in statuses]
         if aspect.score == RATIO and self.calibration is not None:
             errors = (self.observed.corruption_errors(method, sparsity, r.seed) for r in rows)
             found = [self.calibration.ratio(e) for e in errors]
@@ -165,6 +167,42 @@ def compare(
         return replace(found, better_than=0.0, as_bad=0.0)
     place = fmean(known.scale.place(v) for v in values)
     return replace(found, better_than=known.better_than(place), as_bad=known.as_bad(place))
+
+
+def untested(yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect) -> dict[str, Any]:
+    """The numbers of a score that is not tested, as of a degenerate network, on the scale of those that are.
+
+    They are fields of a ``Match``; none where the dense score has no value.
+    """
+    rows = yardstick.observed.of(method, sparsity, aspect.score)
+    there = [r.value for r in rows if not math.isnan(r.value)]
+    known = yardstick.population(aspect)
+    own = yardstick.values(method, sparsity, aspect, ("ok", "degenerate")) if known else there
+    if len(own) < len(there):
+        known, own = None, there
+    theirs = list(known.values) if known else [r.value for r in yardstick.observed.dense(aspect.score)]
+    if not theirs or not all(map(math.isfinite, (*theirs, *own))):
+        return {}
+    scale = known.scale if known else Scale(aspect.higher_is_better, aspect.relative)
+    if not _fit(scale, [*theirs, *own]):
+        scale = Scale(aspect.higher_is_better)
+    calibrated = yardstick.dense(aspect)
+    margin, practical = (calibrated or aspect).margin, (calibrated.practical if calibrated else aspect.margin)
+    center, dense = fmean(map(scale.place, theirs)), fmean(theirs)
+    limits = _margins(scale, margin, practical, scale.value(center) if known else dense, aspect.relative)
+    mean, gap = math.nan, math.nan
+    if own:
+        mean, gap = scale.middle(own), scale.shown(fmean(map(scale.place, own)) - center)
+    allowed, least = map(scale.shown, limits)
+    return {
+        "mean": mean,
+        "dense": scale.middle(theirs),
+        "shortfall": gap,
+        "allowed": allowed,
+        "practical": least,
+        "relative": scale.relative,
+        "reference": "trainings" if known else "parents",
+    }
 
 
 def _with_population(

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration
-from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter
+from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter, untested
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.observed import Observed, mean
 from lthbench.verdict.sequential import Looks
@@ -261,6 +261,11 @@ def _matches(
         scattered = scatter(look, method, sparsity, aspects)
         paths.append([_match(look, method, sparsity, a, rule, scattered, level) for a in aspects])
     found = [_over_looks(path, yardstick.counts) for path in zip(*paths, strict=True)]
+    of = {a.score: a for a in aspects}
+    found = [
+        replace(m, **untested(yardstick, method, sparsity, of[m.score])) if math.isnan(m.p) else m
+        for m in found
+    ]
     tested = [m for m in found if not math.isnan(m.p)]
     # A score that could not be tested counts as one that was and did not hold: leaving it out must not help.
     rest = [1.0] * (len(found) - len(tested))
