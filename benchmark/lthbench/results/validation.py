@@ -38,10 +38,22 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
         raise BadInput(
             f'the table is of budget "{budget}", its facts of "{facts.budget_name}": one was edited.'
         )
-    for column in ("se", "diff_se", "mean_diff_se", "n"):
-        wrong = table[table[column] < 0]
+    for column in ("se", "diff_se", "mean_diff_se", "n", "forwards"):
+        wrong = table[(table[column] < 0) | (table[column] == math.inf)]
         if len(wrong):
-            raise BadInput(f"{column} is not negative; that of {_named(wrong)} is {wrong[column].iloc[0]:g}.")
+            raise BadInput(
+                f"{column} is finite and not negative; that of {_named(wrong)} is {wrong[column].iloc[0]:g}."
+            )
+    better = {s.name: "higher" if s.higher_is_better else "lower" for s in facts.scores}
+    units, groups = {s.name: s.unit for s in facts.scores}, {s.name: s.group for s in facts.scores}
+    for column, by_score in (("direction", better), ("unit", units), ("group", groups)):
+        said = table["score"].map(by_score)
+        wrong = table[said.notna() & (table[column] != "") & (table[column] != said)]
+        if len(wrong):
+            found, other = wrong[column].iloc[0], said[wrong.index[0]]
+            raise BadInput(
+                f'{column} is "{found}" in {_named(wrong)}, its facts say "{other}": one was edited.'
+            )
     lows = {s.name: -math.inf if s.low is None else s.low for s in facts.scores}
     highs = {s.name: math.inf if s.high is None else s.high for s in facts.scores}
     below = table["value"] < table["score"].map(lows).astype(float) - _ROUNDING

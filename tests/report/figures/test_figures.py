@@ -200,7 +200,8 @@ def test_units_by_category_are_means_over_seeds_and_leave_out_what_is_none(made)
         ("chance", 2),
     ):
         value = shift + like["seed"] if shift else 0.0
-        rows.append(like.assign(score="interpretable_units", variant=variant, value=value, unit="count"))
+        read = {"unit": "count", "direction": "higher", "group": "interpretability"}
+        rows.append(like.assign(score="interpretable_units", variant=variant, value=value, **read))
     more = tuple(s for s in run_facts.score_facts(("dissection",)) if s.name == "interpretable_units")
     whole = pd.concat([frame, *rows], ignore_index=True).astype(table.COLUMNS)
     drawn = unit_categories.categories(
