@@ -9,7 +9,8 @@ import pytest
 
 from lthbench.report import answer, latex, markdown, task_page, templates
 from lthbench.report.answer import WORDS, words
-from lthbench.report.summary import summarise
+from lthbench.report.summary import far as far_of
+from lthbench.report.summary import sentence, summarise
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "site"
 NONE = "No method is shown to be as good as dense"
@@ -60,6 +61,14 @@ def sentences(text):
             {"imp": ("!!!", "y?x"), "omp": ("xxx", "yyx")},  # what was not measured is not worse
             ("none yet", "not shown", "NLL and accuracy (each 1 of 2 methods)"),
             f"{NONE}. Already at 50.0 %, omp falls short in accuracy; imp lacks scores.",
+        ),
+        (
+            {
+                "imp": ("---", "y?x"),
+                "omp": ("xxx", "yyx"),
+            },  # what cannot be judged is no score that is lacking
+            ("none yet", "not shown", "NLL and accuracy (each 1 of 2 methods)"),
+            f"{NONE}. Already at 50.0 %, omp falls short in accuracy; imp has no verdict.",
         ),
         (
             {"imp": ("??x", "yyy"), "omp": ("???", "yyx")},
@@ -224,3 +233,21 @@ def test_published_networks_have_short_verdicts():
     found = [html.unescape(re.sub("<.+?>", "", one[1])) for one in said if one]
     assert len(found) > 50
     assert max(map(words, found)) <= WORDS
+
+
+@pytest.mark.parametrize(
+    ("scores", "far", "said"),
+    [
+        (
+            ("?", "-"),
+            "no verdict",
+            "has no verdict at 50.0 %, the lowest sparsity measured: accuracy is open",
+        ),
+        (("x", "-"), "none", "falls short already at 50.0 %, the lowest sparsity measured: it is worse in"),
+        (("?", "y"), "open", "may be as good as its dense parent or not"),
+    ],
+)
+def test_what_cannot_be_judged_has_no_verdict_and_does_not_fall_short(judged_as, scores, far, said):
+    found = judged_as((0.5,), imp=scores)
+    assert far_of(found.headline[0]) == far
+    assert said in sentence(found, found.headline[0])

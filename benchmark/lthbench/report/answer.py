@@ -152,7 +152,7 @@ def _closest(results: list[Verdict]) -> tuple[str, int, int]:
 
 
 def _lowest(summary: Summary, results: list[Verdict]) -> str:
-    """Of methods of which none passes: which fall short at the lowest sparsity, are open, or lack scores."""
+    """Of methods of which none passes: which fall short at the lowest sparsity, and which do not, and why."""
     still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
     failed = [
         r.method
@@ -160,7 +160,9 @@ def _lowest(summary: Summary, results: list[Verdict]) -> str:
         if r.method not in still and not any(m.finding in SHORT for m in r.at(r.sparsities[0]))
     ]
     short = [r.method for r in results if r.method not in (*still, *failed)]
-    groups = [g for g in (short, still, failed) if g]
+    unsaid = [r.method for r in results if explanation.no_verdict(r.at(r.sparsities[0]))]
+    failed = [name for name in failed if name not in unsaid]
+    groups = [g for g in (short, still, failed, unsaid) if g]
     parts = []
     if short:
         counts = counted_short(tuple(results))
@@ -173,6 +175,8 @@ def _lowest(summary: Summary, results: list[Verdict]) -> str:
         parts.append(f"{_some(still, groups)} {'is' if len(still) == 1 else 'are'} open")
     if failed:
         parts.append(f"{_some(failed, groups)} {'lacks' if len(failed) == 1 else 'lack'} scores")
+    if unsaid:
+        parts.append(f"{_some(unsaid, groups)} {'has' if len(unsaid) == 1 else 'have'} no verdict")
     said = "; ".join(parts)
     if all(r.sparsities == (0.0,) for r in results):
         return f"Though nothing was removed, {said}"

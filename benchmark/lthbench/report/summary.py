@@ -225,7 +225,8 @@ def sentence(summary: Summary, result: Verdict) -> str:
         at = f"{formatting.sparsity(lowest)}, the lowest sparsity measured"
         if explanation.only_open(result.at(lowest)):
             return f"{who} may be as good as {like(summary, result)} or not: at {at}, {reason}."
-        return f"{who} falls short already at {at}: {reason}."
+        short = "has no verdict" if explanation.no_verdict(result.at(lowest)) else "falls short already"
+        return f"{who} {short} at {at}: {reason}."
     text = (
         f"{who} is as good as {like(summary, result)} on everything up to {formatting.sparsity(result.joint)}"
     )
@@ -247,7 +248,8 @@ def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
         return f"{who} is as good as {like(summary, result)} on everything; nothing was removed from it."
     if explanation.only_open(result.at(0.0)):
         return f"{who} may be as good as {like(summary, result)} or not: {reason}."
-    return f"{who} falls short, though nothing was removed from it: {reason}."
+    short = "has no verdict" if explanation.no_verdict(result.at(0.0)) else "falls short"
+    return f"{who} {short}, though nothing was removed from it: {reason}."
 
 
 def standing(summary: Summary, result: Verdict) -> str:
@@ -299,13 +301,13 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
 
 
 def far(result: Verdict) -> str:
-    """How far a method gets: a sparsity, "open" where nothing speaks against it, "none", or a dash."""
+    """How far a method gets: a sparsity, "open" (nothing speaks against it), "no verdict", "none" or "–"."""
     if result.undecided:
         return "–"
     if result.joint is not None:
         return formatting.sparsity(result.joint)
     lowest = result.at(result.sparsities[0]) if result.sparsities else ()
-    return "open" if lowest and explanation.only_open(lowest) else "none"
+    return explanation.in_a_word(lowest)
 
 
 def held_back(summary: Summary, result: Verdict) -> str:

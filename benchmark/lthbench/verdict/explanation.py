@@ -45,6 +45,19 @@ def needed(matches: Sequence[Match]) -> str:
     return " (not with 100 seeds either; it would take more images)"
 
 
+def in_a_word(matches: Sequence[Match]) -> str:
+    """How a network that does not pass stands: "open", "no verdict" (a score cannot be judged) or "none"."""
+    if not matches:
+        return "none"
+    return "open" if only_open(matches) else "no verdict" if no_verdict(matches) else "none"
+
+
+def no_verdict(matches: Sequence[Match]) -> bool:
+    """Whether a score cannot be compared with dense, while nothing was found against the network."""
+    found = {m.finding for m in matches}
+    return "undecided" in found and not found & {*SHORT, "failed"}
+
+
 def only_open(matches: Sequence[Match]) -> bool:
     """Whether nothing was found against a network: all that is missing is proof."""
     return not any(m.finding in (*SHORT, "failed", "undecided") for m in matches)

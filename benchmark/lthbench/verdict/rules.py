@@ -327,9 +327,9 @@ def _match(
         return match(False, "degenerate", observed.degenerate[method, sparsity])
     bad = [r for r in own if r.status != "ok" or not math.isfinite(r.value)]
     if not wanted or any(math.isnan(r.value) for r in parent):
-        return match(None, "undecided", f"{aspect.score} of the dense parent is not measured")
+        return match(None, "undecided", f"{aspect.title} of the dense parent is not measured")
     if not all(math.isfinite(r.value) for r in parent):
-        return match(None, "undecided", f"{aspect.score} of the dense parent is not finite")
+        return match(None, "undecided", f"{aspect.title} of the dense parent is not finite")
     if bad:
         gated = all(r.status == "gated" for r in bad)
         why = "not finite" if math.isinf(bad[0].value) else "not measured"
@@ -338,14 +338,14 @@ def _match(
         return match(False, "failed", f"measured for {len(seeds & wanted)} of {len(wanted)} seeds")
     if seeds != wanted:
         return match(
-            None, "undecided", f"{aspect.score} is measured for {len(wanted)} of {len(seeds)} parents"
+            None, "undecided", f"{aspect.title} is measured for {len(wanted)} of {len(seeds)} parents"
         )
     if undecided:
         return match(None, "undecided", undecided)
     if rule == HEADLINE:
         found = compare(yardstick, method, sparsity, aspect, scattered)
         if math.isnan(found.difference.variance):
-            return match(None, "undecided", f"{aspect.score} has no standard error of its paired difference")
+            return match(None, "undecided", f"{aspect.title} has no standard error of its paired difference")
         return _compared(match(None, ""), found, level, yardstick.counts)
     # Means of equal numbers may differ in the last bit by the order of summing.
     good = shortfall <= allowed + 1e-12 * max(1.0, abs(dense))
