@@ -1,7 +1,7 @@
 """Small inputs that are made to cost much: nested, of many names, of long numbers, packed many times over.
 
-Each is used or refused in words, in less than 10 s of processor time and 1 GB of memory. The ordinary suite
-draws small ones; ``LTHBENCH_FUZZ=60000`` draws 300 of up to some megabytes.
+Each is used or refused in words, in less than 10 s of processor time and 1 GB of memory. Few are drawn;
+``LTHBENCH_FUZZ=60000`` draws 300 of up to some megabytes.
 """
 
 import contextlib
@@ -350,6 +350,7 @@ def limits(module_at):
         print(f"\nThe most that one took: {found.told()}", file=sys.__stderr__, flush=True)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning", "ignore:Duplicate name")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_costly_input_is_used_or_refused_at_little_cost(kind, place, limits):
