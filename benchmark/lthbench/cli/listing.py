@@ -29,7 +29,8 @@ def every(kind: str, folder: Path | None) -> list[dict[str, Any]]:
     """A short row for each."""
     places = loading.checked_folders(folder)
     if kind == "task":
-        return [_task_row(task.load(name), places) for name in task.names()]
+        rows = [_task_row(task.load(name), places) for name in task.names()]
+        return sorted(rows, key=lambda row: row["data"] != "found")  # what can be run comes first
     return [_row(record, places) for record in registry.every(KINDS[kind])]
 
 

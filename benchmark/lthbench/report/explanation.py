@@ -147,12 +147,14 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         judged = "is open"
     where = f"{found['method']} at {formatting.sparsity(found['sparsity'])}"
     seeds = formatting.counted(found["seeds"], "seed", "seeds")
+    paper = found["other_rules"].get("paper")
     lines = [
-        f"{where}, task {found['task']}, budget {found['budget']}, {seeds}. {found['dense']}",
-        found["compared_with"],
-        "",
+        f"{where}, task {found['task']}, budget {found['budget']}, {seeds}",
         found["said"],
+        "",
         f"By the rule {found['rule']} it {judged}{_because(found['why'])}.",
+        *((f"By the rule paper it {said[paper['passes']]}{_because(paper['why'])}.",) if paper else ()),
+        f"{found['dense']} {found['compared_with']}",
         "",
         formatting.table(_table(found), width, ruled=True),
         "",
@@ -168,7 +170,8 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         ]
     lines.append(f"Rule {found['rule']}: {found['rule_text']}.")
     for rule, other in found["other_rules"].items():
-        lines.append(f"By the rule {rule} it {said[other['passes']]}{_because(other['why'])}.")
+        if rule != "paper":
+            lines.append(f"By the rule {rule} it {said[other['passes']]}{_because(other['why'])}.")
     accuracy = {"I": "within one percentage point of", "II": "more than one percentage point below"}
     lines.append(f"Region {found['region']}: accuracy is {accuracy[found['region']]} dense.")
     if found["sparsity"] == 0.0:
