@@ -50,8 +50,8 @@ def test_claims_that_no_table_decides_stand_apart(monkeypatch):
     assert [row["claim"] for row in found["untold"]] == ["Units vanish."]
     counts = {"agrees": 3, "differs": 2, "both": 0, "cannot say": 1, "not measured": 9}
     assert claim_matrix.said(counts) == (
-        "Of 6 claims, 3 agree in at least one table and differ in none, 2 differ in at least one and agree "
-        "in none, and 1 cannot be said."
+        "Of 6 claims, these tables agree with 3, differ from 2, and cannot say for 1. "
+        "One table that tells is enough, where none tells otherwise."
     )
 
 
@@ -60,7 +60,7 @@ def test_the_markdown_has_what_a_table_can_speak_to(monkeypatch):
     ticket, only = (line for line in said.splitlines() if "(Chen)" in line)
     cells = [cell.strip() for cell in ticket.strip("|").replace(r"\|", "/").split("|")]
     assert cells[1:4] == ["2", "1", "0"]
-    assert "agree in none, 1 agree in some and differ in others, and 1 cannot be said." in said
+    assert "differ from 0, do both on 1, and cannot say for 1. " in said
     assert cells[4:] == ["✓ up to 50 %", "✗ worse / at each", "✓ up to 90 %"]
     assert "? 0 ± 1" in only
     assert "Units vanish" not in said

@@ -68,11 +68,11 @@ def _over_all(row: dict[str, Any]) -> str:
 def said(counts: dict[str, int]) -> str:
     """How many claims agree in some table and differ in none, the other way round, and cannot be said."""
     measured = sum(count for name, count in counts.items() if name != "not measured")
-    both = f"{counts['both']} agree in some and differ in others, " if counts["both"] else ""
+    both = f"do both on {counts['both']}, " if counts["both"] else ""
     return (
-        f"Of {formatting.counted(measured, 'claim', 'claims')}, {counts['agrees']} agree in at least one "
-        f"table and differ in none, {counts['differs']} differ in at least one and agree in none, {both}"
-        f"and {counts['cannot say']} cannot be said."
+        f"Of {formatting.counted(measured, 'claim', 'claims')}, these tables agree with {counts['agrees']}, "
+        f"differ from {counts['differs']}, {both}and cannot say for {counts['cannot say']}. One table "
+        "that tells is enough, where none tells otherwise."
     )
 
 
