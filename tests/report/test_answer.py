@@ -48,9 +48,9 @@ def sentences(text):
         ),
         (
             {"imp": ("yyy", "yyy"), "omp": ("yyx", "yxx"), "snip": ("yyx", "yyx")},
-            ("imp", "90.0 %, the highest measured", "NLL (2 of the 2 others)"),
+            ("imp", "90.0 %, the highest measured", "of the others, NLL (2 of 2)"),
             "imp goes furthest: as good as dense up to 90.0 %, the highest measured. "
-            "What breaks first: NLL (2 of the 2 others).",
+            "What breaks first: of the others, NLL (2 of 2).",
         ),
         (
             {"imp": ("???", "y?x"), "omp": ("xxx", "yyx")},
@@ -83,12 +83,12 @@ def sentences(text):
         ),
         (
             {"imp": ("xxx", "xxx"), "omp": ("!xx", "0yx")},
-            ("none yet", "not shown", "NLL (2 of 2 methods)"),
+            ("none", "no sparsity", "NLL (2 of 2 methods)"),
             f"{NONE}. Already at 50.0 %, imp and omp fall short, most often in NLL.",
         ),
         (
             dict.fromkeys("abcdef", ("xxx", "yyy")),
-            ("none yet", "not shown", "accuracy (6 of 6 methods)"),
+            ("none", "no sparsity", "accuracy (6 of 6 methods)"),
             f"{NONE}. Already at 50.0 %, 6 methods fall short, most often in accuracy.",
         ),
         (
@@ -99,7 +99,7 @@ def sentences(text):
         ),
         (
             {"omp": ("xxx", "yxx")},
-            ("none yet; only omp was measured", "not shown", "accuracy, from 50.0 %"),
+            ("none; only omp was measured", "no sparsity", "accuracy, from 50.0 %"),
             "omp is not shown to be as good as dense at 50.0 % or beyond. "
             "What breaks first: accuracy, from 50.0 %.",
         ),
@@ -181,7 +181,7 @@ def test_page_markdown_and_latex_say_the_same(judged_as, monkeypatch):
     ("fact", "parts"),
     [
         ("93.1 %, the highest measured", ("93.1 %", "the highest measured")),
-        ("Hessian trace (18 of the 20 others)", ("Hessian trace", "18 of the 20 others")),
+        ("of the others, Hessian trace (18 of 20)", ("of the others, Hessian trace", "18 of 20")),
         ("none yet; omp comes closest", ("none yet", "omp comes closest")),
         ("accuracy and NLL, from 67.2 %", ("accuracy and NLL", "from 67.2 %")),
         ("not shown", ("not shown", "")),

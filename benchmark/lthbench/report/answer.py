@@ -19,6 +19,8 @@ from lthbench.verdict.rules import SHORT, Match, Verdict
 METHODS = 3
 #: What stands for how far where no sparsity is shown to do, and where nothing can be said.
 NOT_SHOWN, NONE = "not shown", "–"
+#: What stands for how far where all are shown to be worse at the lowest sparsity that was measured.
+NOWHERE = "no sparsity"
 #: What stands for the furthest method where no method can be judged.
 NO_VERDICT = "no verdict"
 
@@ -72,7 +74,7 @@ def _passing(summary: Summary, results: list[Verdict], best: list[Verdict]) -> A
     if len(best) > METHODS:
         names = f"{len(best)} of {len(results)} methods"
     others = [r for r in results if r not in best]
-    breaks = _breaks(summary, best, "") or _breaks(summary, others, "others") or findings.NOTHING
+    breaks = _breaks(summary, best, "") or _breaks(summary, others, "of the others, ") or findings.NOTHING
     how_far = f"as good as dense{f' up to {up_to}' if furthest else ', nothing removed'}"
     if len(results) == 1:
         said = f"{names} is {how_far}. {_first(breaks)}."
@@ -101,22 +103,24 @@ def _breaks(summary: Summary, results: list[Verdict], others: str) -> str:
     scores = tuple(s for s, names in methods.items() if len(names) == most)
     # The same methods, or as many others.
     each = "" if all(methods[s] == methods[scores[0]] for s in scores) else "each "
-    whom = f"the {len(results)} {others}" if others else f"{len(results)} methods"
-    return f"{findings.named(summary, scores)} ({each}{most} of {whom})"
+    whom = f"{len(results)}" if others else f"{len(results)} methods"
+    return f"{others}{findings.named(summary, scores)} ({each}{most} of {whom})"
 
 
 def _none_passes(summary: Summary, results: list[Verdict]) -> Answer:
     """The answer where no method is shown to be as good as dense."""
     breaks = _breaks(summary, results, "") or findings.NOTHING
+    worse = all(any(m.finding in SHORT for m in r.at(r.sparsities[0])) for r in results)
+    none, up_to = ("none", NOWHERE) if worse else ("none yet", NOT_SHOWN)
     if len(results) == 1:
         (one,) = results
         said = f"{one.method} is not shown to be as good as dense{_anywhere(one)}. {_first(breaks)}."
-        return Answer(f"none yet; only {one.method} was measured", NOT_SHOWN, breaks, said)
+        return Answer(f"{none}; only {one.method} was measured", up_to, breaks, said)
     names, most, of = _closest(results)
     comes = f"{names} {'comes' if ' and ' not in names else 'come'} closest"
     close = f"; {comes}, in {most} of {of} comparisons" if names else ""
     said = f"No method is shown to be as good as dense{close}. {_lowest(summary, results)}."
-    return Answer(f"none yet{close}", NOT_SHOWN, breaks, said)
+    return Answer(f"{none}{close}", up_to, breaks, said)
 
 
 def _anywhere(result: Verdict) -> str:

@@ -53,7 +53,7 @@ def environment() -> jinja2.Environment:
 
 
 def parted(fact: str) -> tuple[str, str]:
-    """A fact, and what pages write small beside it: "Hessian trace" and "18 of the 20 others"."""
+    """A fact, and what pages write small beside it: "Hessian trace" and "7 of 10 methods"."""
     found = _BESIDE.search(fact)
     if found is None:
         return fact, ""
