@@ -308,7 +308,7 @@ def test_contents_and_leaderboard_of_published_pages_are_not_cut(browser, task):
         assert wide <= shown, part
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
     if "*" in page.locator(".leaderboard thead").first.inner_text():
-        assert page.get_by_text("* This margin is wider than the practical one").first.is_visible()
+        assert page.get_by_text("* May be worse by more than a practical margin").first.is_visible()
     page.close()
 
 

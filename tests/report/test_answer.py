@@ -196,9 +196,9 @@ def test_what_is_said_beside_a_fact_is_written_small(fact, parts):
     [
         (("y", "y"), "LTH-PASS: as good as dense on all 2 scores."),
         (("y", "+"), "LTH-PASS: as good as dense on all 2 scores, and better on 1."),
-        (("y", "?"), "Open: 1 of 2 scores is as good as dense, 1 open: NLL."),
-        (("+", "?"), "Open: 1 of 2 scores is as good as dense (1 better), 1 open: NLL."),
-        (("?", "?"), "Open: 0 of 2 scores are as good as dense, 2 open: accuracy and NLL."),
+        (("y", "?"), "Open: NLL; the other is as good as dense."),
+        (("+", "?"), "Open: NLL; the other is as good as dense (1 better)."),
+        (("?", "?"), "Open: accuracy and NLL."),
         (("x", "+"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 is better."),
         (("x", "?"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 of 2 scores is open."),
         (("x", "x"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 more is worse."),

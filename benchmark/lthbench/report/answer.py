@@ -48,8 +48,8 @@ class Answer:
         """Each fact behind what it is called."""
         return (
             ("goes furthest", self.furthest),
-            ("as good as dense up to", self.up_to),
-            ("what breaks first", self.breaks),
+            ("holds up to", self.up_to),
+            ("breaks first", self.breaks),
         )
 
 
@@ -209,10 +209,11 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     if explanation.only_open(matches):
         hold = len(matches) - len(still)
         better = f" ({found['better']} better)" if found["better"] else ""
-        are = "is" if hold == 1 else "are"
-        said = f"Open: {hold} of {scores} {are} as good as dense{better}, {len(still)} open"
-        named = f"{said}: {formatting.listed(still)}."
-        return named if len(still) <= findings.FEW and words(named) <= WORDS else f"{said}."
+        which = "the other is" if hold == 1 else f"the other {hold} are"
+        rest = f"; {which} as good as dense{better}." if hold else "."
+        named = f"Open: {formatting.listed(still)}{rest}"
+        short = len(still) <= findings.FEW and words(named) <= WORDS
+        return named if short else f"Open: {len(still)} of {scores}{rest}"
     parts = []
     if found["degenerate"]:
         parts.append("it is degenerate")
