@@ -324,3 +324,7 @@ def test_the_real_cifar10_is_balanced_and_has_the_published_mean():
     means = np.mean(np.asarray(train.pixels), axis=(0, 2, 3)) / 255
     np.testing.assert_allclose(means, np.array([0.4914, 0.4822, 0.4465]), atol=0.003)
     loading.load.cache_clear()
+
+
+def test_what_is_drawn_is_said_to_need_no_files():
+    assert loading.describe("gaussian-noise", ()) == {"state": "found", "detail": "drawn, needs no files"}

@@ -25,7 +25,19 @@ def of_plan(made: Plan) -> Foresight | None:
     found = calibration.beside(request.task.name, request.budget, request.task_as_typed)
     found = found or calibration.shipped(request.task.name, request.budget)
     fitting, _ = calibration.fitting(found, dense_keys(made), asked, request.seeds)
-    return foresee(fitting, scores, len(request.seeds))
+    return foresee(fitting, scores, len(request.seeds), _unfit(made) if found and fitting is None else "")
+
+
+def _unfit(made: Plan) -> str:
+    """Why a calibration that there is does not count for this plan."""
+    from lthbench.data.loading import MISSING
+
+    if any(data.digest == MISSING for data in made.sources):
+        return (
+            "a calibration is there, and counts if it is of the same images, which shows when they are here; "
+            "without it, "
+        )
+    return "the calibration that is there is of other images, another start or other versions; "
 
 
 def in_words(made: Plan, found: Foresight) -> str:

@@ -220,7 +220,8 @@ def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
     if source is None:
         return {"state": "missing", "detail": dataset.obtain}
     only = f", {' and '.join(source.splits)} images only" if source.splits else ""
-    return {"state": "found", "detail": f"{source.layout} in {source.root}{only}"}
+    where = f" in {source.root}" if source.files else ", needs no files"
+    return {"state": "found", "detail": f"{source.layout}{where}{only}"}
 
 
 def broken(error: Exception) -> dict[str, str]:

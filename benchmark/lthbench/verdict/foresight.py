@@ -22,7 +22,8 @@ class Foresight:
 
     ``joint`` is how often they pass on all scores at once; ``decided`` are scores that match in ``POWER`` of
     cases, ``needed`` how many seeds each of the others would take (None: not with 100 either). ``missing``
-    are scores that the calibration does not have. Without a calibration, all are missing.
+    are scores that the calibration does not have. Without a calibration, all are missing; ``reason`` says
+    why one that there is does not count.
     """
 
     seeds: int
@@ -31,6 +32,7 @@ class Foresight:
     decided: tuple[str, ...]
     needed: dict[str, int | None]
     missing: tuple[str, ...]
+    reason: str = ""
 
     def record(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -41,16 +43,19 @@ class Foresight:
             "decided": list(self.decided),
             "needed": self.needed,
             "not_calibrated": list(self.missing),
+            "reason": self.reason,
         }
 
 
-def foresee(calibration: Calibration | None, scores: Iterable[str], seeds: int) -> Foresight:
-    """What can be decided of these scores, by simulation from the calibration."""
+def foresee(
+    calibration: Calibration | None, scores: Iterable[str], seeds: int, reason: str = ""
+) -> Foresight:
+    """What can be decided of these scores, by simulation from the calibration; without one, the reason."""
     asked = list(scores)
     known = [s for s in asked if calibration is not None and s in calibration.scores]
     missing = tuple(s for s in asked if s not in known)
     if calibration is None or not known:
-        return Foresight(seeds, 0, None, (), {}, missing)
+        return Foresight(seeds, 0, None, (), {}, missing, reason)
     trials = simulated(calibration, seeds, trials=TRIALS)
     matches = dict(zip(trials.scores, trials.matches(), strict=True))
     decided = tuple(s for s in known if matches[s] >= POWER)
@@ -72,8 +77,8 @@ def text(found: Foresight, title: Callable[[str], str], calibrate: str) -> str:
     of_one = "; networks are judged as they are, and another seed may differ" if found.seeds == 1 else ""
     if found.joint is None:
         return (
-            f"{number}, not calibrated{of_one}: each score must be told from the scatter of these seeds "
-            f"alone, and most stay open. What would decide them: {calibrate}"
+            f"{number}, not calibrated{of_one}: {found.reason}each score must be told from the scatter of "
+            f"these seeds alone, and most stay open. What would decide them: {calibrate}"
         )
     parts = [
         f"{number}, calibrated by {found.trainings} dense trainings{of_one}: a network as good as dense "

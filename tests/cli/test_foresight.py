@@ -1,0 +1,38 @@
+"""What a plan says of a calibration that is there and does not count."""
+
+import pytest
+
+from lthbench.cli import foresight
+from lthbench.planning import request
+from lthbench.planning.plan import plan
+from lthbench.results import run_facts
+
+
+def planned(task: str):
+    return plan(request.ask(task, ["omp"], [0.5]), (), data_needed=False)
+
+
+@pytest.fixture
+def digits():
+    return planned("digits-r8")
+
+
+def test_a_calibration_of_the_same_dense_networks_counts(digits):
+    found = foresight.of_plan(digits)
+    assert found.joint is not None
+    assert found.reason == ""
+
+
+def test_one_of_other_images_is_said_to_be_of_others(digits, monkeypatch):
+    keys = run_facts.dense_keys(digits)
+    monkeypatch.setattr(run_facts, "dense_keys", lambda made: dict.fromkeys(keys, "0" * 64))
+    found = foresight.of_plan(digits)
+    assert found.joint is None
+    assert "is of other images, another start or other versions; each score" in foresight.in_words(digits, found)
+
+
+def test_where_images_are_missing_it_cannot_be_said_yet():
+    made = planned("c10-r20s")
+    found = foresight.of_plan(made)
+    assert "counts if it is of the same images, which shows when they are here" in found.reason
+    assert found.record()["reason"] == found.reason
