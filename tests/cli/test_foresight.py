@@ -28,7 +28,8 @@ def test_one_of_other_images_is_said_to_be_of_others(digits, monkeypatch):
     monkeypatch.setattr(run_facts, "dense_keys", lambda made: dict.fromkeys(keys, "0" * 64))
     found = foresight.of_plan(digits)
     assert found.joint is None
-    assert "is of other images, another start or other versions; each score" in foresight.in_words(digits, found)
+    said = foresight.in_words(digits, found)
+    assert "is of other images, another start or other versions; each score" in said
 
 
 def test_where_images_are_missing_it_cannot_be_said_yet():
