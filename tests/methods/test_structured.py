@@ -19,6 +19,7 @@ from lthbench.registry import get
 from lthbench.spec import Network, Train
 from lthbench.store import open_store
 from lthbench.store.artifacts import MASK, WEIGHTS
+from lthbench.training.optimization import learning_rate
 
 TESTS = Path(__file__).parents[1]
 RESNET20 = Network("resnet20s", 1, 10, 3, 32, (0.5,) * 3, (0.2,) * 3)
@@ -213,6 +214,14 @@ def test_the_itop_recipe_of_rigl_is_longer_and_drops_more(tiny_task):
     assert network.rewire.fraction == 0.5
     assert network.recipe.epochs == round(plain.recipe.epochs * 250 / 182)
     assert dataclasses.replace(network.recipe, epochs=0) != dataclasses.replace(plain.recipe, epochs=0)
+
+
+def test_the_itop_recipe_of_a_single_epoch_keeps_its_rate(tiny_task, tmp_path):
+    short = tmp_path / "short.toml"
+    text = Path(tiny_task).read_text().replace("rewind_epoch = 1", "rewind_epoch = 0")
+    short.write_text(text.replace("epochs = 2", "epochs = 1"))
+    recipe = ticket(str(short), "rigl:itop", 0.5).recipe
+    assert (recipe.epochs, learning_rate(recipe, 0.0)) == (1, recipe.lr)
 
 
 def test_the_itop_recipe_on_imagenet_is_its_own():

@@ -132,7 +132,8 @@ def _walk(content: Any, where: str) -> Iterator[tuple[str, str | None, Any]]:
                 else:
                     unnamed.append(value.shape)
             elif name.endswith(quantised.PACKED) and isinstance(value, list | tuple):
-                for own, tensor in quantised.unpacked(name, value):
+                kind = here.get(quantised.kind_of(name)) if isinstance(here, Mapping) else None
+                for own, tensor in quantised.unpacked(name, value, kind):
                     yield path, own, tensor
             elif isinstance(value, Mapping | list | tuple) and not _OPTIMISERS.fullmatch(name):
                 inner.append((f"{path}.{name}" if path else name, value))

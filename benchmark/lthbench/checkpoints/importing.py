@@ -21,13 +21,13 @@ from lthbench.checkpoints import (
     files,
     mask_reading,
     other_formats,
+    precision,
     quantised,
     skeletons,
     smaller,
     tensor_names,
 )
 from lthbench.checkpoints.contents import Checkpoint
-from lthbench.checkpoints.quantised import Stored
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
@@ -75,6 +75,8 @@ class Taken:
             removed = f"widths {'-'.join(map(str, a['widths']))}, {fewer}"
         if a.get("quantised"):
             removed += f", quantised to {' and '.join(map(str, a['quantised']))} bits"
+        if a.get("floats"):
+            removed += f", floats of {' and '.join(map(str, a['floats']))} bits"
         if a.get("activations"):
             removed += f", {a['activations']['said']}"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
@@ -229,11 +231,12 @@ def take(
     prunable = [n for n in masks.prunable(model) if n in weights]
     total = kept = sum(weights[n].numel() for n in prunable)
     mask, source = mask_reading.mask_of(parts, weights, prunable, found, chosen.key, given_mask)
-    stored = _stored(found, matched.parts)
-    if stored and source == mask_reading.ZEROS and _rounded_to_zero(weights, prunable):
+    stored = precision.stored(found, matched.parts)
+    own_size = (matched.parts[n].tensor for n in prunable)  # where narrower layers have no zeros around them
+    if source == mask_reading.ZEROS and precision.rounded_to_zero(own_size):
         mask, source = None, ""
     if left is not None:
-        own = {} if source in ("", mask_reading.ZEROS) else mask or {}
+        own = mask or {}
         mask = {name: held & own.get(name, held) for name, held in left.mask.items()}
         source = f"narrower layers{f' and {source}' if own else ''}"
     zeroed = 0
@@ -271,14 +274,16 @@ def take(
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
     }
-    if stored:
-        account["quantised"] = sorted({s.bits for s in stored.values()})
+    integers = {n: s for n, s in stored.items() if not s.floats}
+    for what, bits in (("quantised", integers), ("floats", stored.keys() - integers.keys())):
+        if bits:
+            account[what] = sorted({stored[n].bits for n in bits})
     homes = activations.layers(found.tensors, matched.parts, made)
     rounded, told = activations.placed(
         found.activations, homes, model, normalised=bool(matched.normalization)
     )
     account |= {"activations": told} if told else {}
-    ways = tuple((name, *stored[name]) for name in sorted(stored)) or None
+    ways = tuple((name, stored[name].bits, stored[name].beside) for name in sorted(stored)) or None
     step = Given(network, digest(weights, mask), density, stored=ways, activations=rounded)
     return Taken(step, {**tensors, **weights}, mask, account, dense, tuple(prunable))
 
@@ -306,18 +311,6 @@ def _unfused(
     tensors, origins = quantised.unfused(found.tensors, found.stored, norms, biased)
     homes = found.homes | {new: found.homes[old] for new, old in origins.items() if old in found.homes}
     return dataclasses.replace(found, tensors=tensors, homes=homes), origins
-
-
-def _stored(found: Checkpoint, parts: Mapping[str, Part]) -> dict[str, Stored]:
-    """How tensors that were quantised were stored, by the network's names."""
-    places = {id(found.tensors[name]): stored for name, stored in found.stored.items()}
-    return {name: places[id(part.tensor)] for name, part in parts.items() if id(part.tensor) in places}
-
-
-def _rounded_to_zero(weights: Mapping[str, torch.Tensor], prunable: Sequence[str]) -> bool:
-    """Whether there are so few zeros that quantisation made them, and no pruning."""
-    zeros = sum(int((weights[n] == 0).sum()) for n in prunable)
-    return zeros < DENSE * sum(weights[n].numel() for n in prunable)
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:

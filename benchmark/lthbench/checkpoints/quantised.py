@@ -26,11 +26,19 @@ _BY, _AT = "_fake_quant.scale", "_fake_quant.zero_point"
 _LEAST, _MOST = -128, 127
 
 
+#: Where torch keeps several values in a byte, the bits of one.
+_BITS = {torch.quint4x2: 4, torch.quint2x4: 2}
+
+
 class Stored(NamedTuple):
-    """How a tensor was stored: the bits of a value, and the bytes of scales and zero points beside it."""
+    """How a tensor was stored: the bits of a value, and the bytes of scales and zero points beside it.
+
+    ``floats`` says that values are floats of so many bits, which are what they stand for.
+    """
 
     bits: int
     beside: int
+    floats: bool = False
 
 
 def of_torchao(tensor: Any) -> bool:
@@ -48,11 +56,21 @@ def inside(state: Mapping[str, Any]) -> bool:
     )
 
 
-def unpacked(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The weight and the bias that a layer of torch.ao keeps together; none of what is something else."""
+def kind_of(name: str) -> str:
+    """The key of the type that a layer's weight is read in: torch.ao keeps it beside the tensors."""
+    return f"{name.removesuffix(PACKED)}._packed_params.dtype"
+
+
+def unpacked(name: str, value: Any, kind: Any = None) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weight and the bias that a layer of torch.ao keeps together; none of what is something else.
+
+    ``kind`` is the type that its kernels read a weight in which is no quantised tensor.
+    """
     layer = name.removesuffix(PACKED)
     if layer != name and isinstance(value, list | tuple):
         tensors = [v for v in value if isinstance(v, torch.Tensor)]
+        if tensors and kind == torch.float16 and tensors[0].is_floating_point():
+            tensors[0] = tensors[0].to(kind)
         for kind, tensor in zip(("weight", "bias"), tensors, strict=False):
             yield f"{layer}.{kind}", tensor
 
@@ -85,10 +103,16 @@ def plain(
             stored[name] = Stored(8, sum(t.numel() * t.element_size() for t in (scale, zero)))
         elif not (fakes and _OBSERVED.search(name)):
             found[name] = tensor
-    if stored:
-        scales = [name for name, tensor in found.items() if _OUTPUT.search(name) and tensor.numel() <= 1]
-        found = {name: tensor for name, tensor in found.items() if name not in scales}
-    return found, stored
+    outputs = [name for name, tensor in found.items() if _OUTPUT.search(name) and tensor.numel() <= 1]
+    if not stored:  # those of layers whose weights are halves alone
+        outputs = [name for name in outputs if _pair(name) <= found.keys()]
+    return {name: tensor for name, tensor in found.items() if name not in set(outputs)}, stored
+
+
+def _pair(name: str) -> set[str]:
+    """What stands together in a layer of torch.ao: its weight, and scale and zero point of its output."""
+    layer = name.rpartition(".")[0]
+    return {f"{layer}.{kind}" for kind in ("weight", "scale", "zero_point")}
 
 
 def unfused(
@@ -167,11 +191,12 @@ def _stored(tensor: torch.Tensor, name: str, where: str) -> Stored:
         _demand(4 * tensor.numel(), sum(inner), name, where)
         return Stored(max(1, round(8 * inner[0] / max(tensor.numel(), 1))), sum(inner[1:]))
     _demand(4 * tensor.numel(), tensor.untyped_storage().nbytes(), name, where)
+    bits = _BITS.get(tensor.dtype, 8 * tensor.element_size())
     if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        return Stored(8 * tensor.element_size(), 16)
+        return Stored(bits, 16)
     scales, zeros = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
     beside = sum(t.numel() * t.element_size() for t in (scales, zeros))
-    return Stored(8 * tensor.element_size(), beside)
+    return Stored(bits, beside)
 
 
 def _demand(needed: int, there: int, name: str, where: str) -> None:

@@ -98,10 +98,14 @@ _APART = ("query", "key", "value")
 
 
 class Part(NamedTuple):
-    """A parameter of a checkpoint: the tensor, and its own mask where it was pruned in place."""
+    """A parameter of a checkpoint: the tensor, and its own mask where it was pruned in place.
+
+    ``rows`` are the tensors of the file that it was put together of, where there are several.
+    """
 
     tensor: torch.Tensor
     mask: torch.Tensor | None = None
+    rows: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
             torch.ones_like(r.tensor, dtype=torch.bool) if r.mask is None else r.mask.bool() for r in rows
         ]
         pruned = any(row.mask is not None for row in rows)
-        whole = Part(torch.cat([row.tensor for row in rows]), torch.cat(masks) if pruned else None)
+        own = tuple(row.tensor for row in rows)
+        whole = Part(torch.cat(own), torch.cat(masks) if pruned else None, own)
         found[f"{split[1]}qkv.{split[2]}"] = whole
     return found
 
@@ -293,6 +298,10 @@ def _left(found: Matched, target: Mapping[str, torch.Size]) -> int:
     return sum(1 for n in set(target) ^ set(found.parts) if not _IDLE.search(n))
 
 
+def _integers(tensor: torch.Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized)
+
+
 def _account(
     where: str,
     network: str,
@@ -321,6 +330,12 @@ def _account(
         lines.append(f"  shape: {name} is {list(shape)} in the file, {list(target[name])} in the network")
     if len(shaped) > SHOWN:
         lines.append(f"  shape: and {len(shaped) - SHOWN} more")
+    whole = [n for n in target if n in found.parts and _integers(found.parts[n].tensor) and not idle(n)]
+    if whole:
+        lines.append(
+            f"  {whole[0]} is {found.parts[whole[0]].tensor.dtype}: of integers with scales beside them, "
+            "those of torch.ao and torchao are read; else save the numbers that they stand for."
+        )
     narrower = [
         n for n, s in shaped.items() if len(s) == len(target[n]) and all(map(int.__le__, s, target[n]))
     ]

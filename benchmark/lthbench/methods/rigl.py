@@ -46,7 +46,7 @@ def _itop(cell: Cell) -> Train:
             lr=ITOP_RATE * cell.recipe.batch_size,
             weight_decay=1e-4,
             schedule="step",
-            milestones=tuple(round(share * epochs) for share in ITOP_DROPS),
+            milestones=tuple(max(1, round(share * epochs)) for share in ITOP_DROPS),
             gamma=0.1,
             label_smoothing=ITOP_SMOOTHING,
         )
@@ -59,7 +59,7 @@ def _itop(cell: Cell) -> Train:
             nesterov=True,
             weight_decay=5e-4,
             schedule="step",
-            milestones=(epochs // 2, epochs * 3 // 4),
+            milestones=(max(1, epochs // 2), max(1, epochs * 3 // 4)),
             gamma=0.1,
         )
         every = max(1, round(epochs * cell.steps_per_epoch * ITOP_EVERY / ITOP_STEPS))

@@ -98,8 +98,10 @@ def provenance(facts: RunFacts) -> list[str]:
 
 def _quantised(taken: dict[str, Any]) -> str:
     """What was quantised of a network made elsewhere, in words; a file may say anything."""
-    bits, told = taken.get("quantised"), taken.get("activations")
-    said = f", quantised to {' and '.join(map(str, bits))} bits" if isinstance(bits, list) and bits else ""
+    told, said = taken.get("activations"), ""
+    for what, words in (("quantised", "quantised to"), ("floats", "floats of")):
+        bits = taken.get(what)
+        said += f", {words} {' and '.join(map(str, bits))} bits" if isinstance(bits, list) and bits else ""
     return said + (f", {told['said']}" if isinstance(told, dict) and "said" in told else "")
 
 
