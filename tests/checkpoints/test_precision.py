@@ -131,3 +131,15 @@ def test_a_small_network_of_halves_has_both(model):
     found = taken({n: w.half() if w.is_floating_point() else w for n, w in small.state_dict().items()})
     assert found.step.network.widths == (8, 8, 12, 16)
     assert {bits for _, bits, _ in found.step.stored} == {16}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_integers_are_known_to_be_rounded_where_no_value_repeats():
+    torch.manual_seed(0)
+    weight = torch.randn(200, 12)
+    scales = weight.abs().amax(1).double() / 127
+    whole = torch.quantize_per_channel(weight, scales, torch.zeros(200, dtype=torch.int64), 0, torch.qint8)
+    numbers = whole.dequantize()
+    assert int((numbers == 0).sum()) > 10
+    assert precision.rounded_to_zero([numbers], coarse=True)
+    assert not precision.rounded_to_zero([numbers * (torch.rand(200, 12) < 0.7)], coarse=True)

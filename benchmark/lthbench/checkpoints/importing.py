@@ -233,7 +233,8 @@ def take(
     mask, source = mask_reading.mask_of(parts, weights, prunable, found, chosen.key, given_mask)
     stored = precision.stored(found, matched.parts)
     own_size = (matched.parts[n].tensor for n in prunable)  # where narrower layers have no zeros around them
-    if source == mask_reading.ZEROS and precision.rounded_to_zero(own_size):
+    coarse = any(how.bits <= 8 for how in stored.values())
+    if source == mask_reading.ZEROS and precision.rounded_to_zero(own_size, coarse):
         mask, source = None, ""
     if left is not None:
         own = mask or {}

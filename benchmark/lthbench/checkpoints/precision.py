@@ -32,19 +32,18 @@ def _float(tensor: torch.Tensor) -> Stored | None:
     return Stored(8 * tensor.element_size(), 0, floats=True) if narrow else None
 
 
-def rounded_to_zero(weights: Iterable[torch.Tensor]) -> bool:
+def rounded_to_zero(weights: Iterable[torch.Tensor], coarse: bool = False) -> bool:
     """Whether zeros are what rounding left, and no pruned weights: as many as there are at the next levels.
 
     Rounding to levels puts about as many weights at zero as at the one above, or below; pruning at least
-    twice as many. Where values repeat, levels are those of each output channel; else of each tensor, and
-    fewer than two zeros in each are none.
+    twice as many. Where numbers are known to be ``coarse``, or repeat, levels are those of each output
+    channel; else of each tensor, and fewer than two zeros in each are none.
     """
     rows = [weight.detach().float().flatten(1) for weight in weights]
     zeros = sum(int((own == 0).sum()) for own in rows)
     if 2 * zeros >= sum(own.numel() for own in rows):  # three bits leave less than half at zero
         return False
-    different = sum(map(_different, rows))
-    if different > _REPEAT * (sum(own.numel() for own in rows) - zeros):
+    if not coarse and sum(map(_different, rows)) > _REPEAT * (sum(own.numel() for own in rows) - zeros):
         rows = [own.reshape(1, -1) for own in rows]
     return zeros < 2 * max(sum(_nearest(sign * own) for own in rows) for sign in (1, -1))
 

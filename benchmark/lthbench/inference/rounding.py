@@ -37,10 +37,20 @@ def _rounding(kind: type[nn.Module], way: str) -> type[nn.Module]:
         if way == TOKENS:
             return kind.forward(self, by_token(x), *more)  # type: ignore[no-any-return]
         scale, zero, levels = self.rounding
-        made: torch.Tensor = kind.forward(self, x, *more)
-        return torch.fake_quantize_per_tensor_affine(made, scale, zero, 0, levels)
+        return to_levels(kind.forward(self, x, *more), scale, zero, levels)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": __name__})
+
+
+def to_levels(x: torch.Tensor, scale: float, zero: int, levels: int) -> torch.Tensor:
+    """``x`` rounded to the integers from 0 to ``levels``, ``scale`` apart, with ``zero`` for zero."""
+    try:
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, levels)
+    except NotImplementedError:  # forward derivatives, which PyTorch's own has not
+        value = x.detach()
+        place = (value / scale).round() + zero
+        passed = torch.where((place >= 0) & (place <= levels), x, value)
+        return passed + ((place.clamp(0, levels) - zero) * scale - passed.detach())
 
 
 def by_token(x: torch.Tensor) -> torch.Tensor:
