@@ -74,7 +74,7 @@ def test_attention_that_a_file_keeps_apart_is_counted_whole():
     }
     found = files.of(state, "model")
     parts = tensor_names.joined(tensor_names.folded(found.tensors))
-    (ways,) = precision.stored(found, parts).values()
+    (ways,) = precision.stored(found, parts, {}).values()
     assert (ways.bits, ways.beside, ways.floats) == (8, 48, False)
 
 
@@ -143,3 +143,24 @@ def test_integers_are_known_to_be_rounded_where_no_value_repeats():
     assert int((numbers == 0).sum()) > 10
     assert precision.rounded_to_zero([numbers], coarse=True)
     assert not precision.rounded_to_zero([numbers * (torch.rand(200, 12) < 0.7)], coarse=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_fusing_takes_out_of_a_file_is_not_counted(model):
+    pairs = [["conv1", "bn1"]] + [
+        [f"layer{i}.0.conv{j}", f"layer{i}.0.bn{j}"] for i in (1, 2, 3) for j in (1, 2)
+    ]
+    fused = torch.ao.quantization.fuse_modules(model, pairs)
+    fused.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare(fused)
+    prepared(torch.rand(4, 3, 8, 8))
+    state = torch.ao.quantization.convert(prepared).state_dict()
+    found = taken(state)
+    whole = registry.get(Architecture, "resnet8").build(NETWORK)
+    channels = sum(m.num_features for m in whole.modules() if isinstance(m, nn.BatchNorm2d))
+    weights = sum(w.numel() for w in masks.prunable(whole).values()) + whole.fc.weight.numel()
+    rest = 4 * channels + 4 * 5 + 2 * 3 * 4 + 7 * 8  # biases, pixels' normalisation, counters of batches
+    scales = 16 * (channels + 5)
+    stored = {name: (bits, beside) for name, bits, beside in found.step.stored}
+    assert cost(whole, found.mask, (3, 8, 8), stored).bytes == weights + scales + rest
+    assert found.account["quantised"] == [8]

@@ -231,9 +231,9 @@ def take(
     prunable = [n for n in masks.prunable(model) if n in weights]
     total = kept = sum(weights[n].numel() for n in prunable)
     mask, source = mask_reading.mask_of(parts, weights, prunable, found, chosen.key, given_mask)
-    stored = precision.stored(found, matched.parts)
+    stored = precision.stored(found, matched.parts, made)
     own_size = (matched.parts[n].tensor for n in prunable)  # where narrower layers have no zeros around them
-    coarse = any(how.bits <= 8 for how in stored.values())
+    coarse = any(0 < how.bits <= 8 for how in stored.values())
     if source == mask_reading.ZEROS and precision.rounded_to_zero(own_size, coarse):
         mask, source = None, ""
     if left is not None:
@@ -275,10 +275,9 @@ def take(
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
     }
-    integers = {n: s for n, s in stored.items() if not s.floats}
-    for what, bits in (("quantised", integers), ("floats", stored.keys() - integers.keys())):
-        if bits:
-            account[what] = sorted({stored[n].bits for n in bits})
+    for what, floats in (("quantised", False), ("floats", True)):
+        bits = {how.bits for how in stored.values() if how.bits and how.floats == floats}
+        account |= {what: sorted(bits)} if bits else {}
     homes = activations.layers(found.tensors, matched.parts, made)
     rounded, told = activations.placed(
         found.activations, homes, model, normalised=bool(matched.normalization)

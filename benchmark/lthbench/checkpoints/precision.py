@@ -15,9 +15,16 @@ from lthbench.checkpoints.tensor_names import Part
 _REPEAT = 0.95
 
 
-def stored(found: Checkpoint, parts: Mapping[str, Part]) -> dict[str, Stored]:
-    """How tensors were stored that were quantised, or take less than float32, by the network's names."""
+def stored(found: Checkpoint, parts: Mapping[str, Part], made: Mapping[str, str]) -> dict[str, Stored]:
+    """How tensors were stored that were quantised, or take less than float32, by the network's names.
+
+    ``made`` has the names of tensors of normalisations that were fused into convolutions, and what each is
+    made of: but for their biases, their files have none of them.
+    """
     places = {id(found.tensors[name]): own for name, own in found.stored.items()}
+    for name, old in made.items():
+        if old.endswith(".bias") and not name.endswith(".bias"):
+            places[id(found.tensors[name])] = Stored(0, 0)
     ways = {}
     for name, part in parts.items():
         rows = [places.get(id(row)) or _float(row) for row in part.rows or (part.tensor,)]

@@ -37,7 +37,7 @@ def cost(
 
     A pruned weight is one that the mask leaves out, not one that happens to be zero. With it go the
     operations that would multiply by it, at every position of the map. ``stored`` has the bits of a value and
-    the bytes of scales for parameters that were quantised, by name; others take 32 bits.
+    the bytes of scales for parameters and buffers that were quantised, by name; other weights take 32 bits.
     """
     held = mask or {}
     named = dict(model.named_parameters())
@@ -47,7 +47,8 @@ def cost(
     dense, positions = _passed(model, shape)
     pruned = {n: p.numel() - kept[n] for n, p in named.items()}
     sparse = dense - sum(2 * count * pruned[f"{name}.weight"] for name, count in positions.items())
-    buffers = sum(b.numel() * b.element_size() for b in model.buffers())
+    others = {n: (8 * b.element_size(), 0) for n, b in model.named_buffers()} | dict(stored or {})
+    buffers = sum(b.numel() * others[n][0] // 8 for n, b in model.named_buffers())
     bits = sum(named[n].numel() for n in held)
     nonzeros = sum(kept.values())
     sizes = {n: (stored or {}).get(n, (32, 0)) for n in named}
