@@ -148,7 +148,7 @@ def _effects(
 def coupled_importance(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
     """Score filters that go together by (dL/dz)^2 of one gate on all their channels.
 
-    As ``importance``, with the gate behind each batch normalisation that the unit passes, as Molchanov et al.
+    As filter:taylor, with the gate behind each batch normalisation that the unit passes, as Molchanov et al.
     2019 share gates over what a skip connection adds up.
     """
     from lthbench.masks import coupled
@@ -166,7 +166,7 @@ def coupled_importance(model: torch.nn.Module, batches: Batches, generator: torc
 
 
 def coupled_scales(model: torch.nn.Module, batches: Batches, generator: torch.Generator) -> Scores:
-    """Score filters that go together by the sum of |gamma| over their normalisations: see ``scales``."""
+    """Score filters that go together by the sum of |gamma| over their normalisations, as filter:bn."""
     from lthbench.masks import coupled
 
     del batches, generator
