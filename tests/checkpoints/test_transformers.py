@@ -96,6 +96,16 @@ def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
         assert torch.allclose(ours.eval()(x), expected, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("names", [dict, transformers_names, timm_names])
+def test_a_mask_of_its_own_has_the_names_of_its_file(names):
+    state = names(theirs().state_dict())
+    mask = {n: w != 0 for n, w in state.items() if w.dim() == 2 and "head" not in n and "classifier" not in n}
+    kept = {n: w if n not in mask else torch.where(mask[n], w, 1.0) for n, w in state.items()}
+    found = importing.take(NETWORK, files.of(kept, "model"), mask)
+    assert found.account["sparsity"] == pytest.approx(0.5, abs=0.02)
+    assert found.account["zeroed"] == sum(int((~m).sum()) for m in mask.values())
+
+
 @pytest.mark.long
 def test_one_of_another_depth_is_refused_by_what_is_unexpected():
     with pytest.raises(BadInput, match=r"does not hold a vit-digits.*\n  unexpected: blocks\.2\."):

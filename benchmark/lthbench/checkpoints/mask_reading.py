@@ -107,8 +107,9 @@ def _plain(tensors: Mapping[str, torch.Tensor], weights: Mapping[str, Any]) -> d
         own = re.sub(r"([._]mask|_orig)$", "", name)
         if re.fullmatch(r"mask_\w+", own) and "___" in own:
             own = own.removeprefix("mask_").replace("___", ".")
-        plain[own if own in weights or own.endswith((".weight", ".bias")) else f"{own}.weight"] = Part(tensor)
-    return plain
+        full = own in weights or own.endswith((".weight", ".bias", ".in_proj_weight", ".in_proj_bias"))
+        plain[own if full else f"{own}.weight"] = Part(tensor)
+    return tensor_names.joined(plain)
 
 
 def _by_weight(

@@ -251,8 +251,7 @@ def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier
 
 def read(parts: Mapping[str, Part], target: Mapping[str, torch.Size], names: str) -> Matched:
     """A checkpoint read with the names of one project, without wrappers' prefixes."""
-    stripped, prefix = _unwrapped(parts, target)
-    own_names = {renamed(name, names): part for name, part in stripped.items()}
+    own_names, prefix = _unwrapped({renamed(name, names): part for name, part in parts.items()}, target)
     counts = Counter(p for name in own_names for p in prefixes(name, target))
     more = counts.most_common(1)[0][0] if counts else ""
     found: dict[str, Part] = {}
