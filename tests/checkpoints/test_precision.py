@@ -16,6 +16,7 @@ from lthbench.masks import structured
 from lthbench.masks.compaction import compact
 
 NETWORK = spec.Network("resnet8", 1, 5, 3, 8, (0.5,) * 3, (0.25,) * 3, (16, 16, 24, 32))
+PAIRS = [["conv1", "bn1"], *([f"layer{i}.0.conv{j}", f"layer{i}.0.bn{j}"] for i in (1, 2, 3) for j in (1, 2))]
 
 
 @pytest.fixture
@@ -147,10 +148,7 @@ def test_integers_are_known_to_be_rounded_where_no_value_repeats():
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_fusing_takes_out_of_a_file_is_not_counted(model):
-    pairs = [["conv1", "bn1"]] + [
-        [f"layer{i}.0.conv{j}", f"layer{i}.0.bn{j}"] for i in (1, 2, 3) for j in (1, 2)
-    ]
-    fused = torch.ao.quantization.fuse_modules(model, pairs)
+    fused = torch.ao.quantization.fuse_modules(model, PAIRS)
     fused.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
     prepared = torch.ao.quantization.prepare(fused)
     prepared(torch.rand(4, 3, 8, 8))
@@ -164,3 +162,24 @@ def test_what_fusing_takes_out_of_a_file_is_not_counted(model):
     stored = {name: (bits, beside) for name, bits, beside in found.step.stored}
     assert cost(whole, found.mask, (3, 8, 8), stored).bytes == weights + scales + rest
     assert found.account["quantised"] == [8]
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_normalisation_that_was_fused_in_floats_is_there_again(model, prefix):
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.1, 0.3)
+    fused = torch.ao.quantization.fuse_modules(model, PAIRS)
+    found = taken({prefix + n: w for n, w in fused.state_dict().items()})
+    ours = registry.get(Architecture, "resnet8").build(NETWORK).eval()
+    ours.load_state_dict(found.weights)
+    images = torch.rand(3, 3, 8, 8)
+    assert torch.allclose(ours(images), model(images), atol=1e-5)
+    held = sum(w.numel() * 4 for n, w in fused.state_dict().items())
+    stored = {name: (bits, beside) for name, bits, beside in found.step.stored}
+    assert cost(ours, None, (3, 8, 8), stored).bytes == held + 7 * 8  # with counters of batches
+    assert "quantised" not in found.account

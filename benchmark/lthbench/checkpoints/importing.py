@@ -203,7 +203,7 @@ def take(
     if mask_reading.only_mask(found, list(masks.prunable(skeleton)), target):
         raise BadInput(f"{where}: holds a mask alone; that is for --mask, beside the weights.")
     made: dict[str, str] = {}
-    if found.stored:
+    if found.stored or ("running_var" in _last(target) and "running_var" not in _last(found.tensors)):
         found, made = _unfused(found, architecture, network)
     said = (
         f"a {network.architecture} for {network.classes} classes of "
@@ -297,10 +297,14 @@ def _of_full_size(taken: Taken, full: torch.nn.Module) -> Taken:
     return dataclasses.replace(taken, account=taken.account | account)
 
 
+def _last(names: Iterable[str]) -> set[str]:
+    return {name.rpartition(".")[2] for name in names}
+
+
 def _unfused(
     found: Checkpoint, architecture: Architecture, network: Network
 ) -> tuple[Checkpoint, dict[str, str]]:
-    """A quantised checkpoint with the normalisations that were fused into its convolutions.
+    """A checkpoint with the normalisations that were fused into its convolutions.
 
     Also returns, for each of their tensors, the name of the bias that it was made of.
     """
@@ -308,7 +312,7 @@ def _unfused(
         skeleton = skeletons.skeleton(architecture, network)
         norms = normalised(skeleton)
     biased = [name for name in norms if f"{name}.bias" in skeleton.state_dict()]
-    tensors, origins = quantised.unfused(found.tensors, found.stored, norms, biased)
+    tensors, origins = quantised.unfused(found.tensors, norms, biased)
     homes = found.homes | {new: found.homes[old] for new, old in origins.items() if old in found.homes}
     return dataclasses.replace(found, tensors=tensors, homes=homes), origins
 

@@ -117,11 +117,10 @@ def _pair(name: str) -> set[str]:
 
 def unfused(
     tensors: Mapping[str, torch.Tensor],
-    stored: Mapping[str, Stored],
     norms: Mapping[str, tuple[str, float]],
     biased: Container[str] = (),
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors with batch normalisation again where it was fused into a quantised convolution.
+    """The tensors with batch normalisation again where it was fused into a convolution.
 
     ``norms`` has the normalisation after each convolution of the network, and its epsilon: it then adds the
     convolution's bias, and does nothing else; the convolution itself has a bias of zeros if it is among the
@@ -133,7 +132,7 @@ def unfused(
         (norm, epsilon), end = norms[convolution], f"{convolution}.bias"
         for name in [n for n in found if n == end or n.endswith(f".{end}")]:
             before = name.removesuffix(end)
-            if f"{before}{convolution}.weight" not in stored or f"{before}{norm}.weight" in tensors:
+            if f"{before}{convolution}.weight" not in tensors or f"{before}{norm}.weight" in tensors:
                 continue
             bias = found.pop(name)
             if convolution in biased:
