@@ -363,6 +363,15 @@ def test_shards_and_folders_of_libraries_are_read(tmp_path, good, wanted):
     assert importing.take(NETWORK, files.read(tmp_path)).step == wanted
 
 
+def test_the_folder_of_an_export_is_read_by_its_weights(good, tmp_path):
+    safetensors.torch.save_file(
+        {k: v.contiguous() for k, v in good.items()}, tmp_path / "network.safetensors"
+    )
+    (tmp_path / "network.pt2").write_bytes(b"x")
+    found = importing.take(NETWORK, files.read(tmp_path))
+    assert found.step == importing.take(NETWORK, files.read(tmp_path / "network.safetensors")).step
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

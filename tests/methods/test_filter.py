@@ -143,6 +143,11 @@ def test_coupled_filters_reach_where_single_ones_end(task, most):
         planned(task, "filter:coupled", 0.999995)
 
 
+def test_a_transformer_keeps_a_head_and_a_neuron_of_each():
+    with pytest.raises(BadInput, match=r"keeps a head and .* up to sparsity 0\.9570 at most; omp has no"):
+        planned("c10-vit", "filter", 0.97)
+
+
 @pytest.mark.parametrize("task", ["digits-r8", "c10-vgg11", "c10-vit"])
 def test_where_none_are_coupled_filter_is_the_same(task):
     with pytest.raises(BadInput, match="no more channels can go together than alone; use filter"):

@@ -71,7 +71,7 @@ def test_a_density_is_that_of_the_smallest_group(density, pattern):
 
 @pytest.mark.parametrize("method", ["omp:nm", "imp:nm"])
 def test_other_sparsities_are_refused(tiny_task, method):
-    with pytest.raises(BadInput, match=f"method {method} at sparsity 0.672: .* try 0.5, 0.75"):
+    with pytest.raises(BadInput, match=f"method {method} at sparsity 0.672: .* nearest is 0.6875; usual"):
         ticket(tiny_task, method, 0.672)
 
 

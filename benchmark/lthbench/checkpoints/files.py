@@ -30,6 +30,8 @@ from lthbench.errors import BadInput, because
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".model")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+#: The weights that ``lthbench export`` writes.
+EXPORTED = "network.safetensors"
 #: Programs whose objects are refused, though nothing of them would run: no checkpoint needs them.
 _REFUSED = (
     *("builtins", "ctypes", "importlib", "io", "marshal", "multiprocessing", "nt", "os", "pickle", "posix"),
@@ -62,7 +64,7 @@ def read(source: str | Path) -> Checkpoint:
     """
     path = Path(source)
     if path.is_dir():
-        path = other_formats.folder_file(path, (*HUB_FILES, *INDEXES))
+        path = other_formats.folder_file(path, (*HUB_FILES, *INDEXES, EXPORTED))
         source = path
     elif not path.is_file():
         named = re.fullmatch(r"\w+_Weights\.\w+", str(source))

@@ -271,10 +271,14 @@ def unfit(cell: Cell) -> str:
     if floor >= 1.0:
         return f"no filter of {cell.architecture.name} can be removed; connection removes kernels instead."
     if cell.density < floor:
-        other = "omp" if cell.architecture.family == "transformer" else "connection"
+        if cell.architecture.family == "transformer":
+            return (
+                f"in {cell.architecture.name}, each attention keeps a head and each MLP a neuron, so others "
+                f"can go up to sparsity {1 - floor:.4f} at most; omp has no such limit."
+            )
         return (
             f"in {cell.architecture.name}, channels that are added to or put beside others stay, so filters "
-            f"can go up to sparsity {1 - floor:.4f} at most; {_beyond(cell, counts)}{other} has no such "
+            f"can go up to sparsity {1 - floor:.4f} at most; {_beyond(cell, counts)}connection has no such "
             "limit."
         )
     return finetune.unfit(cell) if cell.variant in ("iterative", "oneshot") else ""

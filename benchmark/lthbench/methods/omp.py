@@ -43,9 +43,10 @@ def unfit(cell: Cell) -> str:
     """N:M sparsity has only the densities N / M."""
     if cell.variant != "nm" or pattern(cell.density):
         return ""
+    nearest = min(max(round(16 * (1.0 - cell.density)), 1), 15) / 16
     return (
-        "N:M sparsity keeps N of 4, 8 or 16 weights, so sparsities are multiples of 1/16 between 0 and 1: "
-        "try 0.5, 0.75 or 0.875."
+        "N:M sparsity keeps N of 4, 8 or 16 weights, so sparsities are multiples of 1/16 between 0 and 1. "
+        f"The nearest is {nearest:g}; usual are 0.5, 0.75 and 0.875."
     )
 
 
