@@ -86,9 +86,9 @@ def importance(model: torch.nn.Module, batches: Batches, generator: torch.Genera
 
     Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, section 3, with the gate behind
     batch normalisation (their Taylor-FO-BN): dL/dz = gamma * dL/dgamma + beta * dL/dbeta, squared for each
-    batch of one image of each class, and averaged over ten. Batch normalisation is in evaluation mode. Where
-    there is none, the gate is on what the layer makes: dL/dz = w . dL/dw + b * dL/db, for heads by
-    the rows of their values.
+    batch of one image of each class (of up to 100 where there are more), and averaged over ten. Batch
+    normalisation is in evaluation mode. Where there is none, the gate is on what the layer makes:
+    dL/dz = w . dL/dw + b * dL/db, for heads by the rows of their values.
     """
     from lthbench.masks.structured import cuts
 
