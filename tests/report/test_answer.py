@@ -206,6 +206,7 @@ def test_what_is_said_beside_a_fact_is_written_small(fact, parts):
         (("y", "!"), "Not LTH-PASS: 1 of 2 scores is not measured."),
         (("0", "0"), "Not LTH-PASS: it is degenerate."),
         (("y", "-"), "No verdict: 1 of 2 scores cannot be compared with dense."),
+        (("x", "-"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 of 2 scores is without a comparison."),
     ],
 )
 def test_a_network_has_its_verdict_first_in_a_sentence(judged_as, scores, said):

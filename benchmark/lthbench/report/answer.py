@@ -23,7 +23,8 @@ NOT_SHOWN, NONE = "not shown", "–"
 NOWHERE = "no sparsity"
 #: What stands for the furthest method where no method can be judged.
 NO_VERDICT = "no verdict"
-
+#: What is said of scores of a network that falls short and are not worse themselves.
+LEFT = {"gated": "gated", "failed": "not measured", "open": "open", "undecided": "without a comparison"}
 
 #: A sentence has so many words at most.
 WORDS = 20
@@ -198,7 +199,7 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     """The verdict on one network in a sentence of at most twenty words."""
     found = Counter(m.finding for m in matches)
     scores = formatting.counted(len(matches), "score", "scores")
-    if not matches or found["undecided"]:
+    if not matches or explanation.no_verdict(matches):
         some = f"{found['undecided']} of {scores}" if matches else "it"
         return f"No verdict: {some} cannot be compared with dense."
     if all(m.matches for m in matches):
@@ -221,7 +222,7 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     if worse:
         more = f"; {formatting.counted(len(worse) - 1, 'more is', 'more are')} worse" if worse[1:] else ""
         parts.append(f"{_worse(summary, worse[0])}{more}")
-    for finding, what in (("gated", "gated"), ("failed", "not measured"), ("open", "open")):
+    for finding, what in LEFT.items():
         if found[finding]:
             parts.append(f"{found[finding]} of {scores} {'is' if found[finding] == 1 else 'are'} {what}")
             scores = str(len(matches))
