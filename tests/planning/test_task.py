@@ -77,6 +77,13 @@ def test_shipped_tasks_but_the_default_have_all_budgets_each_with_a_recipe_for_f
     assert [r.epochs for r in recipes] == sorted({r.epochs for r in recipes})
 
 
+@pytest.mark.parametrize("name", [n for n in task.names() if n != "digits-r8"])
+def test_longer_recipes_rewind_to_where_the_warm_up_is_over(name):
+    """The papers rewind to 3 of 182 epochs at the full learning rate, and to 15 of 90 after 5 of warm-up."""
+    for budget in list(task.load(name).budget.values())[1:]:
+        assert budget.rewind_epoch >= max(3, budget.train.warmup_epochs)
+
+
 def test_the_published_recipes_stand_in_the_tasks():
     cifar = [n for n in task.names() if n.startswith(("c10-", "c100-")) and n != "c10-vit"]
     assert len(cifar) == 8
