@@ -156,6 +156,16 @@ def test_one_seed_and_several_have_the_same_facts(made_table, seeds):
     assert max(words(sentence) for sentence in sentences(found.said)) <= WORDS
 
 
+def test_the_furthest_method_may_not_have_been_measured_as_far_as_others(judged_as):
+    summary = judged_as(imp=("yyy", "yyy"), omp=("yyx", "yyx"))
+    imp, omp = summary.headline
+    near = dataclasses.replace(imp, sparsities=imp.sparsities[:1], joint=imp.sparsities[0])
+    omp = dataclasses.replace(omp, joint=None)
+    found = answer.of_table(dataclasses.replace(summary, verdicts={summary.rule: (near, omp)}))
+    assert (found.furthest, found.up_to) == ("imp", "50.0 %, measured no further")
+    assert "as good as dense up to 50.0 %, measured no further." in found.said
+
+
 def test_without_a_verdict_it_says_why(made_table):
     made, facts = made_table(("imp",))
     nothing = answer.of_table(summarise(made[made["method"] == "dense"], facts))
@@ -184,6 +194,8 @@ def test_page_markdown_and_latex_say_the_same(judged_as, monkeypatch):
         ("of the others, Hessian trace (18 of 20)", ("of the others, Hessian trace", "18 of 20")),
         ("none yet; omp comes closest", ("none yet", "omp comes closest")),
         ("accuracy and NLL, from 67.2 %", ("accuracy and NLL", "from 67.2 %")),
+        ("NLL, from 89.3 % (omp)", ("NLL", "from 89.3 % (omp)")),
+        ("48.8 %, measured no further", ("48.8 %", "measured no further")),
         ("not shown", ("not shown", "")),
     ],
 )

@@ -71,6 +71,8 @@ def _passing(summary: Summary, results: list[Verdict], best: list[Verdict]) -> A
     up_to = formatting.sparsity(furthest) if furthest else "nothing removed"
     if furthest and all(furthest >= r.sparsities[-1] for r in results):
         up_to += ", the highest measured"
+    elif furthest and all(furthest >= r.sparsities[-1] for r in best):
+        up_to += ", measured no further"  # where others were
     names = formatting.listed([r.method for r in best])
     if len(best) > METHODS:
         names = f"{len(best)} of {len(results)} methods"

@@ -32,7 +32,7 @@ NAV = (
 )
 
 #: Where what is said beside a fact begins.
-_BESIDE = re.compile(r"; |, the highest|, from | \(")
+_BESIDE = re.compile(r"; |, the highest|, measured|, from | \(")
 
 
 @cache
@@ -57,7 +57,8 @@ def parted(fact: str) -> tuple[str, str]:
     found = _BESIDE.search(fact)
     if found is None:
         return fact, ""
-    return fact[: found.start()], fact[found.start() :].strip(" ;,").removeprefix("(").removesuffix(")")
+    beside = fact[found.start() :].strip(" ;,")
+    return fact[: found.start()], beside[1:].removesuffix(")") if beside.startswith("(") else beside
 
 
 def render(template: str, **values: Any) -> str:
