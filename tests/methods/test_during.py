@@ -172,3 +172,17 @@ def test_a_training_left_after_each_epoch_and_one_in_a_stack_end_with_the_same_b
         assert all(torch.equal(kept[n], m) for n, m in point.mask.items())
         assert sum(k for k, _ in masks.count(kept).values()) == round((1 - sparsity_of(step)) * 73_872)
         assert not any(w[~kept[n]].any() for n, w in masks.prunable(runner.space.network(step)).items())
+
+
+def test_a_training_too_short_for_its_mask_to_move_says_so(tiny_task):
+    def notes(task, methods):
+        return plan.plan(request.ask(task, methods, [0.5, 0.75]), (), data_needed=False).request.notes
+
+    moved = (
+        "changes its mask every 100 steps up to 75 % of a training; of 20 steps it changes it at none, and"
+    )
+    found = notes(tiny_task, ["rigl", "set", "gmp", "omp", "rigl:itop"])
+    assert [
+        note.startswith(f"{name} {moved}") for name, note in zip(("rigl", "set"), found, strict=True)
+    ] == [True] * 2
+    assert notes("digits-r8", ["rigl", "set"]) == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,6 +181,9 @@ def plan(
     if faults:
         raise BadInput("\n".join(dict.fromkeys(faults)))
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
+    request = replace(
+        request, notes=tuple(dict.fromkeys((*request.notes, *_unmoved(entries, steps_per_epoch))))
+    )
     return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
 
@@ -208,6 +211,22 @@ def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | No
     if not isinstance(ticket, Train) and ticket != cell.dense:
         raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
     return "", ticket
+
+
+def _unmoved(entries: Sequence[Entry], steps_per_epoch: int) -> Iterator[str]:
+    """What is said of methods whose mask would move while it trains, in trainings that end before it does."""
+    for entry in entries:
+        made = entry.network
+        rewire = made.rewire if isinstance(made, Train) else None
+        if not isinstance(made, Train) or rewire is None or rewire.density is not None:
+            continue
+        steps = made.recipe.epochs * steps_per_epoch
+        if rewire.every >= rewire.until * steps:
+            last = f"{100 * rewire.until:.0f} % of a training"
+            yield (
+                f"{entry.method} changes its mask every {rewire.every} steps up to {last}; of {steps} steps "
+                "it changes it at none, and keeps the one that it begins with"
+            )
 
 
 def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
