@@ -24,6 +24,27 @@ def test_the_ends_of_sparsity():
     assert [formatting.sparsity(s) for s in (None, 0.0, 1.0)] == ["–", "0.0 %", "100.0 %"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (89, "89 s"),
+        (90, "2 min"),
+        (5400, "1.5 h"),
+        (99.4 * 3600, "99 h"),
+        (100 * 3600, "4.2 days"),
+        (900 * 86400, "900 days"),
+        (3.2e10, "1,014 years"),
+    ],
+)
+def test_a_time_is_said_in_a_unit_of_which_there_are_few(seconds, shown):
+    assert formatting.duration(seconds) == shown
+
+
+def test_a_range_has_one_unit_where_that_is_possible():
+    assert formatting.span(7200, 90000) == "2.0-25 h"
+    assert formatting.span(3600 * 50, 3600 * 1e4) == "50 h to 417 days"
+
+
 def test_nothing_is_minus_zero():
     assert formatting.number(-0.0001, "fraction") == "0.0"
     assert formatting.number(-0.01, "fraction") == "-1.0"

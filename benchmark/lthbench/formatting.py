@@ -163,12 +163,16 @@ def _written_out(character: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as a person says them, in a unit of which there are few."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    for size, unit, most in ((3600, "h", 100), (86400, "days", 1000), (31557600, "years", math.inf)):
+        count = seconds / size
+        if count < most:
+            break
+    return f"{count:.1f} {unit}" if count < 10 else f"{count:,.0f} {unit}"
 
 
 def span(low: float, high: float) -> str:

@@ -129,7 +129,7 @@ def plan(
     foreign = {n for n, m in methods.items() if not (trusted and registry.ships(Method, m.name))}
     measured = [_Measured.by(m, sets.get(m.name, {})) for m in metrics]
     entries = []
-    faults: list[str] = []
+    faults: dict[tuple[str, str], dict[str, None]] = {}
     starts, trained = _begun(request, built, trained_on)
     parents: dict[int, Weights] = {s: elsewhere.get("dense", trained)[s] for s in request.seeds}
     following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
@@ -167,7 +167,7 @@ def plan(
                 except Exception as error:  # a method of the user's own may raise anything
                     raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
                 if ticket is None:
-                    faults.append(f"method {name} at sparsity {1 - density:.10g}: {reason}")
+                    faults.setdefault((name, reason), {})[f"{1 - density:.10g}"] = None
                     continue
                 controls: tuple[tuple[str, Measure], ...] = ()
                 if name == "dense":
@@ -179,7 +179,9 @@ def plan(
                     measures = tuple(m.of(ticket, dense) for m in measured)
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
     if faults:
-        raise BadInput("\n".join(dict.fromkeys(faults)))
+        raise BadInput(
+            "\n".join(f"method {name} at sparsity {', '.join(at)}: {why}" for (name, why), at in faults.items())
+        )
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
     request = replace(
         request, notes=tuple(dict.fromkeys((*request.notes, *_unmoved(entries, steps_per_epoch))))
