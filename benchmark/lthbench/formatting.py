@@ -168,10 +168,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    for size, unit, most in ((3600, "h", 100), (86400, "days", 1000), (31557600, "years", math.inf)):
-        count = seconds / size
-        if count < most:
-            break
+    hours, days, years = (seconds / size for size in (3600, 86400, 31557600))
+    count, unit = (hours, "h") if hours < 100 else (days, "days") if days < 1000 else (years, "years")
     return f"{count:.1f} {unit}" if count < 10 else f"{count:,.0f} {unit}"
 
 

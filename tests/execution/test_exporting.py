@@ -9,7 +9,7 @@ import torch
 
 from lthbench.cli import main
 from lthbench.data import loading
-from lthbench.execution import exporting
+from lthbench.execution import latency
 from lthbench.execution.runner import Runner
 from lthbench.functional.model_size import cost
 from lthbench.planning import request
@@ -60,7 +60,7 @@ def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, ca
         sum(t.numel() for n, t in weights.items() if "running" not in n and "num_" not in n)
         >= small["parameters"]
     )
-    assert min(row[f"seconds_{b}"] for row in account["rows"] for b in exporting.BATCHES) > 0.0
+    assert min(row[f"seconds_{b}"] for row in account["rows"] for b in latency.BATCHES) > 0.0
     assert f"{small['flops']:,}" in said
     assert "Timed on cpu" in said
 
@@ -80,20 +80,3 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_written(made, tmp_path, 
             main(["export", *places, *more])
         assert said in " ".join(capsys.readouterr().err.split())
         assert not out.exists()
-
-
-def test_networks_take_turns_and_their_medians_are_those_of_the_clock(monkeypatch):
-    """Of two networks, one takes three ticks of a clock that only their passes move."""
-    now = [0.0]
-
-    class Slow(torch.nn.Linear):
-        ticks = 1.0
-
-        def forward(self, x):
-            now[0] += self.ticks
-            return super().forward(x)
-
-    slow, slower = Slow(2, 2), Slow(2, 2)
-    slower.ticks = 3.0
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    assert exporting.latencies({"a": slow, "b": slower}, (4, 2)) == {"a": 1.0, "b": 3.0}

@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 from lthbench import formatting, report
 from lthbench.errors import BadInput
 from lthbench.report import markdown, site, task_page, templates
-from lthbench.report.summary import Cell, Shown, Summary, sentence, summarise
+from lthbench.report.cells import Cell, Shown
+from lthbench.report.summary import Summary, sentence, summarise
 from lthbench.results import run_facts, score_order, table
 
 NASTY = "<script>alert(1)</script>"

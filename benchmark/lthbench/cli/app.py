@@ -25,6 +25,7 @@ from lthbench.cli.doctor import doctor
 from lthbench.cli.explain import explain
 from lthbench.cli.export import export
 from lthbench.cli.gate import gate
+from lthbench.cli.latency import latency
 from lthbench.cli.options import CONTEXT
 from lthbench.cli.plan import show_plan
 from lthbench.cli.report import report
@@ -92,6 +93,7 @@ for _command in (
     report,
     explain,
     export,
+    latency,
     compare,
     gate,
     submit,

@@ -75,32 +75,19 @@ def export(
     from lthbench import files
     from lthbench.compute.device import resolve
     from lthbench.execution.exporting import NAMES, exported
+    from lthbench.execution.stored import stored
     from lthbench.execution.workspace import Workspace
-    from lthbench.planning.step_record import restored
     from lthbench.results import overwriting
-    from lthbench.spec import Train
-    from lthbench.store import layout, open_store
+    from lthbench.store import open_store
 
     check_folder("--out", out)
     overwriting.check([out / name for name in NAMES], force)
     _, facts = read(source)
     with as_a_run_wrote_it(source):
         found = _meant(facts, method, sparsity, seed)
-        key = layout.KEY.fullmatch(found.network)
     opened = open_store(store)
     opened.check()
-    if not key or not opened.hold(found.network):
-        raise BadInput(
-            f"store {opened.address} does not hold this network; give the store that made {source}."
-        )
-    try:
-        step = restored(layout.history_of(opened.place(found.network)), found.network)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadInput(f"store {opened.address}: what made {found.network} cannot be read.") from error
-    if not isinstance(step, Train):
-        raise BadInput(
-            f"{method} at {formatting.sparsity(sparsity)} was made elsewhere; export exports trainings."
-        )
+    step = stored(opened, found.network)
     try:
         contents, account = exported(Workspace(opened, (), resolve(device)), step, smaller)
     except StepFailed as error:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import statistics
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,16 +16,13 @@ from torch import nn
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
+from lthbench.execution.latency import BATCHES, latencies
 from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
 from lthbench.masks.compaction import compact
 from lthbench.spec import Weights, network_of
 from lthbench.store.artifacts import WEIGHTS
 
-#: Images in a pass that is timed: one, as where answers are waited for, and many.
-BATCHES = (1, 64)
-#: Passes of each network at most, and seconds for all of them at each size of batch.
-PASSES, SECONDS = 200, 2.0
 #: How far logits may differ, relative to the largest: sums of fewer terms are rounded otherwise.
 TOLERANCE = 1e-4
 
@@ -93,33 +87,3 @@ def _program(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
     written = io.BytesIO()
     torch.export.save(program, written)
     return written.getvalue()
-
-
-@torch.inference_mode()
-def latencies(models: Mapping[str, nn.Module], shape: tuple[int, ...]) -> dict[str, float]:
-    """The median seconds of a forward pass of each network over images of this shape.
-
-    The networks take turns, so that what else the machine does meets all of them.
-    """
-    device = next(next(iter(models.values())).parameters()).device
-    images = torch.rand(shape, generator=generator("export")).to(device)
-    took: dict[str, list[float]] = {name: [] for name in models}
-    for model in models.values():
-        for _ in range(3):
-            model(images)
-    started = time.perf_counter()
-    for done in range(PASSES):
-        if done >= 5 and time.perf_counter() - started > SECONDS:
-            break
-        for name, model in models.items():
-            _settle(device)
-            began = time.perf_counter()
-            model(images)
-            _settle(device)
-            took[name].append(time.perf_counter() - began)
-    return {name: statistics.median(times) for name, times in took.items()}
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

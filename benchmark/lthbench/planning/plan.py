@@ -180,7 +180,9 @@ def plan(
                 entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
     if faults:
         raise BadInput(
-            "\n".join(f"method {name} at sparsity {', '.join(at)}: {why}" for (name, why), at in faults.items())
+            "\n".join(
+                f"method {name} at sparsity {', '.join(at)}: {why}" for (name, why), at in faults.items()
+            )
         )
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
     request = replace(

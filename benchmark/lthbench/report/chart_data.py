@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.cells import Cell, Shown
 from lthbench.report.figures import curves
 from lthbench.report.figures import drawing as figures
-from lthbench.report.summary import Cell, Shown, Summary
+from lthbench.report.summary import Summary
 
 #: Below this, a sparsity has a place on the axis of shares that remain.
 _ALL = 1.0

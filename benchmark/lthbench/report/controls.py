@@ -25,6 +25,8 @@ def rows(summary: Summary) -> list[tuple[str, str, str, str]]:
     facts = {s.name: s for s in summary.facts.scores}
     found = []
     for score in summary.scores:
+        if score.name not in facts:  # what passes take is no score
+            continue
         fact = facts[score.name]
         own = means.get((score.name, ""), math.nan)
         untrained = means.get((score.name, plan.UNTRAINED)) if fact.nulls else None

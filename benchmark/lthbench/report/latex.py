@@ -6,7 +6,8 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report import answer
-from lthbench.report.summary import Shown, Summary, verdict_rows
+from lthbench.report.cells import Shown
+from lthbench.report.summary import Summary, verdict_rows
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

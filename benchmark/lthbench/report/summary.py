@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
+from lthbench.report import cells
+from lthbench.report.cells import Cell, Shown
 from lthbench.results import validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
@@ -21,50 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.results.run_facts import RunFacts
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A score as it is shown."""
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool
-    group: str
-    verdict: bool
-
-    @property
-    def header(self) -> str:
-        """Title, unit, and which way is better."""
-        return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}"
-
-    @property
-    def arrow(self) -> str:
-        """Up where higher is better."""
-        return "↑" if self.higher_is_better else "↓"
-
-    @property
-    def better(self) -> str:
-        """The arrow in words."""
-        return "higher is better" if self.higher_is_better else "lower is better"
-
-    @property
-    def unit_shown(self) -> str:
-        """The unit, unless the title says it."""
-        return "" if self.unit == "ratio" else formatting.unit(self.unit)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One score of a method at a sparsity: mean and sample standard deviation over seeds."""
-
-    mean: float
-    spread: float
-    seeds: int
-    status: str
-    reason: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -128,16 +85,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
     rule = rules.HEADLINE if rule is None else rule
     if rule not in rules.RULES:
         raise unknown("rule", rule, rules.RULES)
-    by_cell = _by_cell(table)
-    present_scores = {score for _, _, score in by_cell}
-    scores = tuple(
-        Shown(s.name, s.title, s.unit, s.higher_is_better, s.group, s.verdict)
-        for s in facts.scores
-        if s.name in present_scores
-    )
-    units = {s.name: s.unit for s in scores}
-    cells = {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
-    del by_cell
+    scores, found = cells.of_table(table, facts)
     calibration, outdated = calibrated(table, facts)
     own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
     verdicts = rules.by_rule(
@@ -149,9 +97,9 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         scores,
         tuple(m for m in dict.fromkeys(table["method"]) if m != "dense"),
         tuple(sorted({float(s) for s in table.loc[table["method"] != "dense", "sparsity"]})),
-        cells,
+        found,
         rule,
-        {r: tuple(found) for r, found in verdicts.items()},
+        {r: tuple(by_method) for r, by_method in verdicts.items()},
         calibration,
         outdated,
     )
@@ -186,30 +134,6 @@ def own_calibration(facts: RunFacts) -> Calibration | None:
             "judged by the one it ships with."
         )
     return found
-
-
-def _by_cell(table: pd.DataFrame) -> dict[tuple[str, float, str], list[tuple[float, str, str]]]:
-    """Value, status and reason of each seed, by method, sparsity and score."""
-    found: dict[tuple[str, float, str], list[tuple[float, str, str]]] = {}
-    main = table["variant"] == ""
-    names = ("method", "sparsity", "score", "value", "status", "reason")
-    columns = (table.loc[main, name].tolist() for name in names)
-    for method, sparsity, score, *facts in zip(*columns, strict=True):
-        found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
-    return found
-
-
-def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
-    values = [value for value, _, _ in rows if not math.isnan(value)]
-    statuses = {status for _, status, _ in rows}
-    status = next((s for s in ("failed", "missing", "degenerate", "gated") if s in statuses), "ok")
-    reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
-    mean = fmean(values) if values else math.nan
-    spread = stdev(values) if len(values) > 1 else math.nan
-    text = formatting.measured(mean, spread, unit)
-    if 0 < len(values) < len(rows):
-        text += f" ({len(values)} of {len(rows)} seeds)"
-    return Cell(mean, spread, len(values), status, reason, text)
 
 
 def sentence(summary: Summary, result: Verdict) -> str:

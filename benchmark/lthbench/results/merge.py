@@ -95,6 +95,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         networks=tuple(known.values()),
         pictures=tuple(p for facts in several for p in facts.pictures),
         units=tuple({u[:7]: u for facts in several for u in facts.units}.values()),
+        latencies=tuple({t[:5]: t for facts in several for t in facts.latencies}.values()),
     )
     return table.reset_index(drop=True), combined
 

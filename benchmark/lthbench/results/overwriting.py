@@ -17,6 +17,7 @@ REPORT = (
     "run.json",
     "pictures.json",
     "units.csv",
+    "latency.csv",
     "scores.parquet",
 )
 #: Files that say of a folder, and of those in it, who wrote it.

@@ -20,6 +20,7 @@ from lthbench.planning.expression import written
 from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
+from lthbench.results.latency import Latency
 from lthbench.results.score_order import aspects, scores, scores_of
 from lthbench.results.units import Unit
 from lthbench.spec import Data, Given, Init, Step, Train, Weights, mask_keeper
@@ -82,8 +83,8 @@ class RunFacts:
     versions that had a part, ``seconds`` of work by verb, ``masks`` the counts of weights by key.
     ``dense_keys`` bind a table to a calibration (None: of a version before there were any); ``calibration``
     is that of a task of one's own. ``ended`` says why no more seeds were added, where they were until all was
-    decided. ``checkpoints`` are accounts of networks made elsewhere. ``pictures`` and ``units`` are
-    kept beside run.json, ``more`` is what other versions have in it.
+    decided. ``checkpoints`` are accounts of networks made elsewhere. ``pictures``, ``units`` and
+    ``latencies`` are kept beside run.json, ``more`` is what other versions have in it.
     """
 
     schema: int
@@ -107,6 +108,7 @@ class RunFacts:
     checkpoints: tuple[dict[str, Any], ...] = ()
     pictures: tuple[dict[str, Any], ...] = ()
     units: tuple[Unit, ...] = ()
+    latencies: tuple[Latency, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -17,7 +17,7 @@ from lthbench import textfiles
 from lthbench.errors import BadInput, Damaged, because
 from lthbench.files import make_folder, publish_all
 from lthbench.formatting import is_formula, one_line
-from lthbench.results import rows, run_facts, units
+from lthbench.results import latency, rows, run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
 
@@ -33,7 +33,7 @@ _Value = TypeVar("_Value", bound=Hashable)
 #: The file beside a table that holds its pictures.
 PICTURES = "pictures.json"
 #: What may lie beside a table, and is carried with it.
-BESIDE = (PICTURES, units.FILE)
+BESIDE = (PICTURES, units.FILE, latency.FILE)
 COLUMNS = {
     "task": "str",
     "method": "str",
@@ -125,8 +125,8 @@ def _distinct(values: Sequence[_Value]) -> tuple[list[_Value], NDArray[np.intp]]
 
 
 def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
-    """Write ``scores.csv`` (canonical), ``run.json``, ``pictures.json`` and ``units.csv`` where there are
-    any, and ``scores.parquet`` where pyarrow is installed.
+    """Write ``scores.csv`` (canonical), ``run.json``, what lies ``BESIDE`` them where there is any, and
+    ``scores.parquet`` where pyarrow is installed.
     """
     make_folder(folder)
     made: dict[str, bytes | Callable[[IO[bytes]], None]] = {
@@ -137,6 +137,8 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
         made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
     if facts.units:
         made[units.FILE] = units.as_csv(facts.units)
+    if facts.latencies:
+        made[latency.FILE] = latency.as_csv(facts.latencies)
     parquet = to_parquet(table)
     if parquet is not None:
         made["scores.parquet"] = parquet
@@ -197,7 +199,13 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     if (folder / PICTURES).is_file():
         facts = dataclasses.replace(facts, pictures=_pictures(folder / PICTURES))
     if (folder / units.FILE).is_file():
-        facts = dataclasses.replace(facts, units=_units(folder / units.FILE))
+        found = _beside(folder / units.FILE, units.BYTES, units.from_csv)
+        facts = dataclasses.replace(facts, units=found)
+    if (folder / latency.FILE).is_file():
+        times = _beside(folder / latency.FILE, latency.BYTES, latency.from_csv)
+        facts = dataclasses.replace(facts, latencies=times)
+        if odd := latency.stray(facts):
+            raise BadInput(f"{folder / latency.FILE}: times {odd}, a network that is not in the table.")
     with textfiles.opened(csv) as content:
         table = _parsed(csv, content)
     if not isinstance(table.index, pd.RangeIndex):
@@ -246,11 +254,11 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
         raise BadInput(f"{csv}: not a table of scores{because(error)}.") from error
 
 
-def _units(path: Path) -> tuple[units.Unit, ...]:
-    """The units that a run gathered beside its table. Raises BadInput."""
+def _beside(path: Path, most: int, parse: Callable[[bytes, str], tuple[_Value, ...]]) -> tuple[_Value, ...]:
+    """What a table of at most so many bytes beside the scores holds. Raises BadInput."""
     try:
         with path.open("rb") as file:
-            return units.from_csv(file.read(units.BYTES + 1), str(path))
+            return parse(file.read(most + 1), str(path))
     except Damaged as error:
         raise BadInput(str(error)) from error
 

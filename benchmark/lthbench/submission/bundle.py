@@ -1,12 +1,12 @@
 """Result bundles: a table with all that it was computed from, for a maintainer to check and publish.
 
 A bundle is a zip file: ``bundle.json`` (the hash of every other file), ``scores.csv``, ``run.json``,
-``pictures.json`` and ``units.csv`` as a run wrote them (the last two where there are any), ``steps.json``
-(every step behind them, by key) and ``results/KEY/``: what each measure published. The tables of scores and
-of units are pure functions of the plan and these results, so that checking is
-making it again: an edited number, name, status or seed gives another table or another key. What cannot be
-seen so is a whole that was made up and fits together; for that a sample is run again (``rerun``). Pictures
-are taken as they come.
+``pictures.json``, ``units.csv`` and ``latency.csv`` as they were written (the last three where there are
+any), ``steps.json`` (every step behind them, by key) and ``results/KEY/``: what each measure published. The
+tables of scores and of units are pure functions of the plan and these results, so that checking is making it
+again: an edited number, name, status or seed gives another table or another key. What cannot be seen so is a
+whole that was made up and fits together; for that a sample is run again (``rerun``). Pictures and times are
+taken as they come.
 """
 
 from __future__ import annotations

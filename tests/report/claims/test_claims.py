@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 
 from lthbench.planning import task
+from lthbench.report.cells import Cell, Shown
 from lthbench.report.claims import any_task, base, interpretability, lth_pass, relations
 from lthbench.report.claims.base import NOT_MEASURED, difference, estimate, near
 from lthbench.report.claims.interpretability import SCORES
-from lthbench.report.summary import Cell, Shown, Summary
+from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Match, Verdict
 
 LEVELS = tuple(round(1 - 0.8**n, 12) for n in range(1, 20))

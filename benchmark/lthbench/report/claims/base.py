@@ -10,7 +10,8 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from lthbench import formatting
-from lthbench.report.summary import Cell, Summary
+from lthbench.report.cells import Cell
+from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
 
 #: What a check yields: what the table shows, and one of ``FINDINGS``.

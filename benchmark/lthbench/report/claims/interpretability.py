@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from lthbench import formatting
+from lthbench.report.cells import Cell
 from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
@@ -25,7 +26,7 @@ from lthbench.report.claims.base import (
     within,
 )
 from lthbench.report.controls import UNTRAINED
-from lthbench.report.summary import Cell, Summary
+from lthbench.report.summary import Summary
 
 FRANKLE = "Frankle & Bau 2019"
 RAD = "von Rad & Seuffert 2024"

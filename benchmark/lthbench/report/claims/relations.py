@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from lthbench import formatting
 from lthbench.report import leaderboard
+from lthbench.report.cells import Cell
 from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
@@ -23,7 +24,7 @@ from lthbench.report.claims.base import (
     points,
     rounds,
 )
-from lthbench.report.summary import Cell, Summary
+from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
 
 GENERALIZATION = ("accuracy", "fgsm_accuracy", "ood_auroc")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.cells import Cell, Shown
 from lthbench.report.figures.drawing import (
     BANDS,
     DASHES,
@@ -23,7 +24,7 @@ from lthbench.report.figures.drawing import (
     style,
     svg,
 )
-from lthbench.report.summary import Cell, Shown, Summary
+from lthbench.report.summary import Summary
 from lthbench.verdict.scale import Scale
 
 #: An axis that would be so many times as long as what most of it shows is cut, and what lies beyond is named.

@@ -13,8 +13,9 @@ from textwrap import fill
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.cells import Shown
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, samples, style, svg
-from lthbench.report.summary import Shown, Summary
+from lthbench.report.summary import Summary
 
 #: Sparsities that are drawn at most.
 SHOWN = 3

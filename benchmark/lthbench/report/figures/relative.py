@@ -6,6 +6,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.cells import Shown
 from lthbench.report.figures.curves import halves, region_two
 from lthbench.report.figures.drawing import (
     DASHES,
@@ -23,7 +24,7 @@ from lthbench.report.figures.drawing import (
     style,
     svg,
 )
-from lthbench.report.summary import Shown, Summary
+from lthbench.report.summary import Summary
 
 #: The unit of scores whose size says little by itself: NLL and the trace of the Hessian.
 UNIT = "nats"

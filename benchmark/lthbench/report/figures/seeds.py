@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report.cells import Shown
 from lthbench.report.figures.curves import halves, reference, reference_samples, region_two
 from lthbench.report.figures.drawing import (
     INK,
@@ -20,7 +21,7 @@ from lthbench.report.figures.drawing import (
     style,
     svg,
 )
-from lthbench.report.summary import Shown, Summary
+from lthbench.report.summary import Summary
 
 #: Panels in a row.
 ACROSS = 4

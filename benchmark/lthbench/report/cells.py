@@ -1,0 +1,116 @@
+"""What a table shows: its scores, and the mean of each over seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from lthbench import formatting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthbench.results.run_facts import RunFacts
+
+#: Value, status and reason of each seed, by method, sparsity and score.
+_Found = dict[tuple[str, float, str], list[tuple[float, str, str]]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A score as it is shown."""
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    group: str
+    verdict: bool
+
+    @property
+    def header(self) -> str:
+        """Title, unit, and which way is better."""
+        return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}"
+
+    @property
+    def arrow(self) -> str:
+        """Up where higher is better."""
+        return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def better(self) -> str:
+        """The arrow in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit, unless the title says it."""
+        return "" if self.unit == "ratio" else formatting.unit(self.unit)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score of a method at a sparsity: mean and sample standard deviation over seeds."""
+
+    mean: float
+    spread: float
+    seeds: int
+    status: str
+    reason: str
+    text: str
+
+
+def of_table(
+    table: pd.DataFrame, facts: RunFacts
+) -> tuple[tuple[Shown, ...], dict[tuple[str, float, str], Cell]]:
+    """The scores that a table has, and their cells by (method, sparsity, score).
+
+    What forward passes take stands beside them, in milliseconds, where networks were timed.
+    """
+    by_cell = _by_cell(table) | _timed(facts)
+    there = {score for _, _, score in by_cell}
+    timed = {t.score: Shown(t.score, t.title, "ms", False, "efficiency", False) for t in facts.latencies}
+    scores = (
+        *(
+            Shown(s.name, s.title, s.unit, s.higher_is_better, s.group, s.verdict)
+            for s in facts.scores
+            if s.name in there
+        ),
+        *timed.values(),
+    )
+    units = {s.name: s.unit for s in scores}
+    return scores, {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
+
+
+def _timed(facts: RunFacts) -> _Found:
+    """What forward passes of networks take, in milliseconds."""
+    found: _Found = {}
+    for t in facts.latencies:
+        found.setdefault((t.method, t.sparsity, t.score), []).append((1000.0 * t.seconds, "ok", ""))
+    return found
+
+
+def _by_cell(table: pd.DataFrame) -> _Found:
+    """Value, status and reason of each seed, by method, sparsity and score."""
+    found: _Found = {}
+    main = table["variant"] == ""
+    names = ("method", "sparsity", "score", "value", "status", "reason")
+    columns = (table.loc[main, name].tolist() for name in names)
+    for method, sparsity, score, *facts in zip(*columns, strict=True):
+        found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
+    return found
+
+
+def _cell(rows: list[tuple[float, str, str]], unit: str) -> Cell:
+    values = [value for value, _, _ in rows if not math.isnan(value)]
+    statuses = {status for _, status, _ in rows}
+    status = next((s for s in ("failed", "missing", "degenerate", "gated") if s in statuses), "ok")
+    reason = "; ".join(dict.fromkeys(reason for _, _, reason in rows if reason))
+    mean = fmean(values) if values else math.nan
+    spread = stdev(values) if len(values) > 1 else math.nan
+    text = formatting.measured(mean, spread, unit)
+    if 0 < len(values) < len(rows):
+        text += f" ({len(values)} of {len(rows)} seeds)"
+    return Cell(mean, spread, len(values), status, reason, text)
