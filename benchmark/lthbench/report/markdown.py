@@ -83,7 +83,7 @@ def provenance(facts: RunFacts) -> list[str]:
         f"Python {e['python']}, lthbench {e['lthbench']}"
         for e in facts.environments
     ]
-    lines += latency.said(facts)
+    lines += latency.said(facts.latencies)
     lines.append(f"seeds {', '.join(map(str, facts.seeds))}")
     lines += [f"data {d.name} version {d.version}, files {d.digest[:12]}" for d in facts.data]
     for taken in facts.checkpoints:

@@ -10,14 +10,11 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from lthbench.errors import Damaged
 from lthbench.formatting import counted, is_formula, one_line
-
-if TYPE_CHECKING:
-    from lthbench.results.run_facts import RunFacts
 
 #: The file beside a table that holds them.
 FILE = "latency.csv"
@@ -114,18 +111,20 @@ def _possible(timed: Latency) -> bool:
     )
 
 
-def stray(facts: RunFacts) -> str:
-    """The first timed network that is not in the table, as "omp at 0.5, seed 0"; "" where all are."""
-    for timed in facts.latencies:
-        known = facts.network(timed.method, timed.sparsity, timed.seed)
-        if known is None or known.network != timed.network:
-            return f"{timed.method} at {timed.sparsity:g}, seed {timed.seed}"
+def stray(timed: Iterable[Latency], networks: Mapping[tuple[str, float, int], str]) -> str:
+    """The first timed network that is not among these, keys by method, sparsity and seed, or "".
+
+    It is named as "omp at 0.5, seed 0".
+    """
+    for one in timed:
+        if networks.get(one[:3]) != one.network:
+            return f"{one.method} at {one.sparsity:g}, seed {one.seed}"
     return ""
 
 
-def said(facts: RunFacts) -> list[str]:
+def said(timed: Iterable[Latency]) -> list[str]:
     """On what networks were timed, a line for each device."""
-    where = dict.fromkeys((t.device, t.threads) for t in facts.latencies)
+    where = dict.fromkeys((t.device, t.threads) for t in timed)
     return [
         f"passes timed on {device}{f', {threads_of(threads)}' if threads else ''}: medians, networks of a "
         "seed in turns, without the channels that their masks remove whole"
