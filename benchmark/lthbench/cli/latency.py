@@ -60,7 +60,7 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
     with as_a_run_wrote_it(folder), ProgressLine() as tell:
         for seed, networks in _by_seed(facts, seeds).items():
             tell(f"timing {formatting.counted(len(networks), 'network', 'networks')} of seed {seed}")
-            steps = [(network, stored(opened, network.network)) for network in networks]
+            steps = {(n.method, n.sparsity, n.seed): stored(opened, n.network) for n in networks}
             found += timed(Workspace(opened, (), resolve(device)), steps)
         if all(t.method == "dense" for t in found):
             raise BadInput(

@@ -17,7 +17,6 @@ from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
 from lthbench.masks.compaction import compact
 from lthbench.results.latency import Latency
-from lthbench.results.run_facts import NetworkFacts
 from lthbench.spec import Weights, network_of
 
 _Name = TypeVar("_Name", bound=Hashable)
@@ -29,45 +28,43 @@ PASSES, SECONDS = 200, 1.0
 
 
 def timed(
-    space: Workspace, networks: Sequence[tuple[NetworkFacts, Weights]], batches: Sequence[int] = BATCHES
+    space: Workspace, networks: Mapping[tuple[str, float, int], Weights], batches: Sequence[int] = BATCHES
 ) -> list[Latency]:
     """What forward passes of networks take that share an architecture: in turns, in evaluation mode.
 
-    Pruned ones are timed without the channels that their masks remove whole; those of which no channel goes
+    ``networks`` are by method, sparsity and seed. Pruned ones are timed without the channels that their masks remove whole; those of which no channel goes
     whole are left out, as they take what dense takes.
     """
-    models: dict[NetworkFacts, nn.Module] = {}
+    models: dict[tuple[str, float, int], nn.Module] = {}
     shape = (0, 0, 0)
-    for facts, step in networks:
+    for name, step in networks.items():
         spec = network_of(step)
         shape = (spec.channels, spec.size, spec.size)
         model, mask = space.network(step).eval(), space.held(step)
-        if facts.method != "dense":
+        if name[0] != "dense":
             try:
                 model = compact(model, mask or {})
             except StepFailed:
                 continue
-        models[facts] = model
+        models[name] = model
     if not models:
         return []
     where = environment(space.device)
-    flops = {facts: cost(model, None, shape).flops_dense for facts, model in models.items()}
+    flops = {name: cost(model, None, shape).flops_dense for name, model in models.items()}
     found = []
     for images in batches:
         took = latencies(models, (images, *shape))
         found += [
             Latency(
-                facts.method,
-                facts.sparsity,
-                facts.seed,
-                facts.network,
+                *name,
+                networks[name].key,
                 images,
-                took[facts],
-                flops[facts],
+                took[name],
+                flops[name],
                 where["device"],
                 where["threads"] or 0,
             )
-            for facts in models
+            for name in models
         ]
     return found
 
