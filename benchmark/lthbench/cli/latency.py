@@ -109,4 +109,4 @@ def text(found: Sequence[Latency]) -> str:
     heads = ["method", "sparsity", "FLOPs", "fewer"]
     for count in images:
         heads += [formatting.counted(count, "image", "images"), "faster"]
-    return tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
+    return str(tabulate(rows, heads, tablefmt="plain", disable_numparse=True))

@@ -204,8 +204,9 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     if (folder / latency.FILE).is_file():
         times = _beside(folder / latency.FILE, latency.BYTES, latency.from_csv)
         facts = dataclasses.replace(facts, latencies=times)
-        if odd := latency.stray(times, {(n.method, n.sparsity, n.seed): n.network for n in facts.networks}):
-            raise BadInput(f"{folder / latency.FILE}: times {odd}, a network that is not in the table.")
+        other = latency.stray(times, {(n.method, n.sparsity, n.seed): n.network for n in facts.networks})
+        if other:
+            raise BadInput(f"{folder / latency.FILE}: times {other}, a network that is not in the table.")
     with textfiles.opened(csv) as content:
         table = _parsed(csv, content)
     if not isinstance(table.index, pd.RangeIndex):
