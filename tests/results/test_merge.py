@@ -70,6 +70,34 @@ def test_tables_that_contradict_each_other_are_refused(two):
         merge.grouped([two[0], (other, facts)])
 
 
+def test_a_network_made_on_two_machines_has_the_scores_of_the_first_table(two):
+    """The dense parents of both were rounded otherwise, and measured by another version of a metric."""
+    (table, facts), (other, others) = two
+    again = other["method"] == "dense"
+    moved = other.assign(
+        value=other["value"] + 0.04 * other["se"] * again, step=other["step"].where(~again, "new")
+    )
+    ((both, _),) = merge.grouped([(table, facts), (moved, others)])
+    dense = both[both["method"] == "dense"]
+    assert dense["value"].tolist() == table[table["method"] == "dense"]["value"].tolist()
+    assert "new" not in set(both["step"])
+    far = other.assign(value=other["value"] + 0.06 * other["se"] * again)
+    with pytest.raises(BadInput, match=r"give dense at 0, seed 0, another"):
+        merge.grouped([(table, facts), (far, others)])
+    retrained = tuple(
+        dataclasses.replace(n, network="another") if n.method == "dense" else n for n in others.networks
+    )
+    with pytest.raises(BadInput, match=r"give dense at 0, seed 0, another"):
+        merge.grouped([(table, facts), (moved, dataclasses.replace(others, networks=retrained))])
+
+
+def test_values_that_are_none_in_both_are_the_same(two):
+    (table, facts), (other, others) = two
+    none = [t.assign(value=t["value"].where(t["method"] != "dense")) for t in (table, other)]
+    ((both, _),) = merge.grouped([(none[0], facts), (none[1].assign(step="new"), others)])
+    assert both["value"].isna().sum() == none[0]["value"].isna().sum()
+
+
 @pytest.mark.parametrize("part", ["seeds", "data", "aspects"])
 def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
     table, facts = two[1]

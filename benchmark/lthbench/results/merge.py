@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: What must be the same for tables to be one.
 SAME = ("schema", "task", "budget", "data", "seeds", "aspects", "scores")
 _KEY = ["method", "sparsity", "seed", "score", "variant"]
+#: Two machines may round one network's score otherwise: by so much of its standard error, or of itself.
+_OF_ERROR, _OF_VALUE = 0.05, 1e-6
 
 
 def stated(value: Any) -> Any:
@@ -45,6 +47,7 @@ def grouped(
 def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
     """One table of several, that of most methods first.
 
+    A network that was made twice, such as a dense parent on two machines, has the scores of the first table.
     Raises BadInput where they were not asked for alike, or contradict each other.
     """
     import pandas as pd
@@ -67,15 +70,10 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                 f"their results were looked at {_said(first)} and {_said(facts)}, at other levels. "
                 "Give one of them, or run both alike (--until-decided)."
             )
-    table = pd.concat([t for t, _ in group], ignore_index=True).drop_duplicates([*_KEY, "step", "value"])
-    twice = table[table.duplicated(_KEY, keep=False)]
-    if len(twice):
-        row = twice.iloc[0]
-        raise BadInput(
-            f"two tables of task {first.task_name} give {row['method']} at {row['sparsity']:g}, seed "
-            f"{row['seed']}, another {row['score']} each. Give one of them."
-        )
     several = [facts for _, facts in group]
+    table = pd.concat([t for t, _ in group], ignore_index=True)
+    _check_made_twice(table, several)
+    table = table.drop_duplicates(_KEY)
     spent: dict[str, float] = {}
     for facts in several:
         for verb, seconds in facts.seconds.items():
@@ -98,6 +96,29 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         latencies=tuple({t[:5]: t for facts in several for t in facts.latencies}.values()),
     )
     return table.reset_index(drop=True), combined
+
+
+def _check_made_twice(table: pd.DataFrame, several: Sequence[RunFacts]) -> None:
+    """Raise BadInput where a score stands twice and is not that of one network but for rounding."""
+    again = table[table.duplicated(_KEY)].drop_duplicates([*_KEY, "step", "value"])
+    both = again.merge(table.drop_duplicates(_KEY), on=_KEY, suffixes=("", "_first"))
+    away = (both["value"] - both["value_first"]).abs()
+    error = both[["se", "se_first"]].min(axis=1).fillna(0.0)
+    near = away <= _OF_ERROR * error + _OF_VALUE * both["value_first"].abs()
+    near |= both["value"].isna() & both["value_first"].isna()
+    weights: dict[tuple[str, float, int], set[str]] = {}
+    for facts in several:
+        for n in facts.networks:
+            weights.setdefault((n.method, n.sparsity, n.seed), set()).add(n.network)
+    places = zip(both["method"], both["sparsity"], both["seed"], strict=True)
+    both["one"] = [len(weights.get((m, float(s), int(n)), ())) == 1 for m, s, n in places]
+    odd = both[~(near & ((both["step"] == both["step_first"]) | both["one"]))]
+    if len(odd):
+        row = odd.iloc[0]
+        raise BadInput(
+            f"two tables of task {several[0].task_name} give {row['method']} at {row['sparsity']:g}, seed "
+            f"{row['seed']}, another {row['score']} each. Give one of them."
+        )
 
 
 def _levels(facts: RunFacts) -> tuple[int, ...]:
