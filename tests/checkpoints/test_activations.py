@@ -227,6 +227,24 @@ def test_scales_that_are_none_are_refused(name, scale, zero, message):
         files.of(state, "model")
 
 
+def test_what_a_fused_first_layer_reads_are_the_pixels_of_a_network_that_is_given_them_normalised():
+    """As in graphs of networks whose pixels are normalised before, the first normalisation fused."""
+    network = Network("resnet8", 1, 5, 3, 8, (0.5,) * 3, (0.25,) * 3, (4, 4, 6, 8))
+    state = registry.get(Architecture, "resnet8").build(network).state_dict()
+    state = {n: t for n, t in state.items() if not n.startswith(("normalize.", "bn1."))}
+    state |= {"conv1.weight": torch.quantize_per_tensor(state["conv1.weight"], 0.01, 0, torch.qint8)}
+    state |= {
+        "conv1.bias": torch.zeros(4),
+        "conv1.scale": torch.tensor(0.2),
+        "conv1.zero_point": torch.tensor(0),
+    }
+    state |= {"conv1_input_scale_0": torch.tensor(0.02), "conv1_input_zero_point_0": torch.tensor(39)}
+    found = importing.take(network, files.of(state, "model"))
+    assert found.account["activations"]["left"] == []
+    scales = {place: scale for place, _, scale, *_ in found.step.activations}
+    assert scales == {"bn1": pytest.approx(0.2), "normalize": pytest.approx(0.02)}
+
+
 def test_what_adds_in_the_file_alone_rounds_the_block_that_it_stands_in():
     network = Network("resnet8", 1, 5, 3, 8, (0.5,) * 3, (0.25,) * 3, (4, 4, 6, 8))
     state = registry.get(Architecture, "resnet8").build(network).state_dict()

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from statistics import fmean
 
 import pytest
 
 from lthbench.errors import BadInput
 from lthbench.planning.request import ask
-from lthbench.report.summary import own_calibration, summarise, yardstick_sentence
+from lthbench.report import answer, leaderboard, markdown, shell, task_page
+from lthbench.report.summary import own_calibration, sentence, summarise, yardstick_sentence
 from lthbench.verdict import calibration as calibrations
 
 SAID = "They come with this table, and not with lthbench."
@@ -55,6 +57,45 @@ def test_one_of_a_task_of_ones_own_is_named_as_such(table_of):
     summary = summarise(table, facts)
     assert summary.calibration is not None
     assert SAID in yardstick_sentence(summary)
+
+
+def test_the_trainings_that_networks_are_compared_with_stand_beside_the_dense_ones_of_the_table(table_of):
+    summary = summarise(*table_of(None, "digits-r8"))
+    values = calibrations.shipped("digits-r8", "quick").scores["accuracy"].values
+    assert summary.trainings["accuracy"].mean == pytest.approx(fmean(values))
+    own, trainings = leaderboard.board(summary).dense
+    assert (own[0], trainings[0]) == ("dense, these seeds", f"dense, {len(values)} trainings")
+    assert trainings[1][0] == summary.trainings["accuracy"].text
+    assert [row["method"] for row in markdown.score_rows(summary)][:2] == ["dense", trainings[0]]
+    row = task_page._rows(summary)[1]
+    assert (row["method"], row["cells"][0]["text"]) == (trainings[0], trainings[1][0])
+    assert trainings[0] in task_page.render(summary)
+
+
+def test_without_a_calibration_the_dense_networks_stand_alone(made_table):
+    summary = summarise(*made_table(["omp"], sparsities=(0.5,)))
+    assert [name for name, _ in leaderboard.board(summary).dense] == ["dense itself"]
+    assert [row["method"] for row in markdown.score_rows(summary)] == ["dense", "omp"]
+
+
+def test_a_verdict_of_fewer_scores_than_lth_pass_asks_for_says_so(made_table):
+    table, facts = made_table(["omp"], sparsities=(0.5,))
+    task = {**facts.task, "data": {"dataset": "cifar10", "concepts": "shapes"}}
+    keep = {"accuracy", "ece"}
+    few = dataclasses.replace(facts, task=task, aspects=tuple(a for a in facts.aspects if a.score in keep))
+    summary = summarise(table[table["score"].isin(keep)].assign(value=0.9, se=0.001), few)
+    assert len(summary.lacking) == 11
+    said = "on the 2 scores measured (of 13) up to 50.0 %, the highest measured."
+    assert sentence(summary, summary.headline[0]) == f"omp is as good as its dense parent {said}"
+    one = "As good as dense on the 2 scores measured, of 13 for LTH-PASS."
+    assert answer.of_network(summary, summary.headline[0].at(0.5)) == one
+    told = "Not measured, of the 13 scores that LTH-PASS asks for: mCE"
+    assert told in " ".join(shell.text(summary).split())
+    assert told in markdown.render(summary)
+    assert told in task_page.render(summary)
+    whole = summarise(table, facts)
+    assert whole.lacking == ()
+    assert "Not measured" not in markdown.render(whole)
 
 
 def test_that_which_ships_is_taken_for_itself(table_of):

@@ -84,7 +84,7 @@ def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     ]
     both = first.facts.environments + second.facts.environments
     first = dataclasses.replace(first, facts=dataclasses.replace(first.facts, environments=both))
-    assert caveats.of_table(first.facts) == ["This table was made with several versions of torch (2 and 3)."]
+    assert caveats.of_table(first) == ["This table was made with several versions of torch (2 and 3)."]
     assert "several versions of torch" in task_page.render(first)
 
 

@@ -58,3 +58,25 @@ def test_other_probabilities_than_the_largest_are_judged_by_sce_where_ece_is_bli
         "ece": "matches",
         "sce": "worse",
     }
+
+
+@pytest.mark.parametrize(
+    ("dataset", "concepts", "measured", "count"),
+    [
+        ("cifar10", "shapes", (), 13),
+        ("cifar10", None, (), 10),
+        ("cifar10", None, ("accuracy",), 9),
+        ("cifar10", None, ("accuracy", "of_a_plugin"), 9),
+        ("cifar100", None, (), 11),
+        ("of_a_plugin", "shapes", (), 0),
+    ],
+)
+def test_what_lth_pass_asks_for_and_was_not_measured(dataset, concepts, measured, count):
+    lacking = score_order.lacking({"data": {"dataset": dataset, "concepts": concepts}}, measured)
+    assert len(lacking) == count
+    assert ("accuracy" in lacking) == (count > 0 and "accuracy" not in measured)
+
+
+@pytest.mark.parametrize("task", [{}, {"data": None}, {"data": {"dataset": 3}}])
+def test_of_a_task_of_another_version_nothing_is_lacking(task):
+    assert score_order.lacking(task, ()) == ()

@@ -192,7 +192,8 @@ def placed(
     start = starts.most_common(1)[0][0] if starts else ""
     ends = _ending_with_operations(model)
     flat = {name.replace(".", "_"): name for name in ends}
-    inputs = {"", *(f"{own.replace('.', '_')}_input" for own in list(homes.values())[:1])}
+    # What the first layer reads, by its name in the file and here, where a fused one is called as its norm.
+    inputs = {"", *(f"{n.replace('.', '_')}_input" for pair in list(homes.items())[:1] for n in pair)}
     rounded: dict[str, Rounded] = {}
     left = list(said.unread)
     for place, how in said.places.items():
@@ -202,7 +203,7 @@ def placed(
             rounded[own] = how
         elif own in flat:
             rounded[flat[own]] = how
-        elif (place == said.first or own in inputs) and not normalised and "normalize" in modules:
+        elif (place == said.first or {own, place} & inputs) and not normalised and "normalize" in modules:
             rounded["normalize"] = how
         elif above in ends:  # a module of the file alone, that adds
             rounded[above] = how

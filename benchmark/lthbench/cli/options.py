@@ -190,7 +190,7 @@ def _options() -> dict[str, Callable[..., Any]]:
         "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
         "workers": {
             "type": click.IntRange(0, 256),
-            "help": "Worker processes; one for each core by default.",
+            "help": "Worker processes; one for each core by default, 0 to work in this one.",
         },
         "stack": {
             "type": click.IntRange(0, 1024),
@@ -240,7 +240,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
         force_option,
         click.option(
             "--rule",
-            help="The verdict's rule: noninferior (default), std, or paper (default for one seed).",
+            help="The verdict's rule: noninferior (default), std or paper.",
         ),
         click.option("--download", is_flag=True, help="Fetch data sets that are missing."),
         click.option(

@@ -27,7 +27,7 @@ METRIC = Metric(
         "parameters; those that are not pruned; the kept share of prunable weights and of all parameters; "
         "operations of a forward pass (2 for a multiply-add), dense and with pruned weights skipped; bytes: "
         "4 for each kept value, or those of a file of fewer bits and its scales; 1 bit for each prunable "
-        "weight of a masked layer"
+        "weight of a masked layer; buffers, such as those of normalisation, count as kept values"
     ),
     source="Chen et al. 2022, section 3 (sparsity over prunable weights); both denominators are given",
     scores=(

@@ -207,6 +207,10 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     if all(m.matches for m in matches):
         better = f", and better on {found['better']}" if found["better"] else ""
         which = f"all {scores}" if len(matches) > 1 else summary.title_of(matches[0].score)
+        if summary.lacking:
+            every = len(matches) + len(summary.lacking)
+            one = which if len(matches) == 1 else f"the {scores} measured"
+            return f"As good as dense on {one}, of {every} for LTH-PASS{better}."
         return f"LTH-PASS: as good as dense on {which}{better}."
     still = [summary.title_of(m.score) for m in matches if m.finding == "open"]
     if explanation.only_open(matches):

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lthbench import formatting
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Summary, lacking_sentence
 from lthbench.results.run_facts import RunFacts
 
 #: Programs whose version changes numbers.
 _PROGRAMS = ("lthbench", "torch", "numpy")
 
 
-def of_table(facts: RunFacts) -> list[str]:
+def of_table(summary: Summary) -> list[str]:
     """About one table."""
-    found = _versions([facts])
-    return [f"This table was made with {said}." for said in found]
+    found = _versions([summary.facts])
+    return [
+        *filter(None, [lacking_sentence(summary)]),
+        *(f"This table was made with {said}." for said in found),
+    ]
 
 
 def of_site(summaries: Sequence[Summary]) -> list[str]:

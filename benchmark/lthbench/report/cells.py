@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthbench.results.run_facts import RunFacts
+    from lthbench.verdict.calibration import Calibration
 
 #: Value, status and reason of each seed, by method, sparsity and score.
 _Found = dict[tuple[str, float, str], list[tuple[float, str, str]]]
@@ -82,6 +84,17 @@ def of_table(
     )
     units = {s.name: s.unit for s in scores}
     return scores, {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
+
+
+def of_trainings(calibration: Calibration | None, scores: Iterable[Shown]) -> dict[str, Cell]:
+    """What the dense trainings of a calibration have, by score: what pruned networks are compared with."""
+    found = {}
+    for shown in scores:
+        dense = None if calibration is None else calibration.scores.get(shown.name)
+        if dense is not None:
+            rows = [(value, "ok", "") for value in tuple(dense.values)]
+            found[shown.name] = _cell(rows, shown.unit)
+    return found
 
 
 def _timed(facts: RunFacts) -> _Found:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthbench import formatting
-from lthbench.report import findings, network_page
+from lthbench.report import cells, findings, network_page
 from lthbench.report.families import family
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Summary, trainings_named
 from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
 
@@ -80,10 +80,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Board:
-    """The leaderboard of one task and budget: ``dense`` are the dense networks' own values, by score."""
+    """The leaderboard of one task and budget.
+
+    ``dense`` are what dense networks have, by score, in rows: the table's own under what they are called, and
+    on a calibrated task the trainings that pruned networks are compared with.
+    """
 
     heads: tuple[Head, ...]
-    dense: tuple[str, ...]
+    dense: tuple[tuple[str, tuple[str, ...]], ...]
     rows: tuple[Row, ...]
     families: tuple[str, ...]
 
@@ -113,9 +117,12 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
                 _cell(summary, result, scores, root, linked),
             )
         )
-    dense = tuple(_dense(summary, s) for s in scores)
+    dense = [("dense itself", tuple(_text_of(summary.cell("dense", 0.0, s)) for s in scores))]
+    if any(s in summary.trainings for s in scores):
+        others = tuple(_text_of(summary.trainings.get(s)) for s in scores)
+        dense = [("dense, these seeds", dense[0][1]), (trainings_named(summary), others)]
     families = tuple(dict.fromkeys(r.family for r in rows if r.family))
-    return Board(_heads(summary, results, scores), dense, tuple(rows), families)
+    return Board(_heads(summary, results, scores), tuple(dense), tuple(rows), families)
 
 
 def head(summary: Summary, score: str) -> str:
@@ -205,6 +212,5 @@ def _worst(matches: Sequence[Match]) -> Match | None:
     return max(matches, key=lambda m: order.index(m.finding), default=None)
 
 
-def _dense(summary: Summary, score: str) -> str:
-    cell = summary.cell("dense", 0.0, score)
+def _text_of(cell: cells.Cell | None) -> str:
     return cell.text if cell else "–"

@@ -13,7 +13,9 @@ from lthbench.report.summary import (
     RULE_TEXT,
     Summary,
     dense_sentence,
+    lacking_sentence,
     sentence,
+    trainings_named,
     verdict_rows,
     yardstick_sentence,
 )
@@ -38,6 +40,7 @@ def render(summary: Summary) -> str:
         "",
         f"By the rule `{summary.rule}`: {RULE_TEXT[summary.rule]}.",
         "",
+        *([escape(lacking_sentence(summary)), ""] if summary.lacking else []),
         _table(verdict_rows(summary)),
         "",
         "## Scores",
@@ -73,6 +76,10 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
             mark = "" if match is None else MARKS.get(match.finding, " ✗")
             row[score.header] = (cell.text if cell else "–") + mark
         rows.append(row)
+        if method == "dense" and summary.trainings:
+            row = {"method": trainings_named(summary), "sparsity": row["sparsity"]}
+            row |= {s.header: c.text if (c := summary.trainings.get(s.name)) else "–" for s in summary.scores}
+            rows.append(row)
     return rows
 
 

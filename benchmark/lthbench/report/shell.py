@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from lthbench import formatting
 from lthbench.report import answer as answers
 from lthbench.report import findings, leaderboard
-from lthbench.report.summary import Summary, dense_sentence, sentence, standing, yardstick_sentence
+from lthbench.report.summary import (
+    Summary,
+    dense_sentence,
+    lacking_sentence,
+    sentence,
+    standing,
+    yardstick_sentence,
+)
 from lthbench.verdict import explanation
 from lthbench.verdict.rules import Verdict
 
@@ -49,8 +56,8 @@ def text(summary: Summary, width: int = 80) -> str:
     parts.append("\n".join(wrapped(sentence(summary, v), width, indent="  ") for v in summary.headline))
     placed = [standing(summary, v) for v in summary.headline]
     parts += [wrapped(said, width, indent="  ") for said in placed if said]
-    said = yardstick_sentence(summary)
-    parts.append(wrapped(said, width) if said else "")
+    for said in (yardstick_sentence(summary), lacking_sentence(summary) if results else ""):
+        parts.append(wrapped(said, width) if said else "")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -11,7 +11,7 @@ from lthbench import formatting
 from lthbench.errors import BadInput, unknown
 from lthbench.report import cells
 from lthbench.report.cells import Cell, Shown
-from lthbench.results import validation
+from lthbench.results import score_order, validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
 from lthbench.verdict.calibration import Calibration
@@ -60,6 +60,16 @@ class Summary:
         from lthbench.report import families
 
         return families.foremost(self.methods, self.verdicts.get(self.rule, ()))
+
+    @cached_property
+    def trainings(self) -> dict[str, Cell]:
+        """By score, the dense trainings that pruned networks are compared with on a calibrated task."""
+        return cells.of_trainings(self.calibration, self.scores)
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """The titles of scores that LTH-PASS asks for on this task and that were not measured."""
+        return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects})
 
     @property
     def headline(self) -> tuple[Verdict, ...]:
@@ -152,7 +162,8 @@ def sentence(summary: Summary, result: Verdict) -> str:
         short = "has no verdict" if explanation.no_verdict(result.at(lowest)) else "falls short already"
         return f"{who} {short} at {at}: {reason}."
     text = (
-        f"{who} is as good as {like(summary, result)} on everything up to {formatting.sparsity(result.joint)}"
+        f"{who} is as good as {like(summary, result)} on {everything(summary)} "
+        f"up to {formatting.sparsity(result.joint)}"
     )
     if result.held_back:
         beyond = min(s for s in result.sparsities if s > result.joint)
@@ -169,11 +180,35 @@ def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
     """The verdict on networks from which nothing was removed: second trainings, say."""
     reason = explanation.why(result.at(0.0), summary.title_of)
     if result.joint is not None:
-        return f"{who} is as good as {like(summary, result)} on everything; nothing was removed from it."
+        on = everything(summary)
+        return f"{who} is as good as {like(summary, result)} on {on}; nothing was removed from it."
     if explanation.only_open(result.at(0.0)):
         return f"{who} may be as good as {like(summary, result)} or not: {reason}."
     short = "has no verdict" if explanation.no_verdict(result.at(0.0)) else "falls short"
     return f"{who} {short}, though nothing was removed from it: {reason}."
+
+
+def everything(summary: Summary) -> str:
+    """What a verdict asks for: everything, or the scores that were measured where LTH-PASS asks for more."""
+    measured = len(summary.facts.aspects)
+    if not summary.lacking:
+        return "everything"
+    which = "one score" if measured == 1 else f"{measured} scores"
+    return f"the {which} measured (of {measured + len(summary.lacking)})"
+
+
+def trainings_named(summary: Summary) -> str:
+    """What the row of the calibration's trainings is called."""
+    return f"dense, {len(summary.calibration.seeds)} trainings" if summary.calibration else ""
+
+
+def lacking_sentence(summary: Summary) -> str:
+    """Which scores that LTH-PASS asks for were not measured; "" where all were."""
+    if not summary.lacking:
+        return ""
+    every = len(summary.facts.aspects) + len(summary.lacking)
+    named = formatting.listed([title.replace(" (dense = 1)", "") for title in summary.lacking])
+    return f"Not measured, of the {every} scores that LTH-PASS asks for: {named}."
 
 
 def standing(summary: Summary, result: Verdict) -> str:

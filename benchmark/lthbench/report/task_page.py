@@ -37,6 +37,7 @@ from lthbench.report.summary import (
     held_back,
     sentence,
     standing,
+    trainings_named,
     verdict_rows,
     yardstick_sentence,
 )
@@ -103,7 +104,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         dense_sentence=f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         answer=answer.of_table(summary),
         signs=findings.signs(summary),
-        notices=caveats.of_table(facts),
+        notices=caveats.of_table(summary),
         asked=summary.titles(tuple(s.name for s in summary.scores if s.verdict)),
         rule_text=RULE_TEXT[summary.rule],
         other_rules=[(r, RULE_TEXT[r], _by_rule(summary, r)) for r in summary.verdicts if r != summary.rule],
@@ -234,7 +235,21 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
         passed = bool(judged) and all(judged)
         row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
         rows.append({**row, "link": network_page.name(method, sparsity) if linked else ""})
+        if method == "dense" and summary.trainings:
+            rows.append(_of_trainings(summary))
     return rows
+
+
+def _of_trainings(summary: Summary) -> dict[str, Any]:
+    """The row of the dense trainings that pruned networks are compared with."""
+    plain = {"matches": None, "finding": "", "reason": ""}
+    found = [(score, summary.trainings.get(score.name)) for score in summary.scores]
+    cells = [
+        {"score": score, "text": c.text if c else "–", "order": f"{c.mean:.6g}" if c else "", **plain}
+        for score, c in found
+    ]
+    name = trainings_named(summary)
+    return {"method": name, "sparsity": 0.0, "cells": cells, "first": False, "passed": False, "link": ""}
 
 
 def _kinds(summary: Summary) -> dict[str, Any]:

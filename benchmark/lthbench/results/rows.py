@@ -143,7 +143,7 @@ def _at_chance(plan: Plan, rows: Iterable[Row]) -> list[str]:
         if row.score.name == "accuracy" and row.status == "ok" and row.n > 0:
             bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row.n)
             if row.value <= bar:
-                return [f"accuracy {row.value:.3f} is not above chance ({bar:.3f})"]
+                return [f"accuracy {row.value:.3f} is not above chance (up to {bar:.3f})"]
     return []
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from lthbench import registry
-from lthbench.kinds import Metric, Score
+from lthbench.errors import BadInput
+from lthbench.inference import image_sets
+from lthbench.kinds import Dataset, Metric, Score
 from lthbench.verdict.aspect import Aspect
 
 
@@ -42,6 +47,25 @@ def scores(metrics: tuple[str, ...], classes: int = 0) -> list[Score]:
     records = sorted((registry.get(Metric, name) for name in metrics), key=_place)
     found = [s for record in records for s in scores_of(record, classes)]
     return sorted(found, key=lambda s: not s.verdict)
+
+
+def lacking(task: Mapping[str, Any], measured: Collection[str]) -> tuple[str, ...]:
+    """The titles of scores that LTH-PASS asks for on a task, as a file has it, and that were not measured.
+
+    They are those of metrics that are measured without being asked for; none of a task whose data set is not
+    known here.
+    """
+    data = task.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    try:
+        classes = len(registry.get(Dataset, str(data.get("dataset"))).classes)
+    except BadInput:
+        return ()
+    usual = [m for m in registry.every(Metric) if m.usual]
+    if data.get("concepts") is None:
+        usual = [m for m in usual if not image_sets.of_concepts(m)]
+    every = aspects(tuple(m.name for m in usual), classes)
+    return tuple(a.title for a in every if a.score not in measured)
 
 
 #: The order of groups, and of metrics first in their group, on pages and in tables.
