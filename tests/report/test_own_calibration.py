@@ -9,7 +9,7 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.planning.request import ask
 from lthbench.report import answer, leaderboard, markdown, shell, task_page
-from lthbench.report.summary import own_calibration, sentence, summarise, yardstick_sentence
+from lthbench.report.summary import own_calibration, sentence, standing, summarise, yardstick_sentence
 from lthbench.verdict import calibration as calibrations
 
 SAID = "They come with this table, and not with lthbench."
@@ -96,6 +96,24 @@ def test_a_verdict_of_fewer_scores_than_lth_pass_asks_for_says_so(made_table):
     whole = summarise(table, facts)
     assert whole.lacking == ()
     assert "Not measured" not in markdown.render(whole)
+
+
+def test_one_network_that_is_worse_and_no_worse_than_many_trainings_may_have_had_bad_luck(made_table):
+    shipped = calibrations.shipped("digits-r8", "quick")
+    table, facts = made_table(["omp"], task="digits-r8", seeds=1, sparsities=(0.5,))
+    ordered = sorted(shipped.scores["accuracy"].values)
+    table = table[(table["score"] == "accuracy") & (table["variant"] == "")]
+    table = table.assign(value=ordered[len(ordered) // 5], se=1e-6, diff_se=1e-6, mean_diff_se=1e-6)
+    aspects = tuple(a for a in facts.aspects if a.score == "accuracy")
+    keys = {name: score.key for name, score in shipped.scores.items()}
+    summary = summarise(table, dataclasses.replace(facts, aspects=aspects, dense_keys=keys))
+    (found,) = summary.headline[0].at(0.5)
+    said = standing(summary, summary.headline[0])
+    assert ("the luck of one training" in said) == (found.finding == "worse")
+    assert "omp at 50.0 % alone cannot be told from one of them" in said
+    worse = dataclasses.replace(found, finding="worse", matches=False)
+    unlucky = dataclasses.replace(summary.headline[0], matches=(worse,))
+    assert "so that what is worse here may be the luck of one training" in standing(summary, unlucky)
 
 
 def test_that_which_ships_is_taken_for_itself(table_of):

@@ -229,6 +229,8 @@ def standing(summary: Summary, result: Verdict) -> str:
         at = f" at {formatting.sparsity(level)}" if level else ""
         told = f"{result.method}{at} is told from them by {summary.titles(off)}, where it is worse"
         alike = f"{result.method}{at} alone cannot be told from one of them"
+        if any(m.finding == "worse" for m in here):
+            alike += ", so that what is worse here may be the luck of one training"
         places = ", ".join(f"{summary.title_of(m.score)} {100 * m.better_than:.0f} %" for m in here)
         parts.append(f"{told if off else alike}. It is better than this share of them: {places}")
     return f"Beside {trainings} trainings of the dense network, {'. '.join(parts)}." if parts else ""
