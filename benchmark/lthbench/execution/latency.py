@@ -32,8 +32,8 @@ def timed(
 ) -> list[Latency]:
     """What forward passes of networks take that share an architecture: in turns, in evaluation mode.
 
-    ``networks`` are by method, sparsity and seed. Pruned ones are timed without the channels that their masks
-    remove whole; those of which no channel goes whole are left out, as they take what dense takes.
+    ``networks`` are by method, sparsity and seed. Those with a mask are timed without the channels that it
+    removes whole; those of which no channel goes whole are left out, as they take what dense takes.
     """
     models: dict[tuple[str, float, int], nn.Module] = {}
     shape = (0, 0, 0)
@@ -41,9 +41,9 @@ def timed(
         spec = network_of(step)
         shape = (spec.channels, spec.size, spec.size)
         model, mask = space.network(step).eval(), space.held(step)
-        if name[0] != "dense":
+        if mask:
             try:
-                model = compact(model, mask or {})
+                model = compact(model, mask)
             except StepFailed:
                 continue
         models[name] = model
