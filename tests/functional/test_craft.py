@@ -9,6 +9,8 @@ from scipy import stats
 from torch import nn
 
 from lthbench.functional import craft
+from lthbench.networks.vision_transformer import VisionTransformer
+from lthbench.spec import Network
 
 
 def concepts(n=200, units=12, seed=0):
@@ -155,3 +157,22 @@ def test_importance_follows_what_the_head_reads():
     assert found[3] == pytest.approx(1.0, abs=0.05)
     assert np.abs(np.delete(found, 3)).max() < 1e-9
     assert not craft.importance(model, "1", pixels, 0, given, 1.0).any()
+
+
+@torch.no_grad()
+def test_what_comes_before_the_maps_of_a_transformer_is_computed_once():
+    """Logits of several maps in place of one image's: as of that image each time, and of one pass before."""
+    torch.manual_seed(0)
+    network = Network("vit-tiny", 2, 4, 3, 16, (0.5,) * 3, (0.25,) * 3, (8, 16))
+    model = VisionTransformer(network, (8, 16), 3, 2, 4).eval()
+    model.head.weight.normal_()
+    image = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
+    grid = torch.randn(5, 16, 4, 4)
+    seen = []
+    model.blocks[1].register_forward_hook(lambda module, arguments, made: seen.append(len(made)))
+    found = craft._headed(model, "grid", image, grid)
+    assert seen == [1]
+    model.grid.register_forward_hook(lambda module, arguments, made: grid)
+    pixels = torch.from_numpy(image)[None].float() / 255.0
+    np.testing.assert_allclose(found, model(pixels.expand(5, -1, -1, -1)).numpy(), atol=1e-5)
+    assert np.ptp(found, axis=0).min() > 1e-3

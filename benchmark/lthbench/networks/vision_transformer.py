@@ -91,7 +91,9 @@ class Block(nn.Module):
         read = self.norm1(x)
         if grid is not None:
             maps = grid(read[:, 1:])
-            read = torch.cat([read[:, :1], maps.flatten(2).transpose(1, 2)], 1)
+            # Who replaces the maps of one image by several has what comes before them computed once.
+            first = read[:, :1].expand(maps.shape[0], -1, -1)
+            read = torch.cat([first, maps.flatten(2).transpose(1, 2)], 1)
         x = x + self.attn(read)
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
