@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from lthbench.report import families
 from lthbench.report.families import MOST, foremost
-from lthbench.report.figures import curves
+from lthbench.report.figures import curves, radar
 from lthbench.report.summary import summarise
 
 
@@ -41,3 +41,13 @@ def test_curves_of_many_methods_name_those_that_stand_out_and_count_the_others(m
     assert len(summary.foremost) == MOST
     told = {row[0] for row in drawn.rows}
     assert told == {"dense", *summary.methods}, "the numbers are of all"
+
+
+def test_of_more_than_twelve_methods_the_foremost_alone_have_figures_of_their_own(made_table):
+    names = ("imp", "omp", "random", "snip", "grasp", "synflow", "rigl", "set", "gmp", "lamp", "force")
+    for more, every in ((("filter",), True), (("filter", "small"), False)):
+        summary = summarise(*made_table((*names, *more), sparsities=(0.5,)))
+        assert (summary.drawn_alone == summary.methods) == every
+        shown = {row[0] for figure in radar.KIND.draw(summary) for row in figure.rows}
+        assert shown == {"dense", *summary.drawn_alone}
+    assert len(summary.drawn_alone) == 7

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lthbench.results.run_facts import RunFacts
 
 
+#: Up to so many methods each has figures of its own; of more a page would have hundreds.
+MANY_METHODS = 12
+
+
 @dataclass(frozen=True)
 class Summary:
     """A table, summarised. ``cells`` are by (method, sparsity, score).
@@ -70,6 +74,11 @@ class Summary:
     def lacking(self) -> tuple[str, ...]:
         """The titles of scores that LTH-PASS asks for on this task and that were not measured."""
         return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects})
+
+    @property
+    def drawn_alone(self) -> tuple[str, ...]:
+        """The methods that have figures of their own: all, or of many the foremost."""
+        return self.foremost if len(self.methods) > MANY_METHODS else self.methods
 
     @property
     def headline(self) -> tuple[Verdict, ...]:

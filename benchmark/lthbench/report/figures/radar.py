@@ -39,9 +39,10 @@ def radars(summary: Summary) -> list[Figure]:
 
 def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
     """Both drawings for each few methods; what a spoke is stretched to is the same for all of them."""
-    methods = [m for m in summary.methods if summary.cell(m, level, scores[0].name) is not None]
+    every = [m for m in summary.methods if summary.cell(m, level, scores[0].name) is not None]
+    methods = [m for m in every if m in summary.drawn_alone]
     fixed = {m: [_relative(summary, m, level, s) for s in scores] for m in methods}
-    raw = {m: [_oriented(summary, m, level, s) for s in scores] for m in methods}
+    raw = {m: [_oriented(summary, m, level, s) for s in scores] for m in every}
     raw["dense"] = [_oriented(summary, "dense", 0.0, s) for s in scores]
     stretched = _stretched(raw)
     parts = -(-len(methods) // TOGETHER)
@@ -167,7 +168,8 @@ KIND = Kind(
     "Radar",
     "Outer is better; dashed: dense. On fixed axes each spoke is the score relative to dense, so that a "
     "small difference looks small. The stretched form is the one in the paper: each spoke runs from the "
-    "worst to the best network shown, which makes any difference look large.",
+    "worst to the best network, which makes any difference look large. Of more than twelve "
+    "methods: the foremost.",
     radars,
     keyed=True,
     detail=True,

@@ -44,7 +44,7 @@ def diagrams(summary: Summary) -> list[Figure]:
         drawn += [
             _diagram(summary, method, middle, kind, curves, place)
             for kind in KINDS
-            for method in summary.methods
+            for method in summary.drawn_alone
             if {("dense", 0.0, kind), (method, middle, kind)} <= there
         ]
     return drawn
@@ -120,6 +120,7 @@ KIND = Kind(
     "Accuracy as pixels are removed and filled in from their neighbours (ROAD). Solid: those that the map "
     "ranks highest first; dotted: lowest first. The wider apart the two, the more faithful the map. Grey: "
     "dense; faint: in a random order. Then the probability of the label as pixels turn black (deletion, "
-    "solid) or appear on a blurred image (insertion, dotted), most relevant first.",
+    "solid) or appear on a blurred image (insertion, dotted), most relevant first. Of more than twelve "
+    "methods: the foremost.",
     diagrams,
 )
