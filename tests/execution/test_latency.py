@@ -85,6 +85,9 @@ def test_a_bundle_carries_the_times(tmp_path, capsys):
     _, facts = bundle.verify(tmp_path / "bundle.zip")
     assert {t.method for t in facts.latencies} == {"dense", "filter", "small"}  # which has fewer channels
     alone = ["--methods", "omp", "--report", str(tmp_path / "omp")]
+    with pytest.raises(SystemExit, match="2"):
+        main(["latency", str(tmp_path / "bundle.zip"), *where])
+    assert "is no folder" in capsys.readouterr().err
     main(["run", *asked, *how[:4], *where, *alone])
     with pytest.raises(SystemExit, match="2"):
         main(["latency", str(tmp_path / "omp"), *where])

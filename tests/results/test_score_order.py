@@ -77,6 +77,19 @@ def test_what_lth_pass_asks_for_and_was_not_measured(dataset, concepts, measured
     assert ("accuracy" in lacking) == (count > 0 and "accuracy" not in measured)
 
 
-@pytest.mark.parametrize("task", [{}, {"data": None}, {"data": {"dataset": 3}}])
+@pytest.mark.parametrize("form", ["{}", "./{}", "{}:x"])
+def test_a_file_that_a_table_names_as_its_data_is_not_run(form, tmp_path, monkeypatch):
+    """Who opens a table of others runs no code of theirs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs.py").write_text("open('ran', 'w').close()\n", encoding="utf-8")
+    named = form.format("theirs.py")
+    assert score_order.lacking({"data": {"dataset": named, "concepts": None}}, ()) == ()
+    assert score_order.lacking({"data": {"dataset": str(tmp_path / named), "concepts": None}}, ()) == ()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "task", [{}, {"data": None}, {"data": {"dataset": ["cifar10"]}}, {"data": {"dataset": 3}}]
+)
 def test_of_a_task_of_another_version_nothing_is_lacking(task):
     assert score_order.lacking(task, ()) == ()

@@ -53,6 +53,11 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
     from lthbench.store import open_store
 
     table, facts = read(folder)
+    if not folder.is_dir():
+        raise BadInput(
+            f"{folder}: is no folder; give that of a report. One of a bundle: lthbench report {folder} "
+            "--out DIR --format csv."
+        )
     overwriting.check([folder / name for name in overwriting.REPORT], force)
     opened = open_store(store)
     opened.check()

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lthbench import registry
-from lthbench.errors import BadInput
 from lthbench.inference import image_sets
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.verdict.aspect import Aspect
@@ -53,14 +52,13 @@ def lacking(task: Mapping[str, Any], measured: Collection[str]) -> tuple[str, ..
     """The titles of scores that LTH-PASS asks for on a task, as a file has it, and that were not measured.
 
     They are those of metrics that are measured without being asked for; none of a task whose data set is not
-    known here.
+    known here. The file may be anybody's: what it names is looked up among names, and no path of it is read.
     """
     data = task.get("data")
     data = data if isinstance(data, Mapping) else {}
-    try:
-        classes = len(registry.get(Dataset, str(data.get("dataset"))).classes)
-    except BadInput:
+    if data.get("dataset") not in registry.names(Dataset):
         return ()
+    classes = len(registry.get(Dataset, data["dataset"]).classes)
     usual = [m for m in registry.every(Metric) if m.usual]
     if data.get("concepts") is None:
         usual = [m for m in usual if not image_sets.of_concepts(m)]
