@@ -75,6 +75,14 @@ def test_other_sparsities_are_refused(tiny_task, method):
         ticket(tiny_task, method, 0.672)
 
 
+def test_a_method_that_does_not_fit_is_named_once_with_all_its_sparsities(tiny_task):
+    asked = request.ask(tiny_task, ["omp:nm"], [0.672, 0.6719], seeds=1, metrics=["accuracy"])
+    with pytest.raises(BadInput) as raised:
+        plan.plan(asked, (), data_needed=False)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "method omp:nm at sparsity 0.6719, 0.672: " in str(raised.value)
+
+
 def test_rounds_take_one_more_of_each_group(tiny_task):
     network, patterns = ticket(tiny_task, "imp:nm", 0.75), []
     assert network.start == ticket(tiny_task, "omp:nm", 0.75).start

@@ -78,9 +78,10 @@ def test_all_kinds_of_reports_are_written_with_them(timed, tmp_path):
 
 def test_tables_put_together_keep_the_times_of_both(timed, made_table):
     scores, facts = timed
-    other, more = made_table(("rigl",))
+    other, more = made_table(("rigl", "snip", "set"))
     more = dataclasses.replace(more, data=facts.data)
-    _, both = merge.merged([(scores, facts), (other[other["method"] == "rigl"], more)])
+    _, both = merge.merged([(scores, facts), (other[other["method"] != "dense"], more)])
+    assert both.methods[0] == "rigl"  # that of most methods comes first, and was not timed
     assert both.latencies == facts.latencies
 
 
