@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +12,16 @@ from lthbench import corruptions as generated
 from lthbench import registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
-from lthbench.inference import image_sets
-from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Dataset
+from lthbench.planning import checks, request_record, task
 from lthbench.planning import looks as planned_looks
-from lthbench.planning import request_record, task
+from lthbench.planning.checks import MAX_SEEDS, listed
 from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
 from lthbench.planning.start import Start
 from lthbench.planning.task import SOURCES, Budget, Task
-from lthbench.planning.variants import no_variant
 
-#: The greatest number of seeds of one request: a slip of the finger must not fill the memory.
-MAX_SEEDS = 10_000
-#: And of networks of a request that stands in a file: it is planned whole.
+#: The greatest number of networks of a request that stands in a file: it is planned whole.
 NETWORKS = 100_000
 
 
@@ -215,97 +211,32 @@ def request(
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
     if corruptions is not None:
         task = with_corruptions(task, corruptions)
-    if concepts is not None:
-        task = dataclasses.replace(task, data=dataclasses.replace(task.data, concepts=concepts))
-    ood = _listed("ood", ood, str, str, "names")
-    if ood is not None:
-        task = dataclasses.replace(task, data=dataclasses.replace(task.data, ood=tuple(dict.fromkeys(ood))))
-    methods = _listed("methods", methods, str, str, "names")
-    metrics = _listed("metrics", metrics, str, str, "names")
-    sparsities = _listed("sparsities", sparsities, numbers.Real, float, "numbers")
-    rounds = _listed("rounds", rounds, numbers.Integral, int, "whole numbers")
-    if not isinstance(seeds, int) or isinstance(seeds, bool):
-        seeds = _listed("seeds", seeds, numbers.Integral, int, "whole numbers")
-    faults: list[str] = []
-
-    def attempt(kind: type[Any], name: str) -> Any:
-        try:
-            return registry.get(kind, name)
-        except BadInput as error:
-            faults.append(str(error))
-            return None
-
-    named = [_method(m, faults) for m in (task.grid.methods if methods is None else methods)]
-    usual = [m.name for m in registry.every(Metric) if m.usual]
-    chosen = [attempt(Metric, m) for m in (usual if metrics is None else metrics)]
-    trained_on, *others = [attempt(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
-    if trained_on is not None and any(m is not None and "ood" in m.needs for m in chosen):
-        faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
-    if trained_on is not None:
-        wanted = [(m, {s.split for s in image_sets.asked_by(m)}) for m in chosen if m is not None]
-        lacking = {m.name: sorted(splits - trained_on.splits.keys()) for m, splits in wanted}
-        if metrics is None:
-            chosen = [m for m in chosen if m is None or not lacking[m.name]]
-        else:
-            faults += [
-                f"metric {name} needs {split} images; {trained_on.name} has none."
-                for name, splits in lacking.items()
-                for split in splits
-            ]
-    if task.data.concepts is None:
-        if metrics is None:
-            chosen = [m for m in chosen if m is None or not image_sets.of_concepts(m)]
-        else:
-            why = f"task {task.name} has none; name one with --concepts"
-            without = [m for m in chosen if m is not None and "concepts" in m.looks]
-            faults += [f"metric {m.name} needs a bank of concepts: {why}." for m in without]
-    else:
-        attempt(Bank, task.data.concepts)
-    for metric in chosen:
-        if metric is not None and metric.package and importlib.util.find_spec(metric.package) is None:
-            how = f"pip install 'lthbench[{metric.extra}]'"
-            faults.append(f"metric {metric.name} needs the package {metric.package}: {how}")
-    judged = any(m is not None and m.scores[0].group == "interpretability" for m in chosen)
-    if judged and not any(m is not None and m.name == "accuracy" for m in chosen):
-        chosen = [registry.get(Metric, "accuracy"), *chosen]  # what gates them: see ``table``
-    attempt(Architecture, task.architecture)
+    data = task.data if concepts is None else dataclasses.replace(task.data, concepts=concepts)
+    others = listed("ood", ood, str, str, "names")
+    if others is not None:
+        data = dataclasses.replace(data, ood=tuple(dict.fromkeys(others)))
+    task = dataclasses.replace(task, data=data)
+    named = listed("methods", methods, str, str, "names")
+    measured = listed("metrics", metrics, str, str, "names")
+    removed = listed("sparsities", sparsities, numbers.Real, float, "numbers")
+    after = listed("rounds", rounds, numbers.Integral, int, "whole numbers")
+    counted = isinstance(seeds, int) and not isinstance(seeds, bool)
+    drawn = seeds if counted else listed("seeds", seeds, numbers.Integral, int, "whole numbers")
+    faults = checks.Faults()
+    chosen = checks.methods(task.grid.methods if named is None else named, faults)
+    scored = checks.metrics(measured, task, faults)
+    faults.known(Architecture, task.architecture)
     budget = task.grid.budget if budget is None else budget
-    budgets = task.budgets()
-    if budget not in budgets:
-        faults.append(f"task {task.name}: {unknown('budget', budget, budgets)}")
-    else:
-        every = generated.every()
-        for kind in budgets[budget].evaluate.corruptions:
-            known = official.KINDS if budgets[budget].evaluate.corruption_source == "official" else every
-            if kind not in known:
-                faults.append(f"task {task.name}: {unknown('corruption', kind, known)}")
-    densities: list[float] = []
-    if sparsities is not None and rounds is not None:
-        faults.append("give --sparsity or --rounds, not both.")
-    for sparsity in sparsities or ():
-        if 0.0 < sparsity < 1.0 and 0.0 < task.on_grid(sparsity) < 1.0:  # as rounded for keys, too
-            densities.append(task.on_grid(sparsity))
-        else:
-            faults.append(f"sparsity {sparsity:g} must lie between 0 and 1 (the share of weights removed).")
-    for n in task.grid.rounds if rounds is None and sparsities is None else rounds or ():
-        if 1 <= n <= task.grid.max_rounds:
-            densities.append(task.density(n))
-        else:
-            faults.append(f"round {n} must be 1..{task.grid.max_rounds} for task {task.name}.")
-    asked = task.grid.seeds if seeds is None else seeds
-    drawn = tuple(range(min(asked, MAX_SEEDS + 1)) if isinstance(asked, int) else dict.fromkeys(asked))
-    if not drawn or min(drawn) < 0:
-        faults.append("at least one seed is needed, and none below 0.")
-    elif len(drawn) > MAX_SEEDS or max(drawn) >= 2**63:
-        faults.append(f"at most {MAX_SEEDS:,} seeds can be used, and none above {2**63 - 1}.")
-    if faults:
-        raise BadInput("\n".join(faults))
+    checks.budget(budget, task, faults)
+    densities = checks.densities(removed, after, task, faults)
+    numbered = checks.seeds(task.grid.seeds if drawn is None else drawn, faults)
+    faults.tell()
     return Request(
         task,
-        tuple(dict.fromkeys(name for name in named if name != "dense")),
-        tuple(sorted(set(densities), reverse=True)),
-        drawn,
-        tuple(dict.fromkeys(m.name for m in chosen)),
+        chosen,
+        densities,
+        numbered,
+        scored,
         budget,
         task_as_typed,
         ood is not None,
@@ -328,41 +259,6 @@ def with_corruptions(task: Task, source: str) -> Task:
         return dataclasses.replace(budget, evaluate=looked)
 
     return dataclasses.replace(task, budget={name: replaced(b) for name, b in task.budget.items()})
-
-
-def _unlike(trained_on: Dataset, other: Dataset) -> str:
-    """Why images of another data set cannot be told apart from those that a network is trained on, or ""."""
-    if other.name == trained_on.name:
-        return f"data set {other.name} is what is trained on: it is not out of distribution."
-    if "test" not in other.splits:
-        return f"data set {other.name} has no test images to tell apart."
-    shapes = [f"{d.channels} x {d.size} x {d.size}" for d in (other, trained_on)]
-    if shapes[0] != shapes[1]:
-        return f"data set {other.name} has images of {shapes[0]}, {trained_on.name} of {shapes[1]}."
-    return ""
-
-
-def _listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
-    """An argument as a list. Raises BadInput for what is none, or holds values of another type."""
-    if value is None:
-        return None
-    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [None]
-    if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
-        raise BadInput(f"{what}: expected a list of {noun}, got {value!r}.")
-    return [plain(v) for v in values]
-
-
-def _method(name: str, faults: list[str]) -> str:
-    """The full name of a method and its variant, as asked for by name, alias or path, with ``:variant``."""
-    base, _, variant = name.partition(":")
-    try:
-        method = registry.get(Method, base)
-    except BadInput as error:
-        faults.append(str(error))
-        return name
-    if variant and variant not in method.variants:
-        faults.append(no_variant(method, variant))
-    return f"{method.name}:{variant}" if variant else method.name
 
 
 def ask(
