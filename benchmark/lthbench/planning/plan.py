@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lthbench import formatting, registry
 from lthbench.data import loading
-from lthbench.errors import BadInput, LthbenchError
-from lthbench.global_state import kept
+from lthbench.errors import BadInput
 from lthbench.inference import image_sets
 from lthbench.inference.image_sets import Asked
-from lthbench.kinds import Architecture, Cell, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.planning.request import Request
 from lthbench.planning.task import Task
+from lthbench.planning.tickets import Tickets, sparsity_of
 from lthbench.spec import (
     Data,
     Given,
@@ -24,8 +23,6 @@ from lthbench.spec import (
     Measure,
     Network,
     Prune,
-    Recipe,
-    Rewind,
     Step,
     Train,
     Weights,
@@ -104,7 +101,6 @@ def plan(
     Data sets that are ``known``, by name, are not looked for. Networks made ``elsewhere`` stand for those of
     a method, by seed: for those of ``dense``, if they are there, and for all methods that do not ship.
     """
-    elsewhere = elsewhere or {}
     task, known = request.task, known or {}
 
     def identified(name: str) -> Data:
@@ -119,102 +115,28 @@ def plan(
     banks = [image_sets.bank_of(asking)] if "concepts" in asked else []
     built = network(task)
     _check_sizes(request, built)
-    named = ("dense", *request.methods)
-    methods = {n: registry.get(Method, n.partition(":")[0]) for n in named if n not in elsewhere}
-    criteria = {c.name for m in methods.values() for c in m.prunes_by()}
-    versions = {name: registry.version(Method, name) for name in criteria}
-    architecture = registry.get(Architecture, task.architecture)
-    steps_per_epoch = _steps_per_epoch(request.spec.train, trained_on)
-    trusted = registry.ships(Architecture, architecture.name)
-    foreign = {n for n, m in methods.items() if not (trusted and registry.ships(Method, m.name))}
+    tickets = Tickets(request, built, trained_on, elsewhere or {})
     measured = [_Measured.by(m, sets.get(m.name, {})) for m in metrics]
     entries = []
-    faults: dict[tuple[str, str], dict[str, None]] = {}
-    starts, trained = _begun(request, built, trained_on)
-    parents: dict[int, Weights] = {s: elsewhere.get("dense", trained)[s] for s in request.seeds}
-    following = dict(zip(request.seeds, (*request.seeds[1:], request.seeds[0]), strict=True))
-    for seed, dense in parents.items():
-        init, own = starts[seed], trained[seed]
-        rewound = Rewind(own, request.spec.rewind_epoch) if isinstance(own, Train) else init
-        for name in named:
-            for density in (1.0,) if name == "dense" else request.densities:
-                sparsity = 0.0 if name == "dense" else round(1.0 - density, 12)
-                if name != "dense" and not request.wants(name, sparsity, seed):
-                    continue
-                cell = Cell(
-                    density=density,
-                    levels=task.levels(density),
-                    seed=seed,
-                    recipe=request.spec.train,
-                    data=trained_on,
-                    init=init,
-                    dense=own,
-                    rewound=rewound,
-                    versions=versions,
-                    architecture=architecture,
-                    steps_per_epoch=steps_per_epoch,
-                    finetune=request.spec.finetune,
-                    variant=name.partition(":")[2],
-                )
-                try:
-                    reason, ticket = (
-                        ("", elsewhere[name][seed])
-                        if name in elsewhere
-                        else _built(methods[name], cell, name in foreign)
-                    )
-                except LthbenchError:
-                    raise
-                except Exception as error:  # a method of the user's own may raise anything
-                    raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
-                if ticket is None:
-                    faults.setdefault((name, reason), {})[f"{1 - density:.10g}"] = None
-                    continue
-                controls: tuple[tuple[str, Measure], ...] = ()
-                if name == "dense":
-                    rival = parents[following[seed]]
-                    measures = tuple(m.of(rival if m.metric.rival else dense, dense) for m in measured)
-                    drawn = Init(built, seed)
-                    controls = tuple((UNTRAINED, m.of(drawn, dense)) for m in measured if m.metric.nulls)
-                else:
-                    measures = tuple(m.of(ticket, dense) for m in measured)
-                entries.append(Entry(name, sparsity, seed, ticket, dense, measures, controls))
-    if faults:
-        raise BadInput(
-            "\n".join(
-                f"method {name} at sparsity {', '.join(at)}: {why}" for (name, why), at in faults.items()
-            )
-        )
+    for name, density, seed in tickets.asked_for():
+        ticket, dense = tickets.ticket(name, density, seed), tickets.parents[seed]
+        if name == "dense":
+            entries.append(_dense_entry(dense, tickets.rival(seed), Init(built, seed), measured))
+        elif ticket is not None:
+            measures = tuple(m.of(ticket, dense) for m in measured)
+            entries.append(Entry(name, sparsity_of(density), seed, ticket, dense, measures))
+    tickets.tell_unfit()
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
-    request = replace(
-        request, notes=tuple(dict.fromkeys((*request.notes, *_unmoved(entries, steps_per_epoch))))
-    )
+    notes = dict.fromkeys((*request.notes, *_unmoved(entries, tickets.steps_per_epoch)))
+    request = replace(request, notes=tuple(notes))
     return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
 
-def _begun(request: Request, network: Network, data: Data) -> tuple[dict[int, Weights], dict[int, Weights]]:
-    """What the networks of each seed begin with, and their dense parents."""
-    start = request.start
-    if start is None:
-        if request.pretrained is not None:
-            raise ValueError(f"{request.pretrained} was not read: see checkpoints.pretrained")
-        starts: dict[int, Weights] = {s: Init(network, s) for s in request.seeds}
-    else:
-        starts = {s: start.given(network, s) for s in request.seeds}
-        if start.is_dense:
-            return starts, starts
-    return starts, {s: Train(begin, request.spec.train, data, s) for s, begin in starts.items()}
-
-
-def _built(method: Method, cell: Cell, foreign: bool) -> tuple[str, Weights | None]:
-    """Why a method does not fit a cell, or the network that it makes of it; ``foreign`` code is guarded."""
-    with kept(f"method {method.name}") if foreign else contextlib.nullcontext():
-        reason = method.unfit(cell)
-        if reason:
-            return reason, None
-        ticket = method.ticket(cell)
-    if not isinstance(ticket, Train) and ticket != cell.dense:
-        raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
-    return "", ticket
+def _dense_entry(dense: Weights, rival: Weights, drawn: Init, measured: Sequence[_Measured]) -> Entry:
+    """A dense parent, held against another one where a score compares two networks, and an untrained one."""
+    measures = tuple(m.of(rival if m.metric.rival else dense, dense) for m in measured)
+    controls = tuple((UNTRAINED, m.of(drawn, dense)) for m in measured if m.metric.nulls)
+    return Entry("dense", 0.0, drawn.seed, dense, dense, measures, controls)
 
 
 def _unmoved(entries: Sequence[Entry], steps_per_epoch: int) -> Iterator[str]:
@@ -231,11 +153,6 @@ def _unmoved(entries: Sequence[Entry], steps_per_epoch: int) -> Iterator[str]:
                 f"{entry.method} changes its mask every {rewire.every} steps up to {last}; of {steps} steps "
                 "it changes it at none, and keeps the one that it begins with"
             )
-
-
-def _steps_per_epoch(recipe: Recipe, trained_on: Data) -> int:
-    images = registry.get(Dataset, trained_on.name).splits["train"]
-    return -(-min(recipe.images or images, images) // recipe.batch_size)
 
 
 def _check_sizes(request: Request, built: Network) -> None:
