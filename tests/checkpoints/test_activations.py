@@ -9,7 +9,7 @@ from torch.ao import quantization as ao
 from torch.ao.quantization import quantize_fx
 
 from lthbench import registry
-from lthbench.checkpoints import files, importing
+from lthbench.checkpoints import files, taking
 from lthbench.errors import BadInput
 from lthbench.inference.folding import folded
 from lthbench.inference.rounding import round_activations
@@ -73,7 +73,7 @@ def observed(model, images, *, fused):
 def test_static_quantisation_gives_the_logits_of_its_own_kernels(model, images, fused):
     """But for what lies between two steps: rounded weights alone are ten times as far away."""
     theirs = observed(model, images, fused=fused)
-    found = importing.take(NETWORK, files.of({"net": theirs.state_dict()}, "model"))
+    found = taking.take(NETWORK, files.of({"net": theirs.state_dict()}, "model"))
     places = {name for name, *_ in found.step.activations}
     norms = {f"features.{i + 1}" for i in (0, 4, 8, 11, 15, 18, 22, 25)}
     assert places >= {"normalize", "classifier", *norms}
@@ -102,7 +102,7 @@ def trained(model, images, *, fused):
 @pytest.mark.parametrize("fused", [pytest.param(False, marks=pytest.mark.long), True])
 def test_fake_quantisation_gives_the_same_logits(model, images, fused):
     theirs = trained(model, images, fused=fused)
-    found = importing.take(NETWORK, files.of(theirs.state_dict(), "model"))
+    found = taking.take(NETWORK, files.of(theirs.state_dict(), "model"))
     assert len(found.step.activations) == (10 if fused else 18)
     assert {levels for *_, levels in found.step.activations} == {127}
     assert torch.allclose(ours(found)(images), theirs(images), atol=1e-5)
@@ -111,13 +111,13 @@ def test_fake_quantisation_gives_the_same_logits(model, images, fused):
 
 def test_where_fake_quantisation_is_off_nothing_is_rounded(model, images):
     theirs = trained(model, images, fused=False).apply(ao.disable_fake_quant)
-    found = importing.take(NETWORK, files.of(theirs.state_dict(), "model"))
+    found = taking.take(NETWORK, files.of(theirs.state_dict(), "model"))
     assert found.step.activations is None
 
 
 def test_scores_see_the_rounding_and_gradients_pass_through_it(model, images):
     state = observed(model, images, fused=True).state_dict()
-    quantised = ours(importing.take(NETWORK, files.of(state, "model")))
+    quantised = ours(taking.take(NETWORK, files.of(state, "model")))
     plain = copy.deepcopy(model)
     plain.load_state_dict(quantised.state_dict())
     with torch.no_grad():
@@ -131,14 +131,14 @@ def test_scores_see_the_rounding_and_gradients_pass_through_it(model, images):
 def test_what_has_no_layer_here_is_told(model, images):
     state = observed(model, images, fused=True).state_dict()
     state |= {"skip.scale": torch.tensor(0.1), "skip.zero_point": torch.tensor(3)}
-    found = importing.take(NETWORK, files.of(state, "model"))
+    found = taking.take(NETWORK, files.of(state, "model"))
     assert found.text().endswith(
         "quantised to 8 bits, activations of 10 layers rounded, too; not those of skip, which are no layers "
         "here"
     )
     state["skip.scale"] = torch.tensor(float("nan"))
     with pytest.raises(BadInput, match=r"skip\.scale is nan with zero at 3; no scale of 8 bits"):
-        importing.take(NETWORK, files.of(state, "model"))
+        taking.take(NETWORK, files.of(state, "model"))
 
 
 def test_tokens_are_rounded_where_torchao_does(tmp_path):
@@ -151,7 +151,7 @@ def test_tokens_are_rounded_where_torchao_does(tmp_path):
     theirs = copy.deepcopy(model)
     torchao.quantize_(theirs, torchao.Int8DynamicActivationInt8WeightConfig())
     torch.save(theirs.state_dict(), tmp_path / "int8.pth")
-    found = importing.take(network, files.of(tmp_path / "int8.pth", "model"))
+    found = taking.take(network, files.of(tmp_path / "int8.pth", "model"))
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     assert {name for name, *_ in found.step.activations} == set(layers)
     ours = copy.deepcopy(model)
@@ -187,7 +187,7 @@ def test_sums_of_a_graph_are_rounded_as_its_kernels_do(name):
     prepared = quantize_fx.prepare_fx(copy.deepcopy(model.eval()), mapping, (images,))
     prepared(images)
     theirs = quantize_fx.convert_fx(prepared)
-    found = importing.take(network, files.of({"net": theirs.state_dict()}, "model"))
+    found = taking.take(network, files.of({"net": theirs.state_dict()}, "model"))
     places = {place: scale for place, _, scale, *_ in found.step.activations}
     assert {"normalize", "layer1.0", "layer2.0", "layer3.0"} <= places.keys()
     assert found.account["activations"]["left"] == []
@@ -239,7 +239,7 @@ def test_what_a_fused_first_layer_reads_are_the_pixels_of_a_network_that_is_give
         "conv1.zero_point": torch.tensor(0),
     }
     state |= {"conv1_input_scale_0": torch.tensor(0.02), "conv1_input_zero_point_0": torch.tensor(39)}
-    found = importing.take(network, files.of(state, "model"))
+    found = taking.take(network, files.of(state, "model"))
     assert found.account["activations"]["left"] == []
     scales = {place: scale for place, _, scale, *_ in found.step.activations}
     assert scales == {"bn1": pytest.approx(0.2), "normalize": pytest.approx(0.02)}
@@ -250,5 +250,5 @@ def test_what_adds_in_the_file_alone_rounds_the_block_that_it_stands_in():
     state = registry.get(Architecture, "resnet8").build(network).state_dict()
     state["fc.weight"] = torch.quantize_per_tensor(state["fc.weight"], 0.01, 0, torch.qint8)
     state |= {"layer1.0.skip_add.scale": torch.tensor(0.1), "layer1.0.skip_add.zero_point": torch.tensor(-3)}
-    found = importing.take(network, files.of(state, "model"))
+    found = taking.take(network, files.of(state, "model"))
     assert found.step.activations == (("layer1.0", "output", pytest.approx(0.1), 125, 255),)

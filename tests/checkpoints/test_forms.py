@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from lthbench import masks, registry
-from lthbench.checkpoints import files, importing
+from lthbench.checkpoints import files, taking
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.planning import plan
@@ -56,13 +56,13 @@ def raw():
 
 @pytest.fixture(scope="module")
 def wanted(good):
-    return importing.take(NETWORK, files.of(good, "model")).step
+    return taking.take(NETWORK, files.of(good, "model")).step
 
 
 def taken(tmp_path, content, key=None, **how):
     path = tmp_path / "net.pt"
     torch.save(content, path)
-    return importing.take(NETWORK, files.read(path), key=key, **how)
+    return taking.take(NETWORK, files.read(path), key=key, **how)
 
 
 def under(state, prefix):
@@ -251,7 +251,7 @@ def test_two_networks_in_a_file_are_chosen_from_or_refused(tmp_path, raw, good, 
 
 
 def test_the_raw_one_can_be_asked_for_too(tmp_path, raw, good):
-    other = importing.take(NETWORK, files.of(raw, "model")).step
+    other = taking.take(NETWORK, files.of(raw, "model")).step
     assert taken(tmp_path, {"state_dict": raw, "state_dict_ema": good}, "state_dict").step == other
     assert taken(tmp_path, raw | under(good, "ema."), ".").step == other
 
@@ -306,7 +306,7 @@ def test_a_network_with_an_average_of_its_parameters_is_not_read_in_silence(tmp_
     content = AVERAGES[form](raw, good)
     with pytest.raises(BadInput, match=r"holds model and, without .* again: ema.*say so: --key model"):
         taken(tmp_path, content)
-    assert taken(tmp_path, content, "model").step == importing.take(NETWORK, files.of(raw, "model")).step
+    assert taken(tmp_path, content, "model").step == taking.take(NETWORK, files.of(raw, "model")).step
     with pytest.raises(BadInput, match=r"missing: bn1\.running_mean|has no network 'ema'"):
         taken(tmp_path, content, "ema")
 
@@ -350,9 +350,9 @@ def test_shards_and_folders_of_libraries_are_read(tmp_path, good, wanted):
     listed = tmp_path / "model.safetensors.index.json"
     listed.write_text(json.dumps({"metadata": {}, "weight_map": index}))
     for given in (listed, tmp_path):
-        assert importing.take(NETWORK, files.read(given)).step == wanted
+        assert taking.take(NETWORK, files.read(given)).step == wanted
     with pytest.raises(BadInput, match=r"It is part 2 of 2: give model\.safetensors\.index\.json"):
-        importing.take(NETWORK, files.read(tmp_path / "model-00002-of-00002.safetensors"))
+        taking.take(NETWORK, files.read(tmp_path / "model-00002-of-00002.safetensors"))
     listed.write_text(json.dumps({"weight_map": index | {"x": "../x.safetensors"}}))
     with pytest.raises(BadInput, match=r"names \.\./x\.safetensors, which is not beside it"):
         files.read(listed)
@@ -360,7 +360,7 @@ def test_shards_and_folders_of_libraries_are_read(tmp_path, good, wanted):
     with pytest.raises(BadInput, match="has no weight_map"):
         files.read(listed)
     safetensors.torch.save_file({k: v.contiguous() for k, v in good.items()}, tmp_path / "model.safetensors")
-    assert importing.take(NETWORK, files.read(tmp_path)).step == wanted
+    assert taking.take(NETWORK, files.read(tmp_path)).step == wanted
 
 
 def test_the_folder_of_an_export_is_read_by_its_weights(good, tmp_path):
@@ -368,8 +368,8 @@ def test_the_folder_of_an_export_is_read_by_its_weights(good, tmp_path):
         {k: v.contiguous() for k, v in good.items()}, tmp_path / "network.safetensors"
     )
     (tmp_path / "network.pt2").write_bytes(b"x")
-    found = importing.take(NETWORK, files.read(tmp_path))
-    assert found.step == importing.take(NETWORK, files.read(tmp_path / "network.safetensors")).step
+    found = taking.take(NETWORK, files.read(tmp_path))
+    assert found.step == taking.take(NETWORK, files.read(tmp_path / "network.safetensors")).step
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_objects_beside_weights_are_passed_over_and_never_made(tmp_path, good, w
     }
     path = tmp_path / "net.pt"
     torch.save(content, path, _use_new_zipfile_serialization=not old)
-    assert importing.take(NETWORK, files.read(path)).step == wanted
+    assert taking.take(NETWORK, files.read(path)).step == wanted
 
 
 # -------------------------------------------------------------------------------------------------- masks
@@ -584,5 +584,5 @@ def test_a_module_pruned_in_memory_is_read(good):
             prune.random_unstructured(module, "weight", 0.5)
     buffer = io.BytesIO()
     torch.save({"state_dict": model.state_dict()}, buffer)
-    first = importing.take(NETWORK, files.of(model, "model")).step
-    assert first == importing.take(NETWORK, files.of({"state_dict": model.state_dict()}, "model")).step
+    first = taking.take(NETWORK, files.of(model, "model")).step
+    assert first == taking.take(NETWORK, files.of({"state_dict": model.state_dict()}, "model")).step

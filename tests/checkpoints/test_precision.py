@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lthbench import masks, registry, spec
-from lthbench.checkpoints import files, importing, precision, tensor_names
+from lthbench.checkpoints import files, precision, taking, tensor_names
 from lthbench.errors import BadInput
 from lthbench.functional.model_size import cost
 from lthbench.kinds import Architecture
@@ -26,7 +26,7 @@ def model():
 
 
 def taken(state, network=NETWORK, **how):
-    return importing.take(network, files.of({"net": state}, "model"), **how)
+    return taking.take(network, files.of({"net": state}, "model"), **how)
 
 
 def on_levels(weight, bits):
@@ -59,7 +59,7 @@ def test_halves_that_torch_packs_are_read(tmp_path):
     model = registry.get(Architecture, "vit-digits").build(network).eval()
     theirs = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.float16)
     torch.save(theirs.state_dict(), tmp_path / "half.pth")
-    found = importing.take(network, files.of(tmp_path / "half.pth", "model"))
+    found = taking.take(network, files.of(tmp_path / "half.pth", "model"))
     names = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, nn.Linear)]
     assert {n: found.weights[n].equal(model.get_parameter(n).half().float()) for n in names} == dict.fromkeys(
         names, True

@@ -9,7 +9,7 @@ from torch import nn
 
 import lthbench
 from lthbench import masks, registry
-from lthbench.checkpoints import files, importing, quantised
+from lthbench.checkpoints import files, quantised, taking
 from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.functional.model_size import cost
@@ -48,7 +48,7 @@ def layers(model):
 def test_dynamic_quantisation_is_read_as_its_modules_compute(network, model, tmp_path):
     theirs = dynamic(model)
     torch.save(theirs.state_dict(), tmp_path / "int8.pth")
-    found = importing.take(network, files.of(tmp_path / "int8.pth", "model"))
+    found = taking.take(network, files.of(tmp_path / "int8.pth", "model"))
     for name in layers(model):
         module = theirs.get_submodule(name)
         assert torch.equal(found.weights[f"{name}.weight"], module.weight().dequantize())
@@ -64,15 +64,15 @@ def test_dynamic_quantisation_is_read_as_its_modules_compute(network, model, tmp
 
 def test_its_module_in_memory_is_read_too_and_its_numbers_in_float32_are_another_network(network, model):
     theirs = dynamic(model)
-    found = importing.take(network, files.of(theirs, "model"))
-    plain = importing.take(network, files.of(found.weights, "model"))
+    found = taking.take(network, files.of(theirs, "model"))
+    plain = taking.take(network, files.of(found.weights, "model"))
     assert all(torch.equal(plain.weights[n], w) for n, w in found.weights.items())
     assert plain.step.stored is None
     assert plain.step != found.step
 
 
 def test_bytes_are_those_of_the_file(network, model):
-    found = importing.take(network, files.of(dynamic(model), "model"))
+    found = taking.take(network, files.of(dynamic(model), "model"))
     stored = {name: (bits, beside) for name, bits, beside in found.step.stored}
     weights = sum(model.get_submodule(n).weight.numel() for n in layers(model))
     others = sum(p.numel() for p in model.parameters()) - weights
@@ -95,7 +95,7 @@ def test_static_quantisation_by_channel_is_read_without_the_scales_of_activation
     prepared = torch.ao.quantization.prepare(theirs)
     prepared(torch.rand(4, 1, 8, 8))
     converted = torch.ao.quantization.convert(prepared)
-    found = importing.take(asked, files.of(converted.state_dict(), "model"))
+    found = taking.take(asked, files.of(converted.state_dict(), "model"))
     scales = 0
     for name in [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]:
         weight = converted.get_submodule(f"1.{name}").weight()
@@ -126,7 +126,7 @@ def test_normalisations_that_were_fused_are_there_again():
     prepared(images)
     state = torch.ao.quantization.convert(prepared).state_dict()
     assert not any(".bn1." in name for name in state)
-    found = importing.take(asked, files.of({"model": state}, "model"))
+    found = taking.take(asked, files.of({"model": state}, "model"))
     ours = registry.get(Architecture, "resnet8").build(asked).eval()
     ours.load_state_dict(found.weights)
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_fake_quantisation_is_applied_to_weights_where_it_is_on(network, model, 
     theirs.apply(torch.ao.quantization.disable_observer)
     if not on:
         theirs.apply(torch.ao.quantization.disable_fake_quant)
-    found = importing.take(network, files.of(theirs.state_dict(), "model"))
+    found = taking.take(network, files.of(theirs.state_dict(), "model"))
     for name in layers(model):
         module = theirs.get_submodule(name)
         expected = module.weight_fake_quant(module.weight).detach()
@@ -159,7 +159,7 @@ def test_a_pruned_one_keeps_its_mask_and_few_zeros_are_none(network, model):
     with torch.no_grad():
         for weight in masks.prunable(model).values():
             weight[torch.rand_like(weight) < 0.5] = 0.0
-    found = importing.take(network, files.of(dynamic(model), "model"))
+    found = taking.take(network, files.of(dynamic(model), "model"))
     assert found.account["mask"] == "mask from its zeros"
     assert 0.5 < found.account["sparsity"] < 0.6  # what was rounded to zero is gone, too
     assert not found.weights["blocks.0.attn.qkv.weight"][~found.mask["blocks.0.attn.qkv.weight"]].any()
@@ -184,7 +184,7 @@ def test_tensors_of_torchao_are_read(network, model, tmp_path):
     theirs = copy.deepcopy(model)
     torchao.quantize_(theirs, torchao.Int8WeightOnlyConfig())
     torch.save(theirs.state_dict(), tmp_path / "torchao.pth")
-    found = importing.take(network, files.of(tmp_path / "torchao.pth", "model"))
+    found = taking.take(network, files.of(tmp_path / "torchao.pth", "model"))
     for name in layers(model):
         weight = theirs.get_submodule(name).weight
         assert torch.equal(found.weights[f"{name}.weight"], weight.dequantize().float())

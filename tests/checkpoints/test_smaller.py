@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lthbench import masks, registry
-from lthbench.checkpoints import files, importing
+from lthbench.checkpoints import files, taking
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.masks import coupled, structured
@@ -36,7 +36,7 @@ def built(name, widths=None):
 
 
 def read(network, state):
-    found = importing.take(network, files.of({"net": state}, "model"))
+    found = taking.take(network, files.of({"net": state}, "model"))
     model = registry.get(Architecture, network.architecture).build(found.step.network).eval()
     model.load_state_dict(found.weights, strict=False)
     return found, model
@@ -102,4 +102,4 @@ def test_what_is_neither_is_refused_and_so_is_a_narrower_parent():
         read(network, uneven)
     _, narrow, _ = built("resnet8", SMALL["resnet8"][2])
     with pytest.raises(BadInput, match="Narrower layers are read where channels are gone"):
-        importing.take(network, files.of(narrow, "dense"), dense=True)
+        taking.take(network, files.of(narrow, "dense"), dense=True)

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from lthbench import registry, spec
-from lthbench.checkpoints import files, importing
+from lthbench.checkpoints import files, taking
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 
@@ -85,7 +85,7 @@ def transformers_names(state):
 def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
     model = theirs()
     torch.save(names(model.state_dict()), tmp_path / "model.pth")
-    found = importing.take(NETWORK, files.of(tmp_path / "model.pth", "model"))
+    found = taking.take(NETWORK, files.of(tmp_path / "model.pth", "model"))
     assert found.account["sparsity"] == pytest.approx(0.5, abs=0.02)
     assert found.mask.keys() == set(found.prunable)
     ours = registry.get(Architecture, "vit-digits").build(NETWORK)
@@ -101,7 +101,7 @@ def test_a_mask_of_its_own_has_the_names_of_its_file(names):
     state = names(theirs().state_dict())
     mask = {n: w != 0 for n, w in state.items() if w.dim() == 2 and "head" not in n and "classifier" not in n}
     kept = {n: w if n not in mask else torch.where(mask[n], w, 1.0) for n, w in state.items()}
-    found = importing.take(NETWORK, files.of(kept, "model"), mask)
+    found = taking.take(NETWORK, files.of(kept, "model"), mask)
     assert found.account["sparsity"] == pytest.approx(0.5, abs=0.02)
     assert found.account["zeroed"] == sum(int((~m).sum()) for m in mask.values())
 
@@ -109,10 +109,10 @@ def test_a_mask_of_its_own_has_the_names_of_its_file(names):
 @pytest.mark.long
 def test_one_of_another_depth_is_refused_by_what_is_unexpected():
     with pytest.raises(BadInput, match=r"does not hold a vit-digits.*\n  unexpected: blocks\.2\."):
-        importing.take(NETWORK, files.of(theirs(num_layers=3), "model"))
+        taking.take(NETWORK, files.of(theirs(num_layers=3), "model"))
 
 
 @pytest.mark.long
 def test_one_for_more_classes_is_refused_by_its_head():
     with pytest.raises(BadInput, match=r"shape: head\.weight is \[100, 16\] in the file"):
-        importing.take(NETWORK, files.of(theirs(100), "model"))
+        taking.take(NETWORK, files.of(theirs(100), "model"))

@@ -11,7 +11,8 @@ import torch
 from lthbench import registry
 from lthbench.checkpoints import files
 from lthbench.checkpoints.contents import Checkpoint
-from lthbench.checkpoints.importing import Taken, digest, publish, take
+from lthbench.checkpoints.importing import publish
+from lthbench.checkpoints.taking import Taken, digest, take
 from lthbench.compute.rng import generator
 from lthbench.errors import BadInput
 from lthbench.global_state import kept

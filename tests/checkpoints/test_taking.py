@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 
 import lthbench
 from lthbench import api, masks, registry, report, spec
-from lthbench.checkpoints import files, importing, tensor_names
+from lthbench.checkpoints import files, taking, tensor_names
 from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
@@ -85,7 +85,7 @@ def saved(tmp_path, content, name="net.pt"):
 
 
 def taken(path, network, **options):
-    return importing.take(network, files.read(path), **options)
+    return taking.take(network, files.read(path), **options)
 
 
 # ------------------------------------------------------------------------------------------- end to end
@@ -139,7 +139,7 @@ def test_a_network_from_which_nothing_was_removed_is_scored_and_says_so(trained,
     said = sentence(summary, summary.headline[0])
     assert "nothing was removed from it" in said or "may be as good as its dense parent or not" in said
     assert (
-        importing.take(plan.network(tasks.load(tiny_task)), files.read(root / "dense1.pt"))
+        taking.take(plan.network(tasks.load(tiny_task)), files.read(root / "dense1.pt"))
         .text()
         .endswith("nothing removed (a mask of its own is named with --mask FILE)")
     )
@@ -160,7 +160,7 @@ def test_the_parent_is_trained_where_only_its_seed_is_given(trained, tmp_path, t
     network = plan.network(tasks.load(tiny_task))
     other = files.read(root / "omp1.pt")
     packed = saved(tmp_path, other.tensors, "same.safetensors")
-    assert taken(packed, network).step == importing.take(network, other).step
+    assert taken(packed, network).step == taking.take(network, other).step
 
 
 def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, tiny_task, capsys):
@@ -193,7 +193,7 @@ def test_the_command_says_what_it_read_and_where_the_page_is(trained, tmp_path, 
 def test_every_common_form_of_a_checkpoint_is_the_same_network(tmp_path):
     network, model, effective = pruned()
     in_place = model.state_dict()
-    wanted = importing.take(network, files.of(model, "model")).step
+    wanted = taking.take(network, files.of(model, "model")).step
     assert wanted.density == pytest.approx(0.4, abs=1e-4)
     forms = {
         "plain": effective,
@@ -230,8 +230,8 @@ def test_a_parametrisation_with_a_mask_is_read():
     for name, tensor in model.state_dict().items():
         name = name.replace("weight_orig", "parametrizations.weight.original")
         renamed[name.replace("weight_mask", "parametrizations.weight.0.mask")] = tensor
-    wanted = importing.take(network, files.of(effective, "model")).step
-    assert importing.take(network, files.of(renamed, "model")).step == wanted
+    wanted = taking.take(network, files.of(effective, "model")).step
+    assert taking.take(network, files.of(renamed, "model")).step == wanted
 
 
 @pytest.mark.parametrize("form", ["weight", "mask", "module", "packed", "beside"])
@@ -327,7 +327,7 @@ def test_resnets_of_others_are_read(names, depth):
         for parameter in theirs.parameters():
             if parameter.dim() == 4:
                 parameter[torch.rand_like(parameter) < 0.5] = 0.0
-    found = importing.take(network, files.of(names(theirs), "model"))
+    found = taking.take(network, files.of(names(theirs), "model"))
     ours = registry.get(Architecture, network.architecture).build(network)
     ours.load_state_dict(found.weights)
     x = torch.rand(1, 3, 64, 64)
@@ -341,7 +341,7 @@ def test_googlenet_of_torchvision_is_read_without_its_auxiliary_classifiers():
     network = spec.Network("googlenet", 1, 10, 3, 224, (0.5,) * 3, (0.2,) * 3)
     theirs = torchvision.models.googlenet(num_classes=10, aux_logits=True, init_weights=False)
     nn.utils.prune.random_unstructured(theirs.conv1.conv, "weight", 0.5)
-    found = importing.take(network, files.of(theirs, "model"))
+    found = taking.take(network, files.of(theirs, "model"))
     assert not any(name.startswith("aux") for name in found.weights)
     assert 0 < found.account["sparsity"] < 0.01
 
@@ -356,7 +356,7 @@ def test_wide_resnets_are_read_by_the_names_they_are_published_under():
             name = f"block{stage[-1]}.layer.{block}.{rest.replace('shortcut', 'convShortcut')}"
         theirs[f"module.{name[:2] + '1' + name[2:] if name.startswith('bn.') else name}"] = tensor.clone()
     theirs["module.block1.layer.0.conv1.weight"][0] = 0.0
-    found = importing.take(network, files.of(theirs, "model"))
+    found = taking.take(network, files.of(theirs, "model"))
     assert found.account["names"] == "WideResNet-pytorch"
     assert all(
         torch.equal(found.weights[n], model.state_dict()[n]) for n in ("bn.weight", "layer3.1.conv2.weight")
@@ -369,7 +369,7 @@ def test_the_normalisation_is_the_files_or_as_told():
     plain = {k: v for k, v in effective.items() if not k.startswith("normalize")}
 
     def read(content, normalization=None):
-        step = importing.take(network, files.of(content, "model"), normalization=normalization).step
+        step = taking.take(network, files.of(content, "model"), normalization=normalization).step
         return step.network.mean, step.network.std
 
     assert read(effective) == task  # equal but for float32: the same key
@@ -411,12 +411,12 @@ def test_another_architecture_is_recognised():
     other = spec.Network("resnet18", 1, 100, 3, 32, (0.5,) * 3, (0.2,) * 3)
     model = registry.get(Architecture, "resnet18").build(other)
     with pytest.raises(BadInput, match="It is a resnet18 for colour images; tasks with one: c10-r18,"):
-        importing.take(network, files.of(cifar_names(model), "model"))
+        taking.take(network, files.of(cifar_names(model), "model"))
 
 
 def test_another_number_of_channels_is_recognised():
     with pytest.raises(BadInput, match="It is a resnet8 for grey images; tasks with one: digits-r8"):
-        importing.take(plan.network(tasks.load("c10-r20s")), files.of(pruned()[1], "model"))
+        taking.take(plan.network(tasks.load("c10-r20s")), files.of(pruned()[1], "model"))
 
 
 class Evil:
@@ -520,10 +520,10 @@ def test_weights_that_cannot_be_computed_with_are_refused(change, said):
     network = built()[0]
     found = files.of(_changed(**change), "model")
     if not said:
-        assert importing.take(network, found).weights["fc.weight"].shape == (10, 64)
+        assert taking.take(network, found).weights["fc.weight"].shape == (10, 64)
         return
     with pytest.raises(BadInput, match=said):
-        importing.take(network, found)
+        taking.take(network, found)
 
 
 def test_masks_that_cannot_be_used_are_refused(tmp_path):
@@ -535,19 +535,19 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path):
 
     def refused(given_mask, said, of=found):
         with pytest.raises(BadInput, match=said):
-            importing.take(network, of, given_mask)
+            taking.take(network, of, given_mask)
 
     refused(mask | {first: torch.ones(3)}, r"the mask of conv1\.weight is \[3\], the weight \[16, 1, 3, 3\]")
     refused(mask | {first: torch.full((16, 1, 3, 3), 0.5)}, "has values other than 0 and 1")
     refused({"other.weight_mask": torch.ones(3)}, "has a mask for other.weight, which the network does not")
-    everything = importing.take(network, found, {n: torch.ones_like(m) for n, m in mask.items()})
+    everything = taking.take(network, found, {n: torch.ones_like(m) for n, m in mask.items()})
     assert everything.mask is None
     refused({n: torch.zeros_like(m) for n, m in mask.items()}, "its mask keeps nothing")
     zeroed = plain | {n: plain[n] * m for n, m in mask.items()}
     refused({n: ~m for n, m in mask.items()}, "wrong way round", files.of(zeroed, "model"))
     refused(mask, "has masks of its own", files.of(pruned()[1], "model"))
     with pytest.raises(BadInput, match=r"is not dense: [45]\d\.\d % of its weights are pruned"):
-        importing.take(network, files.of(zeroed, "dense"), dense=True)
+        taking.take(network, files.of(zeroed, "dense"), dense=True)
 
 
 def test_what_does_not_go_together_is_refused(tmp_path, tiny_task):
@@ -609,7 +609,7 @@ def test_a_repository_of_the_hub_is_read_where_its_library_is_there(tmp_path, mo
     (tmp_path / "hub").mkdir()
     saved(tmp_path / "hub", effective, "model.safetensors")
     saved(tmp_path / "hub", effective, "other.pt")
-    wanted = importing.take(network, files.of(effective, "model")).step
+    wanted = taking.take(network, files.of(effective, "model")).step
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(BadInput, match=r"no file owner/net\. .*pip install 'lthbench\[hub\]'"):
