@@ -11,7 +11,7 @@ import time
 import pytest
 
 from lthbench.cli import app, main
-from lthbench.engines import local
+from lthbench.engines import local_worker
 from lthbench.errors import LthbenchError
 
 
@@ -135,15 +135,17 @@ def test_it_works_in_a_thread_that_hears_no_signals(capsys):
 
 
 def test_a_worker_that_cannot_begin_says_why(monkeypatch):
-    monkeypatch.setattr(local, "_unfit", None)
-    monkeypatch.setattr(local, "_runner", None)
-    monkeypatch.setattr(local, "_flag", None)
+    monkeypatch.setattr(local_worker, "_unfit", None)
+    monkeypatch.setattr(local_worker, "_runner", None)
+    monkeypatch.setattr(local_worker, "_flag", None)
     monkeypatch.setattr(signal, "signal", lambda *given: None)
-    monkeypatch.setattr(local, "_end_with_parent", lambda: None)
-    monkeypatch.setattr(local, "open_store", lambda where: (_ for _ in ()).throw(ImportError("no room\n")))
-    local._begin("nowhere", (), local.Local(1, "other"), (), None)
+    monkeypatch.setattr(local_worker, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(
+        local_worker, "open_store", lambda where: (_ for _ in ()).throw(ImportError("no room\n"))
+    )
+    local_worker.begin("nowhere", (), "other", 1, (), None)
     with pytest.raises(LthbenchError, match="a worker process cannot begin: ImportError: no room"):
-        local._work([], {})
+        local_worker.work([], {})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")

@@ -361,10 +361,10 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
 
 def interrupted_while_starting():
     """What a process that is started says of an interrupt of its own, after one that came before it."""
-    from lthbench.engines import local
+    from lthbench.engines import pool
 
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
-    with local._deaf_to_interrupts():
+    with pool.deaf_to_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         born = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert born.stdout == "deaf\n"

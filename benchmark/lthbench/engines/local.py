@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
+from lthbench.engines import local_worker
+from lthbench.engines.pool import Pool, deaf_to_interrupts
 from lthbench.engines.queue import (
     LOOK_EVERY,
     RETRIES,
@@ -34,18 +29,17 @@ from lthbench.engines.queue import (
     Watched,
     at_most,
     died,
+    held,
     known,
     skipped,
+    steps_of,
 )
-from lthbench.engines.workers import Workers
-from lthbench.errors import BadInput, LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
-from lthbench.store import Store, open_store
+from lthbench.store import Store
 from lthbench.store.leases import Leases
 
-if TYPE_CHECKING:
-    from lthbench.execution.runner import Runner
+_Future = Future[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -115,15 +109,15 @@ def _in_process(
         return False
 
     with one_thread(engine.device):
-        runner, held = Runner(store, places, engine.device, engine.together), store.leases()
+        runner, leases = Runner(store, places, engine.device, engine.together), store.leases()
         queue = Queue(jobs)
-        while (job := queue.next(held.taken) or queue.next()) is not None:
+        while (job := queue.next(leases.taken) or queue.next()) is not None:
             result = skipped(job.steps, failed)
             together = [job]
             if not result:
-                together += _like(queue, job, engine, held, failed)
-                with _held(held, together):
-                    steps = _steps(together)
+                together += _like(queue, job, engine, leases, failed)
+                with held(leases, [each.name for each in together]):
+                    steps = steps_of(together)
                     result = runner.do(steps, known(steps, failed), on_the_way, tell)
             failed |= result
             _finish(together, result, queue, done)
@@ -134,35 +128,22 @@ def _like(
     queue: Queue,
     job: Job,
     engine: Local,
-    held: Leases,
+    leases: Leases,
     failed: Mapping[str, str],
     tries: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Job]:
     """More jobs to do together with one, off the queue; none that was tried before."""
 
     def apart(other: Job) -> bool:
-        return other.name in tries or held.taken(other.name) or bool(skipped(other.steps, failed))
+        return other.name in tries or leases.taken(other.name) or bool(skipped(other.steps, failed))
 
     return queue.like(job, at_most(job, engine.together) - 1, apart)
-
-
-def _steps(together: Sequence[Job]) -> list[Step]:
-    return [step for job in together for step in job.steps]
 
 
 def _finish(together: Sequence[Job], result: Mapping[str, str], queue: Queue, done: Done) -> None:
     for job in together:
         queue.finish(job)
         done(job, {s.key: result[s.key] for s in job.steps if s.key in result})
-
-
-@contextlib.contextmanager
-def _held(own: Leases, together: Sequence[Job], waited: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Hold the leases of jobs. In the order of their names, so that no two drivers wait for each other."""
-    with contextlib.ExitStack() as stack:
-        for name in sorted(job.name for job in together):
-            stack.enter_context(own.held(name, waited))
-        yield
 
 
 def _in_workers(
@@ -174,154 +155,116 @@ def _in_workers(
     stopping: Callable[[], None],
     stepped: Stepped,
 ) -> dict[str, str]:
-    failed: dict[str, str] = {}
-    queue, held = Queue(jobs), store.leases()
-    tries: dict[str, int] = {}
-    running: dict[Future[dict[str, str]], list[Job]] = {}
-    workers = Workers()
-    try:
-        # Shared memory without a lock: a worker that is killed while it looks must not lock out the others.
-        flag = workers.RawValue("b", 0)
-        pool = _pool(store, places, engine, flag, workers)
-    except (OSError, ImportError) as error:  # containers without shared memory
-        raise BadInput(
-            f"worker processes cannot be started here: {error}. They need shared memory: mount /dev/shm "
-            "(with docker run --shm-size=1g) and a folder for temporary files (TMPDIR), or work in one "
-            "process: --workers 0."
-        ) from error
+    crew = _Crew(Queue(jobs), store, places, engine, done)
     watched = Watched(store, steps={s.key: s for job in jobs.values() for s in job.steps})
     stop = False
     try:
         while True:
             try:
-                lost = False
-                while (
-                    not stop and len(running) < engine.workers and (job := queue.next(held.taken)) is not None
-                ):
-                    reasons = skipped(job.steps, failed)
-                    if reasons:
-                        failed |= reasons
-                        queue.finish(job)
-                        done(job, reasons)
-                        continue
-                    together = [job]
-                    if job.name not in tries:  # what a worker died of is tried again alone
-                        together += _like(queue, job, engine, held, failed, tries)
-                    try:
-                        with _deaf_to_interrupts():
-                            task = pool.submit(_work, together, known(_steps(together), failed))
-                            running[task] = together
-                    except BrokenProcessPool:
-                        for job in together:
-                            queue.give_back(job)
-                        lost = True
-                        break
-                if not running and not lost:
-                    if stop or not queue:
+                whole = stop or crew.give()
+                if whole and not crew.running:
+                    if stop or not crew.queue:
                         break
                     time.sleep(LOOK_EVERY)  # other drivers of this store are doing all that could be done
                     continue
-                finished, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+                ended = crew.ended()
                 for step, share in watched.new():
                     stepped(step, share)
-                broken = [f for f in finished if isinstance(f.exception(), BrokenProcessPool)]
-                for future in finished:
-                    if future in broken:
-                        continue
-                    result = future.result()
-                    failed |= result
-                    together = running.pop(future)
-                    if not stop:  # what was told to stop may have been left on the way
-                        _finish(together, result, queue, done)
-                if broken or lost:
-                    for job in itertools.chain.from_iterable(running.values()):
-                        tries[job.name] = tries.get(job.name, 0) + 1
-                        if tries[job.name] > RETRIES:
-                            raise died(tries[job.name])
-                        queue.give_back(job)
-                    running.clear()
-                    workers.kill()
-                    pool.shutdown(wait=True)
-                    pool = _pool(store, places, engine, flag, workers)
+                if not crew.take(ended, finish=not stop) or not whole:
+                    crew.begin_anew()
             except KeyboardInterrupt:
-                if stop or not running:
+                if stop or not crew.running:
                     raise
                 stop = True
-                flag.value = 1
+                crew.pool.tell_to_stop()
                 stopping()
     except BaseException as error:
-        workers.kill()
+        crew.pool.kill()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted from None
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        crew.pool.close()
     if stop:
         raise Interrupted
-    return failed
+    return crew.failed
 
 
-def _pool(
-    store: Store, places: tuple[Path, ...], engine: Local, flag: Any, workers: Workers
-) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        engine.workers,
-        mp_context=workers,
-        initializer=_begin,
-        initargs=(store.address, places, engine, registry.user_files(), flag),
-    )
+class _Crew:
+    """Jobs of a queue in the hands of worker processes: ``running``, by what will tell their result."""
 
+    def __init__(
+        self, queue: Queue, store: Store, places: tuple[Path, ...], engine: Local, done: Done
+    ) -> None:
+        self.queue, self.failed = queue, dict[str, str]()
+        self.running: dict[_Future, list[Job]] = {}
+        self._engine, self._done, self._leases = engine, done, store.leases()
+        self._tries: dict[str, int] = {}
+        self.pool = Pool(
+            engine.workers,
+            local_worker.begin,
+            store.address,
+            places,
+            engine.device,
+            engine.together,
+            registry.user_files(),
+        )
 
-def _begin(
-    address: str, places: tuple[Path, ...], engine: Local, files: tuple[registry.OwnFile, ...], flag: Any
-) -> None:
-    """Set up a worker: it ends with its parent, and leaves signals to it; ``flag`` tells it to stop.
+    def give(self) -> bool:
+        """Give jobs to workers that have none. False where a worker has died."""
+        while len(self.running) < self._engine.workers:
+            job = self.queue.next(self._leases.taken)
+            if job is None:
+                break
+            reasons = skipped(job.steps, self.failed)
+            if reasons:
+                self.failed |= reasons
+                self.queue.finish(job)
+                self._done(job, reasons)
+                continue
+            together = [job]
+            if job.name not in self._tries:  # what a worker died of is tried again alone
+                together += _like(self.queue, job, self._engine, self._leases, self.failed, self._tries)
+            try:
+                with deaf_to_interrupts():
+                    given = known(steps_of(together), self.failed)
+                    self.running[self.pool.submit(local_worker.work, together, given)] = together
+            except BrokenProcessPool:
+                for each in together:
+                    self.queue.give_back(each)
+                return False
+        return True
 
-    A terminal interrupts all processes of a command, a scheduler terminates them: what trains is to be kept.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _runner, _flag, _unfit
-    _flag = flag
-    try:
-        import torch
+    def ended(self) -> set[_Future]:
+        """What has ended, after a wait for something to end."""
+        return wait(self.running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done
 
-        from lthbench.execution.runner import Runner
+    def take(self, ended: Iterable[_Future], finish: bool) -> bool:
+        """Take the results of jobs that have ended, as ended where ``finish``. False where a worker has died.
 
-        if engine.device == "cpu":
-            torch.set_num_threads(1)
-        registry.use_files(files)
-        _runner = Runner(open_store(address), places, engine.device, engine.together)
-    except LthbenchError as error:  # raised here, it would be a worker that died of nothing known
-        _unfit = error
-    except Exception as error:  # as where memory or address space is short of what torch takes
-        said = " ".join(str(error).split())[:300]
-        _unfit = LthbenchError(f"a worker process cannot begin: {type(error).__name__}: {said}")
+        What was told to stop may have been left on the way.
+        """
+        whole = True
+        for future in ended:
+            if isinstance(future.exception(), BrokenProcessPool):
+                whole = False
+                continue
+            result = future.result()
+            self.failed |= result
+            together = self.running.pop(future)
+            if finish:
+                _finish(together, result, self.queue, self._done)
+        return whole
 
-
-_runner: Runner | None = None  # the worker's own, and what tells it to stop; set by _begin
-_flag: Any = None
-_unfit: LthbenchError | None = None  # why it can do no work
-
-
-def _work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
-    if _unfit is not None:
-        raise _unfit
-    assert _runner is not None
-    with _held(_runner.store.leases(), together, _stopped):
-        return _runner.do(_steps(together), failed, stopped=_stopped)
-
-
-def _stopped() -> bool:
-    return _flag is not None and bool(_flag.value)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+    def begin_anew(self) -> None:
+        """Other workers in place of those that died. Raises LthbenchError where work is at fault."""
+        for job in itertools.chain.from_iterable(self.running.values()):
+            self._tries[job.name] = self._tries.get(job.name, 0) + 1
+            if self._tries[job.name] > RETRIES:
+                raise died(self._tries[job.name])
+            self.queue.give_back(job)
+        self.running.clear()
+        self.pool.begin_anew()
 
 
 @contextlib.contextmanager
@@ -336,28 +279,3 @@ def one_thread(device: str) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """While a worker process is started, so that it is born deaf to the terminal's interrupt.
-
-    An interrupt that comes meanwhile is not lost: it is raised at the end.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    masked = hasattr(signal, "pthread_sigmask")
-    if masked:
-        resource_tracker.ensure_running()  # its start would lift the block
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if masked:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-    if heard:
-        raise KeyboardInterrupt

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from lthbench.errors import LthbenchError
 from lthbench.planning.jobs import Job, alike
 from lthbench.spec import Step
 from lthbench.store import Store
+from lthbench.store.leases import Leases
 
 #: How often a job is given to a new worker after its worker died.
 RETRIES = 2
@@ -124,6 +126,20 @@ def skipped(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
 def known(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
     """The failures among what a job's steps need."""
     return {n.key: failed[n.key] for step in steps for n in step.needs() if n.key in failed}
+
+
+def steps_of(together: Iterable[Job]) -> list[Step]:
+    """The steps of jobs that are done together."""
+    return [step for job in together for step in job.steps]
+
+
+@contextlib.contextmanager
+def held(leases: Leases, names: Iterable[str], waited: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold the leases of jobs. In the order of their names, so that no two drivers wait for each other."""
+    with contextlib.ExitStack() as stack:
+        for name in sorted(names):
+            stack.enter_context(leases.held(name, waited))
+        yield
 
 
 class Watched:

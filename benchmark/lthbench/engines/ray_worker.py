@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench._version import __version__
 from lthbench.compute.process import host
-from lthbench.engines.queue import LOOK_EVERY, known, skipped
+from lthbench.engines.queue import LOOK_EVERY, held, known, skipped
 from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.spec import Step
 from lthbench.store import Store, open_store
@@ -85,17 +85,14 @@ def do(site: Site, together: Sequence[tuple[str, Sequence[Step]]], *before: Resu
     if stopped():
         return Result({})
     place = store.events_after(0)[1]
-    leases = store.leases()
-    with ExitStack() as held:
-        for name in names:  # in this order, so that no two drivers wait for each other
-            held.enter_context(leases.held(name, waited=stopped))
+    with held(store.leases(), names, stopped):
         if not await_needs(store, steps, failed, stopped):
             return Result({})
-        held.enter_context(_as_one(site, runner, [name for name, _ in together]))
-        try:
-            reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
-        except BadInput as error:
-            raise BadInput(f"node {host()}: {error}") from error
+        with _as_one(site, runner, [name for name, _ in together]):
+            try:
+                reasons |= runner.do(steps, known(steps, failed), stopped=stopped)
+            except BadInput as error:
+                raise BadInput(f"node {host()}: {error}") from error
     if store.workplace == site.folder:
         return Result(reasons)
     return Result(reasons, [e for e in store.events_after(place)[0] if e.get("pid") == os.getpid()])

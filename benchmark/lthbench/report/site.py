@@ -33,6 +33,31 @@ TITLE = "Is the pruned network still as good?"
 REPOSITORY = "https://github.com/lthbench/lthbench"
 
 
+class _Files:
+    """Files of a site that are published together; ``pages`` are the paths of all pages so far."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.pages: list[Path] = []
+        self._made: dict[Path, bytes] = {}
+
+    def page(self, name: str, text: str) -> None:
+        """Add a page, by its path below the site."""
+        self.add(name, text.encode())
+        self.pages.append(self.out / name)
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add a file that is no page."""
+        self._made[self.out / name] = content
+
+    def publish(self) -> None:
+        """Write what was added since the last time."""
+        for folder in {path.parent for path in self._made}:
+            make_folder(folder)
+        publish_all(self._made)
+        self._made.clear()
+
+
 def write(
     summaries: Sequence[Summary], out: Path, tell: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
@@ -42,84 +67,83 @@ def write(
         if folder in folders[:place]:
             task, budget = (summaries[place].facts.task_name, summaries[place].facts.budget_name)
             raise BadInput(f"two tables are of task {task} and budget {budget}; give one of them.")
-    written = []
-
-    made: dict[Path, bytes] = {}
-
-    def put(name: str, text: str) -> None:
-        made[out / name] = text.encode()
-        written.append(out / name)
-
-    make_folder(out / "assets")
-    publish_all({out / "assets" / name: source.read_bytes() for name, source in templates.assets().items()})
+    files = _Files(out)
+    for name, source in templates.assets().items():
+        files.add(f"assets/{name}", source.read_bytes())
+    files.publish()
     for summary, folder in zip(summaries, folders, strict=True):
-        tell(f"figures of {folder}")
-        figures = task_page.drawn(summary)
-        put(f"{folder}/index.html", task_page.render(summary, linked=True, figures=figures))
-        for kind, of_kind in figures:
-            if of_kind:
-                made[out / folder / f"numbers-{kind.name}.csv"] = task_page.numbers(of_kind)
-        content, name = as_csv(summary.table), templates.table_name(len(summary.table))
-        for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
-            for picture in pictures:
-                made[out / folder / picture.file] = picture.content
-                if picture.numbers:
-                    head, *rows = picture.numbers
-                    made[out / folder / picture.table] = as_csv_file(head, rows)
-        made[out / folder / name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
-        cards = network_page.Cards(summary)
-        there = dict.fromkeys((m, s) for m, s, _ in summary.cells)
-        for done, (method, sparsity) in enumerate(there, 1):
-            tell(f"pages of {folder}: {done} of {len(there)}")
-            put(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
-        make_folder(out / folder)
-        publish_all(made)
-        made.clear()
+        _put_task(files, summary, folder, tell)
+        files.publish()  # so that the figures of one table are in memory at a time
     # What rests on the most stands first: a calibration, then seeds.
     pairs = sorted(
         zip(summaries, folders, strict=True),
         key=lambda pair: (pair[0].calibration is None, -len(pair[0].facts.seeds)),
     )
-    names = {s.facts.task_name for s in summaries}
+    _put_claims(files, pairs)
+    scores = _scores(summaries)
+    reading = templates.render(
+        "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=scores
+    )
+    files.page("reading.html", reading)
+    files.page("index.html", _index(summaries, pairs))
+    files.page("methods.html", method_pages.render(pairs))
+    files.publish()
+    return files.pages
+
+
+def _put_task(files: _Files, summary: Summary, folder: str, tell: Callable[[str], None]) -> None:
+    """The page of a table, those of its networks, and what both link to."""
+    tell(f"figures of {folder}")
+    figures = task_page.drawn(summary)
+    files.page(f"{folder}/index.html", task_page.render(summary, linked=True, figures=figures))
+    for kind, of_kind in figures:
+        if of_kind:
+            files.add(f"{folder}/numbers-{kind.name}.csv", task_page.numbers(of_kind))
+    for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
+        for picture in pictures:
+            files.add(f"{folder}/{picture.file}", picture.content)
+            if picture.numbers:
+                head, *rows = picture.numbers
+                files.add(f"{folder}/{picture.table}", as_csv_file(head, rows))
+    content, name = as_csv(summary.table), templates.table_name(len(summary.table))
+    files.add(f"{folder}/{name}", gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+    cards = network_page.Cards(summary)
+    there = dict.fromkeys((method, sparsity) for method, sparsity, _ in summary.cells)
+    for done, (method, sparsity) in enumerate(there, 1):
+        tell(f"pages of {folder}: {done} of {len(there)}")
+        files.page(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
+
+
+def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
+    """What papers claim, as a page, CSV and Markdown."""
     claims = claim_matrix.matrix(pairs)
-    elsewhere = any_task.elsewhere(names)
-    put(
-        "claims.html",
-        templates.render(
-            "claims.html.j2",
-            here="claims.html",
-            claims=claims,
-            said=claim_matrix.said(claims["counts"]),
-            elsewhere=elsewhere,
-        ),
+    page = templates.render(
+        "claims.html.j2",
+        here="claims.html",
+        claims=claims,
+        said=claim_matrix.said(claims["counts"]),
+        elsewhere=any_task.elsewhere({s.facts.task_name for s, _ in pairs}),
     )
-    made[out / "claims.csv"] = claim_matrix.as_csv(claims)
-    made[out / "claims.md"] = claim_matrix.as_markdown(claims).encode()
-    put(
-        "reading.html",
-        templates.render(
-            "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=_scores(summaries)
-        ),
-    )
+    files.page("claims.html", page)
+    files.add("claims.csv", claim_matrix.as_csv(claims))
+    files.add("claims.md", claim_matrix.as_markdown(claims).encode())
+
+
+def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -> str:
+    """The first page: the answers of all tables, what stands out, and the leaderboards."""
     told = [p for p in pairs if not _trial(p[0])] or pairs
-    put(
-        "index.html",
-        templates.render(
-            "index.html.j2",
-            here="index.html",
-            title=TITLE,
-            notices=caveats.of_site(summaries),
-            tasks=[_task(*p) for p in pairs if not _trial(p[0])],
-            trials=[_task(*p) for p in pairs if _trial(p[0])],
-            answers=[_answer(*p) for p in told],
-            highlights=highlights.of_site(told),
-            cases=highlights.cases(told),
-            repository=REPOSITORY,
-        ),
+    return templates.render(
+        "index.html.j2",
+        here="index.html",
+        title=TITLE,
+        notices=caveats.of_site(summaries),
+        tasks=[_task(*p) for p in pairs if not _trial(p[0])],
+        trials=[_task(*p) for p in pairs if _trial(p[0])],
+        answers=[_answer(*p) for p in told],
+        highlights=highlights.of_site(told),
+        cases=highlights.cases(told),
+        repository=REPOSITORY,
     )
-    put("methods.html", method_pages.render(pairs))
-    publish_all(made)
-    return written
 
 
 def first_pages(summaries: Sequence[Summary], out: Path) -> list[Path]:
