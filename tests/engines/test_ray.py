@@ -149,13 +149,14 @@ def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
 
     (tmp_path / "mine.py").write_text("x = 1")
     files = (registry.OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
-    with pytest.raises(BadInput, match=r"mine\.py is not there, or is another file"):
+    with pytest.raises(BadInput, match=r"mine\.py: is not there, or is another file"):
         ray_worker.runner_of(dataclasses.replace(site, files=files))
 
 
 def test_a_node_with_other_images_is_refused(site, init, recipe):
     from lthbench.engines import ray_worker
 
+    assert ray_worker.do(site, [("init", [init])]) == ray_worker.Result({})
     with pytest.raises(BadInput, match="data set digits is another one here"):
         ray_worker.do(site, [("train", [Train(init, recipe, Data("digits", 1, "0" * 64), 0)])])
 
