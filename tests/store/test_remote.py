@@ -428,7 +428,7 @@ def test_a_run_on_s3_gives_the_table_of_a_folder_and_another_machine_has_nothing
     account = json.loads(capsys.readouterr().out)
     assert account["objects"]["artefacts"] == len(objects(url)) - 1
     main(["store", "--store", url, "verify"])
-    assert "artefacts are whole" in capsys.readouterr().out
+    assert "copies here are whole" in capsys.readouterr().out
     key = open_store(url).elsewhere().popitem()[0]
     spoil(url, key, b"PK")
     with pytest.raises(SystemExit) as end:
