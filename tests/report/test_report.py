@@ -411,3 +411,17 @@ def test_the_table_that_rests_on_the_most_stands_first(tmp_path):
     site.write([few, more], tmp_path)
     index = (tmp_path / "index.html").read_text()
     assert index.index("more-quick/index.html") < index.index("made-quick/index.html")
+
+
+def test_of_tables_that_rest_on_as_much_the_better_trained_one_stands_first(tmp_path):
+    short, table_of_short = facts("m"), built("m")
+    accuracy = table_of_short["score"] == "accuracy"
+    dense = table_of_short["method"] == "dense"
+    worse = table_of_short.assign(value=table_of_short["value"].mask(accuracy & dense, 0.7))
+    longer = dataclasses.replace(short, budget={**short.budget, "name": "standard"})
+    site.write(
+        [summarise(worse, short, "std"), summarise(built("m").assign(budget="standard"), longer, "std")],
+        tmp_path,
+    )
+    index = (tmp_path / "index.html").read_text()
+    assert index.index("made-standard/index.html") < index.index("made-quick/index.html")

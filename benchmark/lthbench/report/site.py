@@ -74,11 +74,7 @@ def write(
     for summary, folder in zip(summaries, folders, strict=True):
         _put_task(files, summary, folder, tell)
         files.publish()  # so that the figures of one table are in memory at a time
-    # What rests on the most stands first: a calibration, then seeds.
-    pairs = sorted(
-        zip(summaries, folders, strict=True),
-        key=lambda pair: (pair[0].calibration is None, -len(pair[0].facts.seeds)),
-    )
+    pairs = sorted(zip(summaries, folders, strict=True), key=lambda pair: _standing(pair[0]))
     _put_claims(files, pairs)
     scores = _scores(summaries)
     reading = templates.render(
@@ -155,6 +151,12 @@ def first_pages(summaries: Sequence[Summary], out: Path) -> list[Path]:
 def folder_of(summary: Summary) -> str:
     """The folder of a table's pages."""
     return templates.slug(summary.facts.task_name, summary.facts.budget_name)
+
+
+def _standing(summary: Summary) -> tuple[bool, int, float]:
+    """What rests on the most stands first: a calibration, then seeds, then how well dense was trained."""
+    cell = summary.cell("dense", 0.0, "accuracy")
+    return summary.calibration is None, -len(summary.facts.seeds), -cell.mean if cell else 0.0
 
 
 def _trial(summary: Summary) -> bool:
