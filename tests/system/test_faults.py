@@ -16,7 +16,7 @@ import pytest
 
 from lthbench import api
 from lthbench.cli import main
-from lthbench.engines import local
+from lthbench.engines import local, local_worker, pool
 from lthbench.planning import request
 from lthbench.planning.plan import plan
 from lthbench.report import write
@@ -326,9 +326,9 @@ def test_a_pool_found_dead_when_work_is_given_to_it_is_replaced(tmp_path, tiny_t
 
     store = LocalStore(tmp_path / "store")
     store.open()
-    monkeypatch.setattr(local, "_runner", Runner(store, ()))
+    monkeypatch.setattr(local_worker, "_runner", Runner(store, ()))
     pools = [Dead(), Alive()]
-    monkeypatch.setattr(local, "_pool", lambda *facts: pools.pop(0))
+    monkeypatch.setattr(pool.Pool, "_made", lambda self: pools.pop(0))
     made = plan(request.ask(tiny_task, [], metrics=["accuracy"]), ())
     assert local.Local(1).run(made.steps, store, ()) == {}
     assert all(store.intact(m) for e in made.entries for m in e.measures)
@@ -361,8 +361,6 @@ def test_an_interrupt_in_this_process_keeps_what_was_finished(tmp_path, tiny_tas
 
 def interrupted_while_starting():
     """What a process that is started says of an interrupt of its own, after one that came before it."""
-    from lthbench.engines import pool
-
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
     with pool.deaf_to_interrupts():
         os.kill(os.getpid(), signal.SIGINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,25 +150,25 @@ def _fit(
 ) -> _Fit | Network:
     """How a checkpoint fits a network, or the network of other widths that it fits. Raises BadInput."""
     target = skeletons.shapes(skeleton)
-    said = (
+    wanted = (
         f"a {network.architecture} for {network.classes} classes of "
         f"{network.channels} x {network.size} x {network.size} images"
     )
     try:
-        return _Fit(*choice.choose(found, target, said, key, lenient=dense), None)
+        return _Fit(*choice.choose(found, target, wanted, key, lenient=dense), None)
     except choice.Misfit as error:
-        misfit = error
+        said, unread = str(error), error.parts  # the error itself would keep all tensors in memory
     if not dense:
-        shapes = {n: p.tensor.shape for n, p in tensor_names.nearest(misfit.parts, target).parts.items()}
+        shapes = {n: p.tensor.shape for n, p in tensor_names.nearest(unread, target).parts.items()}
         other = smaller.of_other_widths(registry.get(Architecture, network.architecture), network, shapes)
         if other is not None:
             return other
         left = narrower(skeleton, shapes)
         if left is not None:
-            return _Fit(*choice.choose(found, left.shapes(target), said, key), left)
-    more = skeletons.others(misfit.parts, network) + other_formats.of_a_shard(found.where)
+            return _Fit(*choice.choose(found, left.shapes(target), wanted, key), left)
+    more = skeletons.others(unread, network) + other_formats.of_a_shard(found.where)
     passed = f"\n  Not read: {'; '.join(found.aside[:4])}" if found.aside else ""
-    raise BadInput(f"{misfit}{more}{passed}") from None
+    raise BadInput(f"{said}{more}{passed}") from None
 
 
 def _meant(
@@ -202,7 +202,7 @@ def _set_to_zero(weights: dict[str, torch.Tensor], mask: masks.Mask | None) -> i
 def _removed(
     mask: masks.Mask | None,
     weights: Mapping[str, torch.Tensor],
-    prunable: Iterable[str],
+    prunable: Sequence[str],
     dense: bool,
     where: str,
 ) -> tuple[masks.Mask | None, float]:

@@ -76,15 +76,14 @@ def metrics(names: Sequence[str] | None, task: Task, faults: Faults) -> tuple[st
     named = [m.name for m in registry.every(Metric) if m.usual] if names is None else names
     chosen = [m for m in (faults.known(Metric, name) for name in named) if m is not None]
     trained_on, *others = [faults.known(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
-    if trained_on is not None:
-        if any("ood" in m.needs for m in chosen):
-            faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
-        unfit = {m.name: list(_unfit(m, task, trained_on)) for m in chosen}
-        if usual:
-            shown = [m for m in chosen if task.data.concepts is not None or not image_sets.of_concepts(m)]
-            chosen = [m for m in shown if not unfit[m.name]]
-        else:
-            faults += [why for reasons in unfit.values() for why in reasons]
+    if trained_on is not None and any("ood" in m.needs for m in chosen):
+        faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))
+    unfit = {m.name: list(_unfit(m, task, trained_on)) for m in chosen}
+    if usual:
+        shown = [m for m in chosen if task.data.concepts is not None or not image_sets.of_concepts(m)]
+        chosen = [m for m in shown if not unfit[m.name]]
+    else:
+        faults += [why for reasons in unfit.values() for why in reasons]
     if task.data.concepts is not None:
         faults.known(Bank, task.data.concepts)
     for metric in chosen:
@@ -97,13 +96,14 @@ def metrics(names: Sequence[str] | None, task: Task, faults: Faults) -> tuple[st
     return tuple(found)
 
 
-def _unfit(metric: Metric, task: Task, trained_on: Dataset) -> Iterator[str]:
+def _unfit(metric: Metric, task: Task, trained_on: Dataset | None) -> Iterator[str]:
     """Why a metric cannot be measured of a task's networks.
 
     Some that are usual only where there is a bank of concepts can be asked for without one.
     """
-    for split in sorted({s.split for s in image_sets.asked_by(metric)} - trained_on.splits.keys()):
-        yield f"metric {metric.name} needs {split} images; {trained_on.name} has none."
+    if trained_on is not None:
+        for split in sorted({s.split for s in image_sets.asked_by(metric)} - trained_on.splits.keys()):
+            yield f"metric {metric.name} needs {split} images; {trained_on.name} has none."
     if task.data.concepts is None and "concepts" in metric.looks:
         why = f"task {task.name} has none; name one with --concepts"
         yield f"metric {metric.name} needs a bank of concepts: {why}."

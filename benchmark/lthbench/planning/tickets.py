@@ -1,4 +1,4 @@
-"""What each method makes of each cell of a grid: expressions, and why some cannot be. Pure."""
+"""What each method makes of each cell of a grid: expressions, and why some cannot be."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class Tickets:
     ) -> None:
         self.request, self.trained_on, self.elsewhere = request, trained_on, elsewhere
         self.starts, self._trained = _begun(request, network, trained_on)
+        self._rewound = {
+            seed: Rewind(dense, request.spec.rewind_epoch) if isinstance(dense, Train) else self.starts[seed]
+            for seed, dense in self._trained.items()
+        }
         own = elsewhere.get("dense", self._trained)
         self.parents: dict[int, Weights] = {seed: own[seed] for seed in request.seeds}
         seeds = request.seeds
@@ -55,7 +59,10 @@ class Tickets:
         return self.parents[self._following[seed]]
 
     def ticket(self, name: str, density: float, seed: int) -> Weights | None:
-        """The network of a cell, or None where its method does not fit: see ``tell_unfit``."""
+        """The network of a cell, or None where its method does not fit: see ``tell_unfit``.
+
+        Raises BadInput for a method that fails, or that returns what is no training.
+        """
         if name in self.elsewhere:
             return self.elsewhere[name][seed]
         method = self._methods[name]
@@ -85,16 +92,16 @@ class Tickets:
             )
 
     def _cell(self, density: float, seed: int, variant: str) -> Cell:
-        spec, begun, dense = self.request.spec, self.starts[seed], self._trained[seed]
+        spec = self.request.spec
         return Cell(
             density=density,
             levels=self.request.task.levels(density),
             seed=seed,
             recipe=spec.train,
             data=self.trained_on,
-            init=begun,
-            dense=dense,
-            rewound=Rewind(dense, spec.rewind_epoch) if isinstance(dense, Train) else begun,
+            init=self.starts[seed],
+            dense=self._trained[seed],
+            rewound=self._rewound[seed],
             versions=self._versions,
             architecture=self._architecture,
             steps_per_epoch=self.steps_per_epoch,

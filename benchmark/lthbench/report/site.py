@@ -156,7 +156,7 @@ def folder_of(summary: Summary) -> str:
 def _standing(summary: Summary) -> tuple[bool, int, float]:
     """What rests on the most stands first: a calibration, then seeds, then how well dense was trained."""
     cell = summary.cell("dense", 0.0, "accuracy")
-    return summary.calibration is None, -len(summary.facts.seeds), -cell.mean if cell else 0.0
+    return summary.calibration is None, -len(summary.facts.seeds), -cell.mean if cell and cell.seeds else 0.0
 
 
 def _trial(summary: Summary) -> bool:
