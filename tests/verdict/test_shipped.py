@@ -38,11 +38,14 @@ def test_that_of_the_embedded_task_is_of_todays_steps():
     assert kept.scores.keys() == keys.keys()
 
 
-@pytest.mark.parametrize("name", ["digits-r8-quick", "c10-r20s-quick"])
+@pytest.mark.parametrize("name", ["digits-r8-quick", "c10-r20s-quick", "c10-r20s-standard-bf16"])
 def test_the_tasks_with_published_tables_can_decide(name):
     """The bar: dense against dense in half of cases with three seeds, in four fifths with five; level 5 %."""
     found = of(next(p for p in FILES if p.stem == name))
     for seeds, bar in ((3, 0.5), (5, 0.8)):
-        for trials in (simulated(found, seeds, trials=2000), recorded(found, seeds, trials=2000)):
+        ways = [simulated(found, seeds, trials=2000)]
+        if len(found.seeds) - seeds >= calibration.FEWEST:  # as many as a calibration needs are left
+            ways.append(recorded(found, seeds, trials=2000))
+        for trials in ways:
             assert trials.passes() >= bar
             assert trials.joint_level().max() <= 0.05 + 0.015
