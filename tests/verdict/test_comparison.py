@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from lthbench.verdict.calibration import Calibration, DenseScore
 from lthbench.verdict.comparison import EXPECTED, PRIOR, Scatter, Yardstick, compare, scatter
 from lthbench.verdict.observed import Observed
 from lthbench.verdict.rules import verdicts
 from lthbench.verdict.simulation import _arrays, _spread, _trials
+
+#: The fields of a calibrated accuracy, but for its values.
+FLAT = ("accuracy", "key", True, False, 0.02, 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +112,8 @@ def test_the_scatter_of_all_scores_widens_what_is_expected_and_never_narrows_it(
     dense = lab.drawn(4, rng)
     wide = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=3.0)), made), "m", 0.5, lab.ASPECTS)
     narrow = scatter(yardstick(lab.table(dense, lab.drawn(4, rng, widened=0.1)), made), "m", 0.5, lab.ASPECTS)
-    assert wide.whole > 3.0
-    assert narrow.whole == 1.0
+    assert wide.whole(4, 40) > 3.0
+    assert narrow.whole(4, 40) == 1.0
 
 
 def test_a_score_that_scatters_alone_is_judged_by_its_own_variance(lab, made):
@@ -127,6 +131,31 @@ def test_a_score_that_scatters_alone_is_judged_by_its_own_variance(lab, made):
     assert not Scatter({"accuracy": 3.9}).apart("accuracy", 3, 60), "1.25 times F.95(2, 59) = 3.15 is 3.94"
     assert Scatter({"accuracy": 4.0}).apart("accuracy", 3, 60)
     assert not Scatter({"accuracy": 8.0, "nll": 8.0}).apart("accuracy", 3, 60), "all of them scatter"
+
+
+def test_a_score_out_of_all_proportion_does_not_widen_the_others():
+    ratios = {f"score {k}": 0.8 + 0.05 * k for k in range(9)}
+    assert Scatter({**ratios, "wild": 400.0}).whole(3, 40) == Scatter(ratios).whole(3, 40) == 1.0
+    assert Scatter({**ratios, "wild": 8.0}).whole(3, 40) == pytest.approx(1.7)
+    assert Scatter(dict.fromkeys(ratios, 400.0)).whole(3, 40) == 400.0, "all of them scatter"
+    assert Scatter({"one": 5.0}).whole(3, 40) == 5.0
+    assert Scatter().whole(3, 40) == 1.0
+
+
+def test_where_no_dense_trainings_differ_a_network_is_judged_by_its_own_variance(lab):
+    """An accuracy of 100 % in all: nothing is expected of the scatter of one that has lost some."""
+    perfect = tuple([0.1 + 0.2] * 8)
+    known = Calibration("t", "q", tuple(range(8)), {"accuracy": DenseScore(*FLAT, perfect)}, {})
+    dense = [{"accuracy": 0.1 + 0.2, "nll": 0.3, "blur": 0.1, "noise": 0.3}] * 3
+    judged = [{**n, "accuracy": 0.3 - lost} for n, lost in zip(dense, (0.0, 0.015, 0.025), strict=True)]
+    measure = yardstick(lab.table(dense, judged), known)
+    found = compare(measure, "m", 0.5, lab.ACCURACY, scatter(measure, "m", 0.5, [lab.ACCURACY]))
+    assert found.population
+    own = np.var([0.0, 0.015, 0.025], ddof=1)
+    assert (found.difference.between, found.difference.prior) == (pytest.approx(own), 0.0)
+    assert found.difference.reference == 0.0
+    p = stats.ttest_1samp([0.0, 0.015, 0.025], 0.02, alternative="less").pvalue
+    assert found.difference.p_value(0.02) == pytest.approx(p)
 
 
 def test_seeds_that_are_equal_by_chance_still_vary_as_their_images_do(lab):

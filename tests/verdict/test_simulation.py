@@ -1,6 +1,7 @@
 """Power and level of the verdict, simulated: against closed forms, and against the product's own bar."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ def test_the_level_holds_also_where_all_scores_scatter_more(made, seeds, widened
     found = simulated(made, seeds, widened=widened)
     assert found.level().max() <= 0.06
     assert found.joint_level().max() <= 0.055
+
+
+def test_a_score_in_which_no_trainings_differ_leaves_the_others_as_they_are(made):
+    flat = {"values": (1.0,) * len(made.seeds), "pair_error": None}
+    constant = replace(made.scores["accuracy"], score="constant", **flat)
+    more = replace(made, scores={**made.scores, "constant": constant})
+    for seeds in (1, 3):
+        found, plain = simulated(more, seeds), simulated(made, seeds)
+        assert found.matches() == pytest.approx([*plain.matches(), 1.0], abs=0.02)
+        assert found.passes() == pytest.approx(plain.passes(), abs=0.02)
+        assert found.false_worse() == pytest.approx(plain.false_worse(), abs=0.02)
+    assert recorded(more, 3).matches() == pytest.approx([*recorded(made, 3).matches(), 1.0])
 
 
 def test_drawing_in_blocks_gives_the_same_numbers(made, monkeypatch):

@@ -85,6 +85,24 @@ def test_what_one_look_has_shown_stays_shown():
     assert (match.seeds, match.shortfall, match.bound) == (3, first.shortfall, first.bound)
 
 
+def test_another_seed_changes_nothing_of_the_images_at_an_earlier_look():
+    """The error of a mean over seeds is of all seeds, also where three of them are looked at."""
+    dense = tuple(10.0 + 0.7 * (np.linspace(-1, 1, 40)))
+    known = DenseScore("loss", "k", False, False, 1.0, 1.0, dense)
+    calibration = Calibration("t", "q", tuple(range(1000, 1040)), {"loss": known}, {})
+    values, own, shared = [10.0, 10.3, 10.6, 11.5, 11.5], 0.16, 0.04
+
+    def first_look(count):
+        frame = table(values[:count], dense=[10.3, 9.7, 10.3, 9.7, 10.3][:count])
+        errors = math.sqrt(own), math.sqrt(shared + (own - shared) / count)
+        frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = errors
+        return judge(frame, count, calibration=calibration)[0].matches[0]
+
+    three, five = first_look(3), first_look(5)
+    assert (three.finding, five.finding) == ("open", "open")
+    assert five.bound == pytest.approx(three.bound), "the first look is the better one, and as sure as before"
+
+
 def test_networks_with_fewer_seeds_are_judged_by_the_looks_that_they_had():
     frame = pd.concat([table(near(0.1, 10)), table(near(0.0, 3, 0.05), "few", near(0.0, 10, 0.0))])
     frame = frame.drop_duplicates(["method", "seed"])

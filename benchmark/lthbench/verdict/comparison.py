@@ -28,6 +28,8 @@ EXPECTED, PRIOR = 1.25, 4.0
 #: A score that scatters so much more than expected is judged by its own variance: in one case of twenty of
 #: networks that scatter as expected.
 APART = 0.95
+#: One that scatters by so much more that chance gives it once in a thousand cases.
+WILD = 0.999
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,36 @@ class Scatter:
 
     ratios: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def whole(self) -> float:
+    def whole(self, seeds: int, trainings: int) -> float:
         """The mean over the scores, and at least 1.
 
         With three seeds the variance of one score says little; that of ten says whether this method's
-        trainings are all less sure than dense ones.
+        trainings are all less sure than dense ones. A score that scatters out of all proportion says nothing
+        of the others, and is left out.
         """
-        return max(1.0, fmean(self.ratios.values())) if self.ratios else 1.0
+        from scipy.special import fdtri
+
+        if len(self.ratios) < 2:
+            return max(1.0, *self.ratios.values(), 1.0)
+        limit = float(fdtri(seeds - 1, wild_freedom(seeds, trainings, len(self.ratios)), WILD))
+        kept = [r for name, r in self.ratios.items() if r <= limit * self._rest(name)]
+        return max(1.0, fmean(kept)) if kept else 1.0
 
     def apart(self, score: str, seeds: int, trainings: int) -> bool:
         """Whether one score scatters more than the others and chance explain: an F test at 5 %."""
         from scipy.special import fdtri
 
+        return self.ratios.get(score, 0.0) > float(fdtri(seeds - 1, trainings - 1, APART)) * self._rest(score)
+
+    def _rest(self, score: str) -> float:
+        """The ratio that is expected of a score by all others."""
         rest = [r for name, r in self.ratios.items() if name != score]
-        expected = EXPECTED * (max(1.0, fmean(rest)) if rest else 1.0)
-        return self.ratios.get(score, 0.0) > float(fdtri(seeds - 1, trainings - 1, APART)) * expected
+        return EXPECTED * (max(1.0, fmean(rest)) if rest else 1.0)
+
+
+def wild_freedom(seeds: int, trainings: int, scores: int) -> int:
+    """The degrees of freedom that the mean ratio of all scores but one has at least."""
+    return min(trainings - 1, (scores - 1) * (seeds - 1))
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,8 @@ class Yardstick:
     """What networks of a table are compared with. ``own_parents``: their parents were trained elsewhere.
 
     ``counts`` are numbers of seeds at which results are looked at, and ``looks`` the same as this for each
-    that was, of the seeds that there were then.
+    that was, of the seeds that there were then. ``images``: the table that errors over images are taken from,
+    all seeds in it, as the error of a mean over seeds is of them all.
     """
 
     observed: Observed
@@ -89,6 +106,7 @@ class Yardstick:
     own_parents: bool = False
     counts: tuple[int, ...] = ()
     looks: tuple[Yardstick, ...] = ()
+    images: Observed | None = None
     _populations: dict[str, DenseScore | None] = field(default_factory=dict)
 
     def at_looks(self, method: str, sparsity: float) -> tuple[Yardstick, ...]:
@@ -97,6 +115,11 @@ class Yardstick:
         if not self.looks or seeds not in self.counts:
             return (self,)
         return self.looks[: self.counts.index(seeds) + 1]
+
+    def errors(self, method: str, sparsity: float, aspect: Aspect) -> tuple[Sequence[Row], Sequence[Row]]:
+        """The rows of a score, and of its parents, whose errors over images stand for it."""
+        found = self.images or self.observed
+        return found.of(method, sparsity, aspect.score), found.dense(aspect.score)
 
     def dense(self, aspect: Aspect) -> DenseScore | None:
         """What the calibration knows of a score."""
@@ -156,10 +179,11 @@ def compare(
     own = yardstick.observed.of(method, sparsity, aspect.score)
     values = yardstick.values(method, sparsity, aspect)
     whole = len(values) == len(own)
+    errors = yardstick.errors(method, sparsity, aspect)
     if dense is not None and whole:
-        found = _with_population(yardstick, own, values, aspect, dense, scattered or Scatter())
+        found = _with_population(errors, values, aspect, dense, scattered or Scatter())
     else:
-        found = _with_parents(yardstick, own, aspect)
+        found = _with_parents(yardstick, own, errors, aspect)
     known = yardstick.dense(aspect)
     if known is None or not whole:
         return found
@@ -206,8 +230,7 @@ def untested(yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect)
 
 
 def _with_population(
-    yardstick: Yardstick,
-    own: Sequence[Row],
+    errors: tuple[Sequence[Row], Sequence[Row]],
     values: Sequence[float],
     aspect: Aspect,
     dense: DenseScore,
@@ -218,10 +241,11 @@ def _with_population(
     center, variance = spread(theirs)
     mean, between = spread([scale.place(v) for v in values])
     seeds, trainings = len(values), len(theirs)
-    prior = 0.0 if seeds == 1 or scattered.apart(aspect.score, seeds, trainings) else PRIOR
-    expected = EXPECTED * scattered.whole * variance
+    alone = seeds == 1 or variance == 0.0  # of a score in which no dense trainings differ nothing is expected
+    prior = 0.0 if alone or scattered.apart(aspect.score, seeds, trainings) else PRIOR
+    expected = EXPECTED * scattered.whole(seeds, trainings) * variance if seeds > 1 else 0.0
     between = moderated(between, seeds - 1, expected, prior) if seeds > 1 else 0.0
-    shared, known = _images(own, yardstick.observed.dense(aspect.score), scale)
+    shared, known = _images(*errors, scale)
     found = Difference(
         mean - center,
         between,
@@ -244,7 +268,9 @@ def _with_population(
     )
 
 
-def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> Comparison:
+def _with_parents(
+    yardstick: Yardstick, own: Sequence[Row], errors: tuple[Sequence[Row], Sequence[Row]], aspect: Aspect
+) -> Comparison:
     parents = yardstick.observed.dense(aspect.score)
     theirs = {r.seed: r.value for r in parents}
     values = [r.value for r in own] + list(theirs.values())
@@ -253,8 +279,8 @@ def _with_parents(yardstick: Yardstick, own: Sequence[Row], aspect: Aspect) -> C
     gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
     mean, between = spread(gaps)
     seeds = len(gaps)
-    shared, known = _images(own, parents, scale)
-    between = max(between, _own_images(own, shared, scale, parents)) if seeds > 1 else 0.0
+    shared, known = _images(*errors, scale)
+    between = max(between, _own_images(*errors, scale, shared)) if seeds > 1 else 0.0
     found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
     calibrated = yardstick.dense(aspect)
     practical = aspect.margin
@@ -289,7 +315,7 @@ def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[f
     return shared_part([e * unit for e in errors], of_mean * unit), True
 
 
-def _own_images(own: Sequence[Row], shared: float, scale: Scale, parents: Sequence[Row]) -> float:
+def _own_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale, shared: float) -> float:
     """The part of the variance between seeds that their images alone give; 0 where that is not known.
 
     The variance between seeds is at least that. Two or three seeds are near each other by chance, which must

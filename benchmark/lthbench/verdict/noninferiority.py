@@ -112,8 +112,10 @@ def difference(worse_by: Sequence[float], shared_error: float) -> Difference:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample variance; the variance of one value is NaN."""
+    """Mean and sample variance; the variance of one value is NaN, and that of equal ones 0."""
     count = len(values)
+    if count > 1 and min(values) == max(values):
+        return values[0], 0.0
     mean = math.fsum(values) / count
     return mean, math.fsum((v - mean) ** 2 for v in values) / (count - 1) if count > 1 else math.nan
 

@@ -170,19 +170,12 @@ def by_rule(
 ) -> dict[str, list[Verdict]]:
     """The ``verdicts`` of several rules, for which the table is gone through once."""
     observed = Observed(table)
-    parts = _at_looks(table, calibration, own_parents, looks)
-    counts = looks.counts if looks else ()
+    counts, seen = (looks.counts, looks.seen()) if looks else ((), [])
+    # At each look networks were compared with the seeds that there were, alone.
+    tables = [Observed(table[table["seed"].isin(seeds)]) for seeds in seen]
+    parts = tuple(Yardstick(t, calibration, own_parents, counts, images=observed) for t in tables)
     yardstick = Yardstick(observed, calibration, own_parents, counts, parts)
     return {r: [_verdict(yardstick, m, aspects, r) for m in observed.methods] for r in chosen}
-
-
-def _at_looks(
-    table: pd.DataFrame, calibration: Calibration | None, own_parents: bool, looks: Looks | None
-) -> tuple[Yardstick, ...]:
-    """What networks were compared with at each look: of the seeds that there were, alone."""
-    parts = [table[table["seed"].isin(seeds)] for seeds in looks.seen()] if looks else []
-    counts = looks.counts if looks else ()
-    return tuple(Yardstick(Observed(part), calibration, own_parents, counts) for part in parts)
 
 
 def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lthbench.verdict.comparison import APART, EXPECTED, PRIOR
+from lthbench.verdict.comparison import APART, EXPECTED, PRIOR, WILD, wild_freedom
 from lthbench.verdict.noninferiority import ALPHA, hommel
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ SEEDS, TRIALS = (1, 3, 5, 10), 4000
 BLOCK = 2_000_000
 #: How often a difference must be found to count as found.
 POWER = 0.8
+#: Degrees of freedom of a variance that is known.
+CERTAIN = 1e9
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,10 @@ def _trials(
     shared: Any = 0.0
     freedom: Any = 1.0
     if seeds > 1:
-        ratios = between / variance
-        expected = EXPECTED * np.maximum(1.0, ratios.mean(1, keepdims=True)) * variance
-        prior: Any = np.where(_apart(ratios, seeds, count), 0.0, PRIOR)
+        varies = variance > 0.0
+        ratios = np.divide(between, variance, out=np.full_like(between, np.nan), where=varies)
+        expected = EXPECTED * _whole(ratios, seeds, count) * variance
+        prior: Any = np.where(_apart(ratios, seeds, count) | ~varies, 0.0, PRIOR)
         part = (prior * expected + (seeds - 1) * between) / (prior + seeds - 1) / seeds
         freedom, own, off = prior + seeds - 1, np.zeros_like(mean), mean - center
     else:
@@ -185,8 +188,10 @@ def _trials(
         own, off = mean, picture - center
     total = part + reference + shared
     lost = part**2 / freedom + reference**2 / (count - 1)
-    degrees = total**2 / lost
-    deviation = np.sqrt(total)
+    # A score in which no two trainings differ has no variance, and any number of degrees of freedom.
+    degrees = np.divide(total**2, lost, out=np.full_like(total, CERTAIN), where=lost > 0.0)
+    deviation, away = np.sqrt(total), own + off
+    steps = np.divide(-away, deviation, out=np.where(away > 0.0, -np.inf, np.inf), where=deviation > 0.0)
     return Trials(
         tuple(calibration.scores),
         seeds,
@@ -194,16 +199,37 @@ def _trials(
         own,
         stdtrit(degrees, 1.0 - ALPHA) * deviation,
         stdtrit(degrees, 1.0 - ALPHA / scores) * deviation,
-        stdtr(degrees, -(own + off) / deviation),
+        stdtr(degrees, steps),
         limit,
     )
 
 
-def _apart(ratios: Floats, seeds: int, trainings: int) -> Any:
-    """Which scores scatter more than the others and chance explain: ``comparison.Scatter.apart``."""
+def _whole(ratios: Floats, seeds: int, trainings: int) -> Any:
+    """How much more all scores scatter than those of dense networks: ``comparison.Scatter.whole``."""
     import numpy as np
     from scipy.special import fdtri
 
-    scores = ratios.shape[1]
-    rest = (ratios.sum(1, keepdims=True) - ratios) / (scores - 1) if scores > 1 else np.ones_like(ratios)
-    return ratios > fdtri(seeds - 1, trainings - 1, APART) * EXPECTED * np.maximum(1.0, rest)
+    known = ~np.isnan(ratios)
+    scores = int(known.sum(1).min())
+    freedom = wild_freedom(seeds, trainings, scores)
+    limit = fdtri(seeds - 1, freedom, WILD) if scores > 1 else np.inf
+    kept = known & (ratios <= limit * _rest(ratios))
+    total = np.where(kept, ratios, 0.0).sum(1, keepdims=True)
+    return np.maximum(1.0, total / np.maximum(1, kept.sum(1, keepdims=True)))
+
+
+def _apart(ratios: Floats, seeds: int, trainings: int) -> Any:
+    """Which scores scatter more than the others and chance explain: ``comparison.Scatter.apart``."""
+    from scipy.special import fdtri
+
+    return ratios > fdtri(seeds - 1, trainings - 1, APART) * _rest(ratios)
+
+
+def _rest(ratios: Floats) -> Any:
+    """The ratio that is expected of each score by all others that have one."""
+    import numpy as np
+
+    known = ~np.isnan(ratios)
+    total = np.where(known, ratios, 0.0).sum(1, keepdims=True)
+    others = np.maximum(1, known.sum(1, keepdims=True) - 1)
+    return EXPECTED * np.maximum(1.0, (total - ratios) / others)
