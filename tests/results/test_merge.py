@@ -43,6 +43,15 @@ def test_methods_of_both_stand_beside_the_dense_networks_once(two):
     ]
 
 
+def test_what_was_said_of_files_of_others_is_kept(two):
+    ours, mine = {"method": "imp", "files": "a"}, {"method": "snip", "files": "b"}
+    dense = {"method": "dense", "files": "c"}
+    (table, facts), (other, beside) = two
+    facts = dataclasses.replace(facts, checkpoints=(ours,))
+    _, both = merge.merged([(table, facts), (other, dataclasses.replace(beside, checkpoints=(dense, mine)))])
+    assert both.checkpoints == (ours, mine), "the dense networks were trained here"
+
+
 def test_the_table_of_most_methods_comes_first(two):
     table, facts = merge.merged(two[::-1])
     assert facts.methods == ("imp", "omp", "snip")

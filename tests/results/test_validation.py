@@ -59,6 +59,13 @@ def test_what_cannot_be_is_refused(made, values, said):
         summarise(changed(made[0], **values), made[1])
 
 
+def test_an_infinite_value_is_refused_also_of_a_score_without_an_upper_end(made):
+    table = made[0].copy()
+    table.loc[table.index[table["score"] == "nll"][-1], "value"] = math.inf
+    with pytest.raises(BadInput, match=r"nll of .* is infinite"):
+        summarise(table, made[1])
+
+
 def test_a_row_twice_is_refused_by_name(made):
     twice = pd.concat([made[0], made[0].iloc[[5]]], ignore_index=True)
     with pytest.raises(BadInput, match=r"more than one row for .* of dense at sparsity 0, seed 2; keep one"):

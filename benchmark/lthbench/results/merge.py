@@ -81,6 +81,9 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     unlike = [e for facts in several for e in facts.environments]
     known = {(n.method, n.sparsity, n.seed): n for facts in several for n in facts.networks}
     requests = tuple(r for facts in several for r in facts.requests)
+    # Dense networks of later tables are those of the first, wherever their files came from.
+    later = [c for facts in several[1:] for c in facts.checkpoints if c.get("method") != "dense"]
+    given = [*first.checkpoints, *later]
     combined = dataclasses.replace(
         first,
         command="\n".join(facts.command for facts in several),
@@ -92,6 +95,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         masks={key: mask for facts in several for key, mask in facts.masks.items()},
         networks=tuple(known.values()),
         pictures=tuple(p for facts in several for p in facts.pictures),
+        checkpoints=tuple(c for i, c in enumerate(given) if c not in given[:i]),
         units=tuple({u[:7]: u for facts in several for u in facts.units}.values()),
         latencies=tuple({t[:5]: t for facts in several for t in facts.latencies}.values()),
     )

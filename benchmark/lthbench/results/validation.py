@@ -44,6 +44,9 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
             raise BadInput(
                 f"{column} is finite and not negative; that of {_named(wrong)} is {wrong[column].iloc[0]:g}."
             )
+    endless = table[table["value"].abs() == math.inf]
+    if len(endless):
+        raise BadInput(f"{_named(endless)} is infinite; a score that has no value is left empty.")
     better = {s.name: "higher" if s.higher_is_better else "lower" for s in facts.scores}
     units, groups = {s.name: s.unit for s in facts.scores}, {s.name: s.group for s in facts.scores}
     for column, by_score in (("direction", better), ("unit", units), ("group", groups)):

@@ -47,7 +47,9 @@ def summary(
     )
     facts: Any = SimpleNamespace(task_name=name)
     rule = "noninferior" if headline else "paper"
-    return Summary(facts, table, scores, methods, levels, cells, rule, found | {"noninferior": sure})
+    made = Summary(facts, table, scores, methods, levels, cells, rule, found | {"noninferior": sure})
+    made.__dict__["lacking"] = ()
+    return made
 
 
 def extremes(found, levels=LEVELS, undecided=""):
@@ -178,11 +180,59 @@ def test_raw_linear_scores_that_never_match_may_do_so_below_the_lowest_sparsity_
 def test_winning_tickets_name_the_rule_and_say_what_the_papers_rule_does():
     found = summary({("imp", 0.5, "accuracy"): 1.0}, verdict=extremes({"accuracy": None}, (0.5, 0.8, 0.9)))
     found = dataclasses.replace(found, rule="noninferior")
+    found.__dict__["lacking"] = ()
     found.verdicts["noninferior"] = (judged({"accuracy": ALL}),)
-    assert of("Winning tickets that match").check(found) == (
-        "up to 90.0 % by the rule noninferior; by the paper's rule at no sparsity",
-        "agrees",
+    said = "up to 90.0 % by the rule noninferior; by the paper's rule at no sparsity"
+    assert of("Winning tickets that match").check(found) == (said, "agrees")
+    found.__dict__["lacking"] = ("NLL", "mCE")
+    assert of("Winning tickets that match").check(found) == (f"{said}, on 1 of 3 scores", "cannot say")
+
+
+@pytest.mark.parametrize(("levels", "finding"), [((0.5, 0.8), "differs"), ((0.95, 0.98), "cannot say")])
+def test_extreme_sparsities_alone_do_not_tell_that_there_are_no_tickets(levels, finding):
+    found = summary({}, headline=(judged({"accuracy": ("worse", "worse")}, levels),))
+    assert of("Winning tickets that match").check(found)[1] == finding
+
+
+@pytest.mark.parametrize(
+    ("omp", "filters", "finding"),
+    [
+        ({0.5: "matches", 0.8: "matches"}, {0.5: "matches", 0.8: "worse"}, "agrees"),
+        ({0.5: "matches", 0.8: "worse"}, {0.5: "matches", 0.8: "matches"}, "differs"),
+        ({0.5: "matches", 0.95: "worse"}, {0.5: "matches", 0.95: "worse"}, "cannot say"),  # they end together
+        ({0.95: "worse"}, {0.95: "worse"}, "cannot say"),
+        ({0.5: "matches", 0.8: "worse"}, {0.5: "matches", 0.6: "worse"}, "cannot say"),
+        ({0.5: "worse"}, {0.98: "open"}, "cannot say"),
+        ({0.2: "matches", 0.36: "matches"}, {0.2: "matches", 0.95: "worse"}, "cannot say"),
+    ],
+)
+def test_one_goes_further_where_it_holds_and_the_other_is_worse(omp, filters, finding):
+    found = [
+        dataclasses.replace(judged({"accuracy": tuple(row.values())}, tuple(row)), method=method)
+        for method, row in (("omp", omp), ("filter", filters))
+    ]
+    assert of("Single weights can be pruned").check(summary({}, headline=tuple(found)))[1] == finding
+
+
+def test_a_table_that_ends_early_does_not_show_that_something_holds_up_to_a_sparsity():
+    accuracy = {(m, s, "accuracy"): 0.9 for m in ("imp", "omp") for s in (0.2, 0.36, 0.488)}
+    for levels, finding in (((0.2, 0.36, 0.488), "agrees"), ((0.2, 0.36), "agrees"), ((0.2,), "cannot say")):
+        known = {k: v for k, v in accuracy.items() if k[1] in levels}
+        assert of("One-shot magnitude pruning").check(summary(known, ("imp", "omp")))[1] == finding
+    for last, finding in ((0.832, "agrees"), (0.79, "agrees"), (0.59, "cannot say")):
+        units = series("units", 100, {0.2: 99, last: 99})
+        assert of("as many as in the dense network").check(summary(units))[1] == finding
+
+
+def test_networks_that_collapsed_are_no_evidence():
+    values = series("fidelity", 2.0, {0.5: 2.0, 0.8: 2.0}) | series(
+        "fidelity", 2.0, {0.5: 0.5, 0.8: 0.5}, "random"
     )
+    found = summary(values, ("imp", "random"))
+    assert of("more faithful to linear").check(found)[1] == "agrees"
+    constant = {"status": "degenerate", "reason": "constant output"}
+    cells = {k: dataclasses.replace(c, **constant) if k[0] == "random" else c for k, c in found.cells.items()}
+    assert of("more faithful to linear").check(dataclasses.replace(found, cells=cells)) == NOT_MEASURED
 
 
 def test_a_claim_of_one_network_is_held_to_tables_of_it_alone_and_has_a_minus_sign():
@@ -300,7 +350,7 @@ def test_where_a_score_holds_nowhere_open_is_told_from_worse():
     ("accuracy", "mce", "finding"),
     [
         (ALL, BREAKS, "agrees"),
-        (BREAKS, BREAKS, "differs"),
+        (BREAKS, BREAKS, "cannot say"),  # together: nothing tells which is first
         (BREAKS, ALL, "differs"),
         (ALL, ALL, "cannot say"),  # nothing ends within what was measured
         (ALL, ("matches", "open", "open"), "cannot say"),
@@ -364,6 +414,31 @@ def test_claims_that_compare_agree_and_differ(text, agreeing, differing):
         assert claim.check(summary(agreeing, methods, spread=50.0))[1] == "cannot say"
 
 
+def test_noise_and_coarse_grids_do_not_tell_where_units_and_accuracy_fall():
+    def held(units, accuracy, spread=0.0005):
+        values = series("units", 100, units) | {("dense", 0.0, "accuracy"): 0.9}
+        found = summary(values | {("imp", s, "accuracy"): a for s, a in accuracy.items()})
+        cells = {
+            k: dataclasses.replace(c, spread=spread) if k[2] == "interpretable_units" else c
+            for k, c in found.cells.items()
+        }
+        return of("fall at the same").check(dataclasses.replace(found, cells=cells))[1]
+
+    noisy = {0.36: 99, 0.488: 70, 0.59: 65, 0.914: 10}, {0.36: 0.9, 0.488: 0.8, 0.59: 0.75, 0.914: 0.5}
+    assert held(*noisy) == "agrees"
+    assert held(*noisy, spread=12.0) == "cannot say"
+    assert held({0.2: 99, 0.36: 99, 0.99: 10}, {0.2: 0.9, 0.36: 0.9, 0.99: 0.5}) == "cannot say"
+
+
+def test_a_jump_is_told_from_noise_and_from_a_gap_in_the_grid():
+    claim = of("little by little")
+    jump = series("agreement", 1, {0.2: 0.9, 0.36: 0.85, 0.488: 0.4, 0.59: 0.3})
+    assert claim.check(summary(jump))[1] == "differs"
+    assert claim.check(summary(jump, spread=0.12))[1] == "cannot say"
+    gap = series("agreement", 1, {0.2: 0.9, 0.36: 0.85, 0.488: 0.8, 0.98: 0.3})
+    assert claim.check(summary(gap))[1] == "cannot say"
+
+
 def test_a_claim_about_pairs_looks_at_all_pairs():
     far = {(m, s, "accuracy"): 0.9 for m in ("finetune", "finetune:iterative") for s in (0.5, 0.8, 0.9)}
     far["finetune:iterative", 0.9, "accuracy"] = 0.7
@@ -392,8 +467,12 @@ def test_the_categories_that_vanish_first(objects, parts, finding):
     rows += [(units, c, objects, "imp", 0.9) for c in ("object", "scene")]
     rows += [(units, c, parts, "imp", 0.9) for c in ("part", "texture")]
     found = summary({("imp", 0.9, units): 1.0}, nulls=rows, spread=0.01)
-    assert of("objects and scenes vanish first").check(found)[1] == finding
+    claim_of_all = of("objects and scenes vanish first").check(found)
+    assert claim_of_all[1] == finding
     assert of("objects and scenes vanish first").check(summary({}, nulls=rows[:3], seeds=1))[1] != "agrees"
+    more = found.table[found.table.method == "dense"].assign(seed=lambda d: d.seed + 3)
+    mixed = dataclasses.replace(found, table=pd.concat([found.table, more], ignore_index=True))
+    assert of("objects and scenes vanish first").check(mixed) == claim_of_all
 
 
 def test_no_claim_that_compares_is_left_untested():
@@ -454,7 +533,7 @@ def test_an_undecided_verdict_says_nothing():
         (
             "little by little",
             series("agreement", 1, {0.2: 0.9, 0.5: 0.7, 0.8: 0.5, 0.9: 0.3}),
-            series("agreement", 1, {0.2: 0.9, 0.5: 0.9, 0.8: 0.3, 0.9: 0.3}),
+            series("agreement", 1, {0.2: 0.9, 0.5: 0.9, 0.7: 0.3, 0.9: 0.3}),
         ),
         (
             "sparser (Gini)",

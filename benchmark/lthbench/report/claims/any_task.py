@@ -16,12 +16,16 @@ from lthbench.report.claims.base import (
     headline_of,
     paper_verdict,
     points,
+    reaches,
+    sound,
     within,
+    worse_within,
 )
 from lthbench.report.summary import Summary
-from lthbench.verdict.rules import Verdict
 
 AT_INIT = ("snip", "grasp", "synflow")
+#: Up to here a sparsity is low.
+LOW = 0.5
 
 
 def held(summary: Summary) -> list[dict[str, str]]:
@@ -41,17 +45,25 @@ def every() -> tuple[Claim, ...]:
 
 
 def _tickets(summary: Summary) -> Shown:
-    """A ticket that is shown to match on everything; or, at each sparsity, one score that is worse."""
+    """A ticket that is shown to match on everything; or, at each sparsity, one score that is worse.
+
+    It differs only where a low sparsity was measured, too.
+    """
     found = headline_of(summary)
     if found is None or not found.matches:
         return NOT_MEASURED
     scores = list(dict.fromkeys(m.score for m in found.matches))
     last, _ = leaderboard.holds(found, scores)
     if last is not None:
-        return f"{_up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}", "agrees"
+        shown = f"{_up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}"
+        if summary.lacking:
+            return f"{shown}, on {len(scores)} of {len(scores) + len(summary.lacking)} scores", "cannot say"
+        return shown, "agrees"
     worse = [s for s in found.sparsities if any(m.finding == "worse" for m in found.at(s))]
     if len(worse) == len(found.sparsities):
-        return f"at each sparsity it is worse in something by the rule {summary.rule}", "differs"
+        low = min(found.sparsities) <= LOW
+        shown = f"at each sparsity it is worse in something by the rule {summary.rule}"
+        return shown, "differs" if low else "cannot say"
     left = [m for s in found.sparsities if s not in worse for m in found.at(s)]
     why = "are open" if any(m.finding == "open" for m in left) else "lack scores"
     return f"no sparsity passes by the rule {summary.rule}; some {why}", "cannot say"
@@ -68,8 +80,8 @@ def _by_the_paper(summary: Summary) -> str:
 def _one_number(summary: Summary) -> Shown:
     """Accuracy holds further than everything, which is worse in something where accuracy still holds.
 
-    It differs where accuracy is the first to be worse. Where both hold at the highest sparsity measured,
-    nothing tells which ends first.
+    It differs where accuracy is worse and all else still matches. Where they end together, nothing tells
+    which is the first.
     """
     found = headline_of(summary)
     scores = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
@@ -82,8 +94,9 @@ def _one_number(summary: Summary) -> Shown:
     worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]
     if worse:
         return shown, "agrees"
-    short = [m for m in found.at(ends) if m.score == "accuracy" and m.finding == "worse"] if ends else []
-    return shown, "differs" if short and alone == joint else "cannot say"
+    there = {m.score: m.finding for m in found.at(ends)} if ends is not None else {}
+    first = there.pop("accuracy", "") == "worse" and all(f in ("better", "matches") for f in there.values())
+    return shown, "differs" if first else "cannot say"
 
 
 def _up_to(level: float | None) -> str:
@@ -93,18 +106,22 @@ def _up_to(level: float | None) -> str:
 def _one_shot(summary: Summary) -> Shown:
     """OMP within one percentage point of IMP, at all sparsities up to 48.8 %."""
     levels = [s for s in summary.sparsities if s <= 0.4885]
-    pairs = [(summary.cell("imp", s, "accuracy"), summary.cell("omp", s, "accuracy")) for s in levels]
-    gaps = [g for one, other in pairs if (g := difference(one, other, tests=len(levels))) is not None]
+    pairs = [(s, summary.cell("imp", s, "accuracy"), summary.cell("omp", s, "accuracy")) for s in levels]
+    found = [(s, g) for s, a, b in pairs if (g := difference(a, b, tests=len(levels))) is not None]
+    known, gaps = [s for s, _ in found], [g for _, g in found]
     if not gaps:
         return NOT_MEASURED
     worst = max(gaps, key=lambda g: abs(g.mean))
-    return f"where they differ the most, imp is {points(worst, 'omp')}", within(gaps, 0.01)
+    finding = within(gaps, 0.01)
+    if finding == "agrees" and not reaches(known, 0.488):
+        finding = "cannot say"
+    return f"where they differ the most, imp is {points(worst, 'omp')}", finding
 
 
 def _at_init(summary: Summary) -> Shown:
     """None of the methods at initialisation is more than a point ahead of random at the lowest sparsity."""
     there = [m for m in AT_INIT if m in summary.methods]
-    if "random" not in summary.methods or not there or min(summary.sparsities) > 0.5:
+    if "random" not in summary.methods or not there or min(summary.sparsities) > LOW:
         return NOT_MEASURED
     level = min(summary.sparsities)
     random = summary.cell("random", level, "accuracy")
@@ -123,7 +140,7 @@ def _calibration(summary: Summary) -> Shown:
     others = [m for m in ("random", *AT_INIT) if m in summary.methods]
     cells = [(m, s) for s in levels for m in others]
     pairs = [
-        (m, s, difference(summary.cell("imp", s, "ece"), summary.cell(m, s, "ece"), tests=len(cells)))
+        (m, s, difference(sound(summary, "imp", s, "ece"), sound(summary, m, s, "ece"), tests=len(cells)))
         for m, s in cells
     ]
     known = [(m, s, gap) for m, s, gap in pairs if gap is not None]
@@ -137,23 +154,20 @@ def _calibration(summary: Summary) -> Shown:
 
 
 def _beyond(summary: Summary) -> Shown:
-    """Weights go beyond channels: unstructured magnitude pruning keeps accuracy further than filters."""
+    """Weights go beyond channels: unstructured magnitude pruning keeps accuracy further than filters.
+
+    One goes further where it still holds at a sparsity at which the other is shown to be worse.
+    """
     found = {m: headline_of(summary, m) for m in ("omp", "filter")}
     far = {m: leaderboard.holds(v, ["accuracy"]) for m, v in found.items() if v is not None and v.matches}
     if len(far) < 2:
         return NOT_MEASURED
     shown = "accuracy holds " + ", ".join(f"{_up_to(last)} ({m})" for m, (last, _) in far.items())
-    (omp, _), (filters, fails) = far["omp"], far["filter"]
-    if (omp or 0.0) > (filters or 0.0) and fails is not None:
-        return shown, "agrees" if _worse(found["filter"], fails) else "cannot say"
-    return shown, "differs" if _worse(found["omp"], far["omp"][1]) else "cannot say"
-
-
-def _worse(found: Verdict | None, level: float | None) -> bool:
-    """Whether accuracy is worse at a sparsity, and not merely open."""
-    if found is None or level is None:
-        return False
-    return any(m.score == "accuracy" and m.finding == "worse" for m in found.at(level))
+    weights, filters = (v for v in found.values() if v is not None)
+    (ours, we_fail), (theirs, they_fail) = far["omp"], far["filter"]
+    if worse_within(filters, ["accuracy"], they_fail, ours):
+        return shown, "agrees"
+    return shown, "differs" if worse_within(weights, ["accuracy"], we_fail, theirs) else "cannot say"
 
 
 def _connection(summary: Summary) -> Shown:

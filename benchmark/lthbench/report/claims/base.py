@@ -50,10 +50,25 @@ def paper_verdict(summary: Summary, method: str = TICKETS) -> Verdict | None:
     return next((v for v in summary.verdicts["paper"] if v.method == method), None)
 
 
-def mean_of(summary: Summary, method: str, sparsity: float, score: str) -> float:
-    """A mean over seeds; NaN where it was not measured."""
+def sound(summary: Summary, method: str, sparsity: float, score: str) -> Cell | None:
+    """A cell of networks that can be compared; None where it was not measured, and of those that collapsed.
+
+    A constant output explains itself, and is calibrated: such numbers are no evidence for a claim.
+    """
     cell = summary.cell(method, sparsity, score)
-    return math.nan if cell is None else cell.mean
+    return None if cell is None or math.isnan(cell.mean) or cell.status != "ok" else cell
+
+
+def worse_within(found: Verdict, scores: Sequence[str], fails: float | None, most: float | None) -> bool:
+    """Whether what fails first is shown to be worse, at a sparsity where something else still holds."""
+    if fails is None or most is None or fails > most + 1e-9:
+        return False
+    return any(m.finding == "worse" and m.score in scores for m in found.at(fails))
+
+
+def reaches(levels: Sequence[float], published: float) -> bool:
+    """Whether sparsities go up to a published one, but for one round."""
+    return rounds(max(levels)) >= rounds(published) - 1.0 - 1e-3
 
 
 class Interval(NamedTuple):
@@ -72,8 +87,13 @@ def difference(one: Cell | None, other: Cell | None, share: float = 1.0, tests: 
     """
     if one is None or other is None or math.isnan(one.mean) or math.isnan(other.mean):
         return None
-    mean = one.mean - share * other.mean
-    parts = [_part(one, 1.0), _part(other, share)]
+    return combined([(1.0, one), (-share, other)], tests)
+
+
+def combined(cells: Sequence[tuple[float, Cell]], tests: int = 1) -> Interval:
+    """The sum of means, each times its factor, by Welch's t interval."""
+    mean = math.fsum(factor * cell.mean for factor, cell in cells)
+    parts = [_part(cell, factor) for factor, cell in cells]
     if any(part is None for part in parts):
         return Interval(mean, -math.inf, math.inf)
     known = [part for part in parts if part is not None]

@@ -9,7 +9,7 @@ from lthbench import formatting, registry
 from lthbench.errors import LthbenchError
 from lthbench.kinds import Architecture, Dataset
 from lthbench.report import leaderboard
-from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of
+from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of, worse_within
 from lthbench.report.summary import Summary
 from lthbench.spec import Network
 from lthbench.verdict.rules import Verdict
@@ -53,9 +53,9 @@ def _against(one: Summary, other: Summary) -> Shown:
     far, fails = leaderboard.holds(ours, scores)
     near, they_fail = leaderboard.holds(theirs, scores)
     shown = f"{TICKETS} {_up_to(far)}, on {other.facts.task_name} {_up_to(near)}"
-    if (far or 0.0) > (near or 0.0) and _worse(theirs, scores, they_fail, far):
+    if (far or 0.0) > (near or 0.0) and worse_within(theirs, scores, they_fail, far):
         return shown, "agrees"
-    if (near or 0.0) > (far or 0.0) and _worse(ours, scores, fails, near):
+    if (near or 0.0) > (far or 0.0) and worse_within(ours, scores, fails, near):
         return shown, "differs"
     return shown, "cannot say"
 
@@ -71,13 +71,6 @@ def _together(found: Sequence[Shown]) -> Shown:
 
 def _has(found: Verdict, score: str) -> bool:
     return any(match.score == score for match in found.matches)
-
-
-def _worse(found: Verdict, scores: Sequence[str], fails: float | None, most: float | None) -> bool:
-    """Whether what fails first is shown to be worse, at a sparsity where the other still holds."""
-    if fails is None or most is None or fails > most + 1e-9:
-        return False
-    return any(m.finding == "worse" and m.score in scores for m in found.at(fails))
 
 
 def _up_to(level: float | None) -> str:

@@ -19,10 +19,14 @@ from lthbench.report.claims.base import (
     Interval,
     Shown,
     all_of,
+    combined,
     compared,
     difference,
     estimate,
     null_of,
+    reaches,
+    rounds,
+    sound,
     within,
 )
 from lthbench.report.controls import UNTRAINED
@@ -55,18 +59,19 @@ SCORES = {
     "coherence": "concept_coherence",
     "bottleneck": "concept_overlap",
 }
+#: A step between neighbouring sparsities is of few rounds up to so many.
+STEP = 4.0 + 1e-3
 OTHERS = ("random", "omp", "snip", "grasp", "synflow")
 
 
 def _at(summary: Summary, method: str, low: float, high: float, name: str) -> list[tuple[float, Cell]]:
     """Sparsities from ``low`` to ``high`` and a score there."""
-    pairs = [(s, summary.cell(method, s, SCORES[name])) for s in summary.sparsities if low <= s <= high]
-    return [(s, cell) for s, cell in pairs if cell is not None and not math.isnan(cell.mean)]
+    pairs = [(s, sound(summary, method, s, SCORES[name])) for s in summary.sparsities if low <= s <= high]
+    return [(s, cell) for s, cell in pairs if cell is not None]
 
 
 def _dense(summary: Summary, name: str) -> Cell | None:
-    cell = summary.cell("dense", 0.0, SCORES[name])
-    return None if cell is None or math.isnan(cell.mean) else cell
+    return sound(summary, "dense", 0.0, SCORES[name])
 
 
 def _to(found: list[tuple[float, Cell]], dense: Cell, share: float = 1.0) -> list[Interval]:
@@ -82,7 +87,10 @@ def _units_hold(summary: Summary) -> Shown:
         return NOT_MEASURED
     level, least = min(found, key=lambda pair: pair[1].mean)
     shown = f"{100 * least.mean / dense.mean:.0f} % of dense at {formatting.sparsity(level)}, the least"
-    return shown, all_of(_to(found, dense, 0.9), 0.0)
+    finding = all_of(_to(found, dense, 0.9), 0.0)
+    if finding == "agrees" and not reaches([s for s, _ in found], 0.832):
+        finding = "cannot say"
+    return shown, finding
 
 
 def _never_more_units(summary: Summary) -> Shown:
@@ -120,9 +128,9 @@ def _composition(summary: Summary) -> Shown:
     """At about 59 %: tickets at most a tenth below dense, dense above random."""
     level = [s for s in summary.sparsities if 0.55 <= s <= 0.63]
     name = SCORES["composition"]
-    cells = [summary.cell(m, level[0], name) for m in (TICKETS, "random")] if level else []
+    cells = [sound(summary, m, level[0], name) for m in (TICKETS, "random")] if level else []
     dense = _dense(summary, "composition")
-    if dense is None or len(cells) < 2 or any(c is None or math.isnan(c.mean) for c in cells):
+    if dense is None or len(cells) < 2 or None in cells:
         return NOT_MEASURED
     ticket, random = (c for c in cells if c is not None)
     shown = (
@@ -138,7 +146,7 @@ def _others_more_faithful(summary: Summary) -> Shown:
     """Most pairs of another method and a sparsity surely have a lower (better) raw fidelity than tickets."""
     name = SCORES["fidelity"]
     cells = [(m, s) for m in OTHERS if m in summary.methods for s in summary.sparsities]
-    gaps = [difference(summary.cell(TICKETS, s, name), summary.cell(m, s, name)) for m, s in cells]
+    gaps = [difference(sound(summary, TICKETS, s, name), sound(summary, m, s, name)) for m, s in cells]
     known = [gap for gap in gaps if gap is not None]
     if not known:
         return NOT_MEASURED
@@ -233,7 +241,10 @@ def _mis_untrained(summary: Summary) -> Shown:
 
 
 def _gradual(summary: Summary) -> Shown:
-    """No step between neighbouring sparsities takes more than half of the whole fall of the agreement."""
+    """No step between neighbouring sparsities takes more than half of the whole fall of the agreement.
+
+    A step that takes more shows a jump only where it is of few rounds.
+    """
     found = sorted(_at(summary, TICKETS, 0.0, 1.0, "agreement"), key=lambda pair: pair[0])
     if len(found) < 4:
         return NOT_MEASURED
@@ -245,7 +256,14 @@ def _gradual(summary: Summary) -> Shown:
         shown = f"from {first.mean:.2f} to {last.mean:.2f}"
         return shown, "differs" if fall is not None and fall.high < 0.0 else "cannot say"
     shown = f"the largest step, at {formatting.sparsity(level)}, is {100 * most / whole:.0f} % of the fall"
-    return shown, "agrees" if most <= 0.5 * whole else "differs"
+    half = [(-0.5, first), (0.5, last)]
+    beyond = [
+        (rounds(s) - rounds(t), combined([(1.0, before), (-1.0, after), *half], tests=len(steps)))
+        for (t, before), (s, after) in itertools.pairwise(found)
+    ]
+    if all(gap.high <= 0.0 for _, gap in beyond):
+        return shown, "agrees"
+    return shown, "differs" if any(g.low > 0.0 and n <= STEP for n, g in beyond) else "cannot say"
 
 
 def _depend_on_weights(summary: Summary) -> Shown:
@@ -262,8 +280,8 @@ def _depend_on_weights(summary: Summary) -> Shown:
 def _compose(summary: Summary) -> Shown:
     """In dense and in every method, formulas match units better than single concepts do."""
     places = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
-    pairs = [tuple(summary.cell(m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in places]
-    known = [(a, b) for a, b in pairs if a and b and not math.isnan(a.mean) and not math.isnan(b.mean)]
+    pairs = [tuple(sound(summary, m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in places]
+    known = [(a, b) for a, b in pairs if a and b]
     if not known:
         return NOT_MEASURED
     less = sum(long.mean <= short.mean for long, short in known)

@@ -10,7 +10,6 @@ verdict here asks for, and none of saliency maps or concepts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,10 +22,10 @@ from lthbench.report.claims.base import (
     Shown,
     by_finding,
     difference,
-    mean_of,
     near,
     paper_verdict,
     rounds,
+    sound,
 )
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import HEADLINE, SHORT, Verdict
@@ -43,10 +42,10 @@ def _extremes(summary: Summary, found: Verdict) -> dict[str, float | None]:
     """The largest sparsity that matches by the rule of the paper, for each of the nine that was measured."""
     known = {s: found.extremes[s] for s in NINE if s in found.extremes}
     for score in LINEAR:
-        dense = mean_of(summary, "dense", 0.0, score)
-        means = {s: mean_of(summary, TICKETS, s, score) for s in found.sparsities}
-        if not math.isnan(dense) and not all(math.isnan(m) for m in means.values()):
-            known[score] = max((s for s, m in means.items() if m <= dense), default=None)
+        dense = sound(summary, "dense", 0.0, score)
+        means = {s: c.mean for s in found.sparsities if (c := sound(summary, TICKETS, s, score))}
+        if dense is not None and means:
+            known[score] = max((s for s, m in means.items() if m <= dense.mean), default=None)
     return known
 
 
@@ -164,7 +163,7 @@ def _stands(summary: Summary, score: str, level: float) -> str:
     findings = [m.finding for v in results for m in v.at(level) if m.score == score]
     if findings:
         return findings[0]
-    gap = difference(summary.cell(TICKETS, level, score), summary.cell("dense", 0.0, score))
+    gap = difference(sound(summary, TICKETS, level, score), sound(summary, "dense", 0.0, score))
     if score not in LINEAR or gap is None:
         return "open"
     return "worse" if gap.low > 0.0 else "matches" if gap.high <= 0.0 else "open"

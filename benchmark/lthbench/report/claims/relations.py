@@ -23,6 +23,7 @@ from lthbench.report.claims.base import (
     headline_of,
     points,
     rounds,
+    sound,
 )
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
@@ -34,6 +35,8 @@ FRANKLE = "Frankle & Bau 2019"
 RAD = "von Rad & Seuffert 2024"
 #: Methods that prune trained networks in one step or in several.
 STEPWISE = ("connection", "filter", "finetune")
+#: Neighbours on the grid: one round of pruning.
+NEXT = 1.0 + 1e-3
 #: Categories of concepts of which Frankle & Bau say that they vanish first.
 FIRST_LOST = ("object", "scene")
 
@@ -93,8 +96,8 @@ def _small(summary: Summary) -> Shown:
 
 def _rigl_sharp(summary: Summary) -> Shown:
     """At about 79 % removed, RigL's Hessian trace is above that of the dense network."""
-    dense = _cell(summary, "dense", 0.0, "hessian_trace")
-    found = [(s, _cell(summary, "rigl", s, "hessian_trace")) for s in summary.sparsities if 0.76 <= s <= 0.84]
+    dense = sound(summary, "dense", 0.0, "hessian_trace")
+    found = [(s, sound(summary, "rigl", s, "hessian_trace")) for s in summary.sparsities if 0.76 <= s <= 0.84]
     known = [(s, cell) for s, cell in found if cell is not None]
     gap = difference(known[0][1], dense) if known and dense is not None else None
     if gap is None or dense is None:
@@ -129,35 +132,44 @@ def _iterative(summary: Summary) -> Shown:
 
 
 def _knee(summary: Summary) -> Shown:
-    """Units fall below nine tenths of dense within a round of where accuracy falls by a point."""
-    falls = {
-        "accuracy": _falls(summary, "accuracy", lambda cell, dense: difference(cell, dense), -0.01),
-        "interpretable units": _falls(
+    """Units fall below nine tenths of dense within a round of where accuracy falls by a point.
+
+    It differs where one has surely fallen, and the other surely has not a round later.
+    """
+    found = {
+        "accuracy": _above(summary, "accuracy", lambda cell, dense: difference(cell, dense), -0.01),
+        "interpretable units": _above(
             summary, "interpretable_units", lambda cell, dense: difference(cell, dense, 0.9), 0.0
         ),
     }
-    if any(fall is None for fall in falls.values()):
+    if any(len(levels) < 3 for levels in found.values()):
         return NOT_MEASURED
-    ends = {name: fall for name, fall in falls.items() if fall is not None}
+    falls = {name: [s for s, gap in levels if gap.high < 0.0] for name, levels in found.items()}
+    ends = {name: min(fallen, default=None) for name, fallen in falls.items()}
     shown = ", ".join(
-        f"{name} {'do not fall' if math.isnan(s) else formatting.sparsity(s)}" for name, s in ends.items()
+        f"{name} {'do not fall' if s is None else formatting.sparsity(s)}" for name, s in ends.items()
     )
+    for one, other in (tuple(found), tuple(found)[::-1]):
+        holds = [s for s, gap in found[other] if gap.low >= 0.0]
+        first = ends[one]
+        if first is not None and holds and rounds(max(holds)) + 1e-3 >= rounds(first) + 1.0:
+            return shown, "differs"
     accuracy, units = ends.values()
-    if math.isnan(accuracy) or math.isnan(units):
+    if accuracy is None or units is None:
         return shown, "cannot say"
-    return shown, "agrees" if abs(rounds(accuracy) - rounds(units)) <= 1.0 + 1e-3 else "differs"
+    before = max((s for s in summary.sparsities if s < min(accuracy, units)), default=0.0)
+    fine = rounds(min(accuracy, units)) - rounds(before) <= NEXT
+    return shown, "agrees" if fine and abs(rounds(accuracy) - rounds(units)) <= NEXT else "cannot say"
 
 
-def _falls(
+def _above(
     summary: Summary, score: str, gap: Callable[[Cell, Cell], Interval | None], below: float
-) -> float | None:
-    """The first sparsity at which tickets have surely fallen: NaN for none, None if it was not measured."""
+) -> list[tuple[float, Interval]]:
+    """At each sparsity, how far tickets are above what counts as fallen."""
     dense = _cell(summary, "dense", 0.0, score)
     cells = [(s, _cell(summary, TICKETS, s, score)) for s in summary.sparsities]
     known = [(s, found) for s, cell in cells if cell and dense and (found := gap(cell, dense)) is not None]
-    if len(known) < 3:
-        return None
-    return next((s for s, found in known if found.high < below), math.nan)
+    return [(s, Interval(*(end - below for end in found))) for s, found in known]
 
 
 def _objects_first(summary: Summary) -> Shown:
@@ -174,8 +186,8 @@ def _objects_first(summary: Summary) -> Shown:
         for first in (True, False):
             part = seed[seed["variant"].isin(FIRST_LOST) == first]
             dense = part.loc[part["method"] == "dense", "value"].sum()
-            left = part.loc[(part["method"] == TICKETS) & (part["sparsity"] == level), "value"].sum()
-            kept[first] = left / dense if dense else math.nan
+            there = part[(part["method"] == TICKETS) & (part["sparsity"] == level)]["value"].dropna()
+            kept[first] = there.sum() / dense if dense and len(there) else math.nan
         leads.append(kept[False] - kept[True])
     known = [lead for lead in leads if not math.isnan(lead)]
     if not known or level == 0.0:
