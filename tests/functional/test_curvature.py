@@ -66,6 +66,51 @@ def test_the_trace_is_that_of_the_whole_hessian(tiny, batch):
     assert found.scaled.mean() == pytest.approx(float((hessian.diagonal() * flat**2).sum()), rel=1e-4)
 
 
+class Residual(nn.Module):
+    """A block whose activations and sum work in place, or not."""
+
+    def __init__(self, inplace):
+        super().__init__()
+        self.inplace = inplace
+        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        out = self.second(F.relu(self.norm(self.first(x)), inplace=self.inplace))
+        return out.add_(x) if self.inplace else out + x
+
+
+def rectified(inplace):
+    """A tiny network with a residual block, the same whether activations work in place or not."""
+    torch.manual_seed(0)
+    head = (nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10))
+    stem = (nn.Conv2d(1, 3, 3, stride=2), nn.BatchNorm2d(3))
+    model = nn.Sequential(*stem, nn.ReLU(inplace), Residual(inplace), nn.ReLU(inplace), *head)
+    return model.eval().requires_grad_(False)
+
+
+def test_activations_in_place_change_no_trace(batch):
+    hessian, flat = exact(rectified(False), *batch)
+    found = curvature.traces(rectified(True), batch[0], None)
+    assert found.weights.mean() == pytest.approx(float(hessian.trace()), rel=1e-4)
+    assert found.scaled.mean() == pytest.approx(float((hessian.diagonal() * flat**2).sum()), rel=1e-4)
+    for ours, other in zip(found, curvature.traces(rectified(False), batch[0], None), strict=True):
+        assert np.array_equal(ours, other)
+
+
+def test_a_layer_that_is_used_twice_has_no_exact_trace(batch):
+    """The Hessian's trace is then not that of the Gauss-Newton matrix, which the exact way computes."""
+    shared = nn.Conv2d(1, 1, 3, padding=1)
+    head = (nn.Flatten(), nn.Linear(64, 10))
+    twice = nn.Sequential(shared, nn.ReLU(), shared, *head).eval()
+    with pytest.raises(StepFailed, match="layer 0 is called more than once"):
+        curvature.traces(twice, batch[0], None)
+    tied = nn.Sequential(shared, nn.ReLU(), nn.Conv2d(1, 1, 3, padding=1), *head).eval()
+    tied[2].weight = shared.weight
+    with pytest.raises(StepFailed, match="layers 0 and 2 share parameters"):
+        curvature.traces(tied, batch[0], None)
+
+
 def test_each_image_has_its_own_trace(tiny, batch):
     found = curvature.traces(tiny, batch[0], None).weights
     for i in (0, 5):

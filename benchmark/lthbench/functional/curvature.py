@@ -53,7 +53,8 @@ def traces(
 
     Those of a network that is not piecewise linear are estimates, and need ``labels``. Raises StepFailed
     without these, and for a layer with parameters that is no convolution, linear layer or batch
-    normalisation of a network that is.
+    normalisation of a network that is, or one whose parameters are used more than once: the network is
+    then not linear in each of them.
     """
     bends = curved(model, images[:1])
     if bends:
@@ -71,12 +72,18 @@ def traces(
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     layers = {}
+    owners: dict[nn.Parameter, str] = {}
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is None:
             continue
         plain = isinstance(module, nn.Linear | nn.BatchNorm2d)
         if not plain and not (isinstance(module, nn.Conv2d) and module.groups == 1):
             raise StepFailed(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
+        for parameter in module.parameters(recurse=False):
+            if owners.setdefault(parameter, name) != name:
+                raise StepFailed(
+                    f"layers {owners[parameter]} and {name} share parameters: the Hessian has no exact trace"
+                )
         layers[name] = module
     return layers
 
@@ -88,8 +95,14 @@ def _chunk(
     outputs: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Any:
-        def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+        def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...], made: torch.Tensor) -> torch.Tensor:
+            if name in outputs:
+                raise StepFailed(
+                    f"layer {name} is called more than once in a pass: the Hessian has no exact trace"
+                )
             inputs[name], outputs[name] = arguments[0].detach(), made
+            # What follows may work in place: on a copy, so that slopes are those by the layer's own output.
+            return made.clone()
 
         return hook
 
