@@ -160,6 +160,16 @@ def test_importance_follows_what_the_head_reads():
 
 
 @torch.no_grad()
+def test_maps_in_place_of_a_layers_are_left_as_they_are():
+    """What follows the layer may overwrite them, and may be done again for all maps apart."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(32, 2)).eval()
+    grid = torch.randn(5, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    before = grid.clone()
+    craft._headed(model, "0", np.zeros((1, 4, 4), dtype=np.uint8), grid)
+    assert torch.equal(grid, before)
+
+
+@torch.no_grad()
 def test_what_comes_before_the_maps_of_a_transformer_is_computed_once():
     """Logits of several maps in place of one image's: as of that image each time, and of one pass before."""
     torch.manual_seed(0)

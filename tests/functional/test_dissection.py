@@ -281,3 +281,27 @@ def test_the_strongest_images_of_units_are_those_of_the_largest_peaks():
         assert peaks[images[unit]].tolist() == sorted(peaks, reverse=True)[:5]
         np.testing.assert_array_equal(on[unit], activations[images[unit], unit] > cuts[unit])
     assert images.shape == (6, 5)
+
+
+@torch.no_grad()
+def test_activations_in_place_change_no_units():
+    """What a layer gives is kept as it is, whatever is done to it after."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 2)).eval()
+    found = unit_activations.activations(model, ("0", "1"), pixels)
+    expected = model[0](torch.from_numpy(pixels).float() / 255.0).numpy()
+    assert expected.min() < 0.0
+    np.testing.assert_allclose(found["0"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["1"], expected.clip(min=0.0), rtol=1e-5, atol=1e-6)
+    means, _ = unit_activations.means(model, ("0",), pixels)
+    np.testing.assert_allclose(means["0"], expected.mean((2, 3)), rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_that_is_called_twice_has_no_maps_of_its_own():
+    shared = nn.Conv2d(1, 1, 3, padding=1)
+    model = nn.Sequential(shared, nn.ReLU(), shared, nn.Flatten(), nn.Linear(64, 2)).eval()
+    pixels = np.zeros((5, 1, 8, 8), dtype=np.uint8)
+    for look in (unit_activations.activations, unit_activations.means):
+        with pytest.raises(StepFailed, match="layer '0' is called more than once"):
+            look(model, ("0",), pixels)

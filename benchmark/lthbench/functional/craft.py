@@ -180,7 +180,10 @@ def _headed(model: nn.Module, layer: str, image: NDArray[np.uint8], grid: torch.
     """The logits that follow from outputs of the layer ``[masks, units, h, w]``."""
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(image))[None].to(device, torch.float32).div_(255.0)
-    hook = model.get_submodule(layer).register_forward_hook(lambda module, arguments, made: grid.to(made))
+    # A copy for each pass: what follows the layer may work in place.
+    hook = model.get_submodule(layer).register_forward_hook(
+        lambda module, arguments, made: grid.to(made, copy=True)
+    )
     try:
         try:
             found = model(x)  # what comes before the layer, once

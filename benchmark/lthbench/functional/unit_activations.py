@@ -27,7 +27,10 @@ def activations(
     seen: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: str) -> Any:
-        return lambda module, arguments, made: seen[layer].append(made.detach().float().cpu())
+        # A copy also where the network is on the CPU: what follows may work in place.
+        return lambda module, arguments, made: seen[layer].append(
+            made.detach().to("cpu", torch.float32, copy=True)
+        )
 
     hooks = []
     device = next(model.parameters()).device
@@ -47,10 +50,17 @@ def activations(
     for layer, parts in seen.items():
         if not parts or parts[0].dim() != 4:
             raise StepFailed(f"layer {layer!r} has no grid of units")
+        _once(layer, parts, len(pixels))
         found[layer] = torch.cat(parts).contiguous().numpy()
         if not np.isfinite(found[layer]).all():
             raise StepFailed(f"activations of layer {layer!r} are not finite")
     return found
+
+
+def _once(layer: str, parts: Sequence[torch.Tensor], images: int) -> None:
+    """Raise StepFailed for a layer that gave more outputs than there are images."""
+    if sum(map(len, parts)) != images:
+        raise StepFailed(f"layer {layer!r} is called more than once in a pass: it has no maps of its own")
 
 
 def blocks(model: nn.Module) -> tuple[str, ...]:
@@ -90,6 +100,8 @@ def means(
     finally:
         for hook in hooks:
             hook.remove()
+    for layer, parts in seen.items():
+        _once(layer, parts, len(pixels))
     found = {layer: torch.cat(parts).numpy() for layer, parts in seen.items()}
     for layer, units in found.items():
         if not np.isfinite(units).all():
