@@ -9,7 +9,7 @@ from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.inference import attacks, image_sets
-from lthbench.kinds import Architecture, Metric
+from lthbench.kinds import Architecture, ImageSet, Metric
 from lthbench.training.loop import train
 
 EPSILON = 8 / 255
@@ -91,6 +91,63 @@ def test_autoattack_that_is_not_installed_says_how_to_get_it(trained, shown, mon
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     with pytest.raises(StepFailed, match=r"pip install 'lthbench\[robust\]'"):
         attacks.autoattack(trained, shown[0], shown[1], EPSILON, generator("a"))
+
+
+def linear(classes):
+    """A network of one layer, and digits with the labels that it gives them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).eval().requires_grad_(False)
+    x = torch.rand(6, 1, 8, 8)
+    return model, x, model(x).argmax(1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("classes", [4, 7, 12])
+def test_autoattack_aims_at_all_wrong_classes_where_they_are_few(classes, monkeypatch):
+    package = pytest.importorskip("pyautoattack")
+    model, x, labels = linear(classes)
+    aimed = []
+    run = package.AutoAttack.run_standard_evaluation
+
+    def watched(self, *given, **named):
+        aimed.append((self.apgd_targeted.n_target_classes, self.fab.n_target_classes))
+        self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = self.square.n_queries = 2
+        return run(self, *given, **named)
+
+    monkeypatch.setattr(package.AutoAttack, "run_standard_evaluation", watched)
+    attacked, _ = attacks.autoattack(model, x, labels, 1 / 255, generator("a"))
+    assert float((attacked - x).abs().max()) <= 1 / 255 + 1e-6
+    assert aimed == [(min(9, classes - 1),) * 2]
+
+
+def test_autoattack_refuses_too_few_classes_and_names_itself_where_it_fails(monkeypatch):
+    """Its package is pretended: what it raises fails the metric, not the run."""
+    import sys
+    from types import ModuleType
+
+    def broken(*given, **named):
+        raise IndexError("index -10 is out of bounds")
+
+    def attack(classes):
+        model, x, labels = linear(classes)
+        attacks.autoattack(model, x, labels, 1 / 255, generator("a"))
+
+    package = ModuleType("pyautoattack")
+    monkeypatch.setattr(package, "AutoAttack", broken, raising=False)
+    monkeypatch.setitem(sys.modules, "pyautoattack", package)
+    with pytest.raises(StepFailed, match="at least 4 classes; this one has 3"):
+        attack(3)
+    with pytest.raises(StepFailed, match=r"AutoAttack failed: IndexError \(index -10"):
+        attack(4)
+
+
+def test_an_image_set_that_fails_is_named(shown):
+    def broken(model, images, labels, draw):
+        raise ValueError("no such thing")
+
+    attack = attacks.perturbed_by(ImageSet("odd", perturb=broken))
+    with pytest.raises(StepFailed, match=r"image set odd failed: ValueError \(no such thing\)"):
+        attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
 
 
 @pytest.mark.slow

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 
-from lthbench.errors import StepFailed
+from lthbench.errors import LthbenchError, StepFailed, because
 from lthbench.global_state import kept
 from lthbench.kinds import ImageSet
 
 #: Madry et al. 2018: 20 steps of 2/255.
 PGD_STEPS, PGD_STEP = 20, 2.0 / 255.0
+#: Croce & Hein 2020: the classes that AutoAttack's targeted attacks try for each image, where there are as
+#: many others, and the fewest that a network must have: their loss is of four logits.
+TARGETS, FEWEST = 9, 4
 
 #: ``attack(model, x, labels, epsilon, draw)`` gives images in [0, 1], and where nothing could be attacked.
 Attack = Callable[
@@ -58,28 +62,52 @@ def pgd(
 def autoattack(
     model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The standard ensemble of Croce & Hein 2020, by their package."""
+    """The standard ensemble of Croce & Hein 2020, by their package.
+
+    Where a network has fewer than ten classes, all wrong ones are targets. Raises StepFailed for fewer than
+    four classes, and for what the package raises.
+    """
     try:
         from pyautoattack import AutoAttack
     except ImportError as error:
         raise StepFailed("AutoAttack is not installed: pip install 'lthbench[robust]'") from error
+    with torch.no_grad():
+        classes = model(x[:1]).shape[1]
+    if classes < FEWEST:
+        raise StepFailed(f"AutoAttack needs a network of at least {FEWEST} classes; this one has {classes}")
     seed = int(torch.randint(0, 2**31, (1,), generator=draw))
-    with torch.enable_grad():
+    with _foreign("AutoAttack"), torch.enable_grad():
         attack = AutoAttack(model, eps=epsilon, norm="Linf", seed=seed, version="standard", device=x.device)
         attack.verbose = False
+        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(TARGETS, classes - 1)
         attacked, _ = attack.run_standard_evaluation(x.contiguous(), labels, batch_size=len(x))
     return attacked.detach(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
 
+@contextlib.contextmanager
+def _foreign(who: str) -> Iterator[None]:
+    """What the code of others raises fails the step alone: it becomes StepFailed, which names ``who``."""
+    try:
+        yield
+    except (LthbenchError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise StepFailed(f"{who} failed: {type(error).__name__}{because(error)}") from error
+
+
 def perturbed_by(own: ImageSet) -> Attack:
-    """What a metric's own set does to images, as an attack. Raises StepFailed for no images."""
+    """What a metric's own set does to images, as an attack.
+
+    Raises StepFailed for what is no images, and for what it raises itself.
+    """
 
     def perturb(
         model: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, draw: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         del epsilon
         assert own.perturb is not None
-        with kept(f"image set {own.name}"), torch.enable_grad():
+        who = f"image set {own.name}"
+        with kept(who), _foreign(who), torch.enable_grad():
             changed = own.perturb(model, x.clone(), labels, draw).detach()
         if changed.shape != x.shape or not bool(torch.isfinite(changed).all()):
             raise StepFailed(
