@@ -89,6 +89,22 @@ def test_planted_concepts_are_found_again():
     np.testing.assert_array_equal(found.amounts, again.amounts)
 
 
+@pytest.mark.parametrize("units", [1, 4, 9])
+def test_a_layer_of_fewer_units_than_concepts_has_concepts_as_well(units):
+    """As many as any other, so that it can be compared: the units themselves would do."""
+    draw = np.random.Generator(np.random.PCG64(0))
+    activations = (draw.random((60, units)) * (draw.random((60, units)) < 0.5)).astype(np.float32)
+    found = craft.factored(activations)
+    assert found.amounts.shape == (60, craft.CONCEPTS)
+    assert found.directions.shape == (craft.CONCEPTS, units)
+    assert found.lost < 0.02
+    scaled = activations / activations.max()
+    np.testing.assert_allclose(found.amounts @ found.directions, scaled, atol=0.05)
+    assert craft.matched(found, craft.factored(draw.random((60, 12)).astype(np.float32)))[1].shape == (10,)
+    assert 0.0 <= craft.redundancy(found) <= 1.0 + 1e-9
+    assert not craft.factored(np.zeros((60, units), dtype=np.float32)).amounts.any()
+
+
 def test_concepts_match_whatever_their_order_and_size():
     ours = concepts()
     order = np.random.Generator(np.random.PCG64(1)).permutation(craft.CONCEPTS)

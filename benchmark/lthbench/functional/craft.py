@@ -92,7 +92,11 @@ def part(crops: Crops, kept: NDArray[np.bool_]) -> tuple[Crops, NDArray[np.int64
 
 
 def factored(activations: NDArray[np.float32], iterations: int = 1000) -> Concepts:
-    """The factors of activations ``[crops, units]``; what is below zero counts as zero."""
+    """The factors of activations ``[crops, units]``; what is below zero counts as zero.
+
+    There are as many concepts where there are fewer units: units that are never on are put beside them, which
+    changes nothing of the product, since NMF's start takes no more concepts than units.
+    """
     import warnings
 
     from sklearn.decomposition import NMF
@@ -100,14 +104,14 @@ def factored(activations: NDArray[np.float32], iterations: int = 1000) -> Concep
 
     features = np.maximum(activations, 0.0).astype(np.float64)
     features = features / max(float(features.max()), 1e-30)
+    few = max(0, CONCEPTS - features.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = NMF(CONCEPTS, init="nndsvda", random_state=0, max_iter=iterations, tol=1e-4)
-        amounts = model.fit_transform(features)
-    lost = np.linalg.norm(features - amounts @ model.components_) / max(
-        float(np.linalg.norm(features)), 1e-30
-    )
-    return Concepts(amounts, model.components_, float(lost))
+        amounts = model.fit_transform(np.pad(features, ((0, 0), (0, few))) if few else features)
+    directions = model.components_[:, : features.shape[1]] if few else model.components_
+    lost = np.linalg.norm(features - amounts @ directions) / max(float(np.linalg.norm(features)), 1e-30)
+    return Concepts(amounts, directions, float(lost))
 
 
 @lru_cache(maxsize=4)
