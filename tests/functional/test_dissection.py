@@ -283,6 +283,33 @@ def test_the_strongest_images_of_units_are_those_of_the_largest_peaks():
     assert images.shape == (6, 5)
 
 
+class Lazy:
+    """Images as a stream has them: no more than a batch may be decoded at once."""
+
+    def __init__(self, pixels, most):
+        self.pixels, self.most = pixels, most
+        self.shape, self.dtype, self.nbytes = pixels.shape, pixels.dtype, pixels.nbytes
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, chosen):
+        found = self.pixels[chosen]
+        assert len(found) <= self.most
+        return found
+
+
+def test_pooled_units_are_the_means_of_their_maps_to_the_bit():
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 3, 32, 32), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3, stride=2), nn.ReLU()).eval()
+    maps = unit_activations.activations(model, ("1", "3"), pixels)
+    found = unit_activations.pooled(model, ("1", "3"), Lazy(pixels, 32))
+    assert list(found) == ["1", "3"]
+    for layer, units in found.items():
+        np.testing.assert_array_equal(units, maps[layer].mean((2, 3)))
+
+
 @torch.no_grad()
 def test_activations_in_place_change_no_units():
     """What a layer gives is kept as it is, whatever is done to it after."""

@@ -13,7 +13,7 @@ from lthbench.errors import BadInput
 from lthbench.inference import image_sets
 from lthbench.kinds import Metric
 from lthbench.planning import flops, plan, request
-from lthbench.spec import Data, Predict
+from lthbench.spec import Data, Inputs, Predict
 
 MIRRORED = """
 from lthbench.kinds import ImageSet, Metric, Score
@@ -177,3 +177,24 @@ def test_every_set_has_its_name(tiny_task):
         assert inputs
         assert all(own.partition("/")[0] == name for own, _ in inputs)
     assert [own for own, _ in sets["ood"]] == ["ood/one", "ood/other"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "count", "mis", "read"),
+    [
+        ("imagenet", 0, 10_000, 10_000),
+        ("cub", 0, 5794, 5994),
+        ("digits", 0, 540, 1077),
+        ("imagenet", 100, 400, 100),
+        ("imagenet", 20_000, 20_000, 20_000),
+    ],
+)
+def test_all_images_of_concepts_are_no_more_than_fit_into_memory(tiny_task, dataset, count, mis, read):
+    """A count of 0 means more than any other, not the fewest that the score takes."""
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
+    evaluate = dataclasses.replace(asked.spec.evaluate, concept_images=count)
+    asking = image_sets.Asked(evaluate, Data(dataset, 1, "0" * 64), (), "shapes", (), {}, False)
+    sets = image_sets.of([registry.get(Metric, name) for name in ("mis", "bottleneck")], asking)
+    assert sets["mis"]["mis"][0][1].images == mis
+    assert sets["bottleneck"]["read"][0][1] == Inputs(asking.trained_on, "train", read, "clean", 1)
+    assert sets["bottleneck"]["pictured"][0][1].images == count

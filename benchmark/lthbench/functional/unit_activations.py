@@ -12,6 +12,7 @@ from torch import nn
 
 from lthbench.errors import StepFailed
 from lthbench.inference.batches import as_pixels, at_once
+from lthbench.kinds import Pixels
 
 #: A unit whose activations differ by less than this is dead (von Rad & Seuffert 2024).
 DEAD = 1e-8
@@ -55,6 +56,19 @@ def activations(
         if not np.isfinite(found[layer]).all():
             raise StepFailed(f"activations of layer {layer!r} are not finite")
     return found
+
+
+def pooled(model: nn.Module, layers: Sequence[str], pixels: Pixels) -> dict[str, NDArray[np.float32]]:
+    """Spatial means of the ``activations`` of layers, float32 ``[N, units]`` each: the same to the bit.
+
+    Batch by batch, so that neither all maps are in memory nor all images of a stream. Raises StepFailed.
+    """
+    size = at_once(next(model.parameters()).device, *pixels.shape[2:])
+    parts = []
+    for start in range(0, len(pixels), size):
+        made = activations(model, layers, pixels[start : start + size])
+        parts.append({layer: maps.mean((2, 3)) for layer, maps in made.items()})
+    return {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
 
 
 def _once(layer: str, parts: Sequence[torch.Tensor], images: int) -> None:

@@ -17,6 +17,10 @@ from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Bank, Dataset, Evaluation, ImageSet, Metric
 from lthbench.spec import Data, Inputs
 
+#: Of sets that are in memory at once, or that a head is fitted to, a count of 0 means at most so many images
+#: (1.5 GB at 224 pixels).
+HELD = 10_000
+
 #: Named inputs: one set may be several (each corruption, each data set out of distribution).
 Named = list[tuple[str, Inputs]]
 
@@ -139,8 +143,18 @@ def _attacked(name: str, passes: float) -> Shipped:
 
 
 def _mis(asked: Asked) -> Named:
-    count = max(asked.evaluate.concept_images, 400)  # it takes 400 at least
+    count = max(_held(asked, "test"), 400)  # it takes 400 at least
     return [("mis", Inputs(asked.trained_on, "test", count, "clean", 1))]
+
+
+def _read(asked: Asked) -> Named:
+    return [("read", Inputs(asked.trained_on, "train", _held(asked, "train"), "clean", 1))]
+
+
+def _held(asked: Asked, split: str) -> int:
+    """How many images are looked at for their concepts; for all, as many as there are, up to ``HELD``."""
+    there = registry.get(Dataset, asked.trained_on.name).splits[split]
+    return asked.evaluate.concept_images or min(there, HELD)
 
 
 def _ood(asked: Asked) -> Named:
@@ -206,7 +220,7 @@ _EVERY = (
     Shipped("concepts", inputs=_concepts, concepts=True),
     Shipped("mis", inputs=_mis, concepts=True),
     Shipped("pictured", count="concept_images", concepts=True),
-    Shipped("read", split="train", count="concept_images", concepts=True),
+    Shipped("read", split="train", count="concept_images", inputs=_read, concepts=True),
 )
 
 #: The sets that there are, by name.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Evaluation:
     """How many images of each set are looked at (0: all), and the perturbations.
 
+    With ``concept_images = 0``, MIS and the training images of concept bottlenecks are at most 10,000.
+
     ``corruption_source`` says where corrupted images come from: ``generated`` from the test images (the
     default), or ``official``, the published sets, which must be among the data. With ``corrupted_apart``,
     each kind of corruption changes ``corrupted_images`` of its own: for as many passes, errors under

@@ -8,6 +8,7 @@ from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
     from lthbench.functional.concept_bottleneck import Head, Vectors
+    from lthbench.kinds import Pixels
 
 #: How many of a class's concepts are compared; the first is the headline.
 TOPS = (3, 5)
@@ -18,15 +19,13 @@ def read(context: Context) -> tuple[Vectors, Head | None, float]:
     import numpy as np
 
     from lthbench.functional import concept_bottleneck
-    from lthbench.functional.unit_activations import activations
+    from lthbench.functional.unit_activations import pooled
     from lthbench.scoring import hits
 
     bank, layer = context.concepts(), context.layers()[-1]
 
-    def features(of: Context, pixels: np.ndarray) -> np.ndarray:
-        made = activations(of.network(), (layer,), np.ascontiguousarray(pixels))[layer]
-        pooled: np.ndarray = made.mean((2, 3))
-        return pooled
+    def features(of: Context, pixels: Pixels) -> np.ndarray:
+        return pooled(of.network(), (layer,), pixels)[layer]
 
     found = concept_bottleneck.vectors(features(context, bank.pixels), bank)
     dense = (
@@ -38,7 +37,7 @@ def read(context: Context) -> tuple[Vectors, Head | None, float]:
     if kept.sum() < 2:
         return found, None, accuracy
     train, test = context.images("read"), context.images("pictured")
-    pairs = [(features(context, i.pixels[:]), i.labels) for i in (train, test)]
+    pairs = [(features(context, i.pixels), i.labels) for i in (train, test)]
     return found, concept_bottleneck.head(found, kept, *pairs), accuracy
 
 

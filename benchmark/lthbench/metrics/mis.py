@@ -26,12 +26,11 @@ def chosen(
     import numpy as np
 
     from lthbench.functional import mis
-    from lthbench.functional.unit_activations import activations
+    from lthbench.functional.unit_activations import pooled
     from lthbench.scoring import mean_and_error
 
     pixels = np.ascontiguousarray(context.images("mis").pixels[:])
-    made = activations(context.network(), context.layers(), pixels)
-    means = np.concatenate([layer.mean((2, 3)) for layer in made.values()], axis=1)
+    means = np.concatenate([*pooled(context.network(), context.layers(), pixels).values()], axis=1)
     found = mis.choices(means, embed(pixels))
     hard, soft = found.hard(), found.soft()
     there = ~np.isnan(hard)
