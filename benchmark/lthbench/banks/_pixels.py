@@ -63,5 +63,5 @@ def gathered(
         pixels.append(small.reshape(size, size, channels).transpose(2, 0, 1))
         fine = min(size, labels)
         near = (np.arange(fine) * 2 + 1) * side // (2 * fine)
-        layers.append([mask[np.ix_(top + near, left + near)] for mask in masks])
-    return Annotated(np.stack(pixels), np.array(layers, dtype=np.int16), tuple(names), tuple(categories))
+        layers.append([mask[np.ix_(top + near, left + near)].astype(np.int16) for mask in masks])
+    return Annotated(np.stack(pixels), np.array(layers), tuple(names), tuple(categories))
