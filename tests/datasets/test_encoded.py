@@ -62,6 +62,13 @@ def test_pictures_come_out_of_their_part_with_the_labels_of_the_data_set(tmp_pat
         ({"classes": np.array(["dress", "boat"])}, "not so: boat, hat"),
         ({"split": np.zeros(8, int)}, "should hold 2 pictures of validation, has 0"),
         ({"labels": np.zeros(5, int)}, "not of one length"),
+        ({"labels": np.array(3)}, "not of one length"),
+        ({"labels": np.arange(8) // 3}, r"labels should be 0\.\.1, found 0\.\.2"),
+        ({"labels": np.arange(8) % 2 - 1}, r"labels should be 0\.\.1, found -1\.\.0"),
+        ({"labels": np.zeros(8)}, "labels should be whole numbers, are float64"),
+        ({"split": np.arange(8)}, r"split should be 0\.\.2, found 0\.\.7"),
+        ({"split": np.arange(8) % 2 - 1}, r"split should be 0\.\.2, found -1\.\.0"),
+        ({"offsets": np.arange(9.0)}, "offsets should be whole numbers"),
         ({"data": np.zeros(10, np.uint8)}, "picture 4: broken"),
     ],
 )

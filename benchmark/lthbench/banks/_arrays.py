@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
 from lthbench.data.decoding import failure, opened, rgb, upright
-from lthbench.errors import BadInput, because
+from lthbench.data.image_files import arrays, whole
+from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
 
 if TYPE_CHECKING:
@@ -49,20 +50,19 @@ def _load(
     del backdrop
     assert source is not None
     path = source.files[0]
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            missing = [key for key in _KEYS if key not in held]
-            if missing:
-                raise BadInput(f"{path}: has no {', '.join(missing)}.")
-            data, offsets, masks = held["data"], held["offsets"], held["masks"]
-            classes = [str(c) for c in held["classes"]]
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read{because(error)}.") from error
+    data, offsets, masks, labels = arrays(path, _KEYS)
+    if masks.ndim != 3 or offsets.shape != (len(masks) + 1,):
+        raise BadInput(
+            f"{path}: should hold masks of images and one more offset, holds masks {masks.shape} "
+            f"and offsets {offsets.shape}."
+        )
+    classes = [str(c) for c in labels]
+    whole(path, "offsets", offsets)
+    whole(path, "masks", masks, len(classes))
     names = [c for c in classes if c != nothing]
     number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-
         try:
             with opened(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())) as image:
                 upright(image)

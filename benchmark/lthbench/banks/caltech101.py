@@ -65,10 +65,10 @@ def load(source: Source | None, backdrop: Images, count: int, size: int, channel
             # The outline is relative to the box: rows, columns of its top left corner are box[0], box[2].
             top, left = float(found["box_coord"][0, 0]), float(found["box_coord"][0, 2])
             points = [(x + left, y + top) for x, y in found["obj_contour"].T.tolist()]
-        except (OSError, KeyError, IndexError, ValueError, TypeError) as error:
+            mask = pillow.new("I", image.size, 0)
+            ImageDraw.Draw(mask).polygon(points, fill=1 + names.index(name))
+        except Exception as error:  # SciPy raises a dozen kinds for broken bytes
             raise BadInput(f"{notes}: cannot be read{because(error)}.") from error
-        mask = pillow.new("I", image.size, 0)
-        ImageDraw.Draw(mask).polygon(points, fill=1 + names.index(name))
         return image, [np.asarray(mask)]
 
     return gathered(

@@ -145,18 +145,32 @@ def tiles(path: Path, count: int, size: int = 32) -> NDArray[np.uint8]:
 
 
 def arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """Arrays of an ``.npz`` file; nothing in it is unpickled."""
+    """Arrays of an ``.npz`` file; nothing in it is unpickled. Raises BadInput, naming the file."""
     import numpy as np
 
     try:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file]
+            if missing:
+                raise BadInput(f"{path}: has no {', '.join(missing)}.")
             return [file[name] for name in names]
-    except KeyError as error:
-        raise BadInput(f"{path}: {error.args[0]}") from error
+    except BadInput:
+        raise
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds for broken bytes
         raise BadInput(
             f"{path}: broken .npz file: it is cut short, or of another kind{because(error)}."
         ) from error
+
+
+def whole(path: Path, name: str, numbers: NDArray[Any], count: int | None = None) -> None:
+    """Raise BadInput where the array ``name`` of a file has other than whole numbers.
+
+    With ``count``, they must be places among so many: 0 or more, and less than that.
+    """
+    if numbers.dtype.kind not in "iu":
+        raise BadInput(f"{path}: {name} should be whole numbers, are {numbers.dtype}.")
+    if count is not None and numbers.size and not 0 <= numbers.min() <= numbers.max() < count:
+        raise BadInput(f"{path}: {name} should be 0..{count - 1}, found {numbers.min()}..{numbers.max()}.")
 
 
 def planes(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lthbench.data.decoding import failure, opened, rgb
-from lthbench.data.image_files import arrays, expect, planes
+from lthbench.data.image_files import arrays, expect, planes, whole
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
 
@@ -39,8 +39,11 @@ def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str
     if strange:
         raise BadInput(f"{path}: classes should be {', '.join(classes)}; not so: {', '.join(strange)}.")
     number = np.array([classes.index(str(name)) for name in names])
-    if len(offsets) != len(labels) + 1 or len(split) != len(labels):
+    if labels.ndim != 1 or offsets.shape != (len(labels) + 1,) or split.shape != labels.shape:
         raise BadInput(f"{path}: offsets, labels and split are not of one length.")
+    whole(path, "offsets", offsets)
+    whole(path, "labels", labels, len(names))
+    whole(path, "split", split, len(splits))
     part = np.array([str(splits[s]) for s in split])
     for name, count in parts.items():
         if (part == name).sum() != count:
