@@ -10,10 +10,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
+from lthbench import registry
 from lthbench.errors import BadInput, StepFailed
 from lthbench.functional import concept_bottleneck, image_similarity, mis
-from lthbench.kinds import Annotated
-from lthbench.metrics import mis_dreamsim
+from lthbench.kinds import Annotated, Metric
+from lthbench.metrics import bottleneck, mis_dreamsim
 from lthbench.planning import request
 
 DRAW = np.random.Generator(np.random.PCG64(0))
@@ -137,6 +138,35 @@ def test_top_concepts_overlap_as_sets_do():
     theirs = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
     assert concept_bottleneck.top_overlap(ours, theirs, 2).tolist() == [1.0, 0.0]
     assert concept_bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_weights_of_few_concepts_have_a_correlation_but_no_overlap(monkeypatch):
+    """The top three of three are the same in any two networks; the order of their weights is not."""
+    weights = {
+        "ours": np.array([[3.0, 2.0, 1.0], [1.0, 0.5, 0.0]]),
+        "dense": np.array([[1.0, 2.0, 3.0], [9.0, 5.0, 0.0]]),
+    }
+
+    def read(context):
+        return None, types.SimpleNamespace(weights=weights[context.name]), 0.0
+
+    def measured(concepts):
+        for name, own in weights.items():
+            weights[name] = own[:, :concepts]
+        shown = types.SimpleNamespace(labels=np.zeros(50))
+        context = types.SimpleNamespace(name="ours", own=False, images=lambda name: shown)
+        context.reference = types.SimpleNamespace(name="dense")
+        return registry.get(Metric, "concept-weights").measure(context)
+
+    monkeypatch.setattr(bottleneck, "read", read)
+    for concepts in (3, 2):
+        overlap, rho = measured(concepts)
+        assert (overlap.score, rho.score) == ("concept_overlap", "concept_rho")
+        assert np.isnan(overlap.value)
+        assert overlap.reason == f"the dense parent tells {concepts} concepts"
+        assert rho.value == pytest.approx(0.0)  # one class is the other way round, one is the same
+        assert rho.se == pytest.approx(1.0)
+        assert rho.reason == ""
 
 
 def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):

@@ -36,11 +36,11 @@ def measure(context: Context) -> list[Value]:
         if k < concepts:  # of no more concepts than are compared, all are shared
             shared = mean_and_error(top_overlap(ours.weights, theirs.weights, k))
             values.append(Value("concept_overlap", *shared, n, variant))
-    if not values:
-        return nothing(f"the dense parent tells {concepts} concepts")
-    values.append(
-        Value("concept_overlap", overlap_by_chance(concepts, TOPS[0] / concepts), float("nan"), n, "chance")
-    )
+    if values:
+        chance = overlap_by_chance(concepts, TOPS[0] / concepts)
+        values.append(Value("concept_overlap", chance, float("nan"), n, "chance"))
+    else:
+        values = nothing(f"the dense parent tells {concepts} concepts")[:1]
     ranks = [rankdata(h.weights, axis=1) for h in (ours, theirs)]
     a, b = (r - r.mean(1, keepdims=True) for r in ranks)
     below = np.sqrt((a**2).sum(1) * (b**2).sum(1))
