@@ -269,7 +269,9 @@ def average_precision(positive: Floats, negative: Floats) -> tuple[float, float]
 def false_positives_at(positive: Floats, negative: Floats, rate: float) -> tuple[float, float]:
     """The share of negatives at or above the highest threshold that ``rate`` of the positives reach.
 
-    The standard error is binomial, for the threshold as it is.
+    The standard error is that of the share among the negatives alone, as if the threshold were known. But the
+    positives give it, so the error over both kinds is larger: about two times in simulations with 2,000
+    positives and as many negatives, more than three times with 500 positives.
     """
     threshold = np.sort(positive)[::-1][int(np.ceil(rate * len(positive))) - 1]
     return mean_and_error((negative >= threshold).astype(np.float64))

@@ -84,7 +84,9 @@ METRIC = Metric(
     source=(
         "Hendrycks & Gimpel 2017; Chen et al. 2022, section 3.1; energy: Liu et al. 2020; largest logit: "
         "Hendrycks et al. 2022; ImageNet-O's classes: Hendrycks et al. 2021, section 3.2; standard error of "
-        "the area: DeLong et al. 1988, of the others: bootstrap"
+        "the area: DeLong et al. 1988, of average precision: bootstrap. That of the share over the threshold "
+        "is over the images of the other set alone, as if the threshold were known: over both sets it is two "
+        "to three times as large"
     ),
     scores=(
         _score(
