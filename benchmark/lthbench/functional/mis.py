@@ -50,6 +50,9 @@ def choices(
 
     A unit is constant where its values differ by less than 1e-8 or, ``relative``, a millionth of the largest.
     Choice t has the images of ranks t (query), TASKS + t, 2 TASKS + t, ... (references), from either end.
+    Equal values, such as the zeros of a unit that is seldom on, are ranked in the order of the images. Where
+    that is the order of classes, as of a whole test split, the images that stand for such a unit's zeros are
+    of few classes, and alike for that: a unit that knows nothing scored .4 to .7 in simulations, not .5.
     Raises StepFailed for fewer images than two sides need.
     """
     if len(activations) < 2 * NEEDED:
