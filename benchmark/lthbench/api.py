@@ -95,8 +95,9 @@ def run(
     until_decided: int | bool = False,
     pretrained: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Train, prune and score what is asked for, and return the score table (``lthbench.table.COLUMNS``).
+    """Train, prune and score what is asked for, and return the table of scores.
 
+    Its columns are ``lthbench.results.table.COLUMNS``.
     What the store already holds is not done again. ``workers`` 0 works in this process; more need a script
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
     ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts, and

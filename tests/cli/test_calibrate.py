@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from lthbench.cli import main
 from lthbench.cli.app import cli
+from lthbench.planning.plan import plan
 from lthbench.report.summary import summarise
 from lthbench.results import table
 
@@ -87,6 +89,31 @@ def test_it_says_again_what_it_said_and_makes_none_of_a_report_of_few(place, tmp
         cli, ["calibrate", str(folder / "report"), "--out", str(tmp_path / "x.json")]
     )
     assert "at least 6 dense networks; these are 2" in str(refused.exception)
+
+
+def test_a_task_that_ships_is_copied_beside_its_calibration(tmp_path, monkeypatch):
+    """Only a task that is a file is judged by another calibration than the one it ships with."""
+    from lthbench import resources
+    from lthbench.cli import calibrate
+    from lthbench.planning import request
+
+    monkeypatch.chdir(tmp_path)
+    assert calibrate._copied("./mine.toml") is None
+    assert calibrate._copied("digits-r8") == Path("digits-r8.toml")
+    assert Path("digits-r8.toml").read_bytes() == (resources.tasks() / "digits-r8.toml").read_bytes()
+    own, ships = (request.ask(t, ["omp"], [0.5], None, 1) for t in ("./digits-r8.toml", "digits-r8"))
+    ours, theirs = (plan(asked, ()) for asked in (own, ships))
+    assert [s.key for s in ours.steps] == [s.key for s in theirs.steps], "what is stored is not done again"
+    Path("digits-r8.toml").write_text("mine")
+    calibrate._copied("digits-r8")
+    assert Path("digits-r8.toml").read_text() == "mine"
+
+
+def test_what_has_no_effect_is_no_option():
+    said = call("calibrate", "--help")
+    assert "--download" in said
+    for name in ("--rule", "--report", "--no-report", "--force"):
+        assert f"{name} " not in said
 
 
 def test_a_task_without_one_says_how_to_get_it(tiny_task):

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, Seeds, ask, read, result_options, run_options, scored_options
+from lthbench import resources
+from lthbench.cli.data import fetch_missing
+from lthbench.cli.options import CONTEXT, Seeds, ask, progress_options, read, run_options, scored_options
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
+from lthbench.files import publish
 
 if TYPE_CHECKING:
     from lthbench.verdict.calibration import Calibration
@@ -36,14 +39,15 @@ SEEDS = range(1000, 1040)
 @click.option("--show", is_flag=True, help="Say what the task's calibration says, and make none.")
 @click.option("--json", "as_json", is_flag=True, help="What it says as JSON.")
 @scored_options
-@result_options
+@progress_options
 def calibrate(
     source: Path | None, seeds: Any, out: Path | None, show: bool, as_json: bool, **options: Any
 ) -> None:
     """Train the dense network of a task with many seeds, and keep how far its scores scatter.
 
     Networks are then compared with these trainings: is a pruned network as good as another training of the
-    dense one? A task's own file has its calibration beside it, in calibrations/. What the store holds is not
+    dense one? A task's own file has its calibration beside it, in calibrations/. Of a task that ships, a copy
+    of its file is put here, too: give that as --task to have runs judged by it. What the store holds is not
     done again. REPORT is a folder that a run of dense networks wrote; then nothing is trained.
 
     \b
@@ -63,14 +67,16 @@ def calibrate(
         file = out or Path("calibrations") / f"{found.task}-{found.budget}.json"
     else:
         asked = judged_alone(ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds}))
+        if options["download"]:
+            fetch_missing(asked, options["data"])
         found = _trained(asked, options)
         file = out or _beside(options["task"]) / "calibrations" / f"{found.task}-{found.budget}.json"
-    from lthbench.files import publish
-
     file.parent.mkdir(parents=True, exist_ok=True)
     publish(file, found.to_json().encode())
     _say(found, as_json)
     echo(f"\n{file}", err=as_json)
+    if source is None and out is None and (copy := _copied(options["task"])) is not None:
+        echo(f"Runs are judged by it with --task ./{copy}: a copy of the task that ships.", err=as_json)
 
 
 def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
@@ -119,6 +125,19 @@ def _beside(task: str) -> Path:
     return Path(task).parent if task.endswith(".toml") else Path()
 
 
+def _copied(task: str) -> Path | None:
+    """The file of a task that ships, copied here: one that ships is judged by the calibration it ships with.
+
+    One that is here already stays. None for a task of one's own.
+    """
+    if task.endswith(".toml"):
+        return None
+    copy = Path(f"{task}.toml")
+    if not copy.exists():
+        publish(copy, (resources.tasks() / copy.name).read_bytes())
+    return copy
+
+
 def _kept(options: dict[str, Any]) -> Calibration:
     """The calibration that a task has."""
     from lthbench.planning import task
@@ -129,7 +148,8 @@ def _kept(options: dict[str, Any]) -> Calibration:
     found = beside(loaded.name, budget, options["task"]) or shipped(loaded.name, budget)
     if found is None:
         raise BadInput(
-            f"task {loaded.name}, budget {budget}, is not calibrated; without --show this command does it."
+            f"task {loaded.name}, budget {budget}, is not calibrated; without --show this command does it, "
+            "for the task as a file."
         )
     return found
 

@@ -158,7 +158,10 @@ def _options() -> dict[str, Callable[..., Any]]:
             "help": "Add seeds to networks that are neither shown to match on every score nor to fall short "
             f"on one, up to so many ({MOST} where no number is given).",
         },
-        "metrics": {"type": Words(), "help": "Metrics; all by default."},
+        "metrics": {
+            "type": Words(),
+            "help": "Metrics; by default the usual ones that the task's data allow. Others run by name only.",
+        },
         "budget": {
             "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."
         },
@@ -242,6 +245,13 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--rule",
             help="The verdict's rule: noninferior (default), std or paper.",
         ),
+    ]
+    return _with(progress_options(command), options)
+
+
+def progress_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is fetched before, what runs steps, and what is told on the way."""
+    options: list[Callable[..., Any]] = [
         click.option("--download", is_flag=True, help="Fetch data sets that are missing."),
         click.option(
             "--progress",

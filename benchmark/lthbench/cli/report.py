@@ -37,7 +37,7 @@ def report(
 ) -> None:
     """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
 
-    By default that of the last run: lthbench-report. Of several tables it is a site: start with its
+    By default the report in the folder lthbench-report. Of several tables it is a site: start with its
     index.html. The site of one table is --format site; the other formats of several tables go into a
     folder for each.
 

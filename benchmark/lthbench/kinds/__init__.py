@@ -1,8 +1,8 @@
 """The records that a plug-in fills in: facts, and plain functions.
 
 A plug-in is a file that defines one of these under the name of its kind in capitals (``METHOD``,
-``METRIC``, ``DATASET``, ``ARCHITECTURE``). The file must import without torch or NumPy, so that listing
-and planning answer at once: import them inside the functions.
+``METRIC``, ``DATASET``, ``BANK``, ``ARCHITECTURE``). The file must import without torch or NumPy, so that
+listing and planning answer at once: import them inside the functions.
 """
 
 from __future__ import annotations

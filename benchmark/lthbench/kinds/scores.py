@@ -168,10 +168,10 @@ class Metric:
     """A measurement of a network.
 
     ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
-    train, val, ood, fgsm, corrupted, geometry and others of ``plan``. ``passes`` is what it does with each
-    image it looks at, in forward passes; where that depends on the network or on how many images there are,
-    ``passes_of(family, images)`` says it of all of them. ``maps`` are sets of images whose saliency maps it
-    reads.
+    train, val, ood, fgsm, corrupted, geometry and others of ``inference.image_sets``. ``passes`` is what it
+    does with each image it looks at, in forward passes; where that depends on the network or on how many
+    images there are, ``passes_of(family, images)`` says it of all of them. ``maps`` are sets of images whose
+    saliency maps it reads.
     ``relative`` means that it compares with the dense parent. One with ``nulls`` is also measured of an
     untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
     of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
