@@ -141,3 +141,48 @@ def test_weights_of_torchvision_are_named_as_it_names_them(tmp_path, monkeypatch
     assert torch.equal(found.tensors["fc.weight"], model.state_dict()["fc.weight"])
     with pytest.raises(BadInput, match=r"torchvision has no weights ResNet18_Weights\.IMAGENET9K"):
         files.read("ResNet18_Weights.IMAGENET9K")
+
+
+def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monkeypatch):
+    """torchvision's takes pixels normalised as of ImageNet, and turns them into those of mean and std 0.5."""
+    from torchvision.models import GoogLeNet_Weights, googlenet
+
+    from lthbench.checkpoints import files, taking
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        theirs = googlenet(num_classes=1000, aux_logits=False, init_weights=False, transform_input=True)
+        images = torch.rand(4, 3, 64, 64)
+    for module in theirs.eval().modules():  # statistics with which the logits depend on the images
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+            module.train()
+    with torch.no_grad():
+        theirs(images)
+    path = folder / GoogLeNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+    torch.save(theirs.state_dict(), path)
+    asked = request.ask("img-googlenet", ["finetune"], pretrained="GoogLeNet_Weights.IMAGENET1K_V1", seeds=1)
+    begun, found = pretrained.begun(asked)
+    told = "pixels normalised by mean 0.5 and standard deviation 0.5, not as the task does"
+    assert begun.notes == (
+        f"weights of GoogLeNet_Weights.IMAGENET1K_V1: the dense parent; it is not trained; {told}",
+    )
+    network = plan.network(asked.task)
+    given = begun.start.given(network, 0).network
+    assert (given.mean, given.std) == ((0.5,) * 3, (0.5,) * 3)
+    model = registry.get(Architecture, "googlenet").build(given)
+    model.load_state_dict(found.networks[0].weights)
+    usual = [torch.tensor(v).reshape(1, -1, 1, 1) for v in (network.mean, network.std)]
+    with torch.no_grad():
+        wanted = theirs.eval()((images - usual[0]) / usual[1])
+        off = (model.eval()(images) - wanted).abs().max()
+    assert off < 1e-4 * wanted.abs().max()
+    # A file of one's own is read as before; torchvision's is known by its hash, wherever it lies.
+    assert taking.take(network, files.read(path)).step.network == network
+    monkeypatch.setattr(files, "_GOOGLENET_HASH", files.read(path).sha256[:8])
+    assert taking.take(network, files.read(path)).step.network == given
+    read = taking.take(network, files.read("GoogLeNet_Weights.IMAGENET1K_V1"))
+    assert told in read.text()

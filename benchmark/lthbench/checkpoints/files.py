@@ -6,6 +6,7 @@ such as a script's arguments, are passed over: an empty record stands in for eac
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import io
@@ -32,6 +33,10 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 #: The weights that ``lthbench export`` writes.
 EXPORTED = "network.safetensors"
+#: torchvision's GoogLeNet normalises pixels anew (``transform_input``), and no tensor says so: how the names
+#: of its weights begin, how the hash of their file does, and the pixels that its layers are made for.
+_GOOGLENET, _GOOGLENET_HASH = "GoogLeNet_Weights.", "1378be20"
+_GOOGLENET_PIXELS: dict[str, tuple[float, ...]] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 #: Programs whose objects are refused, though nothing of them would run: no checkpoint needs them.
 _REFUSED = (
     *("builtins", "ctypes", "importlib", "io", "marshal", "multiprocessing", "nt", "os", "pickle", "posix"),
@@ -71,7 +76,10 @@ def read(source: str | Path) -> Checkpoint:
         path = _of_torchvision(str(source)) if named else _from_hub(str(source))
     if path.name.endswith(".index.json"):
         return _together(path, str(source))
-    return _read(path, str(source))
+    found = _read(path, str(source))
+    if str(source).startswith(_GOOGLENET) or found.sha256.startswith(_GOOGLENET_HASH):
+        return dataclasses.replace(found, pixels=_GOOGLENET_PIXELS)
+    return found
 
 
 def _read(path: Path, where: str) -> Checkpoint:

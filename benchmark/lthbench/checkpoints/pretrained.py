@@ -55,7 +55,9 @@ def begun(request: Request) -> tuple[Request, Pretrained | None]:
             f"what training begins with; the last layer, for {body.step.network.classes:,} classes there, is "
             f"drawn for {wanted.classes:,} from each seed"
         )
-    one = next(iter(networks.values())).step.network
+    first = next(iter(networks.values()))
+    said += f"; {first.account['pixels']}" if "pixels" in first.account else ""
+    one = first.step.network
     own = {} if (one.mean, one.std) == (wanted.mean, wanted.std) else {"mean": one.mean, "std": one.std}
     start = Start({name: t.step.digest for name, t in networks.items()}, **own)
     notes = tuple(n for n in request.notes if not n.startswith("weights "))

@@ -74,6 +74,8 @@ class Taken:
             removed += f", floats of {' and '.join(map(str, a['floats']))} bits"
         if a.get("activations"):
             removed += f", {a['activations']['said']}"
+        if a.get("pixels"):
+            read += f", {a['pixels']}"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         return f"{a['file']}: {removed}{read}{note}"
 
@@ -101,7 +103,9 @@ def take(
     if isinstance(fit, Network):
         return _of_full_size(take(fit, found, given_mask, normalization, key=key), skeleton)
     matched = fit.chosen.matched
-    network = _normalized(network, matched.normalization, normalization, where)
+    own = _normalized(network, found.pixels | matched.normalization, normalization, where)
+    pixels = "" if own == network else _pixels(own)
+    network = own
     parts = smaller.wide(matched.parts, target, fit.narrower)
     weights = {name: _weights(parts[name], name, where) for name in target if name in parts}
     model = skeletons.skeleton(architecture, network)
@@ -127,6 +131,7 @@ def take(
         "sparsity": round_density(1 - density),
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
+        **({"pixels": pixels} if pixels else {}),
         **_bits(stored),
         **({"activations": told} if told else {}),
     }
@@ -300,6 +305,15 @@ def _normalized(
         if np.allclose(values, own, rtol=0, atol=1e-6):  # the same, but for float32
             mean, std = (own, std) if what == "mean" else (mean, own)
     return dataclasses.replace(network, mean=tuple(mean), std=tuple(std))
+
+
+def _pixels(network: Network) -> str:
+    """How a network normalises pixels, for the account: where that is not as the task does."""
+    shown = []
+    for values in (network.mean, network.std):
+        alike = len(set(values)) == 1
+        shown.append(", ".join(f"{v:g}" for v in (values[:1] if alike else values)))
+    return f"pixels normalised by mean {shown[0]} and standard deviation {shown[1]}, not as the task does"
 
 
 def _weights(part: Part, name: str, where: str) -> torch.Tensor:
