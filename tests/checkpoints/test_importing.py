@@ -75,6 +75,14 @@ def pruned(amount=0.6):
     return network, model, effective
 
 
+def drawn_again(seed):
+    """The state dict of a network of another seed, with half of its weights set to zero."""
+    model = built(seed)[1]
+    scores = {n: w.detach().abs() for n, w in masks.prunable(model).items()}
+    masks.apply(model, masks.top(scores, 0.5))
+    return model.state_dict()
+
+
 def saved(tmp_path, content, name="net.pt"):
     path = tmp_path / name
     if name.endswith(".safetensors"):
@@ -386,6 +394,17 @@ def test_the_normalisation_is_the_files_or_as_told():
 
 
 # ---------------------------------------------------------------------------------------------- refusals
+
+
+def test_two_networks_of_one_parent_are_refused():
+    networks = [drawn_again(seed) for seed in (0, 1)]
+    with pytest.raises(BadInput, match="dense: seed 0 is named twice; each network needs a parent"):
+        api.bring("digits-r8", "mine", networks, [0, 0], [])
+    parent = built(seed=5)[1].state_dict()
+    with pytest.raises(BadInput, match="dense: the same parent is given twice"):
+        api.bring("digits-r8", "mine", networks, [parent, parent], [])
+    _, found = api.bring("digits-r8", "mine", networks, [0, 1], [])
+    assert sorted(found.pruned) == [0, 1]
 
 
 def test_an_account_names_what_is_missing_unexpected_and_of_another_shape(tmp_path):

@@ -22,6 +22,11 @@ from lthbench.store.artifacts import MASK, WEIGHTS
 
 #: By how much the sparsities of networks of one method may differ.
 ALIKE = 0.005
+#: Why no parent can stand for two networks: networks and parents are paired by seed.
+_OWN_PARENT = (
+    "each network needs a parent of its own, of another seed. Score networks of one parent each on its own: "
+    "lthbench report FIRST SECOND --out DIR puts tables together"
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,9 @@ def brought(
     for what, found in (("dense parents", dense), ("masks", given_masks), ("seeds of parents", seeds)):
         if found and len(found) != count:
             raise BadInput(f"{count} networks need {count} {what}, one for each; got {len(found)}.")
+    named_twice = next((seed for place, seed in enumerate(seeds) if seed in seeds[:place]), None)
+    if named_twice is not None:
+        raise BadInput(f"dense: seed {named_twice} is named twice; {_OWN_PARENT}.")
     wanted = [None] * len(pruned) if not given_masks else list(given_masks)
     taken = [
         take(network, files.of(p, "checkpoint"), m, normalization, key=key)
@@ -112,6 +120,8 @@ def brought(
     keys = [t.step.key for t in taken]
     if len(set(keys)) < len(keys):
         raise BadInput("the same network is given twice; give networks of different seeds.")
+    if len({t.step.key for t in parents}) < len(parents):
+        raise BadInput(f"dense: the same parent is given twice; {_OWN_PARENT}.")
     return Brought(
         name,
         dict(zip(seeds, taken, strict=True)),
