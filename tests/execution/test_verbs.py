@@ -4,19 +4,25 @@ import dataclasses
 from dataclasses import dataclass
 
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 from lthbench import registry
+from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.execution import runner, verbs
 from lthbench.execution.runner import Runner
-from lthbench.kinds import Architecture
+from lthbench.execution.workspace import Workspace
+from lthbench.kinds import Architecture, Method
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import estimate
 from lthbench.planning.expression import label
 from lthbench.planning.jobs import group
 from lthbench.planning.reads import reads
-from lthbench.spec import STEPS, Given, Init, Inputs, Predict, Step, Train, Weights, network_of
+from lthbench.spec import STEPS, Given, Init, Inputs, Predict, Prune, Step, Train, Weights, network_of
 from lthbench.store import LocalStore
+from lthbench.store.artifacts import MASK
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -122,3 +128,34 @@ def test_a_network_made_elsewhere_cannot_be_made_again(init, store):
     space = Runner(store, ()).space
     with pytest.raises(StepFailed, match="score it again"):
         verbs.do(step, [step], space, verbs.Course())
+
+
+class Dropped(nn.Module):
+    """Drops half of what it is given, without being a layer of dropout."""
+
+    def forward(self, x):
+        return F.dropout(x, 0.5)
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp"])
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), Dropped()])
+def test_masks_of_networks_that_draw_depend_on_the_key_alone(tmp_path, monkeypatch, init, criterion, layer):
+    """Whatever was drawn in the process before, the mask of a key is the same."""
+    built = Workspace.built
+
+    def with_layer(space, step):
+        model = built(space, step)
+        model.fc = nn.Sequential(layer, model.get_submodule("fc"))
+        return model
+
+    monkeypatch.setattr(Workspace, "built", with_layer)
+    step = Prune(init, criterion, registry.version(Method, criterion), 0.1, 0, loading.identify("digits", ()))
+    found = []
+    for seed in (1, 2):
+        store = LocalStore(tmp_path / str(seed))
+        store.open()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            assert Runner(store, ()).do([init, step]) == {}
+        found.append(MASK.read(store, step))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

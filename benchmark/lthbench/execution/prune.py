@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from lthbench import masks, registry
 from lthbench.compute.rng import generator
@@ -29,13 +31,14 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
     del together, course
     started = time.monotonic()
     criterion = registry.criterion(step.criterion)
-    model = space.network(step.given).train()
+    model = _scored(space.network(step.given))
     draw = generator("prune", step.seed)
     mask = outer = space.held(step.given)
     for done in range(1, criterion.rounds + 1):
         if mask is not None:
             (masks.apply_anew if criterion.regrows else masks.apply)(model, mask)
         with kept(f"criterion {criterion.name}"):
+            torch.manual_seed(generator("layers", step.seed, done).initial_seed())
             scores = criterion.score(model, _batches(step, criterion, space), draw)
         density = step.density ** (done / criterion.rounds)
         if criterion.unit == "filter":
@@ -51,6 +54,18 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
     facts = masks.counted(mask, masks.prunable(model))
     space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **facts))
     return {}
+
+
+def _scored(model: nn.Module) -> nn.Module:
+    """A network as criteria score it: in training mode, but with all that dropout would leave out.
+
+    One draw of it would decide over weights. What else draws in a plug-in's network draws by the step's seed.
+    """
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _DropoutNd):
+            module.eval()
+    return model
 
 
 def _batches(

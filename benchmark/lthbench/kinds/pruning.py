@@ -21,10 +21,10 @@ class Criterion:
     """What a pruning method thinks of each prunable weight.
 
     ``score(model, batches, generator)`` returns ``{parameter name: float tensor of the weight's shape}``;
-    the highest are kept. ``model`` is a copy that it may use up, in training mode, on the device;
-    ``batches`` yields (images in [0, 1], labels) of at most 250 images: ``per_class`` fixed training images
-    of each class, fewer where there are more than 100 classes (``scored_per_class``), or one image of ones
-    where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
+    the highest are kept. ``model`` is a copy that it may use up, in training mode but for dropout, on the
+    device; ``batches`` yields (images in [0, 1], labels) of at most 250 images: ``per_class`` fixed training
+    images of each class, fewer where there are more than 100 classes (``scored_per_class``), or one image of
+    ones where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
 
     ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
     from one input channel to one filter; or ``filter``, with all that reads its channel (in transformers, a
