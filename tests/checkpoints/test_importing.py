@@ -1,9 +1,11 @@
 """Networks pruned elsewhere: how files are read, what is refused, and that their scores are the same."""
 
+import dataclasses
 import json
 import pickle
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,7 @@ from lthbench.results import table
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import MASK, WEIGHTS
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SCORED = ["accuracy", "ece", "nll", "agreement", "efficiency", "generalization-gap"]
 
 
@@ -391,6 +394,21 @@ def test_the_normalisation_is_the_files_or_as_told():
         read(plain, ((127.5,), (0.5,)))
     with pytest.raises(BadInput, match="std of the pixels: for pixels from 0 to 1, not 0"):
         read(plain, ((0.5,), (0.0,)))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_networks_normalisation_may_have_any_name(held):
+    """The example of the documentation: its normalisation is called 0."""
+    architecture = registry.get(Architecture, str(EXAMPLES / "plain3.py"))
+    network = dataclasses.replace(plan.network(tasks.load("digits-r8")), architecture=architecture.name)
+    state = architecture.build(network).state_dict()
+    file = {n: t for n, t in state.items() if held or n not in ("0.mean", "0.std")}
+    found = taking.take(network, files.of(file, "model"), dense=True)
+    model = architecture.build(network)
+    model.load_state_dict(found.weights)
+    assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
+    other = taking.take(network, files.of(file, "model"), None, ((0.25,), (0.5,)), dense=True)
+    assert (float(other.weights["0.mean"]), float(other.weights["0.std"])) == (0.25, 0.5)
 
 
 # ---------------------------------------------------------------------------------------------- refusals

@@ -13,6 +13,7 @@ from lthbench.checkpoints import tensor_names
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture
+from lthbench.networks.normalize import Normalize
 from lthbench.planning import task as tasks
 from lthbench.spec import Network
 
@@ -25,8 +26,18 @@ def skeleton(architecture: Architecture, network: Network) -> torch.nn.Module:
 
 def shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
     """The shapes of a network's parameters and buffers; normalisation is no part of what others save."""
-    state = model.state_dict()
-    return {name: t.shape for name, t in state.items() if not name.startswith("normalize.")}
+    own = pixels(model)
+    return {name: t.shape for name, t in model.state_dict().items() if name not in own}
+
+
+def pixels(model: torch.nn.Module) -> dict[str, str]:
+    """The names of the tensors that a network's pixels are normalised by, each with ``mean`` or ``std``.
+
+    They are those of each ``Normalize``, whatever it is called, and of what is called ``normalize``.
+    """
+    places = [name for name, module in model.named_modules() if isinstance(module, Normalize)]
+    found = {f"{place}.{kind}": kind for place in ("normalize", *places) for kind in ("mean", "std")}
+    return {name: kind for name, kind in found.items() if name in model.state_dict()}
 
 
 @lru_cache(maxsize=256)  # building all networks takes seconds

@@ -235,10 +235,12 @@ def _bits(stored: Mapping[str, Stored]) -> dict[str, list[int]]:
 
 def _not_stored(model: torch.nn.Module, network: Network, weights: Container[str]) -> dict[str, torch.Tensor]:
     """The tensors of a network that no checkpoint needs to hold: how pixels are normalised, and counters."""
-    pixels = {"mean": network.mean, "std": network.std}
-    tensors = {f"normalize.{k}": torch.tensor(v).reshape(1, -1, 1, 1) for k, v in pixels.items()}
+    numbers = {"mean": network.mean, "std": network.std}
+    pixels, tensors = skeletons.pixels(model), {}
     for name, value in model.state_dict().items():
-        if name not in weights and name not in tensors:  # counters, which older files lack
+        if name in pixels:
+            tensors[name] = torch.tensor(numbers[pixels[name]]).reshape(value.shape)
+        elif name not in weights:  # counters, which older files lack
             tensors[name] = torch.zeros(value.shape, dtype=value.dtype)
     return tensors
 
