@@ -14,6 +14,7 @@ from lthbench.functional.model_size import cost
 from lthbench.kinds import Architecture
 from lthbench.masks import structured
 from lthbench.masks.compaction import compact
+from lthbench.masks.expansion import narrower
 from lthbench.registry import get
 
 #: Networks of which filters can go, narrow, with the size of image that each needs.
@@ -86,6 +87,35 @@ def test_a_linear_layer_loses_all_pixels_of_a_channel():
     smaller, images = compact(model, mask), torch.rand(5, 3, 4, 4)
     assert smaller[3].weight.shape == (2, 4 * 16)
     assert torch.allclose(smaller(images), model(images), atol=1e-6)
+
+
+class Smooth(nn.Module):
+    """Channels meet an activation under which none can go."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.last(F.silu(self.other(F.silu(self.one(x)))).mean((2, 3)))
+
+
+class Branching(Smooth):
+    """What is computed depends on the size of the images: no graph can be taken of it."""
+
+    def forward(self, x):
+        return super().forward(x if x.shape[-1] > 5 else F.interpolate(x, scale_factor=2.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(Smooth, "no filter, neuron or head"), (Branching, "cannot trace")]
+)
+def test_networks_of_which_no_channel_can_go_are_refused_in_words(kind, why):
+    model = kind()
+    mask = masks.top({n: w.detach().abs() for n, w in masks.prunable(model).items()}, 0.5)
+    with pytest.raises(StepFailed, match=f"{why}.*nothing gets smaller"):
+        compact(model, mask)
+    assert narrower(model, {n: t.shape for n, t in model.state_dict().items()}) is None
 
 
 def test_weights_that_go_one_by_one_make_nothing_smaller(network):

@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from lthbench.compute.tracing import traceable
 from lthbench.errors import StepFailed
 from lthbench.masks.coupled import channels
 from lthbench.masks.structured import Cut, by_unit, cuts
@@ -20,6 +21,10 @@ def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
     outputs are those of the masked network but for rounding. Parameters keep their names; what has ``heads``
     has fewer. Raises StepFailed where no unit goes.
     """
+    if not traceable(model):
+        raise StepFailed(
+            "torch.fx cannot trace its forward pass, so that no channel can be followed: nothing gets smaller"
+        )
     smaller = deepcopy(model).eval()
     every = cuts(model)
     found = [(cut, kept) for cut in every if not bool((kept := _kept(model, cut, mask)).all())]

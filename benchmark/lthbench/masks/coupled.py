@@ -46,6 +46,8 @@ class Channels:
 
     def left(self, units: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Which channels are left with the units that are ``kept``, bool ``[count]``; what stays, stays."""
+        if not len(kept):
+            return torch.ones_like(units, dtype=torch.bool)
         return torch.where(units < 0, True, kept[units.clamp(min=0)])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lthbench.compute.tracing import traceable
 from lthbench.masks.coupled import Channels, channels, mask_of
 from lthbench.masks.selection import Mask
 from lthbench.masks.structured import Cut, cuts, mask_without
@@ -54,8 +55,11 @@ class Narrower:
 def narrower(model: nn.Module, shapes: Mapping[str, torch.Size]) -> Narrower | None:
     """What is left of ``model`` in a narrower network with tensors of these shapes.
 
-    None where it is not narrower, or not as filters, alone or together, neurons and heads can go.
+    None where it is not narrower, or not as filters, alone or together, neurons and heads can go; and where
+    these cannot be found, as its forward pass cannot be traced.
     """
+    if not traceable(model):
+        return None
     state = model.state_dict()
     found = channels(model)
     left = _of_channels(model, found, state, shapes) if found.groups else _of_cuts(model, state, shapes)
