@@ -2,18 +2,23 @@
 
 import io
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
+from lthbench.cli import export as export_command
 from lthbench.cli import main
 from lthbench.data import loading
+from lthbench.errors import BadInput
 from lthbench.execution import latency
 from lthbench.execution.runner import Runner
 from lthbench.functional.model_size import cost
 from lthbench.planning import request
 from lthbench.planning.plan import plan
+from lthbench.results.run_facts import NetworkFacts
 from lthbench.store import LocalStore
 
 
@@ -63,6 +68,22 @@ def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, ca
     assert min(row[f"seconds_{b}"] for row in account["rows"] for b in latency.BATCHES) > 0.0
     assert f"{small['flops']:,}" in said
     assert "Timed on cpu" in said
+    assert "Wrote filter at 50.0 %, seed 0: " in said
+    assert (account["method"], account["sparsity"], account["seed"]) == ("filter", 0.5, 0)
+
+
+def test_the_network_of_the_nearest_sparsity_is_meant():
+    there = [NetworkFacts("omp", s, seed, "key") for s in (0.999, 0.9994, 0.9999) for seed in (0, 1)]
+    facts: Any = SimpleNamespace(networks=there)
+    for asked, seed, found in (
+        (0.9994, None, (0.9994, 0)),
+        (0.9994, 1, (0.9994, 1)),
+        (0.9992, 0, (0.999, 0)),
+    ):
+        meant = export_command._meant(facts, "omp", asked, seed)
+        assert (meant.sparsity, meant.seed) == found
+    with pytest.raises(BadInput, match=r"omp has no network at sparsity 0\.9978 in this table"):
+        export_command._meant(facts, "omp", 0.9978, None)
 
 
 @pytest.mark.slow

@@ -89,7 +89,8 @@ def export(
     opened.check()
     step = stored(opened, found.network)
     try:
-        contents, account = exported(Workspace(opened, (), resolve(device)), step, smaller)
+        named = {"method": found.method, "sparsity": found.sparsity, "seed": found.seed}
+        contents, account = exported(Workspace(opened, (), resolve(device)), step, smaller, named)
     except StepFailed as error:
         raise BadInput(f"{method} at {formatting.sparsity(found.sparsity)}: {error}.") from error
     files.make_folder(out)
@@ -98,15 +99,16 @@ def export(
 
 
 def _meant(facts: RunFacts, method: str, sparsity: float, seed: int | None) -> NetworkFacts:
-    """The network that is meant; 50 is as good as 0.5. Raises BadInput."""
+    """The network of the nearest sparsity, if it is one as tables round it. Raises BadInput."""
     named = list(dict.fromkeys(n.method for n in facts.networks))
     if method not in named:
         raise unknown("method", method, named, "in this table")
     own = [n for n in facts.networks if n.method == method]
-    near = [n for n in own if math.isclose(n.sparsity, sparsity, abs_tol=5e-4)]
-    if not near:
+    nearest = min((n.sparsity for n in own), key=lambda there: abs(there - sparsity))
+    if not math.isclose(nearest, sparsity, abs_tol=5e-4):
         there = ", ".join(f"{s:.4g}" for s in sorted({n.sparsity for n in own}))
         raise BadInput(f"{method} has no network at sparsity {sparsity:g} in this table; there are {there}.")
+    near = [n for n in own if n.sparsity == nearest]
     if seed is None:
         return near[0]
     if not any(n.seed == seed for n in near):
@@ -143,5 +145,6 @@ def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
     where = account["environment"]
     threads = f", {formatting.counted(where['threads'], 'thread', 'threads')}" if where["threads"] else ""
     said.append(f"Timed on {where['device']}{threads}: medians of passes, on this machine at this moment.")
-    said.append(f"Wrote {formatting.listed(names)} to {out}")
+    network = f"{account['method']} at {formatting.sparsity(account['sparsity'])}, seed {account['seed']}"
+    said.append(f"Wrote {network}: {formatting.listed(names)} to {out}")
     return "\n".join(said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,18 +33,22 @@ ACCOUNT = "export.json"
 NAMES = ("network.safetensors", PROGRAM, ACCOUNT)
 
 
-def exported(space: Workspace, step: Weights, smaller: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
+def exported(
+    space: Workspace, step: Weights, smaller: bool, named: Mapping[str, Any]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files of a network by name, and the account that is also among them.
 
     ``network.safetensors`` holds its weights, ``network.pt2`` what ``torch.export`` makes of it: pixels
     ``[N, C, H, W]`` in [0, 1] in, logits out, for any N. ``smaller`` leaves out the channels that its mask
-    removes whole. Raises StepFailed where there are none, or where outputs would differ.
+    removes whole. The account begins with how the network is ``named``: method, sparsity and seed. Raises
+    StepFailed where there are no such channels, or where outputs would differ.
     """
     network = network_of(step)
     shape = (network.channels, network.size, network.size)
     model, mask = space.network(step).eval(), space.held(step)
     sizes: dict[str, nn.Module] = {"full size": model}
-    account: dict[str, Any] = {"schema": 1, "network": step.key, "architecture": network.architecture}
+    account: dict[str, Any] = {"schema": 1, **named, "network": step.key}
+    account["architecture"] = network.architecture
     if smaller:
         sizes["compact"] = compact(model, mask or {})
         account["difference"] = _difference(model, sizes["compact"], shape)
