@@ -203,6 +203,29 @@ def test_what_was_left_aside_is_told(tmp_path, good):
     assert any(said.startswith("shadow_params, a list of tensors") for said in account["aside"])
 
 
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (lambda s: {"temperature": torch.tensor([2.5]), **under(s, "model.")}, "temperature"),
+        (lambda s: {"net": {"logit_scale": torch.tensor(2.5), **s}}, "net.logit_scale"),
+        (lambda s: {"calibration": {"temperature": torch.tensor(2.5)}, "net": s}, "calibration.temperature"),
+    ],
+)
+def test_a_temperature_beside_the_weights_is_said_to_be_left_out(tmp_path, good, wanted, form, name):
+    found = taken(tmp_path, form(good))
+    assert found.step == wanted
+    assert found.account["passed"] == [name]
+    said = "(logits are not scaled by it: ECE and NLL are those of the network without it)"
+    assert found.text().endswith(f"; passed over: {name} {said}")
+
+
+def test_numbers_beside_the_weights_are_named_and_counters_are_not(tmp_path, good):
+    more = {"loss": torch.tensor(0.5), "classes": torch.ones(10), "steps": torch.tensor(3)}
+    found = taken(tmp_path, {**under(good, "net."), **more})
+    assert found.text().endswith("; passed over: loss, classes")
+    assert "passed" not in taken(tmp_path, good).account
+
+
 #: Two networks in a file, the one that counts second, and what to give as --key for it.
 PAIRS = {
     "timm": lambda r, g: (

@@ -25,6 +25,8 @@ _OTHERS = re.compile(
     r"(^|[._])(init(ial)?|rewind|momentum|exp_avg(_sq)?|grad(ient)?s?|velocity|fisher|scores?|importance|buffers?)"
     r"([._]|$)"
 )
+#: Names of numbers that logits are scaled by after training.
+_SCALES = re.compile(r"(^|[._])(temp|temperatures?|logits?_scale)$", re.IGNORECASE)
 #: A network whose names have so many first names (a backbone, a head) is put together.
 PARTS = 3
 
@@ -34,7 +36,8 @@ class Candidate:
     """A network in a checkpoint: it has all tensors that are wanted.
 
     ``key`` is the way to it ("" for all of the file), ``used`` the names of the tensors read, ``extra``
-    those that stand among them and belong to no network wanted, ``shaped`` whether all shapes are right.
+    those that stand among them and belong to no network wanted, ``shaped`` whether all shapes are right,
+    ``passed`` the floating-point tensors beside them that are passed over: see ``_beside``.
     """
 
     key: str
@@ -42,6 +45,7 @@ class Candidate:
     used: frozenset[str]
     extra: tuple[str, ...]
     shaped: bool
+    passed: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -218,15 +222,17 @@ def _candidate(
 ) -> Candidate:
     """A candidate out of the tensors ``used`` by name, and those ``near``; ``first`` begins its names."""
     normalization: dict[str, tuple[float, ...]] = {}
-    extra = []
+    extra, passed = [], []
     taken = set(used.values())
     for name, full in near.items():
         prefix = next((p for p in first if name.startswith(p)), None)
         own = name.removeprefix(prefix or "")
         kind = tensor_names.normalizes(own, parts[full], target)
-        if full in taken or tensor_names.idle(own) or _beside(own, prefix is not None, parts[full], kind):
+        if full in taken or tensor_names.idle(own):
             continue
-        if kind:
+        if _beside(own, prefix is not None, parts[full], kind):
+            passed.append(full)
+        elif kind:
             normalization[kind] = tuple(parts[full].tensor.detach().double().flatten().tolist())
         else:
             extra.append(full)
@@ -234,7 +240,17 @@ def _candidate(
     inner = [p.removeprefix(f"{place}.") if place else p for p in first]
     matched = Matched({n: parts[full] for n, full in used.items()}, names, " + ".join(inner), normalization)
     key = first[0].rstrip(".") if len(first) == 1 else place
-    return Candidate(key, matched, frozenset(taken), tuple(extra), all(a == b for a, b in shapes))
+    passed += [n for n, part in parts.items() if scales(n) and part.tensor.dim() < 2 and n not in taken]
+    floats = [n for n in dict.fromkeys(passed) if parts[n].tensor.is_floating_point() and n not in extra]
+    told = sorted(floats, key=lambda n: not scales(n))  # what is worth most comes first
+    return Candidate(
+        key, matched, frozenset(taken), tuple(extra), all(a == b for a, b in shapes), tuple(told)
+    )
+
+
+def scales(name: str) -> bool:
+    """Whether a tensor is called as one is that logits are scaled by."""
+    return _SCALES.search(name) is not None
 
 
 def _beside(name: str, own: bool, part: Part, kind: str | None) -> bool:

@@ -77,6 +77,10 @@ class Taken:
         if a.get("pixels"):
             read += f", {a['pixels']}"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
+        if a.get("passed"):
+            note += f"; passed over: {', '.join(a['passed'])}"
+            if any(map(choice.scales, a["passed"])):
+                note += " (logits are not scaled by it: ECE and NLL are those of the network without it)"
         return f"{a['file']}: {removed}{read}{note}"
 
 
@@ -127,6 +131,7 @@ def take(
         "key": fit.chosen.key,
         "others": fit.others[:8],
         "aside": list(found.aside[:8]),
+        **({"passed": list(fit.chosen.passed[:8])} if fit.chosen.passed else {}),
         "mask": source if mask is not None else "",
         "sparsity": round_density(1 - density),
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
