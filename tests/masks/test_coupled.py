@@ -108,3 +108,45 @@ def test_what_may_move_channels_binds_them():
     found = coupled.channels(Turned())
     assert [g.tolist() for g in found.groups] == []
     assert found.made["one"].tolist() == [-1, -1, -1]
+
+
+class Twice(nn.Module):
+    """Two convolutions, and a linear layer over what a function makes of them."""
+
+    def __init__(self, features, function):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.last = nn.BatchNorm2d(8), nn.Linear(features, 4)
+        self.function = function
+
+    def forward(self, x):
+        return self.last(self.function(self, F.relu(self.one(x))))
+
+
+def _at(x, size):
+    return F.adaptive_avg_pool2d(x, size).flatten(1)
+
+
+#: What networks make of their first maps, their features, and whether any channel can go; none goes alone.
+TWICE = {
+    "put beside itself": (lambda m, x: torch.cat([x, x], 1).mean((2, 3)), 16, True),
+    "flattened at two sizes": (lambda m, x: torch.cat([_at(x, 4), _at(m.other(x), 2)], 1), 160, False),
+    "flattened at one pixel": (lambda m, x: torch.cat([_at(x, 1), _at(m.other(x), 1)], dim=1), 16, True),
+    "called twice": (lambda m, x: m.other(F.relu(m.other(x))).mean((2, 3)), 8, False),
+    "called twice, and added": (lambda m, x: (m.other(x) + m.other(m.other(x))).mean((2, 3)), 8, False),
+    "normalised twice": (lambda m, x: m.norm(m.other(m.norm(x))).mean((2, 3)), 8, False),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("form", TWICE)
+def test_what_is_used_twice_loses_nothing_that_a_second_use_needs(form):
+    function, features, possible = TWICE[form]
+    torch.manual_seed(0)
+    model, images = Twice(features, function).double().eval(), torch.rand(3, 3, 8, 8).double()
+    assert structured.cuts(model) == []
+    assert bool(coupled.channels(model).groups) == possible
+    if possible:
+        mask = coupled.top_coupled(model, {n: w.abs() for n, w in masks.prunable(model).items()}, 0.5)
+        masks.apply(model, mask)
+        assert torch.allclose(compact(model, mask)(images), model(images), atol=1e-12)

@@ -3,7 +3,8 @@
 Each channel that a convolution makes is followed through the graph of a convolutional network. Where two are
 added, they become one unit, which is made in several places; where they are put beside others, they stay
 apart, at other places of what reads them (Fang et al. 2023, DepGraph). Where an operation is met that may mix
-channels or move them, those stay.
+channels or move them, those stay; so do those of layers that are called more than once, and of flattened maps
+that are put beside others, as they may differ in size.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from torch import fx, nn
 
 from lthbench.compute.tracing import traced
 from lthbench.masks.selection import Mask, prunable
-from lthbench.masks.structured import keeps_channels, leaves_channels
+from lthbench.masks.structured import (
+    called_again,
+    flattens,
+    keeps_channels,
+    leaves_channels,
+    leaves_one_pixel,
+)
 
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _BESIDE = {torch.cat, torch.concat}
@@ -59,6 +66,11 @@ class _Walk:
     made: dict[str, list[int]] = field(default_factory=dict)
     norms: dict[str, list[int]] = field(default_factory=dict)
     reads: dict[str, list[int]] = field(default_factory=dict)
+    # Layers that are called more than once.
+    again: set[str] = field(default_factory=set)
+    # Nodes that put out one number for each channel, and those that put out all of a map's, side by side.
+    points: set[fx.Node] = field(default_factory=set)
+    rows: set[fx.Node] = field(default_factory=set)
 
     def root(self, channel: int) -> int:
         while self.parent[channel] != channel:
@@ -83,7 +95,7 @@ class _Walk:
 def channels(model: nn.Module) -> Channels:
     """The channels of a convolutional network that can go, alone or together."""
     graph, modules = traced(model).graph, dict(model.named_modules())
-    weights, walk = prunable(model), _Walk()
+    weights, walk = prunable(model), _Walk(again=called_again(graph))
     values: dict[fx.Node, list[int] | None] = {}
     for node in graph.nodes:
         values[node] = _passed(node, values, modules, weights, walk)
@@ -108,13 +120,14 @@ def _passed(
     walk: _Walk,
 ) -> list[int] | None:
     """The channels of what a node puts out; None for what has none that could go."""
-    given = [values[n] for n in node.all_input_nodes]
+    inputs = node.all_input_nodes
+    given = [values[n] for n in inputs]
     read = given[0] if given else None
     module = modules.get(str(node.target)) if node.op == "call_module" else None
     if isinstance(module, nn.Conv2d | nn.Linear):
         name = str(node.target)
-        if name in walk.made or (isinstance(module, nn.Conv2d) and module.groups != 1):
-            walk.stay([*(read or ()), *walk.made.get(name, ())])
+        if name in walk.again or (isinstance(module, nn.Conv2d) and module.groups != 1):
+            walk.stay(read or ())
             return None
         features = module.weight.shape[1]
         if read and features % len(read) == 0:
@@ -127,10 +140,14 @@ def _passed(
         return list(walk.made[name])
     if read is not None and len(given) == 1:
         if isinstance(module, nn.BatchNorm2d):
-            if str(node.target) not in walk.norms:
+            if str(node.target) not in walk.again:
                 walk.norms[str(node.target)] = read
                 return read
         elif leaves_channels(module) if module is not None else keeps_channels(node):
+            if inputs[0] in walk.points or leaves_one_pixel(node, module):
+                walk.points.add(node)
+            elif inputs[0] in walk.rows or flattens(node, module):
+                walk.rows.add(node)
             return read
     if node.target in _SUMS and len(given) == 2 and None not in given:
         one, other = (g or [] for g in given)
@@ -138,14 +155,20 @@ def _passed(
             for pair in zip(one, other, strict=True):
                 walk.join(*pair)
             return one
-    if node.target in _BESIDE and None not in given and _axis(node) in (1, -3):
-        return [c for part in given for c in part or ()]
+    beside = _beside(node)
+    if beside and None not in given and not walk.rows.intersection(beside):
+        return [c for part in beside for c in values[part] or ()]
     walk.stay([c for part in given for c in part or ()])
     return None
 
 
-def _axis(node: fx.Node) -> object:
-    return node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+def _beside(node: fx.Node) -> list[fx.Node]:
+    """What a node puts side by side along its channels, in order; none for other nodes."""
+    axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    parts = node.kwargs.get("tensors", node.args[0] if node.args else ())
+    if node.target not in _BESIDE or axis not in (1, -3) or not isinstance(parts, list | tuple):
+        return []
+    return [part for part in parts if isinstance(part, fx.Node)]
 
 
 def _groups(made: Mapping[str, list[int]]) -> list[list[int]]:

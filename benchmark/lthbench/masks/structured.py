@@ -4,12 +4,14 @@ The channels that a convolution makes can go when all that reads them, through n
 pooling and the like, are convolutions or linear layers: then their input weights go too. Channels that are
 added to or put beside others are bound to them, and stay. So with the neurons of a prunable linear layer,
 which other linear layers read through activations. Heads of attention are those that a network says itself.
+Layers that a forward pass calls more than once keep all of theirs, as each call would have to lose the same.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,10 +82,10 @@ def cuts(model: nn.Module) -> list[Cut]:
     modules = dict(model.named_modules())
     own = getattr(model, "attention_heads", None)
     heads = {} if own is None else {producer: (reader, count) for producer, reader, count in own()}
-    weights = prunable(model)
+    weights, again = prunable(model), called_again(graph)
     found = []
     for node in graph.nodes:
-        if node.op != "call_module" or f"{node.target}.weight" not in weights:
+        if node.op != "call_module" or f"{node.target}.weight" not in weights or node.target in again:
             continue
         module = modules[node.target]
         if node.target in heads:
@@ -91,6 +93,8 @@ def cuts(model: nn.Module) -> list[Cut]:
             found.append(Cut(str(node.target), (), (reader,), count))
         elif isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
             cut = _followed(node, modules)
+            if cut is not None and again.intersection((*cut.norms, *cut.consumers)):
+                continue
             if cut is not None and cut.consumers:
                 found.append(cut)
     return found
@@ -123,6 +127,12 @@ def _followed(start: fx.Node, modules: dict[str, nn.Module]) -> Cut | None:
     return Cut(str(start.target), tuple(norms), tuple(consumers))
 
 
+def called_again(graph: fx.Graph) -> set[str]:
+    """The modules that a forward pass calls more than once."""
+    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    return {name for name, count in calls.items() if count > 1}
+
+
 def leaves_channels(module: nn.Module) -> bool:
     """Whether a module of maps ``[N, C, H, W]`` leaves the channels where they are, and apart."""
     return isinstance(module, _SAME_CHANNELS) or (isinstance(module, nn.Flatten) and module.start_dim == 1)
@@ -137,6 +147,25 @@ def keeps_channels(node: fx.Node) -> bool:
     if node.target in ("flatten", torch.flatten):
         return _argument(node, "start_dim", 0) == 1
     return node.target == "relu" or node.target in _SAME_CHANNELS_CALLS
+
+
+def flattens(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether maps come out of a node as a row of features, those of each channel side by side."""
+    return isinstance(module, nn.Flatten) or node.target in ("flatten", torch.flatten)
+
+
+def leaves_one_pixel(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether maps come out of a node with one number for each channel, however large they were."""
+    if node.target in ("mean", torch.mean):
+        dims = _argument(node, "dim", ())
+        return isinstance(dims, list | tuple) and {d % 4 for d in dims} == {2, 3}
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        return module.output_size in (1, (1, 1))
+    return node.target is F.adaptive_avg_pool2d and _argument(node, "output_size", None) in (
+        1,
+        (1, 1),
+        [1, 1],
+    )
 
 
 def _argument(node: fx.Node, name: str, default: object) -> object:
