@@ -224,6 +224,15 @@ def test_the_itop_recipe_of_a_single_epoch_keeps_its_rate(tiny_task, tmp_path):
     assert (recipe.epochs, learning_rate(recipe, 0.0)) == (1, recipe.lr)
 
 
+def test_the_itop_recipe_needs_momentum(tiny_task, tmp_path):
+    text = Path(tiny_task).read_text(encoding="utf-8").replace("momentum = 0.9", "momentum = 0.0")
+    plain = tmp_path / "plain.toml"
+    plain.write_text(text.replace("nesterov = true", "nesterov = false"), encoding="utf-8")
+    assert ticket(str(plain), "rigl", 0.5).recipe.momentum == 0.0
+    with pytest.raises(BadInput, match="Nesterov momentum, and this task trains with momentum 0; use rigl"):
+        ticket(str(plain), "rigl:itop", 0.5)
+
+
 def test_the_itop_recipe_on_imagenet_is_its_own():
     asked = request.ask("img-r50", ["rigl:itop"], rounds=[3], budget="paper", metrics=["accuracy"])
     made = plan.plan(asked, (), data_needed=False)

@@ -226,6 +226,7 @@ def test_a_whole_number_is_taken_for_a_float(tmp_path):
         ("weight_decay = 5e-4", "weight_decay = inf", "weight_decay: must be finite, got inf"),
         ("weight_decay = 5e-4", "weight_decay = -1e-4", "budget.quick.train.weight_decay"),
         ("momentum = 0.9", "momentum = 1.0", "budget.quick.train.momentum"),
+        ("momentum = 0.9", "momentum = 0.0", "budget.quick.train.nesterov: must be false with momentum 0"),
         ("images = 320", "images = -1", "budget.quick.train.images"),
         ("test_images = 100", "test_images = -100", "budget.quick.evaluate.test_images"),
         ("rewind_epoch = 1", "rewind_epoch = 2", "budget.quick.rewind_epoch: must be 0..1, got 2"),

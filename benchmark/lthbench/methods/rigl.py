@@ -19,10 +19,14 @@ ITOP_IMAGENET, ITOP_DROPS, ITOP_RATE, ITOP_SMOOTHING = 100, (0.3, 0.6, 0.9), 0.1
 
 
 def unfit(cell: Cell) -> str:
-    """The recipe of the variant is one of SGD."""
-    if cell.variant != "itop" or cell.recipe.optimizer is None:
+    """The recipe of the variant is one of SGD with momentum."""
+    if cell.variant != "itop":
         return ""
-    return f"its recipe is one of SGD, and this task trains with {cell.recipe.optimizer}; use rigl."
+    if cell.recipe.optimizer is not None:
+        return f"its recipe is one of SGD, and this task trains with {cell.recipe.optimizer}; use rigl."
+    if not cell.recipe.momentum and not _on_imagenet(cell):
+        return "its recipe has Nesterov momentum, and this task trains with momentum 0; use rigl."
+    return ""
 
 
 def ticket(cell: Cell) -> Train:
@@ -33,12 +37,16 @@ def ticket(cell: Cell) -> Train:
     return cell.train(cell.init, mask, rewire=RIGL)
 
 
+def _on_imagenet(cell: Cell) -> bool:
+    return cell.data.name == "imagenet"
+
+
 def _itop(cell: Cell) -> Train:
     """The in-time over-parametrisation recipe, at the budget's scale: 250 epochs where the paper has 182.
 
     On ImageNet, 100 where it has 90.
     """
-    if cell.data.name == "imagenet":
+    if _on_imagenet(cell):
         epochs = max(1, round(cell.recipe.epochs * ITOP_IMAGENET / 90))
         recipe = dataclasses.replace(
             cell.recipe,

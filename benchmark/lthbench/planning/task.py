@@ -251,6 +251,8 @@ def _check_recipe(train: Recipe, where: str) -> None:
         raise BadInput(f"{where}.optimizer: {said}")
     if train.optimizer is not None and train.nesterov:
         raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
+    if train.nesterov and not train.momentum:
+        raise BadInput(f"{where}.nesterov: must be false with momentum 0")
     if train.label_smoothing is not None and not 0 < train.label_smoothing < 1:
         raise BadInput(f"{where}.label_smoothing: must lie in (0, 1), got {train.label_smoothing}")
     if train.scale_penalty is not None and not train.scale_penalty > 0:
