@@ -178,6 +178,28 @@ def test_a_damaged_copy_is_put_aside_and_fetched_again(url, init):
     assert here.intact(init)
 
 
+def test_two_who_send_at_once_from_one_machine_send_each_what_is_theirs(
+    url, init, network, tmp_path, monkeypatch
+):
+    """The other one packs and sends while this one's object is on its way."""
+    one, two, other = opened(url), opened(url), Init(network, 1)
+    put, sent = Objects.put, []
+
+    def slow(objects, name, content):
+        if not sent:
+            sent.append(name)
+            two.put(other, {"weights.safetensors": b"9876543210" * 900}, {})
+        put(objects, name, content)
+
+    monkeypatch.setattr(Objects, "put", slow)
+    one.put(init, FILES, {})
+    monkeypatch.undo()
+    elsewhere(monkeypatch, tmp_path / "other")
+    there = opened(url)
+    assert [there.intact(step) for step in (init, other)] == [True, True]
+    assert list((one.root / "tmp").iterdir()) == []
+
+
 def test_a_flag_is_seen_by_all(url, tmp_path, monkeypatch):
     here = opened(url)
     here.flag("stop")

@@ -187,7 +187,7 @@ class RemoteStore(Store):
         return reason
 
     def _unpacked(self, key: str, into: LocalStore) -> str:
-        packed = self.scratch().with_suffix(".zip")
+        packed = self._scratch_zip()
         try:
             with self.writing():
                 packed.parent.mkdir(parents=True, exist_ok=True)
@@ -200,9 +200,14 @@ class RemoteStore(Store):
             packed.unlink(missing_ok=True)
         return reason if reason or into.hold(key) else "is another artefact"
 
+    def _scratch_zip(self) -> Path:
+        """A new path for a packed artefact: the name of a machine may have dots, so nothing is cut off."""
+        path = self.scratch()
+        return path.with_name(f"{path.name}.zip")
+
     def _send(self, key: str) -> None:
         """Put an artefact of the folder on the object store, if it is not there, or damaged there."""
-        packed = self.scratch().with_suffix(".zip")
+        packed = self._scratch_zip()
         if key not in self._broken and self.objects.there(_name(key)):
             self._known.add(key)
             return
