@@ -4,6 +4,7 @@ S3 is moto's server on loopback, over its real protocol; memory:// and file:// a
 """
 
 import builtins
+import errno
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import LocalStore, RemoteStore, open_store, reading
+from lthbench.store import LocalStore, RemoteStore, disk, open_store, reading
 from lthbench.store.object_leases import ObjectLeases
 from lthbench.store.objects import Objects
 
@@ -94,6 +96,11 @@ def opened(url: str) -> RemoteStore:
 def objects(url: str) -> list[str]:
     files, root = fsspec.url_to_fs(url)
     return sorted(path.removeprefix(root).lstrip("/") for path in files.find(root))
+
+
+def contents(url: str) -> dict[str, bytes]:
+    files, root = fsspec.url_to_fs(url)
+    return {path: files.cat_file(path) for path in files.find(root)}
 
 
 def spoil(url: str, key: str, content: bytes) -> None:
@@ -198,6 +205,70 @@ def test_two_who_send_at_once_from_one_machine_send_each_what_is_theirs(
     there = opened(url)
     assert [there.intact(step) for step in (init, other)] == [True, True]
     assert list((one.root / "tmp").iterdir()) == []
+
+
+def no_quota(monkeypatch) -> None:
+    monkeypatch.setenv("LTHBENCH_STORE_GB", "0.000001")
+
+
+def full_disk(monkeypatch) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 1000)
+
+
+def no_write(monkeypatch) -> None:
+    real = Path.mkdir
+
+    def refuse(path, *arguments, **options):
+        if path.parent.name == "tmp":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+
+@pytest.mark.parametrize("lack", [no_quota, full_disk, no_write])
+def test_where_a_machine_has_no_room_objects_are_whole_and_stay(
+    url, init, tmp_path, monkeypatch, capsys, lack
+):
+    opened(url).put(init, FILES, {})
+    before = contents(url)
+    elsewhere(monkeypatch, tmp_path / "other")
+    there = opened(url)
+    with monkeypatch.context() as patched:
+        lack(patched)
+        with pytest.raises(Unwritable):
+            there.has(init)
+        with pytest.raises(SystemExit, match="1"):
+            main(["store", "verify", "--store", url, "--aside"])
+    said = capsys.readouterr().out
+    assert f"unread: {url}: {init.key}" in said
+    assert "damaged" not in said
+    assert there.intact(init)
+    there.put(init, FILES, {})
+    assert contents(url) == before
+
+
+def test_a_full_disk_ends_the_packing_as_it_ends_other_writing(url, init, monkeypatch):
+    here = opened(url)
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile, "ZipFile", full)
+    with pytest.raises(Unwritable, match="No space left on device"):
+        here.put(init, FILES, {})
+
+
+def test_what_is_put_aside_of_damaged_objects_is_kept_here(url, init):
+    here = opened(url)
+    here.put(init, FILES, {})
+    spoil(url, init.key, b"what was there")
+    for found in here.audit():
+        if found.reason:
+            found.put_aside()
+    assert objects(url) == ["store.json"]
+    (kept,) = (here.root / "damaged").iterdir()
+    assert kept.read_bytes() == b"what was there"
 
 
 def test_a_flag_is_seen_by_all(url, tmp_path, monkeypatch):

@@ -43,6 +43,10 @@ BROKEN = (
 )
 
 
+class Unfit(BadInput):
+    """What was given holds no artefacts that can be taken in, however much room there is."""
+
+
 @dataclass
 class Carried:
     """What was carried: keys that are new, how many were there before, and why some were not taken."""
@@ -74,13 +78,14 @@ def export(store: Store, wanted: Iterable[str], target: Path) -> Carried:
 
 
 def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
-    """Copy artefacts from a folder or a zip file that ``export`` made into a store. Raises BadInput."""
+    """Copy artefacts from a folder or a zip file that ``export`` made into a store.
+
+    Raises Unfit for what is none, BadInput where the store cannot be written or has no room.
+    """
     if reading.is_folder(source):
         LocalStore(source).check()
         if not (source / "store.json").is_file():
-            raise BadInput(
-                f"{source}: is no store; give a folder or zip file that lthbench store export made."
-            )
+            raise Unfit(f"{source}: is no store; give a folder or zip file that lthbench store export made.")
         store.open()
         carried = Carried()
         for key, folder in places(source):
@@ -95,7 +100,7 @@ def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
         raise BadInput(f"{source}: no such file.") from error
     except (OSError, *BROKEN) as error:
         _check_read(error, source)
-        raise BadInput(f"{source}: is no zip file that can be read: {error}") from error
+        raise Unfit(f"{source}: is no zip file that can be read: {error}") from error
     with archive:
         return _unzip(store, source, archive, misfit)
 
@@ -132,11 +137,11 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit)
             continue
         match = _MEMBER.fullmatch(info.filename)
         if match is None or match[1] != match[2][:2] or info.filename in seen:
-            raise BadInput(f"{source}: {info.filename[:200]!r} is no file of a store; nothing was taken in.")
+            raise Unfit(f"{source}: {info.filename[:200]!r} is no file of a store; nothing was taken in.")
         seen.add(info.filename)
         found.setdefault(match[2], []).append(info)
     if not found:
-        raise BadInput(f"{source}: holds no artefacts; give a file that lthbench store export made.")
+        raise Unfit(f"{source}: holds no artefacts; give a file that lthbench store export made.")
     store.open()
     carried = Carried()
     new = {key: members for key, members in found.items() if not holds(store.root, key)}

@@ -28,7 +28,7 @@ from lthbench.errors import BadInput, Unreadable, Unwritable
 from lthbench.files import cache_folder
 from lthbench.spec import Step
 from lthbench.store import layout, reading
-from lthbench.store.archive import export, take_in
+from lthbench.store.archive import Unfit, export, take_in
 from lthbench.store.base import Audited, Store, savepoints_among
 from lthbench.store.layout import KEY, Misfit, no_misfit
 from lthbench.store.leases import BEAT, STALE
@@ -168,13 +168,21 @@ class RemoteStore(Store):
             scratch = LocalStore(self.scratch())
             try:
                 reason = self._unpacked(key, scratch) or misfit(scratch.place(key), key)
-                yield Audited(f"{self.url}: {key}", reason, False, partial(self._forget, key))
+                yield Audited(f"{self.url}: {key}", reason, False, partial(self._put_object_aside, key))
             except (Unreadable, Unwritable) as error:
                 yield Audited(f"{self.url}: {key}", str(error), False, None)
             finally:
                 reading.clear_away(scratch.root)
         for found in self.copies.audit(misfit):
             yield Audited(found.what, found.reason, True, found.put_aside)
+
+    def _put_object_aside(self, key: str) -> None:
+        """Move a damaged object out of the way: into the folder of this machine. Raises Unwritable."""
+        aside = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}.zip"
+        with self.writing():
+            aside.parent.mkdir(parents=True, exist_ok=True)
+        self.objects.get(_name(key), aside)
+        self._forget(key)
 
     def _forget(self, key: str) -> None:
         self.objects.delete(_name(key))
@@ -187,6 +195,10 @@ class RemoteStore(Store):
         return reason
 
     def _unpacked(self, key: str, into: LocalStore) -> str:
+        """Get an artefact into a folder. Returns what is wrong with the object, or "".
+
+        Raises Unwritable where the folder has no room for it.
+        """
         packed = self._scratch_zip()
         try:
             with self.writing():
@@ -194,8 +206,10 @@ class RemoteStore(Store):
             if not self.objects.get(_name(key), packed):
                 return "is not there"
             reason = take_in(into, packed).refused.get(key, "")
-        except BadInput as error:
+        except Unfit as error:
             reason = str(error)
+        except BadInput as error:  # there is no room here: of the object it says nothing
+            raise Unwritable(str(error)) from error
         finally:
             packed.unlink(missing_ok=True)
         return reason if reason or into.hold(key) else "is another artefact"
@@ -212,8 +226,10 @@ class RemoteStore(Store):
             self._known.add(key)
             return
         try:
-            with self.writing():
+            try:
                 reason = export(self.copies, [key], packed).refused.get(key)
+            except BadInput as error:
+                raise Unwritable(str(error)) from error
             if reason:
                 return  # damaged here: who reads it notices, and it is made again
             self.objects.put(_name(key), packed)
