@@ -19,9 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from lthbench.errors import BadInput, StepFailed, unknown
+from lthbench.errors import BadInput, LthbenchError, StepFailed, unknown
 from lthbench.global_state import kept
-from lthbench.kinds import Architecture, Bank, Criterion, Dataset, ImageSet, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
@@ -57,8 +57,8 @@ def names(kind: type[Any]) -> list[str]:
 
 def is_path(name: str) -> bool:
     """Whether a name, with or without a variant, is that of a file of code."""
-    base = name.partition(":")[0] if "/" not in name else name
-    return "/" in name or os.sep in name or base.endswith(".py")
+    code = name.endswith(".py") or name.partition(":")[0].endswith(".py")
+    return code or "/" in name or os.sep in name
 
 
 def take(path: Path | str) -> None:
@@ -71,12 +71,12 @@ def take(path: Path | str) -> None:
 
 
 def get(kind: type[K], name: str) -> K:
-    """The plug-in of this name, or in the file of this path (it has a slash or ends in .py)."""
+    """The plug-in of this name, or in the file of this path: see ``is_path``."""
     folder, attribute = _FOLDERS[kind]
     noun = folder.removesuffix("s")
     if (kind, name) in _imported:
         return _imported[kind, name]  # type: ignore[return-value]
-    if "/" in name or name.endswith(".py"):
+    if is_path(name):
         at_home = _at_home(Path(name))
         if at_home is None:
             return _from_path(kind, noun, attribute, Path(name))
@@ -101,6 +101,17 @@ def get(kind: type[K], name: str) -> K:
         record = _from_package(kind, attribute, found)
     _imported[kind, found] = record
     return record
+
+
+def known(kind: type[K], name: str) -> K | None:
+    """The plug-in of a name that stands in a file that others may have written; None for one not known here.
+
+    It ships, is of an installed package, or was named on this command line: no path is imported.
+    """
+    try:
+        return None if is_path(name) else get(kind, name)
+    except LthbenchError:
+        return None
 
 
 def every(kind: type[K]) -> list[K]:
@@ -198,23 +209,6 @@ def version(kind: type[Any], name: str) -> str:
     else:
         return str(_version_number(kind, name))
     return f"{_version_number(kind, name)}+{source[:12]}"
-
-
-#: What the views of images begin with that are made by a metric's own set.
-_OWN = "own/"
-
-
-def view_of(metric: str, name: str) -> str:
-    """What stands in keys for a set of images that a metric brings along: its names and its version."""
-    return f"{_OWN}{metric}/{name}/{version(Metric, metric)}"
-
-
-def set_of(view: str) -> ImageSet | None:
-    """The set of images that a metric brings along, by its view; None for any other view."""
-    if not view.startswith(_OWN):
-        return None
-    _, metric, name, _ = view.split("/", 3)
-    return next((own for own in get(Metric, metric).sets if own.name == name), None)
 
 
 def ships(kind: type[Any], name: str) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
 from lthbench.planning.step_record import restored
-from lthbench.spec import Train, Weights
+from lthbench.spec import Train, Weights, network_of
 from lthbench.store import Store, layout
 
 
 def stored(store: Store, key: str) -> Weights:
-    """The step behind the weights of this key. Raises BadInput where the store does not hold it whole."""
+    """The step behind the weights of this key. Raises BadInput where the store does not hold it whole.
+
+    Its description may be anybody's: an architecture is looked up by name, and no path is imported.
+    """
     if not layout.KEY.fullmatch(key) or not store.hold(key):
         raise BadInput(
             f"store {store.address} does not hold this network ({key[:12]!a}); "
@@ -21,4 +26,10 @@ def stored(store: Store, key: str) -> Weights:
         raise BadInput(f"store {store.address}: what made {key} cannot be read.") from error
     if not isinstance(step, Train):
         raise BadInput(f"this network ({key[:12]}) was made elsewhere, and not trained in the store.")
+    architecture = network_of(step).architecture
+    if registry.known(Architecture, architecture) is None:
+        raise BadInput(
+            f"this network ({key[:12]}) is of the architecture {architecture[:200]!a}, which is not known "
+            "here. If a file of yours defines it, name that on this command line: --plugin FILE"
+        )
     return step

@@ -86,7 +86,7 @@ def _shipped(each: Shipped, asked: Asked) -> Named:
 
 def _brought(metric: Metric, own: ImageSet, asked: Asked) -> Named:
     """The inputs of a set that a metric brings along: named by its file where it changes images."""
-    view = "clean" if own.perturb is None else registry.view_of(metric.name, own.name)
+    view = "clean" if own.perturb is None else _view_of(metric.name, own.name)
     return _one(own, asked, view, f"metric {metric.name}: the image set {own.name}")
 
 
@@ -115,7 +115,24 @@ def of_concepts(metric: Metric) -> bool:
 def by_view(view: str) -> ImageSet | None:
     """The set that does something of its own to images, by the view that stands in keys; else None."""
     shipped = SETS.get(view)
-    return shipped if shipped is not None and shipped.attack is not None else registry.set_of(view)
+    return shipped if shipped is not None and shipped.attack is not None else _of_view(view)
+
+
+#: What the views of images begin with that are made by a metric's own set.
+_OWN = "own/"
+
+
+def _view_of(metric: str, name: str) -> str:
+    """What stands in keys for a set of images that a metric brings along: its names and its version."""
+    return f"{_OWN}{metric}/{name}/{registry.version(Metric, metric)}"
+
+
+def _of_view(view: str) -> ImageSet | None:
+    """The set of images that a metric brings along, by its view; None for any other view."""
+    if not view.startswith(_OWN):
+        return None
+    _, metric, name, _ = view.split("/", 3)
+    return next((own for own in registry.get(Metric, metric).sets if own.name == name), None)
 
 
 def bank_of(asked: Asked) -> Data:

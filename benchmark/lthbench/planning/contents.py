@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from lthbench import registry
-from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.planning.step_record import restored
 from lthbench.spec import (
@@ -211,7 +210,7 @@ def misfit_of_result(step: Measure, scores: bytes, draws: bytes | None) -> str:
 
 
 def _check_result(step: Measure, found: Mapping[str, Any], draws: Mapping[str, _Tensor] | None) -> None:
-    metric = _known(Metric, step.metric)
+    metric = registry.known(Metric, step.metric)
     declared = None if metric is None else {score.name for score in metric.scores}
     values = found.get("values")
     if not isinstance(values, list):
@@ -287,7 +286,7 @@ def _check_mask(files: _Files, network: Network) -> None:
 @lru_cache(maxsize=64)
 def _expected(network: Network) -> dict[str, _Tensor] | None:
     """The tensors of a network, without their numbers; None where its architecture is not known here."""
-    architecture = _known(Architecture, network.architecture)
+    architecture = registry.known(Architecture, network.architecture)
     if architecture is None or architecture.version != network.version:
         return None
     import torch
@@ -308,19 +307,11 @@ def _expected(network: Network) -> dict[str, _Tensor] | None:
 
 def _images(inputs: Inputs) -> int | None:
     """How many images a set has; None where that is not known here."""
-    dataset = _known(Dataset, inputs.data.name)
+    dataset = registry.known(Dataset, inputs.data.name)
     if dataset is None or dataset.version != inputs.data.version:
         return None
     size = dataset.splits.get(inputs.split)
     return None if size is None else min(inputs.images or size, size)
-
-
-def _known(kind: Any, name: str) -> Any:
-    """A plug-in that is installed or was named on the command line; None for another. Imports no file."""
-    try:
-        return None if registry.is_path(name) else registry.get(kind, name)
-    except BadInput:
-        return None
 
 
 def _header(files: _Files, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:

@@ -116,7 +116,8 @@ class RequestRecord:
     def check_plugins(self, where: str) -> None:
         """Raise BadInput for a plug-in that was not named on this command line: what is read runs no code."""
         names = (*self.methods, *self.metrics, *(self.ood or ()), self.concepts or "")
-        files = {n if "/" in n else n.partition(":")[0] for n in names if registry.is_path(n)}
+        paths = [name for name in names if registry.is_path(name)]
+        files = {n if "/" in n or n.endswith(".py") else n.partition(":")[0] for n in paths}
         unnamed = [Plugin("", "", file) for file in sorted(files)] + list(self.plugins)
         for plugin in unnamed:
             known = plugin.kind in KINDS and registry.path_of(KINDS[plugin.kind], plugin.name) is not None

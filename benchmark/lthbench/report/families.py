@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lthbench import registry
-from lthbench.errors import LthbenchError
 from lthbench.kinds import Method
 from lthbench.verdict.rules import Verdict
 
@@ -23,11 +22,8 @@ MOST = 7
 
 def family(method: str) -> str:
     """What kind of method it is, in words; "" for one that is not known here."""
-    try:
-        record = registry.get(Method, method.partition(":")[0])
-    except LthbenchError:
-        return ""
-    return FAMILIES.get(record.family, record.family)
+    record = registry.known(Method, method.partition(":")[0])
+    return FAMILIES.get(record.family, record.family) if record else ""
 
 
 def foremost(methods: tuple[str, ...], verdicts: Sequence[Verdict]) -> tuple[str, ...]:

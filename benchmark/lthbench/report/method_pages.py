@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lthbench import registry
-from lthbench.errors import LthbenchError
 from lthbench.kinds import Method
 from lthbench.report import findings, leaderboard, templates
 from lthbench.report.families import family
@@ -73,10 +72,7 @@ def in_short(text: str) -> str:
 
 def _method(name: str, pairs: Pairs) -> dict[str, Any]:
     base, _, variant = name.partition(":")
-    try:
-        record = registry.get(Method, base)
-    except LthbenchError:
-        record = None
+    record = registry.known(Method, base)
     rows = []
     for summary, folder in pairs:
         for result in summary.headline:

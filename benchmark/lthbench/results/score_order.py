@@ -56,9 +56,10 @@ def lacking(task: Mapping[str, Any], measured: Collection[str]) -> tuple[str, ..
     """
     data = task.get("data")
     data = data if isinstance(data, Mapping) else {}
-    if data.get("dataset") not in registry.names(Dataset):
+    dataset = registry.known(Dataset, str(data.get("dataset")))
+    if dataset is None:
         return ()
-    classes = len(registry.get(Dataset, data["dataset"]).classes)
+    classes = len(dataset.classes)
     usual = [m for m in registry.every(Metric) if m.usual]
     if data.get("concepts") is None:
         usual = [m for m in usual if not image_sets.of_concepts(m)]

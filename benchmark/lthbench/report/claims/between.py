@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lthbench import formatting, registry
-from lthbench.errors import LthbenchError
 from lthbench.kinds import Architecture, Dataset
 from lthbench.report import leaderboard
 from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of, worse_within
@@ -89,11 +88,8 @@ def _fewer(one: Summary, other: Summary) -> bool:
     """Whether the same network tells fewer classes on the first task."""
     if one.facts.task.get("architecture") != other.facts.task.get("architecture"):
         return False
-    try:
-        few, many = (len(registry.get(Dataset, _dataset(s)).classes) for s in (one, other))
-    except LthbenchError:  # of a plug-in that is not here
-        return False
-    return few < many
+    few, many = (registry.known(Dataset, _dataset(s)) for s in (one, other))
+    return few is not None and many is not None and len(few.classes) < len(many.classes)
 
 
 def _dataset(summary: Summary) -> str:
@@ -102,10 +98,9 @@ def _dataset(summary: Summary) -> str:
 
 def _weights(summary: Summary) -> int | None:
     """The prunable weights of a task's network; None where its records are not here."""
-    try:
-        data = registry.get(Dataset, _dataset(summary))
-        found = registry.get(Architecture, str(summary.facts.task.get("architecture", "")))
-    except LthbenchError:
+    data = registry.known(Dataset, _dataset(summary))
+    found = registry.known(Architecture, str(summary.facts.task.get("architecture", "")))
+    if data is None or found is None:
         return None
     classes = len(data.classes)
     return found.count(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lthbench import formatting, registry
-from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.report.figures.drawing import DASHES, DENSE, INK, SHADES, style
 from lthbench.report.summary import Summary
@@ -72,9 +71,10 @@ def legend(shown: Sequence[float]) -> tuple[Any, ...]:
 def class_names(summary: Summary) -> Callable[[int], str]:
     """What says the name of a class by its number, from 1: "class 1" where the data set is not known here."""
     try:
-        names = registry.get(Dataset, str(summary.facts.task["data"]["dataset"])).classes
-    except (BadInput, KeyError, TypeError):
-        names = ()
+        data = registry.known(Dataset, str(summary.facts.task["data"]["dataset"]))
+    except (KeyError, TypeError):
+        data = None
+    names = data.classes if data else ()
     return lambda number: names[number - 1] if 0 < number <= len(names) else f"class {number}"
 
 
