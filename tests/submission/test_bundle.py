@@ -21,7 +21,7 @@ from lthbench.planning import plan, request
 from lthbench.results import run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
-from lthbench.submission import bundle, rerun
+from lthbench.submission import bundle, facts_told, rerun
 from lthbench.verdict.calibration import shipped
 
 
@@ -113,6 +113,24 @@ def told(**other):
     return change
 
 
+def network(**other):
+    """A change of what run.json says of a pruned network."""
+
+    def change(files):
+        facts = json.loads(files["run.json"])
+        next(n for name, n in facts["networks"].items() if name.startswith("omp")).update(other)
+        files["run.json"] = json.dumps(facts).encode()
+
+    return change
+
+
+def emptied(files):
+    """A mask that is said to leave nothing of a layer."""
+    facts = json.loads(files["run.json"])
+    next(iter(facts["masks"].values()))["collapsed"] = ["fc.weight"]
+    files["run.json"] = json.dumps(facts).encode()
+
+
 def old(given, other):
     """A change of the command in the file of a version that kept no request beside it."""
 
@@ -146,6 +164,11 @@ def dropped(files):
         (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
         (told(dense_keys={"accuracy": "of my own"}), "run.json: dense_keys was changed"),
         (told(calibration=json.loads(shipped("digits-r8", "quick").to_json())), "is judged by the one it"),
+        (told(given=[{"method": "dense", "seed": 0}]), "given: tells of networks made elsewhere"),
+        (network(network="0" * 64), "networks was changed"),
+        (network(expression="train(anything)"), "networks was changed"),
+        (told(networks={}), "networks was changed"),
+        (emptied, "masks: other layers of omp at 0.5904, seed 0, are empty than its results tell"),
         (asked(seeds=[4, 5]), "results are not of the steps"),
         (asked(methods=["snip"]), "results are not of the steps"),
         (asked(methods="snip"), "request: methods: expected a list"),
@@ -409,10 +432,10 @@ def test_the_ood_sets_and_concepts_of_a_bundle_are_those_it_is_compared_with(who
 def test_only_a_verdict_that_asked_for_fewer_scores_is_of_an_earlier_version():
     now = run_facts.asked(plan.plan(request.ask("digits-r8", ["omp"], metrics=["accuracy", "ece"]), ()))
     aspects, scores = now["aspects"], now["scores"]
-    assert bundle._asked_for_fewer("aspects", aspects[:1], aspects)
+    assert facts_told._asked_for_fewer("aspects", aspects[:1], aspects)
     wider = (dataclasses.replace(aspects[0], margin=0.5), *aspects[1:])
-    assert not bundle._asked_for_fewer("aspects", wider, aspects)
+    assert not facts_told._asked_for_fewer("aspects", wider, aspects)
     before = tuple(dataclasses.replace(s, verdict=False) for s in scores)
-    assert bundle._asked_for_fewer("scores", before, scores)
-    assert not bundle._asked_for_fewer("scores", scores, before)
-    assert not bundle._asked_for_fewer("seeds", (0,), (0, 1))
+    assert facts_told._asked_for_fewer("scores", before, scores)
+    assert not facts_told._asked_for_fewer("scores", scores, before)
+    assert not facts_told._asked_for_fewer("seeds", (0,), (0, 1))

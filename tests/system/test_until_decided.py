@@ -1,5 +1,6 @@
 """A run that adds seeds until all is decided: one report, told by its looks, and done once."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.plan import plan
-from lthbench.results import run_facts
+from lthbench.report.summary import summarise, yardstick_sentence
+from lthbench.results import run_facts, table
 
 WORDS = ("--methods", "omp", "--sparsity", "0.5", "--seeds", "2", "--metrics", "accuracy,nll")
 
@@ -45,16 +47,24 @@ def facts_of(folder):
 
 
 def test_the_report_tells_its_looks(done):
-    facts, table = facts_of(done), pd.read_csv(done / "report" / "scores.csv")
+    facts, scores = facts_of(done), pd.read_csv(done / "report" / "scores.csv")
     taken = facts["requests"][0]["looks"]
     assert facts["requests"][0]["most_seeds"] == 5
     assert [look["seeds"] for look in taken] == [[0, 1], [2], [3], [4]][: len(taken)]
     assert taken[0]["networks"] == {"omp": [0.5]}
     assert len(taken) > 1, "two seeds with one degree of freedom decide nothing"
-    assert facts["seeds"] == [seed for look in taken for seed in look["seeds"]] == sorted(set(table["seed"]))
+    assert facts["seeds"] == [seed for look in taken for seed in look["seeds"]] == sorted(set(scores["seed"]))
     assert facts["ended"].startswith(("All is decided", "The most seeds", "No more seeds"))
     assert facts["ended"] in (done / "report" / "report.md").read_text()
     assert facts["command"].endswith("--budget quick --until-decided 5")
+
+
+def test_why_it_ended_is_told_of_the_table_whatever_its_facts_say(done):
+    scores, facts = table.read(done / "report")
+    forged = summarise(scores, dataclasses.replace(facts, ended="All is decided, and all of it matches."))
+    silent = summarise(scores, dataclasses.replace(facts, ended=""))
+    assert yardstick_sentence(forged) == yardstick_sentence(summarise(scores, facts))
+    assert yardstick_sentence(forged) == f"{yardstick_sentence(silent)} {facts.ended}"
 
 
 def test_the_plan_of_its_request_is_the_one_that_it_did(done):

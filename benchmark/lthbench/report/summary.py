@@ -17,6 +17,7 @@ from lthbench.verdict import explanation, rules
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.rules import SHORT, Verdict
+from lthbench.verdict.until_decided import open_networks, why_ended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -365,5 +366,13 @@ def _looks_sentence(summary: Summary) -> str:
     counts = formatting.listed([str(len(seeds)) for seeds in looks.seen()])
     return (
         f" Seeds were added where a network was undecided, with a look at {counts} seeds; each score keeps "
-        f"its level over all looks. {summary.facts.ended}"
+        f"its level over all looks. {_why_ended(summary)}"
     ).rstrip()
+
+
+def _why_ended(summary: Summary) -> str:
+    """Why no more seeds were added, as the table shows it; "" where nothing says that they were not."""
+    found, seeds = summary.verdicts[rules.HEADLINE], len(summary.facts.seeds)
+    most = max(request.most_seeds for request in summary.facts.requests)
+    ended = summary.facts.ended and (seeds >= most or not any(open_networks(found).values()))
+    return why_ended(found, seeds, most) if ended else ""

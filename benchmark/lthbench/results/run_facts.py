@@ -297,8 +297,6 @@ def facts(
     environments: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     masks: dict[str, dict[str, Any]] = {}
-    trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
-    names = {key: name for key, name in plan.labels().items() if key in trained}
     for step in plan.steps:
         meta = told[step.key] if step.key in told else _told(step, store)
         if meta is None:
@@ -309,17 +307,6 @@ def facts(
             environments.append(meta["environment"])
         if "kept" in meta:
             masks[step.key] = {k: meta[k] for k in ("kept", "total", "collapsed")}
-    networks = (
-        NetworkFacts(
-            e.method,
-            e.sparsity,
-            e.seed,
-            e.network.key,
-            keeper.key if (keeper := mask_keeper(e.network)) else None,
-            written(e.network, names),
-        )
-        for e in plan.entries
-    )
     return RunFacts(
         schema=SCHEMA,
         **asked(plan),
@@ -328,8 +315,21 @@ def facts(
         environments=tuple(sorted(environments, key=lambda e: json.dumps(e, sort_keys=True))),
         seconds={verb: round(total, 3) for verb, total in sorted(seconds.items())},
         masks=masks,
-        networks=tuple(networks),
+        networks=networks(plan),
         checkpoints=tuple(checkpoints),
+    )
+
+
+def networks(plan: Plan) -> tuple[NetworkFacts, ...]:
+    """The networks of a plan."""
+    trained = {s.key for s in plan.steps if isinstance(s, Train | Given)}
+    names = {key: name for key, name in plan.labels().items() if key in trained}
+    keepers = [(e, mask_keeper(e.network)) for e in plan.entries]
+    return tuple(
+        NetworkFacts(
+            e.method, e.sparsity, e.seed, e.network.key, mask.key if mask else None, written(e.network, names)
+        )
+        for e, mask in keepers
     )
 
 

@@ -11,7 +11,6 @@ taken as they come.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -28,14 +27,13 @@ from lthbench.errors import BadInput, Damaged, LthbenchError, because
 from lthbench.files import publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
-from lthbench.results import run_facts, table, units, validation
-from lthbench.results.merge import meant
+from lthbench.results import table, units, validation
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, describe, history
 from lthbench.store import Store
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
-from lthbench.submission import versions
+from lthbench.submission import facts_told, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,20 +180,10 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     try:
         made = _planned(facts, len(scores))
         earlier, changed = _check_steps(files, made)
-        for part, value in run_facts.asked(made).items():
-            if meant(part, value) == meant(part, getattr(facts, part)):
-                continue
-            if not changed or not _asked_for_fewer(part, getattr(facts, part), value):
-                raise Refused(f"run.json: {part} was changed: its command asks for other ones.")
-            changed.append("its verdict asks for fewer scores")
-        if not changed and facts.dense_keys not in (None, run_facts.dense_keys(made)):
-            raise Refused("run.json: dense_keys was changed: its command gives other ones.")
-        if facts.calibration is not None:
-            raise Refused(
-                "run.json: has a calibration; a task that ships is judged by the one it ships with."
-            )
+        facts_told.check_asked(facts, made, changed)
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
         _check_results(results, made, len(scores))
+        facts_told.check_collapsed(facts, made, results)
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
@@ -240,25 +228,6 @@ def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
     given = sum(seen.get(m.key, 0) for entry in made.entries for m in entry.measures)
     if given > rows:
         raise Refused(f"scores.csv has {rows:,} rows, its results give {given:,} and more.")
-
-
-def _asked_for_fewer(part: str, old: Any, new: Any) -> bool:
-    """Whether the verdict of an earlier version asked for fewer scores, and all else was as it is now."""
-    if part == "aspects":
-        return all(aspect in new for aspect in old)
-    if part != "scores" or len(old) != len(new):
-        return False
-    judged = {"margin", "relative_margin", "margin_reason", "slack", "spread_of", "verdict"}
-
-    def plain(score: Any) -> dict[str, Any]:
-        return {k: v for k, v in dataclasses.asdict(score).items() if k not in judged}
-
-    by_name = {score.name: score for score in old}  # those of the verdict come first, and are others
-    pairs = [(by_name.get(now.name), now) for now in new]
-    return all(
-        was == now or (was and now.verdict and not was.verdict and plain(was) == plain(now))
-        for was, now in pairs
-    )
 
 
 def _check_steps(files: Mapping[str, bytes], made: Plan) -> tuple[dict[str, str], list[str]]:

@@ -1,0 +1,74 @@
+"""Whether a bundle's run.json tells what its command and its results give: it says how a table is judged.
+
+Environments, seconds, and what masks keep are taken as they come; no verdict reads them. Why no more seeds
+were added (``ended``) is told anew by whoever shows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from lthbench.errors import BadInput
+from lthbench.planning.plan import Plan
+from lthbench.results import run_facts
+from lthbench.results.merge import meant
+from lthbench.results.run_facts import RunFacts
+from lthbench.store.artifacts import SCORES
+from lthbench.store.base import ResultReader
+
+
+def check_asked(facts: RunFacts, made: Plan, changed: list[str]) -> None:
+    """Raise BadInput for what its command does not give.
+
+    ``changed`` is what an earlier version made otherwise; that its verdict asked for fewer scores is added.
+    """
+    for part, value in run_facts.asked(made).items():
+        if meant(part, value) == meant(part, getattr(facts, part)):
+            continue
+        if not changed or not _asked_for_fewer(part, getattr(facts, part), value):
+            raise BadInput(f"run.json: {part} was changed: its command asks for other ones.")
+        changed.append("its verdict asks for fewer scores")
+    if not changed and facts.dense_keys not in (None, run_facts.dense_keys(made)):
+        raise BadInput("run.json: dense_keys was changed: its command gives other ones.")
+    if not changed and set(facts.networks) != set(run_facts.networks(made)):
+        raise BadInput("run.json: networks was changed: its command gives other ones.")
+    if facts.calibration is not None:
+        raise BadInput("run.json: has a calibration; a task that ships is judged by the one it ships with.")
+    if facts.checkpoints:
+        raise BadInput("run.json: given: tells of networks made elsewhere; its command makes all of them.")
+
+
+def check_collapsed(facts: RunFacts, made: Plan, results: ResultReader) -> None:
+    """Raise BadInput where masks are said to leave other layers empty than the results of networks tell."""
+    for entry in made.entries:
+        network = facts.network(entry.method, entry.sparsity, entry.seed)
+        known = [SCORES.read(results, m)["degenerate"] for m in entry.measures if results.has(m)]
+        told = {why for reasons in known for why in reasons if re.fullmatch("layer .* is empty", why)}
+        layers = facts.empty_layers(network) if network else ()
+        # In the words of ``execution.measure``.
+        if known and told != {f"layer {layer.removesuffix('.weight')} is empty" for layer in layers}:
+            raise BadInput(
+                f"run.json: masks: other layers of {entry.method} at {entry.sparsity:g}, seed {entry.seed}, "
+                "are empty than its results tell."
+            )
+
+
+def _asked_for_fewer(part: str, old: Any, new: Any) -> bool:
+    """Whether the verdict of an earlier version asked for fewer scores, and all else was as it is now."""
+    if part == "aspects":
+        return all(aspect in new for aspect in old)
+    if part != "scores" or len(old) != len(new):
+        return False
+    judged = {"margin", "relative_margin", "margin_reason", "slack", "spread_of", "verdict"}
+
+    def plain(score: Any) -> dict[str, Any]:
+        return {k: v for k, v in dataclasses.asdict(score).items() if k not in judged}
+
+    by_name = {score.name: score for score in old}  # those of the verdict come first, and are others
+    pairs = [(by_name.get(now.name), now) for now in new]
+    return all(
+        was == now or (was and now.verdict and not was.verdict and plain(was) == plain(now))
+        for was, now in pairs
+    )
