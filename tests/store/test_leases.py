@@ -123,6 +123,29 @@ def test_a_lease_that_cannot_be_read_is_somebodys_until_it_is_old(leases, conten
     assert leases.take("job")
 
 
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_look_that_fails_once_ends_no_heartbeat(leases, monkeypatch, fault):
+    quick = LocalStore(leases.folder.parent).leases(beat=0.02)
+    real, failed = Path.open, threading.Event()
+
+    def fail_once(path, *arguments, **options):
+        if path == quick.path("run x") and not failed.is_set():
+            failed.set()
+            raise OSError(fault, os.strerror(fault))
+        return real(path, *arguments, **options)
+
+    with quick.held("run x"):
+        monkeypatch.setattr(Path, "open", fail_once)
+        assert failed.wait(5)
+        aged(quick, "run x", 1000)
+        old = quick.path("run x").stat().st_mtime
+        for _ in range(50):
+            time.sleep(0.02)
+            if quick.path("run x").stat().st_mtime > old:
+                break
+        assert quick.path("run x").stat().st_mtime > old
+
+
 def test_a_holder_touches_it_and_gives_it_back_whatever_happens(leases):
     quick = LocalStore(leases.folder.parent).leases(beat=0.05, stale=0.5)
 
