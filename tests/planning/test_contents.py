@@ -13,6 +13,8 @@ from safetensors import safe_open
 
 from lthbench import api, registry
 from lthbench.cli import main
+from lthbench.errors import BadInput
+from lthbench.execution.stored import stored
 from lthbench.kinds import Architecture
 from lthbench.planning import contents, request
 from lthbench.planning.plan import plan
@@ -186,6 +188,55 @@ def test_a_step_that_needs_itself_is_none():
     described["b" * 64] = {"step": "Rewind", "train": "a" * 64, "epoch": 1}
     with pytest.raises(ValueError, match="needs itself"):
         restored(described, "a" * 64)
+
+
+def key_of(described: dict[str, Any]) -> str:
+    text = json.dumps(described, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def foreign(root: Path, described: dict[str, Any], *before: dict[str, Any]) -> str:
+    """Put an artefact of a description that no plan makes into a store, with hashes that match."""
+    files = {
+        "step.json": layout.as_json({key_of(step): step for step in (described, *before)}),
+        "meta.json": layout.as_json({"seconds": 1.0, "environment": {}}),
+        "weights.safetensors": safetensors.numpy.save({"w": np.zeros(1, "float32")}),
+    }
+    key = key_of(described)
+    folder = layout.place(root, key)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (folder / "manifest.json").write_bytes(layout.manifest_text(key, hashes))
+    return key
+
+
+@pytest.mark.parametrize("change", [{"classes": -3}, {"mean": [None]}, {"size": "x"}, {"classes": [[]]}])
+def test_a_network_that_cannot_be_built_is_named(steps, tmp_path, change):
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    drawn, trained = (describe(first(steps, kind)) for kind in (Init, Train))
+    drawn = drawn | {"network": drawn["network"] | change}
+    trained = trained | {"start": key_of(drawn)}
+    keys = [foreign(store.root, drawn), foreign(store.root, trained, drawn)]
+    found = {audited.what.split()[1]: audited.reason for audited in store.audit(contents.misfit_by_key)}
+    assert found.keys() == set(keys)
+    assert all(found.values())
+    with pytest.raises(BadInput, match="is not what its step makes"):
+        stored(store, keys[1])
+
+
+def test_sets_of_images_that_are_none_are_named(steps, tmp_path, capsys):
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    measure = first(steps, Measure)
+    before = [describe(step) for step in history(*measure.needs())]
+    key = foreign(store.root, describe(measure) | {"inputs": [[]]}, *before)
+    with pytest.raises(SystemExit) as end:
+        main(["store", "import", str(store.root), "--store", str(tmp_path / "other")])
+    assert end.value.code == 1
+    assert f"refused: {key}: step.json describes no step" in capsys.readouterr().out
 
 
 def test_verify_and_import_name_what_does_not_fit_and_a_run_makes_it_again(

@@ -55,6 +55,6 @@ def _value(kind: str, value: Any) -> Any:
     record = _RECORDS.get(_first(kind))
     if record is not None:
         return _record(record, value)
-    if isinstance(value, list):
-        return tuple((i[0], _record(Inputs, i[1])) if "Inputs" in kind else i for i in value)
-    return value
+    if isinstance(value, list) and "Inputs" in kind:
+        return tuple((name, _record(Inputs, inputs)) for name, inputs in value)
+    return tuple(value) if isinstance(value, list) else value
