@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from lthbench import api, registry
+from lthbench.errors import StepFailed
 from lthbench.execution import predict as verb
+from lthbench.execution.context import StoredContext
+from lthbench.execution.workspace import Workspace
 from lthbench.inference.predict import predict
 from lthbench.kinds import Dataset, Metric
+from lthbench.spec import Data, Inputs, Measure
+from lthbench.store import LocalStore, layout
 
 
 @pytest.fixture
@@ -67,3 +72,25 @@ def test_ood_images_come_with_the_classes_that_they_were_collected_against(monke
     assert given[0]["photo-patches"].against == (3, 5)
     numbers = found[found["score"] == "ood_auroc"].set_index("variant")["n"]
     assert numbers[""] < numbers["all classes"]
+
+
+ODD = ("", "per class.csv", ".hidden", "-rf", "a/b.csv", "../b.csv", "a\\b.csv", "é.csv", "a\n", "x" * 101)
+
+
+@pytest.fixture
+def context(init, tmp_path):
+    inputs = Inputs(Data("digits", 1, ""), "test", 0, "clean", 1)
+    step = Measure("own", "1", init, (("test", inputs),))
+    return StoredContext(Workspace(LocalStore(tmp_path), ()), step, init)
+
+
+@pytest.mark.parametrize("name", [*layout.EVERY, "scores.json", "draws.safetensors", "Manifest.json", *ODD])
+def test_a_name_that_no_file_of_an_artefact_has_fails_the_metric_that_attaches_it(context, name):
+    with pytest.raises(StepFailed, match=r"metric own attaches .*, which is no name for a file"):
+        context.attach(name, b"x")
+    assert context.attached == {}
+
+
+def test_other_names_are_kept(context):
+    context.attach("per_class-1.csv", b"x")
+    assert context.attached == {"per_class-1.csv": b"x"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -17,6 +16,7 @@ from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
 from lthbench.spec import Explain, Given, Measure, Predict, Weights, network_of
+from lthbench.store import layout
 from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, SCORES
 
 
@@ -108,8 +108,13 @@ class StoredContext:
 
     def attach(self, name: str, content: bytes) -> None:
         """Keep a file beside the scores: what stands behind them."""
-        if name in (SCORES.name, DRAWS.name) or Path(name).name != name:
-            raise StepFailed(f"metric {self._step.metric} attaches {name!r}, which is no name for a file")
+        taken = (SCORES.name, DRAWS.name, *layout.EVERY)
+        if not layout.NAME.fullmatch(name) or name.lower() in taken:
+            raise StepFailed(
+                f"metric {self._step.metric} attaches {name[:200]!a}, which is no name for a file: up to 100 "
+                "of A-Z, a-z, 0-9, '_', '.' and '-', no dot or minus sign first, and none of "
+                f"{', '.join(taken)}"
+            )
         self.attached[name] = content
 
     def network(self) -> nn.Module:

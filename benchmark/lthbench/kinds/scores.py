@@ -143,7 +143,10 @@ class Context(Protocol):
         ...
 
     def attach(self, name: str, content: bytes) -> None:
-        """Keep a file beside the scores: what stands behind them."""
+        """Keep a file beside the scores: what stands behind them.
+
+        A name has up to 100 letters, digits, ``_``, ``.`` and ``-``. Raises StepFailed for another.
+        """
         ...
 
     def network(self) -> torch.nn.Module:

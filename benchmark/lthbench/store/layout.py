@@ -40,6 +40,8 @@ _BEGINNING = f'{{"schema": {SCHEMA}, "what": "lthbench store"'
 KEY = re.compile(r"[0-9a-f]{64}")
 #: The name of a file of an artefact.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+#: The files that every artefact has.
+EVERY = ("step.json", "meta.json", "manifest.json")
 KINDS = tuple(step.__name__ for step in spec.STEPS)
 #: No manifest, and no description of a step with its history, has more bytes.
 MANIFEST_LIMIT, DESCRIPTION_LIMIT = 1_000_000, 50_000_000
