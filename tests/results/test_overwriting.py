@@ -1,5 +1,6 @@
 """What others wrote is not replaced in silence."""
 
+import re
 import zipfile
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from lthbench import report
 from lthbench.cli.app import main
 from lthbench.errors import BadInput
+from lthbench.report import site, templates
+from lthbench.report.summary import summarise
 from lthbench.results import overwriting
 
 
@@ -32,10 +35,14 @@ def test_a_file_of_others_is_named_and_stays(tmp_path, name, content):
 
 
 def test_a_zip_file_of_others_is_no_bundle(tmp_path):
-    for name, entry in (("theirs.zip", "photo.jpg"), ("ours.zip", "bundle.json")):
+    for name, entry in (
+        ("theirs.zip", "photo.jpg"),
+        ("ours.zip", "bundle.json"),
+        ("exported.zip", "store.json"),
+    ):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(entry, "")
-    overwriting.check([tmp_path / "ours.zip"])
+    overwriting.check([tmp_path / "ours.zip", tmp_path / "exported.zip"])
     with pytest.raises(BadInput, match=r"theirs\.zip"):
         overwriting.check([tmp_path / "theirs.zip"])
 
@@ -53,11 +60,32 @@ def test_a_report_and_a_site_replace_their_own_and_nothing_else(tmp_path, made_t
         assert [(p.name, p.read_text()) for p in other.iterdir()] == [(name, "{}")]
 
 
+def test_all_files_of_a_site_are_looked_at_before_one_is_written(tmp_path, made_table):
+    summary = summarise(*made_table(("imp",), seeds=2, sparsities=(0.5,)))
+    site.write([summary], tmp_path / "site")
+    every = [path.relative_to(tmp_path / "site") for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    for place, name in enumerate(every):
+        theirs = tmp_path / f"other {place}" / name
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text("mine")
+        with pytest.raises(BadInput, match=re.escape(f"{name}: is there, and lthbench did not write it")):
+            overwriting.check(site.in_the_way([summary], tmp_path / f"other {place}"))
+
+
+def test_a_site_whose_writing_was_stopped_is_written_over(tmp_path, made_table):
+    (tmp_path / "assets").mkdir()
+    for name, source in templates.assets().items():
+        (tmp_path / "assets" / name).write_bytes(source.read_bytes())
+    summary = summarise(*made_table(("imp",), seeds=2, sparsities=(0.5,)))
+    overwriting.check(site.in_the_way([summary], tmp_path))
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [
         (("run", "--report", "."), "scores.csv"),
         (("submit", ".", "--out", "results.zip"), "results.zip"),
+        (("store", "export", "results.zip"), "results.zip"),
         (("export", "omp", "0.5", "--out", "."), "network.safetensors"),
         (("score", "--checkpoint", "none.pt", "--report", "."), "run.json"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import textfiles
-from lthbench.cli.options import CONTEXT, Place, plugin_option
+from lthbench.cli.options import CONTEXT, Place, check_folder, force_option, plugin_option
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
@@ -201,16 +201,23 @@ def _tell_on_stderr(said: str) -> None:
     multiple=True,
     help="Only what the report in this folder, or what lthbench plan --json printed, needs.",
 )
+@force_option
 @plugin_option
 @click.pass_context
-def export(context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...]) -> None:
+def export(
+    context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...], force: bool
+) -> None:
     """Copy artefacts into TARGET: a zip file, or a folder that is then a store of its own.
 
     \b
     Example: lthbench store export half.zip --for lthbench-report
     """
+    from lthbench.results import overwriting
     from lthbench.store import archive, layout
 
+    if target.suffix == ".zip":
+        check_folder("TARGET", target.parent)
+        overwriting.check([target], force)
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):
         asked = set().union(*(_wanted(s, opened) for s in sources))

@@ -128,7 +128,7 @@ def write_several(
         tell(f"the verdict on {facts.task_name}")
         summaries.append(summarise(table, facts, rule))
     if "site" in formats:
-        overwriting.check(site.first_pages(summaries, folder), force)
+        overwriting.check(site.in_the_way(summaries, folder), force)
     written = site.write(summaries, folder, tell) if "site" in formats else []
     others = tuple(f for f in formats if f != "site")
     for (table, facts), summary in zip(tables, summaries, strict=True):

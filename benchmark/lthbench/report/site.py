@@ -24,6 +24,7 @@ from lthbench.report import (
     templates,
 )
 from lthbench.report.claims import any_task
+from lthbench.report.figures import kinds
 from lthbench.report.figures.files import as_csv as as_csv_file
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
@@ -75,13 +76,13 @@ def write(
         _put_task(files, summary, folder, tell)
         files.publish()  # so that the figures of one table are in memory at a time
     pairs = sorted(zip(summaries, folders, strict=True), key=lambda pair: _standing(pair[0]))
+    files.page("index.html", _index(summaries, pairs))  # first: it says whose files those beside it are
     _put_claims(files, pairs)
     scores = _scores(summaries)
     reading = templates.render(
         "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=scores
     )
     files.page("reading.html", reading)
-    files.page("index.html", _index(summaries, pairs))
     files.page("methods.html", method_pages.render(pairs))
     files.publish()
     return files.pages
@@ -142,10 +143,27 @@ def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -
     )
 
 
-def first_pages(summaries: Sequence[Summary], out: Path) -> list[Path]:
-    """The pages of a site under which the others lie: what is in their way is in the way of all."""
-    names = [href for _, href in templates.NAV]
-    return [out / name for name in (*names, *(f"{folder_of(s)}/index.html" for s in summaries))]
+def in_the_way(summaries: Sequence[Summary], out: Path) -> list[Path]:
+    """The files of a site, as far as others are there in their place."""
+    names = [*(href for _, href in templates.NAV), "claims.csv", "claims.md"]
+    for summary in summaries:
+        names += [f"{folder_of(summary)}/{name}" for name in _of_task(summary)]
+    assets = {out / "assets" / name: source for name, source in templates.assets().items()}
+    there = [path for path in (*(out / name for name in names), *assets) if path.is_file()]
+    return [p for p in there if p not in assets or p.read_bytes() != assets[p].read_bytes()]
+
+
+def _of_task(summary: Summary) -> list[str]:
+    """What the files beside the page of a table are called, whether it has all of them or not."""
+    networks = dict.fromkeys((method, sparsity) for method, sparsity, _ in summary.cells)
+    pictures = [p for _, _, found in picture_panels.grouped(summary.facts.pictures) for p in found]
+    return [
+        "index.html",
+        templates.table_name(len(summary.table)),
+        *(f"numbers-{kind.name}.csv" for kind in kinds()),
+        *(name for picture in pictures for name in (picture.file, picture.table)),
+        *(network_page.name(*network) for network in networks),
+    ]
 
 
 def folder_of(summary: Summary) -> str:

@@ -29,8 +29,8 @@ _PAGE, _TABLE = b"Made with lthbench ", b"task,method,sparsity,seed,"
 def check(paths: Iterable[Path], force: bool = False) -> None:
     """Raise BadInput, naming it, for a file that is there and that lthbench did not write.
 
-    A page, a table, a run.json, an export.json and a bundle are known by their content; any other file by
-    one of those that lies beside it, or in the folder above.
+    A page, a table, a run.json, an export.json, a bundle and an exported store are known by their content;
+    any other file by one of those that lies beside it, or in the folder above.
     """
     if force:
         return
@@ -56,7 +56,7 @@ def _signed(path: Path) -> bool | None:
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
-                return "bundle.json" in archive.namelist()
+                return not {"bundle.json", "store.json"}.isdisjoint(archive.namelist())
         if path.suffix == ".html":
             return _PAGE in path.read_bytes()[-2000:]
         if path.name == "scores.csv":
