@@ -16,6 +16,7 @@ import pytest
 
 from lthbench import api, registry, report
 from lthbench.cli import main
+from lthbench.cli.store import _planned
 from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.disk_use import footprint
@@ -236,6 +237,20 @@ def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
         LocalStore(copy / "store").has(s) for s in stored
     )
     assert kinds["Measure"]["artefacts"] == 2
+
+
+def test_a_plan_needs_what_its_last_look_does(tmp_path, tiny_task):
+    grid = ("--task", tiny_task, "--methods", "omp", "--rounds", 1, "--metrics", "ece", "--budget", "quick")
+    code, text, err = call("plan", *grid, "--seeds", 2, "--until-decided", 4, "--json")
+    assert code == 0, err
+    (tmp_path / "plan.json").write_text(text)
+    last = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=4, metrics=["ece"], budget="quick"), ())
+    assert _planned(tmp_path / "plan.json") == {step.key for step in last.steps}
+    pretrained = json.loads(text)
+    pretrained["request"] |= {"pretrained": "mine.pt", "start": {"digests": {"0": "a", "1": "b"}}}
+    (tmp_path / "plan.json").write_text(json.dumps(pretrained))
+    with pytest.raises(BadInput, match=r"adds seeds to networks that begin with mine\.pt"):
+        _planned(tmp_path / "plan.json")
 
 
 def test_what_is_read_runs_no_plugin_that_was_not_named(copy, tiny_task, monkeypatch):

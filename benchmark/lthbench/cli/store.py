@@ -290,7 +290,10 @@ def _wanted(source: Path, opened: Store) -> set[str]:
 
 
 def _planned(source: Path) -> set[str]:
-    """The keys of all steps of a plan that ``lthbench plan --json`` printed into a file."""
+    """The keys of all steps of a plan that ``lthbench plan --json`` printed into a file.
+
+    Where seeds are added until all is decided, they are those of the last look: what a run needs at most.
+    """
     from lthbench.data import loading
     from lthbench.planning import request
     from lthbench.planning.plan import plan
@@ -309,6 +312,13 @@ def _planned(source: Path) -> set[str]:
             f"{source}: is neither a report's folder nor what lthbench plan --json prints."
         ) from error
     asked = request.from_json(record, str(source))
+    if asked.looks:
+        asked = asked.to_the_last_look()
+        if asked.start is not None and not asked.start.covers(asked.seeds):
+            raise BadInput(
+                f"{source}: adds seeds to networks that begin with {asked.pretrained}, and does not say what "
+                "those need. Give the folder of the report instead."
+            )
     return {step.key for step in plan(asked, loading.checked_folders(folder)).steps}
 
 

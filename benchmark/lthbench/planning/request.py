@@ -176,9 +176,7 @@ def asked_again(record: RequestRecord, where: str) -> Request:
 def _start_of(record: RequestRecord, where: str) -> Start | None:
     """What was read of a record's pretrained weights. Raises BadInput where it is not for its seeds."""
     start = record.start
-    if record.pretrained is None or (
-        start is not None and (start.is_dense or {str(s) for s in record.seeds} <= start.digests.keys())
-    ):
+    if record.pretrained is None or (start is not None and start.covers(record.seeds)):
         return start
     raise BadInput(f"{where}: request: start: does not say what was read of {record.pretrained}.")
 

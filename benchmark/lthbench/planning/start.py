@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lthbench.spec import Given, Network
@@ -26,6 +27,10 @@ class Start:
     def is_dense(self) -> bool:
         """Whether the weights are the dense parent themselves."""
         return "" in self.digests
+
+    def covers(self, seeds: Iterable[int]) -> bool:
+        """Whether the weights of all these seeds were read."""
+        return self.is_dense or {str(seed) for seed in seeds} <= self.digests.keys()
 
     def given(self, network: Network, seed: int) -> Given:
         """The weights of a seed. Raises LookupError where they were not read for it."""
