@@ -22,6 +22,6 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(run):
-    path = run / "bundle.zip"
+    path = run / "new" / "folder" / "bundle.zip"
     assert bundle.write(run / "report", LocalStore(run / "store"), path) == 12
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, read
+from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, check_file, read
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
@@ -52,7 +52,7 @@ def gate(
     Example: lthbench gate --write-baseline baseline.json
              lthbench gate --baseline baseline.json
     """
-    from lthbench.files import publish
+    from lthbench.files import make_folder, publish
     from lthbench.results import baseline as gates
 
     if rule not in gates.RULES:
@@ -75,14 +75,19 @@ def gate(
         echo(f"{target}: {len(made['scores'])} scores")
         return
     assert baseline is not None
+    on_github = os.environ.get("GITHUB_STEP_SUMMARY")
+    places = {"--summary": summary, "GITHUB_STEP_SUMMARY": Path(on_github) if on_github else None}
+    for named, place in places.items():
+        if place is not None:
+            check_file(named, place)
     base = gates.read(baseline)
     table, facts = read(source)
     with as_a_run_wrote_it(source):
         found = gates.hold(table, facts, base, rule)
         titles = {s.name: s.title for s in facts.scores}
-    places = [p for p in (summary, os.environ.get("GITHUB_STEP_SUMMARY")) if p]
-    for place in places:
-        with Path(place).open("a", encoding="utf-8") as file:
+    for place in filter(None, places.values()):
+        make_folder(place.parent)
+        with place.open("a", encoding="utf-8") as file:
             file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md')}\n\n")
     if as_json:
         echo(gates.as_json(found))

@@ -300,6 +300,16 @@ def check_folder(option: str, folder: Path) -> None:
         raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
 
 
+def check_file(option: str, path: Path) -> None:
+    """Raise BadInput for a file that cannot be made or written, before there is something to write."""
+    if path.is_dir():
+        raise BadInput(f"{option} {path}: is a folder; give a file.")
+    if not path.exists():
+        check_folder(option, path.parent)
+    elif not os.access(path, os.W_OK):
+        raise BadInput(f"{option} {path}: is read-only.")
+
+
 def check_report(folder: Path, force: bool) -> None:
     """Raise BadInput for a folder of a report that cannot be written, or in which files of others are."""
     from lthbench.results import overwriting

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import textfiles
-from lthbench.cli.options import CONTEXT, Place, check_folder, force_option, plugin_option
+from lthbench.cli.options import CONTEXT, Place, check_file, check_folder, force_option, plugin_option
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
@@ -217,6 +217,7 @@ def export(
 
     if target.suffix == ".zip":
         check_folder("TARGET", target.parent)
+        check_file("TARGET", target)
         overwriting.check([target], force)
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, Place, Words, check_folder, force_option
+from lthbench.cli.options import CONTEXT, Place, Words, check_file, check_folder, force_option
 from lthbench.cli.terminal import echo
 
 
@@ -28,6 +28,7 @@ def submit(source: Path, store: Path | str, out: Path, force: bool) -> None:
     from lthbench.submission import bundle
 
     check_folder("--out", out.parent)
+    check_file("--out", out)
     overwriting.check([out], force)
     found = open_store(store)
     found.check()

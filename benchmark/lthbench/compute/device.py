@@ -12,7 +12,8 @@ from lthbench.errors import BadInput
 def check_device(device: str) -> None:
     """Raise BadInput for what is not the name of a device. Does not import torch."""
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (":" in device and not (kind == "cuda" and index.isdigit())):
+    numbered = kind == "cuda" and index.isascii() and index.isdigit()
+    if kind not in ("auto", "cpu", "cuda") or (":" in device and not numbered):
         raise BadInput(f'no device "{device}". Valid: auto, cpu, cuda, cuda:N')
 
 
@@ -23,6 +24,10 @@ def resolve(device: str) -> str:
     import torch
 
     if torch.cuda.is_available():
+        count, index = torch.cuda.device_count(), device.partition(":")[2]
+        if index and int(index) >= count:
+            valid = ", ".join(["cuda", *(f"cuda:{n}" for n in range(count))])
+            raise BadInput(f"device {device}: there is none of this number. Valid here: auto, cpu, {valid}")
         return "cuda" if device == "auto" else device
     if device == "auto":
         return "cpu"
