@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.compute.device import default_workers, resolve
+from lthbench.compute.device import default_workers, with_workers
 from lthbench.compute.garbage import uncollected
 from lthbench.data.loading import checked_folders
 from lthbench.engines.local import Local
@@ -395,5 +395,5 @@ def _connected(options: RunOptions) -> Iterator[Local | OnRay]:
         ) as cluster:
             yield cluster
     else:
-        found = resolve(options.device)
-        yield Local(1 if found != "cpu" and workers else workers, found, options.stack)
+        found, workers = with_workers(options.device, workers)
+        yield Local(workers, found, options.stack)

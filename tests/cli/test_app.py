@@ -269,6 +269,14 @@ def test_a_plan_says_what_would_run_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_for_a_gpu_that_is_elsewhere_has_one_worker(tmp_path):
+    words = ("plan", "--task", TASK, "--store", tmp_path / "store", "--workers", "16", "--json")
+    accounts = [json.loads(call(*words, "--device", name)[1]) for name in ("cpu", "cuda:1", "cuda")]
+    assert [(a["device"], a["workers"]) for a in accounts] == [("cpu", 16), ("cuda:1", 1), ("cuda", 1)]
+    assert accounts[1]["seconds"] == accounts[2]["seconds"]
+    assert accounts[1]["stack"] == accounts[2]["stack"] > accounts[0]["stack"]
+
+
 def test_a_plan_says_the_command_with_the_places_that_were_given(tmp_path):
     words = ("plan", "--task", TASK, "--sparsity", "0.123456789", "--store", tmp_path / "my store")
     said = json.loads(call(*words, "--json")[1])["command"]

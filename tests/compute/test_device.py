@@ -7,6 +7,20 @@ from lthbench.compute import device
 from lthbench.errors import BadInput
 
 
+def test_a_gpu_has_one_worker_and_a_cpu_as_many_as_are_asked_for(monkeypatch):
+    monkeypatch.setattr(device, "nvidia_driver", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    asked = [("auto", 16), ("cuda:1", 16), ("cuda", 0), ("cpu", 16), ("cpu", 0)]
+    used = [("cuda", 1), ("cuda:1", 1), ("cuda", 0), ("cpu", 16), ("cpu", 0)]
+    assert [device.with_workers(*one) for one in asked] == used
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.with_workers("auto", 16) == ("cpu", 16)
+    assert device.with_workers("cuda:1", 16, here=False) == ("cuda:1", 1)
+    with pytest.raises(BadInput, match="sees no CUDA device"):
+        device.with_workers("cuda:1", 16)
+
+
 @pytest.mark.parametrize("name", ["cuda:-1", "cuda:", "cuda:x", "cuda:²", "cpu:0", "auto:0", "gpu"])
 def test_what_is_no_name_of_a_device_is_refused(name):
     with pytest.raises(BadInput, match="no device"):

@@ -35,6 +35,14 @@ def test_what_was_measured_of_its_kind_counts_and_nothing_else(dense):
     assert seconds(dense, {}, "cpu") == pytest.approx(STEP_SECONDS + flops(dense) / DEFAULT_RATE["cpu"])
 
 
+def test_a_gpu_of_a_number_is_as_fast_as_others_are(dense):
+    events = [event(dense, 7.0, device="cuda"), event(dense, 30.0)]
+    rates = learned_rates(events, "cuda:1")
+    assert rates == learned_rates(events, "cuda") != learned_rates(events, "cpu")
+    assert seconds(dense, {}, "cuda:1") == seconds(dense, {}, "cuda") < seconds(dense, {}, "cpu")
+    assert estimate([dense], events, 1, "cuda:1") == estimate([dense], events, 1, "cuda")
+
+
 def test_trainings_in_bfloat16_say_nothing_of_those_in_float32(dense):
     half = in_bfloat16(dense)
     both = learned_rates([event(dense, 40.0), event(half, 15.0)], "cpu")

@@ -34,6 +34,15 @@ def resolve(device: str) -> str:
     raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
 
 
+def with_workers(device: str, workers: int, here: bool = True) -> tuple[str, int]:
+    """The device to use, and how many worker processes share it: a GPU is for one, which trains in stacks.
+
+    A device that is named need not be ``here`` for a plan of what another machine does.
+    """
+    found = resolve(device) if here or device == "auto" else device
+    return found, 1 if found != "cpu" and workers else workers
+
+
 def nvidia_driver() -> bool:
     """Whether an NVIDIA driver can be loaded: cheap to ask, and spares most the import of torch."""
     import ctypes

@@ -135,8 +135,14 @@ def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, fl
 
 
 def _counts(event: Mapping[str, Any], device: str) -> bool:
-    done = event.get("status") == "ok" and event.get("device") == device and event.get("seconds", 0) > 0
+    done = event.get("status") == "ok" and event.get("seconds", 0) > 0
+    done = done and event.get("device") == _kind_of_device(device)
     return done and event.get("flops", 0) > 0 and "architecture" in event
+
+
+def _kind_of_device(device: str) -> str:
+    """As events and rates have it: "cuda" for "cuda:1"."""
+    return device.partition(":")[0]
 
 
 def _of_event(event: Mapping[str, Any]) -> str:
@@ -146,7 +152,7 @@ def _of_event(event: Mapping[str, Any]) -> str:
 def seconds(step: Step, rates: dict[str, float], device: str) -> float:
     """The time of one step on one worker."""
     kind = _sized(step) if isinstance(step, Train) and _sized(step) in rates else _kind(step)
-    rate = rates.get(kind, DEFAULT_RATE.get(device, DEFAULT_RATE["cpu"]))
+    rate = rates.get(kind, DEFAULT_RATE.get(_kind_of_device(device), DEFAULT_RATE["cpu"]))
     return STEP_SECONDS + flops(step) / rate
 
 

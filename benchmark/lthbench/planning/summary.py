@@ -77,8 +77,7 @@ def costed(
     plan = found.plan
     request = plan.request
     todo = [s for s in plan.steps if s.key not in found.stored]
-    kind = "cuda" if device.startswith("cuda") else "cpu"
-    guess = estimate(todo, store.events(), workers, kind, shares_done(todo, store), found.more)
+    guess = estimate(todo, store.events(), workers, device, shares_done(todo, store), found.more)
     return {
         "task": request.task.name,
         "budget": request.budget,
@@ -96,7 +95,7 @@ def costed(
         "like": guess.alike(),
         "begun": guess.begun,
         "workers": workers,
-        "stack": stack_on(kind, stack),
+        "stack": stack_on(device, stack),
         "device": device,
         "data": {source.name: dict(concepts.describe(source.name, places)) for source in plan.sources}
         | published(request, places),
