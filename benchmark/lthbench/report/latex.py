@@ -80,7 +80,7 @@ def _scores(summary: Summary, scores: list[Shown], caption: str) -> str:
     matches = {(m.method, m.sparsity, m.score): m.matches for v in summary.headline for m in v.matches}
     grid = [["method", "sparsity", *(s.header for s in scores)]]
     bold = set()
-    for method, level in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+    for method, level in summary.networks:
         found = [summary.cell(method, level, s.name) for s in scores]
         for place, score in enumerate(scores):
             if matches.get((method, level, score.name)):

@@ -68,7 +68,7 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
     """One row for each method and sparsity, dense first."""
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows = []
-    for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+    for method, sparsity in summary.networks:
         row = {"method": method, "sparsity": formatting.sparsity(sparsity)}
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)

@@ -60,6 +60,13 @@ class Summary:
         return found
 
     @cached_property
+    def networks(self) -> tuple[tuple[str, float], ...]:
+        """Method and sparsity of all that was measured: dense first, then method by method."""
+        every = [("dense", 0.0), *((m, s) for m in self.methods for s in self.sparsities)]
+        there = {(method, sparsity) for method, sparsity, _ in self.cells}
+        return tuple(network for network in every if network in there)
+
+    @cached_property
     def foremost(self) -> tuple[str, ...]:
         """The methods that stand out in figures."""
         from lthbench.report import families

@@ -217,8 +217,8 @@ def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
 def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
     """The table of scores: a row for each method and sparsity, a cell for each score."""
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
-    rows = []
-    for method, sparsity in [("dense", 0.0)] + [(m, s) for m in summary.methods for s in summary.sparsities]:
+    rows: list[dict[str, Any]] = []
+    for method, sparsity in summary.networks:
         cells = []
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
@@ -230,7 +230,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.6g}"
             shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
             cells.append({"score": score, **shown})
-        first = method == "dense" or sparsity == summary.sparsities[0]
+        first = not rows or rows[-1]["method"] != method
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
         passed = bool(judged) and all(judged)
         row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
