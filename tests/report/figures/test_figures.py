@@ -17,6 +17,7 @@ from lthbench.report.figures import (
     drawing,
     extremes,
     files,
+    radar,
     relative,
     seeds,
     side_by_side,
@@ -293,3 +294,38 @@ def test_methods_that_stand_side_by_side_never_look_alike():
     looks = side_by_side._told_apart([("#0072b2", "o"), ("#7b61c4", "o"), ("#7b61c4", "<")])
     assert looks[0] == ("#0072b2", "o")
     assert len({colour for colour, _ in looks}) == len({shape for _, shape in looks}) == 3
+
+
+def test_a_score_that_was_not_measured_has_no_point_in_a_radar(made):
+    """It was drawn as the best possible where all others were alike, or as the worst."""
+    frame, facts = made
+    left = frame.copy()
+    gone = (left["method"] != "dense") & (left["score"] == "nll")
+    left.loc[gone, ["value", "status", "reason"]] = [math.nan, "gated", "accuracy is too low"]
+    for figure in radar.radars(summarise(left, facts)):
+        found = {row[:2]: row[2] for row in figure.rows}
+        assert [found[m, "NLL"] for m in ("imp", "small", "rigl")] == [""] * 3
+        assert found.get(("dense", "NLL"), 1.0) == 1.0
+        assert "NLL not measured" in figure.text
+        lines = [x for x in figure.canvas.axes[0].lines if x.get_color() != drawing.DENSE]
+        assert [sum(math.isnan(y) for y in line.get_ydata()) for line in lines] == [1, 1, 1]
+
+
+def test_a_method_of_one_sparsity_has_a_point_in_each_figure(made):
+    """A line of one point shows nothing."""
+    frame, facts = made
+    one = frame[(frame["method"] != "rigl") | (frame["sparsity"] == 0.9)].reset_index(drop=True)
+    few = only(summarise(one, facts), "NLL")
+    few.__dict__["foremost"] = ("imp", "small")  # the others are grey
+    counts = {("rigl", 0.9, "colour"): [3.0], ("imp", 0.5, "colour"): [3.0], ("imp", 0.9, "colour"): [2.0]}
+    drawn = (
+        *curves.curves(few),
+        *relative.relative(few),
+        unit_categories.over_levels(few, "t", "n", "c", counts, "colour"),
+    )
+    for figure in drawn:
+        grey = [x for x in figure.canvas.axes[0].lines if x.get_alpha() == drawing.GREY["alpha"]]
+        assert [(len(x.get_xdata()), x.get_marker()) for x in grey] == [(1, "o")]
+    (figure,) = seeds.lines(few)
+    (dots,) = (x for x in figure.canvas.axes[2].lines if x.get_marker() == "o")
+    assert sorted(dots.get_ydata()) == sorted(values(few, "rigl", 0.9, "nll"))

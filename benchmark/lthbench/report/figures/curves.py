@@ -12,6 +12,7 @@ from lthbench.report.figures.drawing import (
     DASHES,
     DENSE,
     GREY,
+    GREY_POINT,
     REGION_TWO,
     SPARSITY,
     Figure,
@@ -162,7 +163,7 @@ def _line(
     levels = [s for s, _ in points]
     x, mean = [place(s) for s in levels], [c.mean * scale for _, c in points]
     if method not in summary.foremost:
-        axes.plot(x, mean, **GREY, zorder=1)
+        axes.plot(x, mean, **(GREY if len(x) > 1 else GREY_POINT), zorder=1)
         return
     pairs = [_ends(summary, score, method, s)[1:3] for s in levels]
     low, high = ([(p[i] if p[i] != "" else math.nan) * scale for p in pairs] for i in (0, 1))

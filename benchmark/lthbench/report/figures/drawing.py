@@ -40,6 +40,8 @@ _PAGE_COLOURS = {
 DASHES, REGION_TWO = (0, (5, 3)), (0, (2, 1.2))
 #: How methods are drawn that do not stand out among many.
 GREY: dict[str, Any] = {"color": DENSE, "lw": 0.7, "alpha": 0.45}
+#: How they are drawn where they have one point, of which a line would show nothing.
+GREY_POINT = GREY | {"marker": "o", "ms": 2.5}
 #: The horizontal axis of what is drawn over sparsity.
 SPARSITY = "sparsity (% of prunable weights removed)"
 

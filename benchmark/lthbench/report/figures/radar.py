@@ -84,6 +84,8 @@ def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
         ends.append((min(known), max(known)) if known else (0.0, 0.0))
 
     def share(value: float, low: float, high: float) -> float:
+        if math.isnan(value):
+            return math.nan
         return (value - low) / (high - low) if high > low else 1.0
 
     return {m: [share(v, *pair) for v, pair in zip(values, ends, strict=True)] for m, values in raw.items()}
@@ -102,11 +104,13 @@ def _draw(
     angles = around(len(scores))
     if form == "fixed axes":
         axes.plot(angles, [1.0] * len(angles), color=DENSE, lw=1.4, ls=(0, (5, 3)))
-    words, rows = [], []
+    words: list[str] = []
+    rows: list[tuple[Any, ...]] = []
     for method, spokes in values.items():
-        said = ", ".join(f"{s.title} {v:.2f}" for s, v in zip(scores, spokes, strict=True))
+        pairs = list(zip(scores, spokes, strict=True))
+        said = ", ".join(f"{s.title} {'not measured' if math.isnan(v) else f'{v:.2f}'}" for s, v in pairs)
         words.append(f"{method}: {said}")
-        rows += [(method, s.title, v) for s, v in zip(scores, spokes, strict=True)]
+        rows += [(method, s.title, "" if math.isnan(v) else v) for s, v in pairs]
         line(axes, summary, method, spokes)
     title = f"{where}, {form}"
     return Figure(
@@ -151,9 +155,8 @@ def polar(names: Sequence[str], top: float) -> tuple[Any, Any]:
 
 
 def line(axes: Any, summary: Summary, method: str, spokes: Sequence[float]) -> None:
-    """A method's closed line; what is not known stands in the middle."""
-    drawn = [0.0 if math.isnan(v) else v for v in spokes]
-    closed = around(len(spokes)), [*drawn, drawn[0]]
+    """A method's closed line; it has a gap where a spoke is not known."""
+    closed = around(len(spokes)), [*spokes, spokes[0]]
     if method == "dense":
         axes.plot(*closed, color=DENSE, lw=1.4, ls=(0, (5, 3)))
     else:
@@ -168,8 +171,8 @@ KIND = Kind(
     "Radar",
     "Outer is better; dashed: dense. On fixed axes each spoke is the score relative to dense, so that a "
     "small difference looks small. The stretched form is the one in the paper: each spoke runs from the "
-    "worst to the best network, which makes any difference look large. Of more than twelve "
-    "methods: the foremost.",
+    "worst to the best network, which makes any difference look large. Scores that were not measured have "
+    "no point. Of more than twelve methods: the foremost.",
     radars,
     keyed=True,
     detail=True,

@@ -12,6 +12,7 @@ from lthbench.report.figures.drawing import (
     DASHES,
     DENSE,
     GREY,
+    GREY_POINT,
     REGION_TWO,
     SPARSITY,
     Figure,
@@ -99,7 +100,7 @@ def _line(axes: Any, summary: Summary, method: str, means: list[tuple[float, flo
     """One method, dashed where accuracy is lost; those that do not stand out are grey."""
     points = [(place(level), mean) for level, mean in means]
     if method not in summary.foremost:
-        axes.plot(*zip(*points, strict=True), **GREY, zorder=1)
+        axes.plot(*zip(*points, strict=True), **(GREY if len(points) > 1 else GREY_POINT), zorder=1)
         return
     colour, shape = style(summary, method)
     for part, dashes in zip(halves(points, [s for s, _ in means], last), ("-", REGION_TWO), strict=True):

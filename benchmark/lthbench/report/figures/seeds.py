@@ -91,16 +91,20 @@ def _lines(
     scale: float,
     last: float,
 ) -> None:
-    """All seeds of a method: one path for the solid parts, one for the dashed."""
+    """All seeds of a method: one path for the solid parts, one for the dashed; a dot for one of one point."""
     colour, _ = style(summary, method)
     parts: tuple[list[Any], list[Any]] = ([], [])
+    alone: list[tuple[float, float]] = []
     for points in seeds:
         drawn = [(place(level), value * scale) for level, value in points]
+        alone += drawn if len(drawn) == 1 else []
         for part, half in zip(parts, halves(drawn, [s for s, _ in points], last), strict=True):
             part += [*half, (math.nan, math.nan)] if len(half) > 1 else []
     for part, dashes in zip(parts, ("-", REGION_TWO), strict=True):
         if part:
             axes.plot(*zip(*part, strict=True), color=colour, lw=0.9, ls=dashes)
+    if alone:
+        axes.plot(*zip(*alone, strict=True), color=colour, lw=0, marker="o", ms=2.5)
 
 
 KIND = Kind(

@@ -10,6 +10,7 @@ from lthbench.report.figures.drawing import (
     DASHES,
     DENSE,
     GREY,
+    GREY_POINT,
     SPARSITY,
     Figure,
     Kind,
@@ -81,7 +82,8 @@ def over_levels(
             colour, shape = style(summary, method)
             x, y = zip(*((place(s), m) for s, m in points), strict=True)
             marks = {"color": colour, "lw": 1.8, "marker": shape, "ms": 5, "markevery": marked(len(points))}
-            axes.plot(x, y, **(marks if method in summary.foremost else GREY))
+            grey = GREY if len(points) > 1 else GREY_POINT
+            axes.plot(x, y, **(marks if method in summary.foremost else grey))
             words.append(f"{method} " + ", ".join(f"{m:.1f} at {formatting.sparsity(s)}" for s, m in points))
     over_sparsity(axes, summary)
     axes.set_ylim(0, 1.08 * max([row[3] for row in rows] + [0.5]))
