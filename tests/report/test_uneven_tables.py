@@ -2,7 +2,7 @@
 
 import pytest
 
-from lthbench.report import latex, markdown, network_page, task_page
+from lthbench.report import answer, latex, markdown, network_page, task_page
 from lthbench.report.summary import summarise
 
 
@@ -28,3 +28,16 @@ def test_tables_have_no_rows_of_networks_that_were_not_measured(uneven):
         "imp",
         "nm",
     ]
+
+
+def test_methods_fall_short_at_the_lowest_sparsity_that_each_was_measured_at(made_table):
+    """And not at one at which some of them never were."""
+    scores, facts = made_table(("imp", "nm"), sparsities=(0.5, 0.9))
+    worse = (scores["method"] != "dense") & (scores["score"] == "accuracy")
+    scores.loc[worse, "value"] -= 0.2
+    assert ". Already at 50.0 %, imp and nm fall short" in answer.of_table(summarise(scores, facts)).said
+    left = scores[(scores["method"] != "imp") | (scores["sparsity"] == 0.9)].reset_index(drop=True)
+    summary = summarise(left, facts)
+    said = answer.of_table(summary).said
+    assert ". At the lowest sparsity of each, imp and nm fall short" in said
+    assert latex.escape(said) in latex.render(summary)

@@ -187,7 +187,10 @@ def _lowest(summary: Summary, results: list[Verdict]) -> str:
     said = "; ".join(parts)
     if all(r.sparsities == (0.0,) for r in results):
         return f"Though nothing was removed, {said}"
-    return f"Already at {formatting.sparsity(min(r.sparsities[0] for r in results))}, {said}"
+    lowest = {r.sparsities[0] for r in results}
+    if len(lowest) > 1:
+        return f"At the lowest sparsity of each, {said}"
+    return f"Already at {formatting.sparsity(lowest.pop())}, {said}"
 
 
 def _some(names: list[str], groups: list[list[str]]) -> str:
