@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import math
+import re
 
 import pandas as pd
 import pytest
 
 from lthbench.errors import BadInput
+from lthbench.report import network_page
 from lthbench.report.explanation import account, only, text
 from lthbench.report.summary import summarise
 from lthbench.results import run_facts, score_order, table
@@ -133,3 +135,46 @@ def test_the_verdict_on_one_method_rests_on_no_other(made_table):
     for method in ("imp", "omp", "snip"):
         assert account(summarise(only(scores, method), facts), method, 0.9) == account(whole, method, 0.9)
     assert only(scores, "imq") is scores
+
+
+def regions(made):
+    """What is said of the region in the shell, and on the page of the network."""
+    said = text(account(made, "m", 0.79), 200), network_page.Cards(made).render("m", 0.79028)
+    return [re.findall(r"Region [^<\n]*", one) for one in said]
+
+
+def test_a_region_is_told_by_accuracy_at_this_sparsity(build):
+    assert regions(build()) == [["Region I: accuracy is within one percentage point of dense."]] * 2
+    made = build(accuracy=(0.03, 0.031, 0.03))
+    better_later = tuple(dataclasses.replace(v, region=0.9) for v in made.headline)
+    made = dataclasses.replace(made, verdicts={**made.verdicts, made.rule: better_later})
+    assert regions(made) == [["Region II: accuracy is more than one percentage point below dense."]] * 2
+
+
+def test_without_accuracy_no_region_is_told_and_the_verdict_ends_in_a_full_stop(build):
+    whole = build()
+    facts = dataclasses.replace(whole.facts, task={**whole.facts.task, "data": {"dataset": "digits"}})
+    left = summarise(whole.table[whole.table["score"] != "accuracy"], facts)
+    assert account(left, "m", 0.79)["region"] is None
+    assert regions(left) == [[], []]
+    (lead,) = re.findall(r'<p class="lead">(.*?)</p>', network_page.Cards(left).render("m", 0.79028))
+    assert re.fullmatch(r'<b class="pass">As good as dense on NLL, of \d+ for LTH-PASS\.</b>', lead), lead
+
+
+@pytest.mark.parametrize("finding", ["worse", "gated", "degenerate", "failed"])
+def test_one_score_that_does_not_hold_is_enough_not_to_pass(build, finding):
+    """Also where another cannot be compared: pages said "Not LTH-PASS" and "cannot be judged"."""
+    made = build()
+    (result,) = made.headline
+    nll, accuracy = (
+        dataclasses.replace(m, matches=m.score == "accuracy" and None, finding=f)
+        for m, f in zip(result.matches[::-1], (finding, "undecided"), strict=True)
+    )
+    judged = dataclasses.replace(result, matches=(accuracy, nll))
+    made = dataclasses.replace(made, verdicts={**made.verdicts, made.rule: (judged,)})
+    found = account(made, "m", 0.79)
+    assert found["passes"] is False
+    assert found["said"].startswith("Not LTH-PASS")
+    undecided = dataclasses.replace(judged, matches=(accuracy,))
+    made = dataclasses.replace(made, verdicts={**made.verdicts, made.rule: (undecided,)})
+    assert account(made, "m", 0.79)["passes"] is None

@@ -13,7 +13,7 @@ from lthbench.report import answer, findings
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.calibration import MULTIPLE
-from lthbench.verdict.rules import Match, Verdict
+from lthbench.verdict.rules import SHORT, Match, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "scope": headline.scope,
         "compared_with": yardstick_sentence(summary),
         "why": explanation.why(headline.at(level), summary.title_of),
-        "region": _region(headline, level),
+        "region": _region(by_rule.get("paper"), level),
         "joint": headline.joint,
         "monotone": headline.monotone,
         "scores": [_score(summary, m, aspects.get(m.score, {})) for m in headline.at(level)],
@@ -101,15 +101,27 @@ def _level(summary: Summary, method: str, sparsity: float) -> float:
 
 
 def _passes(result: Verdict, level: float) -> bool | None:
-    found = [m.matches for m in result.at(level)]
-    if not found or None in found:
+    """Whether a network passes; None where that cannot be said. One score that does not hold is enough."""
+    found = result.at(level)
+    if any(m.finding in (*SHORT, "failed") for m in found):
+        return False
+    if not found or any(m.matches is None for m in found):
         return None
-    return all(found)
+    return all(m.matches for m in found)
 
 
-def _region(result: Verdict, level: float) -> str:
-    """Chen et al. 2022: region I as long as accuracy is within its slack of one percentage point."""
-    return "I" if result.region is not None and level <= result.region else "II"
+def _region(paper: Verdict | None, level: float) -> str | None:
+    """Chen et al. 2022: region I where accuracy at this sparsity is within one percentage point of dense.
+
+    None where that cannot be said: accuracy was not measured, or not of the dense parent.
+    """
+    match = next((m for m in paper.at(level) if m.score == "accuracy"), None) if paper else None
+    if match is None:
+        return None
+    if match.finding == "matches":
+        return "I"
+    # Of a degenerate network, which never matches, accuracy may be as good as it likes.
+    return "II" if match.finding in ("worse", "degenerate") and match.shortfall > match.allowed else None
 
 
 def _score(summary: Summary, match: Match, aspect: dict[str, Any]) -> dict[str, Any]:
@@ -172,8 +184,10 @@ def text(found: dict[str, Any], width: int = 80) -> str:
     for rule, other in found["other_rules"].items():
         if rule != "paper":
             lines.append(f"By the rule {rule} it {said[other['passes']]}{_because(other['why'])}.")
-    accuracy = {"I": "within one percentage point of", "II": "more than one percentage point below"}
-    lines.append(f"Region {found['region']}: accuracy is {accuracy[found['region']]} dense.")
+    if found["region"]:
+        within = "within" if found["region"] == "I" else "more than"
+        side = "of" if found["region"] == "I" else "below"
+        lines.append(f"Region {found['region']}: accuracy is {within} one percentage point {side} dense.")
     if found["sparsity"] == 0.0:
         lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
     else:
