@@ -16,10 +16,11 @@ SIGN = {
     "?": "open",
     "x": "worse",
     "!": "failed",
+    "g": "gated",
     "0": "degenerate",
     "-": "undecided",
 }
-_SHORT = ("x", "0")
+_SHORT = ("x", "g", "0")
 
 
 @pytest.fixture

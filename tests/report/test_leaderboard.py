@@ -3,6 +3,7 @@
 import pytest
 
 from lthbench.report import leaderboard
+from lthbench.report.summary import far
 from lthbench.verdict.rules import Match, Verdict
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -33,3 +34,24 @@ def test_what_is_open_and_worse_further_on_is_told(accuracy, level, found):
     other = ("worse", "worse", "worse")  # of another score: no matter here
     result = judged(accuracy=accuracy, mce=other)
     assert leaderboard._worse_beyond(result, ["accuracy"], level) == found
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "found"),
+    [
+        ("x", "-", ["none", "none", "–"]),  # what is worse is worse, whatever cannot be compared beside it
+        ("g", "!", ["none", "none", "–"]),
+        ("0", "0", ["none", "none", "none"]),
+        ("?", "-", ["–", "open", "–"]),
+        ("?", "!", ["–", "open", "–"]),
+        ("y", "!", ["–", "50.0", "–"]),
+        ("?", "y", ["open", "open", "50.0"]),
+    ],
+)
+def test_none_is_said_of_what_is_worse_and_not_of_what_was_not_measured(judged_as, accuracy, nll, found):
+    summary = judged_as((0.5,), imp=(accuracy, nll))
+    (row,) = leaderboard.board(summary).rows
+    assert [cell.text for cell in (row.joint, *row.cells)] == found
+    (result,) = summary.headline
+    assert leaderboard.reach(result, ["accuracy", "nll"]) == found[0]
+    assert far(result).replace("no verdict", "–") == found[0]

@@ -159,7 +159,7 @@ def holds(result: Verdict, scores: Sequence[str]) -> tuple[float | None, float |
 
 
 def reach(result: Verdict, scores: Sequence[str]) -> str:
-    """In words: the largest sparsity up to which all of these scores hold, "open" or "none"."""
+    """In words: the largest sparsity up to which all of these scores hold, "open", "none" or "–"."""
     last, first_not = holds(result, scores)
     return _text(last, _worst(_against(result, scores, first_not if first_not is not None else last)))
 
@@ -171,8 +171,10 @@ def _against(result: Verdict, scores: Sequence[str], level: float | None) -> lis
 
 
 def _text(last: float | None, worst: Match | None) -> str:
-    none = {"open": "open", "undecided": "–"}.get(worst.finding if worst else "undecided", "none")
-    return none if last is None else formatting.share(last)
+    none = {"open": "open", "undecided": "–", "failed": "–"}
+    if last is None:
+        return none.get(worst.finding if worst else "undecided", "none")
+    return formatting.share(last)
 
 
 def _order(result: Verdict) -> float:
@@ -206,10 +208,13 @@ def _worse_beyond(result: Verdict, scores: Sequence[str], level: float | None) -
     )
 
 
+#: Findings by how clearly they speak: what is worse before what was not measured, and that before open.
+_CLEAR = ("better", "matches", "open", "undecided", "failed", "worse", "gated", "degenerate")
+
+
 def _worst(matches: Sequence[Match]) -> Match | None:
-    """The one that speaks most clearly: what is worse before what is open."""
-    order = list(findings.SIGNS)
-    return max(matches, key=lambda m: order.index(m.finding), default=None)
+    """The one that speaks most clearly against a network."""
+    return max(matches, key=lambda m: _CLEAR.index(m.finding), default=None)
 
 
 def _text_of(cell: cells.Cell | None) -> str:

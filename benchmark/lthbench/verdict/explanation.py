@@ -46,10 +46,12 @@ def needed(matches: Sequence[Match]) -> str:
 
 
 def in_a_word(matches: Sequence[Match]) -> str:
-    """How a network that does not pass stands: "open", "no verdict" (a score cannot be judged) or "none"."""
-    if not matches:
+    """How a network that does not pass stands: "open", "no verdict" (a score cannot be judged), "none", or
+    "–" where nothing was found against it and a score was not measured.
+    """
+    if not matches or any(m.finding in SHORT for m in matches):
         return "none"
-    return "open" if only_open(matches) else "no verdict" if no_verdict(matches) else "none"
+    return "open" if only_open(matches) else "no verdict" if no_verdict(matches) else "–"
 
 
 def no_verdict(matches: Sequence[Match]) -> bool:
