@@ -116,7 +116,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         **drawings,
         legend=legend,
         others=len(summary.methods) - len(legend),
-        keys=_keys(summary, [kind for kind, _ in plates if kind.keyed]),
+        keys=_keys(summary, [(kind, of_kind) for kind, of_kind in plates if kind.keyed]),
         rows=_rows(summary, linked),
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
@@ -133,16 +133,21 @@ def _about(facts: RunFacts) -> str:
     return str(facts.task["about"])
 
 
-def _keys(summary: Summary, kinds: Sequence[Kind]) -> dict[str, list[tuple[str, Markup]]]:
-    """The legends of kinds of figures. They use the shapes of those before: ids stand once."""
-    samples = {m: drawing.marker(summary, m) for m in summary.methods}
+def _keys(summary: Summary, plates: Figures) -> dict[str, list[tuple[str, Markup]]]:
+    """The legends of kinds of figures: what those of their figures have. They use the shapes of those before:
+    ids stand once.
+    """
     told = set(summary.foremost)
     found = {}
-    for kind in kinds:
+    for kind, figures in plates:
+        labels = dict.fromkeys(str(sample.get_label()) for figure in figures for sample in figure.legend)
+        coloured = {m: drawing.marker(summary, m) for m in summary.methods if m in labels}
+        grey = [label for label in labels if label not in (*coloured, "dense")]
         found[kind.name] = [
-            (m, Markup(_SHAPES.sub("", sample) if m in told else sample)) for m, sample in samples.items()
+            *((m, Markup(_SHAPES.sub("", s) if m in told else s)) for m, s in coloured.items()),
+            *((label, Markup('<span class="others" aria-hidden="true"></span>')) for label in grey),
         ]
-        told.update(samples)
+        told.update(coloured)
     return found
 
 

@@ -6,11 +6,15 @@ import math
 import numpy as np
 import pytest
 
+from lthbench.report import task_page
 from lthbench.report.figures import (
     concept_weights,
+    drawing,
+    extremes,
     formulas,
     softmax_mis,
     unique_concepts,
+    unit_categories,
     unit_iou,
     unit_mis,
     units_of,
@@ -176,3 +180,18 @@ def test_a_name_of_many_letters_is_drawn_by_its_beginning_and_end(made_table, na
 def test_names_are_cut_in_their_middle():
     assert units_of.short("layer1.conv") == "layer1.conv"
     assert units_of.short("x" * 30 + "y" * 30) == "x" * 18 + "..." + "y" * 18
+
+
+def test_the_legend_on_the_page_has_the_colours_that_are_in_the_figures(made_table):
+    """Of many methods those are grey that do not stand out."""
+    methods = tuple(f"m{place}" for place in range(9))
+    many = summarise(*made_table(methods, seeds=2, sparsities=(0.5, 0.9)))
+    counts = {(m, level, "colour"): [3.0] for m in methods for level in (0.5, 0.9)}
+    figure = unit_categories.over_levels(many, "t", "n", "c", counts, "colour")
+    plates = [(unit_categories.KIND, [figure]), (extremes.KIND, extremes.extremes(many))]
+    keys = task_page._keys(many, plates)
+    assert [name for name, _ in keys["units"]] == [*many.foremost, "2 other methods"]
+    for name, sample in keys["units"][:-1]:
+        assert drawing.style(many, name)[0] in sample
+    assert 'class="others"' in keys["units"][-1][1]
+    assert [name for name, _ in keys["extremes"]] == list(methods)
