@@ -88,3 +88,39 @@ def test_a_table_fits_its_width_and_breaks_no_word():
 )
 def test_two_differences_have_the_decimals_that_tell_them_apart(one, other, unit, relative, shown):
     assert formatting.told_apart(one, other, unit, relative=relative) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (4 / 3, "1.3"),
+        (-0.4, "-0.4"),
+        (-0.04, "0.0"),
+        (2.0, "2"),
+        (250.3, "250"),
+        (999.6, "1.0k"),
+        (1500, "1.5k"),
+        (999_949, "999.9k"),
+        (999_999, "1.0M"),
+        (-999_999, "-1.0M"),
+        (10**15, "1000.0T"),
+        (math.inf, "inf"),
+    ],
+)
+def test_means_of_a_few_have_a_decimal_and_large_counts_a_letter(value, shown):
+    assert formatting.number(value, "count") == formatting.number(value, "bytes") == shown
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "shown"),
+    [
+        (4 / 3, 0.577, "1.3 ± 0.6"),
+        (2.0, 0.577, "2.0 ± 0.6"),
+        (2.0, 1.0, "2 ± 1"),
+        (250.3, 12.4, "250 ± 12"),
+        (270_000.0, 0.0, "270.0k ± 0"),
+        (math.nan, 1.0, "– ± 1"),
+    ],
+)
+def test_a_mean_of_counts_and_its_spread_have_as_many_decimals(mean, spread, shown):
+    assert formatting.measured(mean, spread, "count") == shown

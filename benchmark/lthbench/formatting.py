@@ -30,27 +30,47 @@ def share(value: float) -> str:
 
 
 def number(value: float, unit: str) -> str:
-    """A score in its unit: fractions in per cent without the sign, others with three figures after 0."""
+    """A score in its unit: fractions in per cent without the sign, others with three figures after 0.
+
+    Counts are whole, but for means of a few.
+    """
     if math.isnan(value):
         return "–"
     if unit in PERCENT:
         return f"{round(100 * value, 1) + 0.0:.1f}"  # no minus before a zero
     if unit in COUNTS:
-        power = min(max(0, (len(str(round(abs(value)))) - 1) // 3), 4)
-        return f"{value / 1000**power:.{0 if power == 0 else 1}f}{' kMGT'[power].strip()}"
+        return _count(value, _decimals(value))
     if 1000 <= abs(value) < 100_000:
         return f"{value:,.0f}"
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
     if 0 < abs(value) < 0.01:
         return f"{value:.2g}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value + 0.0:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _count(value: float, decimals: int) -> str:
+    """A count with k, M, G or T and one decimal, or below 1000 with so many decimals."""
+    if math.isinf(value):
+        return f"{value}"
+    power, places = 0, decimals
+    while power < 4 and round(abs(value) / 1000**power, places) >= 1000:
+        power, places = power + 1, 1
+    return f"{round(value / 1000**power, places) + 0.0:.{places}f}{' kMGT'[power].strip()}"
+
+
+def _decimals(mean: float, spread: float = 0.0) -> int:
+    """The decimals of a mean of counts: one where it is of a few, and it or its spread no whole number."""
+    return int(abs(mean) < 100 and not (float(mean).is_integer() and float(spread).is_integer()))
 
 
 def measured(mean: float, spread: float, unit: str) -> str:
     """A mean with its standard deviation over seeds, where there is one."""
     if math.isnan(spread):
         return number(mean, unit)
+    if unit in COUNTS and not math.isnan(mean):
+        decimals = _decimals(mean, spread)
+        return f"{_count(mean, decimals)} ± {_count(spread, decimals)}"
     shown = number(mean, unit)
     if unit not in (*PERCENT, *COUNTS) and "e" not in shown and math.isfinite(mean):
         # As many decimals as the mean has.
