@@ -2,9 +2,12 @@
 
 import json
 import math
+import shutil
+import subprocess
 
 import pytest
 
+from lthbench import formatting, resources
 from lthbench.report import chart_data, templates
 from lthbench.report.figures import curves
 from lthbench.report.summary import summarise
@@ -59,3 +62,33 @@ def test_names_cannot_leave_the_data(summary):
     )
     assert "<" not in text
     assert json.loads(text)["methods"] == list(summary.methods)
+
+
+#: Units, and numbers on each side of where their form changes.
+UNITS = ("fraction", "count", "bytes", "nats", "ratio")
+VALUES = (
+    *(0.0, 0.0004, 0.0041, 0.00999, 0.009999, 0.0123, 0.3, 1.0, 4 / 3, 9.9996, 12.34, 99.97, 250.3),
+    *(999.6, 1234.6, 99_999.6, 152_300.0, 200_000.0, 999_999.0, 3.2e6, 7e12, 1.23e-5, 4e-7),
+)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node here")
+def test_the_chart_shows_numbers_as_the_tables_do():
+    script = (resources.templates() / "explorer.js").read_text(encoding="utf-8")
+    functions = script[script.index("function number") : script.index("function score()")]
+    cases = [(v, u) for u in UNITS for value in VALUES for v in (value, -value)]
+    spread = (None, 0.577, 3.0)
+    code = (
+        f"var data = {json.dumps({'percent': formatting.PERCENT, 'counts': formatting.COUNTS})};\n"
+        f"{functions}\nvar cases = {json.dumps(cases)}, spread = {json.dumps(spread)};\n"
+        "console.log(JSON.stringify(cases.map(([v, u]) => "
+        "[number(v, u), signed(v, u), ...spread.map(s => measured(v, s, u))])));"
+    )
+    done = subprocess.run(["node", "-e", code], capture_output=True, check=True, timeout=60)
+    for (value, unit), (number, signed, *measured) in zip(cases, json.loads(done.stdout), strict=True):
+        assert number == formatting.number(value, unit)
+        pairs = zip(measured, (math.nan if s is None else s for s in spread), strict=True)
+        assert all(text == formatting.measured(value, s, unit) for text, s in pairs), measured
+        plain = formatting.difference(value, unit, relative=False)
+        sign = "+" if value > 0 and any(c in plain for c in "123456789") else ""
+        assert signed == sign + plain.replace("-", "−")
