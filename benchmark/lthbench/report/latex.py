@@ -64,7 +64,8 @@ def render(summary: Summary) -> str:
         parts.append(_table([list(rows[0]), *(list(r.values()) for r in rows)], caption, "verdict", 1))
     scores = [s for s in summary.scores if s.verdict]
     caption = (
-        f"Scores of the verdict, mean ± standard deviation over {len(facts.seeds)} seeds: {where}. "
+        f"Scores of the verdict, mean ± standard deviation over "
+        f"{formatting.counted(len(facts.seeds), 'seed', 'seeds')}: {where}. "
         "Bold: matches dense."
     )
     parts.append(_scores(summary, scores, caption))

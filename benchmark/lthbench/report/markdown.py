@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tabulate import tabulate
@@ -52,7 +53,7 @@ def render(summary: Summary) -> str:
         "",
         "## How it was made",
         "",
-        f"`{facts.command}`",
+        *_block(facts.command),
         "",
         *(f"- {escape(line)}" for line in provenance(facts)),
         "",
@@ -86,7 +87,7 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
 def provenance(facts: RunFacts) -> list[str]:
     """Where the numbers come from, a line each."""
     lines = [
-        f"{e['device']}, {e['threads'] or 'no'} thread a worker, torch {e['torch']}, numpy {e['numpy']}, "
+        f"{e['device']}, {_threads(e['threads'])} a worker, torch {e['torch']}, numpy {e['numpy']}, "
         f"Python {e['python']}, lthbench {e['lthbench']}"
         for e in facts.environments
     ]
@@ -103,6 +104,17 @@ def provenance(facts: RunFacts) -> list[str]:
     spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in facts.seconds.items() if total >= 0.5)
     lines.append(f"worker time: {spent or 'under a second'}")
     return lines
+
+
+def _threads(threads: Any) -> str:
+    """A number of threads in words; none of what no processor ran, or where a file has no number."""
+    return latency.threads_of(threads) if isinstance(threads, int) and threads else "no thread"
+
+
+def _block(text: str) -> list[str]:
+    """Lines of code as they are, between fences that are longer than any in them."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return [fence, text, fence]
 
 
 def _quantised(taken: dict[str, Any]) -> str:

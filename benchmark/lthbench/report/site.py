@@ -186,7 +186,9 @@ def _answer(summary: Summary, folder: str) -> dict[str, Any]:
     """A line of the table that an index begins with: how good dense is, too, since all is held to that."""
     cell = summary.cell("dense", 0.0, "accuracy")
     scores = sum(s.verdict for s in summary.scores)
-    accurate = f"dense {formatting.number(cell.mean, 'fraction')} %" if cell else "dense not measured"
+    accurate = (
+        f"dense {formatting.number(cell.mean, 'fraction')} %" if cell and cell.seeds else "dense not measured"
+    )
     return {
         "href": f"{folder}/index.html#verdict",
         "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",

@@ -331,8 +331,10 @@ def dense_sentence(summary: Summary) -> str:
     cell = summary.cell("dense", 0.0, "accuracy")
     seeds = len(summary.facts.seeds)
     number = "one seed" if seeds == 1 else f"{seeds} seeds"
-    if cell:
-        return f"Dense parent: accuracy {cell.text} % ({number})."
+    if cell and cell.seeds:
+        accuracy = formatting.measured(cell.mean, cell.spread, "fraction")
+        some = f"{cell.seeds} of " if cell.seeds < seeds else ""
+        return f"Dense parent: accuracy {accuracy} % ({some}{number})."
     measured = any(method == "dense" for method, _, _ in summary.cells)
     return f"{'The accuracy of the' if measured else 'The'} dense parent was not measured."
 

@@ -46,6 +46,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"sparsity": formatting.sparsity, "markup": Markup, "version": __version__}
+    made.globals["counted"] = formatting.counted
     made.filters["parted"] = parted
     made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
     made.globals |= {"scripts": SCRIPTS, "styles": STYLES, "policy": policy("'self' file:")}
