@@ -193,6 +193,15 @@ def duration(seconds: float) -> str:
     return f"{count:.1f} {unit}" if count < 10 else f"{count:,.0f} {unit}"
 
 
+def size(count: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def span(low: float, high: float) -> str:
     """A range with one unit where that is possible."""
     a, b = duration(low), duration(high)

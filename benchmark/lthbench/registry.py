@@ -89,7 +89,7 @@ def get(kind: type[K], name: str) -> K:
     folded = {_fold(n): n for n in names(kind)}
     if attribute == "METHOD":
         folded |= {_fold(a): n for a, n in _aliases().items()}
-    found = folded.get(_fold(name))
+    found = None if name.startswith("-") else folded.get(_fold(name))
     if found is None:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
     if (kind, found) in _paths:

@@ -78,6 +78,15 @@ def run(folder: Path, *words: object) -> tuple[int, str, str]:
         (("--progress", "loud"), "'loud'", "'plain'"),
         (("--data", "absent-folder"), "--data absent-folder: no such folder", ""),
         (("--methds", "imp"), "--methds", "--methods"),
+        (("--methods", "-imp,omp"), 'no method "-imp"', "Did you mean imp?"),
+        (("--metrics", "-lime,mce"), "give the ones or the others", "left out of the usual ones (-lime)"),
+        (("--metrics", "-lmie"), 'no metric "lmie"', "Did you mean lime?"),
+        (
+            ("--task", "tinny", "--methods", "sinp", "--metrics", "-lmie"),
+            'no task "tinny"',
+            'no metric "lmie"',
+        ),
+        (("--task", "tinny", "--methods", "sinp", "--metrics", "ece"), 'no method "sinp"', "mean snip"),
         (("stray",), "stray", ""),
     ],
 )
@@ -267,6 +276,22 @@ def test_a_plan_says_what_would_run_and_writes_nothing(tmp_path):
     assert (account["sparsities"], account["seeds"], account["chain"]) == ([0.5, 0.75], [0, 1], "3")
     assert "train" in call(*words)[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_can_be_left_out_of_the_usual_ones(tmp_path):
+    words = ("plan", "--task", TASK, "--store", tmp_path / "store", "--json", "--metrics")
+    usual = json.loads(call(*words[:-2], "--json")[1])["metrics"]
+    some = json.loads(call(*words, "-lime,-gini")[1])["metrics"]
+    assert some == [m for m in usual if m not in ("lime", "gini")]
+    assert len(some) == len(usual) - 2
+
+
+def test_a_plan_says_what_its_artefacts_take(tmp_path):
+    words = ("plan", "--task", TASK, "--methods", "imp,omp", "--store", tmp_path / "store", "--seeds")
+    few, many = (json.loads(call(*words, n, "--json")[1])["bytes"] for n in ("2", "200"))
+    assert few > 8 * 4 * 75_000, "eight networks are trained"
+    assert many == pytest.approx(100 * few, rel=0.05)
+    assert "disk    about " in call(*words, "2")[1]
 
 
 def test_a_plan_for_a_gpu_that_is_elsewhere_has_one_worker(tmp_path):

@@ -1,57 +1,33 @@
-"""What is said when a report takes the place of another."""
-
-import json
+"""What a run says beside its results."""
 
 import pytest
 
-from lthbench.cli import main, output
+from lthbench import api
+from lthbench.cli import foresight, output
+from lthbench.planning import summary
+from lthbench.planning.estimate import Estimate
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("looks", "progress", "said"),
     [
-        ({"command": "lthbench run a"}, ""),
-        ({"command": "lthbench run b"}, "lthbench run b"),
-        ({}, ""),
-        ([], ""),
+        ([60.0], "plain", "done   in 0 s; planned were 60 s to 2 min"),
+        ([60.0, 240.0], "plain", "done   in 0 s; planned were 5-10 min"),
+        ([], "plain", ""),
+        ([60.0], "none", ""),
     ],
 )
-def test_another_request_is_told_by_its_command(tmp_path, content, said):
-    (tmp_path / "run.json").write_text(json.dumps(content))
-    assert output._other_request(tmp_path, "lthbench run a") == said
+def test_a_run_says_what_it_took_beside_what_was_planned(monkeypatch, capsys, looks, progress, said):
+    """Looks after the first are planned one by one; where all is stored there is nothing to compare."""
 
+    def execute(asked, options, announce, brought, *, controls):
+        announce(None, [], Estimate(0.0, 0.0, 0.0, True), 2)
+        for low in looks:
+            announce(None, ["a step"], Estimate(low, 2 * low, 0.0, True), 2)
+        return "outcome"
 
-def test_an_empty_folder_holds_no_request(tmp_path):
-    assert output._other_request(tmp_path, "lthbench run a") == ""
-    (tmp_path / "run.json").write_text("no JSON")
-    assert output._other_request(tmp_path, "lthbench run a") == ""
-
-
-def test_a_run_says_that_it_replaces_the_report_of_another(tmp_path, made_table, monkeypatch, capsys):
-    """And says nothing where it is the same request again."""
-    from types import SimpleNamespace
-
-    from lthbench import api
-
-    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
-    monkeypatch.setattr(api, "write_report", lambda *_: [])
-    outcome = SimpleNamespace(table=table, facts=facts, failures={})
-    (tmp_path / "run.json").write_text(json.dumps({"command": facts.command}))
-    output.show(outcome, tmp_path, None)
-    assert "another request" not in capsys.readouterr().err
-    (tmp_path / "run.json").write_text(json.dumps({"command": "lthbench run --task other"}))
-    output.show(outcome, tmp_path, None)
-    said = capsys.readouterr().err
-    assert "another request, which this one replaces:\n  lthbench run --task other" in said
-
-
-@pytest.mark.parametrize(("seeds", "said"), [("1000", True), ("100", True), ("99", False), ("1000,", False)])
-def test_a_large_count_of_seeds_is_said_for_it_may_be_meant_as_one_seed(
-    tiny_task, tmp_path, capsys, seeds, said
-):
-    main(["plan", "--task", tiny_task, "--seeds", seeds, "--store", str(tmp_path / "store"), "--json"])
-    told = capsys.readouterr()
-    last = int(seeds.strip(",")) - 1
-    words = f"{last + 1} seeds: 0 to {last}; one seed alone is written {last + 1},\n"
-    assert told.err == (words if said else "")
-    assert json.loads(told.out)["request"]["seeds"][-1] == (last if "," not in seeds else last + 1)
+    monkeypatch.setattr(api, "execute", execute)
+    monkeypatch.setattr(summary, "header", lambda *words: "")
+    monkeypatch.setattr(foresight, "of_plan", lambda made: None)
+    assert output.execute(None, api.RunOptions(progress=progress)) == "outcome"
+    assert capsys.readouterr().err.strip() == said

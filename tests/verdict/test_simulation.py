@@ -53,7 +53,7 @@ def test_a_score_in_which_no_trainings_differ_leaves_the_others_as_they_are(made
         found, plain = simulated(more, seeds), simulated(made, seeds)
         assert found.matches() == pytest.approx([*plain.matches(), 1.0], abs=0.02)
         assert found.passes() == pytest.approx(plain.passes(), abs=0.02)
-        assert found.false_worse() == pytest.approx(plain.false_worse(), abs=0.02)
+        assert found.false_worse() == pytest.approx(plain.false_worse(), abs=0.03)
     assert recorded(more, 3).matches() == pytest.approx([*recorded(made, 3).matches(), 1.0])
 
 

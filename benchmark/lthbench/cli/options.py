@@ -160,7 +160,7 @@ def _options() -> dict[str, Callable[..., Any]]:
         },
         "metrics": {
             "type": Words(),
-            "help": "Metrics; by default the usual ones that the task's data allow. Others run by name only.",
+            "help": "Metrics; by default the usual ones that the data allow; -A,-B leaves some out.",
         },
         "budget": {
             "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."

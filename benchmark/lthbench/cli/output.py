@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench.cli.terminal import columns, echo, wrapped
+from lthbench.formatting import duration, span
 
 if TYPE_CHECKING:
     from lthbench.api import Outcome, RunOptions
@@ -39,7 +41,12 @@ def execute(
     from lthbench.engines.queue import Interrupted
     from lthbench.planning.summary import header
 
+    planned: list[Estimate] = []
+    started = time.monotonic()
+
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
+        if todo:
+            planned.append(estimate)
         if options.progress != "none":
             for line in header(made, todo, estimate, workers).splitlines():  # a log keeps one line for each
                 echo(wrapped(line, 7) if sys.stderr.isatty() else line, err=True)
@@ -48,7 +55,12 @@ def execute(
                 echo(wrapped(f"decide {foresight.in_words(made, foreseen)}", 7), err=True)
 
     try:
-        return api.execute(asked, options, announce, brought, controls=controls)
+        outcome = api.execute(asked, options, announce, brought, controls=controls)
+        if planned and options.progress != "none":
+            took = duration(time.monotonic() - started)
+            said = span(sum(p.low for p in planned), sum(p.high for p in planned))
+            echo(f"done   in {took}; planned were {said.removeprefix('about ')}", err=True)
+        return outcome
     except Interrupted:
         echo(f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True)
         sys.exit(130)

@@ -102,6 +102,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         + (f", {account['begun']:,} of the trainings begun" if account["begun"] else "")
         + (f", {account['like']}" if account["like"] else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
+        *([f"disk    about {formatting.size(account['bytes'])} in the store"] if account["bytes"] else []),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]
     if account["looks"]:

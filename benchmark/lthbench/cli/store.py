@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lthbench import textfiles
+from lthbench import formatting, textfiles
 from lthbench.cli.options import CONTEXT, Place, check_file, check_folder, force_option, plugin_option
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
@@ -59,7 +59,7 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
 def _text(account: dict[str, Any], found: Stock) -> str:
     from tabulate import tabulate
 
-    rows = [(kind.lower(), f"{n:,}", _size(size)) for kind, (n, size) in found.by_kind().items()]
+    rows = [(kind.lower(), f"{n:,}", formatting.size(size)) for kind, (n, size) in found.by_kind().items()]
     for name, what in (
         ("sets", "files"),
         ("savepoints", "trainings"),
@@ -67,16 +67,17 @@ def _text(account: dict[str, Any], found: Stock) -> str:
         ("damaged", "entries"),
     ):
         if account[name][what]:
-            rows.append((name, f"{account[name][what]:,}", _size(account[name]["bytes"])))
+            rows.append((name, f"{account[name][what]:,}", formatting.size(account[name]["bytes"])))
     lines = [tabulate(rows, ("kind", "number", "size"), "simple", colalign=("left", "right", "right"))]
     lines = lines if rows else ["empty"]
     lines.append(
-        f"\n{_size(account['bytes'])} in {account['store']}; {_size(account['free'])} free on its disk"
+        f"\n{formatting.size(account['bytes'])} in {account['store']}; "
+        f"{formatting.size(account['free'])} free on its disk"
     )
     if there := account.get("objects"):
         lines.append(
-            f"These are the copies here of {there['artefacts']:,} artefacts, {_size(there['bytes'])}, in "
-            f"{there['url']}"
+            f"These are the copies here of {there['artefacts']:,} artefacts, "
+            f"{formatting.size(there['bytes'])}, in {there['url']}"
         )
     if account["savepoints"]["trainings"]:
         lines.append(
@@ -171,7 +172,7 @@ def prune(
         if not found.parts():
             echo("There is nothing to delete.")
             return
-        size = _size(found.size())
+        size = formatting.size(found.size())
         echo(f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay.")
         if dry_run:
             for key, (kind, bytes_) in sorted(found.artefacts.items()):
@@ -258,7 +259,7 @@ def _tell(carried: Carried, where: str) -> None:
     for key, reason in carried.refused.items():
         echo(f"refused: {key}: {reason}")
     there = f", {carried.there:,} were there" if carried.there else ""
-    echo(f"{len(carried.new):,} artefacts {where}, {_size(carried.size)}{there}")
+    echo(f"{len(carried.new):,} artefacts {where}, {formatting.size(carried.size)}{there}")
     if carried.refused:
         sys.exit(1)
 
@@ -337,12 +338,3 @@ def _opened(context: click.Context, where: Path | str | None) -> Store:
     if not opened.made():
         raise BadInput(f"store {opened.address}: is not there; give the place of a store with --store.")
     return opened
-
-
-def _size(count: float) -> str:
-    """Bytes as a person says them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

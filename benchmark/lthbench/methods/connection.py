@@ -29,7 +29,8 @@ METHOD = Method(
     name="connection",
     title="connection pruning (channels of each filter)",
     formula="keep the kernels with the largest mean |w|, all layers together; rewind to epoch k; train",
-    source="von Rad & Seuffert 2024, connection sparsity; L1 norm",
+    source="von Rad & Seuffert 2024, connection sparsity; the mean of |w| in place of its sum: "
+    "kernels of several sizes are ranked together",
     cost="one training for each sparsity and seed, beside the dense one",
     ticket=ticket,
     criterion=KERNELS,

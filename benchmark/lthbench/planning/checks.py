@@ -71,10 +71,20 @@ def _method(name: str, faults: Faults) -> str:
 
 
 def metrics(names: Sequence[str] | None, task: Task, faults: Faults) -> tuple[str, ...]:
-    """The names of the metrics asked for; of the usual ones (None) those that the task's data sets allow."""
-    usual = names is None
-    named = [m.name for m in registry.every(Metric) if m.usual] if names is None else names
-    chosen = [m for m in (faults.known(Metric, name) for name in named) if m is not None]
+    """The names of the metrics asked for; of the usual ones (None) those that the task's data sets allow.
+
+    Names that begin with a minus sign leave these out of the usual ones.
+    """
+    left_out = [name.removeprefix("-") for name in names or () if name.startswith("-")]
+    if left_out and len(left_out) < len(names or ()):
+        faults.append(
+            "metrics: some are to be left out of the usual ones (-lime), others to be measured (lime); "
+            "give the ones or the others."
+        )
+    usual = names is None or bool(left_out)
+    out = [m.name for m in (faults.known(Metric, name) for name in left_out) if m is not None]
+    named = [m.name for m in registry.every(Metric) if m.usual and m.name not in out] if usual else names
+    chosen = [m for m in (faults.known(Metric, name) for name in named or ()) if m is not None]
     trained_on, *others = [faults.known(Dataset, name) for name in (task.data.dataset, *task.data.ood)]
     if trained_on is not None and any("ood" in m.needs for m in chosen):
         faults += filter(None, (_unlike(trained_on, other) for other in others if other is not None))

@@ -12,7 +12,7 @@ from lthbench import corruptions as generated
 from lthbench import registry
 from lthbench.corruptions import official
 from lthbench.errors import BadInput, unknown
-from lthbench.kinds import Architecture, Dataset
+from lthbench.kinds import Architecture, Dataset, Method, Metric
 from lthbench.planning import checks, request_record, task
 from lthbench.planning import looks as planned_looks
 from lthbench.planning.checks import MAX_SEEDS, listed
@@ -272,8 +272,17 @@ def ask(
     corruptions: str | None = None,
     pretrained: str | None = None,
 ) -> Request:
-    """The checked request for a task by name or path."""
-    named = task.load(name)
+    """The checked request for a task by name or path. Raises BadInput naming every fault."""
+    try:
+        named = task.load(name)
+    except BadInput as error:
+        faults = checks.Faults([str(error)])
+        for one in listed("methods", methods, str, str, "names") or ():
+            faults.known(Method, one.partition(":")[0])
+        for one in listed("metrics", metrics, str, str, "names") or ():
+            faults.known(Metric, one.removeprefix("-"))
+        faults.tell()
+        raise
     return request(
         named,
         methods,

@@ -9,6 +9,7 @@ from typing import Any
 from lthbench import formatting
 from lthbench._version import __version__
 from lthbench.data import concepts
+from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
@@ -91,6 +92,7 @@ def costed(
         "seconds": [round(guess.low), round(guess.high)],
         "time": guess.text() if todo or found.left_out else "nothing to do",
         "chain": f"{_chain(plan)}",
+        "bytes": _bytes(found),
         "learned": guess.learned,
         "like": guess.alike(),
         "begun": guess.begun,
@@ -114,6 +116,11 @@ def _steps(found: Thinned) -> dict[str, dict[str, int]]:
         for verb, count in verbs.items():
             count["all"] += found.left_out * (beside[verb]["all"] - without[verb]["all"])
     return verbs
+
+
+def _bytes(found: Thinned) -> int:
+    """What the artefacts of all seeds will take in the store, within a factor of two."""
+    return round(found.total(lambda made: footprint(s for s in made.steps if s.key not in found.stored)))
 
 
 def _costs(found: Thinned) -> dict[str, dict[str, float]]:
