@@ -5,23 +5,53 @@
   function by(name) { return document.getElementById("closer-" + name); }
   function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 
-  /* Numbers as the tables show them. */
+  /* Numbers as the tables show them: the branches of number() and measured() in lthbench/formatting.py. */
   function number(value, unit) {
     if (value === null || value === undefined || Number.isNaN(value)) { return "–"; }
-    if (data.percent.includes(unit)) { return (100 * value).toFixed(1); }
+    if (data.percent.includes(unit)) { return fixed(100 * value, 1); }
+    if (data.counts.includes(unit)) { return count(value, decimals(value, 0)); }
     var size = Math.abs(value);
-    if (data.counts.includes(unit)) {
-      var power = Math.min(Math.max(0, Math.floor((String(Math.round(size)).length - 1) / 3)), 4);
-      return (value / Math.pow(1000, power)).toFixed(power ? 1 : 0) + ["", "k", "M", "G", "T"][power];
-    }
-    return size >= 1000 ? value.toPrecision(3) : value.toFixed(size < 10 ? 3 : 1);
+    if (size >= 1000 && size < 100000) { return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ","); }
+    if (size >= 1000) { return figures(value, 3); }
+    if (size > 0 && size < 0.01) { return figures(value, 2); }
+    return value.toFixed(size < 10 ? 3 : 1);
   }
   function measured(mean, spread, unit) {
-    return number(mean, unit) + (mean === null || spread === null ? "" : " ± " + number(spread, unit));
+    var shown = number(mean, unit);
+    if (mean === null || spread === null) { return shown; }
+    if (data.counts.includes(unit)) {
+      var places = decimals(mean, spread);
+      return count(mean, places) + " ± " + count(spread, places);
+    }
+    if (data.percent.includes(unit) || shown.includes("e")) { return shown + " ± " + number(spread, unit); }
+    return shown + " ± " + spread.toFixed((shown.split(".")[1] || "").length);
   }
   function signed(value, unit) {
     var text = number(value, unit);
-    return value !== null && value > 0 ? "+" + text : text.replace("-", "−");
+    if (!/[1-9]/.test(text)) { return text.replace("-", ""); }
+    return (value > 0 ? "+" : "") + text.replace(/-/g, "−");
+  }
+  /* Without a minus before a zero. */
+  function fixed(value, places) {
+    var text = value.toFixed(places);
+    return /[1-9]/.test(text) ? text : text.replace("-", "");
+  }
+  function count(value, places) {
+    var power = 0;
+    while (power < 4 && Number((Math.abs(value) / Math.pow(1000, power)).toFixed(places)) >= 1000) {
+      power += 1;
+      places = 1;
+    }
+    return fixed(value / Math.pow(1000, power), places) + ["", "k", "M", "G", "T"][power];
+  }
+  function decimals(mean, spread) {
+    return Math.abs(mean) < 100 && !(Number.isInteger(mean) && Number.isInteger(spread)) ? 1 : 0;
+  }
+  /* So many figures, as "%g" has them in Python. */
+  function figures(value, most) {
+    var parts = value.toExponential(most - 1).split("e"), power = Number(parts[1]);
+    if (power >= -4 && power < most) { return String(Number(value.toFixed(most - 1 - power))); }
+    return Number(parts[0]) + "e" + (power < 0 ? "-" : "+") + String(Math.abs(power)).padStart(2, "0");
   }
 
   function score() { return data.scores[by("score").value]; }
@@ -112,7 +142,7 @@
       [text, signed(difference(i, at), now.unit), found].forEach(function (value, place) {
         var td = row.insertCell();
         td.textContent = value;
-        td.className = place < 2 ? "number" : value === "matches" ? "pass" : /worse|failed|degenerate/.test(value) ? "fail" : "";
+        td.className = place < 2 ? "number" : /^(matches|better)$/.test(value) ? "pass" : /worse|failed|degenerate/.test(value) ? "fail" : "";
       });
       words.push(name + " " + text);
     });
