@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from lthbench import formatting
 from lthbench._version import __version__
 from lthbench.data import concepts
-from lthbench.planning.disk_use import footprint
+from lthbench.planning.disk_use import size
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
@@ -120,7 +121,11 @@ def _steps(found: Thinned) -> dict[str, dict[str, int]]:
 
 def _bytes(found: Thinned) -> int:
     """What the artefacts of all seeds will take in the store, within a factor of two."""
-    return round(found.total(lambda made: footprint(s for s in made.steps if s.key not in found.stored)))
+    taken = math.fsum(size(s) for s in found.plan.steps if s.key not in found.stored)
+    if found.few:  # of the seeds that are left out nothing is stored
+        without, beside = (math.fsum(map(size, few.steps)) for few in found.few)
+        taken += found.left_out * (beside - without)
+    return round(taken)
 
 
 def _costs(found: Thinned) -> dict[str, dict[str, float]]:
