@@ -79,7 +79,7 @@ def run(folder: Path, *words: object) -> tuple[int, str, str]:
         (("--data", "absent-folder"), "--data absent-folder: no such folder", ""),
         (("--methds", "imp"), "--methds", "--methods"),
         (("--methods", "-imp,omp"), 'no method "-imp"', "Did you mean imp?"),
-        (("--metrics", "-lime,mce"), "give the ones or the others", "left out of the usual ones (-lime)"),
+        (("--metrics", "-lime,mce"), "-lime is to be left out", "and mce to be measured"),
         (("--metrics", "-lmie"), 'no metric "lmie"', "Did you mean lime?"),
         (
             ("--task", "tinny", "--methods", "sinp", "--metrics", "-lmie"),

@@ -1,6 +1,7 @@
 """LTH-PASS on tables made by hand, and the two values that Chen et al. give score by score."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ from scipy import stats
 
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.explanation import why
-from lthbench.verdict.rules import FINDINGS, Verdict, verdicts
+from lthbench.verdict.rules import FINDINGS, Match, Verdict, verdicts
 
 ACCURACY = Aspect("accuracy", "accuracy", True, slack=0.01)
 NLL = Aspect("nll", "NLL", False)
@@ -461,3 +462,22 @@ def test_reasons_are_grouped_by_what_was_found():
     assert "seeds would do" in said
     assert why([one(paired((0.0, 0.001, 0.0)))["accuracy"]], str) == ""
     assert {m.finding for m in matches} <= set(FINDINGS)
+
+
+def test_scores_that_are_open_are_told_by_what_would_decide_them():
+    """One that a few more seeds would decide is not called beyond its margin because another is."""
+
+    def still(score, shortfall, needed, seeds=3):
+        numbers = 0.0, 0.0, shortfall, 0.05
+        found = Match("m", 0.5, score, "noninferior", *numbers, False, finding="open", seeds=seeds)
+        return replace(found, seeds_needed=needed)
+
+    both = [still("accuracy", 0.03, 4), still("mce", 0.051, 0), still("nll", 0.06, 0)]
+    assert why(both, str.upper) == (
+        "ACCURACY is open (about 4 seeds would do, if these are typical); MCE and NLL are open (beyond the "
+        "margin, and it may be chance)"
+    )
+    assert why([still("accuracy", 0.03, 0)], str) == (
+        "accuracy is open (not with 100 seeds either; it would take more images)"
+    )
+    assert why([still("a", 0.03, 0, 1), still("b", 0.06, 0, 1)], str) == "a and b are open"

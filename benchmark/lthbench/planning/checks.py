@@ -77,9 +77,10 @@ def metrics(names: Sequence[str] | None, task: Task, faults: Faults) -> tuple[st
     """
     left_out = [name.removeprefix("-") for name in names or () if name.startswith("-")]
     if left_out and len(left_out) < len(names or ()):
+        other = next(name for name in names or () if not name.startswith("-"))
         faults.append(
-            "metrics: some are to be left out of the usual ones (-lime), others to be measured (lime); "
-            "give the ones or the others."
+            f"metrics: -{left_out[0]} is to be left out of the usual ones, and {other} to be measured; "
+            "give those to leave out, or those to measure."
         )
     usual = names is None or bool(left_out)
     out = [m.name for m in (faults.known(Metric, name) for name in left_out) if m is not None]

@@ -26,12 +26,26 @@ def why(matches: Sequence[Match], named: Named) -> str:
         parts.append(f"it is worse in {formatting.listed(worse)}")
     still = [m for m in matches if m.finding == "open"]
     if still:
-        names = formatting.listed([named(m.score) for m in still])
-        parts.append(f"{names} {'is' if len(still) == 1 else 'are'} open{needed(still)}")
+        parts += [_open(alike, named) for alike in _alike(still)]
     undecided = [m.reason for m in matches if m.finding == "undecided"]
     if undecided:
         parts.append("; ".join(dict.fromkeys(undecided)))
     return "; ".join(parts)
+
+
+def _alike(matches: Sequence[Match]) -> list[list[Match]]:
+    """Scores that are open, by what would decide them: some seeds, none that is likely, more images."""
+    if any(m.seeds < 2 for m in matches):
+        return [list(matches)]
+    few = [m for m in matches if m.seeds_needed]
+    beyond = [m for m in matches if not m.seeds_needed and m.shortfall >= m.allowed]
+    rest = [m for m in matches if not m.seeds_needed and m.shortfall < m.allowed]
+    return [found for found in (few, beyond, rest) if found]
+
+
+def _open(matches: Sequence[Match], named: Named) -> str:
+    names = formatting.listed([named(m.score) for m in matches])
+    return f"{names} {'is' if len(matches) == 1 else 'are'} open{needed(matches)}"
 
 
 def needed(matches: Sequence[Match]) -> str:
