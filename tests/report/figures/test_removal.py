@@ -53,6 +53,13 @@ def test_each_method_has_its_curves_beside_dense_in_words(made_table):
     assert "imp, insertion, from 10 to 82" in erased.text
 
 
+def test_curves_are_at_a_sparsity_at_which_most_methods_were_measured(made_table):
+    made, facts = with_curves(made_table)
+    some = made[(made["method"] != "imp") | (made["sparsity"] < 0.9)]
+    titles = [f.title for f in removal.diagrams(summarise(some, facts))]
+    assert titles == [f"{m} at 50.0 %, integrated gradients" for m in ("imp", "omp")] * 2
+
+
 def test_a_table_without_curves_has_none(made_table):
     assert removal.diagrams(summarise(*made_table(("imp",)))) == []
 

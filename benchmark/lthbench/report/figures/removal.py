@@ -29,14 +29,13 @@ Curves = dict[tuple[str, float, str], list[tuple[float, float]]]
 
 
 def diagrams(summary: Summary) -> list[Figure]:
-    """For each method and kind of map: ROAD, then deletion and insertion, at the middle sparsity beside
-    dense.
+    """For each method and kind of map: ROAD, then deletion and insertion, at one sparsity beside dense.
 
-    Means over seeds.
+    It is the one at which most methods were measured, the nearest to the middle of those. Means over seeds.
     """
     if not summary.sparsities:
         return []
-    middle = summary.sparsities[len(summary.sparsities) // 2]
+    middle = _middle(summary)
     drawn = []
     for place, (score, *_) in enumerate(FIGURES):
         curves = _curves(summary, score)
@@ -48,6 +47,12 @@ def diagrams(summary: Summary) -> list[Figure]:
             if {("dense", 0.0, kind), (method, middle, kind)} <= there
         ]
     return drawn
+
+
+def _middle(summary: Summary) -> float:
+    levels = summary.sparsities
+    measured = {s: sum(level == s for _, level in summary.networks) for s in levels}
+    return max(levels, key=lambda s: (measured[s], -abs(levels.index(s) - len(levels) // 2)))
 
 
 def _curves(summary: Summary, score: str) -> Curves:
