@@ -98,14 +98,15 @@ def test_a_task_that_ships_is_copied_beside_its_calibration(tmp_path, monkeypatc
     from lthbench.planning import request
 
     monkeypatch.chdir(tmp_path)
-    assert calibrate._copied("./mine.toml") is None
-    assert calibrate._copied("digits-r8") == Path("digits-r8.toml")
+    assert calibrate._copied("./mine.toml", "mine") is None
+    assert calibrate._copied("folder/mine", "mine") is None
+    assert calibrate._copied("Digits-R8", "digits-r8") == Path("digits-r8.toml"), "as names may be typed"
     assert Path("digits-r8.toml").read_bytes() == (resources.tasks() / "digits-r8.toml").read_bytes()
     own, ships = (request.ask(t, ["omp"], [0.5], None, 1) for t in ("./digits-r8.toml", "digits-r8"))
     ours, theirs = (plan(asked, ()) for asked in (own, ships))
     assert [s.key for s in ours.steps] == [s.key for s in theirs.steps], "what is stored is not done again"
     Path("digits-r8.toml").write_text("mine")
-    calibrate._copied("digits-r8")
+    calibrate._copied("digits-r8", "digits-r8")
     assert Path("digits-r8.toml").read_text() == "mine"
 
 

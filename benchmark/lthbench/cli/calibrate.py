@@ -75,7 +75,7 @@ def calibrate(
     publish(file, found.to_json().encode())
     _say(found, as_json)
     echo(f"\n{file}", err=as_json)
-    if source is None and out is None and (copy := _copied(options["task"])) is not None:
+    if source is None and out is None and (copy := _copied(options["task"], found.task)) is not None:
         echo(f"Runs are judged by it with --task ./{copy}: a copy of the task that ships.", err=as_json)
 
 
@@ -125,12 +125,12 @@ def _beside(task: str) -> Path:
     return Path(task).parent if task.endswith(".toml") else Path()
 
 
-def _copied(task: str) -> Path | None:
+def _copied(typed: str, task: str) -> Path | None:
     """The file of a task that ships, copied here: one that ships is judged by the calibration it ships with.
 
-    One that is here already stays. None for a task of one's own.
+    One that is here already stays. None for a task of one's own, which was ``typed`` as a path.
     """
-    if task.endswith(".toml"):
+    if "/" in typed or typed.endswith(".toml"):
         return None
     copy = Path(f"{task}.toml")
     if not copy.exists():
