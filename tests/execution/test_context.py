@@ -1,11 +1,14 @@
 """What a metric is shown: finite logits or a reason, and out-of-distribution images with their classes."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lthbench import api, registry
+from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.execution import predict as verb
 from lthbench.execution.context import StoredContext
@@ -94,3 +97,22 @@ def test_a_name_that_no_file_of_an_artefact_has_fails_the_metric_that_attaches_i
 def test_other_names_are_kept(context):
     context.attach("per_class-1.csv", b"x")
     assert context.attached == {"per_class-1.csv": b"x"}
+
+
+def test_images_are_numbered_by_their_places_in_the_files_where_some_are_taken(
+    monkeypatch, tiny_task, tmp_path
+):
+    path = tmp_path / "some.toml"
+    path.write_text(re.sub(r"test_images = \d+", "test_images = 60", Path(tiny_task).read_text()))
+    told = []
+    metric = registry.get(Metric, "accuracy")
+    changed = dataclasses.replace(
+        metric, measure=lambda c: told.append((c.numbers("test"), c.logits("test"))) or metric.measure(c)
+    )
+    get = registry.get
+    monkeypatch.setattr(registry, "get", lambda kind, n: changed if n == "accuracy" else get(kind, n))
+    api.run(str(path), [], seeds=1, metrics=["accuracy"], store=tmp_path / "store", device="cpu")
+    (numbers, logits), *_ = told
+    assert len(set(numbers)) == 60
+    assert numbers.tolist() != sorted(numbers)
+    assert logits.labels.tolist() == loading.load("digits", "test", ()).labels[numbers].tolist()

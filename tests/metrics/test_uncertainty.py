@@ -190,6 +190,21 @@ def test_detection_agrees_with_scikit_learn_for_every_score():
         assert found["ood_fpr95", variant].value == pytest.approx(false[np.argmax(right >= 0.95)])
 
 
+def test_the_error_of_the_share_over_a_threshold_is_that_of_drawing_both_kinds_anew():
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(1, 1, 600), rng.normal(0, 1, 400)) for _ in range(600)]
+    shares = [np.mean(n >= np.sort(p)[-570]) for p, n in pairs]  # 570 of 600 reach the threshold
+    found = np.array([scoring.false_positives_at(p, n, 0.95) for p, n in pairs[:60]])
+    assert found[:, 0] == pytest.approx(shares[:60])
+    assert np.sqrt(np.square(found[:, 1]).mean()) == pytest.approx(np.std(shares, ddof=1), rel=0.12)
+
+
+def test_the_share_over_a_threshold_counts_ties_and_may_be_none():
+    inside, outside = np.array([3.0, 2.0, 1.0, 1.0]), np.array([1.0, 0.0, 5.0, 0.5])
+    assert scoring.false_positives_at(inside, outside, 0.75) == (0.5, pytest.approx(0.22, abs=0.1))
+    assert scoring.false_positives_at(inside + 9, outside, 0.95) == (0.0, 0.0)
+
+
 def test_the_error_of_an_average_precision_is_that_of_resampling_it():
     rng = np.random.default_rng(0)
     positive, negative = np.round(rng.normal(1, 1, 80), 1), np.round(rng.normal(0, 1, 60), 1)

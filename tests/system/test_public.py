@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "a951ed236829ea7e"),
-    "c10-r20s": (1512, "5ef93030f15bd7ad"),
-    "c10-vgg11": (1512, "4de04831b9f76863"),
-    "c10-vit": (1512, "3ed6486e909f57ca"),
-    "c10-wrn28-10": (1512, "bafc43c85df51959"),
-    "c100-r18": (1482, "649b1ea88fa6b61f"),
-    "c100-r20s": (1512, "02e0937d2f2cbf05"),
-    "c100-vgg11": (1512, "9be1690e882631de"),
-    "c100-wrn28-10": (1512, "b394283337dd6713"),
-    "clothing10-r18": (1419, "8051a82d7901a23a"),
-    "cub-r50": (1422, "de190b5c6c4ff7b2"),
-    "derma-r18": (1482, "2c88b98c7e208a4d"),
-    "digits-r8": (1281, "45c27d048540f64d"),
-    "imagenette-r18": (1422, "47d9b8824ed8b761"),
-    "img-googlenet": (1422, "a34c65d9a5858b4a"),
-    "img-r50": (1422, "46305b54c8d3aba1"),
+    "c10-r18": (1482, "f9ba98e44d879e9d"),
+    "c10-r20s": (1512, "71154d45e6a9cb39"),
+    "c10-vgg11": (1512, "2385ac0a06699d8e"),
+    "c10-vit": (1512, "ef2b0349247cf3d0"),
+    "c10-wrn28-10": (1512, "a004714b42af38d1"),
+    "c100-r18": (1482, "1a1ee20a301a1a65"),
+    "c100-r20s": (1512, "df684f7cfc5af41d"),
+    "c100-vgg11": (1512, "5e9f8e544fc2c0be"),
+    "c100-wrn28-10": (1512, "023e495f2ed2f329"),
+    "clothing10-r18": (1419, "ff23dace2089f5b0"),
+    "cub-r50": (1422, "65bc78e225a4e84a"),
+    "derma-r18": (1482, "4d0d9492b9d2f1cf"),
+    "digits-r8": (1281, "71ad166882700e2c"),
+    "imagenette-r18": (1422, "668951d8527d84a0"),
+    "img-googlenet": (1422, "cf4545b5739a73fb"),
+    "img-r50": (1422, "73acce50f4356ede"),
 }
 
 

@@ -167,9 +167,18 @@ def subset(images: Images, count: int, first: int | None = None) -> Images:
 
     if count == 0 or count >= len(images.labels):
         return images
-    chosen = order(len(images.labels), "subset")[first or 0 :][:count]
+    chosen = numbers(len(images.labels), count, first)
     some = images.pixels.view(chosen) if isinstance(images.pixels, Stream) else images.pixels[chosen]
     return Images(some, images.labels[chosen])
+
+
+def numbers(total: int, count: int, first: int | None = None) -> NDArray[np.int64]:
+    """Which of ``total`` images, by their places in file order, ``subset`` takes: int64 ``[images]``."""
+    import numpy as np
+
+    if count == 0 or count >= total:
+        return np.arange(total)
+    return order(total, "subset")[first or 0 :][:count]
 
 
 def per_class(images: Images, count: int) -> Images:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lthbench import registry
@@ -55,6 +56,14 @@ class StoredContext:
             notes = self._store.meta(step)["notes"]
             self._read[name] = Logits(values, labels, notes, self._against(name))
         return self._read[name]
+
+    def numbers(self, name: str) -> NDArray[np.int64]:
+        """Which images of their split those of one set of logits are: places in file order, from 0."""
+        inputs = dict(self._step.inputs)[name]
+        total = len(self.logits(name).labels)
+        if inputs.images:  # 0: all of them
+            total = len(loading.load(inputs.data.name, inputs.split, self._space.places).labels)
+        return loading.numbers(total, inputs.images, inputs.first)
 
     def sets(self, prefix: str) -> dict[str, Logits]:
         """The logits of ``prefix/...`` by their last name, in the task's order."""

@@ -126,6 +126,10 @@ class Context(Protocol):
         """The logits of one set of images."""
         ...
 
+    def numbers(self, name: str) -> NDArray[np.int64]:
+        """Which images of their split those of one set of logits are: places in file order, from 0."""
+        ...
+
     def images(self, name: str) -> Images:
         """The images of a set that the metric looks at itself."""
         ...
@@ -181,8 +185,8 @@ class Metric:
     ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
     lthbench does not depend on, ``extra`` the extra that installs it. ``sets`` are image sets of its own,
     which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first version that gave
-    the same values, where later ones changed standard errors alone (0: this version): published tables and
-    calibrations of these versions stay valid.
+    the same values, where later ones changed standard errors or attached files alone (0: this version):
+    published tables and calibrations of these versions stay valid.
     """
 
     name: str

@@ -51,17 +51,18 @@ def measure(context: Context) -> list[Value]:
 def _attach(
     context: Context, labels: NDArray[np.int64], forgotten: NDArray[np.float64], *predicted: NDArray[np.int64]
 ) -> None:
-    """The images that are forgotten, in the order of the test set: a row each, with both predictions."""
+    """The images that are forgotten, by their places in the test set's files, with both predictions."""
     import numpy as np
 
-    rows = np.stack([np.arange(len(labels)), labels, *predicted], 1)[forgotten > 0]
+    rows = np.stack([context.numbers("test"), labels, *predicted], 1)[forgotten > 0]
+    rows = rows[np.argsort(rows[:, 0])]
     lines = ["image,label,dense,pruned", *(",".join(map(str, row)) for row in rows.tolist())]
     context.attach("forgotten.csv", ("\n".join(lines) + "\n").encode())
 
 
 METRIC = Metric(
     name="forgetting",
-    version=1,
+    version=2,
     title="images and classes that pruning forgets",
     formula="share of test images that the dense parent classifies right and the network wrong; the reverse; "
     "the largest loss of accuracy of a class",
@@ -80,4 +81,5 @@ METRIC = Metric(
     measure=measure,
     relative=True,
     rival=True,
+    values_since=1,  # version 2 numbers the images of forgotten.csv by file where a budget takes some of them
 )

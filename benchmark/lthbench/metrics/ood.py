@@ -71,7 +71,7 @@ def _score(name: str, title: str, higher: bool, **verdict: Any) -> Score:
 
 METRIC = Metric(
     name="ood",
-    version=4,
+    version=5,
     title="out-of-distribution detection",
     formula=(
         "P(score of a test image > that of an image of another data set), ties half; average precision with "
@@ -84,9 +84,8 @@ METRIC = Metric(
     source=(
         "Hendrycks & Gimpel 2017; Chen et al. 2022, section 3.1; energy: Liu et al. 2020; largest logit: "
         "Hendrycks et al. 2022; ImageNet-O's classes: Hendrycks et al. 2021, section 3.2; standard error of "
-        "the area: DeLong et al. 1988, of average precision: bootstrap. That of the share over the threshold "
-        "is over the images of the other set alone, as if the threshold were known: over both sets it is two "
-        "to three times as large"
+        "the area: DeLong et al. 1988, of average precision and of the share over the threshold: bootstrap "
+        "over the images of both sets"
     ),
     scores=(
         _score(
@@ -103,4 +102,5 @@ METRIC = Metric(
     ),
     needs=("test", "ood"),
     measure=measure,
+    values_since=4,
 )
