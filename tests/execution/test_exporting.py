@@ -70,6 +70,9 @@ def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, ca
     assert "Timed on cpu" in said
     assert "Wrote filter at 50.0 %, seed 0: " in said
     assert (account["method"], account["sparsity"], account["seed"]) == ("filter", 0.5, 0)
+    main(["explain", "filter", "0.5", "--from", str(made / "report"), "--json"])
+    assert json.loads(capsys.readouterr().out)["said"] == account["verdict"]
+    assert f"filter at 50.0 %: {account['verdict']}" in said
 
 
 def test_the_network_of_the_nearest_sparsity_is_meant():

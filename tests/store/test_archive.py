@@ -360,9 +360,9 @@ def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_p
     again = api.execute(asked, api.RunOptions(store=tmp_path / "new", device="cpu"))
     assert not (tmp_path / "new" / "events.jsonl").exists()
     assert again.table.to_csv(index=False).encode() == (made / "first" / "scores.csv").read_bytes()
-    code, out, _ = call("store", "import", target, "--store", tmp_path / "new")
+    code, out, _ = call("store", "import", target, target, "--store", tmp_path / "new")
     assert code == 0
-    assert out.startswith("0 artefacts from")
+    assert [line.startswith("0 artefacts from") for line in out.splitlines()] == [True, True]
 
 
 def test_all_of_a_store_is_the_same_zip_each_time(made, tmp_path):
@@ -386,6 +386,13 @@ def test_a_damaged_artefact_is_neither_exported_nor_imported(copy, tmp_path):
         assert code == 1
         assert f"refused: {path.parent.name}: weights.safetensors does not match its hash" in out
     assert call("store", "verify", "--store", tmp_path / "n")[0] == 0
+
+
+def test_nothing_is_imported_where_one_of_several_files_is_not_there(made, tmp_path):
+    code, _, err = call("store", "import", made / "store", tmp_path / "gone.zip", "--store", tmp_path / "new")
+    assert code == 2
+    assert "gone.zip: no such file" in err
+    assert not (tmp_path / "new").exists()
 
 
 KEY = "ab" + "0" * 62

@@ -24,6 +24,8 @@ from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, StepFailed, unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lthbench.results.run_facts import NetworkFacts, RunFacts
 
 
@@ -82,20 +84,32 @@ def export(
 
     check_folder("--out", out)
     overwriting.check([out / name for name in NAMES], force)
-    _, facts = read(source)
+    scores, facts = read(source)
     with as_a_run_wrote_it(source):
         found = _meant(facts, method, sparsity, seed)
+        verdict = _verdict(scores, facts, found)
     opened = open_store(store)
     opened.check()
     step = stored(opened, found.network)
     try:
-        named = {"method": found.method, "sparsity": found.sparsity, "seed": found.seed}
+        named = {"method": found.method, "sparsity": found.sparsity, "seed": found.seed, "verdict": verdict}
         contents, account = exported(Workspace(opened, (), resolve(device)), step, smaller, named)
     except StepFailed as error:
         raise BadInput(f"{method} at {formatting.sparsity(found.sparsity)}: {error}.") from error
     files.make_folder(out)
     files.publish_all({out / name: content for name, content in contents.items()})
     echo(json.dumps(account, indent=1) if as_json else _text(account, out, list(contents)))
+
+
+def _verdict(scores: pd.DataFrame, facts: RunFacts, network: NetworkFacts) -> str | None:
+    """What the table says of the networks of this method and sparsity; None for the dense parent itself."""
+    from lthbench.report import explanation
+    from lthbench.report.summary import summarise
+
+    if network.method == "dense":
+        return None
+    summary = summarise(explanation.only(scores, network.method), facts)
+    return str(explanation.account(summary, network.method, network.sparsity)["said"])
 
 
 def _meant(facts: RunFacts, method: str, sparsity: float, seed: int | None) -> NetworkFacts:
@@ -146,5 +160,9 @@ def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
     threads = f", {formatting.counted(where['threads'], 'thread', 'threads')}" if where["threads"] else ""
     said.append(f"Timed on {where['device']}{threads}: medians of passes, on this machine at this moment.")
     network = f"{account['method']} at {formatting.sparsity(account['sparsity'])}, seed {account['seed']}"
+    if account["verdict"]:
+        said.append(
+            f"{account['method']} at {formatting.sparsity(account['sparsity'])}: {account['verdict']}"
+        )
     said.append(f"Wrote {network}: {formatting.listed(names)} to {out}")
     return "\n".join(said)

@@ -229,39 +229,46 @@ def export(
         held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
         wanted = held & asked if sources else held
         carried = archive.export(opened, wanted, target)
-    _tell(carried, f"to {target}")
+    if not _tell(carried, f"to {target}"):
+        sys.exit(1)
 
 
 @store.command("import", context_settings=CONTEXT)
-@click.argument("source", type=_PATH)
+@click.argument("sources", type=_PATH, nargs=-1, required=True, metavar="SOURCE...")
 @_OPTION
 @click.pass_context
-def take_in(context: click.Context, source: Path, store: Path | str | None) -> None:
-    """Copy the artefacts in SOURCE, which export or another run made, into a store.
+def take_in(context: click.Context, sources: tuple[Path, ...], store: Path | str | None) -> None:
+    """Copy the artefacts in each SOURCE, which export or another run made, into a store.
 
     Every file is compared with its hash, and nothing is written elsewhere. Hashes show damage; whether
     numbers are honest only running them again shows.
 
     \b
-    Example: lthbench store import half.zip
+    Example: lthbench store import half.zip other-half.zip
     """
     from lthbench.planning.contents import misfit_by_key
     from lthbench.store import archive, open_store
 
+    for source in sources:  # before the first is taken in
+        if not source.exists():
+            raise BadInput(f"{source}: no such file.")
     into = open_store(_root(context, store))
     into.check()
+    whole = True
     with into.in_use("import", _tell_on_stderr):
-        carried = archive.take_in(into, source, misfit_by_key)
-    _tell(carried, f"from {source}")
+        for source in sources:
+            whole &= _tell(archive.take_in(into, source, misfit_by_key), f"from {source}")
+    if not whole:
+        sys.exit(1)
 
 
-def _tell(carried: Carried, where: str) -> None:
+def _tell(carried: Carried, where: str) -> bool:
+    """Print what was carried, and say whether that was all."""
     for key, reason in carried.refused.items():
         echo(f"refused: {key}: {reason}")
     there = f", {carried.there:,} were there" if carried.there else ""
     echo(f"{len(carried.new):,} artefacts {where}, {formatting.size(carried.size)}{there}")
-    if carried.refused:
-        sys.exit(1)
+    return not carried.refused
 
 
 def _wanted(source: Path, opened: Store) -> set[str]:
