@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from lthbench import registry
 from lthbench.errors import BadInput, Damaged
+from lthbench.kinds import Metric, UnitFile, UnitRow
 from lthbench.results import merge, table, units
 
 FILES = {
@@ -30,7 +32,10 @@ class Results:
         return True
 
     def files(self, step: Any) -> list[str]:
-        return ["scores.json", *([units.SOURCES[step.metric][0]] if step.metric in self._files else [])]
+        return [
+            "scores.json",
+            *([registry.get(Metric, step.metric).units.name] if step.metric in self._files else []),
+        ]
 
     def read(self, step: Any, name: str) -> bytes:
         return self._files[step.metric]
@@ -144,3 +149,16 @@ def test_more_rows_than_the_limit_are_refused(monkeypatch):
 def test_a_value_that_is_none_stays_none():
     (found,) = units.from_csv(HEAD + b"\nomp,0.5,0,mis-layers,l,1,,,,\n", "here")
     assert math.isnan(found.value)
+
+
+def test_units_of_a_metric_of_ones_own_are_read_as_its_record_says(monkeypatch):
+    def read(rows):
+        return [UnitRow("conv", int(row["unit"]), "", "", float(row["sparsity"])) for row in rows]
+
+    own = dataclasses.replace(registry.get(Metric, "accuracy"), units=UnitFile("own.csv", read, 0.0, 1.0))
+    monkeypatch.setitem(registry._imported, (Metric, "accuracy"), own)
+    (unit, *_) = gathered({"accuracy": b"unit,sparsity\n3,0.25\n"})
+    assert unit == units.Unit("dense", 0.0, 0, "accuracy", "conv", 3, "", "", 0.25)
+    for row, said in ((b"3,1.5\n", "value that cannot be"), (b"x,0.5\n", "cannot be read")):
+        with pytest.raises(Damaged, match=said):
+            gathered({"accuracy": b"unit,sparsity\n" + row})

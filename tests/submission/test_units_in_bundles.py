@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from lthbench import registry
 from lthbench.errors import BadInput
+from lthbench.kinds import Metric
 from lthbench.results import table, units
 from lthbench.store import LocalStore
 from lthbench.submission import bundle
@@ -37,7 +39,8 @@ class WithUnits:
 @pytest.fixture
 def packed(run, tmp_path, monkeypatch):
     """A report with units, its store, and the bundle of both."""
-    monkeypatch.setitem(units.SOURCES, "ece", units.SOURCES["dissection"])
+    ece, kept = registry.get(Metric, "ece"), registry.get(Metric, "dissection").units
+    monkeypatch.setitem(registry._imported, (Metric, "ece"), dataclasses.replace(ece, units=kept))
     store: Any = WithUnits(run / "store")
     folder = tmp_path / "report"
     shutil.copytree(run / "report", folder)

@@ -13,7 +13,18 @@ from lthbench.kinds.image_sets import Evaluation, ImageSet
 from lthbench.kinds.images import Annotated, Archive, Bank, Dataset, Images, Pixels, Source
 from lthbench.kinds.networks import Architecture, Counts
 from lthbench.kinds.pruning import Cell, Criterion, Method
-from lthbench.kinds.scores import CROPS, STRONGEST, Context, Logits, Maps, Metric, Score, Value
+from lthbench.kinds.scores import (
+    CROPS,
+    STRONGEST,
+    Context,
+    Logits,
+    Maps,
+    Metric,
+    Score,
+    UnitFile,
+    UnitRow,
+    Value,
+)
 from lthbench.spec import Inputs
 
 if TYPE_CHECKING:
@@ -43,5 +54,7 @@ __all__ = [
     "Pixels",
     "Score",
     "Source",
+    "UnitFile",
+    "UnitRow",
     "Value",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lthbench.kinds.image_sets import ImageSet
 from lthbench.kinds.images import Annotated, Images
@@ -170,6 +171,37 @@ class Context(Protocol):
         ...
 
 
+class UnitRow(NamedTuple):
+    """What a metric tells of one unit of a layer, or of one class: a number of its own, and what it is of.
+
+    ``unit`` counts from 1 within ``layer``. ``concept`` and ``category`` are names, or "". ``accuracy`` is
+    that of a class where the layer is the softmax, from 0 to 1, or NaN.
+    """
+
+    layer: str
+    unit: int
+    concept: str
+    category: str
+    value: float
+    accuracy: float = math.nan
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """The CSV file that a metric attaches with rows for single units, which reports gather in ``units.csv``.
+
+    ``read(rows)`` makes units of the file's rows, each a mapping by column; it may raise ValueError, KeyError
+    or TypeError for rows that the metric did not write. Values lie from ``low`` to ``high``; NaN only where
+    they may be ``unknown``.
+    """
+
+    name: str
+    read: Callable[[Sequence[Mapping[Any, Any]]], Iterable[UnitRow]]
+    low: float = -1e12
+    high: float = 1e12
+    unknown: bool = False
+
+
 @dataclass(frozen=True)
 class Metric:
     """A measurement of a network.
@@ -186,7 +218,8 @@ class Metric:
     lthbench does not depend on, ``extra`` the extra that installs it. ``sets`` are image sets of its own,
     which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first version that gave
     the same values, where later ones changed standard errors or attached files alone (0: this version):
-    published tables and calibrations of these versions stay valid.
+    published tables and calibrations of these versions stay valid. ``units`` is the file that it attaches
+    with rows for single units.
     """
 
     name: str
@@ -209,3 +242,4 @@ class Metric:
     sets: tuple[ImageSet, ...] = ()
     passes_of: Callable[[str, int], float] | None = None
     values_since: int = 0
+    units: UnitFile | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.kinds import Context, Metric, Score, UnitFile, UnitRow, Value
 
 if TYPE_CHECKING:
     from lthbench.functional.concept_bottleneck import Head, Vectors
     from lthbench.kinds import Pixels
 
+#: How many concepts of each class reports keep: those with the largest weights.
+KEPT = 5
 #: How many of a class's concepts are compared; the first is the headline.
 TOPS = (3, 5)
 
@@ -69,8 +72,19 @@ def measure(context: Context) -> list[Value]:
     ]
 
 
+def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
+    """For each class the concepts with the largest weights."""
+    seen: dict[int, int] = {}
+    for row in sorted(rows, key=lambda r: (int(r["class"]), -float(r["weight"]))):
+        number = int(row["class"])
+        seen[number] = seen.get(number, 0) + 1
+        if seen[number] <= KEPT:
+            yield UnitRow("", number, row["concept"], row["category"], float(row["weight"]))
+
+
 METRIC = Metric(
     name="bottleneck",
+    units=UnitFile("weights.csv", _units),
     version=1,
     title="post-hoc concept bottleneck",
     formula="area under the curve of linear SVMs (50 + 50 images) that tell concepts by pooled features; "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lthbench.kinds import STRONGEST, Context, Metric, Score, Value
+from lthbench.kinds import STRONGEST, Context, Metric, Score, UnitFile, UnitRow, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +84,20 @@ def _strongest(
     ]
 
 
+def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
+    """The longest formula of each unit and its intersection over union."""
+    longest = max((int(row["length"]) for row in rows), default=0)
+    for row in rows:
+        if int(row["length"]) == longest:
+            yield UnitRow(row["layer"], int(row["unit"]), row["formula"], "", float(row["iou"]))
+
+
+#: What is kept of units; rounding may go beyond 1.
+FORMULAS = UnitFile("formulas.csv", _units, 0.0, 1.0 + 1e-6)
+
 METRIC = Metric(
     name="composition",
+    units=FORMULAS,
     version=1,
     title="compositional explanations",
     formula="mean over units of the largest intersection over union of the unit's pixels (above its 0.995 "

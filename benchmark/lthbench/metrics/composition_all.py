@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.composition import FORMULAS, explained
 
 
 def measure(context: Context) -> list[Value]:
     """The mean intersection over union of the best formulas of length 3, and of length 1, over all units."""
-    from lthbench.metrics.composition import explained
-
     return explained(context, 0, 0, ("composition_all_iou", "composition_all_iou_1"))
 
 
 METRIC = Metric(
     name="composition-all",
+    units=FORMULAS,
     version=1,
     title="compositional explanations of all units",
     formula="as composition, over all units of each layer, with all concepts of the bank as candidates",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lthbench.kinds import Context, Metric, Score, Value
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lthbench.kinds import Context, Metric, Score, UnitFile, UnitRow, Value
 
 
 def measure(context: Context) -> list[Value]:
@@ -54,8 +57,16 @@ def measure(context: Context) -> list[Value]:
     return values
 
 
+def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
+    """The best concept of each unit and its intersection over union; 0 for a dead one."""
+    for row in rows:
+        value = 0.0 if row["dead"] == "1" else float(row["iou"])
+        yield UnitRow(row["layer"], int(row["unit"]), row["label"], row["category"], value)
+
+
 METRIC = Metric(
     name="dissection",
+    units=UnitFile("units.csv", _units, 0.0, 1.0 + 1e-6),  # rounding may go beyond
     version=2,
     values_since=1,
     title="network dissection",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lthbench.kinds import Context, Metric, Score, Value
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lthbench.kinds import Context, Metric, Score, UnitFile, UnitRow, Value
 
 
 def measure(context: Context) -> list[Value]:
@@ -47,8 +50,16 @@ def measure(context: Context) -> list[Value]:
     return [value("mis_layers", np.concatenate(every)), *values]
 
 
+def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
+    """The share of right choices of each unit, NaN for a constant one; of the softmax, a class's accuracy."""
+    for row in rows:
+        accuracy = float(row["accuracy"] or "nan")
+        yield UnitRow(row["layer"], int(row["unit"]), "", "", float(row["mis"]), accuracy)
+
+
 METRIC = Metric(
     name="mis-layers",
+    units=UnitFile("mis.csv", _units, -1e-6, 1.0 + 1e-6, unknown=True),  # rounding may go beyond
     version=1,
     title="machine interpretability of units, by layer (MIS-like)",
     formula="as mis, for the units of each block of the network (each stage, each inception block), the mean "

@@ -1,8 +1,8 @@
 """What single units of networks stand for: a row for each, gathered from what metrics keep beside scores.
 
 A table of its own beside the table of scores, ``units.csv``. It is a pure function of the plan and of the
-results, so that who checks a bundle makes it again. Which files of which metrics have such rows stands in
-``SOURCES``.
+results, so that who checks a bundle makes it again. Which file of a metric has such rows, and how they are
+read, its record says (``kinds.UnitFile``).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
+from lthbench import registry
 from lthbench.errors import Damaged
 from lthbench.formatting import is_formula, one_line
+from lthbench.kinds import Metric, UnitFile, UnitRow
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
@@ -32,18 +34,8 @@ ROWS = 500_000
 BYTES = MOST * 300
 #: Names in it have so many letters at most.
 LETTERS = 500
-#: No unit has a higher number, no weight is larger.
-HIGHEST, LARGE = 10**9, 1e12
-#: Where the values of a metric's units lie, and whether they may be unknown; rounding may go beyond.
-RANGES = {
-    "dissection": (0.0, 1.0 + 1e-6, False),
-    "composition": (0.0, 1.0 + 1e-6, False),
-    "composition-all": (0.0, 1.0 + 1e-6, False),
-    "mis-layers": (-1e-6, 1.0 + 1e-6, True),
-    "bottleneck": (-LARGE, LARGE, False),
-}
-#: How many concepts of each class are kept, of a bottleneck: those with the largest weights.
-TOP = 5
+#: No unit has a higher number.
+HIGHEST = 10**9
 
 
 class Unit(NamedTuple):
@@ -52,7 +44,8 @@ class Unit(NamedTuple):
     ``metric`` says what ``concept`` and ``value`` are: of "dissection" the best concept and its intersection
     over union, of "composition" (and "composition-all") a formula and the same, of "mis-layers" nothing and
     the score from 0 to 1 (NaN for a constant unit), of "bottleneck" a concept and its weight for the class
-    ``unit``, from 1. ``accuracy`` is that of a class where ``layer`` is the softmax, or NaN.
+    ``unit``, from 1. ``accuracy`` is that of a class where ``layer`` is the softmax, or NaN. From ``layer``
+    on it is the metric's ``UnitRow``.
     """
 
     method: str
@@ -67,62 +60,11 @@ class Unit(NamedTuple):
     accuracy: float = math.nan
 
 
-class _Found(NamedTuple):
-    """The part of a row that a file of one network tells."""
-
-    layer: str
-    unit: int
-    concept: str
-    category: str
-    value: float
-    accuracy: float = math.nan
-
-
-_Row = Mapping[Any, Any]
-
-
-def _dissected(rows: Sequence[_Row]) -> Iterator[_Found]:
-    for row in rows:
-        value = 0.0 if row["dead"] == "1" else float(row["iou"])
-        yield _Found(row["layer"], int(row["unit"]), row["label"], row["category"], value)
-
-
-def _explained(rows: Sequence[_Row]) -> Iterator[_Found]:
-    longest = max((int(row["length"]) for row in rows), default=0)
-    for row in rows:
-        if int(row["length"]) == longest:
-            yield _Found(row["layer"], int(row["unit"]), row["formula"], "", float(row["iou"]))
-
-
-def _alike(rows: Sequence[_Row]) -> Iterator[_Found]:
-    for row in rows:
-        accuracy = float(row["accuracy"] or "nan")
-        yield _Found(row["layer"], int(row["unit"]), "", "", float(row["mis"]), accuracy)
-
-
-def _weighed(rows: Sequence[_Row]) -> Iterator[_Found]:
-    seen: dict[int, int] = {}
-    for row in sorted(rows, key=lambda r: (int(r["class"]), -float(r["weight"]))):
-        number = int(row["class"])
-        seen[number] = seen.get(number, 0) + 1
-        if seen[number] <= TOP:
-            yield _Found("", number, row["concept"], row["category"], float(row["weight"]))
-
-
-#: The file that a metric keeps of a network, and how its rows are read.
-SOURCES: dict[str, tuple[str, Callable[[Sequence[_Row]], Iterator[_Found]]]] = {
-    "dissection": ("units.csv", _dissected),
-    "composition": ("formulas.csv", _explained),
-    "composition-all": ("formulas.csv", _explained),
-    "mis-layers": ("mis.csv", _alike),
-    "bottleneck": ("weights.csv", _weighed),
-}
-
-
 def file_of(store: ResultReader, measure: Measure) -> str:
     """The name of the file with rows that the result of a measure has; "" for none."""
-    name = SOURCES.get(measure.metric, ("",))[0]
-    return name if name and store.has(measure) and name in store.files(measure) else ""
+    kept = registry.get(Metric, measure.metric).units
+    there = kept is not None and store.has(measure) and kept.name in store.files(measure)
+    return kept.name if kept is not None and there else ""
 
 
 def gather(plan: Plan, store: ResultReader) -> tuple[Unit, ...]:
@@ -148,8 +90,10 @@ def _of_entry(entry: Entry, store: ResultReader) -> Iterator[Unit]:
                 yield Unit(entry.method, entry.sparsity, entry.seed, measure.metric, *row)
 
 
-def parsed(content: bytes, metric: str, where: str) -> list[_Found]:
+def parsed(content: bytes, metric: str, where: str) -> list[UnitRow]:
     """The rows in a file that a metric kept of one network. Raises Damaged, saying ``where``."""
+    kept = registry.get(Metric, metric).units
+    assert kept is not None
     if len(content) > LARGEST:
         raise Damaged(f"{where}: its file of units has more than {LARGEST:,} bytes.")
     try:
@@ -157,27 +101,32 @@ def parsed(content: bytes, metric: str, where: str) -> list[_Found]:
         rows = list(itertools.islice(reader, ROWS + 1))
         if len(rows) > ROWS:
             raise Damaged(f"{where}: its file of units has more than {ROWS:,} rows.")
-        found = list(SOURCES[metric][1](rows))
+        found = list(kept.read(rows))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise Damaged(f"{where}: its file of units cannot be read.") from error
-    wrong = next(filter(None, (_misfit(metric, row) for row in found)), "")
+    wrong = next(filter(None, (_misfit(kept, row) for row in found)), "")
     if wrong or len(found) > MOST:
         raise Damaged(f"{where}: {wrong or 'too many units'}.")
     return found
 
 
-def _misfit(metric: str, row: _Found | Unit) -> str:
-    """What is wrong with a row of a metric, or ""."""
+def _misfit(kept: UnitFile, row: UnitRow | Unit) -> str:
+    """What is wrong with a row of a metric's file, or ""."""
     names = (row.layer, row.concept, row.category)
     if not all(one_line(name) and len(name) <= LETTERS for name in names):
         return f"a unit has a name that is no line of at most {LETTERS} letters"
     if not 0 <= row.unit <= HIGHEST:
         return f"a unit has a number below 0 or above {HIGHEST:,}"
-    low, high, unknown = RANGES.get(metric, (-LARGE, LARGE, True))
-    there = (unknown and math.isnan(row.value)) or low <= row.value <= high
+    there = (kept.unknown and math.isnan(row.value)) or kept.low <= row.value <= kept.high
     if not there or not (math.isnan(row.accuracy) or 0.0 <= row.accuracy <= 1.0):
         return "a unit has a value that cannot be"
     return ""
+
+
+def _kept_by(metric: str) -> UnitFile:
+    """The file of a metric that stands in a table; of one not known here, one with any values."""
+    known = registry.known(Metric, metric)
+    return (known and known.units) or UnitFile("", iter, unknown=True)
 
 
 def as_csv(units: Iterable[Unit]) -> bytes:
@@ -223,7 +172,8 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
         raise Damaged(f"{where}: cannot be read as a table of units.") from error
     if len(found) > MOST:
         raise Damaged(f"{where}: has more units than {MOST:,}, which is the most that are read.")
-    wrong = next(filter(None, (_misfit(unit.metric, unit) for unit in found)), "")
+    files = {name: _kept_by(name) for name in {unit.metric for unit in found}}
+    wrong = next(filter(None, (_misfit(files[unit.metric], unit) for unit in found)), "")
     odd = next(
         (u for u in found if not (0.0 <= u.sparsity < 1.0 and one_line(f"{u.method}{u.metric}"))), None
     )

@@ -30,7 +30,7 @@ from lthbench.planning.plan import Plan, plan
 from lthbench.results import table, units, validation
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, describe, history
-from lthbench.store import Store
+from lthbench.store import Store, layout
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
 from lthbench.submission import facts_told, versions
@@ -51,10 +51,9 @@ ENTRIES = 500_000
 RATIO, SMALL = 200, 10_000_000
 #: What its files are called: each name once on every file system, and nothing above its folder.
 _BESIDE = "|".join(map(re.escape, table.BESIDE))
-_KEPT = "|".join(
-    sorted(map(re.escape, {SCORES.name, DRAWS.name, *(name for name, _ in units.SOURCES.values())}))
+_NAME = re.compile(
+    rf"scores\.csv|run\.json|steps\.json|{_BESIDE}|results/[0-9a-f]{{64}}/{layout.NAME.pattern}"
 )
-_NAME = re.compile(rf"scores\.csv|run\.json|steps\.json|{_BESIDE}|results/[0-9a-f]{{64}}/({_KEPT})")
 
 
 class Refused(LthbenchError):
@@ -223,6 +222,8 @@ def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
             scores = results.read(measure, SCORES.name)
             draws = results.read(measure, DRAWS.name) if DRAWS.name in results.files(measure) else None
             wrong = contents.misfit_of_result(measure, scores, draws)
+            beside = set(results.files(measure)) - {SCORES.name, DRAWS.name, units.file_of(results, measure)}
+            wrong = wrong or (f"{min(beside)} is no file of a bundle" if beside else "")
             if wrong:
                 raise Refused(f"the result {measure.key[:12]} of {measure.metric}: {wrong}.")
             seen[measure.key] = scores.count(b'"score"')
