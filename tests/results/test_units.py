@@ -32,10 +32,8 @@ class Results:
         return True
 
     def files(self, step: Any) -> list[str]:
-        return [
-            "scores.json",
-            *([registry.get(Metric, step.metric).units.name] if step.metric in self._files else []),
-        ]
+        kept = registry.get(Metric, step.metric).units
+        return ["scores.json", *([kept.name] if kept and step.metric in self._files else [])]
 
     def read(self, step: Any, name: str) -> bytes:
         return self._files[step.metric]

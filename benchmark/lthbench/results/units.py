@@ -126,7 +126,7 @@ def _misfit(kept: UnitFile, row: UnitRow | Unit) -> str:
 def _kept_by(metric: str) -> UnitFile:
     """The file of a metric that stands in a table; of one not known here, one with any values."""
     known = registry.known(Metric, metric)
-    return (known and known.units) or UnitFile("", iter, unknown=True)
+    return (known and known.units) or UnitFile("", lambda rows: (), unknown=True)
 
 
 def as_csv(units: Iterable[Unit]) -> bytes:
