@@ -563,6 +563,34 @@ def test_weights_that_cannot_be_computed_with_are_refused(change, said):
         taking.take(network, found)
 
 
+class Ordered(nn.Module):
+    """ResNet-8 whose logits stand in an order, and some alone, by buffers of integers and truth values."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.body = registry.get(Architecture, "resnet8").build(network)
+        self.register_buffer("order", torch.arange(network.classes))
+        self.register_buffer("used", torch.ones(network.classes, dtype=torch.bool))
+
+    def forward(self, images):
+        return self.body(images)[:, self.order] * self.used
+
+
+def test_buffers_of_integers_and_truth_values_are_read_and_tell_networks_apart(monkeypatch):
+    own = dataclasses.replace(registry.get(Architecture, "resnet8"), name="ordered", build=Ordered)
+    monkeypatch.setitem(registry._imported, (Architecture, "ordered"), own)
+    monkeypatch.setitem(registry._paths, (Architecture, "ordered"), Path("ordered.py"))
+    network = dataclasses.replace(plan.network(tasks.load("digits-r8")), architecture="ordered")
+    content = Ordered(network).state_dict()
+    other = {**content, "order": content["order"].flip(0)}
+    first, second = (taking.take(network, files.of(one, "model")) for one in (content, other))
+    assert second.weights["order"].tolist() == list(reversed(range(10)))
+    assert second.weights["used"].dtype == torch.bool
+    assert first.step.digest != second.step.digest
+    with pytest.raises(BadInput, match=r"order is torch\.float32; the network has"):
+        taking.take(network, files.of({**content, "order": content["order"].float()}, "model"))
+
+
 def test_masks_that_cannot_be_used_are_refused(tmp_path):
     network, dense = built()
     plain = {k: v.clone() for k, v in dense.state_dict().items()}

@@ -111,8 +111,9 @@ def take(
     pixels = "" if own == network else _pixels(own)
     network = own
     parts = smaller.wide(matched.parts, target, fit.narrower)
-    weights = {name: _weights(parts[name], name, where) for name in target if name in parts}
     model = skeletons.skeleton(architecture, network)
+    kinds = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    weights = {name: _weights(parts[name], name, kinds[name], where) for name in target if name in parts}
     prunable = tuple(n for n in masks.prunable(model) if n in weights)
     stored = precision.stored(found, matched.parts, made)
     mask, source = mask_reading.mask_of(parts, weights, list(prunable), found, fit.chosen.key, given_mask)
@@ -280,12 +281,14 @@ def _unfused(
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:
-    """Sha256 (hex) of names, shapes and float32 bytes of the weights, and of the mask."""
+    """Sha256 (hex) of names, shapes and bytes (float32, int64) of the weights, and of the mask."""
     total = hashlib.sha256()
     for name in sorted(weights):
-        if weights[name].is_floating_point():
-            total.update(f"\n{name} {tuple(weights[name].shape)} ".encode())
-            total.update(weights[name].numpy().astype("<f4").tobytes())
+        tensor = weights[name]
+        if name.endswith("num_batches_tracked"):  # nothing is computed with it
+            continue
+        total.update(f"\n{name} {tuple(tensor.shape)} ".encode())
+        total.update(tensor.numpy().astype("<f4" if tensor.is_floating_point() else "<i8").tobytes())
     for name in sorted(mask or {}):
         total.update(f"\nmask {name} ".encode() + np.packbits((mask or {})[name].numpy()).tobytes())
     return total.hexdigest()
@@ -323,9 +326,16 @@ def _pixels(network: Network) -> str:
     return f"pixels normalised by mean {shown[0]} and standard deviation {shown[1]}, not as the task does"
 
 
-def _weights(part: Part, name: str, where: str) -> torch.Tensor:
-    """A tensor of the checkpoint as it is computed with. Its shape has been checked."""
+def _weights(part: Part, name: str, kind: torch.dtype, where: str) -> torch.Tensor:
+    """A tensor of the checkpoint as it is computed with. Its shape has been checked.
+
+    ``kind`` is that of the network's own: buffers of integers or truth values (an order, a window) stay so.
+    """
     tensor = part.tensor.detach()
+    if not kind.is_floating_point and tensor.dtype == kind:
+        return tensor.to("cpu").contiguous().clone()
+    if not kind.is_floating_point and not name.endswith("num_batches_tracked"):
+        raise BadInput(f"{where}: {name} is {tensor.dtype}; the network has {kind}.")
     if tensor.is_quantized or tensor.is_complex() or tensor.dtype == torch.bool:
         raise BadInput(f"{where}: {name} is {tensor.dtype}; weights must be floating point.")
     tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
