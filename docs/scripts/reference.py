@@ -17,6 +17,7 @@ import click
 from lthbench import registry
 from lthbench.cli import listing
 from lthbench.cli.app import cli
+from lthbench.cli.pages import margin
 from lthbench.kinds import Bank
 from lthbench.planning import task
 from lthbench.report.claims import any_task, between
@@ -162,10 +163,7 @@ def _range(score: dict[str, Any]) -> str:
 
 
 def _margin(score: dict[str, Any]) -> str:
-    if not score["verdict"]:
-        return ""
-    size = f"{100 * score['margin']:g} % of dense" if score["relative_margin"] else f"{score['margin']:g}"
-    return f"{size}: {score['margin_reason']}"
+    return margin(score) if score["verdict"] else ""
 
 
 def _needs(found: dict[str, Any]) -> Iterator[str]:

@@ -152,6 +152,17 @@ def test_everything_that_is_listed_has_a_page(plural):
         assert out.count("\n") > 4
 
 
+def test_a_metric_tells_its_version_and_the_margins_of_what_the_verdict_asks_for():
+    told = json.loads(call("metrics", "mce", "--json")[1])
+    asked = [s for s in told["scores"] if s["verdict"]]
+    page = " ".join(call("metrics", "mce")[1].split())
+    assert f"version {told['version']} " in page
+    assert page.count("margin of ") == len(asked) < len(told["scores"])
+    for score in asked:
+        assert f"margin of {score['name']}: {score['margin']:g}: {score['margin_reason']}" in page
+    assert "margin of efficiency" not in call("metrics", "efficiency")[1]
+
+
 @pytest.mark.parametrize("plural", ["tasks", "methods", "metrics", "datasets", "architectures"])
 def test_an_unknown_name_in_a_listing_is_refused(plural):
     code, _, err = call(plural, "nothing-like-it")

@@ -35,8 +35,10 @@ def _metric(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "looks at", formatting.listed(sets) or "the network alone"
     yield "formula", found["formula"]
     yield "source", found["source"]
+    yield "version", str(found["version"])
     for place, score in enumerate(found["scores"]):
         yield "scores" if place == 0 else "", _score(score)
+        yield "", f"margin of {score['name']}: {margin(score)}" if score["verdict"] else ""
     notes = ["compared with the dense parent"] if found["relative"] else []
     notes += ["what stands for dense is another dense network"] if found["rival"] else []
     notes += ["also measured of an untrained network"] if found["nulls"] else []
@@ -56,6 +58,12 @@ def _score(score: dict[str, Any]) -> str:
     fewest = score["fewest_classes"]
     verdict = f", in the verdict{f' from {fewest} classes' if fewest else ''}" if score["verdict"] else ""
     return f"{score['name']}: {score['title']}; {score['unit']}, {low} to {high}, {better}{verdict}"
+
+
+def margin(score: dict[str, Any]) -> str:
+    """How much worse than dense the verdict lets a score be, and why so much."""
+    size = f"{100 * score['margin']:g} % of dense" if score["relative_margin"] else f"{score['margin']:g}"
+    return f"{size}: {score['margin_reason']}"
 
 
 def _method(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
