@@ -86,10 +86,10 @@ def get(kind: type[K], name: str) -> K:
         module = importlib.import_module(FAMILIES[family])
         _imported[kind, name] = module.architecture(name)
         return _imported[kind, name]  # type: ignore[return-value]
-    folded = {_fold(n): n for n in names(kind)}
+    known = {folded(n): n for n in names(kind)}
     if attribute == "METHOD":
-        folded |= {_fold(a): n for a, n in _aliases().items()}
-    found = None if name.startswith("-") else folded.get(_fold(name))
+        known |= {folded(a): n for a, n in _aliases().items()}
+    found = None if name.startswith("-") else known.get(folded(name))
     if found is None:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
     if (kind, found) in _paths:
@@ -256,7 +256,8 @@ def _version_number(kind: type[Any], name: str) -> int:
     return criterion(name).version if kind is Method else get(kind, name).version
 
 
-def _fold(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as names are compared: case, hyphens and underscores do not matter."""
     return name.strip().lower().replace("_", "").replace("-", "")
 
 

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 _folder = click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 
 
-@click.group(context_settings=CONTEXT, invoke_without_command=True)
+class _OrName(click.Group):
+    """Commands; the name of a data set or bank stands for the command that describes it."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name. Raises BadInput for what is none and no data set."""
+        return super().get_command(ctx, cmd_name) or _described(cmd_name, sorted(self.commands))
+
+
+@click.group(cls=_OrName, context_settings=CONTEXT, invoke_without_command=True)
 @_folder
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.pass_context
@@ -28,6 +36,7 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
 
     \b
     Example: lthbench data
+             lthbench data cifar10
              lthbench data verify cifar10 --data DIR
              lthbench data download cifar10
     """
@@ -50,6 +59,28 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
     echo(wrapped(f"Looked in {', '.join(found['folders']) or 'no folder: name one with --data DIR'}", 2))
     echo("Read and compare with published hashes: lthbench data verify")
     echo("Fetch: lthbench data download NAME")
+
+
+def _described(name: str, commands: list[str]) -> click.Command:
+    """The command that describes a data set or a bank. Raises BadInput for what is none, and no command."""
+    from lthbench import registry
+    from lthbench.cli import listing
+    from lthbench.errors import unknown
+    from lthbench.kinds import Bank, Dataset
+
+    kind = "dataset" if registry.known(Dataset, name) else "bank" if registry.known(Bank, name) else ""
+    if not kind:
+        valid = [*commands, *registry.names(Dataset), *registry.names(Bank)]
+        raise unknown("command, data set or bank of concepts", name, valid, "lthbench data")
+
+    @click.command(name, context_settings=CONTEXT, help=f"Describe {name}.")
+    @_folder
+    @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+    def show(data: Path | None, as_json: bool) -> None:
+        found = listing.describe(kind, name, data)
+        echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, "datasets"))
+
+    return show
 
 
 @data.command(context_settings=CONTEXT)

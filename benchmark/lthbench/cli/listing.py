@@ -10,9 +10,9 @@ from typing import Any
 from lthbench import formatting, registry
 from lthbench.cli.pages import page
 from lthbench.cli.terminal import columns, wrapped
-from lthbench.data import loading
+from lthbench.data import loading, status
 from lthbench.errors import unknown
-from lthbench.kinds import Architecture, Criterion, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
 from lthbench.spec import Network
 from lthbench.verdict import calibration
@@ -22,6 +22,7 @@ KINDS: dict[str, type[Any]] = {
     "metric": Metric,
     "dataset": Dataset,
     "architecture": Architecture,
+    "bank": Bank,
 }
 
 
@@ -53,6 +54,8 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
         described["criteria"] = {variant: _criterion(c) for variant, c in record.criteria.items()}
     if isinstance(record, Dataset):
         described |= dict(loading.describe(record.name, places))
+    if isinstance(record, Bank):
+        described |= status.of_bank(record, places)
     return described
 
 

@@ -16,7 +16,7 @@ def listed(folder: Path | None) -> dict[str, Any]:
     """All data sets and banks of concepts: found, and where; missing, and how to get them; or broken."""
     places = loading.checked_folders(folder)
     sets = [_row("data set", d, dict(loading.describe(d.name, places))) for d in registry.every(Dataset)]
-    sets += [_row("bank of concepts", b, _described(b, places)) for b in registry.every(Bank)]
+    sets += [_row("bank of concepts", b, of_bank(b, places)) for b in registry.every(Bank)]
     return {"folders": [str(p) for p in places], "sets": sets}
 
 
@@ -26,7 +26,8 @@ def _row(kind: str, record: Dataset | Bank, state: dict[str, str]) -> dict[str, 
     return {"name": record.name, "kind": kind, "title": record.title, "command": command, **state}
 
 
-def _described(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
+def of_bank(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
+    """Whether and where a bank of concepts is, or that it is made."""
     if bank.locate is None:
         return {"state": "found", "detail": "made where it is needed"}
     try:

@@ -13,7 +13,7 @@ from lthbench.errors import BadInput, because, unknown
 from lthbench.formatting import in_line, one_line, texts_in
 from lthbench.kinds import Evaluation
 from lthbench.planning.record_reader import read, shown
-from lthbench.registry import is_path
+from lthbench.registry import folded, is_path
 from lthbench.spec import Recipe, round_density
 
 #: Where corrupted images come from; the last is the published sets where they are found, else generated.
@@ -131,10 +131,10 @@ def load(name: str) -> Task:
         if not path.is_file():
             raise BadInput(f"no task file {in_line(name)}.")
     else:
-        shipped = {n.lower(): n for n in names()}
-        if name.lower() not in shipped:
-            raise unknown("task", name, names(), "a path to a .toml file works too")
-        path = resources.tasks() / f"{shipped[name.lower()]}.toml"
+        shipped = {folded(n): n for n in names()}
+        if folded(name) not in shipped:
+            raise _no_task(name)
+        path = resources.tasks() / f"{shipped[folded(name)]}.toml"
     where = in_line(str(path))
     try:
         if path.stat().st_size > LIMIT:
@@ -153,6 +153,15 @@ def load(name: str) -> Task:
     task = read(Task, table, where)
     _check(task, where)
     return task
+
+
+def _no_task(name: str) -> BadInput:
+    """The error for a name that no task has, with the tasks of the data set or network that may be meant."""
+    shipped = map(load, names())
+    of_it = [t.name for t in shipped if folded(name) in map(folded, (t.data.dataset, t.architecture))]
+    if of_it:
+        return BadInput(f'no task "{in_line(name)}". Did you mean one of {", ".join(of_it)}?')
+    return unknown("task", name, names(), "a path to a .toml file works too")
 
 
 def _check(task: Task, where: str) -> None:

@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import shlex
 import zipfile
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -112,6 +113,8 @@ def read(path: Path, names: Container[str] | None = None) -> dict[str, bytes]:
     """The files of a bundle, or those of some names. Raises BadInput for what is none, Refused for one that
     was changed.
     """
+    if path.is_dir():
+        raise BadInput(f"{path}: is {_of_folder(path)}")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -156,6 +159,16 @@ def read(path: Path, names: Container[str] | None = None) -> dict[str, bytes]:
         if name not in held:
             raise Refused(f"{path}: {name} is missing.")
     return files
+
+
+def _of_folder(path: Path) -> str:
+    """What a folder is that was given in place of a bundle, and which command is for it."""
+    named = shlex.quote(str(path))
+    if (path / "store.json").is_file():
+        return f"a store, no bundle. Check it with: lthbench store verify --store {named}"
+    if (path / "scores.csv").is_file():
+        return f"the folder of a report, no bundle. Make one of it with: lthbench submit {named}"
+    return "a folder; a bundle is the zip file that lthbench submit writes."
 
 
 def opened(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[pd.DataFrame, RunFacts]:

@@ -1,0 +1,74 @@
+"""What is typed almost as it should be: names in another spelling, folders for files, several faults."""
+
+import json
+
+import pytest
+
+from lthbench.cli.app import main
+from lthbench.planning import task
+
+
+def call(capsys, *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in this process."""
+    code = 0
+    try:
+        main([str(w) for w in words])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("typed", ["c10_r20s", "C10-R20S", "c10R20s"])
+def test_case_hyphens_and_underscores_of_a_task_do_not_matter(typed):
+    assert task.load(typed).name == "c10-r20s"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("CIFAR10", "Did you mean one of c10-r18, c10-r20s, "),
+        ("derma", "Did you mean one of derma-r18?"),
+        ("ResNet20s", "Did you mean one of c10-r20s, c100-r20s?"),
+        ("c10_r20z", "Did you mean c10-r20s? Valid: c10-r18, "),
+    ],
+)
+def test_tasks_of_a_data_set_or_network_are_suggested(capsys, typed, said):
+    code, out, err = call(capsys, "plan", "--task", typed)
+    assert (code, out) == (2, "")
+    assert f'no task "{typed}". {said}' in err
+
+
+@pytest.mark.parametrize("typed", ["cifar10", "CIFAR-10"])
+def test_data_describes_the_data_set_that_is_named(capsys, typed):
+    assert call(capsys, "data", typed) == call(capsys, "datasets", "cifar10")
+    assert json.loads(call(capsys, "data", typed, "--json")[1])["name"] == "cifar10"
+
+
+def test_data_describes_the_bank_that_is_named(capsys):
+    code, out, _ = call(capsys, "data", "shapes")
+    assert code == 0
+    assert "made where it is needed" in out
+
+
+@pytest.mark.parametrize(("typed", "nearest"), [("cifar1O", "cifar10"), ("verfy", "verify")])
+def test_data_suggests_the_nearest_command_or_data_set(capsys, typed, nearest):
+    code, out, err = call(capsys, "data", typed)
+    assert (code, out) == (2, "")
+    assert f'no command, data set or bank of concepts "{typed}". Did you mean {nearest}?' in err
+
+
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        ("store.json", "a store, no bundle. Check it with: lthbench store verify --store "),
+        ("scores.csv", "the folder of a report, no bundle. Make one of it with: lthbench submit "),
+        ("other", "a folder; a bundle is the zip file that lthbench submit writes."),
+    ],
+)
+def test_a_folder_that_is_to_be_verified_is_pointed_to_its_own_command(capsys, tmp_path, holds, said):
+    (tmp_path / "my own").mkdir()
+    (tmp_path / "my own" / holds).touch()
+    code, out, err = call(capsys, "verify", tmp_path / "my own")
+    assert (code, out) == (2, "")
+    assert f"my own: is {said}" in err
+    assert holds == "other" or err.endswith(f"'{tmp_path / 'my own'}'\n")
