@@ -72,3 +72,26 @@ def test_a_folder_that_is_to_be_verified_is_pointed_to_its_own_command(capsys, t
     assert (code, out) == (2, "")
     assert f"my own: is {said}" in err
     assert holds == "other" or err.endswith(f"'{tmp_path / 'my own'}'\n")
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = {
+        "--methods": ("sinp", 'no method "sinp"'),
+        "--metrics": ("foo", 'no metric "foo"'),
+        "--rule": ("bar", 'no rule "bar"'),
+        "--budget": ("quik", 'no budget "quik"'),
+        "--ood": ("zz", 'no dataset "zz"'),
+        "--corruptions": ("none", 'no source of corrupted images "none"'),
+        "--device": ("cuda:99", "device cuda:99"),
+        "--data": ("absent", "--data absent: no such folder"),
+    }
+    code, out, err = call(capsys, "run", *(w for option, (word, _) in wrong.items() for w in (option, word)))
+    assert (code, out) == (2, "")
+    assert [said for _, said in wrong.values() if err.count(said) != 1] == []
+    assert len(err.splitlines()) == len(wrong)
+    words = ("--checkpoint", "absent.pt", "--rule", "bar", "--metrics", "foo", "--device", "gpu")
+    code, _, err = call(capsys, "score", *words)
+    assert code == 2
+    assert [said for said in ("no rule", "no metric", 'no device "gpu"') if err.count(said) != 1] == []
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import resources
+from lthbench.cli.at_once import told_at_once
 from lthbench.cli.data import fetch_missing
 from lthbench.cli.options import CONTEXT, Seeds, ask, progress_options, read, run_options, scored_options
 from lthbench.cli.terminal import echo
@@ -66,7 +67,9 @@ def calibrate(
         found = calibration(table, facts)
         file = out or Path("calibrations") / f"{found.task}-{found.budget}.json"
     else:
-        asked = judged_alone(ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds}))
+        with told_at_once(options):
+            asked = ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds})
+        asked = judged_alone(asked)
         if options["download"]:
             fetch_missing(asked, options["data"])
         found = _trained(asked, options)

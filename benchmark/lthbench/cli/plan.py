@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from lthbench import formatting
+from lthbench.cli.at_once import told_at_once
 from lthbench.cli.options import CONTEXT, ask, grid_options
 from lthbench.cli.terminal import echo, pasted, wrapped
 
@@ -36,12 +37,11 @@ def show_plan(as_json: bool, **options: Any) -> None:
     from lthbench.spec import Train
     from lthbench.store import open_store
 
-    asked = ask(options)
-    device.check_device(options["device"])
+    with told_at_once(options):
+        asked = ask(options)
     places = loading.checked_folders(options["data"])
     workers = device.default_workers() if options["workers"] is None else options["workers"]
     store = open_store(options["store"])
-    store.check()
     asked = settled(asked, places)
     asked = _with_start(asked)
     found = thinned(asked, places, store)

@@ -7,16 +7,9 @@ from typing import Any
 
 import click
 
+from lthbench.cli.at_once import told_at_once
 from lthbench.cli.data import fetch_missing
-from lthbench.cli.options import (
-    CONTEXT,
-    ask,
-    check_report,
-    check_rule,
-    grid_options,
-    result_options,
-    run_options,
-)
+from lthbench.cli.options import CONTEXT, ask, grid_options, result_options, run_options
 from lthbench.cli.output import execute_and_show
 
 
@@ -31,11 +24,10 @@ def run(folder: Path, no_report: bool, force: bool, rule: str | None, download: 
     \b
     Example: lthbench run --task c10-r20s --methods imp,omp --sparsity 0.5,0.9 --seeds 2
     """
-    asked = ask(options)
-    check_rule(rule)
+    report = None if no_report else folder
+    with told_at_once(options, rule, report, force):
+        asked = ask(options)
     how = run_options(options)
-    if not no_report:
-        check_report(folder, force)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, None if no_report else folder, rule, force=force)
+    execute_and_show(asked, how, report, rule, force=force)

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
+from lthbench.cli.at_once import told_at_once
 from lthbench.cli.data import fetch_missing
 from lthbench.cli.options import (
     CONTEXT,
     Numbers,
-    check_report,
-    check_rule,
     result_options,
     run_options,
     scored_options,
@@ -76,27 +75,26 @@ def score(
     if (mean is None) != (std is None):
         raise BadInput("give both --mean and --std, or neither.")
     normalization = None if mean is None or std is None else (mean, std)
-    check_rule(rule)
-    if not no_report:
-        check_report(folder, force)
+    report = None if no_report else folder
+    with told_at_once(options, rule, report, force):
+        asked, brought = api.bring(
+            options["task"],
+            name,
+            checkpoints,
+            dense,
+            masks,
+            normalization,
+            key=key,
+            **{key: options[key] for key in ("metrics", "budget", "ood", "concepts", "corruptions")},
+            typed=_typed(click.get_current_context(), options),
+        )
     how = run_options(options)
-    asked, brought = api.bring(
-        options["task"],
-        name,
-        checkpoints,
-        dense,
-        masks,
-        normalization,
-        key=key,
-        **{key: options[key] for key in ("metrics", "budget", "ood", "concepts", "corruptions")},
-        typed=_typed(click.get_current_context(), options),
-    )
     if how.progress != "none":
         for taken in (*brought.pruned.values(), *brought.dense.values()):
             echo(taken.text(), err=True)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, None if no_report else folder, rule, brought, force)
+    execute_and_show(asked, how, report, rule, brought, force)
 
 
 def _typed(context: click.Context, options: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lthbench import corruptions as generated
@@ -35,10 +36,18 @@ class Faults(list[str]):
             self.append(str(error))
             return None
 
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take the faults of what is done inside; what raises them ends there."""
+        try:
+            yield
+        except BadInput as error:
+            self += str(error).split("\n")
+
     def tell(self) -> None:
-        """Raise BadInput with all of them, if there are any."""
+        """Raise BadInput with all of them, each once, if there are any."""
         if self:
-            raise BadInput("\n".join(self))
+            raise BadInput("\n".join(dict.fromkeys(self)))
 
 
 def listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:

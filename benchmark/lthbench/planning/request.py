@@ -207,8 +207,10 @@ def request(
     pretrained: str | None = None,
 ) -> Request:
     """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    faults = checks.Faults()
     if corruptions is not None:
-        task = with_corruptions(task, corruptions)
+        with faults.taken():
+            task = with_corruptions(task, corruptions)
     data = task.data if concepts is None else dataclasses.replace(task.data, concepts=concepts)
     others = listed("ood", ood, str, str, "names")
     if others is not None:
@@ -220,7 +222,6 @@ def request(
     after = listed("rounds", rounds, numbers.Integral, int, "whole numbers")
     counted = isinstance(seeds, int) and not isinstance(seeds, bool)
     drawn = seeds if counted else listed("seeds", seeds, numbers.Integral, int, "whole numbers")
-    faults = checks.Faults()
     chosen = checks.methods(task.grid.methods if named is None else named, faults)
     scored = checks.metrics(measured, task, faults)
     faults.known(Architecture, task.architecture)
