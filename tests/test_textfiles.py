@@ -71,3 +71,12 @@ def test_lines_have_no_mark_and_no_returns(tmp_path):
 @pytest.mark.parametrize("first", ["a,b\rc", "a\r\rb", "x" * 200_000, '"' * 3 + "\r"])
 def test_a_header_that_is_no_line_of_a_table_has_no_separator(first):
     assert textfiles.separator(f"{first}\n1,2", ["a", "b"]) is None
+
+
+def test_a_table_that_is_written_reads_back(tmp_path):
+    rows = [{"name": 'a 12" disc, red\nor so', "n": "1"}, {"name": "plain", "n": ""}]
+    content = textfiles.csv_bytes(("name", "n"), [(rows[0]["name"], 1), ("plain", None)])
+    assert content.endswith(b"\nplain,\n")
+    assert b"\r" not in content
+    (tmp_path / "a.csv").write_bytes(content)
+    assert textfiles.table(tmp_path / "a.csv", ["name"]) == rows

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,6 +112,15 @@ def separator(text: str, columns: Sequence[str]) -> str | None:
         if set(columns) <= {name.strip() for name in header}:
             return one
     return None
+
+
+def csv_bytes(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """A CSV file of a header and rows. Names may hold commas, quotes and line ends."""
+    buffer = io.StringIO()
+    write = csv.writer(buffer, lineterminator="\n")
+    write.writerow(head)
+    write.writerows(rows)
+    return buffer.getvalue().encode()
 
 
 def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

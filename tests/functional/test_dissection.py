@@ -5,6 +5,7 @@ force.
 import csv
 import io
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from torch import nn
 from lthbench.errors import StepFailed
 from lthbench.functional import compositions, concept_bottleneck, dissection, unit_activations
 from lthbench.kinds import Annotated
+from lthbench.metrics import composition
+from lthbench.results.units import parsed
 
 NAMES = ("red", "green", "disc", "square", "left", "stripes", "dots", "sky")
 
@@ -133,7 +136,7 @@ def test_the_csv_has_the_columns_of_netdissect():
     some = bank()
     activations = {"a": made(some), "b": made(some)[:, :2]}
     counted = dissection.tally_layers(activations, some)
-    rows = list(csv.DictReader(io.StringIO(dissection.as_csv(counted, activations, some))))
+    rows = list(csv.DictReader(io.StringIO(dissection.as_csv(counted, activations, some).decode())))
     assert [(r["layer"], r["unit"]) for r in rows] == [
         *(("a", str(k)) for k in range(1, 7)),
         ("b", "1"),
@@ -222,6 +225,19 @@ def test_a_bank_without_a_concept_in_any_image_is_no_formula():
     empty = some._replace(layers=np.zeros_like(some.layers))
     packed = compositions.Packed(made(some), empty)
     assert compositions.search(packed, 0)[3].iou == 0.0
+
+
+def test_formulas_of_names_with_quotes_and_commas_read_back(monkeypatch):
+    some = bank()._replace(names=tuple(f'12" {name}, wide' for name in NAMES))
+    monkeypatch.setattr(unit_activations, "activations", lambda *_: {"a": made(some)[:, :2]})
+    kept = {}
+    context = SimpleNamespace(
+        concepts=lambda: some, network=lambda: None, layers=list, attach=kept.__setitem__
+    )
+    composition.explained(context, 2, 4, ("one", "other"))
+    found = parsed(kept["formulas.csv"], "composition", "here")
+    assert [(u.layer, u.unit) for u in found] == [("a", 1), ("a", 2)]
+    assert '12" green, wide' in found[0].concept
 
 
 # -------------------------------------------------------------------------------------------- activations

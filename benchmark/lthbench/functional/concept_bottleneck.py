@@ -8,8 +8,6 @@ Bottleneck Models).
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from lthbench.kinds import Annotated
 from lthbench.scoring import Floats
+from lthbench.textfiles import csv_bytes
 
 #: Images with and without a concept that a vector is fitted to; as many are held out.
 SAMPLES = 50
@@ -128,17 +127,15 @@ def head(
     return Head(model.coef_, float(model.score(second, test[1])), classes, np.flatnonzero(kept))
 
 
-def as_csv(read: Head, bank: Annotated) -> str:
+def as_csv(read: Head, bank: Annotated) -> bytes:
     """The weights of a head that are not zero: class (from 1), concept, its category, and the weight."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")
-    write.writerow(("class", "concept", "category", "weight"))
+    rows: list[tuple[object, ...]] = []
     for label, weights in zip(read.classes, read.weights, strict=True):
         for place in np.argsort(-weights, kind="stable"):
             if weights[place]:
                 k = read.concepts[place]
-                write.writerow((label + 1, bank.names[k], bank.categories[k], f"{weights[place]:.6g}"))
-    return buffer.getvalue()
+                rows.append((label + 1, bank.names[k], bank.categories[k], f"{weights[place]:.6g}"))
+    return csv_bytes(("class", "concept", "category", "weight"), rows)
 
 
 def top_overlap(ours: Floats, theirs: Floats, k: int) -> Floats:

@@ -9,8 +9,6 @@ through masks.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from lthbench.functional.unit_activations import dead
 from lthbench.kinds import Annotated
 from lthbench.scoring import Floats
+from lthbench.textfiles import csv_bytes
 
 #: The probability with which a unit is on.
 QUANTILE = 0.005
@@ -145,18 +144,15 @@ def best(iou: Floats) -> tuple[NDArray[np.int64], Floats]:
     return iou.argmax(1), iou.max(1)
 
 
-def as_csv(tally: Tally, made: Mapping[str, NDArray[np.float32]], bank: Annotated) -> str:
+def as_csv(tally: Tally, made: Mapping[str, NDArray[np.float32]], bank: Annotated) -> bytes:
     """One row for each unit, with the columns of NetDissect: unit, category, label, score, and its counts."""
     labels, scores = best(tally.iou())
     shared, on, truth = (part.sum(0) for part in tally[:3])
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")  # names may hold commas
-    write.writerow(
-        ["layer", "unit", "category", "label", "score", "truth", "activation", "intersect", "iou", "dead"]
-    )
+    head = ("layer", "unit", "category", "label", "score", "truth", "activation", "intersect", "iou", "dead")
+    rows: list[tuple[object, ...]] = []
     names = [(layer, unit) for layer, array in made.items() for unit in range(array.shape[1])]
     for k, ((layer, unit), label, score) in enumerate(zip(names, labels, scores, strict=True)):
         what = bank.categories[label], bank.names[label]
         iou, counts = f"{score:.6g}", (truth[label], on[k], shared[k, label])
-        write.writerow((layer, unit + 1, *what, iou, *counts, iou, int(tally.dead[k])))
-    return buffer.getvalue()
+        rows.append((layer, unit + 1, *what, iou, *counts, iou, int(tally.dead[k])))
+    return csv_bytes(head, rows)

@@ -53,7 +53,7 @@ def measure(context: Context) -> list[Value]:
 
     found, head, accuracy = read(context)
     if head is not None:
-        context.attach("weights.csv", as_csv(head, context.concepts()).encode())
+        context.attach("weights.csv", as_csv(head, context.concepts()))
     known = found.auc[np.isfinite(found.auc)]
     n = len(context.images("pictured").labels)
     few = len(found.auc) - len(known)

@@ -13,6 +13,7 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench.scoring import hits, mean_and_error, resamples
+    from lthbench.textfiles import csv_bytes
 
     logits = context.logits("test")
     correct = hits(logits.values, logits.labels)
@@ -21,8 +22,8 @@ def measure(context: Context) -> list[Value]:
     right, images = inside.T @ correct, inside.sum(0)
     shares = right / images
     rows = zip(classes.tolist(), images.tolist(), right.tolist(), shares.tolist(), strict=True)
-    lines = ["class,images,right,accuracy", *(f"{c},{n:.0f},{r:.0f},{s:.6g}" for c, n, r, s in rows)]
-    context.attach("classes.csv", ("\n".join(lines) + "\n").encode())
+    shown_rows = ((c, f"{n:.0f}", f"{r:.0f}", f"{s:.6g}") for c, n, r, s in rows)
+    context.attach("classes.csv", csv_bytes(("class", "images", "right", "accuracy"), shown_rows))
 
     counts = resamples(len(correct))
     shown = counts @ inside

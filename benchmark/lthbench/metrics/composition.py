@@ -31,6 +31,7 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
     from lthbench.functional.dissection import GROUPS
     from lthbench.functional.unit_activations import activations, dead
     from lthbench.scoring import resamples
+    from lthbench.textfiles import csv_bytes
 
     bank = context.concepts()
     made = activations(context.network(), context.layers(), bank.pixels)
@@ -38,7 +39,8 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
     lengths = (compositions.LENGTH, 1)
     means: dict[int, list[float]] = {length: [] for length in lengths}
     drawn: dict[int, list[np.ndarray]] = {length: [] for length in lengths}
-    lines, pictured = ["layer,unit,length,formula,iou"], []
+    rows: list[tuple[object, ...]] = []
+    pictured: list[dict[str, Any]] = []
     for layer, array in made.items():
         order = np.random.Generator(np.random.PCG64(0)).permutation(array.shape[1])
         chosen = np.sort(order[: units or None])
@@ -51,8 +53,9 @@ def explained(context: Context, units: int, candidates: int, names: tuple[str, s
                 iou = found[length].iou * alive[place]
                 means[length].append(iou)
                 drawn[length].append((counts @ inside) / np.maximum(counts @ either, 1.0) * alive[place])
-                lines.append(f'{layer},{unit + 1},{length},"{found[length].text}",{iou:.6g}')
-    context.attach("formulas.csv", ("\n".join(lines) + "\n").encode())
+                rows.append((layer, unit + 1, length, found[length].text, f"{iou:.6g}"))
+    head = ("layer", "unit", "length", "formula", "iou")
+    context.attach("formulas.csv", csv_bytes(head, rows))
     context.attach(STRONGEST, (json.dumps({"units": pictured}) + "\n").encode())
     values = []
     for length in lengths:

@@ -22,7 +22,7 @@ def measure(context: Context) -> list[Value]:
     chance = dissection.tally_layers(made, bank, shift=1 + len(bank.pixels) // 2)
     images, units = len(bank.pixels), len(counted.dead)
     categories = np.array(bank.categories)
-    context.attach("units.csv", dissection.as_csv(counted, made, bank).encode())
+    context.attach("units.csv", dissection.as_csv(counted, made, bank))
 
     def scores(iou: np.ndarray) -> dict[tuple[str, str], float]:
         labels, tops = dissection.best(iou)

@@ -54,10 +54,11 @@ def _attach(
     """The images that are forgotten, by their places in the test set's files, with both predictions."""
     import numpy as np
 
+    from lthbench.textfiles import csv_bytes
+
     rows = np.stack([context.numbers("test"), labels, *predicted], 1)[forgotten > 0]
     rows = rows[np.argsort(rows[:, 0])]
-    lines = ["image,label,dense,pruned", *(",".join(map(str, row)) for row in rows.tolist())]
-    context.attach("forgotten.csv", ("\n".join(lines) + "\n").encode())
+    context.attach("forgotten.csv", csv_bytes(("image", "label", "dense", "pruned"), rows.tolist()))
 
 
 METRIC = Metric(

@@ -16,6 +16,7 @@ def measure(context: Context) -> list[Value]:
     from lthbench.functional.image_similarity import embedded
     from lthbench.functional.unit_activations import blocks, means
     from lthbench.scoring import hits, mean_and_error
+    from lthbench.textfiles import csv_bytes
 
     pixels = np.ascontiguousarray(context.images("mis").pixels[:])
     model = context.network()
@@ -24,7 +25,8 @@ def measure(context: Context) -> list[Value]:
     vectors, n = embedded(pixels), len(pixels)
     logits = context.logits("test")
     right, labels = hits(logits.values, logits.labels), logits.labels
-    rows, every = ["layer,unit,mis,mis_soft,accuracy"], []
+    rows: list[tuple[object, ...]] = []
+    every: list[np.ndarray] = []
     values: list[Value] = []
 
     def value(score: str, hard: np.ndarray, variant: str = "") -> Value:
@@ -40,13 +42,13 @@ def measure(context: Context) -> list[Value]:
         for unit, (a, b) in enumerate(zip(hard, soft, strict=True)):
             of_class = right[labels == unit] if layer == "softmax" else right[:0]
             accuracy = f"{of_class.mean():.6g}" if len(of_class) else ""
-            rows.append(f"{layer},{unit + 1},{a:.6g},{b:.6g},{accuracy}")
+            rows.append((layer, unit + 1, f"{a:.6g}", f"{b:.6g}", accuracy))
         if layer == "softmax":
             values.append(value("mis_softmax", hard))
         else:
             values.append(value("mis_layers", hard, layer))
             every.append(hard)
-    context.attach("mis.csv", ("\n".join(rows) + "\n").encode())
+    context.attach("mis.csv", csv_bytes(("layer", "unit", "mis", "mis_soft", "accuracy"), rows))
     return [value("mis_layers", np.concatenate(every)), *values]
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from lthbench.errors import Damaged
 from lthbench.formatting import counted, is_formula, one_line
+from lthbench.textfiles import csv_bytes
 
 #: The file beside a table that holds them.
 FILE = "latency.csv"
@@ -56,11 +57,8 @@ class Latency(NamedTuple):
 
 def as_csv(timed: Iterable[Latency]) -> bytes:
     """The table as its canonical CSV."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")
-    write.writerow(Latency._fields)
-    write.writerows((*t[:1], repr(float(t.sparsity)), *t[2:5], f"{t.seconds:.6g}", *t[6:]) for t in timed)
-    return buffer.getvalue().encode()
+    rows = ((*t[:1], repr(float(t.sparsity)), *t[2:5], f"{t.seconds:.6g}", *t[6:]) for t in timed)
+    return csv_bytes(Latency._fields, rows)
 
 
 def from_csv(content: bytes, where: str) -> tuple[Latency, ...]:

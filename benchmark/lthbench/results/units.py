@@ -18,6 +18,7 @@ from lthbench import registry
 from lthbench.errors import Damaged
 from lthbench.formatting import is_formula, one_line
 from lthbench.kinds import Metric, UnitFile, UnitRow
+from lthbench.textfiles import csv_bytes
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
@@ -131,15 +132,14 @@ def _kept_by(metric: str) -> UnitFile:
 
 def as_csv(units: Iterable[Unit]) -> bytes:
     """The table of units as its canonical CSV."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")
-    write.writerow(Unit._fields)
-    for unit in units:
-        shown = [
-            "" if isinstance(v, float) and math.isnan(v) else f"{v:.6g}" for v in (unit.value, unit.accuracy)
-        ]
-        write.writerow([unit.method, repr(float(unit.sparsity)), unit.seed, *unit[3:8], *shown])
-    return buffer.getvalue().encode()
+
+    def shown(value: float) -> str:
+        return "" if math.isnan(value) else f"{value:.6g}"
+
+    rows = (
+        (u.method, repr(float(u.sparsity)), u.seed, *u[3:8], shown(u.value), shown(u.accuracy)) for u in units
+    )
+    return csv_bytes(Unit._fields, rows)
 
 
 def _unit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Container, Sequence
@@ -13,6 +12,7 @@ from lthbench import formatting
 from lthbench.report import figures, picture_panels
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, literally
 from lthbench.report.summary import Summary
+from lthbench.textfiles import csv_bytes
 
 FORMATS = ("svg", "png", "pdf")
 #: Widths in inches, by the end of the file's name: one column of a page with two, and both.
@@ -90,11 +90,7 @@ def _stem(kind: str, title: str, taken: Container[str]) -> str:
 
 def as_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     """Rows of numbers as CSV, numbers to twelve figures."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")
-    write.writerow(head)
-    write.writerows([f"{v:.12g}" if isinstance(v, float) else v for v in row] for row in rows)
-    return buffer.getvalue().encode()
+    return csv_bytes(head, ([f"{v:.12g}" if isinstance(v, float) else v for v in row] for row in rows))
 
 
 def _label(figure: Figure) -> None:
