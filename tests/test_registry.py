@@ -166,6 +166,27 @@ def test_a_file_that_was_edited_is_imported_again_with_a_key_of_its_own(own_file
     assert registry.version(Metric, "own-answer") != before
 
 
+METHOD = """
+from dataclasses import replace
+from lthbench.methods.omp import METHOD as OMP
+
+METHOD = replace(OMP, name="own-method", aliases=("My_Mag", "lth"))
+"""
+
+
+def test_a_users_own_method_is_found_by_its_alias(own_file, tmp_path):
+    (tmp_path / "own.py").write_text(METHOD)
+    registry.take(tmp_path / "own.py")
+    assert registry.get(Method, "mymag").name == "own-method"
+    assert registry.get(Method, "lth").name == "imp"  # what ships keeps its own
+
+
+def test_a_method_that_is_named_imports_no_other(monkeypatch):
+    monkeypatch.setattr(registry, "_imported", {})
+    monkeypatch.setattr(registry, "_aliases", lambda: pytest.fail("imported all"))
+    assert registry.get(Method, "SNIP").name == "snip"
+
+
 def test_a_file_that_was_edited_leaves_no_old_name(own_file):
     registry.take(own_file(1.0))
     registry.take(own_file(1.0, name="own-other"))

@@ -87,9 +87,9 @@ def get(kind: type[K], name: str) -> K:
         _imported[kind, name] = module.architecture(name)
         return _imported[kind, name]  # type: ignore[return-value]
     known = {folded(n): n for n in names(kind)}
-    if attribute == "METHOD":
-        known |= {folded(a): n for a, n in _aliases().items()}
     found = None if name.startswith("-") else known.get(folded(name))
+    if found is None and kind is Method:
+        found = _aliases().get(folded(name))
     if found is None:
         raise unknown(noun, name, names(kind), f"lthbench {folder}")
     if (kind, found) in _paths:
@@ -266,11 +266,10 @@ def _shipped(folder: str) -> frozenset[str]:
     return frozenset(p.stem.replace("_", "-") for p in (Path(__file__).parent / folder).glob("[!_]*.py"))
 
 
-@cache
 def _aliases() -> dict[str, str]:
-    shipped = [p.stem for p in (Path(__file__).parent / "methods").glob("[!_]*.py")]
-    modules = [importlib.import_module(f"lthbench.methods.{s}") for s in shipped]
-    return {alias: m.METHOD.name for m in modules for alias in m.METHOD.aliases}
+    """The names of methods by what else they are called; what ships keeps its own. Imports all of them."""
+    methods = sorted(every(Method), key=lambda m: ships(Method, m.name))
+    return {folded(alias): m.name for m in methods for alias in m.aliases}
 
 
 @cache
