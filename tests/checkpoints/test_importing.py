@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 
 import lthbench
 from lthbench import api, masks, registry, report, spec
-from lthbench.checkpoints import files, taking, tensor_names
+from lthbench.checkpoints import files, skeletons, taking, tensor_names
 from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
@@ -449,6 +449,17 @@ def test_another_architecture_is_recognised():
     model = registry.get(Architecture, "resnet18").build(other)
     with pytest.raises(BadInput, match="It is a resnet18 for colour images; tasks with one: c10-r18,"):
         taking.take(network, files.of(cifar_names(model), "model"))
+
+
+def test_only_networks_of_plugins_that_cannot_be_built_are_passed_over():
+    def fails(network):
+        raise ZeroDivisionError
+
+    broken = dataclasses.replace(registry.get(Architecture, "resnet8"), build=fails)
+    network = spec.Network("resnet8", 1, 10, 1, 8, (0.5,), (0.5,))
+    assert skeletons._layout(dataclasses.replace(broken, name="own"), network) == ({}, "?")
+    with pytest.raises(ZeroDivisionError):
+        skeletons._layout(broken, network)
 
 
 def test_another_number_of_channels_is_recognised():

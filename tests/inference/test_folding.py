@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lthbench import registry
+from lthbench.inference import folding
 from lthbench.inference.folding import folded
 from lthbench.kinds import Architecture
 from lthbench.spec import Network
@@ -77,6 +78,12 @@ class Branching(nn.Module):
 def test_a_network_that_cannot_be_traced_is_used_as_it_is():
     model = Branching().eval()
     assert folded(model) is model
+
+
+def test_only_what_the_network_does_is_excused(monkeypatch):
+    monkeypatch.setattr(folding, "_reuses", lambda graph: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        folding.folded(Shared().eval())
 
 
 def test_only_a_network_in_evaluation_mode_is_folded():

@@ -42,10 +42,15 @@ def pixels(model: torch.nn.Module) -> dict[str, str]:
 
 @lru_cache(maxsize=256)  # building all networks takes seconds
 def _layout(architecture: Architecture, network: Network) -> tuple[dict[str, torch.Size], str]:
-    """The shapes of a network and how the names of its last layer begin; none where it cannot be built."""
+    """The shapes of a network and how the names of its last layer begin; none where a plug-in cannot make it.
+
+    Those that ship can be built for any images.
+    """
     try:
         model = skeleton(architecture, network)
-    except Exception:  # not for images of this size
+    except Exception:
+        if registry.ships(Architecture, architecture.name):
+            raise
         return {}, "?"
     heads = [f"{n}." for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
     return shapes(model), heads[-1] if heads else "?"

@@ -46,12 +46,12 @@ def folded(model: nn.Module) -> nn.Module:
     """
     assert not model.training, "only a network in evaluation mode can be folded"
     try:
-        whole = traced(model)
-        if _reuses(whole):  # a convolution cannot hold two normalisations
-            return model
-        graph = _without_normalisation(deepcopy(whole))
-    except Exception:  # whatever a network of a plug-in does when it is traced; as it is it works
+        graph = deepcopy(traced(model))
+    except Exception:  # whatever a network of a plug-in does when it is traced or copied; as it is it works
         return model
+    if _reuses(graph):  # a convolution cannot hold two normalisations
+        return model
+    graph = _without_normalisation(graph)
     parts = dict(graph.named_modules())
     fresh = {n for n in graph.graph.nodes if n.op == "call_module" and isinstance(parts[n.target], _FRESH)}
     for node in graph.graph.nodes:
@@ -73,7 +73,7 @@ def folded(model: nn.Module) -> nn.Module:
 def normalised(model: nn.Module) -> dict[str, tuple[str, float]]:
     """For each convolution that a batch normalisation alone reads, its name and its epsilon.
 
-    None for a network that cannot be traced.
+    Nothing for a network that cannot be traced.
     """
     try:
         graph = traced(model)
