@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import lthbench
 from lthbench import registry
-from lthbench.compute import device
+from lthbench.compute import control_groups, device
 from lthbench.data import loading, status
 from lthbench.errors import LthbenchError
 
@@ -184,33 +184,11 @@ def memory() -> tuple[float, float]:
         except (AttributeError, OSError, ValueError):
             return 0.0, 0.0
         return total, total
-    for most, taken in (_group(*names) for names in GROUPS):
-        if 0.0 < most < total:
-            total, free = most, min(free, most - taken)
+    here = total
+    for most, taken in control_groups.memory():
+        if 0.0 < most / 2**30 < here:  # the first version writes a huge number for no limit
+            total, free = min(total, most / 2**30), min(free, (most - taken) / 2**30)
     return total, max(free, 0.0)
-
-
-#: Where containers say how much memory they may have, how much they have, and what of it can be given back.
-GROUPS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
-)
-
-
-def _group(limit: str, used: str, stat: str, idle: str) -> tuple[float, float]:
-    """The limit of a container's memory and what is taken of it, in GiB; 0 where there is none."""
-    root = Path("/sys/fs/cgroup")
-    try:
-        most, taken = int((root / limit).read_text()), int((root / used).read_text())
-        facts = dict(line.split(maxsplit=1) for line in (root / stat).read_text().splitlines())
-        return most / 2**30, (taken - int(facts.get(idle, 0))) / 2**30
-    except (OSError, ValueError):
-        return 0.0, 0.0
 
 
 def _extras() -> Iterator[Finding]:

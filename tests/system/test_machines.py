@@ -12,7 +12,7 @@ import pytest
 
 from lthbench import api, doctor
 from lthbench.cli import main
-from lthbench.compute import device
+from lthbench.compute import control_groups, device
 from lthbench.data import loading
 from lthbench.engines.workers import Workers
 from lthbench.errors import BadInput
@@ -151,7 +151,7 @@ def test_the_quota_is_the_least_of_the_groups_of_a_process(tmp_path, own, outer,
     group(tmp_path / "fs", "pod", outer)
     group(tmp_path / "fs", "pod/container", own)
     (tmp_path / "cgroup").write_text("0::/pod/container\n")
-    assert device.quota(tmp_path / "fs", tmp_path / "cgroup") == expected
+    assert control_groups.quota(tmp_path / "fs", tmp_path / "cgroup") == expected
 
 
 @pytest.mark.parametrize(("most", "expected"), [("300000\n", 3.0), ("-1\n", None)])
@@ -161,18 +161,45 @@ def test_the_quota_of_the_first_version_of_groups_is_read(tmp_path, most, expect
     (folder / "cpu.cfs_quota_us").write_text(most)
     (folder / "cpu.cfs_period_us").write_text("100000\n")
     (tmp_path / "cgroup").write_text("5:cpu,cpuacct:/docker\n3:memory:/docker\n1:name=systemd:/docker\n")
-    assert device.quota(tmp_path / "fs", tmp_path / "cgroup") == expected
+    assert control_groups.quota(tmp_path / "fs", tmp_path / "cgroup") == expected
 
 
 def test_no_more_workers_than_the_quota_allows(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
     for quota, expected in ((None, 64), (1.5, 2), (0.2, 1), (100.0, 64)):
-        monkeypatch.setattr(device, "quota", lambda quota=quota: quota)
+        monkeypatch.setattr(control_groups, "quota", lambda quota=quota: quota)
         assert device.default_workers() == expected
 
 
-def test_a_machine_without_control_groups_has_no_quota(tmp_path):
-    assert device.quota(tmp_path, tmp_path / "absent") is None
+def test_a_machine_without_control_groups_has_no_limits(tmp_path):
+    assert control_groups.quota(tmp_path, tmp_path / "absent") is None
+    assert list(control_groups.memory(tmp_path, tmp_path / "absent")) == []
+
+
+def test_the_memory_is_that_of_the_groups_of_a_process_and_those_above(tmp_path, monkeypatch):
+    """A group may have less than the one above it, of which other groups take some."""
+    for path, most, taken in (("pod", 512, 500), ("pod/container", 256, 100)):
+        folder = tmp_path / "fs" / path
+        folder.mkdir(parents=True)
+        (folder / "memory.max").write_text(f"{most << 20}\n")
+        (folder / "memory.current").write_text(f"{taken << 20}\n")
+        (folder / "memory.stat").write_text(f"anon 1\ninactive_file {50 << 20}\n")
+    (tmp_path / "fs" / "memory.max").write_text("max\n")
+    (tmp_path / "cgroup").write_text("0::/pod/container\n")
+    found = list(control_groups.memory(tmp_path / "fs", tmp_path / "cgroup"))
+    assert found == [(256 << 20, 50 << 20), (512 << 20, 450 << 20)]
+    monkeypatch.setattr(control_groups, "memory", lambda: found)
+    assert doctor.memory() == (0.25, 62 / 1024)
+
+
+def test_the_memory_of_the_first_version_of_groups_is_read(tmp_path):
+    folder = tmp_path / "fs" / "memory" / "docker"
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("1000\n")
+    (folder / "memory.usage_in_bytes").write_text("300\n")
+    (folder / "memory.stat").write_text("total_inactive_file 100\n")
+    (tmp_path / "cgroup").write_text("4:memory:/docker\n0::/\n")
+    assert list(control_groups.memory(tmp_path / "fs", tmp_path / "cgroup")) == [(1000, 200)]
 
 
 def test_a_temporary_folder_that_is_missing_is_no_obstacle(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
+from lthbench.compute import control_groups
 from lthbench.errors import BadInput
 
 
@@ -64,41 +64,4 @@ def default_workers() -> int:
 def cores() -> int:
     """How many cores this process may use: those that it is bound to, and no more than its quota of time."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, math.ceil(quota() or bound)))
-
-
-def quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """How many cores' time the control groups of this process allow; None where they set no limit.
-
-    As containers are limited: ``cpu.max`` of the second version, or ``cpu.cfs_quota_us`` of the first, in the
-    process's group or in one above it.
-    """
-    try:
-        lines = [line.split(":", 2) for line in own.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return None
-    found = []
-    for _, controllers, group in (line for line in lines if len(line) == 3):
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = groups / controllers if controllers else groups
-        here = root / group.lstrip("/")
-        for folder in (here, *here.parents):
-            found.append(_limit(folder, second=not controllers))
-            if folder == root:
-                break
-    return min((limit for limit in found if limit is not None), default=None)
-
-
-def _limit(folder: Path, *, second: bool) -> float | None:
-    """The quota of one control group, as a number of cores."""
-    try:
-        if second:
-            most, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-        else:
-            most = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
-            period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
-        limit = float(most) / float(period)  # "max" is no number
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-    return limit if limit > 0.0 else None  # -1 is none
+    return max(1, min(bound, math.ceil(control_groups.quota() or bound)))
