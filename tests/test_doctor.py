@@ -1,7 +1,10 @@
 """What doctor says of a machine: what is missing, and how to get it."""
 
 import json
+import platform
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,18 @@ def test_a_missing_extra_comes_with_its_command(tmp_path, monkeypatch):
     assert found.state == "note"
     assert "lacks pyarrow" in found.text
     assert found.remedy == "pip install 'lthbench[parquet]'"
+
+
+def test_every_extra_has_a_line():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert doctor.EXTRAS.keys() == project["optional-dependencies"].keys()
+
+
+def test_a_python_that_is_too_old_is_a_problem(tmp_path, monkeypatch):
+    wanted = doctor._metadata("Requires-Python")[0]
+    monkeypatch.setattr(platform, "python_version", lambda: "3.11.0")
+    (found,) = doctor._versions()
+    assert (found.state, found.remedy) == ("problem", f"use Python {wanted}")
 
 
 @pytest.mark.parametrize(("given", "shown"), [("", "numpy is missing"), ("1.2", "numpy 1.2")])

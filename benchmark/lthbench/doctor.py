@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -49,11 +48,12 @@ def examined(folder: Path | None, store: Path | str) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    enough = sys.version_info >= (3, 11)
+    from packaging.specifiers import SpecifierSet
+
+    wanted = next(iter(_metadata("Requires-Python")), "")
+    enough = SpecifierSet(wanted).contains(platform.python_version().rstrip("+"), prereleases=True)
     found = f"Python {platform.python_version()}, lthbench {lthbench.__version__}"
-    yield Finding(
-        "python", "ok" if enough else "problem", found, "" if enough else "use Python 3.11 or later"
-    )
+    yield Finding("python", "ok" if enough else "problem", found, "" if enough else f"use Python {wanted}")
     for name, wanted, good in _required():
         if not good:
             yield Finding(
@@ -81,6 +81,14 @@ def _required(extra: str = "") -> Iterator[tuple[str, str, bool]]:
         version = _version(wanted.name)
         good = version != "" and wanted.specifier.contains(version, prereleases=True)
         yield wanted.name, f"{wanted.name}{wanted.specifier}", good
+
+
+def _metadata(key: str) -> list[str]:
+    """What the package says of itself under a key; nothing where it is not installed."""
+    try:
+        return metadata.metadata("lthbench").get_all(key) or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _version(name: str) -> str:
@@ -193,8 +201,8 @@ def memory() -> tuple[float, float]:
 
 def _extras() -> Iterator[Finding]:
     """What each extra is for, where its packages are, and how to get them where they are not."""
-    for extra, use in EXTRAS.items():
-        needed = list(_required(extra))
+    for extra in _metadata("Provides-Extra"):
+        use, needed = EXTRAS.get(extra, "more"), list(_required(extra))
         missing = [name for name, _, good in needed if not good]
         if not needed:
             continue
@@ -209,13 +217,17 @@ def _extras() -> Iterator[Finding]:
             yield Finding("extras", "ok", f"{extra} ({use})")
 
 
+#: What each extra of the package is for.
 EXTRAS = {
-    "parquet": "scores.parquet beside scores.csv",
-    "mis": "the metric mis-dreamsim",
-    "robust": "the metric autoattack",
     "derma": "downloads DermaMNIST",
+    "docs": "makes the pages of the documentation",
     "hub": "scores networks of the Hugging Face hub",
+    "mis": "the metric mis-dreamsim",
+    "oracles": "the tests against other packages",
+    "parquet": "scores.parquet beside scores.csv",
     "ray": "runs on a cluster",
     "remote": "keeps results on an object store",
+    "robust": "the metric autoattack",
+    "robustbench": "networks of RobustBench",
     "test": "the tests",
 }
