@@ -70,7 +70,8 @@ def _ratio(
     """The mean over kinds of sum of ours / sum of theirs (``[kinds, images]``), with its bootstrap error.
 
     Kinds that have images of their own (``alone``) are resampled apart. Undefined unless all sums of the
-    dense parent's are positive; the error, unless those of all resamples.
+    dense parent's are positive. Where those of some resample are not, as of a parent with a handful of errors
+    under a kind, a ratio changes with each image as its linear part says (the delta method).
     """
     from lthbench.scoring import resampled_apart, resamples
 
@@ -82,18 +83,19 @@ def _ratio(
         reason = f"undefined: the dense parent {lack} under {', '.join(empty)}"
         return Value(score, float("nan"), float("nan"), shown, variant, reason)
     counts = resamples(n)
-    below = counts @ theirs.T
-    error, draws = float("nan"), None
+    found, below = ours.sum(1) / theirs.sum(1), counts @ theirs.T
     if (below > least).all():
         ratios = (counts @ ours.T) / below
-        draws = (resampled_apart(ratios) if alone else ratios).mean(1)
-        error = float(draws.std(ddof=1))
-    return Value(score, float((ours.sum(1) / theirs.sum(1)).mean()), error, shown, variant, draws=draws)
+    else:
+        ratios = found + counts @ (ours - found[:, None] * theirs).T / theirs.sum(1)
+    draws = (resampled_apart(ratios) if alone else ratios).mean(1)
+    return Value(score, float(found.mean()), float(draws.std(ddof=1)), shown, variant, draws=draws)
 
 
 METRIC = Metric(
     name="mce",
-    version=3,
+    version=4,
+    values_since=3,
     title="mean corruption error",
     formula="mean over corruptions of (sum over severities of the error) / (the same of the dense parent); "
     "relative mCE: the same of the error minus that on the uncorrupted images. Variants 15 and 19: the "
