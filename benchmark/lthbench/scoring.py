@@ -278,7 +278,8 @@ def false_positives_at(positive: Floats, negative: Floats, rate: float) -> tuple
     above = np.searchsorted(-others, -ranked, side="right")  # the negatives that reach each positive
     reached = np.cumsum(resamples(m), axis=1)  # how many of a resample reach each place of the ranking
     thresholds = (reached >= last).argmax(axis=1)
-    counted = np.cumsum(resamples(n), axis=1)
+    # The same number of images would be resampled alike: the other kind has the draws of one resample later.
+    counted = np.cumsum(np.roll(resamples(n), 1, axis=0), axis=1)
     shares = [row[above[t] - 1] / n if above[t] else 0.0 for row, t in zip(counted, thresholds, strict=True)]
     return float(above[last - 1] / n), float(np.std(shares, ddof=1))
 

@@ -127,10 +127,29 @@ def test_a_head_reads_classes_from_concepts_and_is_the_same_again():
     features[np.arange(900), labels] += 4
     halves = [(features[s], labels[s]) for s in (slice(0, 600), slice(600, 900))]
     first, second = (concept_bottleneck.head(found, np.ones(4, dtype=bool), *halves) for _ in range(2))
-    assert first.accuracy > 0.9
+    assert first.right.mean() > 0.9
     np.testing.assert_array_equal(first.weights, second.weights)
     assert first.weights.argmax(1).tolist() == [0, 1, 2]
     assert concept_bottleneck.top_overlap(first.weights, second.weights, 2).tolist() == [1.0] * 3
+
+
+def test_the_error_of_the_gap_is_that_of_paired_hits(monkeypatch):
+    """Network and head err on the same images here, so that the gap is surer than either accuracy."""
+    network = (DRAW.random(500) < 0.8).astype(float)
+    head = network * (DRAW.random(500) < 0.95)
+    made = concept_bottleneck.Head(np.ones((2, 2)), head, np.arange(2), np.arange(2))
+    found = concept_bottleneck.Vectors(np.eye(2), np.zeros(2), np.full(2, 0.9))
+    monkeypatch.setattr(bottleneck, "read", lambda context: (found, made, network))
+    bank = types.SimpleNamespace(pixels=np.zeros(9), names=("a", "b"), categories=("x", "x"))
+    context = types.SimpleNamespace(
+        attach=lambda *content: None,
+        concepts=lambda: bank,
+        images=lambda name: types.SimpleNamespace(labels=network),
+    )
+    values = {v.score: v for v in registry.get(Metric, "bottleneck").measure(context)}
+    assert values["bottleneck_gap"].value == pytest.approx((network - head).mean())
+    assert values["bottleneck_gap"].se == pytest.approx((network - head).std(ddof=1) / 500**0.5)
+    assert values["bottleneck_gap"].se < 0.6 * values["bottleneck_accuracy"].se
 
 
 def test_top_concepts_overlap_as_sets_do():

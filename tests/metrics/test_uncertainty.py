@@ -190,13 +190,15 @@ def test_detection_agrees_with_scikit_learn_for_every_score():
         assert found["ood_fpr95", variant].value == pytest.approx(false[np.argmax(right >= 0.95)])
 
 
-def test_the_error_of_the_share_over_a_threshold_is_that_of_drawing_both_kinds_anew():
+@pytest.mark.parametrize(("others", "scale"), [(400, 1.0), (600, 0.6)])
+def test_the_error_of_the_share_over_a_threshold_is_that_of_drawing_both_kinds_anew(others, scale):
     rng = np.random.default_rng(0)
-    pairs = [(rng.normal(1, 1, 600), rng.normal(0, 1, 400)) for _ in range(600)]
+    pairs = [(rng.normal(1, 1, 600), rng.normal(0, scale, others)) for _ in range(1000)]
     shares = [np.mean(n >= np.sort(p)[-570]) for p, n in pairs]  # 570 of 600 reach the threshold
     found = np.array([scoring.false_positives_at(p, n, 0.95) for p, n in pairs[:60]])
     assert found[:, 0] == pytest.approx(shares[:60])
-    assert np.sqrt(np.square(found[:, 1]).mean()) == pytest.approx(np.std(shares, ddof=1), rel=0.12)
+    # A little too large, as the bootstrap of a quantile is.
+    assert 0.97 < np.sqrt(np.square(found[:, 1]).mean()) / np.std(shares, ddof=1) < 1.2
 
 
 def test_the_share_over_a_threshold_counts_ties_and_may_be_none():

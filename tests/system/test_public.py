@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "8293c88d1b4024ce"),
-    "c10-r20s": (1512, "1746bdebde3e9429"),
-    "c10-vgg11": (1512, "74ee380df0c43b76"),
-    "c10-vit": (1512, "d4ede622c9c98ccf"),
-    "c10-wrn28-10": (1512, "bf8b93b6abd51c29"),
-    "c100-r18": (1482, "f5978f028f1a71f4"),
-    "c100-r20s": (1512, "2947b68c3478e1da"),
-    "c100-vgg11": (1512, "f6f51cc9b1dbd3db"),
-    "c100-wrn28-10": (1512, "af9a03d6e79e96dc"),
-    "clothing10-r18": (1419, "c20250cc5c459c55"),
-    "cub-r50": (1422, "ecc3e02010493cc0"),
-    "derma-r18": (1482, "9e09f27079f6de67"),
+    "c10-r18": (1482, "d3448fdd3622e814"),
+    "c10-r20s": (1512, "931edc767f269bec"),
+    "c10-vgg11": (1512, "6bd746b177039493"),
+    "c10-vit": (1512, "b1fb1aea3e927f3c"),
+    "c10-wrn28-10": (1512, "889936c8338c6e7b"),
+    "c100-r18": (1482, "6f2cc961eb476066"),
+    "c100-r20s": (1512, "c08a44dc13905a02"),
+    "c100-vgg11": (1512, "0db845fd26173873"),
+    "c100-wrn28-10": (1512, "2557aae30f06536c"),
+    "clothing10-r18": (1419, "a0eed4597d995cae"),
+    "cub-r50": (1422, "59c7f513d67b5b84"),
+    "derma-r18": (1482, "69751954a2b54bb0"),
     "digits-r8": (1281, "c3c3606c6910142d"),
-    "imagenette-r18": (1422, "c317f5ffda782d4f"),
-    "img-googlenet": (1422, "6ba79160ef7b2a44"),
-    "img-r50": (1422, "eec4fc0f7617ccdf"),
+    "imagenette-r18": (1422, "355eec6af9ce2165"),
+    "img-googlenet": (1422, "f77f0c66cc34e991"),
+    "img-r50": (1422, "1e109f72d910d42d"),
 }
 
 

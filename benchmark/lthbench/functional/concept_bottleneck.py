@@ -84,15 +84,15 @@ def shares(bank: Annotated) -> Floats:
 
 
 class Head(NamedTuple):
-    """A sparse linear head: ``weights`` ``[classes, concepts]`` over standardised projections, and its
-    accuracy.
+    """A sparse linear head: ``weights`` ``[classes, concepts]`` over standardised projections, and which test
+    images it gets ``right`` (1.0 or 0.0, ``[images]``).
 
     ``classes`` are the labels of the rows (of two classes there is one row, for the second), ``concepts`` the
     places of the columns in the bank.
     """
 
     weights: Floats
-    accuracy: float
+    right: Floats
     classes: NDArray[np.int64]
     concepts: NDArray[np.int64]
 
@@ -124,7 +124,8 @@ def head(
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(first, train[1])
     classes = model.classes_[-len(model.coef_) :]
-    return Head(model.coef_, float(model.score(second, test[1])), classes, np.flatnonzero(kept))
+    right = (model.predict(second) == test[1]).astype(np.float64)
+    return Head(model.coef_, right, classes, np.flatnonzero(kept))
 
 
 def as_csv(read: Head, bank: Annotated) -> bytes:

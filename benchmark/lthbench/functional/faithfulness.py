@@ -102,7 +102,11 @@ def insertion(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, orde
 
 
 def blurred(images: torch.Tensor) -> torch.Tensor:
-    """What insertion starts from: a Gaussian blur over windows of 11 pixels, as in the authors' code."""
+    """What insertion starts from: a Gaussian blur over windows of 11 pixels, mirrored at the borders.
+
+    The authors' code (Petsiuk et al. 2018) makes its kernel by blurring a point within 11 x 11 pixels, which
+    is a little flatter.
+    """
     from scipy.ndimage import gaussian_filter
 
     soft = gaussian_filter(images.cpu().numpy(), BLUR_SIGMA, axes=(2, 3), radius=BLUR_RADIUS, mode="reflect")

@@ -10,6 +10,7 @@ from lthbench.kinds import Context, Metric, Score, UnitFile, UnitRow, Value
 if TYPE_CHECKING:
     from lthbench.functional.concept_bottleneck import Head, Vectors
     from lthbench.kinds import Pixels
+    from lthbench.scoring import Floats
 
 #: How many concepts of each class reports keep: those with the largest weights.
 KEPT = 5
@@ -17,8 +18,8 @@ KEPT = 5
 TOPS = (3, 5)
 
 
-def read(context: Context) -> tuple[Vectors, Head | None, float]:
-    """A network's vectors, its head on the concepts that dense tells, and the network's own accuracy."""
+def read(context: Context) -> tuple[Vectors, Head | None, Floats]:
+    """A network's vectors, its head on the concepts that dense tells, and its own hits (1.0, else 0.0)."""
     import numpy as np
 
     from lthbench.functional import concept_bottleneck
@@ -36,12 +37,12 @@ def read(context: Context) -> tuple[Vectors, Head | None, float]:
     )
     kept = (dense.auc >= concept_bottleneck.TOLD) & np.isfinite(found.auc)
     logits = context.logits("pictured")
-    accuracy = float(hits(logits.values, logits.labels).mean())
+    right = hits(logits.values, logits.labels)
     if kept.sum() < 2:
-        return found, None, accuracy
+        return found, None, right
     train, test = context.images("read"), context.images("pictured")
     pairs = [(features(context, i.pixels), i.labels) for i in (train, test)]
-    return found, concept_bottleneck.head(found, kept, *pairs), accuracy
+    return found, concept_bottleneck.head(found, kept, *pairs), right
 
 
 def measure(context: Context) -> list[Value]:
@@ -51,7 +52,7 @@ def measure(context: Context) -> list[Value]:
     from lthbench.functional.concept_bottleneck import as_csv
     from lthbench.scoring import mean_and_error
 
-    found, head, accuracy = read(context)
+    found, head, right = read(context)
     if head is not None:
         context.attach("weights.csv", as_csv(head, context.concepts()))
     known = found.auc[np.isfinite(found.auc)]
@@ -64,11 +65,12 @@ def measure(context: Context) -> list[Value]:
         why = "the dense parent tells fewer than two concepts"
         names = ("bottleneck_accuracy", "bottleneck_gap")
         return [*values, *(Value(name, float("nan"), float("nan"), n, reason=why) for name in names)]
-    error = float(np.sqrt(head.accuracy * (1 - head.accuracy) / n))
+    accuracy = float(head.right.mean())
+    gap, error = float(right.mean()) - accuracy, mean_and_error(right - head.right)[1]
     return [
         *values,
-        Value("bottleneck_accuracy", head.accuracy, error, n),
-        Value("bottleneck_gap", accuracy - head.accuracy, error, n),
+        Value("bottleneck_accuracy", accuracy, float(np.sqrt(accuracy * (1 - accuracy) / n)), n),
+        Value("bottleneck_gap", gap, error, n),
     ]
 
 
@@ -85,14 +87,15 @@ def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
 METRIC = Metric(
     name="bottleneck",
     units=UnitFile("weights.csv", _units),
-    version=1,
+    version=2,
+    values_since=1,
     title="post-hoc concept bottleneck",
     formula="area under the curve of linear SVMs (50 + 50 images) that tell concepts by pooled features; "
     "accuracy of a sparse linear head on the projections; gap: the network's accuracy less the head's",
     source=(
         "Yuksekgonul et al. 2023, Post-hoc Concept Bottleneck Models; Ghosh & Batmanghelich. Concepts that "
         "the dense parent tells with an area of 0.7. Elastic net by SAGA: the released solver gives other "
-        "heads for other seeds"
+        "heads for other seeds. The error of the area is over concepts, those of the head are over images"
     ),
     scores=(
         Score("cav_auc", "concepts told (CAV AUC)", "fraction", True, 0.0, 1.0, "interpretability"),

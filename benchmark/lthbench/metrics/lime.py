@@ -35,7 +35,8 @@ METRIC = Metric(
     "coefficients when refitted around a random copy",
     source=(
         "Ribeiro et al. 2016, LIME; Chen et al. 2022, section 4.3. The raw forms reward networks that hardly "
-        "react: the verdict takes the scale-free ones"
+        "react: the verdict takes the scale-free ones. Copies are weighted by their cosine distance, as the "
+        "authors' code does (the paper: Hamming), and the residual is of the copies that the fit is made on"
     ),
     scores=(
         Score("lime_fidelity", "LIME fidelity", "probability²", False, 0.0, 1.0, "interpretability"),

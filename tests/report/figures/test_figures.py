@@ -5,6 +5,8 @@ import dataclasses
 import io
 import math
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,24 @@ def test_a_curve_has_the_mean_and_the_range_of_its_seeds(summary):
         known = values(summary, method, level, "accuracy")
         assert (mean, low, high) == pytest.approx((np.mean(known), min(known), max(known)))
         assert count == 3
+
+
+@pytest.mark.parametrize(
+    ("own", "dense", "spoke"),
+    [
+        (0.1, 0.05, 2.0),
+        (0.05, 0.1, 0.5),
+        (-0.05, 0.05, 0.0),
+        (-0.2, 0.1, 0.0),
+        (0.1, -0.1, math.nan),
+        (0.3, 0.1, 2.0),
+    ],
+)
+def test_a_score_below_zero_is_at_the_centre_of_the_radar(own, dense, spoke):
+    cells = {"dense": SimpleNamespace(mean=dense), "omp": SimpleNamespace(mean=own)}
+    summary: Any = SimpleNamespace(cell=lambda method, level, name: cells[method])
+    score: Any = SimpleNamespace(name="gap", higher_is_better=True)
+    assert radar._relative(summary, "omp", 0.5, score) == pytest.approx(spoke, nan_ok=True)
 
 
 def test_scores_in_nats_are_shown_relative_to_the_dense_parent_of_each_seed(summary):

@@ -68,11 +68,17 @@ def _oriented(summary: Summary, method: str, level: float, score: Shown) -> floa
 
 
 def _relative(summary: Summary, method: str, level: float, score: Shown) -> float:
-    """How good relative to dense, cut off at the ends of the axis."""
-    own, dense = (abs(_oriented(summary, *who, score)) for who in ((method, level), ("dense", 0.0)))
-    above, below = (own, dense) if score.higher_is_better else (dense, own)
+    """How good relative to dense, cut off at the ends of the axis; NaN where a ratio says nothing.
+
+    A score may be negative: below 0 it is at the centre where dense is above 0.
+    """
+    sign = 1.0 if score.higher_is_better else -1.0
+    own, dense = (sign * _oriented(summary, *who, score) for who in ((method, level), ("dense", 0.0)))
     if math.isnan(own) or math.isnan(dense):
         return math.nan
+    if own < 0.0 or dense < 0.0:
+        return 0.0 if score.higher_is_better and dense > 0.0 else math.nan
+    above, below = (own, dense) if score.higher_is_better else (dense, own)
     return min(above / below, END) if below > 0.0 else END if above > 0.0 else 1.0
 
 
