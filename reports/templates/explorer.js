@@ -61,6 +61,11 @@
     var mean = score().mean[place][level], dense = score().dense[0];
     return mean === null || dense === null ? null : mean - dense;
   }
+  /* The same as the verdict has it: a share of dense where the margin is one. */
+  function compared(place, level) {
+    var gap = difference(place, level), share = gap === null || !score().relative ? null : gap / score().dense[0];
+    return share === null ? signed(gap, score().unit) : signed(share, data.percent[0]) + " %";
+  }
   function header() { return score().title + (score().shown ? ", " + score().shown : ""); }
 
   /* Columns for uPlot: the places on the axis, then dense with its margin, and each method, as value and two ends. */
@@ -128,8 +133,8 @@
   function tell() {
     var now = score(), at = Number(by("at").value), rows = by("values"), words = [];
     by("level").textContent = data.labels[at];
-    by("caption").textContent = header() + " at " + data.labels[at] + " (" + now.better + "); dense "
-      + measured(now.dense[0], now.dense[1], now.unit);
+    by("caption").textContent = header() + " at " + data.labels[at] + " (" + now.better + "); "
+      + (now.trainings ? data.compared : "dense") + " " + measured(now.dense[0], now.dense[1], now.unit);
     rows.textContent = "";
     data.methods.forEach(function (name, i) {
       if (!shown(i)) { return; }
@@ -139,7 +144,7 @@
       cell.textContent = name;
       cell.style.setProperty("--colour", data.colours[i]);
       row.appendChild(cell);
-      [text, signed(difference(i, at), now.unit), found].forEach(function (value, place) {
+      [text, compared(i, at), found].forEach(function (value, place) {
         var td = row.insertCell();
         td.textContent = value;
         td.className = place < 2 ? "number" : /^(matches|better)$/.test(value) ? "pass" : /worse|failed|degenerate/.test(value) ? "fail" : "";

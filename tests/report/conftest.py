@@ -2,12 +2,16 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import pytest
 
+from lthbench.cli.options import read
 from lthbench.report.summary import summarise
+from lthbench.results.merge import grouped
 from lthbench.verdict.rules import Match
 
+ENTRIES = Path(__file__).parents[2] / "reports" / "entries"
 LEVELS = (0.5, 0.8, 0.9)
 #: Findings of two scores over three sparsities, written as signs.
 SIGN = {
@@ -21,6 +25,13 @@ SIGN = {
     "-": "undecided",
 }
 _SHORT = ("x", "g", "0")
+
+
+@pytest.fixture(scope="session")
+def published():
+    """The summaries of the tables that ship, by task and budget."""
+    tables = grouped([read(path) for path in sorted(ENTRIES.glob("*.zip"))])
+    return {f"{facts.task_name}-{facts.budget_name}": summarise(table, facts) for table, facts in tables}
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.cells import Cell, Shown
-from lthbench.report.figures import curves
+from lthbench.report.compared import Compared
 from lthbench.report.figures import drawing as figures
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Summary, trainings_named
 
 #: Below this, a sparsity has a place on the axis of shares that remain.
 _ALL = 1.0
@@ -18,8 +18,10 @@ _ALL = 1.0
 def data(summary: Summary) -> dict[str, Any] | None:
     """Means and sample standard deviations over seeds, by score and method; None where there are no curves.
 
-    Numbers stand as lists over ``sparsities``, null where there is none; ``worst`` is the value at the
-    margin; ``found`` is the finding of the verdict's headline rule, a number into ``findings``.
+    Numbers stand as lists over ``sparsities``, null where there is none. Those of the verdict are as it
+    compares them: ``dense`` is what networks are compared with, ``worst`` the value at the margin, and where
+    ``relative``, differences are shares of dense. ``found`` is the finding of the verdict's headline rule, a
+    number into ``findings``.
     """
     levels = [s for s in summary.sparsities if s < _ALL]
     if not levels or not summary.methods or not summary.scores:
@@ -31,24 +33,25 @@ def data(summary: Summary) -> dict[str, Any] | None:
         for m in v.matches
     }
     judged = {score for _, score, _ in found}
-    scores = []
+    scores, compared = [], Compared(summary)
     for score in summary.scores:
-        dense = summary.cell("dense", 0.0, score.name)
+        reference = compared.reference(score.name)
         record: dict[str, Any] = {
             "title": score.title,
             "group": "the verdict" if score.verdict else score.group,
             "unit": score.unit,
             "shown": score.unit_shown,
             "better": score.better,
-            "dense": _pair(dense),
-            "worst": _worst(summary, score, dense),
+            "dense": _dense(summary, compared, score),
+            "worst": None if reference is None else _number(reference.worst),
             "mean": [],
             "spread": [],
         }
+        if reference is not None:
+            record |= {key: True for key in ("trainings", "relative") if getattr(reference, key)}
         for method in summary.methods:
-            pairs = [_pair(summary.cell(method, s, score.name)) for s in levels]
-            record["mean"].append([p[0] for p in pairs])
-            record["spread"].append([p[1] for p in pairs])
+            record["mean"].append([_number(compared.mean(method, s, score.name)) for s in levels])
+            record["spread"].append([_spread(summary.cell(method, s, score.name)) for s in levels])
         if score.name in judged:
             record["found"] = [[found.get((m, score.name, s)) for s in levels] for m in summary.methods]
         scores.append(record)
@@ -57,6 +60,7 @@ def data(summary: Summary) -> dict[str, Any] | None:
         "counts": list(formatting.COUNTS),
         "sparsities": levels,
         "labels": [formatting.sparsity(s) for s in levels],
+        "compared": trainings_named(summary),
         "methods": list(summary.methods),
         "colours": [figures.style(summary, m)[0] for m in summary.methods],
         "dashed": [figures.rank(summary, m) >= len(figures.COLOURS) for m in summary.methods],
@@ -66,17 +70,19 @@ def data(summary: Summary) -> dict[str, Any] | None:
     }
 
 
-def _worst(summary: Summary, score: Shown, dense: Cell | None) -> float | None:
-    """The value that is worse than dense by the margin; None where there is none."""
-    if dense is None or not math.isfinite(dense.mean):
-        return None
-    found = curves.worst_allowed(summary, score.name, dense.mean)
-    return float(f"{found:.6g}") if found is not None and math.isfinite(found) else None
+def _dense(summary: Summary, compared: Compared, score: Shown) -> tuple[float | None, float | None]:
+    """What networks are compared with, and its deviation over seeds or trainings."""
+    reference, cell = compared.reference(score.name), summary.cell("dense", 0.0, score.name)
+    if reference is not None and reference.trainings:
+        cell = summary.trainings.get(score.name)
+    return _number(compared.dense(score.name)), _spread(cell)
 
 
-def _pair(cell: Cell | None) -> tuple[float | None, float | None]:
-    """A mean and its spread, null where JSON has no number for it, with as many figures as can be seen."""
-    if cell is None:
-        return None, None
-    mean = float(f"{cell.mean:.6g}") if math.isfinite(cell.mean) else None
-    return mean, float(f"{cell.spread:.3g}") if math.isfinite(cell.spread) else None
+def _number(value: float | None) -> float | None:
+    """A number with as many figures as can be seen; null where JSON has none for it."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def _spread(cell: Cell | None) -> float | None:
+    """A deviation over seeds."""
+    return float(f"{cell.spread:.3g}") if cell is not None and math.isfinite(cell.spread) else None

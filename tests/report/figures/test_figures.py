@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from lthbench.report import figures, task_page
+from lthbench.report.compared import Compared
 from lthbench.report.figures import (
     curves,
     drawing,
@@ -120,8 +121,9 @@ def test_seeds_without_a_dense_parent_have_no_ratio(summary):
 def test_the_margin_is_where_the_verdict_has_it(summary):
     match = next(m for m in summary.headline[0].matches if m.score == "accuracy")
     dense = summary.cell("dense", 0.0, "accuracy").mean
-    assert curves.worst_allowed(summary, "accuracy", dense) == pytest.approx(dense - match.allowed)
-    assert curves.worst_allowed(summary, "parameters", 1.0) is None
+    found = Compared(summary).reference("accuracy")
+    assert (found.dense, found.worst) == pytest.approx((dense, dense - match.allowed))
+    assert Compared(summary).reference("parameters") is None
 
 
 def test_the_band_of_retraining_is_that_of_the_calibration(summary):
@@ -132,6 +134,28 @@ def test_the_band_of_retraining_is_that_of_the_calibration(summary):
     calibrated = dataclasses.replace(summary, calibration=calibration)
     assert curves.retraining(calibrated, "accuracy") == pytest.approx((0.801, 0.819))
     assert "nine of ten retrainings from 80.1 to 81.9" in curve(calibrated, "accuracy").text
+
+
+def test_names_of_sparsities_do_not_meet_and_points_off_them_are_named(made_table):
+    """A method at 50 % alone beside twelve from 59 % on, as on the digits: "50.059.0" stood there."""
+    methods = (*(f"m{k}" for k in range(12)), "once")
+    scores, facts = made_table(methods, sparsities=(0.5, 0.5904, 0.9))
+    apart = (scores["method"] == "once") == (scores["sparsity"] == 0.5)
+    found = summarise(scores[apart | (scores["method"] == "dense")].reset_index(drop=True), facts)
+    assert drawing.ticked(found) == [0.5904, 0.9]
+    found.__dict__["foremost"] = methods[:7]
+    figure = curve(found, "accuracy")
+    assert [t.get_text() for t in figure.canvas.axes[0].get_xticklabels()] == ["59.0", "90.0"]
+    assert [t.get_text() for t in figure.canvas.axes[0].texts] == ["once at 50.0 %"]
+
+
+def test_a_cut_axis_names_one_point_and_counts_several(summary):
+    """Six lines of a card were names of points beyond the axis; the words for the figure have them all."""
+    one, two = ("imp", 0.9, 1.234), ("omp", 0.98, 5.0)
+    assert curves._beyond([]) == ""
+    assert curves._beyond([one]) == "; beyond the axis: imp 1.23 at 90.0 %"
+    assert curves._beyond([two, one]) == "; 2 points beyond the axis, the furthest omp 5 at 98.0 %"
+    assert curves._named([two, one]) == "omp 5 at 98.0 %, imp 1.23 at 90.0 %"
 
 
 def test_lines_are_dashed_from_the_end_of_region_one(summary):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
@@ -42,6 +43,8 @@ DASHES, REGION_TWO = (0, (5, 3)), (0, (2, 1.2))
 GREY: dict[str, Any] = {"color": DENSE, "lw": 0.7, "alpha": 0.45}
 #: How they are drawn where they have one point, of which a line would show nothing.
 GREY_POINT = GREY | {"marker": "o", "ms": 2.5}
+#: Names of sparsities are at least so far apart, as a share of the axis.
+APART = 0.13
 #: The horizontal axis of what is drawn over sparsity.
 SPARSITY = "sparsity (% of prunable weights removed)"
 
@@ -170,7 +173,7 @@ def place(sparsity: float) -> float:
 def over_sparsity(axes: Any, summary: Summary) -> None:
     """A horizontal axis of sparsities in per cent."""
     sparsities = summary.sparsities
-    shown = sparsities[:: _every(len(sparsities))]
+    shown = ticked(summary)
     if shown:
         axes.set_xticks([place(s) for s in shown], [formatting.share(s) for s in shown])
         margin = 0.06 * max(place(sparsities[-1]) - place(sparsities[0]), 0.5)
@@ -178,6 +181,20 @@ def over_sparsity(axes: Any, summary: Summary) -> None:
     plain(axes)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.locator_params(axis="y", nbins=5)
+
+
+def ticked(summary: Summary) -> list[float]:
+    """The sparsities that an axis names: of two whose names would meet, that of more methods."""
+    sparsities = summary.sparsities
+    if not sparsities:
+        return []
+    methods = Counter(level for _, level in summary.networks)
+    apart = APART * (place(sparsities[-1]) - place(sparsities[0]))
+    shown: list[float] = []
+    for level in sorted(sparsities[:: _every(len(sparsities))], key=lambda s: -methods[s]):
+        if all(abs(place(level) - place(other)) >= apart for other in shown):
+            shown.append(level)
+    return sorted(shown)
 
 
 def _every(points: int) -> int:

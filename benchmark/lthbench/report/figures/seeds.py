@@ -8,6 +8,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.cells import Shown
+from lthbench.report.compared import Compared
 from lthbench.report.figures.curves import halves, reference, reference_samples, region_two
 from lthbench.report.figures.drawing import (
     INK,
@@ -31,10 +32,11 @@ def lines(summary: Summary) -> list[Figure]:
     """One figure for each score that the verdict asks for; none of one seed or one sparsity."""
     if len(summary.facts.seeds) < 2 or len(summary.sparsities) < 2:
         return []
-    return [_figure(summary, score) for score in summary.scores if score.verdict]
+    compared = Compared(summary)
+    return [_figure(summary, compared, score) for score in summary.scores if score.verdict]
 
 
-def _figure(summary: Summary, score: Shown) -> Figure:
+def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
     scale = 100.0 if score.unit in formatting.PERCENT else 1.0
@@ -44,8 +46,8 @@ def _figure(summary: Summary, score: Shown) -> Figure:
     panels = canvas.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     regions, rows, words = region_two(summary), [], []
     for panel, method in zip(panels.flat, summary.methods, strict=False):
-        reference(panel, summary, score, scale)
-        found = _of_method(summary, score, method)
+        reference(panel, summary, compared, score)
+        found = _of_method(summary, compared, score, method)
         _lines(panel, summary, method, found.values(), scale, regions.get(method, 1.0))
         for seed, points in found.items():
             rows += [(method, level, seed, value) for level, value in points]
@@ -74,11 +76,13 @@ def _figure(summary: Summary, score: Shown) -> Figure:
     )
 
 
-def _of_method(summary: Summary, score: Shown, method: str) -> dict[int, list[tuple[float, float]]]:
+def _of_method(
+    summary: Summary, compared: Compared, score: Shown, method: str
+) -> dict[int, list[tuple[float, float]]]:
     """Sparsity and value, by seed."""
     found: dict[int, list[tuple[float, float]]] = {}
     for level in summary.sparsities:
-        for seed, value in summary.by_seed.get((method, level, score.name), {}).items():
+        for seed, value in compared.by_seed(method, level, score.name).items():
             found.setdefault(seed, []).append((level, value))
     return found
 
