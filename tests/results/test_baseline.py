@@ -1,5 +1,6 @@
 """Holding a table to a baseline: directions, tolerances, what is missing, and files that are none."""
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -9,6 +10,7 @@ import pytest
 
 from lthbench.errors import BadInput
 from lthbench.results import baseline
+from lthbench.verdict.calibration import DenseScore
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
 tables = importlib.util.module_from_spec(SPEC)
@@ -182,3 +184,62 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
         path.write_text(content)
     with pytest.raises(BadInput, match=str(path)):
         baseline.read(path)
+
+
+# ------------------------------------------------------------------------------- other devices and versions
+
+
+def trained(accuracy, dense=A, device="cpu: one", torch="2.14"):
+    """A table with its dense networks, and where it was made."""
+    table = frame(rows("dense", 0.0, "accuracy", dense), rows("m", 0.5, "accuracy", accuracy))
+    return table, dataclasses.replace(facts(), environments=({"device": device, "torch": torch},))
+
+
+@pytest.mark.parametrize(
+    ("how", "alike"),
+    [
+        ({}, True),
+        ({"device": "cpu: another"}, False),
+        ({"torch": "2.15"}, False),
+        ({"dense": (0.900, 0.901, 0.903)}, False),  # two processors of one name
+    ],
+)
+def test_elsewhere_a_score_may_be_worse_by_what_another_training_may(how, alike):
+    known = DenseScore("accuracy", "key", True, False, 0.01, 0.02, (0.88, 0.90, 0.92))
+    table, told = trained(A)
+    made = baseline.baseline(table, told, trainings={"accuracy": known})
+    entry = next(e for e in made["scores"] if e["method"] == "m")
+    assert entry["elsewhere"] == pytest.approx(3 * 0.02 * math.sqrt(2 / 3), abs=5e-5)
+    for worse, good in ((0.009, True), (0.02, not alike), (0.06, False)):
+        table, told = trained([v - worse for v in A], **how)
+        assert baseline.made_alike(table, told, made) == alike
+        found = next(h for h in baseline.hold(table, told, made) if h.method == "m")
+        assert found.good == good
+
+
+def test_elsewhere_fewer_seeds_scatter_more():
+    made = baseline.baseline(*trained((0.7, 0.8, 0.9)))
+    entry = next(e for e in made["scores"] if e["method"] == "m")
+    table, told = trained((0.7, 0.8, 0.9), torch="2.15")
+    found = baseline.hold(table[table["seed"] == 0], dataclasses.replace(told, seeds=(0,)), made)
+    assert next(h for h in found if h.method == "m").tolerance == pytest.approx(
+        entry["elsewhere"] * math.sqrt(3)
+    )
+
+
+def test_elsewhere_is_a_share_where_differences_are_ratios_and_by_these_seeds_without_calibration():
+    known = DenseScore("nll", "key", False, True, 0.1, 0.2, (0.2, 0.3, 0.45))
+    table = frame(rows("m", 0.5, "nll", (0.1, 0.2, 0.3)))
+    (entry,) = baseline.baseline(table, facts(), trainings={"nll": known})["scores"]
+    assert entry["elsewhere"] == pytest.approx(
+        0.2 * math.expm1(3 * math.log(1.5) * math.sqrt(2 / 3)), rel=0.01
+    )
+    (entry,) = baseline.baseline(table, facts())["scores"]
+    assert entry["elsewhere"] == pytest.approx(3 * 0.1 * math.sqrt(2 / 3), rel=0.01)
+
+
+def test_a_baseline_without_environments_is_as_narrow_as_it_was(base):
+    del base["environments"]
+    for entry in base["scores"]:
+        del entry["elsewhere"]
+    assert [h.tolerance for h in held(base).values()] == [0.01, 0.0301]

@@ -2,14 +2,15 @@
 
 A baseline is a JSON file of the scores of each method and sparsity, seed by seed, each with its tolerance:
 the amount, in the score's unit, by which the mean over seeds may be worse. It is written from a table, and
-meant to be read and changed by people.
+meant to be read and changed by people. Another processor, or version of PyTorch, rounds otherwise and trains
+as another seed would: where a table was made so, each score has a wider tolerance, ``elsewhere``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,15 +23,23 @@ from lthbench.errors import BadInput, because
 from lthbench.formatting import escape
 from lthbench.results import validation
 from lthbench.results.run_facts import RunFacts, ScoreFacts
-from lthbench.verdict.noninferiority import ALPHA, difference
+from lthbench.verdict.calibration import DenseScore
+from lthbench.verdict.noninferiority import ALPHA, difference, spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
 RULES = ("tolerance", "noninferior")
+#: By so many standard deviations of the difference of two means over seeds a score may be worse elsewhere. On
+#: the calibrations that ship, one network with ten scores is then worse by chance in less than 1 % of cases.
+DEVIATIONS = 3.0
 #: How far a typed sparsity may be from one in the table.
 NEAR = 0.005
+ELSEWHERE = (
+    "The baseline is of another kind of device or version of PyTorch, where networks train as another seed "
+    "would: each score may be worse by its tolerance elsewhere."
+)
 _FIELDS = {
     "method": str,
     "sparsity": float,
@@ -64,12 +73,14 @@ def baseline(
     scores: Sequence[str] = (),
     methods: Sequence[str] = (),
     sparsities: Sequence[float] = (),
+    trainings: Mapping[str, DenseScore] | None = None,
 ) -> dict[str, Any]:
     """A baseline of the verdict's scores, or of those named; of all methods and sparsities, or of some.
 
     Dense is always there; what failed, is degenerate or gated is not. The tolerance is a score's margin, or
-    twice its standard deviation over seeds where that is more: another processor rounds otherwise, and then
-    trains as another seed would. Raises BadInput for a score, method or sparsity that is not in the table,
+    twice its standard deviation over seeds where that is more. That ``elsewhere`` is at least three standard
+    deviations of the difference of two means over as many seeds, by the ``trainings`` that calibrate the
+    task, or else by these seeds. Raises BadInput for a score, method or sparsity that is not in the table,
     and for a table that cannot be reported.
     """
     from lthbench.errors import unknown
@@ -89,6 +100,8 @@ def baseline(
         values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
         # What is degenerate, gated or failed does not hold against any baseline, its own included.
         if len(values) and all(map(math.isfinite, values.values())) and set(rows["status"]) == {"ok"}:
+            tolerance = _tolerance(known[name], list(values.values()))
+            apart = _elsewhere((trainings or {}).get(name), list(values.values()))
             entries.append(
                 {
                     "method": method,
@@ -96,7 +109,8 @@ def baseline(
                     "score": name,
                     "unit": rows["unit"].iloc[0],
                     "direction": rows["direction"].iloc[0],
-                    "tolerance": _tolerance(known[name], list(values.values())),
+                    "tolerance": tolerance,
+                    "elsewhere": max(tolerance, apart),
                     "values": values,
                 }
             )
@@ -106,6 +120,7 @@ def baseline(
         "task": facts.task_name,
         "budget": facts.budget_name,
         "command": facts.command,
+        "environments": _environments(facts),
         "scores": entries,
     }
 
@@ -141,6 +156,47 @@ def _tolerance(score: ScoreFacts, values: Sequence[float]) -> float:
     return float(f"{max(margin, 2 * spread):.3g}")
 
 
+def _elsewhere(trainings: DenseScore | None, values: Sequence[float]) -> float:
+    """By how much another training of these networks may be worse by chance, in the score's unit."""
+    wide = DEVIATIONS * math.sqrt(2.0 / len(values))
+    mean = fmean(values)
+    if trainings is None or (trainings.relative and min(values) <= 0.0):
+        found = wide * spread(values)[1] ** 0.5
+    else:
+        found = trainings.scale.shown(wide * trainings.variance**0.5)
+        found *= abs(mean) if trainings.relative else 1.0
+    return float(f"{0.0 if math.isnan(found) else found:.3g}")
+
+
+def _environments(facts: RunFacts) -> list[dict[str, Any]]:
+    """The devices and versions of PyTorch that a table was made with."""
+    return [{key: each.get(key) for key in ("device", "torch")} for each in facts.environments]
+
+
+def made_alike(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any]) -> bool:
+    """Whether a table was made on the kind of device, and with the version of PyTorch, of the baseline.
+
+    Then dense networks, which no method changes, are the same. A baseline of before these were kept is.
+    """
+    there = base.get("environments")
+    if there is not None and any(each not in there for each in _environments(facts)):
+        return False
+    return all(
+        math.isclose(now, before, rel_tol=1e-6, abs_tol=1e-12)
+        for entry in base["scores"]
+        if entry["method"] == "dense"
+        for before, now in _both(table, entry)
+    )
+
+
+def _both(table: pd.DataFrame, entry: dict[str, Any]) -> list[tuple[float, float]]:
+    """The values of the seeds that the baseline and the table have."""
+    rows = _rows(table, entry["method"], entry["sparsity"], entry["score"])
+    now = {int(s): float(v) for s, v in zip(rows["seed"], rows["value"], strict=True)}
+    known = {int(seed): float(value) for seed, value in entry["values"].items()}
+    return [(known[s], now[s]) for s in known if s in now and not math.isnan(now[s])]
+
+
 def _headline(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["variant"] == ""]
 
@@ -170,6 +226,8 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")
     if found.get("schema") != SCHEMA:
         raise BadInput(f"baseline {path}: has schema {found.get('schema')}, this version reads {SCHEMA}.")
+    if not isinstance(found.get("environments", []), list):
+        raise BadInput(f"baseline {path}: environments: expected a list.")
     entries = found.get("scores")
     if not isinstance(entries, list) or not entries:
         raise BadInput(f"baseline {path}: holds no scores.")
@@ -192,8 +250,10 @@ def _check(entry: Any, where: str) -> None:
         raise BadInput(f"{where}.values: expected a finite number for each seed, got {entry['values']!r}.")
     if not all(seed.isdecimal() for seed in entry["values"]):
         raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])}.")
-    if entry["tolerance"] < 0:
-        raise BadInput(f"{where}.tolerance: must not be negative, got {entry['tolerance']}.")
+    for field in ("tolerance", "elsewhere"):
+        value = entry.get(field, 0.0)
+        if not isinstance(value, int | float) or not 0.0 <= value < math.inf:
+            raise BadInput(f"{where}.{field}: must not be negative, got {value}.")
     if entry["direction"] not in ("higher", "lower"):
         raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")
 
@@ -203,21 +263,24 @@ def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str =
 
     Raises BadInput where the task or the budget differs, and for a table that cannot be reported. By
     ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test over
-    these seeds must show, at 5 %, that it is worse by less.
+    these seeds must show, at 5 %, that it is worse by less. The tolerance is that ``elsewhere`` where the
+    table was not ``made_alike``.
     """
     for part, own in (("task", facts.task_name), ("budget", facts.budget_name)):
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     validation.check(table, facts)
-    return [_held(table, entry, rule) for entry in base["scores"]]
+    wide = not made_alike(table, facts, base)
+    return [_held(table, entry, rule, wide) for entry in base["scores"]]
 
 
-def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str) -> Held:
+def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> Held:
     rows = _rows(table, entry["method"], entry["sparsity"], entry["score"])
     known = {int(seed): float(value) for seed, value in entry["values"].items()}
-    now = {int(s): float(v) for s, v in zip(rows["seed"], rows["value"], strict=True)}
-    both = [seed for seed in known if seed in now and not math.isnan(now[seed])]
+    both = _both(table, entry)
     tolerance = float(entry["tolerance"])
+    if wide and "elsewhere" in entry:  # of fewer seeds than the baseline has, means scatter more
+        tolerance = float(entry["elsewhere"]) * math.sqrt(len(known) / max(len(both), 1))
 
     def held(good: bool, reason: str, before: float, after: float, worse_by: float) -> Held:
         facts = entry["method"], float(entry["sparsity"]), entry["score"], entry["unit"]
@@ -229,9 +292,9 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str) -> Held:
         return held(False, reason, fmean(known.values()), math.nan, math.nan)
     if not both:
         return held(False, "not in the table", fmean(known.values()), math.nan, math.nan)
-    before, after = fmean(known[s] for s in both), fmean(now[s] for s in both)
+    before, after = (fmean(values) for values in zip(*both, strict=True))
     sign = 1.0 if entry["direction"] == "higher" else -1.0
-    gaps = [sign * (known[s] - now[s]) for s in both]
+    gaps = [sign * (old - new) for old, new in both]
     if rule == "noninferior":
         if len(both) < 2:
             return held(False, "the rule noninferior needs at least two seeds", before, after, gaps[0])
@@ -242,8 +305,12 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str) -> Held:
     return held(good, "" if good else "worse by more than its tolerance", before, after, fmean(gaps))
 
 
-def text(found: Sequence[Held], titles: dict[str, str], form: str = "text") -> str:
+def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", alike: bool = True) -> str:
     """What is worse, and how many scores were held; for the shell, or as Markdown."""
+    return _text(found, titles, form) + ("" if alike else f"\n\n{ELSEWHERE}")
+
+
+def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:
     bad = [h for h in found if not h.good]
     rest = len(found) - len(bad)
     style, safe = ("github", escape) if form == "md" else ("simple", str)
@@ -255,13 +322,17 @@ def text(found: Sequence[Held], titles: dict[str, str], form: str = "text") -> s
     return f"{worse} against the baseline, {rest} {'does' if rest == 1 else 'do'}.\n\n{grid}"
 
 
-def as_json(found: Sequence[Held]) -> str:
-    """All that was held, with null for what is missing."""
+def as_json(found: Sequence[Held], alike: bool = True) -> str:
+    """All that was held, with null for what is missing, and whether the table was ``made_alike``."""
     records = [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(h).items()}
         for h in found
     ]
-    return json.dumps({"good": all(h.good for h in found), "scores": records}, indent=1, ensure_ascii=False)
+    return json.dumps(
+        {"good": all(h.good for h in found), "made_alike": alike, "scores": records},
+        indent=1,
+        ensure_ascii=False,
+    )
 
 
 def _row(held: Held, titles: dict[str, str]) -> dict[str, str]:
