@@ -19,15 +19,15 @@ from lthbench.recipe import Recipe as Recipe
 
 #: Raise when a change to ``training/`` changes the weights that the same step yields.
 TRAIN_VERSION = 1
-#: Raise when a change to ``predict.py`` changes the logits that the same step yields.
+#: Raise when a change to ``inference/predict.py`` changes the logits that the same step yields.
 PREDICT_VERSION = 1
-#: Raise when a change to ``saliency.py`` changes the maps that the same step yields.
+#: Raise when a change to ``functional/saliency.py`` changes the maps that the same step yields.
 EXPLAIN_VERSION = 1
-#: Raise when a change to ``given.py`` changes the weights or the mask that the same tensors yield.
+#: Raise when a change to ``checkpoints/`` changes the weights or the mask that the same tensors yield.
 GIVEN_VERSION = 1
-#: Raise when ``rewiring.py`` changes the masks or weights of a rewired training. Version 1 stood in no key.
+#: Raise when ``masks/rewiring.py`` changes the masks or weights of a rewired training. 1 stood in no key.
 REWIRE_VERSION = 2
-#: Raise when a change to ``masks.py`` changes the mask that the same scores yield.
+#: Raise when a change to ``masks/`` changes the mask that the same scores yield.
 MASK_VERSION = 1
 
 
@@ -139,11 +139,11 @@ class Init(Step):
 class Given(Step):
     """Weights that were made elsewhere, and the mask they are held to where they were pruned.
 
-    ``digest`` is a hash of both (``given.digest``), ``density`` the share of prunable weights that the mask
-    keeps (None: there is no mask). Nothing can make them again: they are put into the store as they are read.
-    ``stored`` are the names of tensors that were quantised, each with the bits of a value and the bytes of
-    scales beside it; ``activations`` the layers whose activations are rounded, each with the way, the scale,
-    what stands for zero, and the largest integer (see ``inference.rounding``).
+    ``digest`` is a hash of both (``checkpoints.taking.digest``), ``density`` the share of prunable weights
+    that the mask keeps (None: there is no mask). Nothing can make them again: they are put into the store as
+    they are read. ``stored`` are the names of tensors that were quantised, each with the bits of a value and
+    the bytes of scales beside it; ``activations`` the layers whose activations are rounded, each with the
+    way, the scale, what stands for zero, and the largest integer (see ``inference.rounding``).
     """
 
     network: Network
@@ -158,7 +158,7 @@ class Given(Step):
 class Train(Step):
     """The weights after training from ``start``, with ``mask`` held throughout, or changed by ``rewire``.
 
-    Training that starts from a ``Rewind`` to epoch k runs epochs k .. ``recipe.epochs`` - 1, with the
+    Training that starts from a ``Rewind`` to epoch k runs epochs k .. ``Recipe.epochs`` - 1, with the
     learning rates and the data order that those epochs have, and with fresh momentum.
     """
 
@@ -357,7 +357,8 @@ def network_of(step: Step) -> Network:
 
 
 def trains_alike(step: Train) -> tuple[Network, Recipe, Data, int]:
-    """What two trainings must have in common to be done together: see ``stack``."""
+    """What two trainings must have in common to be done together: see
+    ``training.packing``."""
     return network_of(step), step.recipe, step.data, step.first_epoch
 
 

@@ -101,8 +101,8 @@ def _facts_readable(step: Step, store: Store, told: dict[str, dict[str, Any]]) -
 def check_data(todo: Sequence[Step], places: tuple[Path, ...]) -> None:
     """Read all images and banks that the steps will look at. Raises BadInput, naming a file that is broken.
 
-    Of a set too large for memory only some are decoded: see ``data.check``. An out-of-distribution set
-    must not have been trained on: more than one image in a hundred in common is refused.
+    Of a set too large for memory only some are decoded: see ``data.loading.check``. An out-of-distribution
+    set must not have been trained on: more than one image in a hundred in common is refused.
     """
     looks = ((n, m) for m in todo if isinstance(m, Measure) for _, n in m.looks or ())
     held = [(inputs, network_of(m)) for inputs, m in looks if inputs.view.startswith(concepts.PREFIX)]

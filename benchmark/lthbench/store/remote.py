@@ -1,7 +1,7 @@
 """A store on an object store: whatever fsspec reaches (s3://bucket/prefix, gs://, az://, ...).
 
 store.json             schema and identity of the store
-steps/ab/abcdef....zip one artefact, packed as ``transfer.export`` does
+steps/ab/abcdef....zip one artefact, packed as ``store.archive`` exports it
 leases/                who is doing what at the moment
 savepoints/            trainings on their way
 stops/                 what tells workers to end after the step, or epoch, in progress

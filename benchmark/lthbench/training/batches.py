@@ -28,7 +28,7 @@ class Feed:
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of all trainings: float ``[k, B, C, H, W]`` in [0, 1], labels ``[k, B]``.
 
-        H and W are those of ``recipe.size_at``. Each member's part is in channels_last layout; the last
+        H and W are those of ``Recipe.size_at``. Each member's part is in channels_last layout; the last
         batch may be shorter.
         """
         if isinstance(self.pixels, Stream) or self.recipe.resized_crop is not None:
@@ -83,7 +83,7 @@ def epoch_of(
     """One epoch of shuffled, randomly cropped and flipped batches: float ``[B, C, H, W]`` in [0, 1], labels.
 
     ``pixels`` are as from ``padded``. Order, crops and flips of a batch are drawn on the CPU, so they are
-    the same whatever the device. H and W are those of ``recipe.size_at``. Batches come out in channels_last
+    the same whatever the device. H and W are those of ``Recipe.size_at``. Batches come out in channels_last
     layout; the last one may be shorter.
     """
     draw, device, smaller = generator("epoch", seed, epoch), labels.device, recipe.size_at(epoch)

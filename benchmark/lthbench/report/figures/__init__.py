@@ -1,5 +1,4 @@
-"""Figures of a report: one file each, found by listing. A new figure is one file with a ``KIND`` and a "
-"test."""
+"""Figures of a report: one file each, found by listing. A new one is one file with a ``KIND`` and a test."""
 
 from __future__ import annotations
 
