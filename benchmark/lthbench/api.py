@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from lthbench.results.units import Unit
     from lthbench.verdict.rules import Verdict
 
-DEFAULT_REPORT = "lthbench-report"
-
 
 def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
     """What is announced where nobody listens."""

@@ -42,12 +42,12 @@ class Unwritable(StepFailed):
     """The store takes nothing more. A run ends with it; what was finished before is stored."""
 
 
-def because(error: BaseException, limit: int = 200) -> str:
+def because(error: BaseException) -> str:
     """What a library says of a fault, for the end of a message of our own: one line in brackets."""
     said = " ".join(str(error).split())
     if "allow_pickle" in said:  # what NumPy says of any bytes that are none of its own
         said = "no array that is read without unpickling"
-    said = said[: limit - 3] + "..." if len(said) > limit else said.rstrip(".")
+    said = said[:197] + "..." if len(said) > 200 else said.rstrip(".")
     return f" ({said or type(error).__name__})"
 
 

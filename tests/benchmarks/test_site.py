@@ -36,7 +36,7 @@ def built(tmp_path_factory, made_table):
     out = tmp_path_factory.mktemp("site")
     tables = [made_table(METHODS, f"task{t}", sparsities=SPARSITIES) for t in range(TASKS)]
     started = time.process_time()
-    report.write_site(tables, out)
+    report.write_several(tables, out)
     spent = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return out, spent, peak / 2**30

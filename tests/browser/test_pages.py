@@ -46,7 +46,7 @@ def site(tmp_path_factory, made_table):
         made_table(("imp", "omp", NASTY), task="one"),
         made_table(("imp", "snip"), task="two", seeds=1),
     )
-    report.write_site([first, second], root / "site")
+    report.write_several([first, second], root / "site")
     table, facts = first
     report.write(table, facts, root / "alone")
     folder = root / "site" / "one-quick"

@@ -138,7 +138,7 @@ def test_degenerate_networks_pass_nothing_on_any_page(made):
 def test_near_sparsities_and_names_that_differ_by_case_have_pages_of_their_own(tmp_path, made_table):
     methods = ("imp", "IMP", "a b", "a-b", "..", "con", "<script>", "ä", "x" * 300, "x" * 301)
     table, facts = made_table(methods, sparsities=(0.99991, 0.99992))
-    written = report.write_site([(table, facts)], tmp_path)
+    written = report.write_several([(table, facts)], tmp_path)
     names = [str(p.relative_to(tmp_path)).lower() for p in written]
     assert len(names) == len(set(names)) == len(methods) * 2 + 1 + 5
     assert max(len(p.name) for p in written) < 100

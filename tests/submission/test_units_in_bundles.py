@@ -45,7 +45,7 @@ def packed(run, tmp_path, monkeypatch):
     folder = tmp_path / "report"
     shutil.copytree(run / "report", folder)
     scores, facts = table.read(folder)
-    found = units.gather(bundle._planned(facts), store)
+    found = units.gather(bundle.planned(facts), store)
     assert {(u.method, u.seed) for u in found} == {("dense", 0), ("dense", 1), ("omp", 0), ("omp", 1)}
     table.write(scores, dataclasses.replace(facts, units=found), folder)
     bundle.write(folder, store, tmp_path / "bundle.zip")

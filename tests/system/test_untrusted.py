@@ -553,7 +553,7 @@ def test_a_bundle_runs_no_code(scratch, archives, tmp_path, monkeypatch, option,
     listed = name if option == "--concepts" else [name]
     for content in (old, facts | {"requests": [record | {option[2:]: listed}]}):
         with pytest.raises(BadInput, match="a plug-in is a file"):
-            bundle._planned(run_facts.from_json(content))
+            bundle.planned(run_facts.from_json(content))
     assert not (tmp_path / "ran").exists()
 
 

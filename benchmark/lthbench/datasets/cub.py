@@ -120,18 +120,6 @@ def attributes(source: Source, split: str) -> Attributes:
     return Attributes(present, certainty)
 
 
-def attribute_names(source: Source) -> tuple[str, ...]:
-    """The 312 names, "has_bill_shape::curved_(up_or_down)" and so on, found in or beside the folder."""
-    places = (source.root / "attributes" / "attributes.txt", source.root.parent / "attributes.txt")
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise BadInput(f"{places[0]}: missing; attributes.txt comes in the same archive.")
-    names = tuple(_table(found).values())
-    if len(names) != ATTRIBUTES:
-        raise BadInput(f"{found}: should list {ATTRIBUTES} attributes, lists {len(names)}.")
-    return names
-
-
 def _members(root: Path, split: str) -> dict[int, tuple[str, int]]:
     """File name and label of each image of a split, by its number."""
     names, labels, training = (_table(root / name) for name in _TABLES)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lthbench.engines.gpu_shares import share, shares
 from lthbench.engines.queue import (
@@ -37,9 +37,6 @@ from lthbench.errors import BadInput, LthbenchError
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
 from lthbench.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 #: Bytes of shared memory for Ray's objects on a cluster of our own: next to nothing travels.
 _OBJECTS = 100_000_000

@@ -31,5 +31,4 @@ METRIC = Metric(
     ),
     needs=("fgsm-random",),
     measure=measure,
-    usual=True,
 )

@@ -95,16 +95,6 @@ def _parquet(table: pd.DataFrame) -> bytes:
     return content
 
 
-def write_site(
-    read: list[tuple[pd.DataFrame, RunFacts]], folder: Path, rule: str | None = None
-) -> list[Path]:
-    """Write a site of several tables into a folder; those of one task and budget are put together.
-
-    Returns the paths of its pages. Raises BadInput for tables that contradict each other.
-    """
-    return write_several(read, folder, rule, ("site",))
-
-
 def write_several(
     read: list[tuple[pd.DataFrame, RunFacts]],
     folder: Path,

@@ -67,7 +67,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     Raises BadInput where the table is not the one that the store gives.
     """
     scores, facts = table.read(folder)
-    made = _planned(facts)
+    made = planned(facts)
     if not store.root.is_dir():
         raise BadInput(f"store {store.root}: no such folder; give the one that the run used, with --store.")
     files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in ("scores.csv", "run.json")}
@@ -191,7 +191,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     files = read(path)
     scores, facts = opened(path, files)
     try:
-        made = _planned(facts, len(scores))
+        made = planned(facts, len(scores))
         earlier, changed = _check_steps(files, made)
         facts_told.check_asked(facts, made, changed)
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
@@ -293,7 +293,7 @@ def _failures(scores: pd.DataFrame) -> dict[str, str]:
     return dict(zip(failed["step"], failed["reason"], strict=True))
 
 
-def _planned(facts: RunFacts, rows: int = NETWORKS) -> Plan:
+def planned(facts: RunFacts, rows: int = NETWORKS) -> Plan:
     """The plan of the request in run.json, on the data that it names by hash. Raises BadInput.
 
     It asks for no more networks than there are rows.

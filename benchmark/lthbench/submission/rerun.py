@@ -19,7 +19,7 @@ from lthbench.kinds import Metric, Score
 from lthbench.planning.plan import Entry
 from lthbench.results.run_facts import RunFacts
 from lthbench.store import LocalStore
-from lthbench.submission.bundle import _planned
+from lthbench.submission.bundle import planned
 from lthbench.verdict.calibration import shipped
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drawn(facts: RunFacts, count: int, draw: int, methods: Sequence[str] | None 
 
     Whoever made the bundle must not know which they will be. Raises BadInput for a method that it has not.
     """
-    entries = _planned(facts).entries
+    entries = planned(facts).entries
     there = list(dict.fromkeys(e.method for e in entries))
     for name in methods or ():
         if name not in there:
@@ -73,7 +73,7 @@ def rerun(
     What may differ is said by ``band``: by this run and the task's calibration, never by the bundle. What
     ``store`` holds is not done again.
     """
-    request = _planned(facts).request
+    request = planned(facts).request
     known = {s.name: s for name in request.metrics for s in registry.get(Metric, name).scores}
     calibrated = shipped(request.task.name, request.budget)
     spreads = {n: stdev(s.values) for n, s in calibrated.scores.items()} if calibrated else {}

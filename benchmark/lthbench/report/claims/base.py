@@ -45,9 +45,9 @@ class Claim:
         return {"claim": self.text, "source": self.source, "shown": signed, "finding": finding}
 
 
-def paper_verdict(summary: Summary, method: str = TICKETS) -> Verdict | None:
-    """The verdict by the papers' own rule, if it can be given."""
-    return next((v for v in summary.verdicts["paper"] if v.method == method), None)
+def paper_verdict(summary: Summary) -> Verdict | None:
+    """The verdict of lottery tickets by the papers' own rule, if it can be given."""
+    return next((v for v in summary.verdicts["paper"] if v.method == TICKETS), None)
 
 
 def sound(summary: Summary, method: str, sparsity: float, score: str) -> Cell | None:
