@@ -106,7 +106,7 @@ class Step:
     @cached_property
     def key(self) -> str:
         """Sha256 (hex) of the canonical JSON, in which the steps needed stand as their keys."""
-        return hashlib.sha256(canonical(self).encode()).hexdigest()
+        return hashlib.sha256(canonical(describe(self)).encode()).hexdigest()
 
     def needs(self) -> tuple[Step, ...]:
         """The steps whose results this one reads, in a fixed order."""
@@ -282,7 +282,8 @@ def _mask_of(step: Weights) -> tuple[Step, ...]:
     return (step.mask,) if isinstance(step, Train) and step.mask is not None else ()
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+#: The text of a described step that is hashed: sorted keys, no spaces, shortest exact floats, no NaN.
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 @cache
@@ -325,11 +326,6 @@ def describe(step: Step) -> dict[str, Any]:
     return {"step": type(step).__name__, **_plain_fields(step)}
 
 
-def canonical(step: Step) -> str:
-    """The text that is hashed: sorted keys, no spaces, shortest exact floats, no NaN."""
-    return _CANONICAL.encode(describe(step))
-
-
 def history(*steps: Step) -> Iterator[Step]:
     """The steps and all that they need, each once, needs before needers."""
     done: set[str] = set()
@@ -349,6 +345,11 @@ def round_density(density: float) -> float:
     return round(density, 12)
 
 
+def as_sparsity(density: float) -> float:
+    """The share of weights that is removed where ``density`` is kept, as it stands in tables."""
+    return round_density(1.0 - density)
+
+
 def network_of(step: Step) -> Network:
     """The network that a step's weights belong to: that of the first step which it is made of."""
     while not isinstance(step, Init | Given):
@@ -357,8 +358,7 @@ def network_of(step: Step) -> Network:
 
 
 def trains_alike(step: Train) -> tuple[Network, Recipe, Data, int]:
-    """What two trainings must have in common to be done together: see
-    ``training.packing``."""
+    """What two trainings must have in common to be done together (``training.packing``)."""
     return network_of(step), step.recipe, step.data, step.first_epoch
 
 
@@ -391,10 +391,10 @@ def sparsity_of(step: Weights) -> float:
 
 @sparsity_of.register
 def _(step: Given) -> float:
-    return 0.0 if step.density is None else round_density(1.0 - step.density)
+    return 0.0 if step.density is None else as_sparsity(step.density)
 
 
 @sparsity_of.register
 def _(step: Train) -> float:
     found = step.rewire if step.rewire and step.rewire.density else step.mask
-    return 0.0 if found is None or found.density is None else round_density(1.0 - found.density)
+    return 0.0 if found is None or found.density is None else as_sparsity(found.density)

@@ -25,7 +25,7 @@ def tree(path):
 
 def names(nodes):
     """What statements define, by name; of a class with what it holds."""
-    found = {}
+    found: dict[str, ast.AST] = {}
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found[node.name] = node

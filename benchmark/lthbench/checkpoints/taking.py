@@ -32,7 +32,7 @@ from lthbench.global_state import kept
 from lthbench.inference.folding import normalised
 from lthbench.kinds import Architecture
 from lthbench.masks.expansion import Narrower, narrower
-from lthbench.spec import Given, Network, round_density
+from lthbench.spec import Given, Network, as_sparsity, round_density
 
 #: A dense network has a smaller share of zeros than this.
 DENSE = 0.1
@@ -134,7 +134,7 @@ def take(
         "aside": list(found.aside[:8]),
         **({"passed": list(fit.chosen.passed[:8])} if fit.chosen.passed else {}),
         "mask": source if mask is not None else "",
-        "sparsity": round_density(1 - density),
+        "sparsity": as_sparsity(density),
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
         **({"pixels": pixels} if pixels else {}),
@@ -256,7 +256,7 @@ def _of_full_size(taken: Taken, full: torch.nn.Module) -> Taken:
     total = sum(weight.numel() for weight in masks.prunable(full).values())
     held = taken.mask or {}
     kept = sum(int(held[n].sum()) if n in held else taken.weights[n].numel() for n in taken.prunable)
-    account = {"sparsity": round_density(1 - kept / total), "widths": list(taken.step.network.widths or ())}
+    account = {"sparsity": as_sparsity(kept / total), "widths": list(taken.step.network.widths or ())}
     return dataclasses.replace(taken, account=taken.account | account)
 
 

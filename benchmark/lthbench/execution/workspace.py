@@ -17,7 +17,7 @@ from lthbench.data import loading
 from lthbench.global_state import kept
 from lthbench.inference.rounding import round_activations
 from lthbench.kinds import Architecture, Images
-from lthbench.masks import Mask, prunable
+from lthbench.masks import Mask, full
 from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
@@ -73,7 +73,7 @@ class Workspace:
         mask = self.mask(step.mask) if step.mask else None
         model = self.network(step.start)
         if mask is None and step.rewire is not None:  # what prunes on the way starts from all weights
-            mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+            mask = full(model)
         return Member(model, step.seed, mask, step.rewire)
 
     # -------------------------------------------------------------------------------------- publishing

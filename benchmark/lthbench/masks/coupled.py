@@ -20,7 +20,7 @@ import torch
 from torch import fx, nn
 
 from lthbench.compute.tracing import traced
-from lthbench.masks.selection import Mask, prunable
+from lthbench.masks.selection import Mask, full, prunable, smallest_first
 from lthbench.masks.structured import (
     called_again,
     flattens,
@@ -192,7 +192,7 @@ def mask_of(model: nn.Module, found: Channels, kept: torch.Tensor) -> Mask:
     Their biases, normalisations and what reads them go, too.
     """
     named = dict(model.named_parameters())
-    mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+    mask = full(model)
 
     def remove(name: str, units: torch.Tensor, axis: int) -> None:
         left = found.left(units, kept)
@@ -220,7 +220,7 @@ def top_coupled(model: nn.Module, scores: Mapping[str, torch.Tensor], density: f
     for layer, units in found.made.items():
         rows = scores[f"{layer}.weight"].detach().double().cpu().flatten(1).sum(1)
         totals.index_add_(0, units[units >= 0], rows[units >= 0])
-    ranked = [group[_order(totals[group])].tolist() for group in found.groups]
+    ranked = [group[smallest_first(totals[group])].tolist() for group in found.groups]
     shapes = {name.removesuffix(".weight"): w.shape for name, w in prunable(model).items()}
     # Units in the order of removal: in step, so that all groups lose the same share.
     steps = sorted(
@@ -241,11 +241,6 @@ def top_coupled(model: nn.Module, scores: Mapping[str, torch.Tensor], density: f
     enough = bisect.bisect_left(range(len(steps)), 0.0, key=lambda count: -off(count))
     best = min((max(enough - 1, 0), enough), key=lambda count: abs(off(count)))
     return mask_of(model, found, kept_after(best))
-
-
-def _order(totals: torch.Tensor) -> torch.Tensor:
-    """Places from the smallest total; of equals, the later one first."""
-    return len(totals) - 1 - torch.sort(totals.flip(0), stable=True).indices
 
 
 def _left(found: Channels, kept: torch.Tensor, shapes: Mapping[str, torch.Size]) -> int:

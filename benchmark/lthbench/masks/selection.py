@@ -156,6 +156,16 @@ def top_grouped(
     return mask
 
 
+def full(model: nn.Module) -> Mask:
+    """The mask that keeps every prunable weight; on the CPU."""
+    return {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+
+
+def smallest_first(values: torch.Tensor) -> torch.Tensor:
+    """The places of values ``[n]`` in the order in which they go: of equals, the later one first."""
+    return len(values) - 1 - torch.sort(values.flip(0), stable=True).indices
+
+
 def whole(model: nn.Module) -> dict[str, torch.Tensor]:
     """The prunable weights as they were before ``apply_anew`` pruned any; without that, as they are."""
     before: dict[str, torch.Tensor] | None = model.__dict__.get("_whole")

@@ -20,7 +20,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lthbench.compute.tracing import traced
-from lthbench.masks.selection import Mask, prunable
+from lthbench.masks.selection import Mask, full, prunable, smallest_first
 
 _SAME_CHANNELS = (
     nn.BatchNorm2d,
@@ -180,7 +180,7 @@ def mask_without(model: nn.Module, found: list[Cut], kept: Mapping[str, torch.Te
     the next layers, so that the masked network computes what one without these channels would.
     """
     named = dict(model.named_parameters())
-    mask = {n: torch.ones_like(w, dtype=torch.bool, device="cpu") for n, w in prunable(model).items()}
+    mask = full(model)
 
     def remove(name: str, left: torch.Tensor, axis: int) -> None:
         if name in named:
@@ -212,7 +212,7 @@ def top_filters(
     found = cuts(model)
     shapes = {name.removesuffix(".weight"): tuple(w.shape) for name, w in prunable(model).items()}
     sums = {c.producer: _sums(c, scores[f"{c.producer}.weight"]) for c in found}
-    order = {producer: _order(values) for producer, values in sums.items()}
+    order = {producer: smallest_first(values) for producer, values in sums.items()}
     # Units in the order of removal: in step, so that all layers lose the same share, or by their scores.
     steps = sorted(
         (
@@ -250,11 +250,6 @@ def by_unit(cut: Cut, rows: torch.Tensor) -> torch.Tensor:
 def _sums(cut: Cut, scores: torch.Tensor) -> torch.Tensor:
     """The sum of the scores of each unit of a layer, float64 ``[units]``; on the CPU."""
     return by_unit(cut, scores.detach().double().cpu().flatten(1).sum(1))
-
-
-def _order(sums: torch.Tensor) -> torch.Tensor:
-    """The units of a layer from the smallest sum of scores; of equals, the later one goes first."""
-    return len(sums) - 1 - torch.sort(sums.flip(0), stable=True).indices
 
 
 def kept_weights(found: list[Cut], kept: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -14,7 +14,7 @@ from lthbench.inference.image_sets import Asked
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.planning.request import Request
 from lthbench.planning.task import Task
-from lthbench.planning.tickets import Tickets, sparsity_of
+from lthbench.planning.tickets import Tickets
 from lthbench.spec import (
     Data,
     Given,
@@ -26,6 +26,7 @@ from lthbench.spec import (
     Step,
     Train,
     Weights,
+    as_sparsity,
     history,
 )
 
@@ -124,7 +125,7 @@ def plan(
             entries.append(_dense_entry(dense, tickets.rival(seed), Init(built, seed), measured))
         elif ticket is not None:
             measures = tuple(m.of(ticket, dense) for m in measured)
-            entries.append(Entry(name, sparsity_of(density), seed, ticket, dense, measures))
+            entries.append(Entry(name, as_sparsity(density), seed, ticket, dense, measures))
     tickets.tell_unfit()
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
     notes = dict.fromkeys((*request.notes, *_unmoved(entries, tickets.steps_per_epoch)))

@@ -20,6 +20,7 @@ from lthbench.planning.looks import Look
 from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
 from lthbench.planning.start import Start
 from lthbench.planning.task import SOURCES, Budget, Task
+from lthbench.spec import as_sparsity
 
 #: The greatest number of networks of a request that stands in a file: it is planned whole.
 NETWORKS = 100_000
@@ -80,7 +81,7 @@ class Request:
             )
         if not self.methods or not self.densities:
             raise BadInput("until-decided: there is nothing to decide without a pruned network.")
-        sparsities = tuple(round(1 - d, 12) for d in self.densities)
+        sparsities = tuple(as_sparsity(d) for d in self.densities)
         first = Look(self.seeds, dict.fromkeys(self.methods, sparsities))
         return dataclasses.replace(self, most_seeds=most, looks=(first,))
 
@@ -117,7 +118,7 @@ class Request:
         return RequestRecord(
             self.task_as_typed or self.task.name,
             self.methods,
-            tuple(round(1 - d, 12) for d in self.densities),
+            tuple(as_sparsity(d) for d in self.densities),
             self.seeds,
             self.metrics,
             self.budget,
@@ -183,7 +184,7 @@ def _start_of(record: RequestRecord, where: str) -> Start | None:
 
 def _with_looks(found: Request, record: RequestRecord, where: str) -> Request:
     """The request with the looks of its record. Raises BadInput for looks that no run takes."""
-    networks = {m: tuple(round(1 - d, 12) for d in found.densities) for m in found.methods}
+    networks = {m: tuple(as_sparsity(d) for d in found.densities) for m in found.methods}
     wrong = planned_looks.fault(record.looks, record.most_seeds, networks)
     if not record.looks or tuple(s for look in record.looks for s in look.seeds) != found.seeds:
         wrong = wrong or "its seeds are not those of its looks"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from lthbench.kinds import Method
 from lthbench.planning.estimate import More
 from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request import Request
-from lthbench.spec import Step, describe, history
+from lthbench.spec import Step, canonical, describe, history
 from lthbench.store import Store
 
 #: Dense networks are held against that of the next seed: from three on each seed adds the same.
@@ -145,7 +144,7 @@ def _marked(described: dict[str, Any], places: dict[str, str], numbers: dict[int
     seed = described.get("seed")
     if seed in numbers:
         fields["seed"] = numbers[seed]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return canonical(fields)
 
 
 def _split(marked: str) -> tuple[Any, str, Callable[[list[str]], Any]]:

@@ -23,6 +23,7 @@ from lthbench.spec import (
     Rewind,
     Step,
     Train,
+    as_sparsity,
     history,
     mask_keeper,
 )
@@ -84,7 +85,7 @@ def costed(
         "task": request.task.name,
         "budget": request.budget,
         "methods": list(request.methods),
-        "sparsities": [round(1 - d, 12) for d in request.densities],
+        "sparsities": [as_sparsity(d) for d in request.densities],
         "seeds": list(request.seeds),
         "metrics": list(request.metrics),
         "steps": _steps(found),

@@ -10,7 +10,7 @@ from lthbench.errors import BadInput, LthbenchError
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Cell, Dataset, Method
 from lthbench.planning.request import Request
-from lthbench.spec import Data, Init, Network, Recipe, Rewind, Train, Weights
+from lthbench.spec import Data, Init, Network, Recipe, Rewind, Train, Weights, as_sparsity
 
 
 class Tickets:
@@ -51,7 +51,7 @@ class Tickets:
         for seed in self.request.seeds:
             for name in self._named:
                 for density in (1.0,) if name == "dense" else self.request.densities:
-                    if name == "dense" or self.request.wants(name, sparsity_of(density), seed):
+                    if name == "dense" or self.request.wants(name, as_sparsity(density), seed):
                         yield name, density, seed
 
     def rival(self, seed: int) -> Weights:
@@ -113,11 +113,6 @@ class Tickets:
         """For code that does not ship: what it changes of what all share is put back."""
         own = registry.ships(Architecture, self._architecture.name) and registry.ships(Method, method.name)
         return contextlib.nullcontext() if own else kept(f"method {method.name}")
-
-
-def sparsity_of(density: float) -> float:
-    """The share of weights that is removed, as it stands in tables."""
-    return round(1.0 - density, 12)
 
 
 def _begun(request: Request, network: Network, data: Data) -> tuple[dict[int, Weights], dict[int, Weights]]:

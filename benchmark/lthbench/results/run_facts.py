@@ -23,7 +23,7 @@ from lthbench.planning.request_record import RequestRecord
 from lthbench.results.latency import Latency
 from lthbench.results.score_order import aspects, scores, scores_of
 from lthbench.results.units import Unit
-from lthbench.spec import Data, Given, Init, Step, Train, Weights, mask_keeper
+from lthbench.spec import Data, Given, Init, Step, Train, Weights, as_sparsity, mask_keeper
 from lthbench.store import Store
 from lthbench.verdict import calibration
 from lthbench.verdict.aspect import Aspect
@@ -371,7 +371,7 @@ def asked(plan: Plan) -> dict[str, Any]:
         "task": _plain({k: v for k, v in vars(request.task).items() if k != "budget"}),
         "budget": _plain({"name": request.budget, **vars(request.spec)}),
         "methods": request.methods,
-        "sparsities": tuple(round(1 - d, 12) for d in request.densities),
+        "sparsities": tuple(as_sparsity(d) for d in request.densities),
         "seeds": request.seeds,
         "data": plan.sources,
         "aspects": tuple(aspects(request.metrics, request.classes)),
@@ -384,8 +384,8 @@ def score_facts(metrics: Collection[str], classes: int = 0) -> tuple[ScoreFacts,
     by_score = {s.name: m for m in (registry.get(Metric, name) for name in metrics) for s in m.scores}
     found = []
     for score in scores(tuple(metrics), classes):
-        kept = (f.name for f in dataclasses.fields(score) if f.name != "fewest_classes")
-        parts = {name: _bounded(getattr(score, name)) for name in kept}
+        told = {f.name for f in dataclasses.fields(ScoreFacts)} - {"rival", "nulls"}
+        parts = {name: _bounded(getattr(score, name)) for name in told}
         metric = by_score[score.name]
         found.append(ScoreFacts(**parts, rival=metric.rival, nulls=metric.nulls))
     return tuple(found)

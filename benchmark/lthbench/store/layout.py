@@ -185,8 +185,7 @@ def fault(folder: Path, key: str) -> str:
         if stray:
             return f"{min(stray)} is not listed"
         described = history_of(folder).get(key)
-        text = json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-        if hashlib.sha256(text).hexdigest() != key:
+        if hashlib.sha256(spec.canonical(described).encode()).hexdigest() != key:
             return "step.json is of another step"
     except OSError as error:
         if error.errno not in reading.GONE:

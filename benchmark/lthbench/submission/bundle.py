@@ -30,7 +30,7 @@ from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import table, units, validation
 from lthbench.results.run_facts import RunFacts
-from lthbench.spec import Measure, Step, describe, history
+from lthbench.spec import Measure, Step, canonical, describe, history
 from lthbench.store import Store, layout
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -252,8 +252,7 @@ def _check_steps(files: Mapping[str, bytes], made: Plan) -> tuple[dict[str, str]
     """
     found = textfiles.values(files["steps.json"])
     for key, step in found.items():
-        text = json.dumps(step, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        if hashlib.sha256(text.encode()).hexdigest() != key:
+        if hashlib.sha256(canonical(step).encode()).hexdigest() != key:
             raise Refused(f"steps.json: {key[:12]} was changed: its hash is another one.")
     wanted = [m for e in made.entries for m in e.scored()]
     lacking = [m for m in wanted if m.key not in found]
