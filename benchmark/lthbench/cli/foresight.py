@@ -42,11 +42,12 @@ def _unfit(made: Plan) -> str:
 
 def in_words(made: Plan, found: Foresight) -> str:
     """The same in a sentence."""
+    from lthbench.report import heads
     from lthbench.results.score_order import aspects
     from lthbench.verdict.foresight import text
 
     request = made.request
-    titles = {a.score: a.title.replace(" (dense = 1)", "") for a in aspects(request.metrics, request.classes)}
+    titles = {a.score: heads.plain(a.title) for a in aspects(request.metrics, request.classes)}
     task = shlex.quote(request.task_as_typed or request.task.name)
     return text(
         found, lambda s: titles.get(s, s), f"lthbench calibrate --task {task} --budget {request.budget}"

@@ -38,7 +38,8 @@ class Score:
     ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.
     ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
     one is relative to the dense parent and so has no spread of its own. ``fewest_classes``: LTH-PASS asks for
-    it on tasks with so many classes or more.
+    it on tasks with so many classes or more. ``short`` heads its column where the title is too long, and
+    ``shortest`` (five letters) in a terminal.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Score:
     relative_margin: bool = False
     margin_reason: str = ""
     fewest_classes: int = 0
+    short: str = ""
+    shortest: str = ""
 
 
 class Value(NamedTuple):

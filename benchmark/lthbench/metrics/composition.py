@@ -122,6 +122,8 @@ METRIC = Metric(
             margin=0.1,
             relative_margin=True,
             margin_reason="a tenth of the dense parent's (lthbench's choice)",
+            short="compositions",
+            shortest="comp",
         ),
         Score(
             "composition_iou_1", "composition IoU, one concept", "ratio", True, 0.0, 1.0, "interpretability"

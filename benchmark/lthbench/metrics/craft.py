@@ -136,6 +136,8 @@ METRIC = Metric(
             verdict=True,
             margin=0.025,
             margin_reason="the standard error of one network's, over its ten concepts (measured on c10-r20s)",
+            short="coherence",
+            shortest="coh",
         ),
         Score("concept_purity", "concept purity", "fraction", True, 0.0, 1.0, "interpretability"),
         Score("concept_redundancy", "concept redundancy", "ratio", False, -1.0, 1.0, "interpretability"),

@@ -96,6 +96,8 @@ METRIC = Metric(
             relative_margin=True,
             margin_reason="a tenth of the dense parent's (lthbench's choice); a count of few units has no "
             "power",
+            short="units: IoU",
+            shortest="IoU",
         ),
         Score("dead_units", "dead units", "count", False, 0.0, float("inf"), "interpretability"),
     ),

@@ -30,6 +30,7 @@ METRIC = Metric(
             verdict=True,
             margin=0.02,
             margin_reason="two percentage points, twice that of clean accuracy (lthbench's choice)",
+            short="FGSM",
         ),
     ),
     needs=("fgsm",),

@@ -82,6 +82,8 @@ METRIC = Metric(
             margin=0.2,
             relative_margin=True,
             margin_reason="a fifth of the dense parent's: it has no natural scale (lthbench's choice)",
+            short="Hessian",
+            shortest="Hess",
         ),
         _score("hessian_trace_per_parameter", "Hessian trace / parameter"),
         _score("hessian_trace_scaled", "scaled Hessian trace"),

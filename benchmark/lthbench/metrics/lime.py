@@ -51,6 +51,8 @@ METRIC = Metric(
             verdict=True,
             margin=0.05,
             margin_reason="a twentieth of the variance (lthbench's choice)",
+            short="LIME unexplained",
+            shortest="LIME",
         ),
         Score(
             "lime_stability", "LIME stability", "probability²", False, 0.0, float("inf"), "interpretability"
@@ -67,6 +69,7 @@ METRIC = Metric(
             margin=0.2,
             relative_margin=True,
             margin_reason="a fifth of the dense parent's: it has no natural scale (lthbench's choice)",
+            shortest="inst",
         ),
     ),
     needs=(),

@@ -95,6 +95,8 @@ METRIC = Metric(
             verdict=True,
             margin=0.02,
             margin_reason="two points of the area (lthbench's choice)",
+            short="OoD AUC",
+            shortest="OoD",
         ),
         _score("ood_aupr_in", "OoD PR-AUC, in", True),
         _score("ood_aupr_out", "OoD PR-AUC, out", True),

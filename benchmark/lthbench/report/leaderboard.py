@@ -11,28 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthbench import formatting
-from lthbench.report import cells, findings, network_page
+from lthbench.report import cells, findings, heads, network_page
 from lthbench.report.families import family
 from lthbench.report.summary import Summary, trainings_named
 from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
-
-#: Titles of scores that are too long for the head of a column.
-SHORT = {
-    "accuracy": "accuracy",
-    "mce": "mCE",
-    "fgsm_accuracy": "FGSM",
-    "ood_auroc": "OoD AUC",
-    "ece": "ECE",
-    "nll": "NLL",
-    "hessian_trace": "Hessian",
-    "lime_unexplained": "LIME unexplained",
-    "lime_instability": "LIME instability",
-    "ig_road_gap": "ROAD gap",
-    "composition_iou": "compositions",
-    "mean_best_iou": "units: IoU",
-    "craft_coherence": "coherence",
-}
 
 
 @dataclass(frozen=True)
@@ -127,7 +110,7 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
 
 def head(summary: Summary, score: str) -> str:
     """A score's short name, with an arrow to what is better."""
-    return findings.pointed(summary, score, SHORT.get(score, summary.title_of(score)))
+    return findings.pointed(summary, score, heads.column(score, summary.title_of(score)))
 
 
 def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> tuple[Head, ...]:
@@ -143,7 +126,7 @@ def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
             wide = match.allowed > match.practical * (1 + 1e-9)
         title = summary.title_of(score)
         arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
-        found.append(Head(SHORT.get(score, title), title, arrow, better, margin, wide))
+        found.append(Head(heads.column(score, title), title, arrow, better, margin, wide))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lthbench import formatting
 from lthbench.report import answer as answers
-from lthbench.report import findings, leaderboard
+from lthbench.report import findings, heads, leaderboard
 from lthbench.report.summary import (
     Summary,
     dense_sentence,
@@ -23,22 +23,6 @@ from lthbench.verdict.rules import Verdict
 LINES = 15
 #: Values that are not judged stand in so many lines at most; the page has all.
 MOST = 60
-#: What scores are called above a column.
-HEADS = {
-    "accuracy": "acc",
-    "mce": "mCE",
-    "fgsm_accuracy": "FGSM",
-    "ood_auroc": "OoD",
-    "ece": "ECE",
-    "nll": "NLL",
-    "hessian_trace": "Hess",
-    "lime_unexplained": "LIME",
-    "lime_instability": "inst",
-    "ig_road_gap": "ROAD",
-    "composition_iou": "comp",
-    "mean_best_iou": "IoU",
-    "concept_coherence": "coh",
-}
 #: No line is longer, whatever the terminal: long lines are hard to read.
 WIDEST = 100
 
@@ -80,7 +64,7 @@ def wrapped(said: str, width: int, indent: str = "") -> str:
 
 
 def _head(summary: Summary, score: str) -> str:
-    return HEADS.get(score, summary.title_of(score)[:5])
+    return heads.terminal(score, summary.title_of(score))
 
 
 def _signs(summary: Summary, results: Sequence[Verdict], width: int) -> list[str]:

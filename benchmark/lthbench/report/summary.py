@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report import cells
+from lthbench.report import cells, heads
 from lthbench.report.cells import Cell, Shown
 from lthbench.results import score_order, validation
 from lthbench.verdict import calibration as calibrations
@@ -95,7 +95,7 @@ class Summary:
 
     def title_of(self, score: str) -> str:
         """How a score is called in a sentence."""
-        return next((s.title.replace(" (dense = 1)", "") for s in self.scores if s.name == score), score)
+        return next((heads.plain(s.title) for s in self.scores if s.name == score), score)
 
     def titles(self, scores: tuple[str, ...]) -> str:
         """Several scores in a sentence."""
@@ -224,7 +224,7 @@ def lacking_sentence(summary: Summary) -> str:
     if not summary.lacking:
         return ""
     every = len(summary.facts.aspects) + len(summary.lacking)
-    named = formatting.listed([title.replace(" (dense = 1)", "") for title in summary.lacking])
+    named = formatting.listed([heads.plain(title) for title in summary.lacking])
     return f"Not measured, of the {every} scores that LTH-PASS asks for: {named}."
 
 

@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import Any
 
 from lthbench import formatting
+from lthbench.report import heads
 from lthbench.report.cells import Shown
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, samples, style, svg
 from lthbench.report.summary import Summary
@@ -99,7 +100,7 @@ def _stretched(raw: dict[str, list[float]]) -> dict[str, list[float]]:
 
 def wrapped(title: str, letters: int = WRAP) -> str:
     """A name in short lines, for a spoke or a column."""
-    return fill(title.replace(" (dense = 1)", ""), letters, break_on_hyphens=False, break_long_words=False)
+    return fill(heads.plain(title), letters, break_on_hyphens=False, break_long_words=False)
 
 
 def _draw(
