@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from lthbench.cli.options import CONTEXT
+from lthbench.cli.options import CONTEXT, check_file, check_folder, force_option
 from lthbench.cli.terminal import echo, wrapped
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
              lthbench data cifar10
              lthbench data verify cifar10 --data DIR
              lthbench data download cifar10
+             lthbench data export cifar10 --split train
     """
     if context.invoked_subcommand is not None:
         return
@@ -122,7 +123,6 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
     Example: lthbench data download cifar10 svhn
     """
     from lthbench import registry
-    from lthbench.cli.options import check_folder
     from lthbench.data import download
     from lthbench.data.loading import default_folder
     from lthbench.errors import BadInput
@@ -140,6 +140,52 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
                 download.obtain(dataset, folder, tell)
         source = dataset.locate((folder,))
         echo(f"{dataset.name}: {source.layout} in {source.root}" if source else f"{dataset.name}: {folder}")
+
+
+@data.command(context_settings=CONTEXT)
+@click.argument("name")
+@click.option("--split", default="train", show_default=True, help="Which images: train, val, test.")
+@_folder
+@click.option("--out", type=click.Path(path_type=Path), help="A file of NumPy.  [default: NAME-SPLIT.npz]")
+@force_option
+def export(name: str, split: str, data: Path | None, out: Path | None, force: bool) -> None:
+    """Write a split of the data set NAME as arrays: what a network that is scored here may be trained on.
+
+    images: uint8, images x channels x height x width. labels: int64. mean, std: float64 by channel, of pixels
+    from 0 to 1, as tasks normalise them. A network that saw the val or test images gets scores that say
+    nothing.
+
+    \b
+    Example: lthbench data export digits --split train --out digits-train.npz
+    """
+    import numpy as np
+
+    from lthbench import files, registry
+    from lthbench.data import loading
+    from lthbench.data.streaming import Stream
+    from lthbench.errors import BadInput
+    from lthbench.kinds import Dataset
+    from lthbench.results import overwriting
+
+    dataset = registry.get(Dataset, name)
+    target = Path(f"{dataset.name}-{split}.npz") if out is None else out
+    check_folder("--out", target.absolute().parent)
+    check_file("--out", target)
+    overwriting.check([target], force)
+    images = loading.load(dataset.name, split, loading.checked_folders(data))
+    if isinstance(images.pixels, Stream):
+        raise BadInput(
+            f"data set {dataset.name}: its images are files, which are decoded when they are seen; train on "
+            f"them: {loading.find(dataset.name, loading.checked_folders(data)).root}"
+        )
+
+    def write(file: IO[bytes]) -> None:
+        mean, std = np.array(dataset.mean), np.array(dataset.std)
+        np.savez(file, images=images.pixels[:], labels=images.labels, mean=mean, std=std)
+
+    files.make_folder(target.absolute().parent)
+    files.publish_all({target: write})
+    echo(f"{target}: {len(images.labels):,} {split} images of {dataset.name}")
 
 
 def fetch_missing(asked: Request, folder: Path | str | None) -> None:
