@@ -1,5 +1,6 @@
 """Plug-ins of other packages: found by entry point, hashed into keys, and named when they are of no use."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import lthbench
 from lthbench import registry
 from lthbench.errors import BadInput
-from lthbench.kinds import Method, Metric
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
 
@@ -78,6 +80,58 @@ def test_a_packages_file_is_part_of_the_key_and_leaves_other_keys_alone(package)
     registry.get(Method, "squared")
     assert registry.version(Method, "squared") != first
     assert registry.version(Method, "magnitude") == before == "1"
+
+
+OFFERED = """
+import dataclasses
+from lthbench import kinds, registry
+
+METHOD = registry.get(kinds.Method, "omp")
+METHOD = dataclasses.replace(
+    METHOD, name="own", criterion=dataclasses.replace(METHOD.criterion, name="own", version=1)
+)
+METRIC = dataclasses.replace(
+    registry.get(kinds.Metric, "gini"), name="own", version=1,
+    scores=(kinds.Score("own", "own", "1", True, 0.0, 1.0, "geometry"),),
+    measure=lambda context: [kinds.Value("own", 0.25, 0.0, 1)],
+)
+DATASET = dataclasses.replace(registry.get(kinds.Dataset, "digits"), name="own", version=1)
+BANK = dataclasses.replace(registry.get(kinds.Bank, "shapes"), name="own", version=1)
+ARCHITECTURE = dataclasses.replace(registry.get(kinds.Architecture, "resnet8"), name="own", version=1)
+"""
+
+
+@pytest.fixture
+def offered(package):
+    """A package that offers a plug-in of each kind, all named "own", in modules of their own."""
+    points = []
+    for kind in (Method, Metric, Dataset, Bank, Architecture):
+        folder, attribute = registry._FOLDERS[kind]
+        points.append(f"[lthbench.{folder}]\nown = lthbench_squared.{folder}_own:{attribute}\n")
+    target = package("".join(points))
+    for kind in (Method, Metric, Dataset, Bank, Architecture):
+        (target / f"{registry._FOLDERS[kind][0]}_own.py").write_text(OFFERED)
+
+
+@pytest.mark.parametrize("kind", [Method, Metric, Dataset, Bank, Architecture])
+def test_the_version_of_a_packages_plugin_is_the_same_in_a_process_that_has_not_imported_it(offered, kind):
+    """As in a worker: the first that it asks for is the version."""
+    before = registry.version(kind, "own")
+    assert before == f"1+{hashlib.sha256(OFFERED.encode()).hexdigest()[:12]}"
+
+
+def test_the_file_of_a_packages_module_has_no_hash_before_it_is_imported(offered):
+    with pytest.raises(BadInput, match=r"lthbench_squared 0\.1\.0: lthbench_squared.metrics_own was not imp"):
+        registry._source_hash(registry._entry_points("metrics")["own"])
+
+
+@pytest.mark.long
+def test_worker_processes_measure_with_a_packages_metric(offered, tiny_task, tmp_path):
+    options = {"seeds": 1, "metrics": ["accuracy", "own"], "store": tmp_path / "store", "workers": 2}
+    table = lthbench.run(tiny_task, ["own"], [0.5], **options)
+    own = table[table["metric"] == "own"]
+    assert set(own["method"]) == {"dense", "own"}
+    assert (own["value"] == 0.25).all()
 
 
 def test_a_criterion_of_lthbench_keeps_its_version_when_a_package_uses_it(package):

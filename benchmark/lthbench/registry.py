@@ -205,6 +205,7 @@ def version(kind: type[Any], name: str) -> str:
     elif kind is Architecture and (family := owner.partition(":")[0]) in FAMILIES:
         source = importlib.import_module(FAMILIES[family]).source()
     elif owner not in _shipped(folder) and owner in _entry_points(folder):
+        get(kind, owner)  # a new process, such as a worker, has not imported it yet
         source = _source_hash(_entry_points(folder)[owner])
     else:
         return str(_version_number(kind, name))
@@ -301,9 +302,11 @@ def _package(point: metadata.EntryPoint) -> str:
 
 
 def _source_hash(point: metadata.EntryPoint) -> str:
-    """A hash of the file that an entry point names, as it was when it was imported here."""
+    """A hash of the file that an entry point names, as it was when it was imported here. Raises BadInput."""
     if point.module not in _sources:
-        origin = getattr(sys.modules.get(point.module), "__file__", None)
+        if point.module not in sys.modules:
+            raise BadInput(f"{_package(point)}: {point.module} was not imported, so its file has no hash.")
+        origin = getattr(sys.modules[point.module], "__file__", None)
         content = Path(origin).read_bytes() if origin else point.value.encode()
         _sources[point.module] = hashlib.sha256(content).hexdigest()
     return _sources[point.module]
