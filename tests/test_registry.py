@@ -13,7 +13,7 @@ import pytest
 import lthbench
 from lthbench import registry
 from lthbench.errors import BadInput
-from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric, packages
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
 
@@ -27,8 +27,8 @@ def package(tmp_path, monkeypatch):
     modules = set(sys.modules)
 
     def forget():
-        registry._sources.clear()
-        registry._entry_points.cache_clear()
+        packages.digests.clear()
+        packages.entry_points.cache_clear()
         registry._criteria.cache_clear()
 
     def make(entry_points, name="lthbench_squared", version="0.1.0", **changes):
@@ -76,7 +76,7 @@ def test_a_packages_file_is_part_of_the_key_and_leaves_other_keys_alone(package)
     for name in ("lthbench_squared.method", "lthbench_squared"):
         del sys.modules[name]
     registry._imported.pop((Method, "squared"))
-    registry._sources.clear()  # as another process finds it
+    packages.digests.clear()  # as another process finds it
     registry.get(Method, "squared")
     assert registry.version(Method, "squared") != first
     assert registry.version(Method, "magnitude") == before == "1"
@@ -122,7 +122,7 @@ def test_the_version_of_a_packages_plugin_is_the_same_in_a_process_that_has_not_
 
 def test_the_file_of_a_packages_module_has_no_hash_before_it_is_imported(offered):
     with pytest.raises(BadInput, match=r"lthbench_squared 0\.1\.0: lthbench_squared.metrics_own was not imp"):
-        registry._source_hash(registry._entry_points("metrics")["own"])
+        packages.digest(packages.entry_points("metrics")["own"])
 
 
 @pytest.mark.long

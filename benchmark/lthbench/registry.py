@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from importlib import metadata
 from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from lthbench.errors import BadInput, LthbenchError, StepFailed, unknown
 from lthbench.global_state import kept
-from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric, packages
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
@@ -36,9 +35,15 @@ _FOLDERS: dict[type, tuple[str, str]] = {
 FAMILIES = {"robustbench": "lthbench.architectures._robustbench"}
 _paths: dict[tuple[type, str], Path] = {}
 _digests: dict[Path, str] = {}  # of users' own files, as they were imported
-_sources: dict[str, str] = {}  # of modules of other packages, likewise
 _imported: dict[tuple[type, str], object] = {}
 _unusable: dict[str, str] = {}
+
+
+class Origin(NamedTuple):
+    """Where a plug-in comes from: its file, or its package with the version; and a hash of its code."""
+
+    source: str
+    digest: str
 
 
 class OwnFile(NamedTuple):
@@ -52,7 +57,7 @@ class OwnFile(NamedTuple):
 def names(kind: type[Any]) -> list[str]:
     """The names of all plug-ins of a kind, sorted. Imports none of them."""
     folder, _ = _FOLDERS[kind]
-    return sorted(_shipped(folder) | set(_entry_points(folder)) | {n for k, n in _paths if k is kind})
+    return sorted(_shipped(folder) | set(packages.entry_points(folder)) | {n for k, n in _paths if k is kind})
 
 
 def is_path(name: str) -> bool:
@@ -125,7 +130,7 @@ def every(kind: type[K]) -> list[K]:
         try:
             found.append(get(kind, name))
         except BadInput as error:
-            if name not in _entry_points(folder):
+            if name not in packages.entry_points(folder):
                 raise
             _unusable[f"{folder.removesuffix('s')} {name}"] = str(error)
     return found
@@ -134,17 +139,17 @@ def every(kind: type[K]) -> list[K]:
 def unusable() -> dict[str, str]:
     """Why plug-ins of other packages cannot be used, by kind and name: of those that were tried."""
     for kind, (folder, _) in _FOLDERS.items():
-        for name in sorted(_entry_points(folder).keys() & _shipped(folder)):
-            where, noun = _package(_entry_points(folder)[name]), folder.removesuffix("s")
+        for name in sorted(packages.entry_points(folder).keys() & _shipped(folder)):
+            where, noun = packages.named(packages.entry_points(folder)[name]), folder.removesuffix("s")
             _unusable[f"{noun} {name}"] = f"{where}: {name} is the name of one that ships; give it another."
-        if _entry_points(folder):
+        if packages.entry_points(folder):
             every(kind)
     return dict(_unusable)
 
 
 def packaged(kind: type[Any]) -> dict[str, str]:
     """The plug-ins of a kind that other packages offer, and which package, with its version. Imports none."""
-    return {name: _package(point) for name, point in _entry_points(_FOLDERS[kind][0]).items()}
+    return {name: packages.named(point) for name, point in packages.entry_points(_FOLDERS[kind][0]).items()}
 
 
 def kinds_in(path: Path) -> list[type[Any]]:
@@ -180,7 +185,7 @@ def _criteria(own_files: frozenset[object]) -> dict[str, tuple[Criterion, str]]:
     Raises BadInput for a name that stands for two.
     """
     found: dict[str, tuple[Criterion, str]] = {}
-    own = {name for kind, name in _paths if kind is Method} | set(_entry_points("methods"))
+    own = {name for kind, name in _paths if kind is Method} | set(packages.entry_points("methods"))
     for method in sorted(every(Method), key=lambda m: m.name in own):
         for criterion in method.prunes_by():
             known, owner = found.setdefault(criterion.name, (criterion, method.name))
@@ -199,17 +204,22 @@ def version(kind: type[Any], name: str) -> str:
     other packages it is that of the packages' versions.
     """
     owner = _criteria(_own_files())[name][1] if kind is Method else name
+    if kind is Architecture and (family := owner.partition(":")[0]) in FAMILIES:
+        return f"{_version_number(kind, name)}+{importlib.import_module(FAMILIES[family]).source()[:12]}"
+    found = origin(kind, owner)
+    return f"{_version_number(kind, name)}+{found.digest[:12]}" if found else str(_version_number(kind, name))
+
+
+def origin(kind: type[Any], name: str) -> Origin | None:
+    """The file or package of a plug-in that does not ship, with a hash of the file as it was imported."""
+    if (kind, name) in _paths:
+        return Origin(str(_paths[kind, name]), _digests[_paths[kind, name]])
     folder, _ = _FOLDERS[kind]
-    if (kind, owner) in _paths:
-        source = _digests[_paths[kind, owner]]
-    elif kind is Architecture and (family := owner.partition(":")[0]) in FAMILIES:
-        source = importlib.import_module(FAMILIES[family]).source()
-    elif owner not in _shipped(folder) and owner in _entry_points(folder):
-        get(kind, owner)  # a new process, such as a worker, has not imported it yet
-        source = _source_hash(_entry_points(folder)[owner])
-    else:
-        return str(_version_number(kind, name))
-    return f"{_version_number(kind, name)}+{source[:12]}"
+    point = None if name in _shipped(folder) else packages.entry_points(folder).get(name)
+    if point is None:
+        return None
+    get(kind, name)  # a new process, such as a worker, has not imported it yet
+    return Origin(packages.named(point), packages.digest(point))
 
 
 def ships(kind: type[Any], name: str) -> bool:
@@ -273,16 +283,11 @@ def _aliases() -> dict[str, str]:
     return {folded(alias): m.name for m in methods for alias in m.aliases}
 
 
-@cache
-def _entry_points(folder: str) -> dict[str, metadata.EntryPoint]:
-    return {p.name: p for p in metadata.entry_points(group=f"lthbench.{folder}")}
-
-
 def _from_package(kind: type[K], attribute: str, name: str) -> K:
     """The plug-in that another package offers. Raises BadInput, naming the package, for one of no use."""
     folder, _ = _FOLDERS[kind]
-    point = _entry_points(folder)[name]
-    offering = sorted({_package(p) for p in metadata.entry_points(group=f"lthbench.{folder}", name=name)})
+    point = packages.entry_points(folder)[name]
+    offering = packages.offering(folder, name)
     if len(offering) > 1:
         noun = folder.removesuffix("s")
         raise BadInput(f"{' and '.join(offering)} both offer a {noun} {name}; uninstall one of them.")
@@ -290,26 +295,10 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
     try:
         with kept(where):
             loaded = point.load()
-        _source_hash(point)
+        packages.digest(point)
     except Exception as error:
         raise BadInput(f"{where}: {point.value} cannot be imported: {_said(error)}") from error
     return _record(kind, attribute, name, loaded, f"{where}: {point.value}")
-
-
-def _package(point: metadata.EntryPoint) -> str:
-    """The package that an entry point is of, with its version."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-
-
-def _source_hash(point: metadata.EntryPoint) -> str:
-    """A hash of the file that an entry point names, as it was when it was imported here. Raises BadInput."""
-    if point.module not in _sources:
-        if point.module not in sys.modules:
-            raise BadInput(f"{_package(point)}: {point.module} was not imported, so its file has no hash.")
-        origin = getattr(sys.modules[point.module], "__file__", None)
-        content = Path(origin).read_bytes() if origin else point.value.encode()
-        _sources[point.module] = hashlib.sha256(content).hexdigest()
-    return _sources[point.module]
 
 
 def _at_home(path: Path) -> tuple[type[Any], str] | None:

@@ -123,6 +123,16 @@ def test_a_plugin_of_the_same_name_in_another_place_stands_for_it(own, tmp_path)
     assert registry.path_of(Method, "mine") == tmp_path / "moved.py"
 
 
+def test_a_file_in_the_working_folder_is_named_from_there(own, tmp_path, monkeypatch):
+    """What is kept of a request is committed to repositories, and read on other machines."""
+    path, _ = own
+    monkeypatch.chdir(tmp_path)
+    asked = ask(TINY, [str(path)], rounds=[1])
+    assert through_json(asked)["plugins"] == [{"kind": "method", "name": "mine", "file": path.name}]
+    assert shlex.split(asked.command())[5] == path.name
+    assert from_json(through_json(asked), "p.json") == asked
+
+
 def test_a_command_names_each_file_once_and_only_where_a_name_would_not_do(own):
     path, _ = own
     record = ask(TINY, [str(path)], rounds=[1]).record()

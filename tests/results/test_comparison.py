@@ -102,3 +102,15 @@ def test_markdown_is_escaped():
     said = text(compare(first, second), {"accuracy": "a|b"}, "md")
     assert "<script>" not in said
     assert "a\\|b" in said
+
+
+def test_code_of_plugins_that_changed_is_told():
+    def made(digest, folder):
+        plugin = {"kind": "metric", "name": "rude", "source": f"{folder}mine.py", "digest": digest * 64}
+        return frame(rows("m", 0.5, "accuracy", A)), facts(plugins=[plugin])
+
+    assert compare(made("0", ""), made("0", "/elsewhere/")).specs == ()
+    found = compare(made("0", ""), made("1", ""))
+    code = (f"mine.py, hash {digit * 12}" for digit in "01")
+    assert found.specs == (("metric rude", *code),)
+    assert "Both were asked for alike" not in text(found, {})

@@ -12,6 +12,7 @@ from lthbench.planning.request_record import RequestRecord
 from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
 from lthbench.results import merge, run_facts
+from lthbench.results.plugin_facts import PluginFacts
 
 
 @pytest.fixture
@@ -166,3 +167,19 @@ def test_tables_with_other_looks_are_refused(two):
         merge.grouped([first, (other, looked(others, 0))])
     ((_, alike),) = merge.grouped([first, (other, looked(others, 5))])
     assert alike.looks.counts == (3, 4, 5)
+
+
+def test_other_code_of_a_plugin_is_told_as_the_cause_where_tables_differ(made_table):
+    def made(digest):
+        table, facts = made_table(("imp",))
+        return table, dataclasses.replace(facts, plugins=(PluginFacts("method", "imp", "m.py", digest * 64),))
+
+    (table, facts), other = made("0"), made("1")
+    changed = table.assign(value=table["value"] + 1.0, step="other")
+    said = r"another \w+ each.* other code of method imp \(m.py, hash 0{12}; m.py, hash 1{12}\)\."
+    with pytest.raises(BadInput, match=said):
+        merge.merged([(changed, facts), other])
+    with pytest.raises(BadInput, match=r"their seeds differ.*other code of method imp"):
+        merge.merged([(table, dataclasses.replace(facts, seeds=(7,))), other])
+    _, both = merge.merged([(table, facts), (table, facts)])
+    assert both.plugins == facts.plugins

@@ -1,7 +1,9 @@
 """The facts of a run: the same after JSON, of other versions, refused by key; what binds a calibration."""
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,13 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Metric
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
+from lthbench.report.markdown import provenance
 from lthbench.results import run_facts
+from lthbench.results.plugin_facts import PluginFacts
 from lthbench.store import LocalStore
 
-METRICS = ["accuracy", "mce", "nll"]
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+METRICS = ["accuracy", "ece", "nll"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,19 @@ def test_the_version_of_a_plugin_that_does_not_ship_ends_in_a_hash(facts):
         mine["data"][0]["version"] = version
         with pytest.raises(BadInput, match=r"data\[0\]: version: expected int"):
             run_facts.from_json(mine)
+
+
+def test_plugins_that_do_not_ship_are_told_with_the_code_that_they_were(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = EXAMPLES / "taylor.py"
+    made = plan(ask(tiny_task, ["imp", str(file)], rounds=[1], metrics=["gini"]), ())
+    found = run_facts.facts(made, LocalStore(tmp_path))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert found.plugins == (PluginFacts("method", "taylor", str(file), digest),)
+    assert f"method taylor of {file}, hash {digest[:12]}" in provenance(found)
+    assert run_facts.from_json(content(found)) == found
+    old = {k: v for k, v in content(found).items() if k not in ("plugins", "classes")}
+    assert run_facts.from_json(old) == dataclasses.replace(found, plugins=(), classes=0)
 
 
 def test_a_file_without_requests_has_those_of_its_command(facts):
@@ -108,7 +126,7 @@ def planned(seeds, **more):
 def test_dense_keys_are_those_of_seed_zero_whatever_seeds_are_asked_for(seeds):
     made = planned([0])
     found = {m.metric: m.key for e in made.entries if e.method == "dense" for m in e.measures}
-    expected = {"accuracy": found["accuracy"], "mce": found["mce"], "nll": found["nll"]}
+    expected = {"accuracy": found["accuracy"], "ece": found["ece"], "nll": found["nll"]}
     assert run_facts.dense_keys(planned(seeds)) == expected
 
 

@@ -77,6 +77,12 @@ def test_what_lth_pass_asks_for_and_was_not_measured(dataset, concepts, measured
     assert ("accuracy" in lacking) == (count > 0 and "accuracy" not in measured)
 
 
+def test_what_was_not_measured_is_told_of_a_data_set_that_is_not_known_here_too():
+    task = {"data": {"dataset": "of_a_plugin", "concepts": None}}
+    assert len(score_order.lacking(task, ("accuracy",), classes=10)) == 9
+    assert len(score_order.lacking(task, (), classes=100)) == 11
+
+
 @pytest.mark.parametrize("form", ["{}", "./{}", "{}:x"])
 def test_a_file_that_a_table_names_as_its_data_is_not_run(form, tmp_path, monkeypatch):
     """Who opens a table of others runs no code of theirs."""

@@ -163,6 +163,11 @@ def dropped(files):
         (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
         (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
         (told(dense_keys={"accuracy": "of my own"}), "run.json: dense_keys was changed"),
+        (told(classes=99), "run.json: classes was changed"),
+        (
+            told(plugins=[{"kind": "method", "name": "omp", "source": "p 1", "digest": "0" * 64}]),
+            "run.json: plugins was changed",
+        ),
         (told(calibration=json.loads(shipped("digits-r8", "quick").to_json())), "is judged by the one it"),
         (told(given=[{"method": "dense", "seed": 0}]), "given: tells of networks made elsewhere"),
         (network(network="0" * 64), "networks was changed"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Sparsity, summary_of
+from lthbench.cli.options import CONTEXT, Sparsity, plugin_option, summary_of
 from lthbench.cli.terminal import columns, echo
 
 
@@ -24,6 +24,7 @@ from lthbench.cli.terminal import columns, echo
 )
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@plugin_option
 def explain(method: str, sparsity: float, source: Path, rule: str | None, as_json: bool) -> None:
     """Say why the networks of METHOD at SPARSITY pass or do not, score by score.
 

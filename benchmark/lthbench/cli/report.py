@@ -13,6 +13,7 @@ from lthbench.cli.options import (
     check_folder,
     check_rule,
     force_option,
+    plugin_option,
     read,
 )
 from lthbench.cli.progress_line import ProgressLine
@@ -32,6 +33,7 @@ from lthbench.errors import BadInput, unknown
 )
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 @force_option
+@plugin_option
 def report(
     sources: tuple[Path, ...], out: Path | None, formats: list[str] | None, rule: str | None, force: bool
 ) -> None:

@@ -17,7 +17,7 @@ from lthbench.planning import checks, request_record, task
 from lthbench.planning import looks as planned_looks
 from lthbench.planning.checks import MAX_SEEDS, listed
 from lthbench.planning.looks import Look
-from lthbench.planning.request_record import KINDS, Plugin, RequestRecord
+from lthbench.planning.request_record import KINDS, Plugin, RequestRecord, from_here
 from lthbench.planning.start import Start
 from lthbench.planning.task import SOURCES, Budget, Task
 from lthbench.spec import as_sparsity
@@ -99,6 +99,19 @@ class Request:
             found, more = more, more.looked(self.looks[-1].networks)
         return found
 
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The plug-ins that it names, by kind, without their variants."""
+        data = self.task.data
+        every = {
+            "method": self.methods,
+            "metric": self.metrics,
+            "dataset": (data.dataset, *data.ood),
+            "architecture": (self.task.architecture,),
+            "bank": (data.concepts,) if data.concepts else (),
+        }
+        bases = {kind: [n.partition(":")[0] for n in names] for kind, names in every.items()}
+        return {kind: tuple(dict.fromkeys(names)) for kind, names in bases.items()}
+
     def command(self) -> str:
         """The command line that asks for just this."""
         return self.typed or self.record().command()
@@ -106,15 +119,7 @@ class Request:
     def record(self) -> RequestRecord:
         """The same in names and numbers, with the files of the user's own plug-ins."""
         data = self.task.data
-        named = {
-            "method": self.methods,
-            "metric": self.metrics,
-            "dataset": (data.dataset, *data.ood),
-            "architecture": (self.task.architecture,),
-            "bank": (data.concepts,) if data.concepts else (),
-        }
-        bases = {kind: dict.fromkeys(n.partition(":")[0] for n in names) for kind, names in named.items()}
-        files = {(k, n): registry.path_of(KINDS[k], n) for k, names in bases.items() for n in names}
+        files = {(k, n): registry.path_of(KINDS[k], n) for k, names in self.named().items() for n in names}
         return RequestRecord(
             self.task_as_typed or self.task.name,
             self.methods,
@@ -124,7 +129,7 @@ class Request:
             self.budget,
             data.ood if self.ood_replaced else None,
             data.concepts if self.concepts_replaced else None,
-            tuple(Plugin(kind, name, str(file)) for (kind, name), file in files.items() if file),
+            tuple(Plugin(kind, name, from_here(str(file))) for (kind, name), file in files.items() if file),
             elsewhere=bool(self.typed),
             most_seeds=self.most_seeds,
             looks=self.looks,

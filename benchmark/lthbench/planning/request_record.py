@@ -29,6 +29,14 @@ LARGEST = 2**63
 _OPTIONS = ("--task", "--methods", "--sparsity", "--seeds", "--metrics", "--budget", "--ood", "--concepts")
 
 
+def from_here(path: str) -> str:
+    """A path, relative where it lies in the working folder: files with results are read on other machines."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):  # it lies elsewhere, or there is no working folder
+        return path
+
+
 @dataclass(frozen=True)
 class Plugin:
     """A plug-in in a file of the user's own: a key of ``KINDS`` ("" where it is not known), name and file."""

@@ -94,6 +94,7 @@ def provenance(facts: RunFacts) -> list[str]:
     lines += latency.said(facts.latencies)
     lines.append(f"seeds {', '.join(map(str, facts.seeds))}")
     lines += [f"data {d.name} version {d.version}, files {d.digest[:12]}" for d in facts.data]
+    lines += [f"{p.kind} {p.name} of {p.source}, hash {p.digest[:12]}" for p in facts.plugins]
     for taken in facts.checkpoints:
         key = f", its {taken['key']}" if taken.get("key") else ""
         who = f"{taken.get('method', 'network')} seed {taken.get('seed', '?')}"

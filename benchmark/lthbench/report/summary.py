@@ -81,7 +81,7 @@ class Summary:
     @cached_property
     def lacking(self) -> tuple[str, ...]:
         """The titles of scores that LTH-PASS asks for on this task and that were not measured."""
-        return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects})
+        return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects}, self.facts.classes)
 
     @property
     def drawn_alone(self) -> tuple[str, ...]:

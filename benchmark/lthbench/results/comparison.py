@@ -112,7 +112,8 @@ def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
 
 def _spec(facts: RunFacts) -> dict[str, str]:
     found = facts.to_json()
-    return {key: said for part in _SPECS for key, said in _flat(part, stated(found[part]))}
+    told = {key: said for part in _SPECS for key, said in _flat(part, stated(found[part]))}
+    return told | {f"{p.kind} {p.name}": p.code for p in facts.plugins}
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

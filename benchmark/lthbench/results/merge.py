@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput
+from lthbench.results.plugin_facts import other_code
 from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                 where = f"task {first.task_name}, budget {first.budget_name}"
                 raise BadInput(
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "
-                    "or run both alike."
+                    f"or run both alike.{other_code([facts.plugins, first.plugins])}"
                 )
         if _levels(facts) != _levels(first):
             raise BadInput(
@@ -90,6 +91,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         requests=requests if all(facts.requests for facts in several) else (),
         methods=tuple(dict.fromkeys(m for facts in several for m in facts.methods)),
         sparsities=tuple(dict.fromkeys(s for facts in several for s in facts.sparsities)),
+        plugins=tuple(dict.fromkeys(p for facts in several for p in facts.plugins)),
         environments=tuple(e for i, e in enumerate(unlike) if e not in unlike[:i]),
         seconds=spent,
         masks={key: mask for facts in several for key, mask in facts.masks.items()},
@@ -122,6 +124,7 @@ def _check_made_twice(table: pd.DataFrame, several: Sequence[RunFacts]) -> None:
         raise BadInput(
             f"two tables of task {several[0].task_name} give {row['method']} at {row['sparsity']:g}, seed "
             f"{row['seed']}, another {row['score']} each. Give one of them."
+            f"{other_code([facts.plugins for facts in several])}"
         )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -21,7 +20,10 @@ from lthbench.planning.looks import schedule
 from lthbench.planning.plan import network
 from lthbench.planning.request_record import RequestRecord
 from lthbench.results.latency import Latency
-from lthbench.results.score_order import aspects, scores, scores_of
+from lthbench.results.plugin_facts import PluginFacts, plugins
+from lthbench.results.score_facts import ScoreFacts as ScoreFacts
+from lthbench.results.score_facts import score_facts as score_facts
+from lthbench.results.score_order import aspects, scores_of
 from lthbench.results.units import Unit
 from lthbench.spec import Data, Given, Init, Step, Train, Weights, as_sparsity, mask_keeper
 from lthbench.store import Store
@@ -34,32 +36,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 #: How many entries of each kind are read.
-_MOST = {"requests": 1_000, "data": 1_000, "aspects": 1_000, "scores": 5_000, "environments": 10_000}
-
-
-@dataclass(frozen=True)
-class ScoreFacts:
-    """A score of the table, and how to read it: the fields of ``kinds.Score``; None is no bound.
-
-    ``rival`` and ``nulls`` are those of its metric: whether what stands for dense is another dense network,
-    and whether untrained networks were measured, too.
-    """
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool
-    low: float | None
-    high: float | None
-    group: str
-    verdict: bool = False
-    slack: float = 0.0
-    spread_of: str = ""
-    margin: float = 0.0
-    relative_margin: bool = False
-    margin_reason: str = ""
-    rival: bool = False
-    nulls: bool = False
+_MOST = {"requests": 1_000, "data": 1_000, "aspects": 1_000, "scores": 5_000, "plugins": 1_000}
+_MOST |= {"environments": 10_000}
 
 
 @dataclass(frozen=True)
@@ -79,8 +57,9 @@ class RunFacts:
     """The facts of a run, or of several put together; ``to_json`` is what stands in run.json.
 
     ``task`` and ``budget`` are as the task file has them, each with its name. ``requests`` is what each
-    line of ``command`` asks for; none where that cannot be read. ``environments`` are the machines and
-    versions that had a part, ``seconds`` of work by verb, ``masks`` the counts of weights by key.
+    line of ``command`` asks for; none where that cannot be read. ``classes`` is how many the task has (0:
+    of a version that did not say so), ``plugins`` are those that do not ship. ``environments`` are the
+    machines and versions that had a part, ``seconds`` of work by verb, ``masks`` counts of weights by key.
     ``dense_keys`` bind a table to a calibration (None: of a version before there were any); ``calibration``
     is that of a task of one's own. ``ended`` says why no more seeds were added, where they were until all was
     decided. ``checkpoints`` are accounts of networks made elsewhere. ``pictures``, ``units`` and
@@ -102,6 +81,8 @@ class RunFacts:
     masks: dict[str, dict[str, Any]]
     networks: tuple[NetworkFacts, ...]
     requests: tuple[RequestRecord, ...] = ()
+    classes: int = 0
+    plugins: tuple[PluginFacts, ...] = ()
     dense_keys: dict[str, str] | None = None
     calibration: dict[str, Any] | None = None
     ended: str = ""
@@ -170,6 +151,8 @@ _PARTS = {
     "sparsities": "sparsities",
     "seeds": "seeds",
     "data": "data",
+    "plugins": "plugins",
+    "classes": "classes",
     "aspects": "aspects",
     "scores": "scores",
     "dense_keys": "dense_keys",
@@ -183,6 +166,8 @@ _PARTS = {
 }
 _LACKING = {
     "requests": ((),),
+    "classes": (0,),
+    "plugins": ((),),
     "dense_keys": (None,),
     "calibration": (None,),
     "ended": ("",),
@@ -197,6 +182,7 @@ _NAMED = (
     "budget",
     "methods",
     "data",
+    "plugins",
     "aspects",
     "scores",
     "dense_keys",
@@ -310,6 +296,8 @@ def facts(
     return RunFacts(
         schema=SCHEMA,
         **asked(plan),
+        classes=request.classes,
+        plugins=plugins(request),
         dense_keys=dense_keys(plan),
         calibration=None if own is None else json.loads(own.to_json()),
         environments=tuple(sorted(environments, key=lambda e: json.dumps(e, sort_keys=True))),
@@ -377,19 +365,3 @@ def asked(plan: Plan) -> dict[str, Any]:
         "aspects": tuple(aspects(request.metrics, request.classes)),
         "scores": score_facts(request.metrics, request.classes),
     }
-
-
-def score_facts(metrics: Collection[str], classes: int = 0) -> tuple[ScoreFacts, ...]:
-    """The scores of metrics on a task of so many classes, in the order in which they are shown."""
-    by_score = {s.name: m for m in (registry.get(Metric, name) for name in metrics) for s in m.scores}
-    found = []
-    for score in scores(tuple(metrics), classes):
-        told = {f.name for f in dataclasses.fields(ScoreFacts)} - {"rival", "nulls"}
-        parts = {name: _bounded(getattr(score, name)) for name in told}
-        metric = by_score[score.name]
-        found.append(ScoreFacts(**parts, rival=metric.rival, nulls=metric.nulls))
-    return tuple(found)
-
-
-def _bounded(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isinf(value) else value

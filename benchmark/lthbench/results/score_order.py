@@ -48,18 +48,20 @@ def scores(metrics: tuple[str, ...], classes: int = 0) -> list[Score]:
     return sorted(found, key=lambda s: not s.verdict)
 
 
-def lacking(task: Mapping[str, Any], measured: Collection[str]) -> tuple[str, ...]:
+def lacking(task: Mapping[str, Any], measured: Collection[str], classes: int = 0) -> tuple[str, ...]:
     """The titles of scores that LTH-PASS asks for on a task, as a file has it, and that were not measured.
 
-    They are those of metrics that are measured without being asked for; none of a task whose data set is not
-    known here. The file may be anybody's: what it names is looked up among names, and no path of it is read.
+    They are those of metrics that are measured without being asked for. Where the file does not say how many
+    ``classes`` there are (0), it is those of the data set; none of one that is not known here. The file may
+    be anybody's: what it names is looked up among names, and no path of it is read.
     """
     data = task.get("data")
     data = data if isinstance(data, Mapping) else {}
-    dataset = registry.known(Dataset, str(data.get("dataset")))
-    if dataset is None:
-        return ()
-    classes = len(dataset.classes)
+    if not classes:
+        dataset = registry.known(Dataset, str(data.get("dataset")))
+        if dataset is None:
+            return ()
+        classes = len(dataset.classes)
     usual = [m for m in registry.every(Metric) if m.usual]
     if data.get("concepts") is None:
         usual = [m for m in usual if not image_sets.of_concepts(m)]

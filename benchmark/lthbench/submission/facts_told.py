@@ -12,8 +12,9 @@ from typing import Any
 
 from lthbench.errors import BadInput
 from lthbench.planning.plan import Plan
-from lthbench.results import run_facts
+from lthbench.results import plugin_facts, run_facts
 from lthbench.results.merge import meant
+from lthbench.results.plugin_facts import PluginFacts
 from lthbench.results.run_facts import RunFacts
 from lthbench.store.artifacts import SCORES
 from lthbench.store.base import ResultReader
@@ -30,6 +31,10 @@ def check_asked(facts: RunFacts, made: Plan, changed: list[str]) -> None:
         if not changed or not _asked_for_fewer(part, getattr(facts, part), value):
             raise BadInput(f"run.json: {part} was changed: its command asks for other ones.")
         changed.append("its verdict asks for fewer scores")
+    if facts.classes not in (0, made.request.classes):
+        raise BadInput("run.json: classes was changed: its task has other ones.")
+    if facts.plugins and _named(facts.plugins) != _named(plugin_facts.plugins(made.request)):
+        raise BadInput("run.json: plugins was changed: its command names other ones.")
     if not changed and facts.dense_keys not in (None, run_facts.dense_keys(made)):
         raise BadInput("run.json: dense_keys was changed: its command gives other ones.")
     if not changed and set(facts.networks) != set(run_facts.networks(made)):
@@ -38,6 +43,11 @@ def check_asked(facts: RunFacts, made: Plan, changed: list[str]) -> None:
         raise BadInput("run.json: has a calibration; a task that ships is judged by the one it ships with.")
     if facts.checkpoints:
         raise BadInput("run.json: given: tells of networks made elsewhere; its command makes all of them.")
+
+
+def _named(plugins: tuple[PluginFacts, ...]) -> set[tuple[str, str]]:
+    """Which plug-ins these are: what they were made of stands in the keys of steps."""
+    return {(p.kind, p.name) for p in plugins}
 
 
 def check_collapsed(facts: RunFacts, made: Plan, results: ResultReader) -> None:
