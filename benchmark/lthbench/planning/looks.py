@@ -36,19 +36,29 @@ def following(looks: Sequence[Look], most: int, networks: Mapping[str, tuple[flo
 
     Its seeds are the numbers after the largest one so far.
     """
-    seen = [seed for look in looks for seed in look.seeds]
     planned = schedule(len(looks[0].seeds), most)
     if len(looks) >= len(planned) or not any(networks.values()):
         return None
-    start = max(seen) + 1
-    added = tuple(range(start, start + planned[len(looks)] - planned[len(looks) - 1]))
-    return Look(added, {method: sparsities for method, sparsities in networks.items() if sparsities})
+    left = {method: sparsities for method, sparsities in networks.items() if sparsities}
+    return Look(_added(looks, planned), left)
+
+
+def _added(looks: Sequence[Look], planned: Sequence[int]) -> tuple[int, ...]:
+    """The seeds that the look after these adds."""
+    start = max(seed for look in looks for seed in look.seeds) + 1
+    return tuple(range(start, start + planned[len(looks)] - planned[len(looks) - 1]))
 
 
 def fault(looks: Sequence[Look], most: int, networks: Mapping[str, Sequence[float]]) -> str:
-    """What is wrong with looks that were read, of these networks; "" where nothing is."""
+    """What is wrong with looks that were read, of these networks; "" where nothing is.
+
+    A run chooses its seeds before it knows a result: two or more for the first look, and those after them for
+    the others.
+    """
     seeds = [seed for look in looks for seed in look.seeds]
     planned = schedule(len(looks[0].seeds), most) if looks and looks[0].seeds else ()
+    if planned and not 2 <= planned[0] < most:
+        return f"the first look has {planned[0]} seeds; it needs two or more, and fewer than the most, {most}"
     seen = 0
     for number, look in enumerate(looks):
         seen += len(look.seeds)
@@ -58,4 +68,6 @@ def fault(looks: Sequence[Look], most: int, networks: Mapping[str, Sequence[floa
         for method, sparsities in look.networks.items():
             if not set(sparsities) <= set(before.get(method, ())):
                 return f"look {number + 1} adds networks of {method} that the one before has not"
+        if number and look.seeds != (own := _added(looks[:number], planned)):
+            return f"look {number + 1} adds seeds other than {', '.join(map(str, own))}, which come next"
     return "its looks have a seed twice" if len(set(seeds)) < len(seeds) else ""
