@@ -1,5 +1,6 @@
 """What a metric yields is checked before it is stored."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,21 @@ METRIC = Metric("rude", 1, "rude", "f", "s", (SCORE,), ("test",), lambda context
         ([Value("rude", 0.5, 0.0, 1), Value("rude", 0.4, 0.0, 1)], "rude is yielded twice"),
         ([Value("rude", 0.5, 0.0, 1, "a")] * 2, "rude a is yielded twice"),
         ([Value("kind", 0.5, 0.0, 1)], "yields kind, which it does not declare"),
+        ([], "yields no rude; one that is undefined has the value NaN"),
+        ([Value("rude", 0.5, 0.0, 0)], "rude is 0.5 and of no images"),
     ],
 )
 def test_what_does_not_fit_into_a_table_fails_the_step(values, said):
     with pytest.raises(StepFailed, match=said):
         check(values, METRIC)
+
+
+def test_a_score_of_the_verdict_has_a_headline_and_others_may_have_variants_alone():
+    variants = [Value("rude", 0.5, 0.0, 1, "a"), Value("rude", 0.4, 0.0, 1, "b")]
+    check(variants, METRIC)
+    judged = dataclasses.replace(METRIC, scores=(dataclasses.replace(SCORE, verdict=True),))
+    with pytest.raises(StepFailed, match="yields no rude"):
+        check(variants, judged)
 
 
 def test_what_fits_is_taken():

@@ -13,10 +13,15 @@ import safetensors.numpy
 
 from lthbench import textfiles
 from lthbench.cli import main
+from lthbench.planning import contents
 from lthbench.results import table
 from lthbench.submission import bundle
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "entries"
+
+
+#: A headline, and many variants.
+MANY = ["", *map(str, range(999))]
 
 
 def refused(whole, tmp_path, capsys, change, code=1):
@@ -90,7 +95,10 @@ def taller(files):
         (draws(array([1e308, -1e308], "float64")), "diff_se is "),
         (draws(safetensors.numpy.save({"other": np.zeros(3)})), "other is no score of accuracy"),
         (taller, "accuracy is F32 [30000, 1], and no list of numbers"),
-        (value(n=0), "n is "),
+        (value(n=0), "a value of 'accuracy' is of no images"),
+        (scores(lambda found: found.update(values=[])), "scores.json has no value of accuracy"),
+        (value(variant="other"), "scores.json has no value of accuracy"),
+        (scores(lambda found: found.update(values=found["values"] * 2)), "has two values of a score"),
         (value(n=10**30), "'accuracy' is no number"),
         (value(n=-1), "'accuracy' is no number"),
         (value(value=10**400), "is not what its step makes (OverflowError)"),
@@ -102,7 +110,9 @@ def taller(files):
         (scores(lambda found: b"[" * 100_000), "scores.json is no table"),
         (scores(lambda found: b'{"forwards": ' + b"9" * 5000 + b"}"), "scores.json is no table"),
         (
-            scores(lambda found: found.update(values=found["values"] * 1000)),
+            scores(
+                lambda found: found.update(values=[v | {"variant": k} for v in found["values"] for k in MANY])
+            ),
             "its results give 4,0",
         ),
     ],
@@ -161,7 +171,6 @@ def test_a_stored_zip_holds_no_more_than_it_is(tmp_path):
         "../../x",
         "/x",
         "results/x/scores.json",
-        f"results/{'0' * 64}/Scores.json",
         "re\u0301sume\u0301.txt",
     ],
 )
@@ -169,6 +178,24 @@ def test_a_file_of_another_name_is_refused_though_it_is_listed(whole, tmp_path, 
     said = refused(whole, tmp_path, capsys, lambda files: files.update({name: b"{}"}))
     assert "is no file of a bundle" in said
     assert said.isascii()
+
+
+def test_a_name_that_some_file_systems_take_for_another_is_refused(whole, tmp_path, capsys):
+    def add(files):
+        files[accuracies(files)[0] + "Scores.json"] = b"{}"
+
+    assert "Scores.json is no file of a bundle" in refused(whole, tmp_path, capsys, add)
+
+
+def test_a_score_has_a_headline_in_all_results_or_in_none(whole, tmp_path, capsys, monkeypatch):
+    """Also one that no verdict asks for, which may have variants alone: its seeds could be chosen so."""
+    monkeypatch.setattr(contents, "left_out", lambda metric, given: [])
+
+    def change(files):
+        name = next(n for n in files if n.endswith("scores.json") and b'"ece"' in files[n])
+        files[name] = files[name].replace(b'"variant": ""', b'"variant": "x"')
+
+    assert "of ece: ece has a headline in some results alone" in refused(whole, tmp_path, capsys, change)
 
 
 def test_a_result_that_nobody_asked_for_is_refused(whole, tmp_path, capsys):

@@ -274,10 +274,14 @@ def test_where_the_dense_parent_failed_too_nothing_can_be_said():
     assert judge(table(*failed)).undecided == "accuracy of the dense parent is not measured"
 
 
-def test_scores_that_nobody_measured_are_not_asked_for():
-    result = judge(curve({0.5: 0.9}), [ACCURACY, NLL])
-    assert list(result.extremes) == ["accuracy"]
-    assert result.joint == 0.5
+@pytest.mark.parametrize("rule", ["noninferior", "std", "paper"])
+def test_a_score_that_is_asked_for_and_not_there_is_never_passed_over(rule):
+    """Leaving it out of a table must not make a network pass."""
+    frame = curve({0.5: (0.9, 0.9)}, dense=(0.9, 0.9)).assign(diff_se=0.001, mean_diff_se=0.001)
+    result = judge(frame, [replace(ACCURACY, margin=0.1), NLL], rule)
+    assert {m.score: m.finding for m in result.matches} == {"accuracy": "matches", "nll": "undecided"}
+    assert result.extremes == {"accuracy": 0.5, "nll": None}
+    assert (result.joint, result.held_back) == (None, ("nll",))
 
 
 def test_a_table_without_any_asked_score_passes_nothing():

@@ -15,6 +15,7 @@ from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.global_state import kept
 from lthbench.kinds import Metric, Value
+from lthbench.kinds.scores import left_out
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES
 
@@ -64,6 +65,8 @@ def check(values: Sequence[Value], metric: Metric) -> None:
         what = f"metric {metric.name}: {value.score}"
         if not isinstance(value.n, int | np.integer) or not 0 <= value.n < 2**63:
             raise StepFailed(f"{what} is of {str(value.n)[:40]} images; n must be a whole number, 0 or more")
+        if value.n == 0 and math.isfinite(value.value):
+            raise StepFailed(f"{what} is {value.value:g} and of no images; n must be 1 or more")
         if not isinstance(value.variant, str) or not isinstance(value.reason, str):
             raise StepFailed(f"{what}: variant and reason must be texts")
         if value.draws is not None and np.ndim(value.draws) != 1:
@@ -72,6 +75,11 @@ def check(values: Sequence[Value], metric: Metric) -> None:
         if (value.score, value.variant) in places:
             raise StepFailed(f"{what} {value.variant}".rstrip() + " is yielded twice")
         places.add((value.score, value.variant))
+    lacking = left_out(metric, places)
+    if lacking:
+        raise StepFailed(
+            f"metric {metric.name} yields no {', '.join(lacking)}; one that is undefined has the value NaN"
+        )
 
 
 def _number(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -246,3 +246,12 @@ class Metric:
     passes_of: Callable[[str, int], float] | None = None
     values_since: int = 0
     units: UnitFile | None = None
+
+
+def left_out(metric: Metric, given: Collection[tuple[str, str]]) -> list[str]:
+    """The scores of a metric that are not among those given, each with a variant.
+
+    What a verdict asks for must have its headline; other scores may have variants alone, as curves have.
+    """
+    names = {score for score, _ in given}
+    return [s.name for s in metric.scores if s.name not in names or (s.verdict and (s.name, "") not in given)]

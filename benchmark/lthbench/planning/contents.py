@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, singledispatch
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from lthbench import registry
 from lthbench.errors import because
 from lthbench.kinds import Architecture, Dataset, Metric
+from lthbench.kinds.scores import left_out
 from lthbench.planning.step_record import restored
 from lthbench.spec import (
     Explain,
@@ -220,6 +221,7 @@ def _check_result(step: Measure, found: Mapping[str, Any], draws: Mapping[str, _
         raise _Misfit(f"{SCORES} has no list of values")
     for value in values:
         _check_value(value, declared)
+    _check_complete(step, metric, [(value["score"], value["variant"]) for value in values])
     if not isinstance(found.get("degenerate"), list) or not _is_count(found.get("forwards")):
         raise _Misfit(f"{SCORES} does not say what is degenerate, or how many images were read")
     if any(not isinstance(reason, str) for reason in found["degenerate"]):
@@ -241,6 +243,19 @@ def _check_value(value: Any, declared: set[str] | None) -> None:
     numbers = all(value[part] is None or _is_number(value[part]) for part in ("value", "se"))
     if not texts or not numbers or not _is_count(value["n"]):
         raise _Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is no number, or its name no text")
+    if value["n"] == 0 and value["value"] is not None:
+        raise _Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is of no images")
+
+
+def _check_complete(step: Measure, metric: Metric | None, given: Sequence[tuple[str, str]]) -> None:
+    """No score is told twice, and none is left out: a verdict would not miss it."""
+    if len(set(given)) < len(given):
+        raise _Misfit(f"{SCORES} has two values of a score")
+    if metric is None or step.metric_version != registry.version(Metric, metric.name):
+        return  # what other versions declare is not known here
+    lacking = left_out(metric, set(given))
+    if lacking:
+        raise _Misfit(f"{SCORES} has no value of {', '.join(lacking)}")
 
 
 def _check_facts(facts: Mapping[str, Any], step: Step) -> None:

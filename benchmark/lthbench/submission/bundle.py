@@ -34,7 +34,7 @@ from lthbench.spec import Measure, Step, canonical, describe, history
 from lthbench.store import Store, layout
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
-from lthbench.submission import facts_told, versions
+from lthbench.submission import facts_told, ratios, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,6 +197,8 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
         _check_results(results, made, len(scores))
         facts_told.check_collapsed(facts, made, results)
+        if not changed:
+            ratios.check(made, results)
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
@@ -230,6 +232,7 @@ def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
     if stray:
         raise Refused(f"the result {stray[0][:12]} is of no network that its command asks for.")
     seen: dict[str, int] = {}
+    headlines: dict[str, set[str]] = {}
     for measure in (m for entry in made.entries for m in entry.scored()):
         if results.has(measure) and measure.key not in seen:
             scores = results.read(measure, SCORES.name)
@@ -237,6 +240,10 @@ def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
             wrong = contents.misfit_of_result(measure, scores, draws)
             beside = set(results.files(measure)) - {SCORES.name, DRAWS.name, units.file_of(results, measure)}
             wrong = wrong or (f"{min(beside)} is no file of a bundle" if beside else "")
+            if not wrong:
+                own = {v["score"] for v in SCORES.decode(scores)["values"] if v["variant"] == ""}
+                unlike = own ^ headlines.setdefault(measure.metric, own)
+                wrong = f"{min(unlike)} has a headline in some results alone" if unlike else ""
             if wrong:
                 raise Refused(f"the result {measure.key[:12]} of {measure.metric}: {wrong}.")
             seen[measure.key] = scores.count(b'"score"')

@@ -6,8 +6,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,11 @@ from lthbench.verdict.calibration import shipped
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: What tells a network from every other in a table.
+_PLACE = ["method", "sparsity", "seed"]
+#: Standard errors of two trainings alike differ by a smaller factor.
+_ERRORS = 3.0
 
 
 def drawn(facts: RunFacts, count: int, draw: int, methods: Sequence[str] | None = None) -> list[Entry]:
@@ -74,14 +78,13 @@ def rerun(
     ``store`` holds is not done again.
     """
     request = planned(facts).request
-    known = {s.name: s for name in request.metrics for s in registry.get(Metric, name).scores}
-    calibrated = shipped(request.task.name, request.budget)
-    spreads = {n: stdev(s.values) for n, s in calibrated.scores.items()} if calibrated else {}
     if request.pretrained is not None:  # what a bundle names is not read
         raise BadInput(
             f"these networks begin with the weights of {request.pretrained}, which a bundle does not hold: "
             "run its command with that file, and compare the tables with lthbench compare."
         )
+    calibrated = shipped(request.task.name, request.budget)
+    spreads = {n: stdev(s.values) for n, s in calibrated.scores.items()} if calibrated else {}
     wrong = []
     for entry in chosen:
         again = api.run(
@@ -97,20 +100,74 @@ def rerun(
             corruptions=request.spec.evaluate.corruption_source if request.corruptions_replaced else None,
             **options,
         )
-        key = ["method", "sparsity", "seed", "score", "variant"]
-        both = scores.merge(again, on=key, suffixes=("", "_again"))
-        beside = {m.name for m in map(partial(registry.get, Metric), request.metrics) if m.rival}
-        # What stands for dense there is another seed's network, which is not run again.
-        both = both[(both["variant"] == "") & ~((both["method"] == "dense") & both["metric"].isin(beside))]
-        if both.empty:
-            wrong.append(f"{named(entry)}: the run has none of its scores")
-        for row in both.itertuples():
-            score = known[row.score]
-            allowed = band(score, row.value_again, row.se_again, spreads.get(row.score, math.nan))
-            if not alike(row.value, row.value_again, allowed):
-                network = f"{row.method} {row.sparsity:g} seed {row.seed}"
-                wrong.append(f"{network}: {row.score} is {row.value:.4g}, run again {row.value_again:.4g}")
+        found = _differences(scores, again, request.metrics, spreads)
+        wrong += [f"{named(entry)}: the run has none of its scores"] if found is None else found
     return wrong
+
+
+def _differences(
+    scores: pd.DataFrame, again: pd.DataFrame, metrics: Sequence[str], spreads: Mapping[str, float]
+) -> list[str] | None:
+    """What differs in the networks that were run ``again``; None where no row can be compared.
+
+    Headlines of all scores are compared. Of what the verdict reads so are variants, statuses, and how many
+    images and what errors stand behind a value.
+    """
+    kinds = [registry.get(Metric, name) for name in metrics]
+    known = {s.name: s for m in kinds for s in m.scores}
+    read = {n for s in known.values() if s.verdict for n in (s.name, s.spread_of)}
+    beside = {m.name for m in kinds if m.rival}
+
+    def compared(table: pd.DataFrame) -> pd.DataFrame:
+        # What stands for dense there is another seed's network, which is not run again.
+        rival = (table["method"] == "dense") & table["metric"].isin(beside)
+        return table[((table["variant"] == "") | table["score"].isin(read)) & ~rival]
+
+    again = compared(again)
+    there = again[_PLACE].drop_duplicates()
+    both = (
+        compared(scores)
+        .merge(there, on=_PLACE)
+        .merge(
+            again, on=[*_PLACE, "score", "variant"], how="outer", suffixes=("", "_again"), indicator="side"
+        )
+    )
+    if not (both["side"] == "both").any():
+        return None
+    found = []
+    for row in both.itertuples():
+        score = known[row.score]
+        wrong = _difference(row, score, spreads.get(row.score, math.nan), row.score in read)
+        if wrong:
+            what = f"{row.score} {row.variant}".rstrip()
+            found.append(f"{row.method} {row.sparsity:g} seed {row.seed}: {what} {wrong}")
+    return found
+
+
+def _difference(row: Any, score: Score, spread: float, read: bool) -> str:
+    """How a row of a bundle is not what running it again gave, within what is allowed, or ""."""
+    if row.side != "both":
+        return f"is only in the {'bundle' if row.side == 'left_only' else 'run'}"
+    allowed = band(score, row.value_again, row.se_again, spread)
+    if row.variant:
+        allowed = band_of_variant(row.value_again, row.se_again)
+    if not alike(row.value, row.value_again, allowed):
+        return f"is {row.value:.4g}, run again {row.value_again:.4g}"
+    if not read:
+        return ""
+    if row.status != row.status_again:
+        return f"is {row.status}, run again {row.status_again}"
+    if row.n != row.n_again:
+        return f"is of {row.n:.0f} images, run again of {row.n_again:.0f}"
+    image = (score.high - score.low) / max(row.n_again, 1)
+    image = image if math.isfinite(image) else 0.0
+    for name, error, own in (
+        ("", row.se, row.se_again),
+        (" of the difference", row.diff_se, row.diff_se_again),
+    ):
+        if not alike_errors(error, own, image):
+            return f"has a standard error{name} of {error:.3g}, run again {own:.3g}"
+    return ""
 
 
 def band(score: Score, again: float, error: float, spread: float = math.nan) -> float:
@@ -134,3 +191,21 @@ def alike(claimed: float, again: float, allowed: float) -> bool:
     if math.isnan(claimed) or math.isnan(again):
         return math.isnan(claimed) and math.isnan(again)
     return claimed == again or abs(claimed - again) <= allowed
+
+
+def band_of_variant(again: float, error: float) -> float:
+    """The same of a variant, as one corruption's: a third of it, or its noise over images if that is more.
+
+    Nothing is known of how it varies over seeds. One without a standard error may be anything.
+    """
+    return max(abs(again) / 3.0, 4.0 * math.sqrt(2.0) * error) if math.isfinite(error) else math.inf
+
+
+def alike_errors(claimed: float, again: float, image: float) -> bool:
+    """Whether a claimed standard error is what came of running it again, but for a factor.
+
+    Where it is a matter of single images it may be off by what one ``image`` counts.
+    """
+    if math.isnan(claimed) or math.isnan(again):
+        return math.isnan(claimed) and math.isnan(again)
+    return max(claimed, again) <= _ERRORS * min(claimed, again) + image

@@ -181,7 +181,7 @@ def by_rule(
 def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:
     observed = yardstick.observed
     sparsities = tuple(sorted(observed.sparsities[method]))
-    measured = [a for a in aspects if a.score in observed.names]
+    measured = aspects if observed.names & {a.score for a in aspects} else []
     found = {s: _matches(yardstick, method, s, measured, rule) for s in sparsities}
     matches = tuple(m for s in sparsities for m in found[s])
     of = {a.score: {m.sparsity: m for m in matches if m.score == a.score} for a in measured}
