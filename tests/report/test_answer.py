@@ -166,6 +166,60 @@ def test_the_furthest_method_may_not_have_been_measured_as_far_as_others(judged_
     assert "as good as dense up to 50.0 %, measured no further." in found.said
 
 
+def test_of_those_that_get_furthest_the_one_that_was_measured_no_further_is_named(judged_as):
+    summary = judged_as(imp=("yyy", "yyy"), omp=("yyx", "yyx"))
+    imp, omp = summary.headline
+    near = dataclasses.replace(imp, sparsities=imp.sparsities[:2], joint=imp.sparsities[1])
+    found = answer.of_table(dataclasses.replace(summary, verdicts={summary.rule: (near, omp)}))
+    assert (found.furthest, found.up_to) == ("imp and omp", "80.0 % (imp: measured no further)")
+    assert templates.parted(found.up_to) == ("80.0 %", "imp: measured no further")
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (
+            ("y", "+"),
+            "LTH-PASS: as good as another training of the dense network on all 2 scores, and better on 1.",
+        ),
+        (("y", "?"), "Open: NLL; the other is as good as another training of the dense network."),
+        (
+            ("?", "+"),
+            "Open: accuracy; the other is as good as another training of the dense network (1 better).",
+        ),
+    ],
+)
+def test_on_a_calibrated_task_a_network_is_as_good_as_another_training(judged_as, scores, said):
+    summary = judged_as((0.5,), imp=scores)
+    matches = [dataclasses.replace(m, reference="trainings") for m in summary.headline[0].at(0.5)]
+    assert answer.of_network(summary, matches) == said
+    assert words(said) <= WORDS
+    lacking = dataclasses.replace(summary)
+    lacking.__dict__["lacking"] = ("mCE",)
+    if "LTH-PASS" in said:
+        said = answer.of_network(lacking, matches)
+        like = "another training of the dense network"
+        assert said == f"As good as {like} on the 2 scores measured, of 3, and better on 1."
+        assert words(said) <= WORDS
+
+
+def test_the_surest_losses_within_the_margin_are_named(judged_as):
+    summary = judged_as((0.5,), imp=("y", "y"))
+    accuracy, nll = summary.headline[0].at(0.5)
+    bounds = {"shortfall": 0.004, "lower": 0.001, "bound": 0.0069, "p_worse": 0.2}
+    worse = dataclasses.replace(accuracy, **bounds)
+    surer = dataclasses.replace(
+        nll, relative=True, shortfall=0.31, lower=0.034, bound=0.67, p_worse=0.1, allowed=1.0
+    )
+    assert answer.losses(summary, (worse, surer)) == (
+        "Surest losses, within the margin: NLL 31 % worse (3.4 to 67 %), accuracy 0.4 points worse "
+        "(0.1 to 0.7); each at 95 % by itself."
+    )
+    maybe = dataclasses.replace(worse, lower=-0.001), dataclasses.replace(worse, lower=0.0001)
+    beyond = dataclasses.replace(surer, matches=False, finding="worse")
+    assert answer.losses(summary, (*maybe, beyond)) == ""
+
+
 def test_without_a_verdict_it_says_why(made_table):
     made, facts = made_table(("imp",))
     nothing = answer.of_table(summarise(made[made["method"] == "dense"], facts))
@@ -215,6 +269,10 @@ def test_what_is_said_beside_a_fact_is_written_small(fact, parts):
         (("x", "?"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 of 2 scores is open."),
         (("x", "x"), "Not LTH-PASS: accuracy is 3.6 points lower; 1 more is worse."),
         (("y", "x"), "Not LTH-PASS: NLL is 3.6 % higher."),
+        (
+            ("x", "g"),
+            "Not LTH-PASS: accuracy is 3.6 points lower; 1 of 2 scores is gated (accuracy too low).",
+        ),
         (("y", "!"), "Not LTH-PASS: 1 of 2 scores is not measured."),
         (("0", "0"), "Not LTH-PASS: it is degenerate."),
         (("y", "-"), "No verdict: 1 of 2 scores cannot be compared with dense."),

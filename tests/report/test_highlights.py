@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lthbench.report import highlights
+from lthbench.report import highlights, site
 
 
 def of_dense(summary, accuracy):
@@ -10,6 +10,31 @@ def of_dense(summary, accuracy):
     cell = summary.cells["dense", 0.0, "accuracy"]
     cells = {**summary.cells, ("dense", 0.0, "accuracy"): dataclasses.replace(cell, mean=accuracy)}
     return dataclasses.replace(summary, cells=cells)
+
+
+def test_what_breaks_first_is_said_of_each_task(judged_as):
+    many = judged_as(imp=("yyy", "yyx"), omp=("yyy", "yxx"))
+    one = judged_as(imp=("yxx", "yyy"))
+    one = dataclasses.replace(one, facts=dataclasses.replace(one.facts, budget={"name": "long"}))
+    (found,) = [h.text for h in highlights.of_site([(many, "a"), (one, "b")]) if "breaks" in h.about]
+    name = many.facts.task_name
+    assert found == f"NLL ({name}, quick: 2 of 2 methods); accuracy ({name}, long: imp)."
+
+
+def test_an_index_says_what_its_answers_rest_on_and_what_their_words_mean(judged_as, tmp_path):
+    site.write([judged_as(imp=("yyx", "yyy"), omp=("xxx", "yyy"), snip=("yxx", "yyy"))], tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    answers = page[page.index('class="answers"') : page.index("<main")]
+    assert "3 seeds, against their dense parents; level 5\u00a0%" in answers
+    assert "LTH-PASS</b>: as good as the dense network on every score at once" in answers
+    assert "imp: iterative magnitude pruning (lottery ticket)" in answers
+    assert "snip: " not in answers
+    assert "A case is a method on a task" in page
+    claims = (tmp_path / "claims.html").read_text()
+    for name in ("claims.csv", "claims.md"):
+        assert f'href="{name}"' in claims
+        assert (tmp_path / name).is_file()
+    assert f'href="{site.REPOSITORY}/blob/main/reports/FINDINGS.md"' in page
 
 
 def better(*pairs):

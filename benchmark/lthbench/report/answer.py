@@ -26,6 +26,8 @@ NO_VERDICT = "no verdict"
 #: What is said of scores of a network that falls short and are not worse themselves.
 LEFT = {"gated": "gated", "failed": "not measured", "open": "open", "undecided": "without a comparison"}
 
+#: So many losses within the margin are named of a network.
+LOSSES = 3
 #: A sentence has so many words at most.
 WORDS = 20
 
@@ -71,8 +73,12 @@ def _passing(summary: Summary, results: list[Verdict], best: list[Verdict]) -> A
     up_to = formatting.sparsity(furthest) if furthest else "nothing removed"
     if furthest and all(furthest >= r.sparsities[-1] for r in results):
         up_to += ", the highest measured"
-    elif furthest and all(furthest >= r.sparsities[-1] for r in best):
-        up_to += ", measured no further"  # where others were
+    elif furthest and (stopped := [r.method for r in best if furthest >= r.sparsities[-1]]):
+        if len(stopped) == len(best):
+            up_to += ", measured no further"  # where others were
+        else:
+            whose = stopped[0] if len(stopped) == 1 else f"{len(stopped)} of these"
+            up_to += f" ({whose}: measured no further)"
     names = formatting.listed([r.method for r in best])
     if len(best) > METHODS:
         names = f"{len(best)} of {len(results)} methods"
@@ -202,6 +208,8 @@ def _some(names: list[str], groups: list[list[str]]) -> str:
 
 def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     """The verdict on one network in a sentence of at most twenty words."""
+    trainings = any(m.reference == "trainings" for m in matches)
+    like = "another training of the dense network" if trainings else "dense"
     found = Counter(m.finding for m in matches)
     scores = formatting.counted(len(matches), "score", "scores")
     if not matches or explanation.no_verdict(matches):
@@ -213,17 +221,17 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
         if summary.lacking:
             every = len(matches) + len(summary.lacking)
             one = which if len(matches) == 1 else f"the {scores} measured"
-            return f"As good as dense on {one}, of {every} for LTH-PASS{better}."
-        return f"LTH-PASS: as good as dense on {which}{better}."
+            said = f"As good as {like} on {one}, of {every}"
+            return _fitting(f"{said} for LTH-PASS{better}.", f"{said}{better}.")
+        return f"LTH-PASS: as good as {like} on {which}{better}."
     still = [summary.title_of(m.score) for m in matches if m.finding == "open"]
     if explanation.only_open(matches):
         hold = len(matches) - len(still)
         better = f" ({found['better']} better)" if found["better"] else ""
         which = "the other is" if hold == 1 else f"the other {hold} are"
-        rest = f"; {which} as good as dense{better}." if hold else "."
-        named = f"Open: {formatting.listed(still)}{rest}"
-        short = len(still) <= findings.FEW and words(named) <= WORDS
-        return named if short else f"Open: {len(still)} of {scores}{rest}"
+        rest = [f"; {which} as good as {dense}{better}." if hold else "." for dense in (like, "dense")]
+        named = [f"Open: {formatting.listed(still)}{one}" for one in rest if len(still) <= findings.FEW]
+        return _fitting(*named, *(f"Open: {len(still)} of {scores}{one}" for one in rest))
     parts = []
     if found["degenerate"]:
         parts.append("it is degenerate")
@@ -236,8 +244,38 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
             parts.append(f"{found[finding]} of {scores} {'is' if found[finding] == 1 else 'are'} {what}")
             scores = str(len(matches))
     said = f"Not LTH-PASS: {'; '.join(parts)}"
-    better = f"{said}; {found['better']} {'is' if found['better'] == 1 else 'are'} better"
-    return f"{better}." if found["better"] and words(better) <= WORDS else f"{said}."
+    why = said.replace(" gated", " gated (accuracy too low)")
+    better = (
+        f"; {found['better']} {'is' if found['better'] == 1 else 'are'} better" if found["better"] else ""
+    )
+    return _fitting(f"{why}{better}.", f"{said}{better}.", f"{why}.", f"{said}.")
+
+
+def _fitting(*said: str) -> str:
+    """The first of these that is short enough, or the last."""
+    return next((one for one in said if words(one) <= WORDS), said[-1])
+
+
+def losses(summary: Summary, matches: Sequence[Match]) -> str:
+    """The surest losses of one network within the margins, three at most; "" where there are none.
+
+    They match, and a bound of 95 % for this score alone has them worse than dense.
+    """
+    found = sorted((m for m in matches if m.matches and m.lower > 0.0), key=lambda m: m.p_worse)
+    units = {s.name: s.unit for s in summary.scores}
+    parts: list[str] = []
+    for match in found:
+        unit = units.get(match.score, "")
+        mean, low, high = (
+            formatting.difference(value, unit, relative=match.relative)
+            for value in (match.shortfall, match.lower, match.bound)
+        )
+        points = " points" if unit in formatting.PERCENT and not match.relative else ""
+        span = f"{low.removesuffix(' %')} to {high}"
+        if any(digit in low for digit in "123456789"):  # else it would read as if it might be none
+            parts.append(f"{summary.title_of(match.score)} {mean}{points} worse ({span})")
+    said = ", ".join(parts[:LOSSES])
+    return f"Surest losses, within the margin: {said}; each at 95 % by itself." if parts else ""
 
 
 def _worse(summary: Summary, match: Match) -> str:

@@ -84,14 +84,20 @@ def _hidden(pairs: Pairs) -> Highlight | None:
 
 
 def _breaks(pairs: Pairs) -> Highlight | None:
-    """Which score breaks first for most methods, over all tasks."""
-    every = cases(pairs)
-    counted = Counter(score for case in every for score in case.scores)
-    if len(every) < 2:
-        return None
-    score, times = counted.most_common(1)[0]
-    text = f"{score}, alone or with others, in {times} of the {len(every)} cases where something does."
-    return Highlight("What breaks first:", text, "#cases")
+    """Which score breaks first for most methods, task by task: many methods would outweigh few."""
+    parts, every = [], 0
+    for pair in pairs:
+        here = cases([pair])
+        if here:
+            counted = Counter(score for case in here for score in case.scores)
+            most = max(counted.values())
+            named = [score for score, times in counted.items() if times == most]
+            more = [f"{len(named) - findings.FEW} more"] if len(named) > findings.FEW else []
+            what = formatting.listed([*named[: findings.FEW], *more])
+            whom = f"{most} of {len(here)} methods" if len(here) > 1 else here[0].method
+            parts.append(f"{what} ({here[0].task}: {whom})")
+            every += len(here)
+    return Highlight("What breaks first:", f"{'; '.join(parts)}.", "#cases") if every > 1 else None
 
 
 def _better(pairs: Pairs) -> Highlight | None:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import findings, forest, templates
+from lthbench.report import answer, findings, forest, templates
 from lthbench.report.explanation import account
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
@@ -50,6 +50,7 @@ class Cards:
             method=method,
             level=sparsity,
             account=found,
+            losses=self._losses(method, sparsity),
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
             against=self._against(method),
             seeds=seeds,
@@ -68,6 +69,11 @@ class Cards:
             trainings = len(self._summary.calibration.seeds) if self._summary.calibration else 0
             return f"the mean of the {trainings} dense trainings that calibrate the task"
         return "the mean of the dense parents of the same seeds"
+
+    def _losses(self, method: str, sparsity: float) -> str:
+        """What a network loses within the margins; by other rules there are no bounds."""
+        result = next((v for v in self._summary.headline if v.method == method), None)
+        return answer.losses(self._summary, result.at(sparsity)) if result else ""
 
     def _judged_at(
         self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]

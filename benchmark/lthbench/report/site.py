@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from lthbench import formatting, registry
 from lthbench.errors import BadInput
 from lthbench.files import make_folder, publish_all
-from lthbench.kinds import Metric
+from lthbench.kinds import Method, Metric
 from lthbench.report import (
     answer,
     caveats,
@@ -29,6 +30,8 @@ from lthbench.report.figures.files import as_csv as as_csv_file
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import as_csv
+from lthbench.verdict import rules
+from lthbench.verdict.noninferiority import ALPHA
 
 TITLE = "Is the pruned network still as good?"
 REPOSITORY = "https://github.com/lthbench/lthbench"
@@ -129,6 +132,7 @@ def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
 def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -> str:
     """The first page: the answers of all tables, what stands out, and the leaderboards."""
     told = [p for p in pairs if not _trial(p[0])] or pairs
+    rows, lines = [_answer(*p) for p in told], highlights.of_site(told)
     return templates.render(
         "index.html.j2",
         here="index.html",
@@ -136,8 +140,11 @@ def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -
         notices=caveats.of_site(summaries),
         tasks=[_task(*p) for p in pairs if not _trial(p[0])],
         trials=[_task(*p) for p in pairs if _trial(p[0])],
-        answers=[_answer(*p) for p in told],
-        highlights=highlights.of_site(told),
+        answers=rows,
+        highlights=lines,
+        words=_words(
+            told, [what for row in rows for _, what in row["facts"]] + [line.text for line in lines]
+        ),
         cases=highlights.cases(told),
         repository=REPOSITORY,
     )
@@ -194,8 +201,24 @@ def _answer(summary: Summary, folder: str) -> dict[str, Any]:
         "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",
         "budget": summary.facts.budget_name,
         "dense": f"{accurate}; {formatting.counted(scores, 'score', 'scores')}",
+        "sure": _sure(summary),
         "facts": answer.of_table(summary).facts,
     }
+
+
+def _words(pairs: Sequence[tuple[Summary, str]], said: Sequence[str]) -> str:
+    """What the names of methods mean that stand in the first lines of an index."""
+    there = dict.fromkeys(re.findall(r"[\w:]+", " ".join(said)))
+    known = {m: registry.known(Method, m) for s, _ in pairs for m in s.methods if m in there}
+    return "; ".join(f"{name}: {record.title}" for name, record in known.items() if record is not None)
+
+
+def _sure(summary: Summary) -> str:
+    """What an answer rests on: seeds, the dense networks that they are compared with, and the level."""
+    seeds = formatting.counted(len(summary.facts.seeds), "seed", "seeds")
+    trained = len(summary.calibration.seeds) if summary.calibration else 0
+    against = f", against {trained} trainings of dense" if trained else ", against their dense parents"
+    return f"{seeds}{against}" + (f"; level {100 * ALPHA:g} %" if summary.rule == rules.HEADLINE else "")
 
 
 def _task(summary: Summary, folder: str) -> dict[str, Any]:
@@ -205,6 +228,7 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "title": facts.task_title,
         "name": facts.task_name,
         "budget": facts.budget_name,
+        "recipe": str(facts.budget.get("about", "")),
         "seeds": formatting.counted(len(facts.seeds), "seed", "seeds"),
         "dense": f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         "said": answer.of_table(summary).said,
