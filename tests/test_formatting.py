@@ -52,11 +52,35 @@ def test_nothing_is_minus_zero():
 
 @pytest.mark.parametrize(
     ("mean", "spread", "shown"),
-    [(0.0068, 6.5e-05, "0.0068 ± 0.0001"), (1.234567, 0.5, "1.235 ± 0.500"), (22.71, 3.04, "22.7 ± 3.0")],
+    [
+        (0.0068, 6.5e-05, "0.006800 ± 0.000065"),
+        (0.0090, 0.0002, "0.00900 ± 0.00020"),
+        (0.2836, 0.00468, "0.2836 ± 0.0047"),
+        (1.234567, 0.5, "1.235 ± 0.500"),
+        (22.71, 3.04, "22.7 ± 3.0"),
+        (967.7, 0.004, "967.700 ± 0.004"),
+        (1234.5, 3.21, "1,234.5 ± 3.2"),
+        (1234.5, 321.0, "1,234 ± 321"),
+        (1.0, 0.0, "1.000 ± 0.000"),
+        (0.9, 1e-17, "0.900 ± 0.000"),  # of adding numbers up
+        (1.2e-5, 3e-6, "1.2e-05 ± 3.0e-06"),
+    ],
 )
-def test_a_spread_has_the_decimals_of_its_mean(mean, spread, shown):
+def test_a_spread_has_two_figures_and_its_mean_as_many_decimals(mean, spread, shown):
     assert formatting.measured(mean, spread, "nats") == shown
-    assert formatting.measured(mean, math.nan, "nats") == shown.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "shown"),
+    [(0.99, 0.003, "99.0 ± 0.3"), (0.99976, 0.00041, "99.976 ± 0.041"), (0.5, 0.0, "50.0 ± 0.0")],
+)
+def test_a_spread_in_per_cent_has_one_decimal_unless_that_looks_like_zero(mean, spread, shown):
+    assert formatting.measured(mean, spread, "fraction") == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.009, "0.0090"), (0.0091, "0.0091"), (0.00998, "0.010")])
+def test_small_numbers_have_two_figures_also_where_the_last_is_a_zero(value, shown):
+    assert formatting.number(value, "nats") == shown
 
 
 def test_a_table_fits_its_width_and_breaks_no_word():

@@ -45,7 +45,7 @@ def number(value: float, unit: str) -> str:
     if math.isinf(value) or abs(value) >= 1000:
         return f"{value:.3g}"
     if 0 < abs(value) < 0.01:
-        return f"{value:.2g}"
+        return f"{value:#.2g}"  # with a zero at its end
     return f"{value + 0.0:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
@@ -72,10 +72,31 @@ def measured(mean: float, spread: float, unit: str) -> str:
         decimals = _decimals(mean, spread)
         return f"{_count(mean, decimals)} ± {_count(spread, decimals)}"
     shown = number(mean, unit)
-    if unit not in (*PERCENT, *COUNTS) and "e" not in shown and math.isfinite(mean):
-        # As many decimals as the mean has.
-        return f"{shown} ± {spread:.{len(shown.partition('.')[2])}f}"
-    return f"{shown} ± {number(spread, unit)}"
+    if "e" in shown or not (math.isfinite(mean) and math.isfinite(spread)):
+        return f"{shown} ± {number(spread, unit)}"
+    factor = 100.0 if unit in PERCENT else 1.0
+    fewest = len(shown.partition(".")[2])
+    places = _places(factor * mean, factor * spread, fewest, unit in PERCENT)
+    if places > fewest:
+        shown = f"{factor * mean:{',' if ',' in shown else ''}.{places}f}"
+    return f"{shown} ± {factor * spread:.{places}f}"
+
+
+#: A mean has so many figures at most, however small its spread.
+FIGURES = 6
+
+
+def _places(mean: float, spread: float, fewest: int, in_percent: bool) -> int:
+    """The decimals of a mean and its spread: so many that the spread has two figures.
+
+    In per cent one decimal will do, unless the spread would then look like zero.
+    """
+    if not spread or (in_percent and float(f"{spread:.{fewest}f}")):
+        return fewest
+    most = FIGURES - 1 - math.floor(math.log10(abs(mean))) if mean else FIGURES
+    places = min(1 - int(f"{spread:.1e}".partition("e")[2]), most)
+    # What is still zero then is what is left of adding numbers up.
+    return max(places, fewest) if float(f"{spread:.{max(places, 0)}f}") else fewest
 
 
 def difference(value: float, unit: str, *, relative: bool) -> str:

@@ -286,7 +286,7 @@ def test_a_network_that_could_not_be_made_failed_and_did_not_fall_short():
 def test_cells_show_mean_and_sample_deviation_in_the_units_of_the_score():
     summary = summary_of()
     assert summary.cell("dense", 0.0, "accuracy").text == "90.5 ± 0.7"
-    assert summary.cell("dense", 0.0, "nll").text == "0.095 ± 0.007"
+    assert summary.cell("dense", 0.0, "nll").text == "0.0950 ± 0.0071"
     assert summary.cell("m", 0.2, "nll") is None
 
 
