@@ -26,6 +26,13 @@ def test_of_many_each_family_has_its_foremost_and_the_rest_goes_by_how_far():
     assert len(found) == MOST
 
 
+def test_the_lottery_ticket_always_stands_out():
+    methods = (*(f"own{place}" for place in range(MOST + 1)), "imp")
+    found = foremost(methods, [verdict(m, None if m == "imp" else 0.9) for m in methods])
+    assert "imp" in found
+    assert len(found) == MOST
+
+
 def test_of_those_that_get_as_far_the_one_that_matches_more_stands_out():
     methods = ("snip", "grasp", "synflow", *(f"own{place}" for place in range(6)))
     found = foremost(methods, [verdict(m, None, m == "synflow") for m in methods])
