@@ -29,6 +29,21 @@ def test_the_first_part_is_said(text, short):
     assert method_pages.in_short(text) == short
 
 
+def test_a_variant_says_what_differs_and_names_its_own_source(judged_as):
+    names = ("filter", "filter:fpgm", "filter:random", "small")
+    page = method_pages.render([(judged_as(**dict.fromkeys(names, ("yyy", "yyy"))), "made")])
+    heads = dict(re.findall(r"<h3>([\w:]+): (.+?)</h3>", page))
+    assert len(set(heads.values())) == len(names)
+    said = dict(re.findall(r'<summary><h3>([\w:]+):.*?<p id="[^"]+">(.+?)</details>', page, flags=re.S))
+    assert said["filter:fpgm"].startswith(
+        "Removes filters nearest the geometric median of their layer; He et al. 2019"
+    )
+    assert "Otherwise as filter: remove the filters" in said["filter:random"]
+    assert "Source of filter: Li et al. 2017" in said["filter:fpgm"]
+    assert "Prunes whole filters, neurons or kernels. Source: Li et al. 2017" in said["filter"]
+    assert "Prunes nothing: a smaller dense network." in said["small"]
+
+
 def test_those_come_first_that_get_furthest_and_open_is_before_none(judged_as):
     summary = judged_as(
         snip=("xxx", "yyy"), omp=("yyx", "yyy"), grasp=("???", "yyy"), imp=("yyy", "yyy"), rigl=("yxx", "yyy")

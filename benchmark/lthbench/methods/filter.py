@@ -311,17 +311,21 @@ METHOD = Method(
     ticket=ticket,
     criterion=FILTERS,
     variants={
-        "l2": "by their L2 norm",
-        "fpgm": "those nearest to the geometric median, layer by layer, He et al. 2019",
-        "bn": "by their scale in batch normalisation, Liu et al. 2017, without their penalty in training",
-        "taylor": "by the effect on the loss, to first order, Molchanov et al. 2019",
-        "random": "drawn at random: the control",
-        "coupled": "also coupled ones, added to or put beside others, in groups that go together, "
+        "l2": "removes filters of smallest L2 norm; He et al. 2018, Soft Filter Pruning, rank them so",
+        "fpgm": "removes filters nearest the geometric median of their layer; He et al. 2019, Filter Pruning "
+        "via Geometric Median",
+        "bn": "removes filters of smallest |gamma|, their scale in batch normalisation; Liu et al. 2017, "
+        "Network Slimming, without their penalty in training",
+        "taylor": "removes filters that matter least, by the effect on the loss to first order; Molchanov et "
+        "al. 2019, Importance Estimation for Neural Network Pruning",
+        "random": "removes filters drawn at random: the control",
+        "coupled": "also removes coupled filters, added to or put beside others, in groups that go together; "
         "Fang et al. 2023, DepGraph",
-        "coupled-l2": "the same by the L2 norm of each group",
-        "coupled-bn": "the same by the sum of the scales of batch normalisation",
-        "coupled-taylor": "the same by the effect of each group on the loss, to first order",
-        "coupled-random": "the same, drawn at random",
+        "coupled-l2": "removes groups of smallest L2 norm, and is otherwise filter:coupled",
+        "coupled-bn": "removes groups of smallest summed |gamma|, and is otherwise filter:coupled",
+        "coupled-taylor": "removes groups that matter least, by the effect on the loss to first order, and "
+        "is otherwise filter:coupled",
+        "coupled-random": "removes groups drawn at random, and is otherwise filter:coupled: the control",
         "iterative": "in steps, with fine-tuning after each, without rewinding",
         "oneshot": "at once, with one fine-tuning, without rewinding",
         "untrained": "the trained network with its mask, without training after it",

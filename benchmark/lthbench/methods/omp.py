@@ -27,7 +27,8 @@ MAGNITUDE = Criterion("magnitude", 1, magnitude)
 #: Weights in a group of N:M sparsity. Hardware has 2:4; the others are those that are published.
 GROUPS = (4, 8, 16)
 NM = "N of every M weights, M = 4, 8 or 16 of them along input channels (2:4 at 50 %, 1:4 at 75 %); layers "
-NM += "whose input channels are no multiple of M, such as the first, stay dense"
+NM += "whose input channels are no multiple of M, such as the first, stay dense; Mishra et al. 2021, "
+NM += "Accelerating Sparse Deep Neural Networks"
 
 
 def pattern(density: float) -> tuple[int, int] | None:

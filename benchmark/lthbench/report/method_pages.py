@@ -10,7 +10,7 @@ from typing import Any
 from lthbench import registry
 from lthbench.kinds import Method
 from lthbench.report import findings, leaderboard, templates
-from lthbench.report.families import family
+from lthbench.report.families import family, sentence
 from lthbench.report.leaderboard import Cell
 from lthbench.report.summary import Summary
 
@@ -92,9 +92,11 @@ def _method(name: str, pairs: Pairs) -> dict[str, Any]:
     return {
         "name": name,
         "id": templates.slug(name),
-        "title": record.title if record else name,
+        "base": base,
+        "title": in_short(as_here) if as_here else record.title if record else name,
         "short": in_short(as_here or record.title) if record else "",
         "family": family(name),
+        "when": sentence(name),
         "formula": record.formula if record else "",
         "variant": as_here,
         "source": record.source if record else "",
