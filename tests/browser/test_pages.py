@@ -324,6 +324,22 @@ def test_published_pages_are_short_and_light(browser, width):
     page.close()
 
 
+@pytest.mark.parametrize("name", ["index", "task", "network"])
+def test_on_paper_methods_and_scores_are_unfolded_and_nothing_is_cut(show, name):
+    page = show(name, width=718)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    assert page.locator("details:not([open]) > summary:visible").count() == 0
+    if name == "task":
+        assert page.locator("details.method .track:visible").count() > page.locator("details.method").count()
+        assert page.locator("#scores table:visible").count() > 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    if name == "task":
+        assert page.locator("details.method[name][open]").count() == 1
+
+
 def test_a_cell_of_the_leaderboard_tells_its_numbers_and_leads_to_its_network(show):
     page = show("index")
     cell = page.locator(".panel .leaderboard tbody a").first
