@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lthbench.report import answer, latex, markdown, task_page, templates
+from lthbench.report import answer, latex, machine_readable, markdown, task_page, templates
 from lthbench.report.answer import WORDS, words
 from lthbench.report.summary import far as far_of
 from lthbench.report.summary import sentence, summarise
@@ -239,6 +239,21 @@ def test_page_markdown_and_latex_say_the_same(judged_as, monkeypatch):
         main, beside = templates.parted(what.replace(" %", "\u00a0%"))
         assert f"<dt>{name}</dt><dd>{main}{f' <small>{beside}</small>' if beside else ''}</dd>" in page
         assert f"**{name}:** {what}" in plain
+
+
+@pytest.mark.parametrize(
+    ("methods", "value"),
+    [
+        ({"imp": ("yyx", "yyy"), "omp": ("yyx", "yyy"), "snip": ("xxx", "yyy")}, "imp and omp 80.0 %"),
+        (dict.fromkeys("abcd", ("yyy", "yyy")), "4 of 4 methods 90.0 %"),
+        ({"imp": ("yyy", "yyy")}, "imp 90.0 %"),
+        ({"imp": ("???", "yyy"), "omp": ("xxx", "yyy")}, "none yet"),
+    ],
+)
+def test_a_badge_names_all_that_get_furthest_and_the_budget(judged_as, methods, value):
+    summary = judged_as(**methods)
+    label = f"LTH-PASS {summary.facts.task_name}, {summary.facts.budget_name}"
+    assert f'aria-label="{label}: {value}"' in machine_readable.badge(summary)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The table of methods and scores: what a cell shows, and what it says on hover."""
 
+import dataclasses
+
 import pytest
 
-from lthbench.report import leaderboard
+from lthbench.report import leaderboard, templates
 from lthbench.report.summary import far
 from lthbench.verdict.rules import Match, Verdict
 
@@ -34,6 +36,27 @@ def test_what_is_open_and_worse_further_on_is_told(accuracy, level, found):
     other = ("worse", "worse", "worse")  # of another score: no matter here
     result = judged(accuracy=accuracy, mce=other)
     assert leaderboard._worse_beyond(result, ["accuracy"], level) == found
+
+
+def test_a_method_measured_at_one_sparsity_alone_says_so_and_ranks_and_tint_are_explained(judged_as):
+    summary = judged_as(imp=("yyy", "yyy"), omp=("yyy", "yyy"))
+    imp, omp = summary.headline
+    short = dataclasses.replace(
+        omp, sparsities=omp.sparsities[:1], matches=tuple(m for m in omp.matches if m.sparsity == 0.5)
+    )
+    several = dataclasses.replace(summary, verdicts={summary.rule: (imp, short)})
+    assert [(row.method, row.note) for row in leaderboard.board(several).rows] == [
+        ("imp", ""),
+        ("omp", "at 50.0 % alone"),
+    ]
+    assert [row.note for row in leaderboard.board(summary).rows] == ["", ""]
+    macro = vars(templates.environment().get_template("leaderboard.html.j2").module)["leaderboard"]
+    page, tied = (macro(leaderboard.board(s), "board", "made") for s in (several, summary))
+    assert "The darker, the more of the sparsities at which the method was measured." in page
+    assert "“Alone”: it was measured at that sparsity only." in page
+    assert "Rank “–”" not in page
+    assert "Rank “–”: all get as far." in tied
+    assert "“Alone”" not in tied
 
 
 @pytest.mark.parametrize(

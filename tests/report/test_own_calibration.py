@@ -69,7 +69,12 @@ def test_the_trainings_that_networks_are_compared_with_stand_beside_the_dense_on
     assert [row["method"] for row in markdown.score_rows(summary)][:2] == ["dense", trainings[0]]
     row = task_page._rows(summary)[1]
     assert (row["method"], row["cells"][0]["text"]) == (trainings[0], trainings[1][0])
-    assert trainings[0] in task_page.render(summary)
+    page = task_page.render(summary)
+    assert trainings[0] in page
+    assert "one training is worse than another by that much in 5 of 100 cases" in page
+    assert "Worse is said after a correction for all scores of a network (Hommel)" in page
+    assert "less than the spread over seeds is not a finding" not in page
+    assert "Behind ± is the standard deviation over seeds." in page
 
 
 def test_without_a_calibration_the_dense_networks_stand_alone(made_table):

@@ -297,6 +297,8 @@ def test_a_cell_is_the_headline_alone_and_each_corruption_has_its_own():
     assert "mean over 2 severities and all seeds" in task_page.render(summary)
     assert kinds["kinds"] == ["gaussian noise"]
     assert kinds["rows"][0] == ("dense", 0.0, [("40.0", "")])
+    backwards = dataclasses.replace(summary, table=summary.table[::-1])
+    assert [row[:2] for row in task_page._kinds(backwards)["rows"]] == list(summary.networks)
 
 
 @pytest.mark.parametrize("status", ["ok", "degenerate"])
@@ -383,6 +385,16 @@ def test_methods_have_colours_and_markers_of_their_own_and_share_radars_by_four(
     ]
     assert "m4" in drawn[3].text
     assert "m0" not in drawn[3].text
+    alone = {key: cell for key, cell in cells.items() if key[0] in ("m0", "dense")}
+    assert radar.radars(dataclasses.replace(made, cells=alone)) == [], "of two networks nothing is seen"
+
+
+@pytest.mark.parametrize("name", ["bin_confidence", "corrupted_bin_confidence"])
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_score_of_which_neither_more_nor_less_is_better_has_no_arrow(name, higher):
+    shown = Shown(name, "confidence in a bin", "fraction", higher, "uncertainty", False)
+    assert (shown.arrow, shown.header) == ("", "confidence in a bin, %")
+    assert shown.better == "neither more nor less is better"
 
 
 def test_pages_say_which_network_of_a_file_was_read():

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _Found = dict[tuple[str, float, str], list[tuple[float, str, str]]]
 
 
+#: Scores that say where a network is, and of which neither more nor less is better.
+NEITHER = ("bin_confidence", "corrupted_bin_confidence")
+
+
 @dataclass(frozen=True)
 class Shown:
     """A score as it is shown."""
@@ -34,16 +38,20 @@ class Shown:
     @property
     def header(self) -> str:
         """Title, unit, and which way is better."""
-        return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}"
+        return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}".rstrip()
 
     @property
     def arrow(self) -> str:
-        """Up where higher is better."""
+        """Up where higher is better; none where neither is."""
+        if self.name in NEITHER:
+            return ""
         return "↑" if self.higher_is_better else "↓"
 
     @property
     def better(self) -> str:
         """The arrow in words."""
+        if self.name in NEITHER:
+            return "neither more nor less is better"
         return "higher is better" if self.higher_is_better else "lower is better"
 
     @property

@@ -35,7 +35,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method: ``rank`` is shared by all that get as far (a tie group), ``joint`` asks for all scores."""
+    """A method: ``rank`` is shared by all that get as far (a tie group), ``joint`` asks for all scores.
+
+    ``note`` is said of one that was measured at a single sparsity, where others were at several.
+    """
 
     rank: str
     method: str
@@ -43,6 +46,7 @@ class Row:
     colour: str
     cells: tuple[Cell, ...]
     joint: Cell
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
         return None
     scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
     reached = sorted({_order(v) for v in results}, reverse=True)
+    alone = [v for v in results if len(v.sparsities) == 1 < len(summary.sparsities)]
     rows = []
     for result in sorted(results, key=lambda v: -_order(v)):
         cells = tuple(_cell(summary, result, [s], root, linked) for s in scores)
@@ -98,6 +103,7 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
                 figures.style(summary, result.method)[0],
                 cells,
                 _cell(summary, result, scores, root, linked),
+                f"at {formatting.sparsity(result.sparsities[0])} alone" if result in alone else "",
             )
         )
     dense = [("dense itself", tuple(_text_of(summary.cell("dense", 0.0, s)) for s in scores))]

@@ -6,8 +6,9 @@ import json
 import math
 from typing import Any
 
-from lthbench.report.summary import Summary, far, sentence
-from lthbench.report.templates import render
+from lthbench.report import answer
+from lthbench.report.summary import Summary, sentence
+from lthbench.report.templates import parted, render
 from lthbench.verdict.rules import Match
 
 
@@ -90,13 +91,14 @@ def _known(value: float) -> float | None:
 
 
 def badge(summary: Summary) -> str:
-    """The furthest method, as a badge: an image for a README that needs no server."""
-    best = max(summary.headline, key=lambda v: v.joint or 0.0, default=None)
-    value = "no method" if best is None else f"{best.method} {far(best)}"
-    label = f"LTH-PASS {summary.facts.task_name}"
+    """The methods that get furthest, as a badge: an image for a README that needs no server."""
+    found = answer.of_table(summary)
+    good = any(result.joint is not None for result in summary.headline)
+    (who, _), (far, _) = parted(found.furthest), parted(found.up_to)
+    value = f"{who} {far}" if good else who
+    label = f"LTH-PASS {summary.facts.task_name}, {summary.facts.budget_name}"
     # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
     widths = [round(6.8 * len(text)) + 14 for text in (label, value)]
-    good = best is not None and best.joint is not None
     return render(
         "badge.svg.j2",
         label=label,

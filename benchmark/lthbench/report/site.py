@@ -15,6 +15,7 @@ from lthbench.kinds import Method, Metric
 from lthbench.report import (
     answer,
     caveats,
+    cells,
     claim_matrix,
     highlights,
     leaderboard,
@@ -245,7 +246,7 @@ def _scores(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     return [
         {
             "title": score.title,
-            "better": "higher" if score.higher_is_better else "lower",
+            "better": "–" if name in cells.NEITHER else "higher" if score.higher_is_better else "lower",
             "group": score.group,
             "margin": _margin(score),
             "formula": known[name].formula if name in known else "",

@@ -360,7 +360,7 @@ def yardstick_sentence(summary: Summary) -> str:
         many = f"{len(wide)} of {len(found.scores)} scores" if len(wide) > MANY else formatting.listed(wide)
         text += (
             f" Two trainings of it alone differ by more than the practical margin in {many}. There the "
-            "margin is wider: 95 % of pairs of trainings lie within it."
+            "margin is wider: one training is worse than another by that much in 5 of 100 cases."
         )
     if summary.outdated:
         text += f" Of another version, and not used: {summary.titles(summary.outdated)}."

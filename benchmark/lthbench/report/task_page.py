@@ -265,7 +265,8 @@ def _kinds(summary: Summary) -> dict[str, Any]:
         return {"kinds": [], "rows": []}
     means = rows.groupby(["method", "sparsity", "variant"], sort=False)["value"].mean()
     kinds = list(dict.fromkeys(rows["variant"]))
-    pairs = list(dict.fromkeys(zip(rows["method"], rows["sparsity"], strict=True)))
+    there = set(zip(rows["method"], rows["sparsity"], strict=True))
+    pairs = [network for network in summary.networks if network in there]
     strengths = summary.facts.budget.get("evaluate", {}).get("severities") or ()
     return {
         "kinds": [k.replace("_", " ") for k in kinds],

@@ -29,7 +29,7 @@ TOGETHER = 4
 
 
 def radars(summary: Summary) -> list[Figure]:
-    """For a few sparsities, the drawing on fixed axes and the stretched one."""
+    """For a few sparsities at which three networks or more were measured, both drawings."""
     scores = [s for s in summary.scores if s.verdict]
     if len(scores) < 3:
         return []
@@ -41,6 +41,8 @@ def radars(summary: Summary) -> list[Figure]:
 def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
     """Both drawings for each few methods; what a spoke is stretched to is the same for all of them."""
     every = [m for m in summary.methods if summary.cell(m, level, scores[0].name) is not None]
+    if len(every) < 2:  # dense and one more: the one or the other is at each end
+        return []
     methods = [m for m in every if m in summary.drawn_alone]
     fixed = {m: [_relative(summary, m, level, s) for s in scores] for m in methods}
     raw = {m: [_oriented(summary, m, level, s) for s in scores] for m in every}

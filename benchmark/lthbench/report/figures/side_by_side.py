@@ -129,7 +129,7 @@ KIND = Kind(
     17,
     "Side by side at one sparsity",
     "Side by side",
-    "The method that goes furthest beside those of two kinds that were run: a small dense network with as "
-    "many weights, and RigL. Across: how much worse than dense, in units of the margin, cut at both ends.",
+    "The method that goes furthest beside a small dense network with as many weights, or RigL, or both, as "
+    "they were run. Across: how much worse than dense, in units of the margin, cut at both ends.",
     beside,
 )
