@@ -118,6 +118,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         f"empty   {name}: nothing is left of {', '.join(layers)}"
         for name, layers in account["collapsed"].items()
     ]
+    lines += [f"again   {reason}" for reason in account["again"]]
     lines += [f"note    {note}" for note in account["notes"]]
     if account["decides"]:
         lines.append(f"decide  {account['decides']}")

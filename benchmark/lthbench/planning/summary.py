@@ -10,6 +10,7 @@ from typing import Any
 from lthbench import formatting
 from lthbench._version import __version__
 from lthbench.data import concepts
+from lthbench.planning import again
 from lthbench.planning.disk_use import size
 from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
@@ -89,6 +90,7 @@ def costed(
         "seeds": list(request.seeds),
         "metrics": list(request.metrics),
         "steps": _steps(found),
+        "again": again.reasons(plan.steps, found.stored, store),
         "flops": _costs(found),
         "collapsed": _collapsed(plan, store),
         "seconds": [round(guess.low), round(guess.high)],

@@ -46,7 +46,7 @@ class Stock:
 
 def stock(store: Store) -> Stock:
     """Count what a store holds. Adds what its index lacks to it, where the store can be written."""
-    known = _index(store)
+    known = index(store)
     artefacts: dict[str, tuple[str, int]] = {}
     half = {path: _size(path) for path in _entries(store.root / "tmp")}
     lacking = []
@@ -101,7 +101,8 @@ def reindex(store: Store, artefacts: dict[str, tuple[str, int]]) -> None:
 _LINE = re.compile(rf"^([0-9a-f]{{64}})\t({'|'.join(KINDS)})\t([0-9]{{1,18}})$", re.MULTILINE | re.ASCII)
 
 
-def _index(store: Store) -> dict[str, tuple[str, int]]:
+def index(store: Store) -> dict[str, tuple[str, int]]:
+    """Kind and bytes of artefacts by key, as the index has them: those that came last stand last."""
     try:
         text = (store.root / "index.tsv").read_text(encoding="ascii", errors="replace")
     except OSError:
