@@ -1,7 +1,8 @@
 """Processes killed at random and disks that take nothing more: the table is the undisturbed one, or none is.
 
-``LTHBENCH_KILLS`` sets how many processes are killed in each of the two long tests, ``LTHBENCH_KILLS_SEED``
+``LTHBENCH_KILLS`` sets how many processes are killed in each of the two slow tests, ``LTHBENCH_KILLS_SEED``
 which grids and moments are drawn: runs of several seeds add up. What was done so far is printed as it goes.
+The same with few kills is among the long tests.
 """
 
 import contextlib
@@ -183,18 +184,23 @@ def writing(store: Path) -> list[int]:
     return []
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_workers_and_drivers_killed_at_random(tiny_task, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(3, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+        pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_workers_and_drivers_killed_at_random(kills, tiny_task, tmp_path, capsys):
     """Each grid is another. Workers, once they are there, die at any moment: three in four of the kills."""
-    draw, killed, watch, grids = random.Random(f"{KILLS} {SEED}"), Counter(), Watch(), 0
+    draw, killed, watch, grids = random.Random(f"{kills} {SEED}"), Counter(), Watch(), 0
     began, done = time.monotonic(), 0
-    while done < KILLS:
+    while done < kills:
         folder = tmp_path / f"grid{grids}"
         folder.mkdir()
         words = drawn_grid(draw)
         expected = undisturbed(_asked(tiny_task, words), folder / "undisturbed")
-        most = min(KILLS, done + 15)  # and then it may come to its end
+        most = min(kills, done + 15)  # and then it may come to its end
         while True:
             process = launch(folder, tiny_task, "--workers", "2", words=words)
             while process.poll() is None:
