@@ -269,3 +269,20 @@ def test_all_corruptions_cost_a_fraction_of_one_image_at_a_time(pictures, model,
     benchmark.extra_info.update({"ratio": ratio, "with ResNet-20": whole})
     benchmark.pedantic(lambda: [batched(k, pixels, model) for k in corruptions.every()], rounds=1)
     assert ratio > GATE
+
+
+@pytest.mark.slow
+@pytest.mark.speed
+def test_corruptions_are_faster_than_one_image_at_a_time(pictures, faster):
+    """All kinds, on a twentieth of the images for those that go one by one."""
+    few, pixels = pictures[::20], np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+
+    def network(batch):
+        return batch
+
+    faster(
+        lambda: [one_by_one(kind, few, network) for kind in corruptions.every()],
+        lambda: [batched(kind, pixels, network) for kind in corruptions.every()],
+        GATE,
+        share=len(few) / len(pictures),
+    )

@@ -59,3 +59,14 @@ def test_hutchinson_with_a_hundred_vectors(benchmark, setting):
     model, images, labels = setting
     estimate, error = benchmark.pedantic(lambda: hutchinson(model, images, labels, PROBES), rounds=1)
     assert error > 0.01 * estimate  # and is still not exact
+
+
+@pytest.mark.speed
+def test_exact_is_faster_than_a_hundred_vectors(faster, setting):
+    model, images, labels = setting
+    few, fewer = images[:8], 10
+
+    def exact():
+        return curvature.traces(model.requires_grad_(False), few, None)
+
+    faster(lambda: hutchinson(model, few, labels[:8], fewer), exact, 4, share=fewer / PROBES)

@@ -141,6 +141,7 @@ def test_our_loop_against_the_plain_one(benchmark, images, precision, least):
     assert ratio(benchmark, Plain(images), lambda: loop.train(model, images, recipe(precision), 0)) > least
 
 
+@pytest.mark.speed
 def test_our_batches_against_the_loaders(benchmark, images):
     loader = DataLoader(Pictures(images), BATCH, shuffle=True, num_workers=0)
     pixels, labels = batches.padded(images, 4, torch.device("cpu"))
