@@ -1,6 +1,7 @@
-"""Tables for papers compile, whatever methods are called. Skipped where there is no pdflatex."""
+"""Tables for papers are whole and fit a page, whatever methods are called; and compile where there is TeX."""
 
 import dataclasses
+import re
 import shutil
 import subprocess
 
@@ -12,6 +13,7 @@ from lthbench.report.summary import summarise
 NASTY = 'a_b%c&d#e$f{g}h~i^j\\k"l<m>n|o'
 DOCUMENT = r"""\documentclass{article}
 \usepackage{booktabs}
+\usepackage{longtable}
 \usepackage{amssymb}
 \begin{document}
 \input{report}
@@ -50,3 +52,67 @@ def test_every_letter_compiles(tmp_path):
 
 def test_what_pdflatex_does_not_know_stands_as_its_code_point():
     assert latex.escape("ä σ\t<") == r"ä {[}U+03C3] \textless{}"
+
+
+def tables(text):
+    """The tables of a report: columns, the text before the body, and the rows of the body, as cells."""
+    found = re.findall(r"\\begin\{longtable\}\{@\{\}(.*?)@\{\}\}(.*?)\\end\{longtable\}", text, re.DOTALL)
+    for columns, inside in found:
+        before, _, body = inside.partition(r"\endfoot")
+        lines = [line for line in body.strip().splitlines() if line != r"\addlinespace"]
+        assert all(line.endswith(r" \\") for line in lines)
+        yield columns, before, [re.split(r"(?<!\\)&", line.removesuffix(r" \\")) for line in lines]
+
+
+def test_tables_are_whole_and_fit_a_page(made_table):
+    """Fifteen columns with long heads, and 87 networks that could not be broken, fitted none."""
+    found = summarise(*made_table(("imp", NASTY, "[2em]", "*"), sparsities=[0.05 * k for k in range(1, 19)]))
+    text = latex.render(found)
+    for kind in ("begin", "end"):
+        assert re.findall(rf"\\{kind}\{{(\w+)\}}", text) == ["longtable"] * text.count(r"\begingroup")
+    braces = re.sub(r"\\[{}\\]", "", text)
+    assert braces.count("{") == braces.count("}")
+    labels = re.findall(r"\\label\{(.*?)\}", text)
+    assert labels == [
+        *("tab:lthbench-verdict", "tab:lthbench-verdict-2", "tab:lthbench-verdict-3"),
+        *("tab:lthbench-scores", "tab:lthbench-scores-2"),
+    ]
+    assert set(re.findall(r"\\ref\{(.*?)\}", text)) <= set(labels)
+    seen = [0, 0]
+    for columns, before, rows in tables(text):
+        heads = re.findall(r"\\toprule (.*?) \\\\ \\midrule", before)
+        assert len(heads) == 2
+        for row in (*(re.split(r"(?<!\\)&", head) for head in heads), *rows):
+            assert len(row) == len(columns) <= 2 + latex.SPARSITIES
+        of_scores = " sparsity " in heads[0]
+        seen[of_scores] += len(columns) - 2
+        assert len(rows) == (1 + 4 * 18 if of_scores else 4)
+        longest = max(len(re.sub(r"\\\w+|[{}~]", "", w)) for h in heads for w in re.split(r" & |\\\\", h))
+        assert longest <= 16, "a head is hardly wider than its numbers"
+    assert seen == [18, sum(s.verdict for s in found.scores)]
+
+
+def test_the_dense_trainings_have_a_row_and_findings_are_told_apart(published):
+    found = published["c10-r20s-standard-bf16"]
+    (_, before, verdict), (_, scored, first), *others = tables(latex.render(found))
+    assert [c.strip() for c in verdict[1]] == [
+        *("omp", r"\checkmark{}", r"\checkmark{}", "2 open", "4 worse"),
+        r"67.2 \%",
+    ]
+    assert [row[0].strip() for row in first[:3]] == ["dense", "dense (8)", "imp"]
+    assert "dense (8): the trainings of the dense network" in scored
+    assert r"\checkmark{}: all scores match dense" in before
+    assert r"\underline{87.9 $\pm$ 0.2}" in first[-1][2]
+    assert r"\textit{89.9 $\pm$ 0.2}" in first[-2][2]
+    assert r"\textbf{834.7 $\pm$ 36.9}" in others[-1][2][3][-1]
+    assert first[2][2].strip() == r"90.4 $\pm$ 0.4"
+    assert "dagger" not in scored
+
+
+def test_what_cannot_be_said_has_a_dagger(judged_as):
+    found = judged_as(imp=("y-!", "0?x"))
+    text = latex.render(found)
+    assert text.count(r"$^\dagger$") == 2
+    assert latex.DAGGERED in text
+    (_, _, verdict), *_ = tables(text)
+    assert [c.strip() for c in verdict[0][1:4]] == ["1 worse", "--", "1 worse"]

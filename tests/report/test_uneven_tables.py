@@ -1,5 +1,7 @@
 """Tables whose methods were measured at different sparsities, or of which scores are missing."""
 
+import itertools
+
 import pytest
 
 from lthbench.report import answer, latex, markdown, network_page, task_page
@@ -22,12 +24,30 @@ def test_tables_have_no_rows_of_networks_that_were_not_measured(uneven):
     assert {r["link"] for r in rows} == {network_page.name(m, level) for m, level, _ in uneven.cells}
     assert all(r["first"] for r in rows)
     assert [r["method"] for r in markdown.score_rows(uneven)] == ["dense", "imp", "nm"]
-    body = latex.render(uneven).partition("tab:lthbench-scores")[2]
-    assert [line.split(" & ")[0] for line in body.splitlines() if r" \%" in line][1:] == [
-        "dense",
-        "imp",
-        "nm",
-    ]
+    body = latex.render(uneven).partition("tab:lthbench-scores}")[2].partition(r"\end{longtable}")[0]
+    assert [line.split(" & ")[0] for line in body.splitlines() if r" \% &" in line] == ["dense", "imp", "nm"]
+
+
+def test_markdown_begins_with_counts_and_has_a_table_for_each_group_of_scores(uneven):
+    """One table of over sixty columns was all that it had."""
+    text = markdown.render(uneven)
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    tables = [list(rows) for dash, rows in itertools.groupby(rows, lambda r: r[0][:1] == "-") if not dash]
+    assert tables[0] == [["method", "50.0 %", "90.0 %", "all hold up to"]]
+    counts = {row[0]: row[1:3] for row in tables[1][:2]}
+    for result in uneven.headline:
+        for place, level in enumerate(uneven.sparsities):
+            found = [m.finding for m in result.at(level)]
+            tally = [
+                sum(f in names for f in found) for names in (("better", "matches"), ("open",), ("worse",))
+            ]
+            assert counts[result.method][place] == ("/".join(map(str, tally)) if found else "–")
+    heads = [line for line in text.splitlines() if line.startswith("### ")]
+    groups = dict.fromkeys(s.group for s in uneven.scores if not s.verdict)
+    assert heads == ["### Scores of the verdict", *(f"### {g[:1].upper()}{g[1:]}" for g in groups)]
+    of_scores = [row[2:] for row in rows if row[:2] == ["method", "sparsity"]]
+    assert sorted(name for row in of_scores for name in row) == sorted(s.header for s in uneven.scores)
+    assert of_scores[0] == [s.header for s in uneven.scores if s.verdict]
 
 
 def test_methods_fall_short_at_the_lowest_sparsity_that_each_was_measured_at(made_table):

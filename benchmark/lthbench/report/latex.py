@@ -1,13 +1,19 @@
-"""The tables of a report as LaTeX with booktabs, ready for ``\\input``."""
+"""The tables of a report as LaTeX with booktabs and longtable, ready for ``\\input``."""
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from lthbench import formatting
-from lthbench.report import answer
+from lthbench.report import answer, tallies
 from lthbench.report.cells import Shown
-from lthbench.report.summary import Summary, verdict_rows
+from lthbench.report.leaderboard import SHORT as SHORT_TITLES
+from lthbench.report.summary import Summary, far
+from lthbench.verdict.rules import SHORT
+
+_Any = TypeVar("_Any")
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -48,28 +54,33 @@ def _letter(character: str) -> bool:
     return ord(character) <= _LATIN and character not in _NOT_THESE
 
 
+#: So many columns of scores, or of sparsities, fit beside each other on a page of one column.
+SCORES, SPARSITIES = 5, 8
+#: How a score of the verdict is set, by what was found; of other findings a dagger stands behind it.
+SET = {
+    "better": r"\textbf{%s}",
+    "matches": "%s",
+    "open": r"\textit{%s}",
+    **dict.fromkeys(SHORT, r"\underline{%s}"),
+}
+DAGGER = r"%s$^\dagger$"
+LEGEND = (
+    "Bold: better than dense; plain: matches it; italic: open, it may match or be worse; underlined: worse, "
+    "or of a network that is degenerate or too inaccurate to compare."
+)
+DAGGERED = " A dagger: it was not measured, or cannot be compared."
+
+
 def render(summary: Summary) -> str:
-    """Two tables: the verdict, and the scores that it asks for."""
+    """The verdict, methods by sparsities, and the scores that it asks for, in tables over pages."""
     facts = summary.facts
     head = [
-        r"% Needs \usepackage{booktabs} and \usepackage{amssymb}.",
+        r"% Needs \usepackage{booktabs}, \usepackage{longtable} and \usepackage{amssymb}.",
+        r"% In a document of two columns: \onecolumn before it, \twocolumn behind.",
         f"% {_line(facts.command)}",
         f"% rule {summary.rule}, seeds {', '.join(map(str, facts.seeds))}",
     ]
-    where = f"{facts.task_title}, budget {facts.budget_name}"
-    rows = verdict_rows(summary)
-    parts = ["\n".join(head)]
-    if rows:
-        caption = f"LTH-PASS by the rule {summary.rule}: {where}. {answer.of_table(summary).said}"
-        parts.append(_table([list(rows[0]), *(list(r.values()) for r in rows)], caption, "verdict", 1))
-    scores = [s for s in summary.scores if s.verdict]
-    caption = (
-        f"Scores of the verdict, mean ± standard deviation over "
-        f"{formatting.counted(len(facts.seeds), 'seed', 'seeds')}: {where}. "
-        "Bold: matches dense."
-    )
-    parts.append(_scores(summary, scores, caption))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(["\n".join(head), *_verdicts(summary), *_scores(summary)]) + "\n"
 
 
 def _line(text: Any) -> str:
@@ -77,41 +88,113 @@ def _line(text: Any) -> str:
     return " ".join(str(text).split())
 
 
-def _scores(summary: Summary, scores: list[Shown], caption: str) -> str:
-    matches = {(m.method, m.sparsity, m.score): m.matches for v in summary.headline for m in v.matches}
-    grid = [["method", "sparsity", *(s.header for s in scores)]]
-    bold = set()
-    for method, level in summary.networks:
-        found = [summary.cell(method, level, s.name) for s in scores]
-        for place, score in enumerate(scores):
-            if matches.get((method, level, score.name)):
-                bold.add((len(grid), place + 2))
-        grid.append([method, formatting.sparsity(level), *(c.text if c else "–" for c in found)])
-    return _table(grid, caption, "scores", 1, bold, summary.methods)
+def _verdicts(summary: Summary) -> list[str]:
+    """Methods by sparsities: whether all scores match, and if not, how many are worse, or open."""
+    if not summary.headline:
+        return []
+    facts = summary.facts
+    caption = (
+        f"LTH-PASS by the rule {summary.rule}: {facts.task_title}, budget {facts.budget_name}. "
+        f"{answer.of_table(summary).said} At each sparsity, ✓: all scores match dense; else how many are "
+        "worse, or where none is, how many are open; –: not measured, or no verdict."
+    )
+    found = []
+    for part, levels in enumerate(_parts(summary.sparsities, SPARSITIES)):
+        heads = ["method", *(f"{formatting.share(s)} %" for s in levels), "up to"]
+        rows = [
+            [escape(r.method), *(_passes(tallies.of(r, s)) for s in levels), escape(far(r))]
+            for r in summary.headline
+        ]
+        found.append(_table([_head(h) for h in heads], rows, caption, "verdict", part))
+    return found
+
+
+def _passes(tally: tallies.Tally | None) -> str:
+    """The verdict on one network in a word."""
+    if tally is None:
+        return "--"
+    if tally.worse:
+        return f"{tally.worse} worse"
+    if tally.unsaid:
+        return "--"
+    return f"{tally.open} open" if tally.open else r"\checkmark{}"
+
+
+def _scores(summary: Summary) -> list[str]:
+    """The scores of the verdict, a few to a table, dense first."""
+    facts = summary.facts
+    findings = {(m.method, m.sparsity, m.score): m.finding for v in summary.headline for m in v.matches}
+    caption = (
+        f"Scores of the verdict, mean ± standard deviation over "
+        f"{formatting.counted(len(facts.seeds), 'seed', 'seeds')}: {facts.task_title}, budget "
+        f"{facts.budget_name}. {LEGEND}"
+    )
+    caption += DAGGERED if set(findings.values()) - set(SET) else ""
+    trainings = f"dense ({len(summary.calibration.seeds)})" if summary.calibration is not None else ""
+    if trainings and summary.trainings:
+        caption += f" {trainings}: the trainings of the dense network that the others are compared with."
+    found = []
+    for part, scores in enumerate(_parts([s for s in summary.scores if s.verdict], SCORES)):
+        rows = []
+        for method, level in summary.networks:
+            row = [escape(method), escape(formatting.sparsity(level))]
+            for score in scores:
+                cell = summary.cell(method, level, score.name)
+                form = SET.get(findings.get((method, level, score.name), "matches"), DAGGER)
+                row.append(form % escape(cell.text if cell else "–"))
+            rows.append(row)
+            if method == "dense" and summary.trainings:
+                there = [summary.trainings.get(s.name) for s in scores]
+                rows.append([escape(trainings), row[1], *(escape(c.text if c else "–") for c in there)])
+        heads = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
+        found.append(_table(heads, rows, caption, "scores", part, words=1))
+    return found
+
+
+def _parts(found: Sequence[_Any], most: int) -> list[Sequence[_Any]]:
+    """A sequence in parts of about as many, at most so many each."""
+    parts = -(-len(found) // most)
+    ends = [len(found) * k // parts for k in range(parts + 1)] if parts else []
+    return [found[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def _of_score(score: Shown) -> str:
+    """The head of a score's column: its short name, its unit, and an arrow to what is better."""
+    name = SHORT_TITLES.get(score.name, score.title.replace(" (dense = 1)", ""))
+    return _head(f"{name} {score.unit_shown}".rstrip(), score.arrow)
+
+
+def _head(text: str, arrow: str = "") -> str:
+    """The head of a column, a word to a line, so that it is no wider than its numbers."""
+    lines = [escape(word) for word in text.replace(" %", "\u00a0%").split(" ") if word]
+    lines = [line.replace("\u00a0", "~") for line in lines]
+    if arrow:
+        lines[-1] += f"~{escape(arrow)}"
+    return lines[0] if len(lines) == 1 else r"\shortstack[r]{{{}}}".format(r"\\".join(lines))
 
 
 def _table(
-    grid: list[list[str]],
-    caption: str,
-    label: str,
-    words: int,
-    bold: set[tuple[int, int]] = frozenset(),  # type: ignore[assignment]
-    groups: tuple[str, ...] = (),
+    heads: list[str], rows: list[list[str]], caption: str, label: str, part: int, words: int = 1
 ) -> str:
-    """A table from a grid of text, its first row the header, its first ``words`` columns to the left."""
+    """A table that goes on over pages, from cells of LaTeX, its first ``words`` columns to the left."""
+    after = "" if part == 0 else f"-{part + 1}"
+    title = escape(caption) if part == 0 else rf"Table~\ref{{tab:lthbench-{label}}}, continued."
+    head = " & ".join(heads) + r" \\"
     lines = [
-        r"\begin{table}",
-        rf"\caption{{{escape(caption)}}}\label{{tab:lthbench-{label}}}",
-        r"\centering\small",
-        rf"\begin{{tabular}}{{{'l' * words}{'r' * (len(grid[0]) - words)}}}",
-        r"\toprule",
+        rf"\begin{{longtable}}{{@{{}}{'l' * words}{'r' * (len(heads) - words)}@{{}}}}",
+        rf"\caption{{{title}}}\label{{tab:lthbench-{label}{after}}}\\",
+        rf"\toprule {head} \midrule",
+        r"\endfirsthead",
+        rf"\toprule {head} \midrule",
+        r"\endhead",
+        r"\bottomrule",
+        r"\endfoot",
     ]
-    before = grid[0][0]
-    for place, row in enumerate(grid):
-        if place == 1 or (groups and row[0] in groups and row[0] != before):
-            lines.append(r"\midrule")
-        before = row[0]
-        cells = [escape(text) for text in row]
-        cells = [rf"\textbf{{{c}}}" if (place, i) in bold else c for i, c in enumerate(cells)]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+    for place, row in enumerate(rows):
+        # The networks of a method stand together, dense and its trainings, too.
+        before = rows[place - 1][0] if place else row[0]
+        if label == "scores" and row[0] != before and not (place == 1 and row[1] == rows[0][1]):
+            lines.append(r"\addlinespace")
+        lines.append(" & ".join(row) + r" \\")
+    begin = r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"
+    return "\n".join([begin, *lines, r"\end{longtable}", r"\endgroup"])

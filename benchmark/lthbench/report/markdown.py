@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
-from lthbench.report import answer
+from lthbench.report import answer, tallies
+from lthbench.report.cells import Shown
 from lthbench.report.summary import (
     RULE_TEXT,
     Summary,
@@ -26,7 +28,7 @@ from lthbench.results.run_facts import RunFacts
 
 def render(summary: Summary) -> str:
     """The whole report."""
-    facts = summary.facts
+    facts, counts = summary.facts, tallies.rows(summary)
     lines = [
         f"# {escape(facts.task_title)}",
         "",
@@ -42,6 +44,11 @@ def render(summary: Summary) -> str:
         f"By the rule `{summary.rule}`: {RULE_TEXT[summary.rule]}.",
         "",
         *([escape(lacking_sentence(summary)), ""] if summary.lacking else []),
+        "At each sparsity: of how many scores a method matches dense or is better / is open / is worse"
+        f"{UNSAID if any('–)' in text for row in counts for text in row.values()) else ''}.",
+        "",
+        _table(counts),
+        "",
         _table(verdict_rows(summary)),
         "",
         "## Scores",
@@ -49,8 +56,7 @@ def render(summary: Summary) -> str:
         "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that is worse than dense, "
         "★ one that is better; open is one that may match or be worse.",
         "",
-        _table(score_rows(summary)),
-        "",
+        *(line for group in _score_tables(summary) for line in group),
         "## How it was made",
         "",
         *_block(facts.command),
@@ -61,17 +67,33 @@ def render(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+#: What the first group of scores is called.
+OF_VERDICT = "scores of the verdict"
+#: What stands in brackets behind counts, where there are such scores.
+UNSAID = " (in brackets those that cannot be said)"
 #: What stands behind a score of the verdict, by what was found.
 MARKS = {"open": " open", "undecided": " –", "better": " ★", "matches": ""}
 
 
-def score_rows(summary: Summary) -> list[dict[str, str]]:
-    """One row for each method and sparsity, dense first."""
+def _score_tables(summary: Summary) -> list[list[str]]:
+    """A heading and a table for the scores of the verdict, then for each group of others, as on the page."""
+    groups: dict[str, list[Shown]] = {}
+    for score in sorted(summary.scores, key=lambda s: not s.verdict):
+        groups.setdefault(OF_VERDICT if score.verdict else score.group, []).append(score)
+    return [
+        [f"### {escape(f'{name[:1].upper()}{name[1:]}')}", "", _table(score_rows(summary, scores)), ""]
+        for name, scores in groups.items()
+    ]
+
+
+def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[dict[str, str]]:
+    """One row for each method and sparsity, dense first; by default with all scores."""
+    scores = summary.scores if scores is None else scores
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows = []
     for method, sparsity in summary.networks:
         row = {"method": method, "sparsity": formatting.sparsity(sparsity)}
-        for score in summary.scores:
+        for score in scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
             mark = "" if match is None else MARKS.get(match.finding, " ✗")
@@ -79,7 +101,7 @@ def score_rows(summary: Summary) -> list[dict[str, str]]:
         rows.append(row)
         if method == "dense" and summary.trainings:
             row = {"method": trainings_named(summary), "sparsity": row["sparsity"]}
-            row |= {s.header: c.text if (c := summary.trainings.get(s.name)) else "–" for s in summary.scores}
+            row |= {s.header: c.text if (c := summary.trainings.get(s.name)) else "–" for s in scores}
             rows.append(row)
     return rows
 
