@@ -1,10 +1,12 @@
 """Claims and tables in one matrix, as CSV and Markdown."""
 
 import csv
+import re
 from types import SimpleNamespace
 from typing import Any
 
-from lthbench.report import claim_matrix
+from lthbench.report import claim_matrix, templates
+from lthbench.report.cells import Cell
 from lthbench.report.claims import any_task, between
 
 SAID = {
@@ -14,20 +16,82 @@ SAID = {
 }
 
 
-def made(monkeypatch):
+def made(monkeypatch, said=None, tables=tuple((n, "quick", 2, 0.9) for n in SAID)):
+    """A matrix; ``tables`` are task, budget, epochs and how accurate dense is."""
+    said = said or SAID
     monkeypatch.setattr(
         any_task,
         "held",
         lambda summary: [
             {"claim": claim, "source": "Chen", "finding": finding, "shown": shown}
-            for claim, finding, shown in SAID[summary.facts.task_name]
+            for claim, finding, shown in said[summary.name]
         ],
     )
     monkeypatch.setattr(between, "held", lambda summaries: [[] for _ in summaries])
-    facts: list[Any] = [
-        SimpleNamespace(facts=SimpleNamespace(task_name=n, budget_name="quick")) for n in SAID
+    summaries: list[Any] = [
+        SimpleNamespace(
+            name=name,
+            facts=SimpleNamespace(
+                task_name=task, budget_name=budget, budget={"train": {"epochs": epochs}}, seeds=(0, 1, 2)
+            ),
+            cell=lambda *_, dense=dense: Cell(dense, 0.01, 3, "ok", "", ""),
+        )
+        for name, (task, budget, epochs, dense) in zip(said, tables, strict=True)
     ]
-    return claim_matrix.matrix([(summary, f"{summary.facts.task_name}-quick") for summary in facts])
+    return claim_matrix.matrix([(summary, f"{summary.name}-quick") for summary in summaries])
+
+
+def test_of_tables_of_one_task_that_of_the_longest_training_counts(monkeypatch):
+    """Five claims rested on a table of networks of 72 % where one of 90 % had what they are about."""
+    said = {
+        "short": [
+            ("A.", "agrees", "1"),
+            ("B.", "differs", "2"),
+            ("C.", "agrees", "3"),
+            ("D.", "agrees", "4"),
+        ],
+        "long": [("A.", "cannot say", "5"), ("B.", "agrees", "6"), ("C.", "not measured", "–")],
+        "other": [("A.", "cannot say", "7")],
+    }
+    tables = ("c10-r20s", "quick", 6, 0.724), ("c10-r20s", "standard", 30, 0.902), ("else", "quick", 6, 0.99)
+    found = made(monkeypatch, said, tables)
+    rows = {row["claim"]: row for row in (*found["rows"], *found["open"])}
+    assert {claim: row["answer"] for claim, row in rows.items()} == {
+        **{"A.": "cannot say", "B.": "agrees"},
+        **{"C.": "agrees", "D.": "agrees"},
+    }
+    assert rows["A."]["decided"] == []
+    assert rows["B."]["decided"] == ["c10-r20s, standard: dense 90.2 %, 3 seeds"]
+    assert rows["C."]["decided"] == ["c10-r20s, quick: dense 72.4 %, 3 seeds"]
+    assert [rows[c]["note"] for c in ("A.", "B.", "C.")] == ["", "", "quick budget only"]
+    assert [rows[c]["cells"][0]["outranked"] for c in ("A.", "C.")] == ["c10-r20s, standard", ""]
+    csv_rows = {r["claim"]: r for r in csv.DictReader(claim_matrix.as_csv(found).decode().splitlines())}
+    assert csv_rows["A."]["c10-r20s, quick"] == "outranked: agrees"
+    assert (csv_rows["B."]["agrees"], csv_rows["B."]["differs"]) == ("1", "0")
+    assert csv_rows["B."]["decided_by"] == "c10-r20s, standard: dense 90.2 %, 3 seeds"
+    markdown = claim_matrix.as_markdown(found)
+    assert "| ✓ agrees (quick budget only) | c10-r20s, quick: dense 72.4 %, 3 seeds" in " ".join(
+        markdown.split()
+    )
+    page = templates.render("claims.html.j2", claims=found, said="", elsewhere=[])
+    told = re.findall(
+        r'<td class="told" data-name="answer">.*?</td>\s*<td data-name="decided by">(.*?)</td>', page
+    )
+    assert "c10-r20s, quick: dense 72.4\u00a0%, 3 seeds" in told
+    assert "(outranked by c10-r20s, standard)" in page
+
+
+def test_the_published_tables_decide_these_claims(published):
+    """Those that rest on networks of 72 % say so."""
+    found = claim_matrix.matrix([(summary, name) for name, summary in published.items()])
+    assert found["counts"] == {"agrees": 11, "differs": 0, "both": 0, "cannot say": 18, "not measured": 9}
+    assert all(row["note"] for row in found["rows"] if not any("standard" in r for r in row["decided"]))
+    (small,) = (row for row in found["rows"] if row["claim"].startswith("A small dense network"))
+    assert small["decided"] == ["c10-r20s, quick: dense 72.4 %, 3 seeds"]
+    (linear,) = (row for row in found["open"] if row["claim"].startswith("Random, one-shot and early"))
+    told = [cell["shown"] for cell in linear["cells"] if cell["outranked"]]
+    said = "raw LIME fidelity (lower is more faithful), beside imp: "
+    assert told == [f"{said}lower in 9 of 10 comparisons, higher in 0, open in 1"]
 
 
 def test_the_csv_says_on_how_many_tasks_each_claim_agrees_and_differs(monkeypatch):
@@ -51,7 +115,8 @@ def test_claims_that_no_table_decides_stand_apart(monkeypatch):
     counts = {"agrees": 3, "differs": 2, "both": 0, "cannot say": 1, "not measured": 9}
     assert claim_matrix.said(counts) == (
         "Of 6 claims, these tables agree with 3, differ from 2, and cannot say for 1. "
-        "One table that tells is enough, where none tells otherwise."
+        "One table that tells is enough, where none tells otherwise; of several of one task that of the "
+        "longest training counts."
     )
 
 
@@ -59,8 +124,9 @@ def test_the_markdown_has_what_a_table_can_speak_to(monkeypatch):
     said = claim_matrix.as_markdown(made(monkeypatch))
     ticket, only = (line for line in said.splitlines() if "(Chen)" in line)
     cells = [cell.strip() for cell in ticket.strip("|").replace(r"\|", "/").split("|")]
-    assert cells[1:4] == ["2", "1", "0"]
+    rests = [f"{name}, quick: dense 90.0 %, 3 seeds" for name in SAID]
+    assert cells[1:3] == ["✓✗ both", "; ".join(rests)]
     assert "differ from 0, do both on 1, and cannot say for 1. " in said
-    assert cells[4:] == ["✓ up to 50 %", "✗ worse / at each", "✓ up to 90 %"]
+    assert cells[3:] == ["✓ up to 50 %", "✗ worse / at each", "✓ up to 90 %"]
     assert "? 0 ± 1" in only
     assert "Units vanish" not in said

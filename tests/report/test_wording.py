@@ -39,7 +39,8 @@ def test_folded_tables_say_how_many_they_hold(made, count):
     page = network_page.Cards(summarise(left, facts)).render("mine", 0.5)
     many = "s" if count > 1 else ""
     assert f"<summary>{count} score{many} beside the verdict</summary>" in page
-    claim = {"claim": "a", "source": "b", "cells": []}
+    claim = {"claim": "a", "source": "b", "cells": [], "decided": [], "note": ""}
+    claim |= {"answer": "cannot say", "kind": "u", "sign": "?"}
     claims = {"columns": [], "rows": [], "open": [claim] * count, "untold": [claim] * count}
     elsewhere = [{"text": "a", "source": "b", "tasks": ["t"]}] * count
     page = templates.render("claims.html.j2", claims=claims, said="", elsewhere=elsewhere)

@@ -9,9 +9,11 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
+from lthbench.planning import task
 from lthbench.report.claims import any_task, between
 from lthbench.report.figures.files import as_csv as rows_as_csv
 from lthbench.report.summary import Summary
+from lthbench.results.run_facts import RunFacts
 
 #: How a claim's finding stands in the matrix: a class for its colour, and a sign.
 SIGNS = {
@@ -23,13 +25,17 @@ SIGNS = {
 
 
 def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
-    """The matrix of claims and tables: what each table says of each claim that it can speak to."""
+    """The matrix of claims and tables: what each table says of each claim that it can speak to.
+
+    ``decided`` are the tables that give a claim its answer. What a table says is ``outranked`` by one of the
+    same task that was trained for longer and has what the claim is about: a short training tells how networks
+    learn, too.
+    """
     columns = []
     rows: dict[str, dict[str, Any]] = {}
     others = between.held([summary for summary, _ in pairs])
     for place, (summary, folder) in enumerate(pairs):
         facts = summary.facts
-        title = f"{facts.task_name}, {facts.budget_name}"
         counted = dict.fromkeys(SIGNS, 0)
         for held in (*any_task.held(summary), *others[place]):
             row = rows.setdefault(
@@ -37,13 +43,14 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
                 {"claim": held["claim"], "source": held["source"], "cells": [None] * len(pairs)},
             )
             kind, sign = SIGNS[held["finding"]]
-            row["cells"][place] = {"kind": kind, "sign": sign, **held}
+            row["cells"][place] = {"kind": kind, "sign": sign, "outranked": "", **held}
             counted[held["finding"]] += 1
-        columns.append({"title": title, "href": f"{folder}/index.html", **counted})
+        columns.append({"title": _title(facts), "href": f"{folder}/index.html", **counted})
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in OVER_ALL}
     for row in rows.values():
-        groups[_over_all(row)].append(row)
-    told = [row for row in rows.values() if _over_all(row) in ("agrees", "differs", "both")]
+        _answer(row, [summary for summary, _ in pairs])
+        groups[row["answer"]].append(row)
+    told = [row for row in rows.values() if row["answer"] in TOLD]
     return {
         "columns": columns,
         "rows": told,
@@ -53,13 +60,63 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
     }
 
 
+def _title(facts: RunFacts) -> str:
+    return f"{facts.task_name}, {facts.budget_name}"
+
+
+def _answer(row: dict[str, Any], summaries: Sequence[Summary]) -> None:
+    """Put into a row what all tables say, its sign, and which of them say it, with what they rest on."""
+    measured = [
+        (cell, summary)
+        for cell, summary in zip(row["cells"], summaries, strict=True)
+        if cell and cell["finding"] != "not measured"
+    ]
+    for cell, summary in measured:
+        longer = [other for _, other in measured if _outranks(other, summary)]
+        if longer:
+            cell["outranked"] = _title(max(longer, key=_epochs).facts)
+    row["answer"] = _over_all(row)
+    row["kind"], row["sign"] = SIGNS.get(row["answer"], ("u", "✓✗"))
+    deciding = [s for cell, s in measured if not cell["outranked"] and cell["finding"] in SURE]
+    row["decided"] = [_rests_on(summary) for summary in deciding]
+    row["note"] = SHORT_ONLY if deciding and all(map(_is_short, deciding)) else ""
+
+
+def _epochs(summary: Summary) -> float:
+    """For how long the networks of a table were trained."""
+    return float(summary.facts.budget.get("train", {}).get("epochs", 0))
+
+
+def _outranks(one: Summary, other: Summary) -> bool:
+    """Whether one table is of the same task as another, and of networks that were trained for longer."""
+    return one.facts.task_name == other.facts.task_name and _epochs(one) > _epochs(other)
+
+
+def _is_short(summary: Summary) -> bool:
+    """Whether a table is of the short budget of a task that has longer ones."""
+    name = summary.facts.task_name
+    return summary.facts.budget_name == SHORT and name in task.names() and len(task.load(name).budgets()) > 1
+
+
+def _rests_on(summary: Summary) -> str:
+    """A table in a few words: task, budget, how good dense is, and seeds."""
+    cell = summary.cell("dense", 0.0, "accuracy")
+    dense = f"dense {formatting.number(cell.mean, 'fraction')} %, " if cell and cell.seeds else ""
+    return f"{_title(summary.facts)}: {dense}{formatting.counted(len(summary.facts.seeds), 'seed', 'seeds')}"
+
+
 #: What all tables together say of a claim.
 OVER_ALL = ("agrees", "differs", "both", "cannot say", "not measured")
+#: Answers that some table gives, and findings that decide.
+TOLD, SURE = OVER_ALL[:3], OVER_ALL[:2]
+#: The budget of which it is said that a claim rests on it alone, and how.
+SHORT = "quick"
+SHORT_ONLY = "quick budget only"
 
 
 def _over_all(row: dict[str, Any]) -> str:
     """What all tables say: ``both`` where some agree and some differ, else what is surest."""
-    found = {cell["finding"] for cell in row["cells"] if cell}
+    found = {cell["finding"] for cell in row["cells"] if cell and not cell["outranked"]}
     if {"agrees", "differs"} <= found:
         return "both"
     return next((name for name in OVER_ALL if name in found), "not measured")
@@ -72,26 +129,37 @@ def said(counts: dict[str, int]) -> str:
     return (
         f"Of {formatting.counted(measured, 'claim', 'claims')}, these tables agree with {counts['agrees']}, "
         f"differ from {counts['differs']}, {both}and cannot say for {counts['cannot say']}. One table "
-        "that tells is enough, where none tells otherwise."
+        "that tells is enough, where none tells otherwise; of several of one task that of the longest "
+        "training counts."
     )
 
 
 def _counted(row: dict[str, Any]) -> list[int]:
-    """On how many tables a claim agrees, on how many it differs, and how many cannot say."""
-    found = [cell["finding"] for cell in row["cells"] if cell]
+    """On how many tables that count a claim agrees, on how many it differs, and how many cannot say."""
+    found = [cell["finding"] for cell in row["cells"] if cell and not cell["outranked"]]
     return [found.count(finding) for finding in ("agrees", "differs", "cannot say")]
 
 
 def as_csv(claims: dict[str, Any]) -> bytes:
-    """The matrix as CSV: a row for each claim, with counts, then finding and what is shown for each table."""
+    """The matrix as CSV: a row for each claim, with its answer, which tables decide it, on how many it agrees
+    and differs, and for each table the finding and what is shown.
+    """
     tables = [column["title"] for column in claims["columns"]]
-    head = ["claim", "source", "agrees", "differs", "cannot_say"]
+    head = ["claim", "answer", "decided_by", "source", "agrees", "differs", "cannot_say"]
     head += [name for table in tables for name in (table, f"{table}: shown")]
     rows = []
     for row in (*claims["rows"], *claims["open"], *claims["untold"]):
-        told = [(c["finding"], c["shown"]) if c else ("", "") for c in row["cells"]]
-        rows.append([row["claim"], row["source"], *_counted(row), *(v for pair in told for v in pair)])
+        told = [(f"{_outranked(c)}{c['finding']}", c["shown"]) if c else ("", "") for c in row["cells"]]
+        decided = "; ".join(row["decided"])
+        rows.append(
+            [row["claim"], row["answer"], decided, row["source"], *_counted(row)]
+            + [value for pair in told for value in pair]
+        )
     return rows_as_csv(head, rows)
+
+
+def _outranked(cell: dict[str, Any]) -> str:
+    return "outranked: " if cell["outranked"] else ""
 
 
 def as_markdown(claims: dict[str, Any]) -> str:
@@ -100,15 +168,19 @@ def as_markdown(claims: dict[str, Any]) -> str:
     rows = [
         [
             f"{escape(row['claim'])} ({escape(row['source'])})",
-            *_counted(row),
+            f"{row['sign']} {row['answer']}{f' ({note})' if (note := row['note']) else ''}",
+            escape("; ".join(row["decided"])) or "–",
             *(
-                f"{cell['sign']} {escape(cell['shown'])}" if cell and cell["sign"] else "—"
+                f"{_outranked(cell)}{cell['sign']} {escape(cell['shown'])}" if cell and cell["sign"] else "—"
                 for cell in row["cells"]
             ),
         ]
         for row in (*claims["rows"], *claims["open"])
     ]
-    heads = ["claim", "agrees on", "differs on", "cannot say", *tables]
+    heads = ["claim", "answer", "decided by", *tables]
     table = tabulate(rows, heads, tablefmt="github", disable_numparse=True) if rows else "No claims."
-    legend = "✓ agrees, ✗ differs, ? cannot say, — not measured there"
+    legend = (
+        "✓ agrees, ✗ differs, ? cannot say, — not measured there; outranked: a table of the same task, "
+        "trained for longer, counts"
+    )
     return f"# What papers claim\n\n{said(claims['counts'])} {legend}.\n\n{table}\n"

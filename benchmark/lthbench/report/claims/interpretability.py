@@ -151,7 +151,7 @@ def _others_more_faithful(summary: Summary) -> Shown:
     if not known:
         return NOT_MEASURED
     lower, higher = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
-    shown = compared(lower, higher, len(known))
+    shown = f"raw LIME fidelity (lower is more faithful), beside imp: {compared(lower, higher, len(known))}"
     if 2 * lower > len(known):
         return shown, "agrees"
     return shown, "differs" if 2 * higher > len(known) else "cannot say"
