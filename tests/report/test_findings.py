@@ -1,10 +1,24 @@
 """Signs and numbers of what is found, and what of a method breaks first."""
 
 import dataclasses
+import re
+from collections import Counter
 
-from lthbench.report import findings, leaderboard
+import pytest
+
+from lthbench.report import findings, leaderboard, tallies
 from lthbench.report.findings import SIGNS, broken, first_break, matrix
-from lthbench.verdict.rules import FINDINGS
+from lthbench.verdict.rules import FINDINGS, SHORT
+
+from .conftest import ENTRIES
+
+#: How the sections of reports/FINDINGS.md begin, and the tables that they are about.
+SECTIONS = {
+    "digits-r8:": "digits-r8-quick",
+    "c10-r20s, trained to 90 %": "c10-r20s-standard-bf16",
+    "c10-r20s: fourteen methods": "c10-r20s-quick",
+}
+COUNTS = r"\d+/\d+/\d+"
 
 
 def test_what_breaks_stays_broken(judged_as):
@@ -61,3 +75,108 @@ def test_pages_of_methods_tell_open_from_none(judged_as):
     both = ["accuracy", "nll"]
     assert [leaderboard.reach(r, both) for r in found.headline] == ["80.0", "open", "none"]
     assert [leaderboard.reach(r, ["nll"]) for r in found.headline] == ["90.0"] * 3
+
+
+def written():
+    """The sections of reports/FINDINGS.md, by heading."""
+    text = (ENTRIES.parent / "FINDINGS.md").read_text(encoding="utf-8")
+    return dict(part.split("\n", 1) for part in re.split("^## ", text, flags=re.MULTILINE)[1:])
+
+
+def rows(section):
+    """The rows of all tables of a section, as cells."""
+    lines = (line.strip() for line in section.splitlines())
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+
+
+def level(summary, text):
+    """The sparsity of a table that a text names, as 59.0 %."""
+    (percent,) = re.findall(r"([\d.]+) %", text)
+    return next(s for s in summary.sparsities if f"{100 * s:.1f}" == percent)
+
+
+@pytest.mark.parametrize("begins", SECTIONS)
+def test_the_counts_that_are_written_are_those_of_the_tables(published, begins):
+    """Those of slimming were of an earlier verdict: 0/3/7 where the table has 1/2/7."""
+    summary = published[SECTIONS[begins]]
+    (section,) = (text for head, text in written().items() if head.startswith(begins))
+    results, heads, seen = {r.method: r for r in summary.headline}, [], Counter()
+    for row in rows(section):
+        heads = row if row[0] == "method" else heads
+        for head, cell in zip(heads, row, strict=False):
+            if re.fullmatch(COUNTS, cell):
+                method, _, where = row[0].partition(", ")
+                found = tallies.of(results[method], level(summary, where if "at" in where else head))
+                assert cell == found.text, (method, head)
+                seen[method] += 1
+    for text in re.findall(f"((?:`[a-z:]+`[^`|/]*?){{1,3}}) are ({COUNTS}) there", section):
+        for method in re.findall("`([a-z:]+)`", text[0]):
+            (only,) = results[method].sparsities
+            assert tallies.of(results[method], only).text == text[1]
+            seen[method] += 1
+    assert seen == {r.method: len(r.sparsities) for r in summary.headline}
+
+
+def test_the_shares_that_are_written_are_those_of_the_tables(published):
+    counts = {}
+    for name, summary in published.items():
+        found = Counter(m.finding for r in summary.headline for m in r.matches)
+        holds, worse = found["better"] + found["matches"], sum(found[f] for f in SHORT)
+        counts[name] = found.total(), holds, worse, found["open"]
+    digits, trained, quick = (counts[name] for name in SECTIONS.values())
+    text = " ".join("\n".join(written().values()).split())
+    share = f"({100 * digits[3] / digits[0]:.1f} %)"
+    assert f"Of these {digits[0]} cells {digits[3]} are open {share}" in text
+    assert trained[3] == 2
+    assert f"Of the {trained[0]} cells two are open" in text
+    some = [
+        f"{n} {what} ({100 * n / quick[0]:.0f} %)"
+        for n, what in zip(quick[1:], ("match or are better", "are worse", "are open"), strict=True)
+    ]
+    assert f"Of {quick[0]} cells {some[0]}, {some[1]} and {some[2]}" in text
+
+
+def differences(section):
+    """The cells of a section that say what a network is worse by: score, network, budget, and the cell."""
+    heads = []
+    for row in rows(section):
+        if not row[0]:
+            # "worse by" is of the network to its left, "standard" of the one that is named with "quick".
+            heads = [("", "")]
+            for name in row[1:]:
+                network = name if name.endswith("%") or "%, quick" in name else heads[-1][0]
+                heads.append((network.removesuffix(", quick"), name.rpartition(", ")[2]))
+        for (network, what), cell in zip(heads, row, strict=False):
+            if network and re.match(r"\*{0,2}-?[\d.]+", cell):
+                yield re.sub(", (%|points)$", "", row[0]), network, what, cell
+
+
+def test_the_differences_that_are_written_are_those_of_the_verdict(published):
+    """The trace of omp at 67.2 % stood as -12.5 % in one place and as -12.6 % in others."""
+    trained, quick = (published[f"c10-r20s-{name}"] for name in ("standard-bf16", "quick"))
+    named = {trained.title_of(s.name).removeprefix("integrated gradients: "): s for s in trained.scores}
+    units = {title: (s.name, s.unit) for title, s in named.items() if s.verdict}
+    wrong, seen = [], 0
+    for section in (
+        text for head, text in written().items() if head.startswith(("c10-r20s, tr", "What a q"))
+    ):
+        both = "imp at 67.2 %, quick" in section
+        for title, network, what, cell in differences(section):
+            means = network == what and not re.match("[\\d.]+ %$", network)
+            if title not in units or what == "margin" or (means and not both):
+                continue
+            summary, (score, unit) = quick if what == "quick" else trained, units[title]
+            method = network.partition(" at ")[0] if " at " in network else "omp"
+            result = next(r for r in summary.headline if r.method == method)
+            (match,) = (m for m in result.at(level(summary, network)) if m.score == score)
+            factor = 100.0 if match.relative or unit == "fraction" else 1.0
+            values = [factor * v for v in (match.shortfall, match.lower, match.bound)]
+            for text, value in zip(re.findall(r"-?\d*\.?\d+", cell), values, strict=False):
+                if abs(float(text) - value) > 0.5001 * 10 ** -len(text.partition(".")[2]):
+                    wrong.append((title, network, what, cell, value))
+            said = "worse" if "**" in cell else "open" if "open" in cell else ""
+            said = said or ("better" if re.search(r"^\*[^*]|better", cell) else "matches")
+            wrong += [(title, network, what, cell, match.finding)] if said != match.finding else []
+            seen += 1
+    assert not wrong
+    assert seen == 13 * 3 + 5 * 4 + 8 * 6
