@@ -16,8 +16,12 @@ SAID = {
 }
 
 
-def made(monkeypatch, said=None, tables=tuple((n, "quick", 2, 0.9) for n in SAID)):
-    """A matrix; ``tables`` are task, budget, epochs and how accurate dense is."""
+#: Task, budget, epochs, and how accurate dense is.
+TABLES = tuple((name, "quick", 2, 0.9) for name in SAID)
+
+
+def made(monkeypatch, said=None, tables=TABLES):
+    """A matrix of what tables say."""
     said = said or SAID
     monkeypatch.setattr(
         any_task,

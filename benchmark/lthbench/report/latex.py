@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from lthbench import formatting
-from lthbench.report import answer, tallies
+from lthbench.report import answer, heads, tallies
 from lthbench.report.cells import Shown
-from lthbench.report.leaderboard import SHORT as SHORT_TITLES
 from lthbench.report.summary import Summary, far
 from lthbench.verdict.rules import SHORT
 
@@ -100,12 +99,12 @@ def _verdicts(summary: Summary) -> list[str]:
     )
     found = []
     for part, levels in enumerate(_parts(summary.sparsities, SPARSITIES)):
-        heads = ["method", *(f"{formatting.share(s)} %" for s in levels), "up to"]
+        names = ["method", *(f"{formatting.share(s)} %" for s in levels), "up to"]
         rows = [
             [escape(r.method), *(_passes(tallies.of(r, s)) for s in levels), escape(far(r))]
             for r in summary.headline
         ]
-        found.append(_table([_head(h) for h in heads], rows, caption, "verdict", part))
+        found.append(_table([_head(name) for name in names], rows, caption, "verdict", part))
     return found
 
 
@@ -146,8 +145,8 @@ def _scores(summary: Summary) -> list[str]:
             if method == "dense" and summary.trainings:
                 there = [summary.trainings.get(s.name) for s in scores]
                 rows.append([escape(trainings), row[1], *(escape(c.text if c else "–") for c in there)])
-        heads = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
-        found.append(_table(heads, rows, caption, "scores", part, words=1))
+        names = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
+        found.append(_table(names, rows, caption, "scores", part, words=1))
     return found
 
 
@@ -160,7 +159,7 @@ def _parts(found: Sequence[_Any], most: int) -> list[Sequence[_Any]]:
 
 def _of_score(score: Shown) -> str:
     """The head of a score's column: its short name, its unit, and an arrow to what is better."""
-    name = SHORT_TITLES.get(score.name, score.title.replace(" (dense = 1)", ""))
+    name = heads.column(score.name, score.title)
     return _head(f"{name} {score.unit_shown}".rstrip(), score.arrow)
 
 
@@ -174,14 +173,14 @@ def _head(text: str, arrow: str = "") -> str:
 
 
 def _table(
-    heads: list[str], rows: list[list[str]], caption: str, label: str, part: int, words: int = 1
+    names: list[str], rows: list[list[str]], caption: str, label: str, part: int, words: int = 1
 ) -> str:
     """A table that goes on over pages, from cells of LaTeX, its first ``words`` columns to the left."""
     after = "" if part == 0 else f"-{part + 1}"
     title = escape(caption) if part == 0 else rf"Table~\ref{{tab:lthbench-{label}}}, continued."
-    head = " & ".join(heads) + r" \\"
+    head = " & ".join(names) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}{'l' * words}{'r' * (len(heads) - words)}@{{}}}}",
+        rf"\begin{{longtable}}{{@{{}}{'l' * words}{'r' * (len(names) - words)}@{{}}}}",
         rf"\caption{{{title}}}\label{{tab:lthbench-{label}{after}}}\\",
         rf"\toprule {head} \midrule",
         r"\endfirsthead",
