@@ -2,7 +2,9 @@
 
 import errno
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,33 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, mon
         files.publish(tmp_path / "scores.csv", b"x")
     assert error.value.filename == str(tmp_path / "scores.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process can be asked for there")
+def test_what_killed_processes_left_beside_a_file_goes(tmp_path, monkeypatch):
+    dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    dead.wait()
+    path = tmp_path / "scores.csv"
+
+    def left(pid, target=path, hours=2):
+        monkeypatch.setattr(os, "getpid", lambda: pid)
+        found = files.beside(target)
+        found.write_bytes(b"half")
+        os.utime(found, (time.time() - 3600 * hours,) * 2)
+        return found
+
+    own = os.getpid()
+    kept = [
+        left(own),
+        left(dead.pid, hours=0),
+        left(dead.pid, tmp_path / "run.json"),
+        tmp_path / ".other.part",
+    ]
+    monkeypatch.setattr(files, "_host", lambda: "abcdef")
+    kept.append(left(dead.pid))
+    monkeypatch.undo()
+    kept[3].write_bytes(b"another's")
+    gone = left(dead.pid)
+    files.clear_left(path)
+    assert not gone.exists()
+    assert all(one.exists() for one in kept)

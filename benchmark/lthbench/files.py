@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +37,7 @@ def publish_all(contents: Mapping[Path, bytes | Callable[[IO[bytes]], None]]) ->
 
     A content that is large may be a function that writes it into a file.
     """
-    written = {path: _beside(path) for path in contents}
+    written = {path: beside(path) for path in contents}
     try:
         for path, scratch in written.items():
             with _named(path):
@@ -67,7 +71,7 @@ def install(scratch: Path, path: Path) -> None:
 
 def create(path: Path, content: bytes) -> bool:
     """Write a file whole unless there is one: whether it was written."""
-    scratch = _beside(path)
+    scratch = beside(path)
     try:
         scratch.write_bytes(content)
         sync([scratch])
@@ -139,5 +143,39 @@ def _named(path: Path) -> Iterator[None]:
         raise
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PART}")
+def beside(path: Path) -> Path:
+    """Where a file is written before it gets its name: another place for each process and each time."""
+    return path.with_name(f".{path.name[:100]}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{PART}")
+
+
+def clear_left(path: Path) -> None:
+    """Delete what killed processes of this machine left of a file while they wrote it, an hour ago or more.
+
+    Containers may share a machine's name and not its processes: what is younger may be being written.
+    """
+    if os.name == "nt":  # no process can be asked for there without harm
+        return
+    left = re.compile(
+        rf"\.{re.escape(path.name[:100])}\.{_host()}-([0-9]{{1,9}})-[0-9a-f]{{8}}{re.escape(PART)}"
+    )
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            match = left.fullmatch(entry.name)
+            if match and not _runs(int(match[1])) and entry.stat().st_mtime < time.time() - 3600:
+                os.unlink(entry.path)
+
+
+def _host() -> str:
+    """This machine, in a few letters."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

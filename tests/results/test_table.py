@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+import errno
 import importlib.util
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +203,21 @@ def test_a_table_of_another_budget_than_its_facts_is_refused(made_table):
     other = dataclasses.replace(facts, budget={**facts.budget, "name": "paper"})
     with pytest.raises(BadInput, match='of budget "quick", its facts of "paper"'):
         validation.check(made, other)
+
+
+def test_what_lies_beside_a_table_stays_until_the_new_one_is_there(tmp_path, monkeypatch):
+    """Times and pictures are not made again from a store: a full disk must not take them."""
+    made = frame()
+    for name in table.BESIDE:
+        (tmp_path / name).write_text("[]")
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "publish_all", full)
+        with pytest.raises(OSError, match="No space"):
+            table.write(made, FACTS, tmp_path)
+    assert all((tmp_path / name).exists() for name in table.BESIDE)
+    table.write(made, FACTS, tmp_path)
+    assert not any((tmp_path / name).exists() for name in table.BESIDE)

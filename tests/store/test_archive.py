@@ -365,6 +365,23 @@ def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_p
     assert [line.startswith("0 artefacts from") for line in out.splitlines()] == [True, True]
 
 
+def test_two_exports_at_once_into_one_file_leave_a_whole_one(tmp_path, monkeypatch):
+    store, target = LocalStore(tmp_path / "store"), tmp_path / "out.zip"
+    store.open()
+    marker, inside = archive.new_marker, []
+
+    def another_begins() -> bytes:
+        if not inside:
+            inside.append(True)
+            archive.export(store, [], target)
+        return marker()
+
+    monkeypatch.setattr(archive, "new_marker", another_begins)
+    archive.export(store, [], target)
+    assert zipfile.ZipFile(target).namelist() == ["store.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.zip", "store"]
+
+
 def test_all_of_a_store_is_the_same_zip_each_time(made, tmp_path):
     for name in ("a.zip", "b.zip"):
         assert call("store", "export", tmp_path / name, "--store", made / "store")[0] == 0

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from lthbench import textfiles
 from lthbench.errors import BadInput, Damaged, because
-from lthbench.files import make_folder, publish_all
+from lthbench.files import clear_left, make_folder, publish_all
 from lthbench.formatting import is_formula, one_line
 from lthbench.results import latency, rows, run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
@@ -142,9 +142,11 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     parquet = to_parquet(table)
     if parquet is not None:
         made["scores.parquet"] = parquet
-    for name in BESIDE:
-        (folder / name).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    for name in made:
+        clear_left(folder / name)
     publish_all({folder / name: content for name, content in made.items()})
+    for name in {*BESIDE} - {*made}:
+        (folder / name).unlink(missing_ok=True)  # those of an earlier run are of other networks
     return [folder / name for name in made]
 
 

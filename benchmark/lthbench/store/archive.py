@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lthbench.errors import BadInput, Unreadable
-from lthbench.files import install, make_folder
+from lthbench.files import beside, clear_left, install, make_folder
 from lthbench.store import reading
 from lthbench.store.base import Store
 from lthbench.store.disk import room
@@ -106,9 +106,10 @@ def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
 
 
 def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> None:
-    scratch = target.with_name(f".{target.name}.part")
+    scratch = beside(target)
     try:
         make_folder(target.parent)
+        clear_left(target)
         with zipfile.ZipFile(scratch, "w", allowZip64=True) as archive:
             archive.writestr(zipfile.ZipInfo("store.json", _DATE), new_marker())
             for key in whole:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry, textfiles
 from lthbench._version import __version__
 from lthbench.errors import BadInput, Damaged, LthbenchError, because
-from lthbench.files import make_folder, publish
+from lthbench.files import clear_left, make_folder, publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
 from lthbench.results import table, units, validation
@@ -96,6 +96,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
     make_folder(target.parent)
+    clear_left(target)
     publish(target, _zipped({HEAD: _json(head), **files}))
     return len({m.key for m in measures})
 
