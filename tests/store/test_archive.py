@@ -368,13 +368,13 @@ def test_what_is_exported_for_a_report_comes_back_and_makes_it_again(made, tmp_p
 def test_two_exports_at_once_into_one_file_leave_a_whole_one(tmp_path, monkeypatch):
     store, target = LocalStore(tmp_path / "store"), tmp_path / "out.zip"
     store.open()
-    marker, inside = archive.new_marker, []
+    inside: list[bool] = []
 
     def another_begins() -> bytes:
         if not inside:
             inside.append(True)
             archive.export(store, [], target)
-        return marker()
+        return layout.new_marker()
 
     monkeypatch.setattr(archive, "new_marker", another_begins)
     archive.export(store, [], target)

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, singledispatch
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from lthbench import registry
-from lthbench.errors import because
+from lthbench.errors import Damaged, because
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.kinds.scores import left_out
 from lthbench.planning.step_record import restored
+from lthbench.planning.tensor_headers import HEADER, Misfit, Tensor, headed
 from lthbench.spec import (
     Explain,
     Given,
@@ -37,26 +38,14 @@ from lthbench.spec import (
 from lthbench.store import layout, reading
 from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, MASK, SCORES, WEIGHTS
 
-#: No header of a file of tensors has more bytes.
-_HEADER = 10_000_000
 #: What changes the numbers of a tensor in place, and neither its shape nor its kind.
 _FILLS = {"normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_"}
 #: What reading a description, or a result, that none of lthbench's steps wrote may raise.
 _WRONG = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 #: Steps that were restored, by key: artefacts of a store have most of their histories in common.
 _steps: dict[str, Step] = {}
-
-
-class _Misfit(ValueError):
-    """Says what does not fit."""
-
-
-class _Tensor(NamedTuple):
-    dtype: str
-    shape: tuple[int, ...]
 
 
 class _Files(Protocol):
@@ -85,7 +74,7 @@ class _InFolder:
         def look() -> bytes:
             with path.open("rb") as file:
                 start = file.read(8)
-                return start + file.read(min(int.from_bytes(start, "little"), _HEADER))
+                return start + file.read(min(int.from_bytes(start, "little"), HEADER))
 
         return reading.patiently(path, look)
 
@@ -101,7 +90,7 @@ class _Read:
         return len(self.files[name]) if name in self.files else None
 
     def start(self, name: str) -> bytes:
-        return self.whole(name)[: 8 + _HEADER]
+        return self.whole(name)[: 8 + HEADER]
 
     def whole(self, name: str) -> bytes:
         if name not in self.files:
@@ -118,7 +107,7 @@ def misfit(step: Step, held: Path | Mapping[str, bytes]) -> str:
     try:
         _check_facts(_json(files, "meta.json"), step)
         _check(step, files)
-    except _Misfit as error:
+    except Misfit as error:
         return str(error)
     except OSError as error:
         return f"{Path(error.filename or 'a file').name} is not there"
@@ -172,15 +161,15 @@ def _(step: Predict, files: _Files) -> None:
     tensors, _ = _header(files, LOGITS.name)
     images = _images(step.inputs)
     if tensors.keys() != {"logits", "labels"}:
-        raise _Misfit(f"{LOGITS} holds {_listed(tensors)}, and not logits and labels")
+        raise Misfit(f"{LOGITS} holds {_listed(tensors)}, and not logits and labels")
     if images is None:
         images = math.prod(tensors["labels"].shape)
     strengths = (len(step.inputs.strengths),) if step.inputs.strengths else ()
     wanted = (*strengths, images, network_of(step).classes)
-    if tensors["logits"] != _Tensor("F32", wanted):
-        raise _Misfit(f"{LOGITS}: logits are {_shown(tensors['logits'])}, and not F32 {list(wanted)}")
-    if tensors["labels"] != _Tensor("I64", (images,)):
-        raise _Misfit(f"{LOGITS}: labels are {_shown(tensors['labels'])}, and not I64 {[images]}")
+    if tensors["logits"] != Tensor("F32", wanted):
+        raise Misfit(f"{LOGITS}: logits are {_shown(tensors['logits'])}, and not F32 {list(wanted)}")
+    if tensors["labels"] != Tensor("I64", (images,)):
+        raise Misfit(f"{LOGITS}: labels are {_shown(tensors['labels'])}, and not I64 {[images]}")
 
 
 @_check.register
@@ -189,10 +178,10 @@ def _(step: Explain, files: _Files) -> None:
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("labels.")}
     images = _images(step.inputs)
     if "differ" not in tensors or not own:
-        raise _Misfit(f"{MAPS} holds {_listed(tensors)}, and no maps")
+        raise Misfit(f"{MAPS} holds {_listed(tensors)}, and no maps")
     for name, tensor in own.items():
         if not tensor.shape or (images is not None and tensor.shape[0] != images):
-            raise _Misfit(f"{MAPS}: {name} is {_shown(tensor)}, and not of {images} images")
+            raise Misfit(f"{MAPS}: {name} is {_shown(tensor)}, and not of {images} images")
 
 
 @_check.register
@@ -204,105 +193,107 @@ def _(step: Measure, files: _Files) -> None:
 def misfit_of_result(step: Measure, scores: bytes, draws: bytes | None) -> str:
     """What of the scores and draws of a measure, as they stand in a bundle, is not what it makes, or ""."""
     try:
-        held = None if draws is None else _tensors(draws[: _HEADER + 8], len(draws), DRAWS.name)[0]
+        held = None if draws is None else headed(draws[: HEADER + 8], len(draws), DRAWS.name)[0]
         _check_result(step, _table(scores, SCORES.name), held)
-    except _Misfit as error:
+        if draws is not None:
+            DRAWS.decoded(draws, DRAWS.name)
+    except (Misfit, Damaged) as error:
         return str(error)
     except _WRONG as error:
         return f"is not what its step makes ({type(error).__name__})"
     return ""
 
 
-def _check_result(step: Measure, found: Mapping[str, Any], draws: Mapping[str, _Tensor] | None) -> None:
+def _check_result(step: Measure, found: Mapping[str, Any], draws: Mapping[str, Tensor] | None) -> None:
     metric = registry.known(Metric, step.metric)
     declared = None if metric is None else {score.name for score in metric.scores}
     values = found.get("values")
     if not isinstance(values, list):
-        raise _Misfit(f"{SCORES} has no list of values")
+        raise Misfit(f"{SCORES} has no list of values")
     for value in values:
         _check_value(value, declared)
     _check_complete(step, metric, [(value["score"], value["variant"]) for value in values])
     if not isinstance(found.get("degenerate"), list) or not _is_count(found.get("forwards")):
-        raise _Misfit(f"{SCORES} does not say what is degenerate, or how many images were read")
+        raise Misfit(f"{SCORES} does not say what is degenerate, or how many images were read")
     if any(not isinstance(reason, str) for reason in found["degenerate"]):
-        raise _Misfit(f"{SCORES}: what is degenerate is no text")
+        raise Misfit(f"{SCORES}: what is degenerate is no text")
     for name, tensor in (draws or {}).items():
         if name not in (declared or {name}):
-            raise _Misfit(f"{DRAWS}: {name[:80]} is no score of {step.metric}")
+            raise Misfit(f"{DRAWS}: {name[:80]} is no score of {step.metric}")
         if tensor.dtype not in ("F32", "F64") or len(tensor.shape) != 1:
-            raise _Misfit(f"{DRAWS}: {name[:80]} is {_shown(tensor)}, and no list of numbers")
+            raise Misfit(f"{DRAWS}: {name[:80]} is {_shown(tensor)}, and no list of numbers")
 
 
 def _check_value(value: Any, declared: set[str] | None) -> None:
     parts = ("score", "value", "se", "n", "variant", "reason")
     if not isinstance(value, dict) or value.keys() != set(parts):
-        raise _Misfit(f"{SCORES}: a value has other parts than {', '.join(parts)}")
+        raise Misfit(f"{SCORES}: a value has other parts than {', '.join(parts)}")
     if declared is not None and value["score"] not in declared:
-        raise _Misfit(f"{SCORES}: {str(value['score'])[:80]!r} is no score of the metric")
+        raise Misfit(f"{SCORES}: {str(value['score'])[:80]!r} is no score of the metric")
     texts = all(isinstance(value[part], str) for part in ("score", "variant", "reason"))
     numbers = all(value[part] is None or _is_number(value[part]) for part in ("value", "se"))
     if not texts or not numbers or not _is_count(value["n"]):
-        raise _Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is no number, or its name no text")
+        raise Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is no number, or its name no text")
     if value["n"] == 0 and value["value"] is not None:
-        raise _Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is of no images")
+        raise Misfit(f"{SCORES}: a value of {str(value['score'])[:80]!r} is of no images")
 
 
 def _check_complete(step: Measure, metric: Metric | None, given: Sequence[tuple[str, str]]) -> None:
     """No score is told twice, and none is left out: a verdict would not miss it."""
     if len(set(given)) < len(given):
-        raise _Misfit(f"{SCORES} has two values of a score")
+        raise Misfit(f"{SCORES} has two values of a score")
     if metric is None or step.metric_version != registry.version(Metric, metric.name):
         return  # what other versions declare is not known here
     lacking = left_out(metric, set(given))
     if lacking:
-        raise _Misfit(f"{SCORES} has no value of {', '.join(lacking)}")
+        raise Misfit(f"{SCORES} has no value of {', '.join(lacking)}")
 
 
 def _check_facts(facts: Mapping[str, Any], step: Step) -> None:
     """What reports tell of every step, and what verbs read of some."""
     if not _is_number(facts.get("seconds")) or facts["seconds"] < 0:
-        raise _Misfit("meta.json does not say how many seconds it took")
+        raise Misfit("meta.json does not say how many seconds it took")
     if not isinstance(facts.get("environment"), dict):
-        raise _Misfit("meta.json does not say where it was made")
+        raise Misfit("meta.json does not say where it was made")
     if isinstance(step, Predict):
         notes = facts.get("notes")
         if not isinstance(notes, dict) or not all(map(_is_number, notes.values())):
-            raise _Misfit("meta.json has no notes on the logits")
+            raise Misfit("meta.json has no notes on the logits")
     if isinstance(step, Prune):
         empty = facts.get("collapsed")
         counted = _is_count(facts.get("kept")) and _is_count(facts.get("total"))
         if not counted or not isinstance(empty, list) or not all(isinstance(name, str) for name in empty):
-            raise _Misfit("meta.json does not count what the mask keeps")
+            raise Misfit("meta.json does not count what the mask keeps")
 
 
-def _check_weights(found: Mapping[str, _Tensor], network: Network) -> None:
+def _check_weights(found: Mapping[str, Tensor], network: Network) -> None:
     expected = _expected(network)
     if expected is None:
         return
     for name in [*expected, *found]:
         if name not in found:
-            raise _Misfit(f"{WEIGHTS} lacks {name}")
+            raise Misfit(f"{WEIGHTS} lacks {name}")
         if name not in expected:
-            raise _Misfit(f"{WEIGHTS} has {name[:80]!r}, which {network.architecture} has not")
+            raise Misfit(f"{WEIGHTS} has {name[:80]!r}, which {network.architecture} has not")
         if found[name] != expected[name]:
-            raise _Misfit(f"{WEIGHTS}: {name} is {_shown(found[name])}, and not {_shown(expected[name])}")
+            raise Misfit(f"{WEIGHTS}: {name} is {_shown(found[name])}, and not {_shown(expected[name])}")
 
 
 def _check_mask(files: _Files, network: Network) -> None:
     bits, told = _header(files, MASK.name)
     shapes = json.loads(told.get("shapes", ""))
     if not isinstance(shapes, dict) or shapes.keys() != bits.keys() or not bits:
-        raise _Misfit(f"{MASK} does not say the shapes of its tensors")
+        raise Misfit(f"{MASK} does not say the shapes of its tensors")
     expected = _expected(network)
     for name, shape in shapes.items():
         if expected is not None and (name not in expected or list(expected[name].shape) != shape):
-            raise _Misfit(f"{MASK}: {name[:80]!r} of shape {str(shape)[:80]} is no weight of the network")
-        if bits[name] != _Tensor("U8", (-(-math.prod(shape) // 8),)):
-            raise _Misfit(f"{MASK}: {name[:80]!r} is {_shown(bits[name])}, and not a bit for each weight")
+            raise Misfit(f"{MASK}: {name[:80]!r} of shape {str(shape)[:80]} is no weight of the network")
+        if bits[name] != Tensor("U8", (-(-math.prod(shape) // 8),)):
+            raise Misfit(f"{MASK}: {name[:80]!r} is {_shown(bits[name])}, and not a bit for each weight")
 
 
 @lru_cache(maxsize=64)
-def _expected(network: Network) -> dict[str, _Tensor] | None:
+def _expected(network: Network) -> dict[str, Tensor] | None:
     """The tensors of a network, without their numbers; None where its architecture is not known here."""
     architecture = registry.known(Architecture, network.architecture)
     if architecture is None or architecture.version != network.version:
@@ -323,9 +314,9 @@ def _expected(network: Network) -> dict[str, _Tensor] | None:
     except Exception as error:  # whatever torch says of a layer of -3 classes
         if not registry.ships(Architecture, architecture.name):
             return None
-        raise _Misfit(f"no {network.architecture} can be built as step.json says{because(error)}") from error
+        raise Misfit(f"no {network.architecture} can be built as step.json says{because(error)}") from error
     kinds = {torch.float32: "F32", torch.int64: "I64"}
-    return {name: _Tensor(kinds.get(t.dtype, str(t.dtype)), tuple(t.shape)) for name, t in state.items()}
+    return {name: Tensor(kinds.get(t.dtype, str(t.dtype)), tuple(t.shape)) for name, t in state.items()}
 
 
 def _images(inputs: Inputs) -> int | None:
@@ -337,27 +328,12 @@ def _images(inputs: Inputs) -> int | None:
     return None if size is None else min(inputs.images or size, size)
 
 
-def _header(files: _Files, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:
-    """The tensors in a safetensors file, and what it tells of them. Raises _Misfit for what is none."""
+def _header(files: _Files, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors in a safetensors file, and what it tells of them. Raises Misfit for what is none."""
     length = files.size(name)
     if length is None:
-        raise _Misfit(f"{name} is not there")
-    return _tensors(files.start(name), length, name)
-
-
-def _tensors(start: bytes, length: int, name: str) -> tuple[dict[str, _Tensor], dict[str, str]]:
-    """The same, of the bytes that a file of so many begins with."""
-    size = int.from_bytes(start[:8], "little")
-    text = start[8 : 8 + size]
-    found = layout.parsed(text.decode(errors="replace")) if len(text) == size else None
-    if found is None:
-        raise _Misfit(f"{name} is no file of tensors")
-    told = found.pop("__metadata__", {})
-    tensors = {n: _Tensor(str(t["dtype"]), tuple(t["shape"])) for n, t in found.items()}
-    taken = sum(math.prod(t.shape) * _BYTES.get(t.dtype, 0) for t in tensors.values())
-    if taken != length - 8 - size:
-        raise _Misfit(f"{name} has not the bytes that its tensors take")
-    return tensors, told
+        raise Misfit(f"{name} is not there")
+    return headed(files.start(name), length, name)
 
 
 def _json(files: _Files, name: str) -> dict[str, Any]:
@@ -367,7 +343,7 @@ def _json(files: _Files, name: str) -> dict[str, Any]:
 def _table(content: bytes, name: str) -> dict[str, Any]:
     found = layout.parsed(content.decode(errors="replace"))
     if found is None:
-        raise _Misfit(f"{name} is no table")
+        raise Misfit(f"{name} is no table")
     return found
 
 
@@ -379,9 +355,9 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _listed(tensors: Mapping[str, _Tensor]) -> str:
+def _listed(tensors: Mapping[str, Tensor]) -> str:
     return ", ".join(sorted(tensors))[:80] or "nothing"
 
 
-def _shown(tensor: _Tensor) -> str:
+def _shown(tensor: Tensor) -> str:
     return f"{tensor.dtype} {list(tensor.shape)}"[:80]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from lthbench.errors import Damaged, because
 from lthbench.spec import Step
 from lthbench.store.base import ResultReader
 
@@ -39,8 +40,17 @@ class File(Generic[T]):
         return self.name
 
     def read(self, store: ResultReader, step: Step) -> T:
-        """What the file of a step holds. Raises Damaged."""
-        return self.decode(store.read(step, self.name))
+        """What the file of a step holds. Raises Damaged, also for one that was never whole: hashes fit it."""
+        return self.decoded(store.read(step, self.name), f"{self.name} of {step.key[:12]}")
+
+    def decoded(self, content: bytes, where: str) -> T:
+        """What bytes hold that others may have written. Raises Damaged."""
+        from safetensors import SafetensorError
+
+        try:
+            return self.decode(content)
+        except (SafetensorError, LookupError, ValueError, TypeError) as error:
+            raise Damaged(f"{where}: cannot be read{because(error)}") from error
 
 
 class Passed(NamedTuple):
