@@ -165,6 +165,12 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(package, change, said
     assert list(registry.unusable()) == ["method squared"]
 
 
+@pytest.mark.parametrize(("kind", "noun"), [(Dataset, "dataset"), (Architecture, "architecture")])
+def test_a_name_that_is_not_known_may_be_that_of_a_file(kind, noun):
+    with pytest.raises(BadInput, match=rf'no {noun} "objects3"\..* one in a file of your own: --plugin FILE'):
+        registry.get(kind, "objects3")
+
+
 def test_a_package_cannot_take_the_place_of_what_ships(package):
     package("[lthbench.methods]\nimp = lthbench_squared.method\n[lthbench.metrics]\necee = lthbench_absent\n")
     assert registry.get(Method, "imp").title != "squared magnitude, one shot"

@@ -96,7 +96,8 @@ def get(kind: type[K], name: str) -> K:
     if found is None and kind is Method:
         found = _aliases().get(folded(name))
     if found is None:
-        raise unknown(noun, name, names(kind), f"lthbench {folder}")
+        where = f"lthbench {folder}; one in a file of your own: --plugin FILE"
+        raise unknown(noun, name, names(kind), where)
     if (kind, found) in _paths:
         return _own(kind, found)
     if found in _shipped(folder):

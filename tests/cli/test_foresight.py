@@ -1,11 +1,18 @@
 """What a plan says of a calibration that is there and does not count."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
+from lthbench import registry
 from lthbench.cli import foresight
 from lthbench.planning import request
 from lthbench.planning.plan import plan
 from lthbench.results import run_facts
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+TINY = Path(__file__).resolve().parents[1] / "tiny.toml"
 
 
 def planned(task: str):
@@ -37,3 +44,19 @@ def test_where_images_are_missing_it_cannot_be_said_yet():
     found = foresight.of_plan(made)
     assert "counts if it is of the same images, which shows when they are here" in found.reason
     assert found.record()["reason"] == found.reason
+
+
+def test_the_command_that_calibrates_names_own_files_and_the_folder_of_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    taken = EXAMPLES / "two_digits.py"
+    registry.take(taken)
+    registry.take(EXAMPLES / "taylor.py")
+    text = TINY.read_text().replace('name = "tiny"', 'name = "mine"')
+    Path("mine.toml").write_text(text.replace('dataset = "digits"', 'dataset = "two-digits"'))
+    asked = request.ask("./mine.toml", ["taylor"], [0.5], metrics=["accuracy"], concepts="shapes")
+    made = plan(asked, (), data_needed=False)
+    found = foresight.of_plan(made)
+    command = "lthbench calibrate --task ./mine.toml --budget quick --concepts shapes --data my"
+    assert foresight.in_words(made, found, "my").endswith(f"{command} --plugin {taken}")
+    begun = dataclasses.replace(made, request=dataclasses.replace(asked, pretrained="weights.pt"))
+    assert foresight.in_words(begun, found).endswith("most stay open")

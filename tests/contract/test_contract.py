@@ -269,6 +269,38 @@ def test_a_data_set_that_breaks_its_promises_fails():
         datasets.images_are_as_declared(dataclasses.replace(digits, locate=lambda p: None, obtain="ask"))
 
 
+def test_a_group_or_family_that_there_is_not_fails():
+    metric, method = registry.get(Metric, "gini"), registry.get(Method, "omp")
+    (score, *_) = metric.scores
+    odd = dataclasses.replace(metric, scores=(dataclasses.replace(score, group="reliability"),))
+    with pytest.raises(Broken, match="group 'reliability' is none of generalization, uncertainty, "):
+        records.says_what_it_is(Metric, odd)
+    with pytest.raises(Broken, match="family 'all of them' is none of after, init, during, "):
+        records.says_what_it_is(Method, dataclasses.replace(method, family="all of them"))
+    resnet = registry.get(Architecture, "resnet8")
+    with pytest.raises(Broken, match="family 'residual' is none of convolutional, transformer"):
+        records.says_what_it_is(Architecture, dataclasses.replace(resnet, family="residual"))
+
+
+def test_data_is_looked_for_in_the_folder_that_is_named(tmp_path, forgotten, capsys):
+    (tmp_path / "mine.py").write_text(
+        "import dataclasses, pathlib\n"
+        "from lthbench.datasets.digits import DATASET as D\n"
+        "from lthbench.kinds import Source\n"
+        "def locate(folders):\n"
+        "    files = [f / 'x' for f in folders if (f / 'x').is_file()]\n"
+        "    return Source('x', files[0].parent, (files[0],)) if files else None\n"
+        "DATASET = dataclasses.replace(D, name='there', locate=locate, obtain='name it with --data')\n"
+    )
+    main(["check", str(tmp_path / "mine.py")])
+    assert "there is not on this machine" in capsys.readouterr().out
+    (tmp_path / "x").write_text("x")
+    main(["check", str(tmp_path / "mine.py"), "--data", str(tmp_path)])
+    assert "skipped" not in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "digits", "--data", str(tmp_path / "absent")])
+
+
 def test_a_name_is_checked_as_a_file_is(capsys):
     main(["check", "digits", "--json"])
     found = json.loads(capsys.readouterr().out)

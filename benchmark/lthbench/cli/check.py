@@ -16,8 +16,9 @@ from lthbench.cli.terminal import echo
 
 @click.command(context_settings=CONTEXT)
 @click.argument("plugin")
+@click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
-def check(plugin: str, as_json: bool) -> None:
+def check(plugin: str, data: Path | None, as_json: bool) -> None:
     """Check a PLUGIN: a file of your own, or one that is installed, by name. Exits with 1 if a check fails.
 
     Methods and metrics are tried on a task of seconds: ResNet-8 on a few handwritten digits. The file is run;
@@ -27,12 +28,14 @@ def check(plugin: str, as_json: bool) -> None:
     Example: lthbench check ./mine.py
     """
     from lthbench import contract
+    from lthbench.data.loading import checked_folders
     from lthbench.engines.local import one_thread
 
+    places = checked_folders(data)
     found: list[contract.Finding] = []
     name = ""
     with tempfile.TemporaryDirectory() as scratch, one_thread("cpu"):
-        for finding in contract.check(plugin, Path(scratch)):
+        for finding in contract.check(plugin, Path(scratch), places):
             found.append(finding)
             if not as_json:
                 if name != finding.name:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lthbench.planning.plan import Plan
+    from lthbench.planning.request import Request
     from lthbench.verdict.foresight import Foresight
 
 
@@ -40,15 +42,30 @@ def _unfit(made: Plan) -> str:
     return "the calibration that is there is of other images, another start or other versions; "
 
 
-def in_words(made: Plan, found: Foresight) -> str:
-    """The same in a sentence."""
+def in_words(made: Plan, found: Foresight, data: Path | str | None = None) -> str:
+    """The same in a sentence; ``data`` is the folder that the command names."""
     from lthbench.report import heads
     from lthbench.results.score_order import aspects
     from lthbench.verdict.foresight import text
 
     request = made.request
     titles = {a.score: heads.plain(a.title) for a in aspects(request.metrics, request.classes)}
-    task = shlex.quote(request.task_as_typed or request.task.name)
-    return text(
-        found, lambda s: titles.get(s, s), f"lthbench calibrate --task {task} --budget {request.budget}"
-    )
+    return text(found, lambda s: titles.get(s, s), _calibrate(request, data))
+
+
+def _calibrate(request: Request, data: Path | str | None) -> str:
+    """The command that calibrates the task; "" for pretrained weights, which no calibration begins with."""
+    if request.pretrained is not None:
+        return ""
+    record = request.record()
+    parts: dict[str, str | None] = {
+        "task": request.task_as_typed or request.task.name,
+        "budget": request.budget,
+        "ood": ",".join(record.ood) if record.ood else None,
+        "concepts": record.concepts,
+        "corruptions": record.corruptions,
+        "data": None if data is None else str(data),
+    }
+    files = sorted({plugin.file for plugin in record.plugins if plugin.kind != "method"})
+    said = "".join(f" --{option} {shlex.quote(value)}" for option, value in parts.items() if value)
+    return f"lthbench calibrate{said}{''.join(f' --plugin {shlex.quote(file)}' for file in files)}"

@@ -52,7 +52,8 @@ def execute(
                 echo(wrapped(line, 7) if sys.stderr.isatty() else line, err=True)
             foreseen = foresight.of_plan(made)
             if foreseen is not None:
-                echo(wrapped(f"decide {foresight.in_words(made, foreseen)}", 7), err=True)
+                said = foresight.in_words(made, foreseen, options.data)
+                echo(wrapped(f"decide {said}", 7), err=True)
 
     try:
         outcome = api.execute(asked, options, announce, brought, controls=controls)

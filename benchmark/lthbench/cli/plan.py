@@ -49,7 +49,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     account = costed(found, store, places, workers, used, options["stack"])
     foreseen = foresight.of_plan(found.plan)
     account["verdict"] = foreseen and foreseen.record()
-    account["decides"] = foreseen and foresight.in_words(found.plan, foreseen)
+    account["decides"] = foreseen and foresight.in_words(found.plan, foreseen, options["data"])
     if asked.looks:
         at_last = _with_start(dataclasses.replace(asked, seeds=asked.to_the_last_look().seeds, looks=()))
         last = thinned(at_last, places)

@@ -44,10 +44,11 @@ class Finding:
 Check = Callable[[], None]
 
 
-def check(target: str, scratch: Path) -> Iterator[Finding]:
+def check(target: str, scratch: Path, places: tuple[Path, ...] | None = None) -> Iterator[Finding]:
     """Check a plug-in's file, or one that is installed, by name. Raises BadInput where there is none.
 
-    ``scratch`` is an empty folder; what is trained to try a method or a metric goes there.
+    ``scratch`` is an empty folder; what is trained to try a method or a metric goes there. ``places`` are
+    where data is looked for (None: in the usual folders).
     """
     try:
         targets = _targets(target)
@@ -64,7 +65,7 @@ def check(target: str, scratch: Path) -> Iterator[Finding]:
             yield Finding(noun, name, "can be imported, and is called as it says", "FAILED", str(error))
             continue
         yield Finding(noun, record.name, "can be imported, and is called as it says", "ok")
-        for promise, one in _checks(kind, record, name, scratch):
+        for promise, one in _checks(kind, record, name, scratch, places):
             yield _finding(noun, record.name, promise, one)
 
 
@@ -79,7 +80,9 @@ def _targets(target: str) -> list[tuple[type[Any], str]]:
     return named
 
 
-def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[tuple[str, Check]]:
+def _checks(
+    kind: type[Any], record: Any, name: str, scratch: Path, places: tuple[Path, ...] | None
+) -> Iterator[tuple[str, Check]]:
     """The checks of a plug-in, each with what it promises."""
     from lthbench.contract import architectures, banks, datasets, records, trials
 
@@ -91,9 +94,9 @@ def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[
     if kind is Architecture:
         yield from (promised(c, record) for c in architectures.CHECKS)
     elif kind is Dataset:
-        yield from (promised(c, record) for c in datasets.CHECKS)
+        yield from (promised(c, record, places) for c in datasets.CHECKS)
     elif kind is Bank:
-        yield from (promised(c, record) for c in banks.CHECKS)
+        yield from (promised(c, record, places) for c in banks.CHECKS)
     elif kind is Method:
         for criterion in record.prunes_by():
             yield promised(trials.criterion_scores_every_prunable_weight, criterion)
@@ -105,8 +108,8 @@ def _checks(kind: type[Any], record: Any, name: str, scratch: Path) -> Iterator[
 
 
 def _promise(check: Callable[..., None]) -> str:
-    """The first line of a check's docstring, as it reads after the plug-in's name."""
-    line = (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
+    """The first paragraph of a check's docstring, as it reads after the plug-in's name."""
+    line = " ".join((check.__doc__ or check.__name__).split("\n\n")[0].split()).rstrip(".")
     return line[0].lower() + line[1:]
 
 

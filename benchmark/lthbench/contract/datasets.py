@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from lthbench.contract.broken import Skipped, demand
@@ -10,17 +12,18 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 
 
-def record_fits_its_images(dataset: Dataset) -> None:
+def record_fits_its_images(dataset: Dataset, places: tuple[Path, ...] | None = None) -> None:
     """Has a mean and std for each channel, and no class twice."""
+    del places
     lengths = (len(dataset.mean), len(dataset.std), dataset.channels)
     demand(len(set(lengths)) == 1, f"{lengths[0]} means, {lengths[1]} deviations, {lengths[2]} channels")
     demand(len(set(dataset.classes)) == len(dataset.classes), "a class is named twice")
     demand(bool(dataset.splits), "has no splits")
 
 
-def images_are_as_declared(dataset: Dataset) -> None:
+def images_are_as_declared(dataset: Dataset, places: tuple[Path, ...] | None = None) -> None:
     """Where it is found, has the images and labels that it declares; where not, says how to get it."""
-    places = loading.folders()
+    places = loading.folders() if places is None else places
     if dataset.locate(places) is None:
         demand("--data" in dataset.obtain, "obtain does not say how to get it and name it with --data")
         raise Skipped(f"{dataset.name} is not on this machine")

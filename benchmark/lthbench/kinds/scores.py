@@ -28,11 +28,15 @@ CROPS = "crops.json"
 STRONGEST = "strongest.json"
 
 
+#: The groups of scores, in the order in which they are shown.
+GROUPS = ("generalization", "uncertainty", "interpretability", "geometry", "efficiency")
+
+
 @dataclass(frozen=True)
 class Score:
     """One number that a metric yields, and how to read it.
 
-    ``group`` is generalization, uncertainty, interpretability, geometry or efficiency. ``verdict`` says
+    ``group`` is one of ``GROUPS``. ``verdict`` says
     whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule ``paper`` lets it be.
     ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's unit, or where
     ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.

@@ -8,6 +8,7 @@ from typing import Any
 from lthbench import registry
 from lthbench.inference import image_sets
 from lthbench.kinds import Dataset, Metric, Score
+from lthbench.kinds.scores import GROUPS
 from lthbench.verdict.aspect import Aspect
 
 
@@ -69,14 +70,11 @@ def lacking(task: Mapping[str, Any], measured: Collection[str], classes: int = 0
     return tuple(a.title for a in every if a.score not in measured)
 
 
-#: The order of groups, and of metrics first in their group, on pages and in tables.
-_GROUPS = ("generalization", "uncertainty", "interpretability", "geometry", "efficiency")
-
-
+#: The metrics that come first in their group, on pages and in tables.
 _FIRST = ("accuracy", "mce", "fgsm", "ood", "ece", "nll")
 
 
 def _place(metric: Metric) -> tuple[int, int, str]:
     group = metric.scores[0].group
     first = _FIRST.index(metric.name) if metric.name in _FIRST else len(_FIRST)
-    return (_GROUPS.index(group) if group in _GROUPS else len(_GROUPS), first, metric.name)
+    return (GROUPS.index(group) if group in GROUPS else len(GROUPS), first, metric.name)

@@ -72,13 +72,14 @@ def foresee(
 
 
 def text(found: Foresight, title: Callable[[str], str], calibrate: str) -> str:
-    """In words; ``title`` is of scores, ``calibrate`` the command that would calibrate the task."""
+    """In words; ``title`` is of scores, ``calibrate`` the command that would calibrate the task, if any."""
     number = formatting.counted(found.seeds, "seed", "seeds")
     of_one = "; networks are judged as they are, and another seed may differ" if found.seeds == 1 else ""
     if found.joint is None:
+        way = f". What would decide them: {calibrate}" if calibrate else ""
         return (
             f"{number}, not calibrated{of_one}: {found.reason}each score must be told from the scatter of "
-            f"these seeds alone, and most stay open. What would decide them: {calibrate}"
+            f"these seeds alone, and most stay open{way}"
         )
     parts = [
         f"{number}, calibrated by {found.trainings} dense trainings{of_one}: a network as good as dense "
