@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lthbench.api import run, score
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     # Looked up late, so that importing the package costs nothing.
     if name in ("run", "score"):

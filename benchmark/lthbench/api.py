@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lthbench import registry
 from lthbench.compute.device import default_workers, with_workers
 from lthbench.compute.garbage import uncollected
 from lthbench.data.loading import checked_folders
@@ -17,21 +18,17 @@ from lthbench.engines.local import Local
 from lthbench.engines.options import DEFAULT_STORE
 from lthbench.engines.options import RunOptions as RunOptions
 from lthbench.engines.progress import Course, listen
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import Damaged
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
 from lthbench.planning.looks import MOST
 from lthbench.planning.missing import check_data, missing, shares_done
-from lthbench.planning.plan import Plan, network, plan
+from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request import Request, ask
 from lthbench.planning.settle import settled
 from lthbench.results import overwriting, run_facts, table
 from lthbench.results.run_facts import RunFacts
-from lthbench.spec import (
-    Given,
-    Step,
-    round_density,
-)
+from lthbench.spec import Given, Step
 from lthbench.store import Store, open_store
 from lthbench.store.disk import room, sets_limit
 from lthbench.store.seen import Seen
@@ -92,6 +89,8 @@ def run(
     stack: int = 0,
     until_decided: int | bool = False,
     pretrained: str | Path | None = None,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the table of scores.
 
@@ -104,10 +103,15 @@ def run(
     alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds to
     networks that neither match on every score nor fall short on one, up to that number (True: 10).
     ``pretrained`` is a file, or a repository of the Hugging Face hub, with weights that networks begin with:
-    the dense parent, if they tell the task's classes. Raises BadInput before anything is written.
+    the dense parent, if they tell the task's classes; ``normalization`` is the mean and standard deviation by
+    channel, for pixels from 0 to 1, that they expect (None: what the file holds, or else the task's).
+    ``plugins`` are files of your own: what they define can be named in the task, and in other arguments.
+    Raises BadInput before anything is written.
     """
+    _take(plugins)
     named = (ood, concepts, corruptions, None if pretrained is None else str(pretrained))
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, *named)
+    asked = asked.normalized(normalization)
     if until_decided is not False:
         asked = asked.until_decided(MOST if until_decided is True else until_decided)
     options = RunOptions(
@@ -150,6 +154,7 @@ def score(
     engine: str = "local",
     address: str | None = None,
     stack: int = 0,
+    plugins: Sequence[str | Path] = (),
 ) -> pd.DataFrame:
     """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
 
@@ -162,6 +167,9 @@ def score(
     expect (None: what they hold themselves, or else the task's). The other arguments are those of ``run``.
     Raises BadInput, with an account of each tensor that does not match, before anything is written.
     """
+    from lthbench.checkpoints.bringing import bring
+
+    _take(plugins)
     networks = (_several(model), _several(dense), _several(mask))
     asked, brought = bring(
         task,
@@ -217,52 +225,15 @@ def _free(report: str | Path | None) -> None:
         overwriting.check(Path(report) / name for name in overwriting.REPORT)
 
 
-def bring(
-    name: str,
-    method: str,
-    pruned: Sequence[Any],
-    dense: Sequence[Any],
-    masks: Sequence[Any],
-    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
-    *,
-    key: str | None = None,
-    metrics: Sequence[str] | None = None,
-    budget: str | None = None,
-    ood: Sequence[str] | None = None,
-    concepts: str | None = None,
-    corruptions: str | None = None,
-    typed: str = "",
-) -> tuple[Request, Brought]:
-    """The checked request for scoring networks pruned elsewhere, and these networks.
-
-    ``dense`` holds seeds or networks; ``typed`` is the command line.
-    """
-    from lthbench.checkpoints import importing
-
-    seeds = [int(d) for d in dense if _is_seed(d)] if dense else list(range(len(pruned)))
-    if dense and len(seeds) not in (0, len(dense)):
-        raise BadInput("dense: give networks or seeds, not both.")
-    parents = [] if seeds else list(dense)
-    asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts, corruptions)
-    importing.check_name(method)
-    both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
-    found = importing.brought(
-        method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both, key
-    )
-    shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
-    density = round_density(1.0 - found.sparsity)
-    return dataclasses.replace(asked, methods=(method,), densities=(density,), typed=shown), found
+def _take(plugins: Sequence[str | Path] | str | Path) -> None:
+    """Take in files of the user's own, before the task that names what is in them is read."""
+    for path in [plugins] if isinstance(plugins, str | Path) else plugins:
+        registry.take(path)
 
 
 def _several(value: Any) -> list[Any]:
     """One thing or a list of them as a list; none for None."""
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) or (
-        isinstance(value, str) and value.isdecimal() and not Path(value).exists()
-    )
 
 
 def execute(

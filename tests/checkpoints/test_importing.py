@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 
 import lthbench
 from lthbench import api, masks, registry, report, spec
-from lthbench.checkpoints import files, skeletons, taking, tensor_names
+from lthbench.checkpoints import bringing, files, skeletons, taking, tensor_names
 from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
@@ -417,11 +417,11 @@ def test_a_networks_normalisation_may_have_any_name(held):
 def test_two_networks_of_one_parent_are_refused():
     networks = [drawn_again(seed) for seed in (0, 1)]
     with pytest.raises(BadInput, match="dense: seed 0 is named twice; each network needs a parent"):
-        api.bring("digits-r8", "mine", networks, [0, 0], [])
+        bringing.bring("digits-r8", "mine", networks, [0, 0], [])
     parent = built(seed=5)[1].state_dict()
     with pytest.raises(BadInput, match="dense: the same parent is given twice"):
-        api.bring("digits-r8", "mine", networks, [parent, parent], [])
-    _, found = api.bring("digits-r8", "mine", networks, [0, 1], [])
+        bringing.bring("digits-r8", "mine", networks, [parent, parent], [])
+    _, found = bringing.bring("digits-r8", "mine", networks, [0, 1], [])
     assert sorted(found.pruned) == [0, 1]
 
 

@@ -8,6 +8,7 @@ import torch
 
 from lthbench import api, registry, spec
 from lthbench.checkpoints import pretrained
+from lthbench.cli import main
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.planning import plan, request
@@ -38,7 +39,9 @@ def test_weights_for_the_tasks_classes_are_the_dense_parent(tmp_path, tiny_task)
     state = weights(tmp_path / "whole.pt")
     begun, found = pretrained.begun(asked(tiny_task, tmp_path / "whole.pt"))
     assert begun.start.is_dense
-    assert begun.notes == (f"weights of {tmp_path / 'whole.pt'}: the dense parent; it is not trained",)
+    pixels = "pixels normalised by mean 0.3057 and standard deviation 0.3764, as the task does"
+    said = f"weights of {tmp_path / 'whole.pt'}: the dense parent; it is not trained; {pixels}"
+    assert begun.notes == (said,)
     made = plan.plan(begun, ())
     dense = {e.network.key for e in made.entries if e.method == "dense"}
     assert len(dense) == 1  # of all seeds the same
@@ -90,6 +93,32 @@ def test_for_other_classes_a_last_layer_is_drawn_from_each_seed(tmp_path, tiny_t
     assert isinstance(dense, spec.Train)
     assert dense.start == begun.start.given(plan.network(begun.task), 1)
     assert all(e.network == dense or e.method != "dense" for e in made.entries if e.seed == 1)
+
+
+@pytest.mark.parametrize("classes", [10, 7])
+def test_weights_that_expect_pixels_normalised_otherwise_get_them_so(tmp_path, tiny_task, classes):
+    weights(tmp_path / "own.pt", classes)
+    wanted = asked(tiny_task, tmp_path / "own.pt").normalized(((0.5,), (0.25,)))
+    begun, found = pretrained.begun(wanted)
+    assert begun.notes[0].endswith("by mean 0.5 and standard deviation 0.25, not as the task does")
+    assert (begun.start.mean, begun.start.std) == ((0.5,), (0.25,))
+    assert {t.step.network.mean for t in found.networks} == {(0.5,)}
+    record = begun.record()
+    assert record.command().endswith("own.pt --mean 0.5 --std 0.25")
+    again = request.from_json(json.loads(json.dumps(record.to_json())), "run.json")
+    assert again.normalization == begun.normalization
+    assert pretrained.begun(again)[0].start == begun.start
+
+
+def test_a_normalisation_needs_weights_and_a_number_for_each_channel(tmp_path, tiny_task, capsys):
+    with pytest.raises(BadInput, match="name these, too"):
+        request.ask(tiny_task, ["omp"]).normalized(((0.5,), (0.5,)))
+    weights(tmp_path / "own.pt")
+    with pytest.raises(BadInput, match="1 numbers are needed, got 3"):
+        pretrained.begun(asked(tiny_task, tmp_path / "own.pt").normalized(((0.5,) * 3, (0.5,) * 3)))
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", "--task", tiny_task, "--pretrained", str(tmp_path / "own.pt"), "--mean", "0.5"])
+    assert "give both --mean and --std" in capsys.readouterr().err
 
 
 def test_a_file_of_another_network_is_refused_with_an_account(tmp_path, tiny_task):

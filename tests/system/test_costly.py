@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lthbench import api, report
+from lthbench import report
+from lthbench.checkpoints import bringing
 from lthbench.cli.options import summary_of
 from lthbench.data import decoding, image_files
 from lthbench.errors import LthbenchError
@@ -100,7 +101,7 @@ PARTS = ("module", "encoder.layers", "layer1.0", "mask_", "___", ".", "9" * 40, 
 
 
 def brought(path: Path) -> None:
-    api.bring(str(TINY), "given", [path], [0], [])
+    bringing.bring(str(TINY), "given", [path], [0], [])
 
 
 def names_of_tensors(draw: Draw, place: Place) -> Work:

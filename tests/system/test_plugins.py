@@ -10,9 +10,10 @@ import lthbench
 from lthbench import registry
 from lthbench.cli import main
 from lthbench.data import loading
-from lthbench.errors import PluginWarning, StepFailed
+from lthbench.errors import BadInput, PluginWarning, StepFailed
 from lthbench.kinds import Dataset, Metric
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 OWN = """
 from lthbench.kinds import Metric, Score, Value
 
@@ -125,3 +126,17 @@ def test_an_exit_that_nothing_else_takes_is_told_by_the_command(monkeypatch, cap
         main(["architectures"])
     assert ended.value.code == 1
     assert "count.py" in capsys.readouterr().err
+
+
+def test_plugins_of_a_task_are_taken_in_before_it_is_read_from_python_too(tiny_task, tmp_path):
+    text = Path(tiny_task).read_text().replace('dataset = "digits"', 'dataset = "two-digits"')
+    (tmp_path / "tiny.toml").write_text(text)
+    mine, file = str(tmp_path / "tiny.toml"), EXAMPLES / "two_digits.py"
+    with pytest.raises(BadInput, match='no dataset "two-digits"'):
+        lthbench.run(mine, ["absent"])
+    for plugins in ([file], str(file)):
+        with pytest.raises(BadInput, match=r'\Ano method "absent".*\Z'):
+            lthbench.run(mine, ["absent"], plugins=plugins)
+        with pytest.raises(BadInput, match=r"\A.*absent\.pt"):
+            lthbench.score(str(tmp_path / "absent.pt"), mine, plugins=plugins)
+    assert {"run", "score", "__version__"} <= set(dir(lthbench))

@@ -24,7 +24,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lthbench import api, registry, report
+from lthbench import registry, report
+from lthbench.checkpoints import bringing
 from lthbench.cli import main
 from lthbench.cli.options import summary_of
 from lthbench.errors import BadInput, LthbenchError
@@ -642,7 +643,7 @@ def test_a_changed_checkpoint_is_taken_or_refused(scratch, saved, limits, seed, 
     path.write_bytes(checkpoint(saved, seed, values, names))
     with limits.within("checkpoint", seed):
         try:
-            api.bring(str(TINY), "given", [path], [0], [path] if masked else [])
+            bringing.bring(str(TINY), "given", [path], [0], [path] if masked else [])
         except LthbenchError:
             RAN["refused"] += 1
 
@@ -663,7 +664,7 @@ def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, saved, name, t
     given = tmp_path / "odd.pt" if (tmp_path / "odd.pt").exists() else {**saved, name: tensor}
     for whole in (given, {**saved, name: tensor}):
         with pytest.raises(BadInput, match=said):
-            api.bring(str(TINY), "given", [whole], [0], [])
+            bringing.bring(str(TINY), "given", [whole], [0], [])
 
 
 # ---------------------------------------------------------------------------------------- the command line

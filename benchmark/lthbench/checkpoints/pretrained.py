@@ -23,6 +23,9 @@ from lthbench.planning.start import Start
 from lthbench.spec import Given, Network
 from lthbench.store import Store
 
+#: The mean and the standard deviation of pixels, by channel.
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -43,11 +46,12 @@ def begun(request: Request) -> tuple[Request, Pretrained | None]:
     if request.pretrained is None:
         return request, None
     wanted, found = network(request.task), files.of(request.pretrained, "pretrained")
+    expected = _expected(request)
     try:
-        networks = {"": _in_float(take(wanted, found, dense=True))}
+        networks = {"": _in_float(take(wanted, found, None, expected, dense=True))}
         said = "the dense parent; it is not trained"
     except BadInput as error:
-        body = _of_other_classes(wanted, found)
+        body = _of_other_classes(wanted, found, expected)
         if body is None:
             raise error from None
         networks = {str(seed): _with_new_head(wanted, body, seed) for seed in request.seeds}
@@ -56,7 +60,7 @@ def begun(request: Request) -> tuple[Request, Pretrained | None]:
             f"drawn for {wanted.classes:,} from each seed"
         )
     first = next(iter(networks.values()))
-    said += f"; {first.account['pixels']}" if "pixels" in first.account else ""
+    said += f"; {first.account['pixels']}"
     one = first.step.network
     own = {} if (one.mean, one.std) == (wanted.mean, wanted.std) else {"mean": one.mean, "std": one.std}
     start = Start({name: t.step.digest for name, t in networks.items()}, **own)
@@ -70,12 +74,22 @@ def _in_float(taken: Taken) -> Taken:
     return dataclasses.replace(taken, step=dataclasses.replace(taken.step, stored=None, activations=None))
 
 
-def _of_other_classes(wanted: Network, found: Checkpoint) -> Taken | None:
+def _expected(request: Request) -> Normalization | None:
+    """The normalisation that was asked for; None where the file or the task has it. Raises BadInput."""
+    if not request.normalization:
+        return None
+    if len(request.normalization) != 2:
+        raise BadInput("normalization: a mean and a standard deviation for each channel, and nothing else.")
+    mean, std = request.normalization
+    return mean, std
+
+
+def _of_other_classes(wanted: Network, found: Checkpoint, expected: Normalization | None) -> Taken | None:
     """The network of a checkpoint that tells another number of classes than the task's; None for none."""
     rows = [t.shape[0] for t in found.tensors.values() if t.dim() == 2 and len(t)]
     for classes in dict.fromkeys(reversed(rows)):
         with contextlib.suppress(BadInput):
-            return take(dataclasses.replace(wanted, classes=classes), found, dense=True)
+            return take(dataclasses.replace(wanted, classes=classes), found, None, expected, dense=True)
     return None
 
 

@@ -74,8 +74,7 @@ class Taken:
             removed += f", floats of {' and '.join(map(str, a['floats']))} bits"
         if a.get("activations"):
             removed += f", {a['activations']['said']}"
-        if a.get("pixels"):
-            read += f", {a['pixels']}"
+        read += f", {a['pixels']}"
         note = f"; {a['zeroed']:,} weights set to zero by the mask" if a["zeroed"] else ""
         if a.get("passed"):
             note += f"; passed over: {', '.join(a['passed'])}"
@@ -108,7 +107,7 @@ def take(
         return _of_full_size(take(fit, found, given_mask, normalization, key=key), skeleton)
     matched = fit.chosen.matched
     own = _normalized(network, found.pixels | matched.normalization, normalization, where)
-    pixels = "" if own == network else _pixels(own)
+    pixels = _pixels(own, network)
     network = own
     parts = smaller.wide(matched.parts, target, fit.narrower)
     model = skeletons.skeleton(architecture, network)
@@ -137,7 +136,7 @@ def take(
         "sparsity": as_sparsity(density),
         "zeros": sum(int((weights[n] == 0).sum()) for n in prunable),
         "zeroed": zeroed if given_mask is not None else 0,
-        **({"pixels": pixels} if pixels else {}),
+        "pixels": pixels,
         **_bits(stored),
         **({"activations": told} if told else {}),
     }
@@ -317,13 +316,14 @@ def _normalized(
     return dataclasses.replace(network, mean=tuple(mean), std=tuple(std))
 
 
-def _pixels(network: Network) -> str:
-    """How a network normalises pixels, for the account: where that is not as the task does."""
+def _pixels(network: Network, of_task: Network) -> str:
+    """How a network normalises pixels, for the account."""
     shown = []
     for values in (network.mean, network.std):
         alike = len(set(values)) == 1
         shown.append(", ".join(f"{v:g}" for v in (values[:1] if alike else values)))
-    return f"pixels normalised by mean {shown[0]} and standard deviation {shown[1]}, not as the task does"
+    like = "as the task does" if network == of_task else "not as the task does"
+    return f"pixels normalised by mean {shown[0]} and standard deviation {shown[1]}, {like}"
 
 
 def _weights(part: Part, name: str, kind: torch.dtype, where: str) -> torch.Tensor:

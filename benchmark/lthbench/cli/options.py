@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lthbench.cli.option_types import Numbers as Numbers
+from lthbench.cli.option_types import Place as Place
+from lthbench.cli.option_types import Seeds as Seeds
+from lthbench.cli.option_types import Sparsities as Sparsities
+from lthbench.cli.option_types import Sparsity as Sparsity
+from lthbench.cli.option_types import Words as Words
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 from lthbench.planning.looks import MOST
@@ -22,114 +28,7 @@ if TYPE_CHECKING:
     from lthbench.report.summary import Summary
     from lthbench.results.run_facts import RunFacts
 
-    ParamType = click.ParamType[Any]  # generic for type checkers only, in click before 8.4
-else:
-    ParamType = click.ParamType
-
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Place(ParamType):
-    """A folder, or the URL of an object store."""
-
-    name = "folder|url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
-        """A path, or a URL as it is."""
-        if isinstance(value, Path) or "://" in value:
-            found: Path | str = value
-            return found
-        return Path(value)
-
-
-class Words(ParamType):
-    """Names separated by commas; spaces around them do not matter."""
-
-    name = "a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """A list of names."""
-        words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
-        if not words:
-            self.fail("give at least one.", param, ctx)
-        return words
-
-
-class Numbers(ParamType):
-    """Numbers separated by commas; ``whole`` ones may be ranges such as 1-12."""
-
-    def __init__(self, whole: bool):
-        self.whole = whole
-        self.name = "n,..." if whole else "x,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """A list of numbers."""
-        if isinstance(value, list):
-            return value
-        numbers: list[Any] = []
-        for word in filter(None, (w.strip() for w in value.split(","))):
-            try:
-                low, dash, high = word.partition("-")
-                if self.whole and dash and low:
-                    if not 0 <= int(high) - int(low) <= 10_000:
-                        raise ValueError
-                    numbers += range(int(low), int(high) + 1)
-                else:
-                    numbers.append(int(word) if self.whole else float(word))
-            except ValueError:
-                kind = "a whole number or a range such as 1-12" if self.whole else "a number"
-                self.fail(f"{word!r} is not {kind}.", param, ctx)
-        if not numbers:
-            self.fail("give at least one.", param, ctx)
-        return numbers
-
-
-class Sparsity(ParamType):
-    """A share of weights removed: 0.9, or in per cent as 90 or 90 %. Numbers from 2 on are per cent."""
-
-    name = "x"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The share; whether it lies between 0 and 1 is for the request to say."""
-        if not isinstance(value, str):
-            return float(value)
-        number, sign, rest = value.strip().partition("%")
-        try:
-            found = float(number)
-        except ValueError:
-            self.fail(f"{value.strip()!r} is not a sparsity such as 0.9 or 90 %.", param, ctx)
-        if rest.strip():
-            self.fail(f"{value.strip()!r} is not a sparsity such as 0.9 or 90 %.", param, ctx)
-        # As the nearest number that one would type: 90.3 / 100 is not 0.903.
-        return float(f"{found / 100:.15g}") if sign or 2 <= found < 100 else found
-
-
-class Sparsities(Sparsity):
-    """Several, separated by commas."""
-
-    name = "x,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A list of shares."""
-        if isinstance(value, list):
-            return value
-        words = [word for word in value.split(",") if word.strip()]
-        if not words:
-            self.fail("give at least one.", param, ctx)
-        return [super(Sparsities, self).convert(word, param, ctx) for word in words]
-
-
-class Seeds(Numbers):
-    """One number is how many seeds; several, or one with a comma after it, are the seeds themselves."""
-
-    def __init__(self) -> None:
-        super().__init__(whole=True)
-        self.name = "n|a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A count or a list."""
-        numbers = super().convert(value, param, ctx)
-        return numbers[0] if isinstance(value, str) and value.strip().isdigit() else numbers
 
 
 def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> None:
@@ -184,6 +83,11 @@ def _options() -> dict[str, Callable[..., Any]]:
             "help": "Weights that networks begin with. If they tell the task's classes, they are the dense "
             "parent; else a new last layer is drawn, and training begins with them.",
         },
+        "mean": {
+            "type": Numbers(whole=False),
+            "help": "With --pretrained, by channel: what its network takes off pixels 0..1.",
+        },
+        "std": {"type": Numbers(whole=False), "help": "With --pretrained: what it divides them by."},
         "data": {"type": click.Path(path_type=Path), "help": "A folder that holds data sets."},
         "store": {
             "type": Place(),
@@ -219,7 +123,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
 #: From so many on, a count of seeds may be meant as the one seed of that number, and what it means is said.
 MANY_SEEDS = 100
 #: The options that say which networks.
-_OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided", "pretrained")
+_OF_A_GRID = ("methods", "sparsity", "rounds", "seeds", "until-decided", "pretrained", "mean", "std")
 
 
 def scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -364,6 +268,13 @@ def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
         raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
 
 
+def normalization(mean: list[float] | None, std: list[float] | None) -> tuple[Any, Any] | None:
+    """Mean and standard deviation of pixels, as they are given; None for neither. Raises BadInput for one."""
+    if (mean is None) != (std is None):
+        raise BadInput("give both --mean and --std, or neither.")
+    return None if mean is None else (mean, std)
+
+
 def run_options(options: dict[str, Any]) -> RunOptions:
     """How to run, of a command's options; checked."""
     from lthbench.api import RunOptions
@@ -393,6 +304,7 @@ def ask(options: dict[str, Any]) -> Request:
         "pretrained",
     )
     asked = request.ask(options["task"], *(options.get(n) for n in names))
+    asked = asked.normalized(normalization(options.get("mean"), options.get("std")))
     count = options.get("seeds")
     if isinstance(count, int) and count >= MANY_SEEDS:
         echo(f"{count} seeds: 0 to {count - 1}; one seed alone is written {count},", err=True)

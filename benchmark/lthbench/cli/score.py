@@ -13,13 +13,13 @@ from lthbench.cli.data import fetch_missing
 from lthbench.cli.options import (
     CONTEXT,
     Numbers,
+    normalization,
     result_options,
     run_options,
     scored_options,
 )
 from lthbench.cli.output import execute_and_show
 from lthbench.cli.terminal import echo
-from lthbench.errors import BadInput
 
 
 @click.command(context_settings=CONTEXT)
@@ -70,20 +70,18 @@ def score(
     Example: lthbench score --task c10-r18 --checkpoint pruned.pt --dense dense.pt --data DIR
              lthbench score --task c10-r18 --checkpoint a.pt --checkpoint b.pt --dense 0 --dense 1
     """
-    from lthbench import api
+    from lthbench.checkpoints.bringing import bring
 
-    if (mean is None) != (std is None):
-        raise BadInput("give both --mean and --std, or neither.")
-    normalization = None if mean is None or std is None else (mean, std)
+    expected = normalization(mean, std)
     report = None if no_report else folder
     with told_at_once(options, rule, report, force):
-        asked, brought = api.bring(
+        asked, brought = bring(
             options["task"],
             name,
             checkpoints,
             dense,
             masks,
-            normalization,
+            expected,
             key=key,
             **{key: options[key] for key in ("metrics", "budget", "ood", "concepts", "corruptions")},
             typed=_typed(click.get_current_context(), options),

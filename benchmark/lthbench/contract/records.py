@@ -29,8 +29,8 @@ def says_what_it_is(kind: type[Any], record: Any) -> None:
         there = ", ".join(GROUPS)
         demand(score.group in GROUPS, f"score {score.name}: group {score.group!r} is none of {there}")
     if kind is Architecture:
-        there = ("convolutional", "transformer")
-        demand(record.family in there, f"family {record.family!r} is none of {', '.join(there)}")
+        networks = ("convolutional", "transformer")
+        demand(record.family in networks, f"family {record.family!r} is none of {', '.join(networks)}")
     if kind is Method:
         one_word = len(record.family.split()) <= 1
         demand(one_word, f"family {record.family!r} is none of {', '.join(FAMILIES)}, nor one word")

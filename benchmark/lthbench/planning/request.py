@@ -24,6 +24,8 @@ from lthbench.spec import as_sparsity
 
 #: The greatest number of networks of a request that stands in a file: it is planned whole.
 NETWORKS = 100_000
+#: What pixels are normalised by.
+_PIXELS = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Request:
     not that of ``run``. Seeds are added until all is decided, up to
     ``most_seeds`` (0: none are); ``looks`` is what each look added so far, from the first one. ``notes`` say
     what the files that are here decided. ``pretrained`` is the file of weights that networks begin with, and
-    ``start`` what was read of it.
+    ``start`` what was read of it. ``normalization`` is the mean and standard deviation that these weights
+    expect pixels normalised by, where that was asked for.
     """
 
     task: Task
@@ -55,6 +58,7 @@ class Request:
     notes: tuple[str, ...] = ()
     pretrained: str | None = None
     start: Start | None = None
+    normalization: tuple[tuple[float, ...], ...] = ()
 
     @property
     def spec(self) -> Budget:
@@ -84,6 +88,16 @@ class Request:
         sparsities = tuple(as_sparsity(d) for d in self.densities)
         first = Look(self.seeds, dict.fromkeys(self.methods, sparsities))
         return dataclasses.replace(self, most_seeds=most, looks=(first,))
+
+    def normalized(self, expected: tuple[Sequence[float], Sequence[float]] | None) -> Request:
+        """The same with the normalisation of pixels that its pretrained weights expect. Raises BadInput."""
+        if expected is None:
+            return self
+        if self.pretrained is None:
+            raise BadInput("mean and std are those of pretrained weights: name these, too (--pretrained).")
+        both = zip(_PIXELS, expected, strict=True)
+        mean, std = (listed(what, values, numbers.Real, float, "numbers") for what, values in both)
+        return dataclasses.replace(self, normalization=(tuple(mean or ()), tuple(std or ())))
 
     def looked(self, open_networks: Mapping[str, tuple[float, ...]]) -> Request | None:
         """The same with one look more, for the networks that are open; None where there is no other look."""
@@ -136,6 +150,7 @@ class Request:
             corruptions=self.spec.evaluate.corruption_source if self.corruptions_replaced else None,
             pretrained=self.pretrained,
             start=self.start,
+            normalization=self.normalization,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -173,7 +188,7 @@ def asked_again(record: RequestRecord, where: str) -> Request:
         corruptions=record.corruptions,
         pretrained=record.pretrained,
     )
-    found = dataclasses.replace(found, start=_start_of(record, where))
+    found = dataclasses.replace(found, start=_start_of(record, where), normalization=record.normalization)
     if record.looks or record.most_seeds:
         return _with_looks(found, record, where)
     return found

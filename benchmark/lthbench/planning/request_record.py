@@ -54,7 +54,8 @@ class RequestRecord:
     images come from) are None where they are the task's. ``elsewhere`` says that networks made elsewhere were
     scored, which no record can ask for again. Seeds are added until all is decided, up to ``most_seeds`` (0:
     none are), and ``looks`` is what each look added so far, from the first one. ``pretrained`` is the file of
-    weights that networks begin with, ``start`` what was read of it.
+    weights that networks begin with, ``start`` what was read of it, ``normalization`` the mean and standard
+    deviation of pixels that were named for it.
     """
 
     task: str
@@ -72,6 +73,7 @@ class RequestRecord:
     corruptions: str | None = None
     pretrained: str | None = None
     start: Start | None = None
+    normalization: tuple[tuple[float, ...], ...] = ()
 
     @property
     def networks(self) -> int:
@@ -118,6 +120,8 @@ class RequestRecord:
             parts["corruptions"] = self.corruptions
         if self.pretrained is not None:
             parts["pretrained"] = shlex.quote(self.pretrained)
+        for option, values in zip(("mean", "std"), self.normalization, strict=False):
+            parts[option] = ",".join(f"{v!r}" for v in values)
         said = "".join(f" --{option} {value}" for option, value in parts.items() if value)
         return f"lthbench run{said}{''.join(f' --plugin {shlex.quote(file)}' for file in named)}"
 
