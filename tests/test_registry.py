@@ -12,7 +12,7 @@ import pytest
 
 import lthbench
 from lthbench import registry
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, PluginWarning
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric, packages
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
@@ -279,6 +279,25 @@ def test_a_worker_refuses_another_file_than_the_one_of_the_plan(own_file):
     own_file(2.0)
     with pytest.raises(BadInput, match="another file than when the run was planned"):
         registry.use_files(told)
+
+
+def test_code_beside_a_file_is_named_that_is_not_in_its_hash(own_file, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = Path(own_file(1.0))
+    text = path.read_text()
+    for name in ("helper", "numpy_like"):
+        (tmp_path / f"{name}.py").write_text("A = 1\n")
+    inside = text.replace("    return [Value", "    import numpy_like, numpy, os\n    return [Value")
+    path.write_text(f"from helper import A\nimport json\n{inside}")
+    said = r"own\.py imports helper and numpy_like, whose code is not in its hash"
+    with pytest.warns(PluginWarning, match=said):
+        registry.take(path)
+    registry.take(path)  # and once only
+    told = registry.user_files()
+    del sys.modules[registry._module_name(path.resolve())]
+    registry.use_files(told)  # as a worker does, which does not tell it again
+    assert "numpy_like" not in sys.modules
+    del sys.modules["helper"]
 
 
 def test_a_file_of_compiled_code_is_refused_in_words(tmp_path):

@@ -31,7 +31,7 @@ class StepFailed(LthbenchError):
 
 
 class PluginWarning(UserWarning):
-    """A plug-in left changed what all share, such as the default dtype; it was put back."""
+    """A plug-in left changed what all share, which was put back; or imports code that is not in its hash."""
 
 
 class Unreadable(StepFailed):

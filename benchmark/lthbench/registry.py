@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib.abc import SourceLoader
@@ -18,9 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from lthbench.errors import BadInput, LthbenchError, StepFailed, unknown
+from lthbench.errors import BadInput, LthbenchError, PluginWarning, StepFailed, unknown
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric, packages
+from lthbench.kinds.beside import imported_beside
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
@@ -259,7 +261,9 @@ def use_files(files: Iterable[OwnFile]) -> None:
                 f"{path}: is not there, or is another file than when the run was planned. What it gives "
                 "would be kept as a result of that file: run the command again."
             )
-        get(kinds[kind], name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PluginWarning)  # the other process told of it
+            get(kinds[kind], name)
         if _digests[path.resolve()] != digest:
             raise BadInput(f"{path}: changed while it was read. Run the command again.")
 
@@ -362,6 +366,13 @@ def _module(path: Path, noun: str) -> ModuleType:
             sys.modules[name] = before
         raise BadInput(f"{path}: cannot be imported: {_said(error)}") from error
     _digests[path] = digest
+    if beside := imported_beside(path, content):
+        warnings.warn(
+            f"{path.name} imports {' and '.join(beside)}, whose code is not in its hash: when that changes, "
+            "stored results are taken as they are. Keep all in one file, or raise the plug-in's version.",
+            PluginWarning,
+            stacklevel=2,
+        )
     for kind, old in [key for key, own in _paths.items() if own == path]:
         del _paths[kind, old]  # it may go by another name now, or define none
         if hasattr(module, _FOLDERS[kind][1]):

@@ -462,6 +462,12 @@ def test_only_networks_of_plugins_that_cannot_be_built_are_passed_over():
         skeletons._layout(broken, network)
 
 
+def test_an_architecture_that_is_not_known_is_said_to_be_one_of_an_own_file(tmp_path):
+    torch.save({f"blocks.{i}.weight": torch.zeros(3, 3) for i in range(9)}, tmp_path / "other.pt")
+    with pytest.raises(BadInput, match=r"that lthbench lacks is a file of your own.*--plugin"):
+        bringing.bring("digits-r8", "mine", [str(tmp_path / "other.pt")], [0], [])
+
+
 def test_another_number_of_channels_is_recognised():
     with pytest.raises(BadInput, match="It is a resnet8 for grey images; tasks with one: digits-r8"):
         taking.take(plan.network(tasks.load("c10-r20s")), files.of(pruned()[1], "model"))

@@ -70,10 +70,24 @@ def test_by_noninferior_it_must_be_shown(base):
 
 def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
     found = {h.score: h for h in baseline.hold(frame(rows("m", 0.5, "accuracy", A)), facts(), base)}
-    assert (found["nll"].good, found["nll"].reason) == (False, "not in the table")
+    assert (found["nll"].good, found["nll"].reason) == (False, "not measured")
     assert not held(base, (math.nan,) * 3, status="failed", reason="boom")["accuracy"].good
     found = held(base, status="degenerate", reason="layer conv1 is empty")["accuracy"]
     assert (found.good, found.reason) == (False, "degenerate: layer conv1 is empty")
+
+
+def test_seeds_and_scores_that_the_table_lacks_are_named(base):
+    table = frame(rows("m", 0.5, "accuracy", A)).assign(seed=lambda t: t["seed"] + 7)
+    beside = dataclasses.replace(facts(), seeds=(7, 8, 9))
+    found = {h.score: h.reason for h in baseline.hold(table, beside, base)}
+    assert found == {"accuracy": "of other seeds", "nll": "not measured"}
+    said = baseline.unlike(table, base, {"nll": "NLL"})
+    assert said.startswith("The baseline has seeds 0, 1, 2, the table 7, 8, 9 (--seeds): those in both")
+    assert said.endswith("The run did not measure NLL (--metrics).")
+    assert baseline.text(baseline.hold(table, beside, base), {}, lacking=said).endswith(said)
+    assert baseline.unlike(frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS)), base, {}) == ""
+    other = frame(rows("n", 0.5, "accuracy", A), rows("n", 0.5, "nll", LOSS))
+    assert {h.reason for h in baseline.hold(other, facts(), base)} == {"no such method in the table"}
 
 
 @pytest.mark.parametrize("status", ["degenerate", "gated", "failed"])

@@ -163,6 +163,11 @@ def dropped(files):
         (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
         (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
         (told(dense_keys={"accuracy": "of my own"}), "run.json: dense_keys was changed"),
+        (
+            told(plugins=[{"kind": "method", "name": "wanda", "source": "prunes 1.2", "digest": "0" * 64}]),
+            "the method wanda is not installed here; it is one of prunes 1.2: install that package",
+        ),
+        (asked(methods=["./m.py"]), "Make a package of it .docs/template is one., install it"),
         (told(classes=99), "run.json: classes was changed"),
         (
             told(plugins=[{"kind": "method", "name": "omp", "source": "p 1", "digest": "0" * 64}]),

@@ -176,9 +176,22 @@ def _fit(
         left = narrower(skeleton, shapes)
         if left is not None:
             return _Fit(*choice.choose(found, left.shapes(target), wanted, key), left)
-    more = skeletons.others(unread, network) + other_formats.of_a_shard(found.where)
+    more = skeletons.others(unread, network) or _own_architecture(unread, target)
+    more += other_formats.of_a_shard(found.where)
     passed = f"\n  Not read: {'; '.join(found.aside[:4])}" if found.aside else ""
     raise BadInput(f"{said}{more}{passed}") from None
+
+
+def _own_architecture(parts: Mapping[str, Part], target: Mapping[str, torch.Size]) -> str:
+    """How a network of no architecture here is scored; "" where most tensors are those of the task's."""
+    there = tensor_names.nearest(parts, target).parts
+    fitting = sum(n in there and there[n].tensor.shape == shape for n, shape in target.items())
+    if 2 * fitting >= len(target):
+        return ""
+    return (
+        "\n  An architecture that lthbench lacks is a file of your own, which a task names: --plugin FILE "
+        "(docs/plugins.md)"
+    )
 
 
 def _meant(

@@ -88,13 +88,14 @@ def gate(
     with as_a_run_wrote_it(source):
         found, alike = gates.hold(table, facts, base, rule), gates.made_alike(table, facts, base)
         titles = {s.name: s.title for s in facts.scores}
+        lacking = gates.unlike(table, base, titles)
     for place in filter(None, places.values()):
         make_folder(place.parent)
         with place.open("a", encoding="utf-8") as file:
-            file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md', alike)}\n\n")
+            file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md', alike, lacking)}\n\n")
     if as_json:
         echo(gates.as_json(found, alike))
     else:
-        echo(gates.text(found, titles, alike=alike))
+        echo(gates.text(found, titles, alike=alike, lacking=lacking))
     if not all(h.good for h in found):
         sys.exit(1)

@@ -291,7 +291,7 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> 
         reason = f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
         return held(False, reason, fmean(known.values()), math.nan, math.nan)
     if not both:
-        return held(False, "not in the table", fmean(known.values()), math.nan, math.nan)
+        return held(False, _absent(table, entry, rows), fmean(known.values()), math.nan, math.nan)
     before, after = (fmean(values) for values in zip(*both, strict=True))
     sign = 1.0 if entry["direction"] == "higher" else -1.0
     gaps = [sign * (old - new) for old, new in both]
@@ -305,9 +305,43 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> 
     return held(good, "" if good else "worse by more than its tolerance", before, after, fmean(gaps))
 
 
-def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", alike: bool = True) -> str:
-    """What is worse, and how many scores were held; for the shell, or as Markdown."""
-    return _text(found, titles, form) + ("" if alike else f"\n\n{ELSEWHERE}")
+def _absent(table: pd.DataFrame, entry: dict[str, Any], rows: pd.DataFrame) -> str:
+    """Why a score of the baseline has no value in the table."""
+    if len(rows):
+        alike = {int(seed) for seed in entry["values"]} & {int(seed) for seed in rows["seed"]}
+        return "it has no value" if alike else "of other seeds"
+    if entry["score"] not in set(table["score"]):
+        return "not measured"
+    if entry["method"] not in set(table["method"]):
+        return "no such method in the table"
+    return "not in the table"
+
+
+def unlike(table: pd.DataFrame, base: dict[str, Any], titles: dict[str, str]) -> str:
+    """What the table lacks of the seeds and scores of a baseline, in words; "" where it has them all."""
+    seeds = [sorted({int(s) for entry in base["scores"] for s in entry["values"]})]
+    seeds.append(sorted({int(s) for s in table["seed"]}))
+    said = []
+    if not set(seeds[0]) <= set(seeds[1]):
+        had, has = (", ".join(map(str, some)) for some in seeds)
+        said.append(f"The baseline has seeds {had}, the table {has} (--seeds): those in both are compared.")
+    there = set(table["score"])
+    lacking = dict.fromkeys(e["score"] for e in base["scores"] if e["score"] not in there)
+    if lacking:
+        named = formatting.listed([titles.get(score, score) for score in lacking])
+        said.append(f"The run did not measure {named} (--metrics).")
+    return " ".join(said)
+
+
+def text(
+    found: Sequence[Held], titles: dict[str, str], form: str = "text", alike: bool = True, lacking: str = ""
+) -> str:
+    """What is worse, and how many scores were held; for the shell, or as Markdown.
+
+    ``lacking`` is what ``unlike`` says.
+    """
+    said = [_text(found, titles, form), escape(lacking) if form == "md" else lacking]
+    return "\n\n".join(filter(None, (*said, "" if alike else ELSEWHERE)))
 
 
 def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:

@@ -28,6 +28,7 @@ from lthbench.errors import BadInput, Damaged, LthbenchError, because
 from lthbench.files import clear_left, make_folder, publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
+from lthbench.planning.request_record import KINDS
 from lthbench.results import table, units, validation
 from lthbench.results.run_facts import RunFacts
 from lthbench.spec import Measure, Step, canonical, describe, history
@@ -324,7 +325,16 @@ def planned(facts: RunFacts, rows: int = NETWORKS) -> Plan:
         raise BadInput(f"run.json: asks for {asked:,} networks; scores.csv has {rows:,} rows.")
     names = (*record.methods, *record.metrics, *(record.ood or ()), record.concepts or "")
     if record.plugins or any(registry.is_path(name) for name in names):
-        raise BadInput("run.json: a plug-in is a file; only those that are installed are bundled.")
+        raise BadInput(
+            "run.json: a plug-in is a file; only those that are installed are bundled. Make a package of it "
+            "(docs/template is one), install it, and run it by its name."
+        )
+    for plugin in facts.plugins:
+        if plugin.kind in KINDS and plugin.name not in registry.names(KINDS[plugin.kind]):
+            raise BadInput(
+                f"run.json: the {plugin.kind} {plugin.name[:100]} is not installed here; it is one of "
+                f"{plugin.source[:100]}: install that package, in that version."
+            )
     return plan(request.asked_again(record, "run.json"), (), data_needed=False, known=known)
 
 
