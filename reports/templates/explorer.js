@@ -25,12 +25,12 @@
     }
     if (shown.includes("e")) { return shown + " ± " + number(spread, unit); }
     var percent = data.percent.includes(unit), factor = percent ? 100 : 1, fewest = (shown.split(".")[1] || "").length;
-    var most = places(factor * mean, factor * spread, fewest, percent);
+    var most = shared(factor * mean, factor * spread, fewest, percent);
     if (most > fewest) { shown = commas((factor * mean).toFixed(most), shown.includes(",")); }
     return shown + " ± " + (factor * spread).toFixed(most);
   }
   /* The decimals with which a spread has two figures; in per cent one decimal will do, unless that looks like zero. */
-  function places(mean, spread, fewest, percent) {
+  function shared(mean, spread, fewest, percent) {
     if (!spread || (percent && Number(spread.toFixed(fewest)))) { return fewest; }
     var most = mean ? 5 - Math.floor(Math.log10(Math.abs(mean))) : 6;
     var found = Math.min(1 - Number(spread.toExponential(1).split("e")[1]), most);
