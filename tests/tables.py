@@ -48,13 +48,18 @@ def facts(seeds=3, task="made", budget="quick", **more):
     content = {
         "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
-        "task": {"name": task, "title": "A made task", "about": ""},
-        "budget": {"name": budget, "train": {"epochs": 2}},
+        "task": {"name": task, "title": "A made task", "about": "", "source": ""},
+        "budget": {
+            **{"name": budget, "about": "", "source": "", "rewind_epoch": 0},
+            **{"train": {"epochs": 2}, "evaluate": {}},
+        },
         "methods": ["dense", "m"],
         "sparsities": [0.5],
         "seeds": list(range(seeds)),
         "data": [{"name": "digits", "version": 1, "digest": "ab"}],
-        "environments": [{"torch": "2.0", "device": "cpu"}],
+        "environments": [
+            {"device": "cpu", "threads": 1, "torch": "2.0", "numpy": "2", "python": "3", "lthbench": "0"}
+        ],
         "aspects": [dataclasses.asdict(a) for a in score_order.aspects(METRICS)],
         "scores": [dataclasses.asdict(s) for s in run_facts.score_facts(METRICS)],
         "masks": {},

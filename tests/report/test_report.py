@@ -76,7 +76,7 @@ def facts(method=NASTY, seeds=SEEDS):
     content = {
         "schema": run_facts.SCHEMA,
         "command": "lthbench run made",
-        "task": {"name": "made", "title": "A <b>made</b> task", "about": "Nothing."},
+        "task": {"name": "made", "title": "A <b>made</b> task", "about": "Nothing.", "source": "ours"},
         "budget": {**budget, "train": {"epochs": 2, "milestones": []}, "evaluate": {"severities": [1, 2]}},
         "methods": ["dense", method],
         "sparsities": [0.36, 0.488],

@@ -19,6 +19,7 @@ from lthbench.store import LocalStore
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 METRICS = ["accuracy", "ece", "nll"]
+VERSIONS = {"device": "cpu", "threads": 1, "torch": "2", "numpy": "2", "python": "3", "lthbench": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,29 @@ def content(facts):
 def test_they_are_the_same_after_json(facts):
     assert run_facts.from_json(content(facts)) == facts
     assert json.dumps(run_facts.from_json(content(facts)).to_json()) == json.dumps(facts.to_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["budget"].pop("about"), "budget: missing about"),
+        (lambda c: c["budget"].update(source=None), "budget: source: expected str, got None"),
+        (lambda c: c["task"].update(about=[1, 2]), r"task: about: expected str, got \[1, 2\]"),
+        (lambda c: c.update(environments=[{}]), r"environments\[0\]: missing device"),
+        (lambda c: c.update(environments=[{**VERSIONS, "device": ["x"]}]), "device: expected str"),
+        (
+            lambda c: c.update(environments=[{**VERSIONS, "torch": "2\n"}]),
+            "has a text with control characters",
+        ),
+        (lambda c: c.update(environments=[{**VERSIONS, "threads": "z"}]), "threads: expected int"),
+    ],
+)
+def test_what_pages_tell_is_there(facts, change, said):
+    found = content(facts) | {"environments": [VERSIONS, {**VERSIONS, "threads": None}]}
+    assert len(run_facts.from_json(found).environments) == 2
+    change(found)
+    with pytest.raises(BadInput, match=said):
+        run_facts.from_json(found)
 
 
 def test_a_network_is_found_by_its_place_and_not_by_its_text(facts):

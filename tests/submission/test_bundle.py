@@ -162,6 +162,8 @@ def dropped(files):
         (dropped, "status is 'ok', its results give 'missing'|its results give"),
         (edited("run.json", b'"margin": 0.01', b'"margin": 0.9'), "run.json: aspects was changed"),
         (edited("run.json", b"--seeds 0,1", b"--seeds 4,5"), "run.json: command was changed"),
+        (told(dense_keys=None), "run.json: dense_keys is missing"),
+        (told(environments=[{}]), r"run.json: environments\[0\]: missing device"),
         (told(dense_keys={"accuracy": "of my own"}), "run.json: dense_keys was changed"),
         (
             told(plugins=[{"kind": "method", "name": "wanda", "source": "prunes 1.2", "digest": "0" * 64}]),
@@ -307,6 +309,16 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
 
 
 @pytest.mark.long
+def test_facts_that_would_be_refused_cannot_be_bundled(run, tmp_path):
+    for name in ("scores.csv", "run.json"):
+        (tmp_path / name).write_bytes((run / "report" / name).read_bytes())
+    facts = json.loads((tmp_path / "run.json").read_bytes())
+    facts["aspects"][0]["margin"] = 0.5
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(BadInput, match=r"run\.json: aspects was changed.* Run the command again"):
+        bundle.write(tmp_path, LocalStore(run / "store"), tmp_path / "b.zip")
+
+
 def test_a_sample_run_again_agrees_and_a_made_up_one_does_not(run, whole, tmp_path):
     table, facts = bundle.verify(whole)
     chosen = rerun.drawn(facts, 1, 0)

@@ -192,6 +192,22 @@ _NAMED = (
 )
 
 
+#: What pages tell of a task and a budget, and of an environment; every version wrote all of it.
+_TOLD: dict[str, dict[str, type]] = {
+    "task": dict.fromkeys(("name", "title", "about", "source"), str),
+    "budget": {
+        **dict.fromkeys(("name", "about", "source"), str),
+        **{"rewind_epoch": int, "train": dict, "evaluate": dict},
+    },
+}
+_VERSIONS: dict[str, type] = {
+    **dict.fromkeys(("device", "torch", "numpy", "python", "lthbench"), str),
+    "threads": int,
+}
+#: A GPU has no threads.
+_UNKNOWN = ("threads",)
+
+
 def from_json(content: Any, where: str = "run.json") -> RunFacts:
     """The facts in the content of a run.json. Raises BadInput, naming the key, for what is none.
 
@@ -213,10 +229,10 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     except ValueError as error:
         raise BadInput(f"{where}: networks: {error}") from error
     facts = record_reader.read(RunFacts, parts, where, largest=request_record.LARGEST, later_versions=True)
-    for part, keys in (("task", ("name", "title")), ("budget", ("name",))):
-        for key in keys:
-            if not isinstance(getattr(facts, part).get(key), str):
-                raise BadInput(f"{where}: {part}: missing {key}")
+    for part, kinds in _TOLD.items():
+        _check_told(getattr(facts, part), kinds, f"{where}: {part}")
+    for place, environment in enumerate(facts.environments):
+        _check_told(environment, _VERSIONS, f"{where}: environments[{place}]")
     # Every version wrote all of an aspect: what is misspelt must not fall back to a default.
     for place, aspect in enumerate(content["aspects"]):
         lacking = [f.name for f in dataclasses.fields(Aspect) if f.name not in aspect]
@@ -225,6 +241,18 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     facts = dataclasses.replace(facts, scores=_flagged(facts.scores, content["scores"]))
     more = {k: v for k, v in content.items() if k not in _PARTS}
     return dataclasses.replace(facts, requests=_requests(content, facts, where), more=more)
+
+
+def _check_told(table: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:
+    """Raise BadInput where a table lacks what pages tell of it, or has something else there."""
+    for key, kind in kinds.items():
+        if key not in table:
+            raise BadInput(f"{where}: missing {key}")
+        found: Any = table[key]
+        if type(found) is not kind and not (found is None and key in _UNKNOWN):
+            raise BadInput(f"{where}: {key}: expected {kind.__name__}, got {record_reader.shown(found)}")
+        if isinstance(found, str) and not one_line(found):
+            raise BadInput(f"{where}: {key}: has a text with control characters: {found[:100]!a}.")
 
 
 def _flagged(scores: tuple[ScoreFacts, ...], content: list[dict[str, Any]]) -> tuple[ScoreFacts, ...]:

@@ -65,7 +65,7 @@ class Refused(LthbenchError):
 def write(folder: Path, store: Store, target: Path) -> int:
     """Bundle the report in a folder with what the store holds of it. Returns the number of results.
 
-    Raises BadInput where the table is not the one that the store gives.
+    Raises BadInput where the table is not what the store gives, or its facts are not those of its command.
     """
     scores, facts = table.read(folder)
     made = planned(facts)
@@ -85,6 +85,12 @@ def write(folder: Path, store: Store, target: Path) -> int:
     again = table.as_csv(table.build(made, store, failures))
     if again != files["scores.csv"]:
         raise BadInput(f"{folder / 'scores.csv'}: is not what the store {store.root} gives; run again.")
+    try:
+        facts_told.check_asked(facts, made, [])
+        facts_told.check_collapsed(facts, made, store)
+        validation.check(scores, facts)
+    except BadInput as error:
+        raise BadInput(f"{folder}: {error} Run the command again: its store holds what is done.") from error
     files |= {name: (folder / name).read_bytes() for name in table.BESIDE if (folder / name).is_file()}
     if units.FILE in files:
         if units.as_csv(units.gather(made, store)) != files[units.FILE]:

@@ -35,7 +35,9 @@ def check_asked(facts: RunFacts, made: Plan, changed: list[str]) -> None:
         raise BadInput("run.json: classes was changed: its task has other ones.")
     if facts.plugins and _named(facts.plugins) != _named(plugin_facts.plugins(made.request)):
         raise BadInput("run.json: plugins was changed: its command names other ones.")
-    if not changed and facts.dense_keys not in (None, run_facts.dense_keys(made)):
+    if not changed and facts.dense_keys is None:  # no table without them is judged by a calibration
+        raise BadInput("run.json: dense_keys is missing: every version that makes bundles has written it.")
+    if not changed and facts.dense_keys != run_facts.dense_keys(made):
         raise BadInput("run.json: dense_keys was changed: its command gives other ones.")
     if not changed and set(facts.networks) != set(run_facts.networks(made)):
         raise BadInput("run.json: networks was changed: its command gives other ones.")
