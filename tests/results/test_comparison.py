@@ -64,6 +64,25 @@ def test_the_same_steps_are_the_same_measurements():
     assert "1 score is the same in both" in text(found, {})
 
 
+def test_the_same_measurement_with_another_value_is_not_the_same():
+    first, seeds = (frame(rows("m", 0.5, "accuracy", A)), facts()), (0.5, 0.51, 0.52)
+    rounded = frame(rows("m", 0.5, "accuracy", [v + 1e-4 for v in A])), facts()
+    assert [(c.finding, c.odd) for c in compare(first, rounded).changes] == [("same", False)]
+    found = compare(first, (frame(rows("m", 0.5, "accuracy", seeds)), facts()))
+    assert [(c.finding, c.odd) for c in found.changes] == [("worse", True)]
+    said = "1 score is of the same measurements and of other values (m 50.0 %, accuracy): "
+    assert said + "one table was changed." in text(found, {})
+    here = [facts().environments[0] | {"device": "cuda"}]
+    found = compare(first, (frame(rows("m", 0.5, "accuracy", seeds)), facts(environments=here)))
+    assert said + "other machines or versions give other networks, or one table was" in text(found, {})
+
+
+def test_a_table_that_cannot_be_reported_is_named():
+    first = frame(rows("m", 0.5, "accuracy", A)), facts()
+    with pytest.raises(BadInput, match="B: the table has more than one row"):
+        compare(first, (frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "accuracy", A)), facts()))
+
+
 def test_scores_that_failed_or_are_no_headline_are_left_out():
     first = frame(rows("m", 0.5, "accuracy", A, step="a")), facts()
     second = (
@@ -78,7 +97,7 @@ def test_scores_that_failed_or_are_no_headline_are_left_out():
 
 def test_specs_that_differ_are_named_and_cells_of_one_table_only():
     first = frame(rows("m", 0.5, "accuracy", A), rows("old", 0.9, "accuracy", A)), facts()
-    changed = {"name": "quick", "train": {"epochs": 5, "lr": 0.1}}
+    changed = facts().budget | {"train": {"epochs": 5, "lr": 0.1}}
     second = (
         frame(rows("m", 0.5, "accuracy", A), rows("new", 0.9, "accuracy", A)),
         dataclasses.replace(facts(), budget=changed),

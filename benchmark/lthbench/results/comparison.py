@@ -11,7 +11,8 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
-from lthbench.results.merge import stated
+from lthbench.results import validation
+from lthbench.results.merge import near, stated
 from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Change:
     """A score of a method and sparsity in both tables: means over the seeds in both, and their difference.
 
     ``difference`` is B minus A, paired by seed, ``low`` and ``high`` its 95 % t interval (NaN for one seed).
-    ``finding`` is "same" (the same measurements or values), "better" or "worse" (the interval excludes 0), or
-    "unsure".
+    ``finding`` is "same" (the same values, or measurements that are alike but for rounding), "better" or
+    "worse" (the interval excludes 0), or "unsure". ``odd``: the same measurements have other values.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Change:
     high: float
     seeds: int
     finding: str
+    odd: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,18 @@ Read = tuple["pd.DataFrame", RunFacts]
 
 
 def compare(a: Read, b: Read, every: bool = False) -> Comparison:
-    """Compare the scores that the verdict asks for, or ``every`` one. Raises BadInput for unlike tasks."""
+    """Compare the scores that the verdict asks for, or ``every`` one.
+
+    Raises BadInput for unlike tasks, and for a table that cannot be reported.
+    """
     names = [facts.task_name for _, facts in (a, b)]
     if names[0] != names[1]:
         raise BadInput(f"A is of task {names[0]} and B of task {names[1]}: their scores cannot be compared.")
+    for name, (table, facts) in (("A", a), ("B", b)):
+        try:
+            validation.check(table, facts)
+        except BadInput as error:
+            raise BadInput(f"{name}: {error}") from error
     shown = [s.name for s in a[1].scores if every or s.verdict]
     tables = [_headline(table, shown) for table, _ in (a, b)]
     both = tables[0].merge(tables[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
@@ -77,7 +87,7 @@ def compare(a: Read, b: Read, every: bool = False) -> Comparison:
 
 def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
     rows = table[(table["variant"] == "") & table["score"].isin(scores) & table["value"].notna()]
-    return rows[[*_CELL, "seed", "value", "unit", "direction", "step"]]
+    return rows[[*_CELL, "seed", "value", "se", "unit", "direction", "step"]]
 
 
 def _change(key: Any, rows: pd.DataFrame) -> Change:
@@ -90,7 +100,9 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
         error = float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
         reach = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
         low, high = mean - reach, mean + reach
-    if (rows["step_a"] == rows["step_b"]).all() or not gaps.any():
+    one = rows["step_a"] == rows["step_b"]
+    odd = one & ~near(rows["value_a"], rows["value_b"], rows[["se_a", "se_b"]].min(axis=1))
+    if not gaps.any() or (one.all() and not odd.any()):
         finding = "same"
     elif low > 0 or high < 0:
         finding = "better" if (mean > 0) == (rows["direction_a"].iloc[0] == "higher") else "worse"
@@ -98,7 +110,8 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
         finding = "unsure"
     means = float(rows["value_a"].mean()), float(rows["value_b"].mean())
     unit = str(rows["unit_a"].iloc[0])
-    return Change(method, float(sparsity), score, unit, *means, mean, low, high, len(gaps), finding)
+    numbers = *means, mean, low, high
+    return Change(method, float(sparsity), score, unit, *numbers, len(gaps), finding, bool(odd.any()))
 
 
 def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
@@ -146,6 +159,15 @@ def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
         parts.append(tabulate(table, headers="keys", tablefmt=style, disable_numparse=True))
     if same:
         parts.append(f"{formatting.counted(same, 'score is', 'scores are')} the same in both.")
+    odd = [c for c in found.changes if c.odd]
+    if odd:
+        made = any(what.startswith("environments") for what, *_ in found.specs)
+        cause = "other machines or versions give other networks, or " if made else ""
+        named = f"{odd[0].method} {formatting.sparsity(odd[0].sparsity)}, {odd[0].score}"
+        parts.append(
+            f"{formatting.counted(len(odd), 'score is', 'scores are')} of the same measurements and of other "
+            f"values ({safe(named)}{' and others' if len(odd) > 1 else ''}): {cause}one table was changed."
+        )
     if not found.changes:
         parts.append("No score is in both.")
     for name, cells in (("A", found.only_a), ("B", found.only_b)):

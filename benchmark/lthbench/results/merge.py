@@ -65,6 +65,11 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                     f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "
                     f"or run both alike.{other_code([facts.plugins, first.plugins])}"
                 )
+        if _other_digests(facts, first):
+            raise BadInput(
+                f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together."
+                f"{other_code([facts.plugins, first.plugins])} Give one of them, or run both alike."
+            )
         if _levels(facts) != _levels(first):
             raise BadInput(
                 f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together: "
@@ -108,17 +113,14 @@ def _check_made_twice(table: pd.DataFrame, several: Sequence[RunFacts]) -> None:
     """Raise BadInput where a score stands twice and is not that of one network but for rounding."""
     again = table[table.duplicated(_KEY)].drop_duplicates([*_KEY, "step", "value"])
     both = again.merge(table.drop_duplicates(_KEY), on=_KEY, suffixes=("", "_first"))
-    away = (both["value"] - both["value_first"]).abs()
-    error = both[["se", "se_first"]].min(axis=1).fillna(0.0)
-    near = away <= _OF_ERROR * error + _OF_VALUE * both["value_first"].abs()
-    near |= both["value"].isna() & both["value_first"].isna()
+    alike = near(both["value"], both["value_first"], both[["se", "se_first"]].min(axis=1))
     weights: dict[tuple[str, float, int], set[str]] = {}
     for facts in several:
         for n in facts.networks:
             weights.setdefault((n.method, n.sparsity, n.seed), set()).add(n.network)
     places = zip(both["method"], both["sparsity"], both["seed"], strict=True)
     both["one"] = [len(weights.get((m, float(s), int(n)), ())) == 1 for m, s, n in places]
-    odd = both[~(near & ((both["step"] == both["step_first"]) | both["one"]))]
+    odd = both[~(alike & ((both["step"] == both["step_first"]) | both["one"]))]
     if len(odd):
         row = odd.iloc[0]
         raise BadInput(
@@ -126,6 +128,18 @@ def _check_made_twice(table: pd.DataFrame, several: Sequence[RunFacts]) -> None:
             f"{row['seed']}, another {row['score']} each. Give one of them."
             f"{other_code([facts.plugins for facts in several])}"
         )
+
+
+def _other_digests(a: RunFacts, b: RunFacts) -> bool:
+    """Whether a plug-in of both is of other code in each: methods of one name would be taken for one."""
+    known = {(p.kind, p.name): p.digest for p in a.plugins}
+    return any(known.get((p.kind, p.name), p.digest) != p.digest for p in b.plugins)
+
+
+def near(value: pd.Series, other: pd.Series, error: pd.Series) -> pd.Series:
+    """Where two values of one network's score are alike but for rounding, or both are not there."""
+    away = (value - other).abs()
+    return (away <= _OF_ERROR * error.fillna(0.0) + _OF_VALUE * other.abs()) | (value.isna() & other.isna())
 
 
 def _levels(facts: RunFacts) -> tuple[int, ...]:
