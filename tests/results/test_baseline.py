@@ -257,3 +257,32 @@ def test_a_baseline_without_environments_is_as_narrow_as_it_was(base):
     for entry in base["scores"]:
         del entry["elsewhere"]
     assert [h.tolerance for h in held(base).values()] == [0.01, 0.0301]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b.pop("task"), "task: expected a name, got None"),
+        (lambda b: b.update(budget=5), "budget: expected a name, got 5"),
+        (lambda b: b["scores"][0].update(tolerance=10**400), "tolerance: expected a float"),
+        (lambda b: b["scores"][0].update(values={"0": 10**400}), "expected a finite number for each seed"),
+        (lambda b: b["scores"][0].update(values={"0": True}), "expected a finite number for each seed"),
+        (lambda b: b["scores"][0].update(values={"0": 0.1, "00": 0.9}), "seeds are whole numbers"),
+        (lambda b: b["scores"][0].update(values={"9" * 5000: 0.1}), "seeds are whole numbers"),
+    ],
+)
+def test_a_baseline_edited_by_hand_is_refused_by_its_own_name(tmp_path, change, said):
+    made = baseline.baseline(*trained(A))
+    change(made)
+    (tmp_path / "b.json").write_text(json.dumps(made))
+    with pytest.raises(BadInput, match=f"baseline {tmp_path / 'b.json'}.*{said}"):
+        baseline.read(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(("field", "value"), [("direction", "lower"), ("unit", "nats")])
+def test_a_baseline_that_reads_a_score_otherwise_than_the_table_is_refused(field, value):
+    table, told = trained(A)
+    made = baseline.baseline(table, told)
+    made["scores"][1][field] = value
+    with pytest.raises(BadInput, match=rf"scores\[1\].{field}, of accuracy, is {value}, and the table's"):
+        baseline.hold(table, told, made)

@@ -21,6 +21,7 @@ from tabulate import tabulate
 from lthbench import formatting, textfiles
 from lthbench.errors import BadInput, because
 from lthbench.formatting import escape
+from lthbench.planning.record_reader import shown
 from lthbench.results import validation
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.calibration import DenseScore
@@ -34,6 +35,8 @@ RULES = ("tolerance", "noninferior")
 #: By so many standard deviations of the difference of two means over seeds a score may be worse elsewhere. On
 #: the calibrations that ship, one network with ten scores is then worse by chance in less than 1 % of cases.
 DEVIATIONS = 3.0
+#: Numbers of a baseline are below this.
+_LARGEST = 1e100
 #: How far a typed sparsity may be from one in the table.
 NEAR = 0.005
 ELSEWHERE = (
@@ -228,6 +231,9 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(f"baseline {path}: has schema {found.get('schema')}, this version reads {SCHEMA}.")
     if not isinstance(found.get("environments", []), list):
         raise BadInput(f"baseline {path}: environments: expected a list.")
+    for part in ("task", "budget"):
+        if not isinstance(found.get(part), str):
+            raise BadInput(f"baseline {path}: {part}: expected a name, got {shown(found.get(part))}.")
     entries = found.get("scores")
     if not isinstance(entries, list) or not entries:
         raise BadInput(f"baseline {path}: holds no scores.")
@@ -241,21 +247,24 @@ def _check(entry: Any, where: str) -> None:
         raise BadInput(f"{where}: expected an object, got {entry!r}.")
     for field, kind in _FIELDS.items():
         value = entry.get(field)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (kind is float and not math.isfinite(value)):  # type: ignore[arg-type]
-            raise BadInput(f"{where}.{field}: expected a {kind.__name__}, got {value!r}.")
-    numbers = [v for v in entry["values"].values() if isinstance(v, int | float) and math.isfinite(v)]
-    if not numbers or len(numbers) != len(entry["values"]):
-        raise BadInput(f"{where}.values: expected a finite number for each seed, got {entry['values']!r}.")
-    if not all(seed.isdecimal() for seed in entry["values"]):
-        raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])}.")
+        if not (_is_finite(value) if kind is float else isinstance(value, kind)):
+            raise BadInput(f"{where}.{field}: expected a {kind.__name__}, got {shown(value)}.")
+    if not entry["values"] or not all(map(_is_finite, entry["values"].values())):
+        said = shown(entry["values"])
+        raise BadInput(f"{where}.values: expected a finite number for each seed, got {said}.")
+    if not all(len(seed) < 20 and seed.isdecimal() and seed == str(int(seed)) for seed in entry["values"]):
+        raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])[:100]}.")
     for field in ("tolerance", "elsewhere"):
         value = entry.get(field, 0.0)
-        if not isinstance(value, int | float) or not 0.0 <= value < math.inf:
-            raise BadInput(f"{where}.{field}: must not be negative, got {value}.")
+        if not _is_finite(value) or value < 0.0:
+            raise BadInput(f"{where}.{field}: must not be negative, got {shown(value)}.")
     if entry["direction"] not in ("higher", "lower"):
         raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number of which means can be taken."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance") -> list[Held]:
@@ -270,6 +279,16 @@ def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str =
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     validation.check(table, facts)
+    scores = {s.name: s for s in facts.scores}
+    for place, entry in enumerate(base["scores"]):
+        score = scores.get(entry["score"])
+        better = "higher" if score is not None and score.higher_is_better else "lower"
+        for field, own in (("direction", better), ("unit", score.unit if score else "")):
+            if score is not None and entry[field] != own:
+                raise BadInput(
+                    f"the baseline's scores[{place}].{field}, of {score.name}, is {entry[field]}, "
+                    f"and the table's {own}: one was edited."
+                )
     wide = not made_alike(table, facts, base)
     return [_held(table, entry, rule, wide) for entry in base["scores"]]
 
