@@ -221,3 +221,15 @@ def test_what_lies_beside_a_table_stays_until_the_new_one_is_there(tmp_path, mon
     assert all((tmp_path / name).exists() for name in table.BESIDE)
     table.write(made, FACTS, tmp_path)
     assert not any((tmp_path / name).exists() for name in table.BESIDE)
+
+
+def test_a_text_in_the_place_of_a_number_is_named_by_its_column(tmp_path):
+    table.write(frame(), FACTS, tmp_path)
+    lines = (tmp_path / "scores.csv").read_text().split("\n")
+    place = list(table.COLUMNS).index("value")
+    fields = next(csv.reader([lines[1]]))
+    rows = [["nan" if i == place else field for i, field in enumerate(fields)]]
+    with (tmp_path / "scores.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([list(table.COLUMNS), *rows])
+    with pytest.raises(BadInput, match=r"scores\.csv: not a table of scores: value holds a text that is no"):
+        table.read(tmp_path)

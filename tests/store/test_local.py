@@ -353,3 +353,10 @@ def test_a_marker_that_cannot_be_installed_leaves_nothing(tmp_path, monkeypatch)
     with pytest.raises(BadInput, match="cannot be written"):
         LocalStore(tmp_path / "store").open()
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("look", ["check", "open"])
+def test_a_marker_that_is_a_folder_is_named(tmp_path, look):
+    (tmp_path / "store.json").mkdir()
+    with pytest.raises(BadInput, match=f"store {tmp_path}: store.json is a folder"):
+        getattr(LocalStore(tmp_path), look)()

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -254,6 +255,13 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
                 na_values={column: [""] for column in ("value", "se", "diff_se", "mean_diff_se")},
             )
     except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
+        place = re.search(r"float64 for object dtyped data in column (\d+)", str(error))
+        if place is not None:
+            column = header.strip().split(separator)[int(place[1])]
+            raise BadInput(
+                f"{csv}: not a table of scores: {column} holds a text that is no number; "
+                "where there is none it is left empty."
+            ) from error
         raise BadInput(f"{csv}: not a table of scores{because(error)}.") from error
 
 

@@ -98,6 +98,10 @@ class LocalStore(Store):
             return not layout.torn(reading.content(self.root / "store.json"))
         except FileNotFoundError:
             return False
+        except IsADirectoryError as error:
+            raise BadInput(
+                f"store {self.root}: store.json is a folder and no marker of a store; give another place."
+            ) from error
 
     def made(self) -> bool:
         """Whether there is a store in the folder."""
