@@ -113,7 +113,7 @@ def test_a_task_that_ships_is_copied_beside_its_calibration(tmp_path, monkeypatc
 def test_what_has_no_effect_is_no_option():
     said = call("calibrate", "--help")
     assert "--download" in said
-    for name in ("--rule", "--report", "--no-report", "--force"):
+    for name in ("--rule", "--report", "--no-report"):
         assert f"{name} " not in said
 
 

@@ -1,5 +1,8 @@
 """Where ``gate`` puts its summary, and where ``submit`` and ``store export`` put their files."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from lthbench import report
@@ -48,3 +51,49 @@ def test_a_file_in_the_place_of_a_folder_or_a_folder_in_its_own_is_refused_first
         with pytest.raises(SystemExit, match="2"):
             main([*words, place])
         assert why in capsys.readouterr().err
+
+
+def refused(words, capsys):
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    return capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gate", "--write-baseline"],
+        ["submit", "lthbench-report", "--out"],
+        ["calibrate", "lthbench-report", "--out"],
+        ["store", "export"],
+    ],
+)
+def test_what_is_no_file_of_its_kind_is_not_replaced(folder, words, capsys):
+    os.mkfifo(folder / "pipe.zip")
+    (folder / "lost.zip").symlink_to("nowhere")
+    (folder / "run.json").write_bytes((folder / "lthbench-report" / "run.json").read_bytes())
+    if words[0] == "calibrate":  # what is asked for first: dense networks alone
+        words = ["calibrate", "--task", "digits-r8", "--budget", "quick", "--seeds", "1000-1009", "--out"]
+    assert "is no file but a device or a pipe" in refused([*words, "pipe.zip"], capsys)
+    assert "is a link to what is not there" in refused([*words, "lost.zip"], capsys)
+    if words[0] != "store":
+        said = refused([*words, "run.json"], capsys)
+        assert "run.json: is there, and lthbench did not write it as a" in said
+    assert (folder / "pipe.zip").is_fifo()
+    assert (folder / "run.json").read_bytes() == (folder / "lthbench-report" / "run.json").read_bytes()
+
+
+def test_a_baseline_replaces_one_and_with_force_anything(folder, capsys):
+    main(["gate", "--write-baseline", "baseline.json"])
+    (folder / "mine.json").write_text("{}")
+    assert "did not write it as a baseline" in refused(["gate", "--write-baseline", "mine.json"], capsys)
+    main(["gate", "--write-baseline", "mine.json", "--force"])
+    assert (folder / "mine.json").read_bytes() == (folder / "baseline.json").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_a_summary_on_a_full_disk_is_no_regression(folder, capsys):
+    said = refused(["gate", "--baseline", "baseline.json", "--summary", "/dev/full"], capsys)
+    assert said == "Error: --summary /dev/full: cannot be written: No space left on device.\n"

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lthbench.cli.options import check_report, check_rule, run_options
+from lthbench.cli.options import check_rule, run_options
+from lthbench.cli.targets import check_report
 
 
 @contextmanager

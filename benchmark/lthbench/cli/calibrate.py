@@ -15,7 +15,17 @@ import click
 from lthbench import resources
 from lthbench.cli.at_once import told_at_once
 from lthbench.cli.data import fetch_missing
-from lthbench.cli.options import CONTEXT, Seeds, ask, progress_options, read, run_options, scored_options
+from lthbench.cli.options import (
+    CONTEXT,
+    Seeds,
+    ask,
+    force_option,
+    progress_options,
+    read,
+    run_options,
+    scored_options,
+)
+from lthbench.cli.targets import check_file
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 from lthbench.files import publish
@@ -41,8 +51,9 @@ SEEDS = range(1000, 1040)
 @click.option("--json", "as_json", is_flag=True, help="What it says as JSON.")
 @scored_options
 @progress_options
+@force_option
 def calibrate(
-    source: Path | None, seeds: Any, out: Path | None, show: bool, as_json: bool, **options: Any
+    source: Path | None, seeds: Any, out: Path | None, show: bool, as_json: bool, force: bool, **options: Any
 ) -> None:
     """Train the dense network of a task with many seeds, and keep how far its scores scatter.
 
@@ -65,21 +76,31 @@ def calibrate(
         if facts.dense_keys is None:
             raise BadInput(f"{source}: was written by an earlier version; run its command again.")
         found = calibration(table, facts)
-        file = out or Path("calibrations") / f"{found.task}-{found.budget}.json"
+        file = _free(out or Path("calibrations") / f"{found.task}-{found.budget}.json", force)
     else:
         with told_at_once(options):
             asked = ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds})
         asked = judged_alone(asked)
+        usual = _beside(options["task"]) / "calibrations" / f"{asked.task.name}-{asked.budget}.json"
+        file = _free(out or usual, force)
         if options["download"]:
             fetch_missing(asked, options["data"])
         found = _trained(asked, options)
-        file = out or _beside(options["task"]) / "calibrations" / f"{found.task}-{found.budget}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     publish(file, found.to_json().encode())
     _say(found, as_json)
     echo(f"\n{file}", err=as_json)
     if source is None and out is None and (copy := _copied(options["task"], found.task)) is not None:
         echo(f"Runs are judged by it with --task ./{copy}: a copy of the task that ships.", err=as_json)
+
+
+def _free(file: Path, force: bool) -> Path:
+    """The file of a calibration, where one can be written. Raises BadInput."""
+    from lthbench.results import overwriting
+
+    check_file("--out", file)
+    overwriting.check_one(file, "calibration", force)
+    return file
 
 
 def _trained(asked: Any, options: dict[str, Any]) -> Calibration:

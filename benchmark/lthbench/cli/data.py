@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, check_file, check_folder, force_option
+from lthbench.cli.options import CONTEXT, force_option
+from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, wrapped
 
 if TYPE_CHECKING:

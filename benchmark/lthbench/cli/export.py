@@ -15,11 +15,11 @@ from lthbench.cli.options import (
     Place,
     Sparsity,
     as_a_run_wrote_it,
-    check_folder,
     force_option,
     plugin_option,
     read,
 )
+from lthbench.cli.targets import check_folder
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, StepFailed, unknown
 

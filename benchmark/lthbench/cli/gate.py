@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, check_file, read
+from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, force_option, read
+from lthbench.cli.targets import check_file
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 
@@ -31,6 +32,7 @@ from lthbench.errors import BadInput, unknown
 @click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@force_option
 def gate(
     baseline: Path | None,
     target: Path | None,
@@ -41,6 +43,7 @@ def gate(
     rule: str,
     summary: Path | None,
     as_json: bool,
+    force: bool,
 ) -> None:
     """Hold a report's scores to a baseline; exit with 1 where one got worse than it may.
 
@@ -52,9 +55,10 @@ def gate(
     Example: lthbench gate --write-baseline baseline.json
              lthbench gate --baseline baseline.json
     """
-    from lthbench.files import make_folder, publish
+    from lthbench.files import publish
     from lthbench.report.summary import calibrated
     from lthbench.results import baseline as gates
+    from lthbench.results import overwriting
 
     if rule not in gates.RULES:
         raise unknown("rule", rule, gates.RULES)
@@ -65,6 +69,8 @@ def gate(
             "--scores, --methods and --sparsity choose what a baseline holds: --write-baseline FILE."
         )
     if target is not None:
+        check_file("--write-baseline", target)
+        overwriting.check_one(target, "baseline", force)
         with as_a_run_wrote_it(source):
             table, facts = read(source)
             known = calibrated(table, facts)[0]
@@ -82,20 +88,32 @@ def gate(
     places = {"--summary": summary, "GITHUB_STEP_SUMMARY": Path(on_github) if on_github else None}
     for named, place in places.items():
         if place is not None:
-            check_file(named, place)
+            check_file(named, place, appended=True)
     base = gates.read(baseline)
     table, facts = read(source)
     with as_a_run_wrote_it(source):
         found, alike = gates.hold(table, facts, base, rule), gates.made_alike(table, facts, base)
         titles = {s.name: s.title for s in facts.scores}
         lacking = gates.unlike(table, base, titles)
-    for place in filter(None, places.values()):
-        make_folder(place.parent)
-        with place.open("a", encoding="utf-8") as file:
-            file.write(f"### lthbench gate\n\n{gates.text(found, titles, 'md', alike, lacking)}\n\n")
+    summed = f"### lthbench gate\n\n{gates.text(found, titles, 'md', alike, lacking)}\n\n"
+    for named, place in places.items():
+        if place is not None:
+            _append(named, place, summed)
     if as_json:
         echo(gates.as_json(found, alike))
     else:
         echo(gates.text(found, titles, alike=alike, lacking=lacking))
     if not all(h.good for h in found):
         sys.exit(1)
+
+
+def _append(option: str, place: Path, text: str) -> None:
+    """Add to a file. Raises BadInput where that fails: exit code 1 is for scores that got worse."""
+    from lthbench.files import make_folder
+
+    try:
+        make_folder(place.parent)
+        with place.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadInput(f"{option} {place}: cannot be written: {error.strerror}.") from error

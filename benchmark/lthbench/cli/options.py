@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -188,38 +187,6 @@ def _with(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Cal
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def check_folder(option: str, folder: Path) -> None:
-    """Raise BadInput for a folder that cannot be made or written, before there is something to write."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{option} {folder}: is a file; give a folder.")
-    lost = next((p for p in (folder, *folder.absolute().parents) if p.is_symlink() and not p.exists()), None)
-    if lost is not None:
-        raise BadInput(f"{option} {folder}: cannot be made; {lost} is a link to what is not there.")
-    near = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not near.is_dir():
-        raise BadInput(f"{option} {folder}: cannot be made; {near} is a file.")
-    if not os.access(near, os.W_OK | os.X_OK):
-        raise BadInput(f"{option} {folder}: cannot be written; {near} is read-only.")
-
-
-def check_file(option: str, path: Path) -> None:
-    """Raise BadInput for a file that cannot be made or written, before there is something to write."""
-    if path.is_dir():
-        raise BadInput(f"{option} {path}: is a folder; give a file.")
-    if not path.exists():
-        check_folder(option, path.parent)
-    elif not os.access(path, os.W_OK):
-        raise BadInput(f"{option} {path}: is read-only.")
-
-
-def check_report(folder: Path, force: bool) -> None:
-    """Raise BadInput for a folder of a report that cannot be written, or in which files of others are."""
-    from lthbench.results import overwriting
-
-    check_folder("--report", folder)
-    overwriting.check([folder / name for name in overwriting.REPORT], force)
 
 
 def check_rule(rule: str | None) -> None:

@@ -10,13 +10,13 @@ from lthbench.cli.options import (
     CONTEXT,
     Words,
     as_a_run_wrote_it,
-    check_folder,
     check_rule,
     force_option,
     plugin_option,
     read,
 )
 from lthbench.cli.progress_line import ProgressLine
+from lthbench.cli.targets import check_folder
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput, unknown
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import formatting, textfiles
-from lthbench.cli.options import CONTEXT, Place, check_file, check_folder, force_option, plugin_option
+from lthbench.cli.options import CONTEXT, Place, force_option, plugin_option
+from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 
@@ -219,7 +220,7 @@ def export(
     if target.suffix == ".zip":
         check_folder("TARGET", target.parent)
         check_file("TARGET", target)
-        overwriting.check([target], force)
+        overwriting.check_one(target, "store", force)
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):
         asked = set().union(*(_wanted(s, opened) for s in sources))

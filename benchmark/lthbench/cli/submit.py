@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, Place, Words, check_file, check_folder, force_option
+from lthbench.cli.options import CONTEXT, Place, Words, force_option
+from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo
 
 
@@ -29,7 +30,7 @@ def submit(source: Path, store: Path | str, out: Path, force: bool) -> None:
 
     check_folder("--out", out.parent)
     check_file("--out", out)
-    overwriting.check([out], force)
+    overwriting.check_one(out, "bundle", force)
     found = open_store(store)
     found.check()
     count = bundle.write(source.parent if source.is_file() else source, found, out)

@@ -20,6 +20,14 @@ REPORT = (
     "latency.csv",
     "scores.parquet",
 )
+#: What a command writes one file of, and what it is called.
+KINDS = {
+    "bundle": "a bundle",
+    "store": "an exported store",
+    "baseline": "a baseline",
+    "calibration": "a calibration",
+}
+_MEMBERS = {"bundle": "bundle.json", "store": "store.json"}
 #: Files that say of a folder, and of those in it, who wrote it.
 _SIGNED = ("run.json", "index.html", "report.html", "export.json", "bundle.json")
 #: What our pages end with, and what our tables begin with.
@@ -40,6 +48,30 @@ def check(paths: Iterable[Path], force: bool = False) -> None:
                 f"{path}: is there, and lthbench did not write it. Name another place, or replace it with "
                 "--force."
             )
+
+
+def check_one(path: Path, kind: str, force: bool = False) -> None:
+    """Raise BadInput for a file that is there and is none of its kind: one of ``KINDS``.
+
+    Not one of another kind either: a report would lose its run.json to a bundle.
+    """
+    if not force and path.is_file() and not _is(kind, path):
+        raise BadInput(
+            f"{path}: is there, and lthbench did not write it as {KINDS[kind]}. Name another place, or "
+            "replace it with --force."
+        )
+
+
+def _is(kind: str, path: Path) -> bool:
+    """Whether a file says that it is of a kind."""
+    try:
+        if kind in _MEMBERS:
+            with zipfile.ZipFile(path) as archive:
+                return _MEMBERS[kind] in archive.namelist()
+        found = textfiles.values(path.read_bytes())
+        return isinstance(found, dict) and found.get("what") == f"lthbench {kind}"
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile):
+        return False
 
 
 def _ours(path: Path) -> bool:
