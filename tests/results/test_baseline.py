@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lthbench.errors import BadInput
-from lthbench.results import baseline
+from lthbench.results import baseline, baseline_file
 from lthbench.verdict.calibration import DenseScore
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
@@ -118,7 +118,7 @@ def test_a_table_that_cannot_be_reported_is_no_baseline_and_is_held_to_none(base
 def test_a_baseline_is_read_with_its_byte_order_mark(tmp_path, base, encoding):
     path = tmp_path / "b.json"
     path.write_text(json.dumps(base), encoding=encoding)
-    assert baseline.read(path) == base
+    assert baseline_file.read(path) == base
 
 
 def test_other_sparsities_and_variants_do_not_count(base):
@@ -187,7 +187,7 @@ def test_a_file_that_is_no_baseline_is_refused_by_name(base, tmp_path, change, s
     path = tmp_path / "base.json"
     path.write_text(json.dumps(base))
     with pytest.raises(BadInput, match=said) as caught:
-        baseline.read(path)
+        baseline_file.read(path)
     assert str(path) in str(caught.value)
 
 
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(BadInput, match=str(path)):
-        baseline.read(path)
+        baseline_file.read(path)
 
 
 # ------------------------------------------------------------------------------- other devices and versions
@@ -276,7 +276,7 @@ def test_a_baseline_edited_by_hand_is_refused_by_its_own_name(tmp_path, change, 
     change(made)
     (tmp_path / "b.json").write_text(json.dumps(made))
     with pytest.raises(BadInput, match=f"baseline {tmp_path / 'b.json'}.*{said}"):
-        baseline.read(tmp_path / "b.json")
+        baseline_file.read(tmp_path / "b.json")
 
 
 @pytest.mark.parametrize(("field", "value"), [("direction", "lower"), ("unit", "nats")])

@@ -58,7 +58,7 @@ def gate(
     from lthbench.files import publish
     from lthbench.report.summary import calibrated
     from lthbench.results import baseline as gates
-    from lthbench.results import overwriting
+    from lthbench.results import baseline_file, overwriting
 
     if rule not in gates.RULES:
         raise unknown("rule", rule, gates.RULES)
@@ -89,7 +89,7 @@ def gate(
     for named, place in places.items():
         if place is not None:
             check_file(named, place, appended=True)
-    base = gates.read(baseline)
+    base = baseline_file.read(baseline)
     table, facts = read(source)
     with as_a_run_wrote_it(source):
         found, alike = gates.hold(table, facts, base, rule), gates.made_alike(table, facts, base)

@@ -12,17 +12,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from lthbench import formatting, textfiles
-from lthbench.errors import BadInput, because
+from lthbench import formatting
+from lthbench.errors import BadInput
 from lthbench.formatting import escape
-from lthbench.planning.record_reader import shown
-from lthbench.results import validation
+from lthbench.results import baseline_file, validation
+from lthbench.results.baseline_file import SCHEMA
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.calibration import DenseScore
 from lthbench.verdict.noninferiority import ALPHA, difference, spread
@@ -30,28 +29,16 @@ from lthbench.verdict.noninferiority import ALPHA, difference, spread
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
 RULES = ("tolerance", "noninferior")
 #: By so many standard deviations of the difference of two means over seeds a score may be worse elsewhere. On
 #: the calibrations that ship, one network with ten scores is then worse by chance in less than 1 % of cases.
 DEVIATIONS = 3.0
-#: Numbers of a baseline are below this.
-_LARGEST = 1e100
 #: How far a typed sparsity may be from one in the table.
 NEAR = 0.005
 ELSEWHERE = (
     "The baseline is of another kind of device or version of PyTorch, where networks train as another seed "
     "would: each score may be worse by its tolerance elsewhere."
 )
-_FIELDS = {
-    "method": str,
-    "sparsity": float,
-    "score": str,
-    "unit": str,
-    "direction": str,
-    "tolerance": float,
-    "values": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -217,56 +204,6 @@ def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.D
     return rows[here]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A baseline file, checked. Raises BadInput that names the file and the entry."""
-    try:
-        found = textfiles.values(textfiles.read(path))
-    except BadInput as error:
-        raise BadInput(f"baseline {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"baseline {path}: not JSON{because(error)}.") from error
-    if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
-        raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")
-    if found.get("schema") != SCHEMA:
-        raise BadInput(f"baseline {path}: has schema {found.get('schema')}, this version reads {SCHEMA}.")
-    if not isinstance(found.get("environments", []), list):
-        raise BadInput(f"baseline {path}: environments: expected a list.")
-    for part in ("task", "budget"):
-        if not isinstance(found.get(part), str):
-            raise BadInput(f"baseline {path}: {part}: expected a name, got {shown(found.get(part))}.")
-    entries = found.get("scores")
-    if not isinstance(entries, list) or not entries:
-        raise BadInput(f"baseline {path}: holds no scores.")
-    for place, entry in enumerate(entries):
-        _check(entry, f"baseline {path}: scores[{place}]")
-    return found
-
-
-def _check(entry: Any, where: str) -> None:
-    if not isinstance(entry, dict):
-        raise BadInput(f"{where}: expected an object, got {entry!r}.")
-    for field, kind in _FIELDS.items():
-        value = entry.get(field)
-        if not (_is_finite(value) if kind is float else isinstance(value, kind)):
-            raise BadInput(f"{where}.{field}: expected a {kind.__name__}, got {shown(value)}.")
-    if not entry["values"] or not all(map(_is_finite, entry["values"].values())):
-        said = shown(entry["values"])
-        raise BadInput(f"{where}.values: expected a finite number for each seed, got {said}.")
-    if not all(len(seed) < 20 and seed.isdecimal() and seed == str(int(seed)) for seed in entry["values"]):
-        raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])[:100]}.")
-    for field in ("tolerance", "elsewhere"):
-        value = entry.get(field, 0.0)
-        if not _is_finite(value) or value < 0.0:
-            raise BadInput(f"{where}.{field}: must not be negative, got {shown(value)}.")
-    if entry["direction"] not in ("higher", "lower"):
-        raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether a value is a number of which means can be taken."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
-
-
 def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance") -> list[Held]:
     """Hold a table to a baseline, score by score.
 
@@ -279,16 +216,7 @@ def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str =
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     validation.check(table, facts)
-    scores = {s.name: s for s in facts.scores}
-    for place, entry in enumerate(base["scores"]):
-        score = scores.get(entry["score"])
-        better = "higher" if score is not None and score.higher_is_better else "lower"
-        for field, own in (("direction", better), ("unit", score.unit if score else "")):
-            if score is not None and entry[field] != own:
-                raise BadInput(
-                    f"the baseline's scores[{place}].{field}, of {score.name}, is {entry[field]}, "
-                    f"and the table's {own}: one was edited."
-                )
+    baseline_file.check_read_alike(base, facts)
     wide = not made_alike(table, facts, base)
     return [_held(table, entry, rule, wide) for entry in base["scores"]]
 
