@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lthbench
-from lthbench import registry
+from lthbench import contract, registry
 from lthbench.cli import options
 from lthbench.cli.app import cli, main
 from lthbench.kinds import Method
@@ -348,3 +348,12 @@ def test_what_only_looks_does_not_import_torch(words, tmp_path):
     )
     assert (process.returncode, process.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("states", "code"), [(("ok", "FAILED", "ok"), 1), (("ok", "skipped"), 0)])
+def test_check_ends_with_1_where_a_check_failed(states, code, monkeypatch):
+    found = [contract.Finding("method", "mine", "a promise", state) for state in states]
+    monkeypatch.setattr(contract, "check", lambda *of: iter(found))
+    said = f"{len(states)} checks, {states.count('FAILED')} failed"
+    assert call("check", "mine")[0] == call("check", "mine", "--json")[0] == code
+    assert call("check", "mine")[1].splitlines()[-1] == said

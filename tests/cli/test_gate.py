@@ -26,6 +26,17 @@ def test_the_folder_of_a_summary_is_made(folder):
     assert (folder / "new" / "folder" / "summary.md").read_text().count("### lthbench gate") == 2
 
 
+def test_a_score_that_got_worse_than_it_may_ends_with_1(folder, made_table):
+    main(["gate", "--baseline", "baseline.json"])
+    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    ours = (table["method"] == "imp") & (table["score"] == "accuracy")
+    table.loc[ours, "value"] -= 0.3
+    report.write(table, facts, folder / "lthbench-report", formats=("csv",))
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "--baseline", "baseline.json"])
+    assert ended.value.code == 1
+
+
 @pytest.mark.parametrize(
     ("place", "why"),
     [

@@ -1,0 +1,192 @@
+"""Scores made of what is computed elsewhere, which constants stand for here: names, variants and signs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from lthbench import registry
+from lthbench.functional import (
+    compositions,
+    craft,
+    curvature,
+    dissection,
+    faithfulness,
+    image_similarity,
+    saliency_maps,
+    unit_activations,
+)
+from lthbench.functional import lime as linear
+from lthbench.kinds import Maps, Metric
+from lthbench.metrics import craft as concepts
+
+IMAGES = 4
+KINDS = ("gradient", "ig", "gradcam")
+
+
+@pytest.fixture
+def context():
+    """A linear network and images, whose last pixel is the most relevant one in every map."""
+    map_of = np.arange(1.0, IMAGES * 16 + 1, dtype=np.float32).reshape(IMAGES, 4, 4)
+    maps = Maps(map_of, map_of, map_of, map_of, map_of, np.zeros(IMAGES, np.float32))
+    shown = SimpleNamespace(pixels=np.zeros((IMAGES, 1, 4, 4), np.uint8), labels=np.arange(IMAGES) % 3)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
+    bank = SimpleNamespace(
+        pixels=np.zeros(IMAGES), names=("red", "wheel"), categories=("colour", "part"), labelled=None
+    )
+    given = {
+        "network": lambda: model,
+        "images": lambda name: shown,
+        "maps": lambda *of: maps,
+        "held": lambda: None,
+        "layers": lambda: ("1",),
+        "concepts": lambda: bank,
+        "attach": lambda name, content: None,
+        "own": False,
+    }
+    return SimpleNamespace(**given, reference=SimpleNamespace(**given))
+
+
+def measured(name, context):
+    return {(v.score, v.variant): v.value for v in registry.get(Metric, name).measure(context)}
+
+
+def each(value):
+    return np.full(IMAGES, value)
+
+
+def test_the_road_gap_is_high_where_the_most_relevant_pixels_are_missed_more(context, monkeypatch):
+    def curve(model, images, labels, order):
+        first = order[:, 0] == 15
+        return np.tile(np.where(first, 0.25, 0.75), (1 + len(faithfulness.SHARES), 1))
+
+    monkeypatch.setattr(faithfulness, "road", curve)
+    found = measured("road", context)
+    for kind in KINDS:
+        assert found[f"{kind}_road_gap", "MoRF"] == pytest.approx(0.25)
+        assert found[f"{kind}_road_gap", "LeRF"] == pytest.approx(0.75)
+        assert found[f"{kind}_road_gap", ""] == pytest.approx(0.5)
+        assert found["road_accuracy", f"{kind} MoRF 50 %"] == 0.25
+
+
+def test_each_score_of_lime_has_its_field(context, monkeypatch):
+    fields = linear.Linear(*map(each, (0.5, 1.5, 2.5, 3.5, 4.5)))
+    monkeypatch.setattr(linear, "explained", lambda model, pixels: fields)
+    assert measured("lime", context) == {
+        ("lime_fidelity", ""): 0.5,
+        ("lime_unexplained", ""): 1.5,
+        ("lime_stability", ""): 2.5,
+        ("lime_stability", "per segment"): 3.5,
+        ("lime_instability", ""): 4.5,
+    }
+
+
+def test_each_trace_has_its_name_and_is_divided_by_the_number_of_parameters(context, monkeypatch):
+    monkeypatch.setattr(curvature, "traces", lambda *of: curvature.Traces(*map(each, (1.0, 2.0, 3.0))))
+    found = measured("hessian", context)
+    assert found["hessian_trace", ""] == 1.0
+    assert found["hessian_trace_per_parameter", ""] == pytest.approx(1 / (16 * 3 + 3))
+    assert found["hessian_trace_scaled", ""] == 2.0
+    assert found["input_hessian_trace", ""] == 3.0
+
+
+def test_deletion_insertion_and_regions_have_their_curves(context, monkeypatch):
+    def curve(first, then):
+        return lambda *of: np.stack([each(first), *[each(then)] * faithfulness.STEPS])
+
+    monkeypatch.setattr(faithfulness, "deletion", curve(0.25, 0.25))
+    monkeypatch.setattr(faithfulness, "insertion", curve(0.75, 0.75))
+    monkeypatch.setattr(faithfulness, "regions", curve(1.0, 0.5))
+    found = measured("deletion", context)
+    for kind in KINDS:
+        for variant in ("", "random attribution"):
+            assert found[f"{kind}_deletion", variant] == 0.25
+            assert found[f"{kind}_insertion", variant] == 0.75
+            assert found[f"{kind}_aopc", variant] == pytest.approx(0.5 * 20 / 21)
+        assert found["label_probability", f"{kind} insertion 50 %"] == 0.75
+
+
+def test_the_headline_of_agreement_is_the_overlap_of_ten_per_cent(context, monkeypatch):
+    monkeypatch.setattr(saliency_maps, "overlap", lambda a, b, share: each(share))
+    monkeypatch.setattr(saliency_maps, "spearman", lambda a, b: each(0.5))
+    monkeypatch.setattr(saliency_maps, "similarity", lambda a, b: each(0.75))
+    found = measured("agreement", context)
+    for kind in KINDS:
+        assert found[f"{kind}_iou", ""] == pytest.approx(0.1)
+        assert found[f"{kind}_iou", "top 5 %"] == pytest.approx(0.05)
+        assert found[f"{kind}_iou", "top 20 %"] == pytest.approx(0.2)
+        assert (found[f"{kind}_rho", ""], found[f"{kind}_ssim", ""]) == (0.5, 0.75)
+
+
+# ------------------------------------------------------------------------------------------------- concepts
+
+
+@pytest.fixture
+def tallies(monkeypatch):
+    """Sets what each unit shares with each concept, one call of ``tally_layers`` after the other."""
+    maps = np.random.default_rng(0).random((IMAGES, 5, 2, 2), np.float32)
+    monkeypatch.setattr(unit_activations, "activations", lambda *of: {"1": maps})
+
+    def give(*ious):
+        def tally(iou):
+            units = len(iou)
+            return SimpleNamespace(
+                iou=lambda counts=None: np.array(iou), active=np.zeros((1, units)), dead=np.zeros(units, bool)
+            )
+
+        left = [tally(iou) for iou in ious]
+        monkeypatch.setattr(dissection, "tally_layers", lambda *of, **shift: left.pop(0))
+
+    return give
+
+
+def test_units_are_interpretable_above_the_first_threshold(context, tallies, monkeypatch):
+    monkeypatch.setattr(dissection, "as_csv", lambda *of: b"")
+    monkeypatch.setattr(dissection, "ceiling", lambda *of: np.ones(2))
+    monkeypatch.setattr(dissection, "masks_of", lambda bank: np.zeros((1, 1, 1)))
+    tallies([(0.06, 0.0), (0.0, 0.045), (0.045, 0.0), (0.03, 0.0)], [(0.06, 0.0), (0.0, 0.06)])
+    found = measured("dissection", context)
+    assert (found["interpretable_units", ""], found["unique_concepts", ""]) == (1.0, 1.0)
+    assert (found["interpretable_units", "IoU 0.04"], found["unique_concepts", "IoU 0.04"]) == (3.0, 2.0)
+    assert (found["interpretable_units", "colour"], found["interpretable_units", "part"]) == (1.0, 0.0)
+    assert found["interpretable_units", "shuffled masks"] == 2.0
+
+
+def test_drift_is_a_share_of_what_dense_had_and_of_what_both_have(context, tallies):
+    ours = [(0.1, 0.0), (0.0, 0.1), (0.0, 0.1), (0.0, 0.0), (0.1, 0.0)]
+    dense = [(0.1, 0.0), (0.1, 0.0), (0.1, 0.0), (0.1, 0.0), (0.0, 0.0)]
+    tallies(ours, dense)
+    found = measured("drift", context)
+    assert found["retained_units", ""] == 3 / 4
+    assert found["same_concept_units", ""] == pytest.approx(1 / 3)
+
+
+def test_formulas_of_three_concepts_and_of_one_have_their_scores(context, tallies, monkeypatch):
+    none = np.zeros(1, np.uint64)
+    found = {n: compositions.Formula("red", none, iou, 1) for n, iou in ((3, 0.5), (2, 0.4), (1, 0.25))}
+    monkeypatch.setattr(compositions, "Packed", lambda *of: None)
+    monkeypatch.setattr(compositions, "search", lambda *of: found)
+    monkeypatch.setattr(compositions, "by_group", lambda *of: (np.ones(20), np.ones(20)))
+    scores = measured("composition", context)
+    assert scores == {("composition_iou", ""): 0.5, ("composition_iou_1", ""): 0.25}
+
+
+def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
+    """The first concept alone is important."""
+    first = np.eye(craft.CONCEPTS)[0]
+    made = SimpleNamespace(lost=0.4)
+    monkeypatch.setattr(concepts, "crops_of", lambda of: SimpleNamespace(pixels=None))
+    monkeypatch.setattr(concepts, "activations_of", lambda *of: np.ones((IMAGES, 3), np.float32))
+    monkeypatch.setattr(image_similarity, "embedded", lambda pixels: np.ones((IMAGES, 2), np.float32))
+    monkeypatch.setattr(craft, "halves", lambda labels: np.ones((8, len(labels)), bool))
+    monkeypatch.setattr(craft, "part", lambda crops, kept: (crops, np.arange(IMAGES)))
+    monkeypatch.setattr(craft, "factored", lambda *of: made)
+    monkeypatch.setattr(craft, "importance", lambda *of: first)
+    monkeypatch.setattr(craft, "coherence", lambda *of: 0.1 * first + 0.9 * (1 - first))
+    monkeypatch.setattr(craft, "purity", lambda *of: np.full(craft.CONCEPTS, 0.2))
+    monkeypatch.setattr(craft, "redundancy", lambda *of: 0.3)
+    monkeypatch.setattr(saliency_maps, "gini", lambda shares: np.array([0.5]))
+    found = measured("craft", context)
+    expected = {"coherence": 0.1, "purity": 0.2, "redundancy": 0.3, "loss": 0.4, "focus": 0.5}
+    assert found == pytest.approx({(f"concept_{name}", ""): value for name, value in expected.items()})

@@ -1,0 +1,40 @@
+"""What rows of the table say of one another: errors of differences to dense, and accuracy at chance."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lthbench.results import rows
+
+SEEDS = (0, 1, 2)
+
+
+def made_of(**parts: object) -> Any:
+    return SimpleNamespace(**parts)
+
+
+def accuracy(method, seed, value=0.9, n=100):
+    entry = made_of(method=method, sparsity=0.0 if method == "dense" else 0.5, seed=seed)
+    source = rows.Source(entry, "accuracy", made_of(key=f"{method}{seed}"))
+    return rows.Row(source, made_of(name="accuracy"), "", value, 0.01, n, "ok", "")
+
+
+def test_errors_of_differences_are_those_of_paired_draws_for_a_seed_and_for_their_mean(monkeypatch):
+    random = np.random.default_rng(0)
+    draws = {f"{method}{seed}": random.random(200) for method in ("dense", "omp") for seed in SEEDS}
+    monkeypatch.setattr(rows, "draws_of", lambda store, measure: {"accuracy": draws[measure.key]})
+    made = [accuracy(method, seed) for method in ("dense", "omp") for seed in SEEDS]
+    rows._add_paired_errors(made, None)
+    gaps = np.stack([draws[f"omp{seed}"] - draws[f"dense{seed}"] for seed in SEEDS])
+    assert [row.diff_se for row in made[3:]] == pytest.approx(gaps.std(1, ddof=1))
+    assert [row.mean_diff_se for row in made[3:]] == pytest.approx([gaps.mean(0).std(ddof=1)] * 3)
+    assert np.isnan([(row.diff_se, row.mean_diff_se) for row in made[:3]]).all()
+
+
+def test_accuracy_is_at_chance_within_two_standard_errors():
+    plan = made_of(request=made_of(task=made_of(data=made_of(dataset="digits"))))
+    said = "accuracy 0.155 is not above chance (up to 0.160)"
+    assert rows._at_chance(plan, [accuracy("omp", 0, 0.155)]) == [said]
+    assert rows._at_chance(plan, [accuracy("omp", 0, 0.17)]) == []
