@@ -224,7 +224,7 @@ def test_a_method_that_breaks_a_promise_is_told_so(tmp_path, forgotten, before, 
         ("random.random()", "and then"),
         ("largest / 0", "ZeroDivisionError"),
         ("largest, 0.0, 0), Value('other', 1.0", "yields other, which it does not declare"),
-        ("largest, 0.0, 0), *(() and [Value('', 1.0", "n is 0"),
+        ("largest, 0.0, 0), *(() and [Value('', 1.0", "of no images"),
     ],
 )
 def test_a_metric_that_breaks_a_promise_is_told_so(tmp_path, forgotten, value, said):

@@ -153,7 +153,9 @@ def test_a_region_is_told_by_accuracy_at_this_sparsity(build):
 
 def test_without_accuracy_no_region_is_told_and_the_verdict_ends_in_a_full_stop(build):
     whole = build()
-    facts = dataclasses.replace(whole.facts, task={**whole.facts.task, "data": {"dataset": "digits"}})
+    asked = tuple(aspect for aspect in whole.facts.aspects if aspect.score != "accuracy")
+    task = {**whole.facts.task, "data": {"dataset": "digits"}}
+    facts = dataclasses.replace(whole.facts, task=task, aspects=asked)
     left = summarise(whole.table[whole.table["score"] != "accuracy"], facts)
     assert account(left, "m", 0.79)["region"] is None
     assert regions(left) == [[], []]

@@ -13,7 +13,7 @@ import torch
 
 from lthbench import api, masks, registry
 from lthbench.cli import main
-from lthbench.kinds import Architecture
+from lthbench.kinds import Architecture, Metric
 from lthbench.planning import plan, request
 from lthbench.planning.missing import missing
 from lthbench.spec import Measure, Train
@@ -288,9 +288,10 @@ def test_weights_that_keep_their_mask_are_not_read_again_either(tiny_task, tmp_p
         "mask.safetensors": masks.packed({n: m for n, m in pruned.items() if not n.startswith("normalize.")}),
     }
     store.open()
+    known = {"value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
+    values = [{"score": score.name, **known} for score in registry.get(Metric, "efficiency").scores]
+    scores = json.dumps({"values": values, "degenerate": [], "forwards": 0}).encode()
     for step in steps.steps:
-        value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
-        scores = json.dumps({"values": [value], "degenerate": [], "forwards": 0}).encode()
         held = {"scores.json": scores} if isinstance(step, Measure) else files
         store.put(step, held, {"seconds": 1.0, "environment": {}, "kept": 1, "total": 1, "collapsed": []})
     assert missing(steps, store) == []

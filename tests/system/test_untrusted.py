@@ -28,8 +28,9 @@ from lthbench import registry, report
 from lthbench.checkpoints import bringing
 from lthbench.cli import main
 from lthbench.cli.options import summary_of
+from lthbench.compute.environment import environment
 from lthbench.errors import BadInput, LthbenchError
-from lthbench.kinds import Architecture, Dataset
+from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.planning import plan, task
 from lthbench.planning.request import ask, request
 from lthbench.results import run_facts, table
@@ -431,10 +432,11 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
     made = plan.plan(asked, ())
     store = LocalStore(root / "store")
     store.open()
+    known = {"value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
+    values = [{"score": score.name, **known} for score in registry.get(Metric, "efficiency").scores]
+    result = {"values": values, "degenerate": [], "forwards": 0}
+    meta = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
     for step in made.steps:  # results that were never computed serve here as well
-        value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
-        result = {"values": [value], "degenerate": [], "forwards": 0}
-        meta = {"seconds": 0.0, "environment": {"device": "cpu"}}
         store.put(step, {"scores.json": json.dumps(result).encode()}, meta)
     scores, facts = table.build(made, store, {}), run_facts.facts(made, store)
     report.write(scores, facts, root / "report", formats=("csv",))
