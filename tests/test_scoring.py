@@ -152,6 +152,35 @@ def test_the_error_of_a_calibration_error_in_one_bin_is_that_of_a_mean():
     assert error == pytest.approx(analytic, rel=0.15)
 
 
+# ------------------------------------------------------------------------------------------------ draws
+
+
+def test_draws_of_a_mean_over_defined_values_are_means_of_resampled_images():
+    values = np.random.default_rng(0).random(40)
+    values[::4] = np.nan
+    found = scoring.defined_value("s", values, "none")
+    assert (found.value, found.n) == (pytest.approx(np.nanmean(values)), 30)
+    for r in (0, 7, 199):
+        chosen = np.repeat(values, scoring.resamples(40)[r].astype(int))
+        assert found.draws[r] == pytest.approx(np.nanmean(chosen))
+
+
+def test_draws_of_sets_with_images_of_their_own_do_not_go_together():
+    own = scoring.resamples(50) @ np.random.default_rng(0).random(50)
+    apart = scoring.resampled_apart(np.stack([own, own], 1))
+    assert sorted(apart[:, 1]) == sorted(own)
+    assert abs(np.corrcoef(apart.T)[0, 1]) < 0.3
+
+
+def test_draws_of_an_area_with_ties_are_areas_of_resampled_images():
+    random = np.random.default_rng(0)
+    positive, negative = random.integers(1, 4, 60).astype(float), random.integers(0, 3, 40).astype(float)
+    found = scoring.resampled_auc(positive, negative)
+    for r in (0, 7, 199):
+        parts = [np.repeat(x, scoring.resamples(len(x))[r].astype(int)) for x in (positive, negative)]
+        assert found[r] == pytest.approx(scoring.roc_auc(*parts)[0], abs=1e-12)
+
+
 # ---------------------------------------------------------------------------------- area under the curve
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lthbench import registry
 from lthbench.data import loading
 from lthbench.errors import StepFailed
-from lthbench.execution import runner, verbs
+from lthbench.execution import prune, runner, verbs
 from lthbench.execution.runner import Runner
 from lthbench.execution.workspace import Workspace
 from lthbench.kinds import Architecture, Method
@@ -159,3 +159,9 @@ def test_masks_of_networks_that_draw_depend_on_the_key_alone(tmp_path, monkeypat
             assert Runner(store, ()).do([init, step]) == {}
         found.append(MASK.read(store, step))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_criteria_score_a_network_in_training_mode_without_dropout():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Dropout2d(0.5))
+    assert prune._scored(model.eval()) is model
+    assert [model.training, *(part.training for part in model)] == [True, True, False, False]

@@ -60,3 +60,8 @@ def test_prunable_are_the_convolutions_and_apply_zeroes_them():
     masks.apply(model, mask)
     assert not model[0].weight[0].any()
     assert torch.equal(model[0].weight[1], before[1])
+
+
+def test_what_rounding_leaves_goes_to_the_layers_with_the_largest_remainders():
+    """Of 4 and 7 weights 6 of 11 are 2.18 and 3.82."""
+    assert masks.allocated({"a": (4, 1, 1, 1), "b": (7, 1, 1, 1)}, 6 / 11, "uniform") == {"a": 2, "b": 4}

@@ -1,6 +1,5 @@
 """Pruning by unit: filters, kernels, and the small dense network; allocation over layers."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -135,10 +134,9 @@ def test_other_widths_have_about_as_many_weights(density):
 # ------------------------------------------------------------------------------------ tickets and limits
 
 
-def ticket(task, method, sparsity, seeds=1):
-    made = plan.plan(
-        request.ask(task, [method], [sparsity], seeds=seeds, metrics=["accuracy"]), (), data_needed=False
-    )
+def ticket(task, method, sparsity, seeds=1, budget=None):
+    asked = request.ask(task, [method], [sparsity], seeds=seeds, metrics=["accuracy"], budget=budget)
+    made = plan.plan(asked, (), data_needed=False)
     return next(e.network for e in made.entries if e.method == method)
 
 
@@ -209,11 +207,15 @@ def test_a_variant_shares_the_density_out_over_layers(tiny_task, method):
 
 
 def test_the_itop_recipe_of_rigl_is_longer_and_drops_more(tiny_task):
-    network = ticket("c10-r20s", "rigl:itop", 0.9)
-    plain = ticket("c10-r20s", "rigl", 0.9)
+    network, plain = (ticket("c10-r20s", m, 0.9, budget="paper") for m in ("rigl:itop", "rigl"))
     assert network.rewire.fraction == 0.5
-    assert network.recipe.epochs == round(plain.recipe.epochs * 250 / 182)
-    assert dataclasses.replace(network.recipe, epochs=0) != dataclasses.replace(plain.recipe, epochs=0)
+    recipe, rewire = network.recipe, network.rewire
+    assert recipe.epochs == round(plain.recipe.epochs * 250 / 182)
+    assert (recipe.weight_decay, recipe.nesterov) == (5e-4, True)
+    assert (recipe.schedule, recipe.gamma) == ("step", 0.1)
+    assert recipe.milestones == (recipe.epochs // 2, recipe.epochs * 3 // 4)
+    assert (rewire.final, rewire.until) == (0.005, 1.0)
+    assert recipe.epochs * 352 / rewire.every == pytest.approx(22, rel=0.02)
 
 
 def test_the_itop_recipe_of_a_single_epoch_keeps_its_rate(tiny_task, tmp_path):

@@ -64,11 +64,11 @@ def test_relative_mce_compares_what_is_lost_to_the_uncorrupted_images():
     assert value.se > 0
 
 
-def of_their_own(rng, rates, clean, images, severities=3):
+def of_their_own(rng, rates, clean, images, severities=3, kinds=None):
     """Kinds that each change images of their own: rates of error by kind, and of the images as they are."""
     labels = rng.integers(0, 10, (len(rates), images))
     sets = {}
-    for kind, (rate, own) in enumerate(zip(rates, labels, strict=True)):
+    for kind, rate, own in zip(kinds or range(len(rates)), rates, labels, strict=True):
         wrong = rng.random((severities, images)) < rate
         sets[f"corrupted/{kind}"] = Logits(np.eye(10)[own] * ~wrong[..., None], own, {})
     wrong = rng.random(labels.size) < clean
@@ -174,6 +174,19 @@ def test_published_selections_are_variants_where_all_their_kinds_are_there(frost
     found = measure(context(**fifteen), context(**{k: [10] for k in fifteen}))
     assert ("mce", "15") in found
     assert ("mce", "19") not in found
+
+
+def test_a_selection_of_kinds_with_images_of_their_own_has_the_clean_ones_of_these():
+    kinds, rng = [*corruptions.EXTRA, *corruptions.FIFTEEN], np.random.default_rng(3)
+    own, dense = (of_their_own(rng, [rate] * 19, 0.2, 30, kinds=kinds) for rate in (0.8, 0.6))
+    found = measure(own, dense)["relative_mce", "15"]
+    lost = []
+    for each in (own, dense):
+        clean = each.held["uncorrupted"]
+        base = (clean.values.argmax(1) != clean.labels).reshape(19, 30).mean(1)
+        sets = each.sets("corrupted").values()
+        lost.append(np.array([(logits.values.argmax(2) != logits.labels).mean() for logits in sets]) - base)
+    assert found.value == pytest.approx((lost[0] / lost[1])[4:].mean(), rel=1e-12)
 
 
 def test_without_one_kind_there_is_no_published_selection():

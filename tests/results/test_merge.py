@@ -13,6 +13,7 @@ from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
 from lthbench.results import merge, run_facts
 from lthbench.results.plugin_facts import PluginFacts
+from lthbench.results.units import Unit
 
 
 @pytest.fixture
@@ -108,7 +109,31 @@ def test_values_that_are_none_in_both_are_the_same(two):
     assert both["value"].isna().sum() == none[0]["value"].isna().sum()
 
 
-@pytest.mark.parametrize("part", ["seeds", "data", "aspects"])
+def test_what_each_run_says_of_itself_is_said_of_all(two):
+    """Of the two runs, each has a sparsity, a machine, a picture and a unit that the other lacks."""
+
+    def own(facts, method, sparsity):
+        machine = {**facts.environments[0], "threads": len(method)}
+        unit = Unit(method, 0.5, 0, "dissection", "layer", 1, "red", "colour", 0.1)
+        own = {"environments": (*facts.environments, machine), "pictures": ({"image": method},)}
+        return dataclasses.replace(facts, sparsities=(0.5, sparsity), units=(unit,), **own)
+
+    (table, facts), (other, beside) = two
+    _, both = merge.merged([(table, own(facts, "imp", 0.9)), (other, own(beside, "snip", 0.98))])
+    assert both.sparsities == (0.5, 0.9, 0.98)
+    assert [e["threads"] for e in both.environments] == [facts.environments[0]["threads"], 3, 4]
+    assert [p["image"] for p in both.pictures] == ["imp", "snip"]
+    assert [u.method for u in both.units] == ["imp", "snip"]
+
+
+def test_tables_of_tasks_of_one_name_that_differ_are_refused(two):
+    table, facts = two[1]
+    other = dataclasses.replace(facts, task={**facts.task, "title": "Another task"})
+    with pytest.raises(BadInput, match="cannot be put together: their task differ"):
+        merge.grouped([two[0], (table, other)])
+
+
+@pytest.mark.parametrize("part", ["seeds", "data", "aspects", "scores"])
 def test_tables_that_were_not_asked_for_alike_are_refused(two, part):
     table, facts = two[1]
     with pytest.raises(BadInput, match=f"cannot be put together: their {part} differ"):

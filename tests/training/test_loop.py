@@ -263,6 +263,11 @@ def test_learning_rates(recipe):
     )
     cosine = dataclasses.replace(linear, schedule="cosine")
     assert optimization.learning_rate(cosine, 2.0) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
+    falling = dataclasses.replace(recipe, schedule="exponential", warmup_epochs=0.0, gamma=0.9)
+    assert [optimization.learning_rate(falling, e) for e in (0, 0.99, 1, 2.5)] == pytest.approx(
+        [0.1, 0.1, 0.09, 0.081]
+    )
+    assert optimization.learning_rate(linear, 0.0, 0.25) == pytest.approx(0.025), "the first of four steps"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -12,7 +12,7 @@ from scipy import stats
 from lthbench.errors import BadInput
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict.calibrating import calibrate
-from lthbench.verdict.calibration import MULTIPLE, fitting, foreign, from_json, read
+from lthbench.verdict.calibration import FOREIGN, MULTIPLE, fitting, foreign, from_json, read
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,14 @@ def test_dense_networks_of_another_kind_are_told_and_others_hardly_ever(made):
     assert sum(foreign(accuracy, places, 3) for places in own) <= 4
     assert foreign(accuracy, [p + 0.03 for p in own[0]], 3)
     assert not foreign(accuracy, [], 3)
+
+
+def test_a_run_is_held_to_a_thousandth_over_all_of_its_scores(made):
+    accuracy = made.scores["accuracy"]
+    spread = np.linspace(min(accuracy.places) - 0.1, min(accuracy.places), 2000)
+    place = next(p for p in spread if FOREIGN / 3 < accuracy.as_likely(p) < FOREIGN)
+    assert foreign(accuracy, [place], 1)
+    assert not foreign(accuracy, [place], 3)
 
 
 def test_too_few_networks_or_values_that_cannot_be_compared_are_refused(lab):

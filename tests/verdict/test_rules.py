@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from lthbench.verdict import rules
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.explanation import why
 from lthbench.verdict.rules import FINDINGS, Match, Verdict, verdicts
@@ -390,6 +391,28 @@ def test_worse_is_said_at_five_per_cent_over_all_scores_of_a_network():
     beside = one(paired(gaps), good, aspects=[ACC, LOSS])["accuracy"]
     assert beside.p_worse == pytest.approx(2 * alone.p_worse)
     assert beside.finding == "open"
+
+
+def test_a_score_that_failed_counts_among_those_of_which_one_may_be_worse_by_chance():
+    alone = one(paired((0.007, 0.021, 0.016)))["accuracy"]
+    failed = [*rows("dense", 0.0, "nll", DENSE), *rows("m", 0.5, "nll", [math.nan] * 3, "failed", "boom")]
+    beside = one(paired((0.007, 0.021, 0.016)), failed, aspects=[ACC, LOSS])["accuracy"]
+    assert beside.p_worse == pytest.approx(2 * alone.p_worse)
+    assert (alone.finding, beside.finding) == ("worse", "open")
+
+
+def test_a_score_falls_short_by_a_test_of_its_own_where_over_all_scores_it_is_open():
+    good = paired((0.0, 0.001, 0.0), dense=(0.2, 0.3, 0.4), score="nll")
+    found = judge(table(paired((0.007, 0.021, 0.016)), good), [ACC, LOSS], "noninferior")
+    assert found.matches[0].finding == "open"
+    assert found.worse_from == {"accuracy": 0.5, "nll": None}
+
+
+def test_bounds_of_several_looks_are_the_narrowest_of_them():
+    seen = one(paired((-0.03, 0.04, 0.02)))["accuracy"]
+    path = [replace(seen, bound=b, lower=low) for b, low in ((0.05, -0.01), (0.03, -0.04), (0.04, math.nan))]
+    found = rules._over_looks(path, (3, 4, 5))
+    assert (found.bound, found.lower) == (0.03, -0.01)
 
 
 def test_a_table_put_together_from_runs_uses_the_seeds_own_errors():

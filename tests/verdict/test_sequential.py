@@ -1,13 +1,15 @@
 """Levels of looks: published boundaries, the multivariate normal, and how often what is true is rejected."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
 from lthbench.verdict import sequential
-from lthbench.verdict.sequential import levels, over_looks, predicted
+from lthbench.verdict.noninferiority import Difference
+from lthbench.verdict.sequential import chances, levels, over_looks, predicted
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +106,12 @@ def test_what_is_predicted_is_what_more_seeds_give():
     later = 0.3 * 0.4 + 0.7 * (truth + random.standard_normal(len(truth)) / math.sqrt(7))
     assert predicted(0.4, now, then, 0.1) == pytest.approx((later < 0.1).mean(), abs=0.003)
     assert (predicted(0.4, then, then, 0.5), predicted(0.4, then, then, 0.3)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.1, 0.3])
+def test_the_chances_of_holding_and_of_being_worse_are_those_of_the_last_look(mean):
+    found, counts, margin = Difference(mean, 0.04, 0.001, 3), (3, 10), 0.2
+    last = replace(found, seeds=10)
+    reach, left = last.reach(levels(counts, 0.05)[-1]), math.sqrt(found.variance - last.variance)
+    expected = norm.cdf((margin - reach - mean) / left), norm.cdf((mean - reach) / left)
+    assert chances(found, margin, counts) == pytest.approx(expected)
