@@ -107,6 +107,8 @@ def test_the_share_falls_along_a_cosine_to_its_end():
     assert wiring.fraction(375) == pytest.approx(0.2)
     assert wiring.fraction(750) == pytest.approx(0.1)
     assert [s for s in range(1000) if wiring.due(s)] == [100, 200, 300, 400, 500, 600, 700]
+    wiring, _, _ = one_layer([0.0], [1.0], [0.0], Rewire(0.3, 0.1, 250, 0.75))
+    assert [s for s in range(1000) if wiring.due(s)] == [250, 500], "the last is no longer one"
 
 
 @pytest.mark.parametrize("change", [{}, {"optimizer": "adamw", "nesterov": False, "lr": 0.003}])

@@ -6,7 +6,14 @@ import pytest
 
 from lthbench.execution.runner import Runner
 from lthbench.planning import plan, request
-from lthbench.planning.estimate import DEFAULT_RATE, STEP_SECONDS, estimate, learned_rates, seconds
+from lthbench.planning.estimate import (
+    DEFAULT_RATE,
+    START_SECONDS,
+    STEP_SECONDS,
+    estimate,
+    learned_rates,
+    seconds,
+)
 from lthbench.planning.flops import flops
 from lthbench.spec import Init, Train
 from lthbench.store import LocalStore
@@ -78,3 +85,16 @@ def test_trainings_take_as_long_as_those_like_them_did_and_others_of_the_network
 def test_the_longest_chain_is_in_seconds_of_its_own_steps(dense):
     slow = {**event(dense, 50.0), "step": "Predict", "flops": 1.0, "seconds": 50.0}
     assert estimate([dense], [event(dense, 40.0), slow], 1, "cpu").chain < 41.0
+
+
+def test_workers_share_the_steps_but_not_one_chain(dense):
+    others = [dataclasses.replace(dense, seed=seed) for seed in range(10, 20)]
+    one, four, many = (estimate(others, [event(dense, 100.0)], n, "cpu") for n in (1, 4, 100))
+    assert one.learned
+    middle = [(e.low * e.high) ** 0.5 - START_SECONDS for e in (one, four, many)]
+    assert middle == pytest.approx([10 * middle[2], 2.5 * middle[2], one.chain])
+
+
+def test_what_was_not_measured_here_is_less_sure(dense):
+    known, unknown = (estimate([dense], events, 1, "cpu") for events in ([event(dense, 100.0)], []))
+    assert (known.high / known.low, unknown.high / unknown.low) == pytest.approx((1.3**2, 2.5**2))

@@ -8,8 +8,9 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset
 from lthbench.planning import flops, missing, plan, request, seeds, summary
+from lthbench.planning.jobs import group
 from lthbench.registry import get
-from lthbench.spec import Measure, Prune, Rewind, history
+from lthbench.spec import Measure, Predict, Prune, Rewind, history
 from lthbench.store import LocalStore
 
 
@@ -26,6 +27,26 @@ def test_costs_are_those_of_the_trainings_and_scorings():
     assert cost["imp"] == {"finding": 2 * training * (epochs - 1), "training": training * (epochs - 1)}
     assert cost["snip"] == {"finding": 3 * 2 * macs * 100, "training": training * epochs}
     assert cost["synflow"]["finding"] == 100 * 3 * 2 * macs
+
+
+def test_predictions_cost_as_many_passes_as_there_are_strengths():
+    asked = request.ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["mce"])
+    steps = plan.plan(asked, (), data_needed=False).steps
+    several = next(s for s in steps if isinstance(s, Predict) and len(s.inputs.strengths) > 1)
+    one = replace(several, inputs=replace(several.inputs, strengths=several.inputs.strengths[:1]))
+    assert flops.flops(several) == len(several.inputs.strengths) * flops.flops(one) > 0
+
+
+def test_the_height_of_a_job_is_its_cost_and_that_of_the_costliest_way_that_waits_for_it():
+    jobs = group(made(["imp"], 1 - 0.8**2).steps)
+
+    def height(job):
+        return job.flops + max((height(j) for j in jobs.values() if job.name in j.needs), default=0.0)
+
+    assert {name: job.height for name, job in jobs.items()} == pytest.approx(
+        {name: height(job) for name, job in jobs.items()}
+    )
+    assert max(job.height for job in jobs.values()) > max(job.flops for job in jobs.values())
 
 
 def test_small_networks_cost_less():

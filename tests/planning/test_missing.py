@@ -40,5 +40,19 @@ def test_a_set_that_was_trained_on_is_refused_before_anything_is_written(ood_set
         missing.check_data(made.steps, ())
 
 
+@pytest.mark.parametrize(("shared", "refused"), [(2, False), (3, True)])
+def test_one_training_image_of_a_hundred_may_be_among_others(ood_set, tiny_task, shared, refused):
+    train = loading.load("digits", "train", ()).pixels
+    ood_set["images"] = Images(
+        np.concatenate([train[:shared], 255 - train[: 200 - shared]]), np.zeros(200, np.int64)
+    )
+    made = plan.plan(request.ask(tiny_task, seeds=1, metrics=["ood"]), ())
+    if not refused:
+        missing.check_data(made.steps, ())
+        return
+    with pytest.raises(BadInput, match="of the images of photo-patches are training images"):
+        missing.check_data(made.steps, ())
+
+
 def test_photographs_are_no_digits():
     assert loading.overlap("digits", "photo-patches", ()) == 0.0

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lthbench.report import findings, leaderboard, tallies
+from lthbench.report import findings, forest, leaderboard, tallies
 from lthbench.report.findings import SIGNS, broken, first_break, matrix
 from lthbench.verdict.rules import FINDINGS, SHORT
 
@@ -55,6 +55,13 @@ def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(judged_as):
     assert findings.words(found, share) == (
         "NLL better by 20 %, at least 10 % better, margin 50 %, p < 0.001: better"
     )
+
+
+def test_a_mark_lies_between_its_bounds_in_units_of_the_margin(judged_as):
+    numbers = {"shortfall": 0.01, "lower": 0.004, "bound": 0.015, "allowed": 0.02}
+    match = dataclasses.replace(judged_as(imp=("yyy", "yyy")).headline[0].matches[0], **numbers)
+    mark = forest.mark(match, ("y", "matches"), "words")
+    assert (mark.low, mark.mean, mark.high) == (0.2, 0.5, 0.75)
 
 
 def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(judged_as):

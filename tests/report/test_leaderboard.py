@@ -59,6 +59,11 @@ def test_a_method_measured_at_one_sparsity_alone_says_so_and_ranks_and_tint_are_
     assert "“Alone”" not in tied
 
 
+def test_the_method_that_holds_furthest_stands_first(judged_as):
+    summary = judged_as(imp=("xxx", "xxx"), omp=("yyy", "yyy"), snip=("yxx", "yxx"))
+    assert [row.method for row in leaderboard.board(summary).rows] == ["omp", "snip", "imp"]
+
+
 @pytest.mark.parametrize(
     ("accuracy", "nll", "found"),
     [

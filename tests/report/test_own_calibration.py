@@ -121,6 +121,17 @@ def test_one_network_that_is_worse_and_no_worse_than_many_trainings_may_have_had
     assert "so that what is worse here may be the luck of one training" in standing(summary, unlucky)
 
 
+def test_a_network_is_told_from_trainings_at_five_per_cent_over_all_of_its_scores(table_of):
+    summary = summarise(*table_of(None, "digits-r8"))
+    result = summary.headline[0]
+    one, other = (m for m in result.matches if m.score in ("accuracy", "nll"))
+    one = dataclasses.replace(one, as_bad=0.03, better_than=0.1)
+    for beside, told in (([], "is told from them by accuracy"), ([0.5], "cannot be told from one of them")):
+        others = tuple(dataclasses.replace(other, as_bad=p, better_than=0.5) for p in beside)
+        alone = dataclasses.replace(result, scope="network", matches=(one, *others))
+        assert told in standing(summary, alone)
+
+
 def test_that_which_ships_is_taken_for_itself(table_of):
     shipped = json.loads(calibrations.shipped("digits-r8", "quick").to_json())
     for given, typed in ((shipped, "digits-r8"), (shipped, "mine/digits-r8.toml"), (None, "digits-r8")):

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from lthbench import formatting, report
 from lthbench.errors import BadInput
-from lthbench.report import markdown, site, task_page, templates
+from lthbench.report import cells, markdown, site, task_page, templates
 from lthbench.report.cells import Cell, Shown
 from lthbench.report.summary import Summary, sentence, summarise
 from lthbench.results import run_facts, score_order, table
@@ -288,6 +288,12 @@ def test_cells_show_mean_and_sample_deviation_in_the_units_of_the_score():
     assert summary.cell("dense", 0.0, "accuracy").text == "90.5 ± 0.7"
     assert summary.cell("dense", 0.0, "nll").text == "0.0950 ± 0.0071"
     assert summary.cell("m", 0.2, "nll") is None
+
+
+def test_a_cell_has_the_worst_status_of_its_seeds():
+    order = ("ok", "gated", "degenerate", "missing", "failed")
+    for place, status in enumerate(order):
+        assert cells._cell([(0.5, s, "") for s in order[: place + 1]], "fraction").status == status
 
 
 def test_a_cell_is_the_headline_alone_and_each_corruption_has_its_own():

@@ -93,8 +93,9 @@ def test_a_network_made_on_two_machines_has_the_scores_of_the_first_table(two):
     assert dense["value"].tolist() == table[table["method"] == "dense"]["value"].tolist()
     assert "new" not in set(both["step"])
     far = other.assign(value=other["value"] + 0.06 * other["se"] * again)
-    with pytest.raises(BadInput, match=r"give dense at 0, seed 0, another"):
-        merge.grouped([(table, facts), (far, others)])
+    for unsure in (1.0, 10.0):  # by the smaller error of the two
+        with pytest.raises(BadInput, match=r"give dense at 0, seed 0, another"):
+            merge.grouped([(table, facts), (far.assign(se=far["se"] * unsure), others)])
     retrained = tuple(
         dataclasses.replace(n, network="another") if n.method == "dense" else n for n in others.networks
     )

@@ -38,3 +38,16 @@ def test_accuracy_is_at_chance_within_two_standard_errors():
     said = "accuracy 0.155 is not above chance (up to 0.160)"
     assert rows._at_chance(plan, [accuracy("omp", 0, 0.155)]) == [said]
     assert rows._at_chance(plan, [accuracy("omp", 0, 0.17)]) == []
+
+
+def test_interpretability_is_gated_where_half_of_what_dense_has_above_chance_is_lost():
+    plan = made_of(request=made_of(task=made_of(data=made_of(dataset="digits"))))
+    made = []
+    for method, value in (("dense", 0.9), ("omp", 0.51), ("snip", 0.49)):
+        row = accuracy(method, 0, value)
+        row.score.group = "generalization"
+        maps = accuracy(method, 0)
+        maps.score.name, maps.score.group = "ig_road_gap", "interpretability"
+        made += [row, maps]
+    rows._gate(made, plan)
+    assert [row.status for row in made] == ["ok", "ok", "ok", "ok", "ok", "gated"]

@@ -11,7 +11,7 @@ from lthbench.planning.looks import schedule
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration, DenseScore, shipped
 from lthbench.verdict.noninferiority import ALPHA
-from lthbench.verdict.rules import verdicts
+from lthbench.verdict.rules import Match, verdicts
 from lthbench.verdict.sequential import Looks, levels, spent
 from lthbench.verdict.until_decided import FUTILE, open_networks, short, undecided, unsettled, why_ended
 
@@ -132,6 +132,22 @@ def test_a_network_goes_on_while_a_score_may_yet_be_decided():
     assert unsettled(replace(match, chance=0.0, chance_worse=FUTILE))
     assert unsettled(replace(match, finding="worse", chance=FUTILE))
     assert not unsettled(replace(match, finding="worse", chance=0.0, chance_worse=1.0))
+
+
+@pytest.mark.parametrize(
+    ("finding", "chance", "worse", "found"),
+    [
+        ("open", 0.1, 0.0, True),
+        ("open", 0.0, 0.1, True),
+        ("open", 0.09, 0.09, False),
+        ("worse", 0.1, 0.0, True),
+        ("worse", 0.0, 0.9, False),
+        ("matches", 0.9, 0.0, False),
+    ],
+)
+def test_more_seeds_are_worth_while_with_a_chance_of_one_in_ten(finding, chance, worse, found):
+    match = Match("m", 0.5, "loss", "noninferior", 0, 0, 0, 0, False, finding=finding)
+    assert unsettled(replace(match, chance=chance, chance_worse=worse)) is found
 
 
 def test_a_network_that_falls_short_on_one_score_gets_no_more_seeds():

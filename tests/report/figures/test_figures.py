@@ -92,6 +92,14 @@ def test_a_score_below_zero_is_at_the_centre_of_the_radar(own, dense, spoke):
     assert radar._relative(summary, "omp", 0.5, score) == pytest.approx(spoke, nan_ok=True)
 
 
+@pytest.mark.parametrize(("own", "spoke"), [(0.2, 2.0), (0.8, 0.5)])
+def test_where_lower_is_better_half_of_dense_is_twice_as_far_out(own, spoke):
+    cells = {"dense": SimpleNamespace(mean=0.4), "omp": SimpleNamespace(mean=own)}
+    summary: Any = SimpleNamespace(cell=lambda method, level, name: cells[method])
+    score: Any = SimpleNamespace(name="ece", higher_is_better=False)
+    assert radar._relative(summary, "omp", 0.5, score) == pytest.approx(spoke)
+
+
 def test_scores_in_nats_are_shown_relative_to_the_dense_parent_of_each_seed(summary):
     drawn = {figure.title: figure for figure in relative.relative(summary)}
     assert list(drawn) == ["NLL relative to dense", "Hessian trace relative to dense"]
