@@ -780,3 +780,12 @@ def test_damaged_files_are_read_or_refused_with_a_message(tmp_path):
 @pytest.mark.slow
 def test_many_damaged_files_are_read_or_refused_with_a_message(tmp_path):
     assert fuzz(tmp_path, 20_000) > 10_000
+
+
+def test_the_digest_of_a_file_is_one_of_its_mask_too():
+    weights = {"fc.weight": torch.zeros(2, 2)}
+    kept = [
+        None,
+        *({"fc.weight": torch.tensor(mask).bool()} for mask in ([[1, 0], [1, 1]], [[0, 1], [1, 1]])),
+    ]
+    assert len({taking.digest(weights, mask) for mask in kept}) == 3

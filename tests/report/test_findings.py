@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lthbench.report import findings, forest, leaderboard, tallies
+from lthbench.report import findings, forest, leaderboard, markdown, tallies
 from lthbench.report.findings import SIGNS, broken, first_break, matrix
 from lthbench.verdict.rules import FINDINGS, SHORT
 
@@ -55,6 +55,15 @@ def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(judged_as):
     assert findings.words(found, share) == (
         "NLL better by 20 %, at least 10 % better, margin 50 %, p < 0.001: better"
     )
+
+
+def test_markdown_marks_what_was_found_of_a_score(judged_as):
+    """A score that matches has no mark, and one that is worse or cannot be compared a cross."""
+    found = judged_as(imp=("y+?", "x-!"))
+    heads = {score.name: score.header for score in found.scores}
+    rows = [row for row in markdown.score_rows(found) if row["method"] == "imp"]
+    for name, marks in (("accuracy", ["", "★", "open"]), ("nll", ["✗", "–", "✗"])):
+        assert [row[heads[name]].lstrip("0123456789. ±") for row in rows] == marks
 
 
 def test_a_mark_lies_between_its_bounds_in_units_of_the_margin(judged_as):

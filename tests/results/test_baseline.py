@@ -161,6 +161,8 @@ def test_a_baseline_may_hold_some_methods_and_sparsities_and_always_dense():
     assert len(cells()) == 5
     assert cells(methods=["omp"]) == [("dense", 0.0), ("omp", 0.5904), ("omp", 0.8322)]
     assert cells(methods=["omp"], sparsities=[0.59]) == [("dense", 0.0), ("omp", 0.5904)]
+    with pytest.raises(BadInput, match=r"no sparsity 0\.6 in this table"):
+        cells(sparsities=[0.6])
     with pytest.raises(BadInput, match="Did you mean snip"):
         cells(methods=["snap"])
     with pytest.raises(BadInput, match=r"no sparsity 0.7 in this table. Valid: 0, 0.5904, 0.8322"):

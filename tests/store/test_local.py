@@ -1,5 +1,6 @@
 """The store holds an artefact whole or not at all, and notices every damage to it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -48,6 +49,18 @@ def cut(path: Path) -> None:
 
 
 DAMAGES = {"flipped": flip, "cut": cut, "emptied": lambda p: p.write_bytes(b""), "removed": Path.unlink}
+
+
+def test_an_artefact_that_describes_another_step_is_damaged(kept, init):
+    """With a manifest that fits it: by its description alone it is of another step."""
+    folder = kept.root / kept.path_of(init.key)
+    described = json.dumps({init.key: {**spec.describe(init), "seed": 7}}).encode()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["step.json"] = hashlib.sha256(described).hexdigest()
+    (folder / "step.json").write_bytes(described)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Damaged, match=r"step\.json is of another step"):
+        LocalStore(kept.root).verified(init)
 
 
 def test_what_is_put_is_read(kept, init):
