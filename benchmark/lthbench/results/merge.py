@@ -46,7 +46,7 @@ def grouped(
 
 
 def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
-    """One table of several, that of most methods first.
+    """One table of several, that of most networks first.
 
     A network that was made twice, such as a dense parent on two machines, has the scores of the first table.
     Raises BadInput where they were not asked for alike, or contradict each other.
@@ -55,7 +55,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
 
     if len(group) == 1:
         return group[0]
-    group = sorted(group, key=lambda one: -len(one[1].methods))  # what was added stands last
+    group = sorted(group, key=lambda one: -len(one[1].networks))  # what was added stands last
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:

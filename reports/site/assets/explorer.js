@@ -13,7 +13,7 @@
     var size = Math.abs(value);
     if (size >= 1000 && size < 100000) { return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ","); }
     if (size >= 1000) { return figures(value, 3); }
-    if (size > 0 && size < 0.01) { return figures(value, 2); }
+    if (size > 0 && size < 0.01) { return figures(value, 2, true); }
     return value.toFixed(size < 10 ? 3 : 1);
   }
   function measured(mean, spread, unit) {
@@ -23,9 +23,20 @@
       var places = decimals(mean, spread);
       return count(mean, places) + " ± " + count(spread, places);
     }
-    if (data.percent.includes(unit) || shown.includes("e")) { return shown + " ± " + number(spread, unit); }
-    return shown + " ± " + spread.toFixed((shown.split(".")[1] || "").length);
+    if (shown.includes("e")) { return shown + " ± " + number(spread, unit); }
+    var percent = data.percent.includes(unit), factor = percent ? 100 : 1, fewest = (shown.split(".")[1] || "").length;
+    var most = shared(factor * mean, factor * spread, fewest, percent);
+    if (most > fewest) { shown = commas((factor * mean).toFixed(most), shown.includes(",")); }
+    return shown + " ± " + (factor * spread).toFixed(most);
   }
+  /* The decimals with which a spread has two figures; in per cent one decimal will do, unless that looks like zero. */
+  function shared(mean, spread, fewest, percent) {
+    if (!spread || (percent && Number(spread.toFixed(fewest)))) { return fewest; }
+    var most = mean ? 5 - Math.floor(Math.log10(Math.abs(mean))) : 6;
+    var found = Math.min(1 - Number(spread.toExponential(1).split("e")[1]), most);
+    return Number(spread.toFixed(Math.max(found, 0))) ? Math.max(found, fewest) : fewest;
+  }
+  function commas(text, wanted) { return wanted ? text.replace(/\B(?=(\d{3})+(\.|$))/g, ",") : text; }
   function signed(value, unit) {
     var text = number(value, unit);
     if (!/[1-9]/.test(text)) { return text.replace("-", ""); }
@@ -47,11 +58,14 @@
   function decimals(mean, spread) {
     return Math.abs(mean) < 100 && !(Number.isInteger(mean) && Number.isInteger(spread)) ? 1 : 0;
   }
-  /* So many figures, as "%g" has them in Python. */
-  function figures(value, most) {
+  /* So many figures, as "%g" has them in Python, or with zeros at their end as "%#g". */
+  function figures(value, most, zeros) {
     var parts = value.toExponential(most - 1).split("e"), power = Number(parts[1]);
-    if (power >= -4 && power < most) { return String(Number(value.toFixed(most - 1 - power))); }
-    return Number(parts[0]) + "e" + (power < 0 ? "-" : "+") + String(Math.abs(power)).padStart(2, "0");
+    if (power >= -4 && power < most) {
+      var text = value.toFixed(most - 1 - power);
+      return zeros ? text : String(Number(text));
+    }
+    return (zeros ? parts[0] : Number(parts[0])) + "e" + (power < 0 ? "-" : "+") + String(Math.abs(power)).padStart(2, "0");
   }
 
   function score() { return data.scores[by("score").value]; }
@@ -60,6 +74,11 @@
   function difference(place, level) {
     var mean = score().mean[place][level], dense = score().dense[0];
     return mean === null || dense === null ? null : mean - dense;
+  }
+  /* The same as the verdict has it: a share of dense where the margin is one. */
+  function compared(place, level) {
+    var gap = difference(place, level), share = gap === null || !score().relative ? null : gap / score().dense[0];
+    return share === null ? signed(gap, score().unit) : signed(share, data.percent[0]) + " %";
   }
   function header() { return score().title + (score().shown ? ", " + score().shown : ""); }
 
@@ -128,8 +147,8 @@
   function tell() {
     var now = score(), at = Number(by("at").value), rows = by("values"), words = [];
     by("level").textContent = data.labels[at];
-    by("caption").textContent = header() + " at " + data.labels[at] + " (" + now.better + "); dense "
-      + measured(now.dense[0], now.dense[1], now.unit);
+    by("caption").textContent = header() + " at " + data.labels[at] + " (" + now.better + "); "
+      + (now.trainings ? data.compared : "dense") + " " + measured(now.dense[0], now.dense[1], now.unit);
     rows.textContent = "";
     data.methods.forEach(function (name, i) {
       if (!shown(i)) { return; }
@@ -139,7 +158,7 @@
       cell.textContent = name;
       cell.style.setProperty("--colour", data.colours[i]);
       row.appendChild(cell);
-      [text, signed(difference(i, at), now.unit), found].forEach(function (value, place) {
+      [text, compared(i, at), found].forEach(function (value, place) {
         var td = row.insertCell();
         td.textContent = value;
         td.className = place < 2 ? "number" : /^(matches|better)$/.test(value) ? "pass" : /worse|failed|degenerate/.test(value) ? "fail" : "";

@@ -52,6 +52,22 @@
     if (folded) { folded.open = true; }
   }
 
+  /* On paper each method and all scores are unfolded; what else is folded is left out. */
+  var unfolded = [];
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll("details.method, #scores > details").forEach(function (part) {
+      unfolded.push([part, part.open, part.getAttribute("name")]);
+      part.removeAttribute("name"); // those of one name fold each other
+      part.open = true;
+    });
+  });
+  window.addEventListener("afterprint", function () {
+    unfolded.splice(0).forEach(function (kept) {
+      kept[0].open = kept[1];
+      if (kept[2] !== null) { kept[0].setAttribute("name", kept[2]); }
+    });
+  });
+
   document.addEventListener("DOMContentLoaded", function () {
     var button = document.getElementById("theme");
     if (button) {
