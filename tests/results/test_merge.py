@@ -54,7 +54,7 @@ def test_what_was_said_of_files_of_others_is_kept(two):
     assert both.checkpoints == (ours, mine), "the dense networks were trained here"
 
 
-def test_the_table_of_most_methods_comes_first(two):
+def test_the_table_of_most_networks_comes_first(two):
     table, facts = merge.merged(two[::-1])
     assert facts.methods == ("imp", "omp", "snip")
     assert list(dict.fromkeys(table["method"])) == ["dense", "imp", "omp", "snip"]

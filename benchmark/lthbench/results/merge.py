@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 #: What must be the same for tables to be one.
 SAME = ("schema", "task", "budget", "data", "seeds", "aspects", "scores")
-_KEY = ["method", "sparsity", "seed", "score", "variant"]
+_NETWORK = ["method", "sparsity", "seed"]
+_KEY = [*_NETWORK, "score", "variant"]
 #: Two machines may round one network's score otherwise: by so much of its standard error, or of itself.
 _OF_ERROR, _OF_VALUE = 0.05, 1e-6
 
@@ -55,7 +56,9 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
 
     if len(group) == 1:
         return group[0]
-    group = sorted(group, key=lambda one: -len(one[1].networks))  # what was added stands last
+    group = sorted(
+        group, key=lambda one: -len(one[0].drop_duplicates(_NETWORK))
+    )  # what was added stands last
     first = group[0][1]
     for _, facts in group[1:]:
         for part in SAME:
