@@ -41,3 +41,12 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path, capsys):
         main(["data", "export", "digits", "--out", str(target)])
     assert "--force" in capsys.readouterr().err
     assert target.read_text() == "mine"
+    main(["data", "export", "digits", "--out", str(tmp_path / "own.npz")])
+    main(["data", "export", "digits", "--out", str(tmp_path / "own.npz"), "--split", "val"])
+    assert "180 val images" in capsys.readouterr().out
+
+
+def test_options_before_the_name_are_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "--json", "digits"])
+    assert "--json stands after digits" in capsys.readouterr().err

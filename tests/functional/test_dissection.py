@@ -17,7 +17,7 @@ from lthbench.errors import StepFailed
 from lthbench.functional import compositions, concept_bottleneck, dissection, unit_activations
 from lthbench.kinds import Annotated
 from lthbench.metrics import composition
-from lthbench.results.units import parsed
+from lthbench.results.unit_rows import parsed
 
 NAMES = ("red", "green", "disc", "square", "left", "stripes", "dots", "sky")
 

@@ -95,15 +95,16 @@ def test_tables_are_whole_and_fit_a_page(made_table):
 def test_the_dense_trainings_have_a_row_and_findings_are_told_apart(published):
     found = published["c10-r20s-standard-bf16"]
     (_, before, verdict), (_, scored, first), *others = tables(latex.render(found))
-    assert [c.strip() for c in verdict[1]] == [
+    assert [c.strip() for c in next(row for row in verdict if row[0].strip() == "omp")] == [
         *("omp", r"\checkmark{}", r"\checkmark{}", "2 open", "4 worse"),
         r"67.2 \%",
     ]
     assert [row[0].strip() for row in first[:3]] == ["dense", "dense (8)", "imp"]
     assert "dense (8): the trainings of the dense network" in scored
     assert r"\checkmark{}: all scores match dense" in before
-    assert r"\underline{87.9 $\pm$ 0.2}" in first[-1][2]
-    assert r"\textit{89.9 $\pm$ 0.2}" in first[-2][2]
+    cells = " ".join(row[2] for row in first)
+    assert r"\underline{87.9 $\pm$ 0.2}" in cells
+    assert r"\textit{89.9 $\pm$ 0.2}" in cells
     assert r"\textbf{834.7 $\pm$ 36.9}" in others[-1][2][3][-1]
     assert first[2][2].strip() == r"90.4 $\pm$ 0.4"
     assert "dagger" not in scored

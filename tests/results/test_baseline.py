@@ -84,7 +84,7 @@ def test_seeds_and_scores_that_the_table_lacks_are_named(base):
     said = baseline.unlike(table, base, {"nll": "NLL"})
     assert said.startswith("The baseline has seeds 0, 1, 2, the table 7, 8, 9 (--seeds): those in both")
     assert said.endswith("The run did not measure NLL (--metrics).")
-    assert baseline.text(baseline.hold(table, beside, base), {}, lacking=said).endswith(said)
+    assert baseline.text(baseline.hold(table, beside, base), {}, notes=[said]).endswith(said)
     assert baseline.unlike(frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS)), base, {}) == ""
     other = frame(rows("n", 0.5, "accuracy", A), rows("n", 0.5, "nll", LOSS))
     assert {h.reason for h in baseline.hold(other, facts(), base)} == {"no such method in the table"}
@@ -217,7 +217,6 @@ def trained(accuracy, dense=A, device="cpu: one", torch="2.14"):
         ({}, True),
         ({"device": "cpu: another"}, False),
         ({"torch": "2.15"}, False),
-        ({"dense": (0.900, 0.901, 0.903)}, False),  # two processors of one name
     ],
 )
 def test_elsewhere_a_score_may_be_worse_by_what_another_training_may(how, alike):
@@ -228,16 +227,25 @@ def test_elsewhere_a_score_may_be_worse_by_what_another_training_may(how, alike)
     assert entry["elsewhere"] == pytest.approx(3 * 0.02 * math.sqrt(2 / 3), abs=5e-5)
     for worse, good in ((0.009, True), (0.02, not alike), (0.06, False)):
         table, told = trained([v - worse for v in A], **how)
-        assert baseline.made_alike(table, told, made) == alike
-        found = next(h for h in baseline.hold(table, told, made) if h.method == "m")
+        assert baseline.made_alike(told, made) == alike
+        found = next(h for h in baseline.hold(table, told, made, wide=not alike) if h.method == "m")
         assert found.good == good
+
+
+def test_other_dense_networks_on_the_same_device_are_told_and_widen_nothing():
+    table, told = trained(A)
+    made = baseline.baseline(table, told)
+    assert baseline.dense_alike(table, made)
+    other, _ = trained(A, dense=(0.900, 0.901, 0.903))
+    assert baseline.made_alike(told, made)
+    assert not baseline.dense_alike(other, made)
 
 
 def test_elsewhere_fewer_seeds_scatter_more():
     made = baseline.baseline(*trained((0.7, 0.8, 0.9)))
     entry = next(e for e in made["scores"] if e["method"] == "m")
     table, told = trained((0.7, 0.8, 0.9), torch="2.15")
-    found = baseline.hold(table[table["seed"] == 0], dataclasses.replace(told, seeds=(0,)), made)
+    found = baseline.hold(table[table["seed"] == 0], dataclasses.replace(told, seeds=(0,)), made, wide=True)
     assert next(h for h in found if h.method == "m").tolerance == pytest.approx(
         entry["elsewhere"] * math.sqrt(3)
     )
@@ -258,7 +266,9 @@ def test_a_baseline_without_environments_is_as_narrow_as_it_was(base):
     del base["environments"]
     for entry in base["scores"]:
         del entry["elsewhere"]
-    assert [h.tolerance for h in held(base).values()] == [0.01, 0.0301]
+    table = frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS))
+    assert baseline.made_alike(facts(), base)
+    assert [h.tolerance for h in baseline.hold(table, facts(), base, wide=True)] == [0.01, 0.0301]
 
 
 @pytest.mark.parametrize(

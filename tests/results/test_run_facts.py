@@ -119,7 +119,7 @@ def test_what_a_later_version_adds_is_kept_at_the_top_and_passed_over_within(fac
     ("change", "said"),
     [
         ({"seeds": ["0"]}, r"run.json: seeds\[0\]: expected int, got '0'"),
-        ({"task": {"name": 3, "title": "t"}}, "run.json: task: missing name"),
+        ({"task": {"name": 3, "title": "t"}}, "run.json: task: name: expected str, got 3"),
         ({"budget": None}, "run.json: budget: expected a table"),
         ({"scores": [{"name": "a"}]}, r"scores\[0\]: missing title, unit"),
         ({"networks": []}, "networks: cannot be read"),

@@ -13,6 +13,7 @@ import click
 from lthbench.cli.options import CONTEXT, force_option
 from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, wrapped
+from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -43,6 +44,9 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
              lthbench data export cifar10 --split train
     """
     if context.invoked_subcommand is not None:
+        given = [option for option, value in (("--data", data), ("--json", as_json)) if value]
+        if given:
+            raise BadInput(f"{given[0]} stands after {context.invoked_subcommand}.")
         return
     from lthbench.data import status
 
@@ -126,7 +130,6 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
     from lthbench import registry
     from lthbench.data import download
     from lthbench.data.loading import default_folder
-    from lthbench.errors import BadInput
     from lthbench.kinds import Dataset
 
     folder = default_folder() if to is None else to
@@ -164,7 +167,6 @@ def export(name: str, split: str, data: Path | None, out: Path | None, force: bo
     from lthbench import files, registry
     from lthbench.data import loading
     from lthbench.data.streaming import Stream
-    from lthbench.errors import BadInput
     from lthbench.kinds import Dataset
     from lthbench.results import overwriting
 
@@ -172,7 +174,7 @@ def export(name: str, split: str, data: Path | None, out: Path | None, force: bo
     target = Path(f"{dataset.name}-{split}.npz") if out is None else out
     check_folder("--out", target.absolute().parent)
     check_file("--out", target)
-    overwriting.check([target], force)
+    overwriting.check_one(target, "data", force)
     images = loading.load(dataset.name, split, loading.checked_folders(data))
     if isinstance(images.pixels, Stream):
         raise BadInput(
@@ -202,7 +204,6 @@ def fetch_missing(asked: Request, folder: Path | str | None) -> None:
 
 def _whole(dataset: Any, folder: Path) -> bool:
     """Whether a data set is in a folder with all that is published of it."""
-    from lthbench.errors import BadInput
 
     try:
         source = dataset.locate((folder,))

@@ -30,6 +30,11 @@ from lthbench.errors import BadInput, unknown
 @click.option("--methods", type=Words(), help="With --write-baseline: only these, and dense.")
 @click.option("--sparsity", type=Sparsities(), help="With --write-baseline: only these.")
 @click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
+@click.option(
+    "--elsewhere",
+    is_flag=True,
+    help="Hold to the tolerances for other devices and versions of PyTorch.",
+)
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @force_option
@@ -41,6 +46,7 @@ def gate(
     methods: list[str] | None,
     sparsity: list[float] | None,
     rule: str,
+    elsewhere: bool,
     summary: Path | None,
     as_json: bool,
     force: bool,
@@ -92,17 +98,20 @@ def gate(
     base = baseline_file.read(baseline)
     table, facts = read(source)
     with as_a_run_wrote_it(source):
-        found, alike = gates.hold(table, facts, base, rule), gates.made_alike(table, facts, base)
+        wide = elsewhere or not gates.made_alike(facts, base)
+        found = gates.hold(table, facts, base, rule, wide)
         titles = {s.name: s.title for s in facts.scores}
-        lacking = gates.unlike(table, base, titles)
-    summed = f"### lthbench gate\n\n{gates.text(found, titles, 'md', alike, lacking)}\n\n"
+        changed = not wide and not gates.dense_alike(table, base)
+        where = gates.ELSEWHERE if wide and not elsewhere else gates.CHANGED if changed else ""
+        notes = gates.unlike(table, base, titles), where
+    summed = f"### lthbench gate\n\n{gates.text(found, titles, 'md', notes)}\n\n"
     for named, place in places.items():
         if place is not None:
             _append(named, place, summed)
     if as_json:
-        echo(gates.as_json(found, alike))
+        echo(gates.as_json(found, wide))
     else:
-        echo(gates.text(found, titles, alike=alike, lacking=lacking))
+        echo(gates.text(found, titles, notes=notes))
     if not all(h.good for h in found):
         sys.exit(1)
 

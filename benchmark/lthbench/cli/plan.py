@@ -42,6 +42,7 @@ def show_plan(as_json: bool, **options: Any) -> None:
     places = loading.checked_folders(options["data"])
     workers = device.default_workers() if options["workers"] is None else options["workers"]
     store = open_store(options["store"])
+    store.check()  # of a store at a URL: what it holds
     asked = settled(asked, places)
     asked = _with_start(asked)
     found = thinned(asked, places, store)

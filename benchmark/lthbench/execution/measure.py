@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lthbench import registry
-from lthbench.errors import StepFailed
+from lthbench.errors import Damaged, StepFailed
 from lthbench.execution.context import StoredContext
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.global_state import kept
 from lthbench.kinds import Metric, Value
 from lthbench.kinds.scores import left_out
+from lthbench.results import unit_rows
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES
 
@@ -31,6 +32,8 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
     with kept(f"metric {metric.name}"):
         values = metric.measure(context)
     check(values, metric)
+    if metric.units is not None and metric.units.name in context.attached:
+        _check_units(metric, context.attached[metric.units.name])
     result = {
         "values": [_listed(v) for v in values],
         "degenerate": _degenerate(step, context, space),
@@ -42,6 +45,14 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
         files[DRAWS.name] = DRAWS.encode(draws)
     space.store.put(step, files, space.meta(started))
     return {}
+
+
+def _check_units(metric: Metric, content: bytes) -> None:
+    """Raise StepFailed for a file of units that reports could not read."""
+    try:
+        unit_rows.parsed(content, metric.name, f"metric {metric.name}")
+    except Damaged as error:
+        raise StepFailed(str(error).removesuffix(".")) from error
 
 
 def _listed(value: Value) -> dict[str, object]:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report.cells import Cell, Shown
+from lthbench.report.cells import Shown
 from lthbench.report.compared import Compared
 from lthbench.report.figures import drawing as figures
 from lthbench.report.summary import Summary, trainings_named
@@ -51,7 +51,7 @@ def data(summary: Summary) -> dict[str, Any] | None:
             record |= {key: True for key in ("trainings", "relative") if getattr(reference, key)}
         for method in summary.methods:
             record["mean"].append([_number(compared.mean(method, s, score.name)) for s in levels])
-            record["spread"].append([_spread(summary.cell(method, s, score.name)) for s in levels])
+            record["spread"].append([_rounded(compared.spread(method, s, score.name)) for s in levels])
         if score.name in judged:
             record["found"] = [[found.get((m, score.name, s)) for s in levels] for m in summary.methods]
         scores.append(record)
@@ -75,7 +75,7 @@ def _dense(summary: Summary, compared: Compared, score: Shown) -> tuple[float | 
     reference, cell = compared.reference(score.name), summary.cell("dense", 0.0, score.name)
     if reference is not None and reference.trainings:
         cell = summary.trainings.get(score.name)
-    return _number(compared.dense(score.name)), _spread(cell)
+    return _number(compared.dense(score.name)), _rounded(math.nan if cell is None else cell.spread)
 
 
 def _number(value: float | None) -> float | None:
@@ -83,6 +83,5 @@ def _number(value: float | None) -> float | None:
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 
-def _spread(cell: Cell | None) -> float | None:
-    """A deviation over seeds."""
-    return float(f"{cell.spread:.3g}") if cell is not None and math.isfinite(cell.spread) else None
+def _rounded(spread: float) -> float | None:
+    return float(f"{spread:.3g}") if math.isfinite(spread) else None

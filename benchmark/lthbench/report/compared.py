@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import stdev
 
 from lthbench import formatting
 from lthbench.report.summary import Summary
@@ -80,6 +81,14 @@ class Compared:
         alike = self._alike(method, sparsity, score, reference)
         return self._ratios.get((method, sparsity), own) if alike else own
 
+    def spread(self, method: str, sparsity: float, score: str) -> float:
+        """The standard deviation over seeds of what is drawn; NaN of one seed."""
+        cell = self._summary.cell(method, sparsity, score)
+        values = self.by_seed(method, sparsity, score)
+        if score != RATIO or values is self._summary.by_seed.get((method, sparsity, score)):
+            return math.nan if cell is None else cell.spread
+        return stdev(values.values()) if len(values) > 1 else math.nan
+
     def _alike(self, method: str, sparsity: float, score: str, reference: Reference) -> bool:
         """Whether a network is compared with what most are, on the same scale; dense ones stand beside it."""
         match = self._judged[score].get((method, sparsity))
@@ -97,7 +106,9 @@ class Compared:
         cell = self._summary.cell(method, sparsity, score)
         if cell is None:
             return "–"
-        shown = formatting.measured(self.mean(method, sparsity, score), cell.spread, unit)
+        shown = formatting.measured(
+            self.mean(method, sparsity, score), self.spread(method, sparsity, score), unit
+        )
         return cell.text if cell.text.startswith(shown) else shown
 
     def dense_text(self, score: str, unit: str) -> str:

@@ -209,7 +209,7 @@ def _answer(summary: Summary, folder: str) -> dict[str, Any]:
 
 def _words(pairs: Sequence[tuple[Summary, str]], said: Sequence[str]) -> str:
     """What the names of methods mean that stand in the first lines of an index."""
-    there = dict.fromkeys(re.findall(r"[\w:]+", " ".join(said)))
+    there = dict.fromkeys(re.findall(r"[\w:-]+", " ".join(said)))
     known = {m: registry.known(Method, m) for s, _ in pairs for m in s.methods if m in there}
     return "; ".join(f"{name}: {record.title}" for name, record in known.items() if record is not None)
 

@@ -39,6 +39,11 @@ ELSEWHERE = (
     "The baseline is of another kind of device or version of PyTorch, where networks train as another seed "
     "would: each score may be worse by its tolerance elsewhere."
 )
+CHANGED = (
+    "Dense networks, which no method changes, have other scores than in the baseline, though device and "
+    "PyTorch have the same names. Either what trains and measures them was changed, or these are two "
+    "processors of one name: then hold to the tolerances elsewhere (--elsewhere)."
+)
 
 
 @dataclass(frozen=True)
@@ -163,14 +168,17 @@ def _environments(facts: RunFacts) -> list[dict[str, Any]]:
     return [{key: each.get(key) for key in ("device", "torch")} for each in facts.environments]
 
 
-def made_alike(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any]) -> bool:
+def made_alike(facts: RunFacts, base: dict[str, Any]) -> bool:
     """Whether a table was made on the kind of device, and with the version of PyTorch, of the baseline.
 
-    Then dense networks, which no method changes, are the same. A baseline of before these were kept is.
+    A baseline of before these were kept has one tolerance, and counts as made alike.
     """
     there = base.get("environments")
-    if there is not None and any(each not in there for each in _environments(facts)):
-        return False
+    return there is None or all(each in there for each in _environments(facts))
+
+
+def dense_alike(table: pd.DataFrame, base: dict[str, Any]) -> bool:
+    """Whether the dense networks of a table have the scores that they have in the baseline."""
     return all(
         math.isclose(now, before, rel_tol=1e-6, abs_tol=1e-12)
         for entry in base["scores"]
@@ -204,20 +212,21 @@ def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.D
     return rows[here]
 
 
-def hold(table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance") -> list[Held]:
+def hold(
+    table: pd.DataFrame, facts: RunFacts, base: dict[str, Any], rule: str = "tolerance", wide: bool = False
+) -> list[Held]:
     """Hold a table to a baseline, score by score.
 
     Raises BadInput where the task or the budget differs, and for a table that cannot be reported. By
     ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test over
-    these seeds must show, at 5 %, that it is worse by less. The tolerance is that ``elsewhere`` where the
-    table was not ``made_alike``.
+    these seeds must show, at 5 %, that it is worse by less. The tolerance is that ``elsewhere`` where it is
+    ``wide``: where the table was not ``made_alike``.
     """
     for part, own in (("task", facts.task_name), ("budget", facts.budget_name)):
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     validation.check(table, facts)
     baseline_file.check_read_alike(base, facts)
-    wide = not made_alike(table, facts, base)
     return [_held(table, entry, rule, wide) for entry in base["scores"]]
 
 
@@ -226,7 +235,7 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> 
     known = {int(seed): float(value) for seed, value in entry["values"].items()}
     both = _both(table, entry)
     tolerance = float(entry["tolerance"])
-    if wide and "elsewhere" in entry:  # of fewer seeds than the baseline has, means scatter more
+    if wide and entry.get("elsewhere", 0.0) > tolerance:  # means of fewer seeds scatter more
         tolerance = float(entry["elsewhere"]) * math.sqrt(len(known) / max(len(both), 1))
 
     def held(good: bool, reason: str, before: float, after: float, worse_by: float) -> Held:
@@ -280,15 +289,10 @@ def unlike(table: pd.DataFrame, base: dict[str, Any], titles: dict[str, str]) ->
     return " ".join(said)
 
 
-def text(
-    found: Sequence[Held], titles: dict[str, str], form: str = "text", alike: bool = True, lacking: str = ""
-) -> str:
-    """What is worse, and how many scores were held; for the shell, or as Markdown.
-
-    ``lacking`` is what ``unlike`` says.
-    """
-    said = [_text(found, titles, form), escape(lacking) if form == "md" else lacking]
-    return "\n\n".join(filter(None, (*said, "" if alike else ELSEWHERE)))
+def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", notes: Sequence[str] = ()) -> str:
+    """What is worse, and how many scores were held, with ``notes``; for the shell, or as Markdown."""
+    said = [escape(note) if form == "md" else note for note in notes]
+    return "\n\n".join(filter(None, (_text(found, titles, form), *said)))
 
 
 def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:
@@ -303,14 +307,14 @@ def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:
     return f"{worse} against the baseline, {rest} {'does' if rest == 1 else 'do'}.\n\n{grid}"
 
 
-def as_json(found: Sequence[Held], alike: bool = True) -> str:
-    """All that was held, with null for what is missing, and whether the table was ``made_alike``."""
+def as_json(found: Sequence[Held], wide: bool = False) -> str:
+    """All that was held, with null for what is missing, and whether by the tolerances ``elsewhere``."""
     records = [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(h).items()}
         for h in found
     ]
     return json.dumps(
-        {"good": all(h.good for h in found), "made_alike": alike, "scores": records},
+        {"good": all(h.good for h in found), "elsewhere": wide, "scores": records},
         indent=1,
         ensure_ascii=False,
     )

@@ -63,7 +63,9 @@ def _check(entry: Any, where: str) -> None:
         raise BadInput(f"{where}.values: seeds are whole numbers, got {', '.join(entry['values'])[:100]}.")
     for field in ("tolerance", "elsewhere"):
         value = entry.get(field, 0.0)
-        if not _is_finite(value) or value < 0.0:
+        if not _is_finite(value):
+            raise BadInput(f"{where}.{field}: expected a float, got {shown(value)}.")
+        if value < 0.0:
             raise BadInput(f"{where}.{field}: must not be negative, got {shown(value)}.")
     if entry["direction"] not in ("higher", "lower"):
         raise BadInput(f"{where}.direction: higher or lower, got {entry['direction']!r}.")

@@ -26,8 +26,9 @@ KINDS = {
     "store": "an exported store",
     "baseline": "a baseline",
     "calibration": "a calibration",
+    "data": "arrays of a data set",
 }
-_MEMBERS = {"bundle": "bundle.json", "store": "store.json"}
+_MEMBERS = {"bundle": "bundle.json", "store": "store.json", "data": "images.npy"}
 #: Files that say of a folder, and of those in it, who wrote it.
 _SIGNED = ("run.json", "index.html", "report.html", "export.json", "bundle.json")
 #: What our pages end with, and what our tables begin with.

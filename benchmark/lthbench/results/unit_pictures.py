@@ -18,7 +18,7 @@ from lthbench import formatting
 from lthbench.data import concepts
 from lthbench.errors import Damaged
 from lthbench.kinds import STRONGEST
-from lthbench.results import units
+from lthbench.results import unit_rows, units
 from lthbench.spec import network_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _told(store: ResultReader, measure: Measure) -> dict[Place, Excited]:
     if not (units.file_of(store, measure) and STRONGEST in store.files(measure)):
         return {}
     try:
-        formulas = units.parsed(store.read(measure, units.file_of(store, measure)), measure.metric, "")
+        formulas = unit_rows.parsed(store.read(measure, units.file_of(store, measure)), measure.metric, "")
         kept = json.loads(store.read(measure, STRONGEST))["units"]
         images = {(unit["layer"], unit["unit"]): _images(unit) for unit in kept}
     except (Damaged, ValueError, KeyError, TypeError):

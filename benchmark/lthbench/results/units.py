@@ -18,6 +18,7 @@ from lthbench import registry
 from lthbench.errors import Damaged
 from lthbench.formatting import is_formula, one_line
 from lthbench.kinds import Metric, UnitFile, UnitRow
+from lthbench.results.unit_rows import MOST, misfit, parsed
 from lthbench.textfiles import csv_bytes
 
 if TYPE_CHECKING:
@@ -27,16 +28,8 @@ if TYPE_CHECKING:
 
 #: The file beside a table that holds its units.
 FILE = "units.csv"
-#: It has so many rows at most, and a file of one network so many bytes.
-MOST, LARGEST = 200_000, 20_000_000
-#: And so many rows: a line of two bytes takes hundreds of memory.
-ROWS = 500_000
 #: The table of them all has so many bytes at most.
 BYTES = MOST * 300
-#: Names in it have so many letters at most.
-LETTERS = 500
-#: No unit has a higher number.
-HIGHEST = 10**9
 
 
 class Unit(NamedTuple):
@@ -91,39 +84,6 @@ def _of_entry(entry: Entry, store: ResultReader) -> Iterator[Unit]:
                 yield Unit(entry.method, entry.sparsity, entry.seed, measure.metric, *row)
 
 
-def parsed(content: bytes, metric: str, where: str) -> list[UnitRow]:
-    """The rows in a file that a metric kept of one network. Raises Damaged, saying ``where``."""
-    kept = registry.get(Metric, metric).units
-    assert kept is not None
-    if len(content) > LARGEST:
-        raise Damaged(f"{where}: its file of units has more than {LARGEST:,} bytes.")
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True)
-        rows = list(itertools.islice(reader, ROWS + 1))
-        if len(rows) > ROWS:
-            raise Damaged(f"{where}: its file of units has more than {ROWS:,} rows.")
-        found = list(kept.read(rows))
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise Damaged(f"{where}: its file of units cannot be read.") from error
-    wrong = next(filter(None, (_misfit(kept, row) for row in found)), "")
-    if wrong or len(found) > MOST:
-        raise Damaged(f"{where}: {wrong or 'too many units'}.")
-    return found
-
-
-def _misfit(kept: UnitFile, row: UnitRow | Unit) -> str:
-    """What is wrong with a row of a metric's file, or ""."""
-    names = (row.layer, row.concept, row.category)
-    if not all(one_line(name) and len(name) <= LETTERS for name in names):
-        return f"a unit has a name that is no line of at most {LETTERS} letters"
-    if not 0 <= row.unit <= HIGHEST:
-        return f"a unit has a number below 0 or above {HIGHEST:,}"
-    there = (kept.unknown and math.isnan(row.value)) or kept.low <= row.value <= kept.high
-    if not there or not (math.isnan(row.accuracy) or 0.0 <= row.accuracy <= 1.0):
-        return "a unit has a value that cannot be"
-    return ""
-
-
 def _kept_by(metric: str) -> UnitFile:
     """The file of a metric that stands in a table; of one not known here, one with any values."""
     known = registry.known(Metric, metric)
@@ -173,7 +133,7 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
     if len(found) > MOST:
         raise Damaged(f"{where}: has more units than {MOST:,}, which is the most that are read.")
     files = {name: _kept_by(name) for name in {unit.metric for unit in found}}
-    wrong = next(filter(None, (_misfit(files[unit.metric], unit) for unit in found)), "")
+    wrong = next(filter(None, (misfit(files[unit.metric], UnitRow(*unit[4:])) for unit in found)), "")
     odd = next(
         (u for u in found if not (0.0 <= u.sparsity < 1.0 and one_line(f"{u.method}{u.metric}"))), None
     )

@@ -381,3 +381,15 @@ def test_a_method_of_one_sparsity_has_a_point_in_each_figure(made):
     (figure,) = seeds.lines(few)
     (dots,) = (x for x in figure.canvas.axes[2].lines if x.get_marker() == "o")
     assert sorted(dots.get_ydata()) == sorted(values(few, "rigl", 0.9, "nll"))
+
+
+def test_the_deviation_that_is_drawn_is_that_of_the_seeds_that_are_drawn(published):
+    """mCE stands beside all trainings, and its deviation with it: not that beside each network's parent."""
+    for name in ("digits-r8-quick", "c10-r20s-standard-bf16"):
+        found = Compared(published[name])
+        for method in published[name].methods:
+            for sparsity in published[name].sparsities:
+                values = found.by_seed(method, sparsity, "mce")
+                if len(values) > 1:
+                    expected = np.std(list(values.values()), ddof=1)
+                    assert found.spread(method, sparsity, "mce") == pytest.approx(expected)
