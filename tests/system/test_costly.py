@@ -22,15 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lthbench import report
+from lthbench import registry, report
 from lthbench.checkpoints import bringing
 from lthbench.cli.options import summary_of
+from lthbench.compute.environment import environment
 from lthbench.data import decoding, image_files
 from lthbench.errors import LthbenchError
+from lthbench.kinds import Metric
 from lthbench.planning import plan, task
 from lthbench.planning.request import ask, request
 from lthbench.results import run_facts, table
@@ -81,10 +84,12 @@ def place(tmp_path_factory, made_table) -> Place:
     asked = ask("digits-r8", ["omp"], [0.5], seeds=1, metrics=["efficiency"], budget="quick")
     made, store = plan.plan(asked, ()), LocalStore(root / "store")
     store.open()
-    value = {"score": "parameters", "value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
-    result = json.dumps({"values": [value], "degenerate": [], "forwards": 0}).encode()
+    known = {"value": 1.0, "se": None, "n": 1, "variant": "", "reason": ""}
+    values = [{"score": score.name, **known} for score in registry.get(Metric, "efficiency").scores]
+    result = json.dumps({"values": values, "degenerate": [], "forwards": 0}).encode()
+    meta = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
     for step in made.steps:  # results that were never computed serve here as well
-        store.put(step, {"scores.json": result}, {"seconds": 0.0, "environment": {"device": "cpu"}})
+        store.put(step, {"scores.json": result}, meta)
     scores, facts = table.build(made, store, {}), run_facts.facts(made, store)
     report.write(scores, facts, root / "report", formats=("csv",))
     bundle.write(root / "report", store, root / "bundle.zip")
