@@ -13,10 +13,10 @@ from lthbench.verdict.comparison import (
     PRIOR,
     Scatter,
     Yardstick,
-    _images,
-    _margins,
     compare,
+    margins,
     scatter,
+    shared_images,
 )
 from lthbench.verdict.observed import Observed, Row
 from lthbench.verdict.rules import verdicts
@@ -275,11 +275,11 @@ def test_a_degenerate_network_has_the_numbers_that_it_would_be_tested_by(lab, ma
 
 
 def test_a_share_of_a_negative_dense_mean_is_a_margin_above_zero():
-    assert _margins(Scale(True), 0.1, 0.05, -2.0, True) == pytest.approx((0.2, 0.1))
-    assert _margins(Scale(True), 0.1, 0.05, -2.0, False) == pytest.approx((0.1, 0.05))
+    assert margins(Scale(True), 0.1, 0.05, -2.0, True) == pytest.approx((0.2, 0.1))
+    assert margins(Scale(True), 0.1, 0.05, -2.0, False) == pytest.approx((0.1, 0.05))
 
 
 def test_where_errors_of_seeds_are_unknown_all_of_the_mean_is_shared():
     """As if other images changed all seeds alike."""
     rows = [Row(seed, 0.9, "ok", "", math.nan, 0.003) for seed in range(3)]
-    assert _images(rows, rows, Scale(True)) == (pytest.approx(0.003**2), True)
+    assert shared_images(rows, rows, Scale(True)) == (pytest.approx(0.003**2), True)

@@ -9,6 +9,7 @@ import click
 
 from lthbench.cli.options import CONTEXT, Sparsity, plugin_option, summary_of
 from lthbench.cli.terminal import columns, echo
+from lthbench.errors import BadInput
 
 
 @click.command(context_settings=CONTEXT)
@@ -22,16 +23,30 @@ from lthbench.cli.terminal import columns, echo
     show_default=True,
     help="The folder of a report.",
 )
+@click.option("--against", metavar="METHOD", help="Compare with this method of the table, instead of dense.")
 @click.option("--rule", help="The verdict's rule: noninferior, std or paper.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @plugin_option
-def explain(method: str, sparsity: float, source: Path, rule: str | None, as_json: bool) -> None:
+def explain(
+    method: str, sparsity: float, source: Path, against: str | None, rule: str | None, as_json: bool
+) -> None:
     """Say why the networks of METHOD at SPARSITY pass or do not, score by score.
+
+    With --against, say instead in which scores they are better or worse than those of another method at the
+    same sparsity.
 
     \b
     Example: lthbench explain imp 0.79 --from lthbench-report
+             lthbench explain imp 0.79 --against omp
     """
-    from lthbench.report.explanation import account, text
+    from lthbench.report import beside, explanation
 
-    found = account(summary_of(source, rule, method), method, sparsity)
+    if against is None:
+        found = explanation.account(summary_of(source, rule, method), method, sparsity)
+        text = explanation.text
+    else:
+        if rule is not None:
+            raise BadInput("--rule is of the verdict, which is against dense; leave it out with --against.")
+        found = beside.account(summary_of(source, None, method, against), method, against, sparsity)
+        text = beside.text
     echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found, columns()))

@@ -211,15 +211,15 @@ def read(source: Path) -> tuple[pd.DataFrame, RunFacts]:
     return table.read(source.parent if source.is_file() else source)
 
 
-def summary_of(source: Path, rule: str | None, method: str | None = None) -> Summary:
-    """The summary of the table in a folder that a run wrote, or of one method of it. Raises BadInput."""
+def summary_of(source: Path, rule: str | None, *methods: str) -> Summary:
+    """The summary of the table in a folder that a run wrote, or of some methods of it. Raises BadInput."""
     from lthbench.report.explanation import only
     from lthbench.report.summary import summarise
 
     check_rule(rule)
     scores, facts = read(source)
     with as_a_run_wrote_it(source):
-        return summarise(scores if method is None else only(scores, method), facts, rule)
+        return summarise(only(scores, *methods) if methods else scores, facts, rule)
 
 
 @contextmanager

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 NEAR = 0.005
 
 
-def only(table: pd.DataFrame, method: str) -> pd.DataFrame:
-    """A table without the other methods, on which no verdict on this one rests; whole if it has not this."""
-    there = {"dense", method} <= set(table["method"].unique())
-    return table[table["method"].isin(("dense", method))] if there else table
+def only(table: pd.DataFrame, *methods: str) -> pd.DataFrame:
+    """A table without the other methods, on which no verdict on these rests; whole if one is not in it."""
+    wanted = {"dense", *methods}
+    there = wanted <= set(table["method"].unique())
+    return table[table["method"].isin(wanted)] if there else table
 
 
 def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         )
     if method not in summary.methods:
         raise unknown("method", method, summary.methods, "in this table")
-    level = _level(summary, method, sparsity)
+    level = level_of(summary, method, sparsity)
     by_rule = {r: next(v for v in found if v.method == method) for r, found in summary.verdicts.items()}
     aspects = {a.score: dataclasses.asdict(a) for a in summary.facts.aspects}
     headline = by_rule[summary.rule]
@@ -84,7 +85,7 @@ def _up_to(summary: Summary, result: Verdict) -> str:
     return f"{result.method} is as good as dense{up_to}{gaps}. {breaks}"
 
 
-def _level(summary: Summary, method: str, sparsity: float) -> float:
+def level_of(summary: Summary, method: str, sparsity: float) -> float:
     """The sparsity in the table that is meant; 79 is as good as 0.79."""
     if 2.0 <= sparsity < 100.0:
         sparsity /= 100.0
@@ -192,10 +193,10 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
     else:
         lines.append(found["up_to"])
-    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line, width))
+    return "\n".join(part for line in lines for part in wrapped(line, width))
 
 
-def _wrapped(line: str, width: int) -> list[str]:
+def wrapped(line: str, width: int) -> list[str]:
     """A line of prose in lines of at most so many characters; tables and empty lines as they are."""
     if "\n" in line or len(line) <= width:
         return [line]

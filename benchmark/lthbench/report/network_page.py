@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import answer, findings, forest, templates
+from lthbench.report import answer, beside, findings, forest, templates
 from lthbench.report.explanation import account
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
@@ -53,6 +53,7 @@ class Cards:
             losses=self._losses(method, sparsity),
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
             against=self._against(method),
+            others=beside.lines(summary, method, sparsity) if found else [],
             seeds=seeds,
             scores=self._scores(rows, seeds, notes, headline=True),
             variants=self._scores(rows, seeds, notes, headline=False),

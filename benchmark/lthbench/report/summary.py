@@ -14,7 +14,9 @@ from lthbench.report.cells import Cell, Shown
 from lthbench.results import score_order, validation
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
+from lthbench.verdict.between import Pairs
 from lthbench.verdict.calibration import Calibration
+from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.rules import SHORT, Verdict
 from lthbench.verdict.until_decided import open_networks, why_ended
@@ -58,6 +60,13 @@ class Summary:
             if not math.isnan(value):
                 found.setdefault((str(method), float(sparsity), str(score)), {})[int(seed)] = float(value)
         return found
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The scores of each method beside those of each other."""
+        facts, own = self.facts, own_parents(self.facts)
+        yardstick = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
+        return Pairs(yardstick, facts.aspects)
 
     @cached_property
     def networks(self) -> tuple[tuple[str, float], ...]:
@@ -114,9 +123,8 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         raise unknown("rule", rule, rules.RULES)
     scores, found = cells.of_table(table, facts)
     calibration, outdated = calibrated(table, facts)
-    own_parents = any(c.get("method") == "dense" for c in facts.checkpoints)
     verdicts = rules.by_rule(
-        table, facts.aspects, rules.RULES, calibration, own_parents=own_parents, looks=facts.looks
+        table, facts.aspects, rules.RULES, calibration, own_parents=own_parents(facts), looks=facts.looks
     )
     return Summary(
         facts,
@@ -130,6 +138,11 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         calibration,
         outdated,
     )
+
+
+def own_parents(facts: RunFacts) -> bool:
+    """Whether the dense networks of a table were trained elsewhere."""
+    return any(c.get("method") == "dense" for c in facts.checkpoints)
 
 
 def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None, tuple[str, ...]]:

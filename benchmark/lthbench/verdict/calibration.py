@@ -64,7 +64,11 @@ class DenseScore:
     @cached_property
     def places(self) -> tuple[float, ...]:
         """The values on the scale, where larger is worse."""
-        return tuple(self.scale.place(v) for v in self.values)
+        return self.on(self.scale)
+
+    def on(self, scale: Scale) -> tuple[float, ...]:
+        """The values on another scale."""
+        return tuple(scale.place(v) for v in self.values)
 
     @cached_property
     def mean(self) -> float:

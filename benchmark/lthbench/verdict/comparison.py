@@ -20,7 +20,10 @@ from lthbench.verdict.observed import Observed, Row
 from lthbench.verdict.scale import Scale
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lthbench.verdict.aspect import Aspect
+    from lthbench.verdict.sequential import Looks
 
 #: What is expected of the variance between seeds of a pruned network, as a multiple of that of dense ones,
 #: and the degrees of freedom that this is worth (docs/verdict.md says from which tables).
@@ -109,6 +112,18 @@ class Yardstick:
     images: Observed | None = None
     _populations: dict[str, DenseScore | None] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, table: pd.DataFrame, calibration: Calibration | None, looks: Looks | None, *, own_parents: bool
+    ) -> Yardstick:
+        """That of a table: see ``rules.verdicts``."""
+        observed = Observed(table)
+        counts, seen = (looks.counts, looks.seen()) if looks else ((), [])
+        # At each look networks were compared with the seeds that there were, alone.
+        tables = [Observed(table[table["seed"].isin(seeds)]) for seeds in seen]
+        parts = tuple(cls(t, calibration, own_parents, counts, images=observed) for t in tables)
+        return cls(observed, calibration, own_parents, counts, parts)
+
     def at_looks(self, method: str, sparsity: float) -> tuple[Yardstick, ...]:
         """Those of the looks at a network; this alone where there are none, or its seeds are not of one."""
         seeds = len(self.observed.seeds.get((method, sparsity), ()))
@@ -136,7 +151,7 @@ class Yardstick:
         if found is None or self.calibration is None or self.own_parents:
             return None
         values = self.values("dense", 0.0, aspect)
-        if len(values) < len(self.observed.dense(aspect.score)) or not _fit(found.scale, values):
+        if len(values) < len(self.observed.dense(aspect.score)) or not fits(found.scale, values):
             return None
         places = [found.scale.place(v) for v in values]
         return None if foreign(found, places, len(self.calibration.scores)) else found
@@ -154,7 +169,7 @@ class Yardstick:
         return [v for v in found if not math.isnan(v)]
 
 
-def _fit(scale: Scale, values: Sequence[float]) -> bool:
+def fits(scale: Scale, values: Sequence[float]) -> bool:
     """Whether values can be placed on a scale."""
     return not scale.relative or all(v > 0.0 for v in values)
 
@@ -165,7 +180,7 @@ def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequenc
     for aspect in aspects:
         dense = yardstick.population(aspect)
         values = yardstick.values(method, sparsity, aspect)
-        if dense is not None and dense.variance > 0.0 and len(values) > 1 and _fit(dense.scale, values):
+        if dense is not None and dense.variance > 0.0 and len(values) > 1 and fits(dense.scale, values):
             places = [dense.scale.place(v) for v in values]
             ratios[aspect.score] = spread(places)[1] / dense.variance
     return Scatter(ratios)
@@ -187,7 +202,7 @@ def compare(
     known = yardstick.dense(aspect)
     if known is None or not whole:
         return found
-    if not _fit(known.scale, values):
+    if not fits(known.scale, values):
         return replace(found, better_than=0.0, as_bad=0.0)
     place = fmean(known.scale.place(v) for v in values)
     return replace(found, better_than=known.better_than(place), as_bad=known.as_bad(place))
@@ -208,12 +223,12 @@ def untested(yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect)
     if not theirs or not all(map(math.isfinite, (*theirs, *own))):
         return {}
     scale = known.scale if known else Scale(aspect.higher_is_better, aspect.relative)
-    if not _fit(scale, [*theirs, *own]):
+    if not fits(scale, [*theirs, *own]):
         scale = Scale(aspect.higher_is_better)
     calibrated = yardstick.dense(aspect)
     margin, practical = (calibrated or aspect).margin, (calibrated.practical if calibrated else aspect.margin)
     center, dense = fmean(map(scale.place, theirs)), fmean(theirs)
-    limits = _margins(scale, margin, practical, scale.value(center) if known else dense, aspect.relative)
+    limits = margins(scale, margin, practical, scale.value(center) if known else dense, aspect.relative)
     mean, gap = math.nan, math.nan
     if own:
         mean, gap = scale.middle(own), scale.shown(fmean(map(scale.place, own)) - center)
@@ -236,16 +251,12 @@ def _with_population(
     dense: DenseScore,
     scattered: Scatter,
 ) -> Comparison:
-    scale = dense.scale if _fit(dense.scale, values) else Scale(dense.higher_is_better)
-    theirs = [scale.place(v) for v in dense.values]
+    scale = dense.scale if fits(dense.scale, values) else Scale(dense.higher_is_better)
+    theirs = dense.on(scale)
     center, variance = spread(theirs)
-    mean, between = spread([scale.place(v) for v in values])
     seeds, trainings = len(values), len(theirs)
-    alone = seeds == 1 or variance == 0.0  # of a score in which no dense trainings differ nothing is expected
-    prior = 0.0 if alone or scattered.apart(aspect.score, seeds, trainings) else PRIOR
-    expected = EXPECTED * scattered.whole(seeds, trainings) * variance if seeds > 1 else 0.0
-    between = moderated(between, seeds - 1, expected, prior) if seeds > 1 else 0.0
-    shared, known = _images(*errors, scale)
+    mean, between, prior = seeds_spread([scale.place(v) for v in values], dense.score, theirs, scattered)
+    shared, known = shared_images(*errors, scale)
     found = Difference(
         mean - center,
         between,
@@ -255,7 +266,7 @@ def _with_population(
         variance / trainings,
         trainings - 1,
     )
-    limit, practical = _margins(scale, dense.margin, dense.practical, scale.value(center), dense.relative)
+    limit, practical = margins(scale, dense.margin, dense.practical, scale.value(center), dense.relative)
     return Comparison(
         found,
         limit,
@@ -266,6 +277,25 @@ def _with_population(
         population=True,
         images=known,
     )
+
+
+def seeds_spread(
+    places: Sequence[float], score: str, dense: Sequence[float], scattered: Scatter
+) -> tuple[float, float, float]:
+    """The mean over seeds, the variance between seeds, and the degrees of freedom that the latter has beyond
+    those of the seeds.
+
+    The variance is drawn to what the dense trainings make one expect, but for one seed (it is 0 then), a
+    score that scatters apart from the others, and one in which no dense trainings differ.
+    """
+    variance = spread(dense)[1]
+    mean, between = spread(places)
+    seeds, trainings = len(places), len(dense)
+    if seeds == 1:
+        return mean, 0.0, 0.0
+    prior = 0.0 if variance == 0.0 or scattered.apart(score, seeds, trainings) else PRIOR
+    expected = EXPECTED * scattered.whole(seeds, trainings) * variance
+    return mean, moderated(between, seeds - 1, expected, prior), prior
 
 
 def _with_parents(
@@ -279,25 +309,25 @@ def _with_parents(
     gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
     mean, between = spread(gaps)
     seeds = len(gaps)
-    shared, known = _images(*errors, scale)
-    between = max(between, _own_images(*errors, scale, shared)) if seeds > 1 else 0.0
+    shared, known = shared_images(*errors, scale)
+    between = max(between, own_images(*errors, scale, shared)) if seeds > 1 else 0.0
     found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
     calibrated = yardstick.dense(aspect)
     practical = aspect.margin
     margin = calibrated.margin if calibrated is not None else practical
     dense = fmean(theirs.values())
-    limits = _margins(scale, margin, practical, dense, aspect.relative)
+    limits = margins(scale, margin, practical, dense, aspect.relative)
     values, parents_values = [r.value for r in own], list(theirs.values())
     return Comparison(found, *limits, scale, scale.middle(values), scale.middle(parents_values), False, known)
 
 
-def _margins(scale: Scale, margin: float, practical: float, dense: float, share: bool) -> tuple[float, float]:
+def margins(scale: Scale, margin: float, practical: float, dense: float, share: bool) -> tuple[float, float]:
     """The margin and the practical one on the scale; shares of the dense mean where it is no logarithm."""
     factor = abs(dense) if share and not scale.relative else 1.0
     return scale.margin(margin * factor), scale.margin(practical * factor)
 
 
-def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[float, bool]:
+def shared_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[float, bool]:
     """What other images would change in the differences of all seeds alike, as a variance; whether known.
 
     Tables put together from several runs lack one error of the mean over seeds; the mean of the seeds' own
@@ -315,7 +345,7 @@ def _images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[f
     return shared_part([e * unit for e in errors], of_mean * unit), True
 
 
-def _own_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale, shared: float) -> float:
+def own_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale, shared: float) -> float:
     """The part of the variance between seeds that their images alone give; 0 where that is not known.
 
     The variance between seeds is at least that. Two or three seeds are near each other by chance, which must

@@ -169,13 +169,8 @@ def by_rule(
     looks: Looks | None = None,
 ) -> dict[str, list[Verdict]]:
     """The ``verdicts`` of several rules, for which the table is gone through once."""
-    observed = Observed(table)
-    counts, seen = (looks.counts, looks.seen()) if looks else ((), [])
-    # At each look networks were compared with the seeds that there were, alone.
-    tables = [Observed(table[table["seed"].isin(seeds)]) for seeds in seen]
-    parts = tuple(Yardstick(t, calibration, own_parents, counts, images=observed) for t in tables)
-    yardstick = Yardstick(observed, calibration, own_parents, counts, parts)
-    return {r: [_verdict(yardstick, m, aspects, r) for m in observed.methods] for r in chosen}
+    yardstick = Yardstick.of(table, calibration, looks, own_parents=own_parents)
+    return {r: [_verdict(yardstick, m, aspects, r) for m in yardstick.observed.methods] for r in chosen}
 
 
 def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:

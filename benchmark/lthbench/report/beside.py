@@ -1,0 +1,160 @@
+"""One method beside another at a sparsity, in numbers and words. Pure functions of a summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lthbench import formatting
+from lthbench.errors import BadInput, unknown
+from lthbench.report.explanation import level_of, wrapped
+from lthbench.report.summary import Summary
+from lthbench.verdict.between import Contrast
+
+
+def account(summary: Summary, method: str, other: str, sparsity: float) -> dict[str, Any]:
+    """How a method compares with another at a sparsity. Raises BadInput for what is not in the table."""
+    for name in (method, other):
+        if name == "dense":
+            raise BadInput(
+                "explain without --against compares with dense; --against takes a method of this table: "
+                f"{', '.join(summary.methods)}."
+            )
+        if name not in summary.methods:
+            raise unknown("method", name, summary.methods, "in this table")
+    if method == other:
+        raise BadInput(f"{method} would be compared with itself: give --against another method.")
+    level = level_of(summary, method, sparsity)
+    level_of(summary, other, level)
+    found = summary.pairs.contrasts(method, other, level)
+    return {
+        "task": summary.facts.task_name,
+        "budget": summary.facts.budget_name,
+        "method": method,
+        "against": other,
+        "sparsity": level,
+        "seeds": max((c.seeds for c in found), default=0),
+        "said": sentence(summary, method, other, found),
+        "paired": not any(a.score in summary.trainings for a in summary.facts.aspects),
+        "scores": [_score(summary, c) for c in found],
+    }
+
+
+def sentence(summary: Summary, method: str, other: str, found: Sequence[Contrast]) -> str:
+    """Which of the two is better, in one sentence."""
+    tested = [c for c in found if c.finding != "untested"]
+    if not tested:
+        reasons = dict.fromkeys(c.reason for c in found)
+        return f"{method} and {other} cannot be compared: {'; '.join(reasons) or 'no score was measured'}."
+    better, worse = (_names(summary, tested, finding) for finding in ("better", "worse"))
+    parts = [f"better than {other} in {better}"] if better else []
+    parts += [f"worse {'' if better else f'than {other} '}in {worse}"] if worse else []
+    said = f"{method} is {', '.join(parts)}; " if parts else f"Nothing tells {method} from {other}: "
+    rest = [(f, len(_of(tested, f))) for f in ("equivalent", "open")]
+    counts = [f"{finding} in {count}" for finding, count in rest if count]
+    if counts:
+        counts[0] += f" of {formatting.counted(len(tested), 'score', 'scores')}"
+    return f"{said}{', '.join(counts) or 'so in all scores'}."
+
+
+def _of(found: Sequence[Contrast], finding: str) -> list[Contrast]:
+    return [c for c in found if c.finding == finding]
+
+
+def _names(summary: Summary, found: Sequence[Contrast], finding: str) -> str:
+    return formatting.listed([summary.title_of(c.score) for c in _of(found, finding)])
+
+
+def _score(summary: Summary, contrast: Contrast) -> dict[str, Any]:
+    numbers = dataclasses.asdict(contrast)
+    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
+    shown = next((s for s in summary.scores if s.name == contrast.score), None)
+    return {**known, "title": summary.title_of(contrast.score), "unit": shown.unit if shown else ""}
+
+
+def text(found: dict[str, Any], width: int = 80) -> str:
+    """The account for the shell, in lines of at most ``width`` characters (60 at least)."""
+    width = max(width, 60)
+    where = f"{found['method']} beside {found['against']} at {formatting.sparsity(found['sparsity'])}"
+    seeds = formatting.counted(found["seeds"], "seed", "seeds")
+    lines = [
+        f"{where}, task {found['task']}, budget {found['budget']}, {seeds}",
+        found["said"],
+        "",
+        formatting.table(_table(found), width, ruled=True),
+        "",
+        f"Worse by: the mean over seeds of {found['method']}, against {found['against']}; negative: better. "
+        f"With % it is a share of {found['against']}.",
+        "From, to: 95 % confidence limits of the true difference, "
+        + ("over images alone: one seed says nothing of others." if found["seeds"] == 1 else _over(found)),
+        "Better, worse: at 5 % over all scores of the pair together (Hommel). Equivalent: the limits lie "
+        "within the margin on both sides.",
+    ]
+    return "\n".join(part for line in lines for part in wrapped(line, width))
+
+
+def _over(found: dict[str, Any]) -> str:
+    pairs = "paired by seed" if found["paired"] else "each method's scatter informed by the calibration"
+    return f"over seeds ({pairs}) and images."
+
+
+def _table(found: dict[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for score in found["scores"]:
+        unit = score["unit"]
+        rows.append(
+            {
+                "score": f"{score['title']}{', %' if unit in formatting.PERCENT else ''}",
+                found["against"]: _number(score["other"], unit),
+                found["method"]: _number(score["mean"], unit),
+                "worse by": _gap(score, "gap"),
+                "from": _gap(score, "lower"),
+                "to": _gap(score, "upper"),
+                "margin": _gap(score, "margin"),
+                "finding": f"{score['finding']}{': ' + score['reason'] if score['reason'] else ''}",
+            }
+        )
+    return rows
+
+
+def _number(value: float | None, unit: str) -> str:
+    return formatting.number(math.nan if value is None else value, unit)
+
+
+def _gap(score: dict[str, Any], part: str) -> str:
+    value = math.nan if score[part] is None else score[part]
+    return formatting.difference(value, score["unit"], relative=score["relative"])
+
+
+def lines(summary: Summary, method: str, sparsity: float) -> list[dict[str, Any]]:
+    """A line for each other method at a sparsity: in what it is better or worse, and by how much in accuracy.
+
+    Those that cannot be compared are left out.
+    """
+    found = []
+    for other in summary.methods:
+        if other == method or (other, sparsity) not in summary.networks:
+            continue
+        contrasts = summary.pairs.contrasts(method, other, sparsity)
+        if all(c.finding == "untested" for c in contrasts):
+            continue
+        accuracy = next((c for c in contrasts if c.score == "accuracy"), None)
+        found.append(
+            {
+                "other": other,
+                **{f: _names(summary, contrasts, f) for f in ("better", "worse")},
+                **{f: len(_of(contrasts, f)) for f in ("equivalent", "open")},
+                "accuracy": _interval(accuracy) if accuracy else "–",
+            }
+        )
+    return found
+
+
+def _interval(accuracy: Contrast) -> str:
+    """How much more accurate, in points, and the confidence limits."""
+    if math.isnan(accuracy.gap):
+        return "–"
+    gap, low, high = (f"{-100.0 * v:+.1f}" for v in (accuracy.gap, accuracy.upper, accuracy.lower))
+    return f"{gap} ({low} to {high})".replace("-", "−")
