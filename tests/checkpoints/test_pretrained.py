@@ -11,6 +11,7 @@ from lthbench.checkpoints import pretrained
 from lthbench.cli import main
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
+from lthbench.networks.normalize import Normalize
 from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
 from lthbench.report.summary import summarise, yardstick_sentence
@@ -174,16 +175,18 @@ def test_weights_of_torchvision_are_named_as_it_names_them(tmp_path, monkeypatch
 
 def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monkeypatch):
     """torchvision's takes pixels normalised as of ImageNet, and turns them into those of mean and std 0.5."""
-    from torchvision.models import GoogLeNet_Weights, googlenet
+    from torchvision import models
 
-    from lthbench.checkpoints import files, taking
+    from lthbench.checkpoints import files, googlenet, taking
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        theirs = googlenet(num_classes=1000, aux_logits=False, init_weights=False, transform_input=True)
+        theirs = models.googlenet(
+            num_classes=1000, aux_logits=False, init_weights=False, transform_input=True
+        )
         images = torch.rand(4, 3, 64, 64)
     for module in theirs.eval().modules():  # statistics with which the logits depend on the images
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -191,7 +194,7 @@ def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monke
             module.train()
     with torch.no_grad():
         theirs(images)
-    path = folder / GoogLeNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+    path = folder / models.GoogLeNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
     torch.save(theirs.state_dict(), path)
     asked = request.ask("img-googlenet", ["finetune"], pretrained="GoogLeNet_Weights.IMAGENET1K_V1", seeds=1)
     begun, found = pretrained.begun(asked)
@@ -209,9 +212,38 @@ def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monke
         wanted = theirs.eval()((images - usual[0]) / usual[1])
         off = (model.eval()(images) - wanted).abs().max()
     assert off < 1e-4 * wanted.abs().max()
-    # A file of one's own is read as before; torchvision's is known by its hash, wherever it lies.
-    assert taking.take(network, files.read(path)).step.network == network
-    monkeypatch.setattr(files, "_GOOGLENET_HASH", files.read(path).sha256[:8])
+    # A module says it itself; torchvision's file is known by its hash, wherever it lies.
+    assert taking.take(network, files.of(theirs, "model")).step.network == given
+    wrapped = torch.nn.Sequential(Normalize(network.mean, network.std), theirs)
+    assert taking.take(network, files.of(wrapped, "model")).step.network == given
+    wrapped[0] = Normalize((0.4,) * 3, (0.2,) * 3)
+    with pytest.raises(BadInput, match=r"then again \(transform_input\)\. Say what both come to: --mean"):
+        taking.take(network, files.of(wrapped, "model"))
+    theirs.transform_input = False
+    assert taking.take(network, files.of(theirs, "model")).step.network == network
+    monkeypatch.setattr(googlenet, "HASH", files.read(path).sha256[:8])
     assert taking.take(network, files.read(path)).step.network == given
     read = taking.take(network, files.read("GoogLeNet_Weights.IMAGENET1K_V1"))
     assert told in read.text()
+
+
+def test_a_googlenet_that_says_nothing_of_its_pixels_is_asked_for_them(tmp_path):
+    """A state dict pruned from torchvision's weights looks like one that was trained on the task's pixels."""
+    from lthbench.checkpoints import files, taking
+
+    asked = request.ask("img-googlenet", ["finetune"], seeds=1)
+    network = plan.network(asked.task)
+    state = registry.get(Architecture, "googlenet").build(network).state_dict()
+    assert taking.take(network, files.of(state, "model")).step.network == network  # it holds mean and std
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("normalize")}
+    with pytest.raises(BadInput, match="does not say how its pixels are normalised") as error:
+        taking.take(network, files.of(state, "model"))
+    assert "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5: torchvision's" in str(error.value)
+    assert "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225: trained" in str(error.value)
+    halves = ((0.5,) * 3, (0.5,) * 3)
+    step = taking.take(network, files.of(state, "model"), normalization=halves).step
+    assert (step.network.mean, step.network.std) == halves
+    torch.save({**state, "fc.weight": torch.zeros(7, 1024), "fc.bias": torch.zeros(7)}, tmp_path / "seven.pt")
+    asked = request.ask("img-googlenet", ["finetune"], pretrained=str(tmp_path / "seven.pt"), seeds=1)
+    with pytest.raises(BadInput, match="does not say how its pixels are normalised"):
+        pretrained.begun(asked)

@@ -34,7 +34,8 @@ class Checkpoint:
     groups of masks that the file keeps apart from weights, by the key of each, ``lists`` the shapes of
     tensors that it lists without names, by where, ``aside`` what was not read: objects, and these lists.
     ``stored`` says how the tensors were stored that were quantised, by name, ``activations`` how activations
-    are rounded, ``pixels`` the ``mean`` and ``std`` that its network is known to be made for.
+    are rounded, ``pixels`` the ``mean`` and ``std`` that its network is known to be made for: none of its own
+    where that is empty, and None where nobody knows.
     """
 
     where: str
@@ -46,7 +47,7 @@ class Checkpoint:
     lists: dict[str, tuple[torch.Size, ...]] = field(default_factory=dict)
     stored: dict[str, Stored] = field(default_factory=dict)
     activations: activations.Found = field(default_factory=activations.Found)
-    pixels: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    pixels: Mapping[str, tuple[float, ...]] | None = None
 
 
 class Record:

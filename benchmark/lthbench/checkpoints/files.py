@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from lthbench import masks
-from lthbench.checkpoints import other_formats, pickles, quantised
+from lthbench.checkpoints import googlenet, other_formats, pickles, quantised
 from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
 from lthbench.errors import BadInput, because
 
@@ -33,10 +33,6 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 #: The weights that ``lthbench export`` writes.
 EXPORTED = "network.safetensors"
-#: torchvision's GoogLeNet normalises pixels anew (``transform_input``), and no tensor says so: how the names
-#: of its weights begin, how the hash of their file does, and the pixels that its layers are made for.
-_GOOGLENET, _GOOGLENET_HASH = "GoogLeNet_Weights.", "1378be20"
-_GOOGLENET_PIXELS: dict[str, tuple[float, ...]] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 #: Programs whose objects are refused, though nothing of them would run: no checkpoint needs them.
 _REFUSED = (
     *("builtins", "ctypes", "importlib", "io", "marshal", "multiprocessing", "nt", "os", "pickle", "posix"),
@@ -51,10 +47,10 @@ _PICKLES = 5
 def of(source: Any, what: str) -> Checkpoint:
     """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory."""
     if isinstance(source, nn.Module):
-        state = source.state_dict()
+        state, pixels = source.state_dict(), googlenet.of_module(source)
         if quantised.inside(state):
-            return opened(state, f"the network given as {what}")
-        return Checkpoint(f"the network given as {what}", dict(state))
+            return dataclasses.replace(opened(state, f"the network given as {what}"), pixels=pixels)
+        return Checkpoint(f"the network given as {what}", dict(state), pixels=pixels)
     if isinstance(source, Mapping):
         return opened(source, f"the state dict given as {what}")
     if isinstance(source, str | Path):
@@ -77,8 +73,8 @@ def read(source: str | Path) -> Checkpoint:
     if path.name.endswith(".index.json"):
         return _together(path, str(source))
     found = _read(path, str(source))
-    if str(source).startswith(_GOOGLENET) or found.sha256.startswith(_GOOGLENET_HASH):
-        return dataclasses.replace(found, pixels=_GOOGLENET_PIXELS)
+    if str(source).startswith(googlenet.NAMES) or found.sha256.startswith(googlenet.HASH):
+        return dataclasses.replace(found, pixels=googlenet.PIXELS)
     return found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from dataclasses import dataclass
 
 import torch
 
 from lthbench import registry
-from lthbench.checkpoints import files
+from lthbench.checkpoints import files, googlenet
 from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.importing import publish
 from lthbench.checkpoints.taking import Taken, digest, take
@@ -88,8 +87,12 @@ def _of_other_classes(wanted: Network, found: Checkpoint, expected: Normalizatio
     """The network of a checkpoint that tells another number of classes than the task's; None for none."""
     rows = [t.shape[0] for t in found.tensors.values() if t.dim() == 2 and len(t)]
     for classes in dict.fromkeys(reversed(rows)):
-        with contextlib.suppress(BadInput):
+        try:
             return take(dataclasses.replace(wanted, classes=classes), found, None, expected, dense=True)
+        except googlenet.PixelsUnknown:  # it fits
+            raise
+        except BadInput:
+            continue
     return None
 
 

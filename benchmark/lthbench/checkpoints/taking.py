@@ -16,6 +16,7 @@ from lthbench import masks, registry
 from lthbench.checkpoints import (
     activations,
     choice,
+    googlenet,
     mask_reading,
     other_formats,
     precision,
@@ -106,7 +107,8 @@ def take(
     if isinstance(fit, Network):
         return _of_full_size(take(fit, found, given_mask, normalization, key=key), skeleton)
     matched = fit.chosen.matched
-    own = _normalized(network, found.pixels | matched.normalization, normalization, where)
+    held = googlenet.pixels(network, found, matched.normalization, told=normalization is not None)
+    own = _normalized(network, held, normalization, where)
     pixels = _pixels(own, network)
     network = own
     parts = smaller.wide(matched.parts, target, fit.narrower)
