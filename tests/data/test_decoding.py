@@ -160,6 +160,20 @@ def test_a_picture_without_a_right_answer_is_refused_by_name(tmp_path, form):
         streaming.Stream([path], 8)[:]
 
 
+@pytest.mark.parametrize("form", [form for form in REFUSED if "clear" in form or form == "several frames"])
+def test_what_is_read_plainly_is_what_torchvision_reads(tmp_path, form):
+    name, make, how, _ = REFUSED[form]
+    path = saved(tmp_path / name, make(), **how)
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    with decoding.opened(path) as image:
+        np.testing.assert_array_equal(decoding.rgb(image, plain=True), expected)
+    stream = streaming.Stream([path], 8, plain=True)
+    draws = np.random.default_rng(0).random((1, streaming.DRAWS))
+    crop = stream.view(np.array([0])).crops(np.array([0]), draws, 0.3, np.array([False]))
+    assert crop.shape == stream[:].shape
+
+
 def test_masks_are_numbers_of_any_depth_and_nothing_else(tmp_path):
     values = np.arange(240).reshape(12, 20)
     for depth in (np.uint8, np.uint16):

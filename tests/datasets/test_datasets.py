@@ -152,6 +152,28 @@ def test_a_tree_is_read_class_by_class_by_file_name(layout, tmp_path):
     assert np.array_equal(images.pixels[np.array([2])][0].transpose(1, 2, 0), np.asarray(expected))
 
 
+@pytest.mark.parametrize("name", ["imagenet", "imagenet-o"])
+def test_images_of_imagenet_are_those_of_torchvisions_loader(tmp_path, name):
+    """A training image is a PNG with transparency, and cameras turned some: ImageFolder passes both over."""
+    from torchvision.datasets.folder import pil_loader
+    from torchvision.transforms import v2
+
+    folder, parts, classes, locate, load = LAYOUTS[name]
+    at = tree(tmp_path / folder, parts, classes) / list(parts)[-1] / classes[1]
+    turned, clear = at / f"{classes[1]}_0.JPEG", at / f"{classes[1]}_1.JPEG"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(turned) as image:
+        image.save(turned, exif=exif)
+    with Image.open(clear) as image:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(clear, format="PNG")
+    pixels = load(locate((tmp_path,)), "test").pixels[2:4]
+    for path, found in zip((turned, clear), pixels, strict=True):
+        expected = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(pil_loader(path))
+        assert np.array_equal(found.transpose(1, 2, 0), np.asarray(expected))
+
+
 @pytest.mark.parametrize("damage", ["no class", "too few", "empty class", "too many"])
 def test_half_a_tree_is_refused_with_the_folder(layout, tmp_path, damage):
     root, locate, _, classes, part = layout

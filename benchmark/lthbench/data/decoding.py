@@ -2,6 +2,8 @@
 
 Pillow's own conversion clips what is deeper than eight bits, and drops what is transparent. Here 16 bits keep
 their high byte, a photograph stands as its camera says (EXIF), and what has no right answer is refused.
+``plain`` reads a picture as published networks saw it, by torchvision: as it lies in the file, whatever EXIF
+says, with the colours of its transparent pixels, and the first of several frames.
 """
 
 from __future__ import annotations
@@ -76,39 +78,44 @@ def _scans(file: IO[bytes]) -> int:
     return count
 
 
-def size_of(image: Image) -> tuple[int, int]:
-    """Width and height of a picture as it stands upright; nothing is decoded for this."""
+def size_of(image: Image, *, plain: bool = False) -> tuple[int, int]:
+    """Width and height of a picture as it stands upright; no JPEG is decoded for this."""
+    turned = orientation(image, plain=plain) in _TURNED
     width, height = image.size
-    return (height, width) if orientation(image) in _TURNED else (width, height)
+    return (height, width) if turned else (width, height)
 
 
-def orientation(image: Image) -> int:
-    """How the camera was held, 1 to 8; 1 is upright, and what other pictures have.
+def orientation(image: Image, *, plain: bool = False) -> int:
+    """How the camera was held, 1 to 8; 1 is upright, what other pictures have, and all that are ``plain``.
 
     Of a JPEG its header is read; others are decoded, as TIFFs turn themselves then.
     """
-    if image.format not in ("JPEG", "MPO"):
+    jpeg = image.format in ("JPEG", "MPO")
+    if not jpeg:
         image.load()
-    elif "exif" not in image.info:
+    if plain or (jpeg and "exif" not in image.info):
         return 1
     found = image.getexif().get(ORIENTATION, 1)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def draft(image: Image, width: int, height: int) -> None:
+def draft(image: Image, width: int, height: int, *, plain: bool = False) -> None:
     """Let a JPEG be decoded at a part of its size, no smaller than this, as it stands upright."""
-    turned = orientation(image) in _TURNED
+    turned = orientation(image, plain=plain) in _TURNED
     image.draft(None, (height, width) if turned else (width, height))
 
 
-def rgb(image: Image) -> Image:
-    """The picture in mode RGB, upright. Raises Unfit for one with transparency, several frames, or floats."""
+def rgb(image: Image, *, plain: bool = False) -> Image:
+    """The picture in mode RGB, upright. Raises Unfit for one with transparency, several frames, or floats.
+
+    ``plain``: as it lies in the file, without transparency, and of several frames the first.
+    """
     from PIL.Image import Transpose
 
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if not plain and getattr(image, "is_animated", False) and image.format != "MPO":
         raise Unfit("has several frames; save the one that counts as a picture of its own")
-    how = orientation(image)
-    eight = image if image.mode in _EIGHT and "transparency" not in image.info else _eight(image)
+    how = orientation(image, plain=plain)
+    eight = image if image.mode in _EIGHT and "transparency" not in image.info else _eight(image, plain)
     eight.load()
     made = eight if eight.mode == "RGB" else eight.convert("RGB")
     turns = (
@@ -171,8 +178,8 @@ def upright(image: Image) -> None:
         )
 
 
-def _eight(image: Image) -> Image:
-    """A picture of another mode in one that Pillow converts without a loss."""
+def _eight(image: Image, plain: bool) -> Image:
+    """A picture of another mode in one that Pillow converts without a loss, but for what is transparent."""
     import numpy as np
     from PIL import Image
 
@@ -184,7 +191,7 @@ def _eight(image: Image) -> Image:
         return Image.fromarray(np.right_shift(values, 8, out=high, casting="unsafe"))
     if image.mode in (*_EIGHT, *_CLEAR):
         full = image.convert("RGBA")
-        if np.asarray(full.getchannel("A")).min(initial=255) < 255:
+        if not plain and np.asarray(full.getchannel("A")).min(initial=255) < 255:
             raise Unfit("has transparent pixels, which have no colour; lay it on a background first")
         return full.convert("RGB")
     raise Unfit(f"is of mode {image.mode}, which has no fixed range; save it as RGB with 8 bits a channel")

@@ -40,12 +40,13 @@ class Stream:
 
     Indexing with a slice or an array of whole numbers decodes those images as they are evaluated: the
     shorter side to ``size * 256 / 224`` pixels, then the middle ``size`` x ``size``. Raises BadInput that
-    names a file that cannot be decoded.
+    names a file that cannot be decoded. ``plain``: see ``decoding``.
     """
 
-    def __init__(self, files: Sequence[Path] | NDArray[np.object_], size: int):
+    def __init__(self, files: Sequence[Path] | NDArray[np.object_], size: int, *, plain: bool = False):
         self.files: NDArray[np.object_] = np.asarray(files, dtype=object)
         self.size = size
+        self.plain = plain
         self.dtype = np.dtype(np.uint8)
 
     @property
@@ -62,12 +63,14 @@ class Stream:
         return len(self.files)
 
     def __getitem__(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        files = self.files[chosen]
-        return self._decoded(len(files), lambda i: read(files[i], lambda image: centre(image, self.size)))
+        files, plain = self.files[chosen], self.plain
+        return self._decoded(
+            len(files), lambda i: read(files[i], lambda image: centre(image, self.size, plain=plain))
+        )
 
     def view(self, chosen: NDArray[np.int64]) -> Stream:
         """Some of the images, still not decoded."""
-        return Stream(self.files[chosen], self.size)
+        return Stream(self.files[chosen], self.size, plain=self.plain)
 
     def crops(
         self,
@@ -80,12 +83,12 @@ class Stream:
 
         ``draws`` are ``[len(chosen), DRAWS]`` in [0, 1), read by ``crop_box``; ``flips`` mirrors.
         """
-        files = self.files[chosen]
+        files, plain = self.files[chosen], self.plain
 
-        def one(i: int) -> NDArray[np.uint8]:
-            return read(files[i], lambda image: cropped(image, self.size, draws[i], share, bool(flips[i])))
+        def crop(image: Image.Image, i: int) -> NDArray[np.uint8]:
+            return cropped(image, self.size, draws[i], share, bool(flips[i]), plain=plain)
 
-        return self._decoded(len(files), one)
+        return self._decoded(len(files), lambda i: read(files[i], lambda image: crop(image, i)))
 
     def check(self, chosen: NDArray[np.int64]) -> None:
         """Whether every file is there and not empty, and those chosen can be decoded. Raises BadInput."""
@@ -118,30 +121,36 @@ def read(path: Path, make: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArra
         raise failure(path, error) from error
 
 
-def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def centre(image: Image.Image, size: int, *, plain: bool = False) -> NDArray[np.uint8]:
     """The image as it is evaluated, ``[size, size, 3]``: torchvision's Resize, then CenterCrop."""
     from PIL import Image
 
     short = round(size * 256 / 224)
-    width, height = size_of(image)
+    width, height = size_of(image, plain=plain)
     wide = short if width <= height else int(short * width / height)
     high = int(short * height / width) if width <= height else short
-    draft(image, SPARE * wide, SPARE * high)
-    scaled = rgb(image).resize((wide, high), Image.Resampling.BILINEAR)
+    draft(image, SPARE * wide, SPARE * high, plain=plain)
+    scaled = rgb(image, plain=plain).resize((wide, high), Image.Resampling.BILINEAR)
     left, top = round((wide - size) / 2), round((high - size) / 2)
     return np.asarray(scaled.crop((left, top, left + size, top + size)))
 
 
 def cropped(
-    image: Image.Image, size: int, draws: NDArray[np.float64], share: float, flip: bool
+    image: Image.Image,
+    size: int,
+    draws: NDArray[np.float64],
+    share: float,
+    flip: bool,
+    *,
+    plain: bool = False,
 ) -> NDArray[np.uint8]:
     """A random crop of the image, ``[size, size, 3]``."""
     from PIL import Image
 
-    width, height = size_of(image)
+    width, height = size_of(image, plain=plain)
     left, top, wide, high = crop_box(width, height, draws, share)
-    draft(image, _needed(width, size, wide), _needed(height, size, high))
-    whole = rgb(image)
+    draft(image, _needed(width, size, wide), _needed(height, size, high), plain=plain)
+    whole = rgb(image, plain=plain)
     x, y = whole.size[0] / width, whole.size[1] / height
     box = (round(left * x), round(top * y), round((left + wide) * x), round((top + high) * y))
     part = whole.crop(box).resize((size, size), Image.Resampling.BILINEAR)

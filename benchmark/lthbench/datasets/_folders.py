@@ -49,25 +49,29 @@ def locate_tree(
     return Source("folders of classes", root, tuple(files))
 
 
-def load_tree(source: Source, part: str, classes: Sequence[str], size: int, *, lazy: bool = False) -> Images:
+def load_tree(
+    source: Source, part: str, classes: Sequence[str], size: int, *, lazy: bool = False, plain: bool = False
+) -> Images:
     """The images of ``root/part``, class by class, by file name, as they are evaluated."""
     labels = {name: label for label, name in enumerate(classes)}
     prefix = f"{source.root / part}/"
     files = [path for path in source.files if path.as_posix().startswith(prefix)]
-    return photographs(files, [labels[path.parent.name] for path in files], size, lazy=lazy)
+    return photographs(files, [labels[path.parent.name] for path in files], size, lazy=lazy, plain=plain)
 
 
-def photographs(files: Sequence[Path], labels: Sequence[int], size: int, *, lazy: bool = False) -> Images:
+def photographs(
+    files: Sequence[Path], labels: Sequence[int], size: int, *, lazy: bool = False, plain: bool = False
+) -> Images:
     """Photographs as they are evaluated: in memory if they fit into 4 GB, else (or if ``lazy``) a stream.
 
     What is in memory is the middle square of each, and training crops come out of that square; a stream
-    cuts them out of the whole photograph.
+    cuts them out of the whole photograph. ``plain``: see ``data.decoding``.
     """
     import numpy as np
 
     from lthbench.data.streaming import Stream
 
-    stream = Stream(files, size)
+    stream = Stream(files, size, plain=plain)
     resident = not lazy and stream.nbytes <= RESIDENT_BYTES
     return Images(stream[:] if resident else stream, np.array(labels, dtype=np.int64))
 

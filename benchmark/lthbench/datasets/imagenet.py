@@ -2,7 +2,9 @@
 
 Read from torchvision's layout ``imagenet/{train,val}/<WordNet id>/*.JPEG``. The published validation images
 are the test split, as in the literature; none are held out for validation. For evaluation the shorter side
-becomes 256 pixels, then the middle 224 x 224. ImageNet cannot be downloaded without an account.
+becomes 256 pixels, then the middle 224 x 224. Files are read as torchvision's ImageFolder reads them: without
+transparency (a training image is a PNG), and as they lie, whatever orientation EXIF gives. ImageNet cannot be
+downloaded without an account.
 """
 
 from __future__ import annotations
@@ -45,12 +47,12 @@ def locate(
 
 def load(source: Source, split: str, wnids: Sequence[str] = WNIDS, size: int = 224) -> Images:
     """One split: train (1,281,167) or test (50,000), class by class, by file name; a stream."""
-    return load_tree(source, _PARTS[split], wnids, size, lazy=True)
+    return load_tree(source, _PARTS[split], wnids, size, lazy=True, plain=True)
 
 
 DATASET = Dataset(
     name="imagenet",
-    version=1,
+    version=2,
     title="ImageNet, photographs at 224 x 224 pixels",
     source="Russakovsky et al. 2015, ImageNet Large Scale Visual Recognition Challenge",
     licence="non-commercial research and education",

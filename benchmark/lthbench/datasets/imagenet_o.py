@@ -3,7 +3,7 @@
 Read from ``imagenet-o/<WordNet id>/*``. They were chosen because a ResNet-50 takes them for one of 200 of
 ImageNet's classes, after which the folders are named; as published, a network of ImageNet tells them from
 test images of these 200 classes, by the logits of these classes. A label is that of the folder and says
-nothing.
+nothing. Files are read as those of ``imagenet``.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def locate(
 def load(source: Source, split: str, wnids: Sequence[str] = WNIDS, size: int = 224) -> Images:
     """All 2,000 images, class by class, by file name."""
     del split
-    return load_tree(source, ".", wnids, size)
+    return load_tree(source, ".", wnids, size, plain=True)
 
 
 DATASET = Dataset(
     name="imagenet-o",
-    version=2,
+    version=3,
     title="ImageNet-O, photographs at 224 x 224 pixels (out of distribution for ImageNet)",
     source="Hendrycks et al. 2021, Natural Adversarial Examples",
     licence="MIT (the collection; photographs are their authors')",
