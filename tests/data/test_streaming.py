@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from lthbench import api, registry
-from lthbench.data import augment, loading, streaming
+from lthbench.data import augment, loading, status, streaming
 from lthbench.data.streaming import Stream
 from lthbench.datasets import imagenet
 from lthbench.datasets._imagenet_classes import WNIDS
@@ -374,6 +374,36 @@ def test_a_file_that_proves_broken_in_training_is_named(victim, plugin, tmp_path
     loading.check(plugin, "train", (tmp_path / "copy",))
     with pytest.raises(BadInput, match=str(path)):
         loop.train(model, loading.load(plugin, "train", (tmp_path / "copy",)), cropping, 0)
+
+
+def test_a_transparent_image_is_named_before_a_training_begins(tmp_path):
+    """Whatever its ending: only files that are no JPEGs are looked into, and of most of these the header."""
+    paths = [tmp_path / f"{i}.JPEG" for i in range(4)]
+    for i, (path, form) in enumerate(zip(paths, ["JPEG", "PNG", "PNG", "PNG"], strict=True)):
+        image = photograph(i, 40, 50)
+        if i > 1:
+            image.putalpha(255 if i == 2 else 90)
+        image.save(path, format=form)
+    with pytest.raises(BadInput, match=r"3\.JPEG: has transparent pixels"):
+        Stream(paths, 32).check(np.array([0]))
+    Stream(paths[:3], 32).check(np.array([0]))
+    Stream(paths, 32, plain=True).check(np.array([0]))
+
+
+def test_verifying_decodes_every_image_and_names_those_that_are_broken(victim, plugin, tmp_path, monkeypatch):
+    (whole,) = status.verified([plugin], tmp_path / "copy")
+    assert (whole["state"], whole["splits"]) == ("whole", ["train", "test"])
+    paths = [victim / f"{WNIDS[1]}_{number}.JPEG" for number in (2, 4, 7)]
+    for path, most in zip(paths, (900, -1, -40), strict=True):  # one lacks but its last byte
+        path.write_bytes(path.read_bytes()[:most])
+    heard: list[str] = []
+    (found,) = status.verified([plugin], tmp_path / "copy", heard.append)
+    assert (found["state"], found["splits"]) == ("broken", ["test"])
+    assert [fault.partition(":")[0] for fault in found["faults"]] == list(map(str, paths))
+    assert heard[23] == "photographs: 24 of 24 train images"
+    monkeypatch.setattr(status, "NAMED", 1)
+    (found,) = status.verified([plugin], tmp_path / "copy")
+    assert found["faults"][1:] == ["and 2 more of its train images"]
 
 
 # ------------------------------------------------------------------------------------------ real images

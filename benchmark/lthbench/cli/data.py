@@ -96,15 +96,22 @@ def _described(name: str, commands: list[str]) -> click.Command:
 def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """Read the data sets NAMES, or all that are here, and compare files with their published hashes.
 
-    Exits with 1 where one is broken, or is not what was published.
+    Every image is decoded, which takes a while for ImageNet's. Exits with 1 where a data set is broken, or is
+    not what was published.
 
     \b
     Example: lthbench data verify cifar10 --data DIR
     """
+    from lthbench.cli.progress_line import ProgressLine
     from lthbench.data import status
 
-    found = []
-    for result in status.verified(names, data):
+    found: list[dict[str, Any]] = []
+    results = status.verified(names, data, lambda doing: line(doing))
+    while True:
+        with ProgressLine() as line:
+            result = next(results, None)
+        if result is None:
+            break
         found.append(result)
         if not as_json:
             echo(": ".join(part for part in (result["name"], result["state"], result["detail"]) if part))

@@ -125,6 +125,12 @@ def rgb(image: Image, *, plain: bool = False) -> Image:
     return made if how == 1 else made.transpose(turns[how - 2])
 
 
+def suspect(image: Image) -> bool:
+    """Whether a picture of which the header was read may be Unfit: by its mode, or several frames."""
+    several = getattr(image, "is_animated", False) and image.format != "MPO"
+    return several or image.mode not in _EIGHT or "transparency" in image.info
+
+
 def failure(where: object, error: Exception) -> BadInput:
     """What is said of a picture that could not be read."""
     said = str(error)

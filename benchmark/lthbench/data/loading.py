@@ -146,8 +146,9 @@ _forget = load.cache_clear
 def check(name: str, split: str, places: tuple[Path, ...]) -> None:
     """Read one split to see whether that works. Raises BadInput, naming the file, where it does not.
 
-    Of a stream every file must be there and not empty, and the first image of each class is decoded: to
-    decode a million would take longer than a training's first epoch, which names a broken file as well.
+    Of a stream every file must be there and not empty, and the first image of each class is decoded, and
+    those whose headers make them suspect: to decode a million would take longer than a training's first
+    epoch, which names a broken file as well.
     """
     import numpy as np
 

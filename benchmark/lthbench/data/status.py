@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from lthbench import registry
 from lthbench.data import download, loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Dataset
+
+#: How many broken files of a split are named.
+NAMED = 20
 
 
 def listed(folder: Path | None) -> dict[str, Any]:
@@ -39,11 +42,14 @@ def of_bank(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
     return {"state": "found", "detail": f"{source.layout} in {source.root}"}
 
 
-def verified(names: Sequence[str], folder: Path | None) -> Iterator[dict[str, Any]]:
+def verified(
+    names: Sequence[str], folder: Path | None, told: Callable[[str], None] = lambda doing: None
+) -> Iterator[dict[str, Any]]:
     """Each data set that is named, or is here, read to its end; ``faults`` are what is wrong with it.
 
     ``digest`` is what stands in keys, ``published`` the number of files that have their published MD5.
-    Raises BadInput for a name that there is not, or whose data is not here.
+    ``told`` hears what is being read. Raises BadInput for a name that there is not, or whose data is not
+    here.
     """
     places = loading.checked_folders(folder)
     chosen = [registry.get(Dataset, name) for name in names]
@@ -54,10 +60,10 @@ def verified(names: Sequence[str], folder: Path | None) -> Iterator[dict[str, An
         d for d in registry.every(Dataset) if loading.describe(d.name, places)["state"] != "missing"
     ]
     for dataset in every:
-        yield _verified(dataset, places)
+        yield _verified(dataset, places, told)
 
 
-def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
+def _verified(dataset: Dataset, places: tuple[Path, ...], told: Callable[[str], None]) -> dict[str, Any]:
     faults: list[str] = []
     found: dict[str, Any] = {"name": dataset.name, "digest": "", "published": 0, "where": ""}
     splits: list[str] = []
@@ -70,8 +76,9 @@ def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
         faults.append(str(error))
     for split in dataset.splits if not faults else ():
         try:
-            loading.check(dataset.name, split, places)
-            splits.append(split)
+            broken = _broken(dataset.name, split, places, told)
+            faults += broken
+            splits += [split] if not broken else []
         except BadInput as error:
             if "test images only" not in str(error):  # a copy may hold these alone, and says so
                 faults.append(str(error))
@@ -89,3 +96,15 @@ def _verified(dataset: Dataset, places: tuple[Path, ...]) -> dict[str, Any]:
         "detail": detail,
         "faults": faults,
     }
+
+
+def _broken(name: str, split: str, places: tuple[Path, ...], told: Callable[[str], None]) -> list[str]:
+    """The files of a stream's split that cannot be decoded. Others are decoded as they are read."""
+    from lthbench.data.streaming import Stream
+
+    pixels = loading.load(name, split, places).pixels
+    if not isinstance(pixels, Stream):
+        return []
+    found = pixels.faults(lambda done, total: told(f"{name}: {done:,} of {total:,} {split} images"))
+    more = [f"and {len(found) - NAMED:,} more of its {split} images"] if len(found) > NAMED else []
+    return [*map(str, found[:NAMED]), *more]

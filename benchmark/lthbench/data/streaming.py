@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lthbench.compute.device import cores
-from lthbench.data.decoding import draft, failure, opened, rgb, size_of
+from lthbench.data.decoding import draft, failure, opened, rgb, size_of, suspect
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ class Stream:
         return self._decoded(len(files), lambda i: read(files[i], lambda image: crop(image, i)))
 
     def check(self, chosen: NDArray[np.int64]) -> None:
-        """Whether every file is there and not empty, and those chosen can be decoded. Raises BadInput."""
+        """Whether every file is there and not empty, and those chosen can be decoded. Raises BadInput.
+
+        Of files that are no JPEGs, which alone may be unfit, the headers are read, unless all are ``plain``.
+        """
         for path in self.files:
             try:
                 size = path.stat().st_size
@@ -101,6 +104,41 @@ class Stream:
                 raise BadInput(f"{path}: is empty.")
         for start in range(0, len(chosen), 256):
             self[chosen[start : start + 256]]
+        for found in self._each(_header) if not self.plain else ():
+            if found:
+                raise found
+
+    def faults(self, told: Callable[[int, int], None]) -> list[BadInput]:
+        """What is wrong with each file that cannot be decoded. ``told`` hears how many were, and of how many.
+
+        A JPEG is decoded at an eighth of its size, for which all of its bytes are read.
+        """
+
+        def small(image: Image.Image) -> NDArray[np.uint8]:
+            draft(image, 1, 1, plain=self.plain)
+            return np.asarray(rgb(image, plain=self.plain))
+
+        faults = []
+        for done, found in enumerate(self._each(lambda path: read(path, small)), 1):
+            faults += [found] if found else []
+            told(done, len(self))
+        return faults
+
+    def _each(self, look: Callable[[Path], object]) -> Iterator[BadInput | None]:
+        """What is wrong with each file, in order, where ``look`` raises it."""
+
+        def one(path: Path) -> BadInput | None:
+            try:
+                look(path)
+            except BadInput as error:
+                return error
+            except OSError as error:
+                return failure(path, error)
+            return None
+
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(self), 1024):
+                yield from pool.map(one, self.files[start : start + 1024])
 
     def _decoded(self, count: int, one: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         pixels = np.empty((count, 3, self.size, self.size), dtype=np.uint8)
@@ -119,6 +157,18 @@ def read(path: Path, make: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArra
             return make(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise failure(path, error) from error
+
+
+def _header(path: Path) -> None:
+    """Raise BadInput for a file that is no JPEG and unfit. Of most only the header is read."""
+
+    def look(image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(rgb(image)) if suspect(image) else np.empty(0, np.uint8)
+
+    with path.open("rb") as file:
+        jpeg = file.read(2) == b"\xff\xd8"
+    if not jpeg:
+        read(path, look)
 
 
 def centre(image: Image.Image, size: int, *, plain: bool = False) -> NDArray[np.uint8]:
