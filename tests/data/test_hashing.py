@@ -138,6 +138,33 @@ def test_without_a_place_to_remember_digests_are_the_same(tmp_path, memory, read
     assert len(reads) == 6
 
 
+def test_machines_that_share_a_home_remember_what_each_of_them_sees(tmp_path, memory, reads, monkeypatch):
+    """As nodes of a cluster, for which the same folder lies on other devices, and containers of any name."""
+    source = files(tmp_path / "set", 3)
+    real, here = hashing._facts, [0, "a"]
+    monkeypatch.setattr(hashing, "_facts", lambda path: (here[0], *real(path)[1:]))
+    monkeypatch.setattr("socket.gethostname", lambda: here[1])
+    for machine in ([1, "a"], [2, "b"], [1, "a"], [2, "b"], [1, "container"]):
+        here[:] = machine
+        loading.digest(source)
+    assert len(reads) == 6
+    assert len(list(memory.iterdir())) == 2
+    monkeypatch.setattr(hashing, "MACHINES", 2)
+    here[:] = [3, "c"]
+    loading.digest(source)
+    assert len(list(memory.iterdir())) == 2
+
+
+def test_files_that_take_long_to_read_are_told_of_once(tmp_path, memory, monkeypatch, capsys):
+    monkeypatch.setattr(hashing, "MANY_FILES", 3)
+    source = files(tmp_path / "set", 3)
+    loading.digest(source)
+    said = capsys.readouterr().err
+    assert said == f"reading 3 files (0.0 GB) for their hashes, the first in {tmp_path / 'set'} ...\n"
+    loading.digest(source)
+    assert capsys.readouterr().err == ""
+
+
 def test_two_sets_in_one_folder_are_remembered_apart(tmp_path, memory, reads):
     """As the kinds of CIFAR-10-C, each an array beside the same labels."""
     source = files(tmp_path / "set", 3)

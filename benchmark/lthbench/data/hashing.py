@@ -1,21 +1,32 @@
-"""Hashes of files, remembered by inode, size and times: what did not change is not read again."""
+"""Hashes of files, remembered by inode, size and times: what did not change is not read again.
+
+Machines that share a home may see the same files on other devices, or copies of their own, so each remembers
+what it has read in a file of its own, and looks into those of others.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import socket
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lthbench import files
+from lthbench.formatting import printable
 
 #: Files that together have fewer bytes are read each time.
 SMALL = 20_000_000
 #: A file that was written less than so many nanoseconds ago may be written again without a new time.
 FRESH = 2_000_000_000
+#: So many files or bytes take a while to read.
+MANY_FILES, MANY_BYTES = 20_000, 2_000_000_000
+#: Of how many machines hashes of the same files are kept: names of containers change each time.
+MACHINES = 16
 #: How a file of remembered hashes begins.
 _HEAD = "lthbench hashes 1"
 
@@ -26,21 +37,61 @@ def hashes(paths: Sequence[Path], memory: Path | None) -> list[bytes]:
     """The SHA-256 of each file. ``memory`` is a folder in which they are remembered; None: nowhere.
 
     A file that has the inode, size and times that it had is not read. Where nothing can be remembered all are
-    read. Raises OSError for a file that cannot be read.
+    read. What takes a while is said on stderr. Raises OSError for a file that cannot be read.
     """
     began = time.time_ns()
     facts = [_facts(path) for path in paths]
-    if memory is None or sum(f[2] for f in facts) < SMALL:
-        return _read(paths)
-    kept = memory / f"{hashlib.sha256(chr(10).join(map(str, paths)).encode()).hexdigest()[:24]}.txt"
-    known = _remembered(kept)
+    if sum(f[2] for f in facts) < SMALL:
+        memory = None
+    listed = hashlib.sha256(chr(10).join(map(str, paths)).encode()).hexdigest()[:24] if memory else ""
+    known = _known(memory, listed, facts) if memory else {}
     unknown = [i for i, fact in enumerate(facts) if fact not in known]
+    size = sum(facts[i][2] for i in unknown)
+    if len(unknown) >= MANY_FILES or size >= MANY_BYTES:
+        first = paths[unknown[0]].parent
+        _say(f"reading {len(unknown):,} files ({size / 1e9:.1f} GB) for their hashes, the first in {first}")
     fresh = dict(zip(unknown, _read([paths[i] for i in unknown]), strict=True))
     found = [fresh[i] if i in fresh else known[facts[i]] for i in range(len(paths))]
-    if fresh:
+    if fresh and memory:
         settled = ((f, h) for f, h in zip(facts, found, strict=True) if max(f[3:]) < began - FRESH)
-        _remember(kept, dict(settled))
+        _remember(_own(memory, listed), dict(settled))
+        _forget_oldest(memory, listed)
     return found
+
+
+def _known(memory: Path, listed: str, facts: Sequence[Facts]) -> dict[Facts, bytes]:
+    """What this machine remembers of files, and what others do of those that it does not know."""
+    own = _own(memory, listed)
+    known = _remembered(own)
+    for other in _kept(memory, listed):
+        wanted = set(facts) - known.keys()
+        if wanted and other != own:
+            known |= {fact: digest for fact, digest in _remembered(other).items() if fact in wanted}
+    return known
+
+
+def _own(memory: Path, listed: str) -> Path:
+    """Where this machine remembers the hashes of a list of files."""
+    return memory / f"{listed}-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}.txt"
+
+
+def _kept(memory: Path, listed: str) -> list[Path]:
+    """Where machines remember the hashes of a list of files, the latest first."""
+    try:
+        return sorted(memory.glob(f"{listed}*.txt"), key=lambda path: -path.stat().st_mtime_ns)
+    except OSError:
+        return []
+
+
+def _forget_oldest(memory: Path, listed: str) -> None:
+    for path in _kept(memory, listed)[MACHINES:]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _say(what: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{printable(what)} ...", file=sys.stderr, flush=True)
 
 
 def _facts(path: Path) -> Facts:
