@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -337,14 +338,24 @@ def test_a_whole_run_reads_from_a_stream(folder, plugin, tmp_path):
     assert (scores[scores["metric"] == "mce"]["n"] > 0).all()
 
 
+def test_networks_are_scored_where_only_test_images_are_there(folder, plugin, tmp_path, model):
+    shutil.copytree(folder / "imagenet" / "val", tmp_path / "copy" / "imagenet" / "val")
+    asked = task(tmp_path, plugin)
+    pruned = {n: t.clone() for n, t in model.state_dict().items()}
+    pruned["layer1.0.conv1.weight"][:4] = 0.0
+    given = {"data": tmp_path / "copy", "store": tmp_path / "store", "device": "cpu"}
+    scores = api.score(pruned, asked, dense=model.state_dict(), metrics=["accuracy"], **given)
+    assert set(scores["n"]) == {9}
+    with pytest.raises(BadInput, match="holds the test images only"):
+        api.run(asked, ["omp"], metrics=["accuracy"], **given)
+
+
 # ----------------------------------------------------------------------------------------- broken files
 
 
 @pytest.fixture
 def victim(folder, tmp_path):
     """A copy of the tree, and one of its images."""
-    import shutil
-
     shutil.copytree(folder, tmp_path / "copy")
     loading.load.cache_clear()
     yield tmp_path / "copy" / "imagenet" / "train" / WNIDS[1]

@@ -207,6 +207,21 @@ def test_half_of_imagenet_without_validation_images_is_refused(tmp_path):
         imagenet.locate((tmp_path,), FEW_SPLITS, FEW)
 
 
+@pytest.mark.parametrize("name", ["imagenet", "imagenette"])
+def test_test_images_of_a_tree_may_be_there_alone(tmp_path, name):
+    folder, parts, classes, locate, load = LAYOUTS[name]
+    alone = tree(tmp_path / "a" / folder, {"val": 2}, classes)
+    source = locate((tmp_path / "a",))
+    assert (source.root, source.splits) == (alone, ("test",))
+    assert len(load(source, "test").labels) == 2 * len(classes)
+    with pytest.raises(BadInput, match="holds the test images only; missing the folder train"):
+        load(source, "train")
+    whole = tree(tmp_path / "b" / folder, parts, classes)
+    source = locate((tmp_path / "a", tmp_path / "b"))
+    assert (source.root, source.splits) == (whole, ())
+    assert len(load(source, "train").labels) == 3 * len(classes)
+
+
 def test_validation_images_in_one_folder_are_refused_with_how_to_sort_them(tmp_path):
     root = tree(tmp_path / "imagenet", {"train": 3}, FEW)
     picture(root / "val" / "ILSVRC2012_val_00000001.JPEG", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import scandir
 from pathlib import Path
 
@@ -15,15 +15,25 @@ RESIDENT_BYTES = 4_000_000_000
 
 
 def locate_tree(
-    root: Path, name: str, parts: Mapping[str, int], classes: Sequence[str], flat: str = ""
+    root: Path,
+    name: str,
+    parts: Mapping[str, int],
+    classes: Sequence[str],
+    *,
+    flat: str = "",
+    tested: Sequence[str] = (),
 ) -> Source | None:
     """The tree ``root/part/class/image``, ``parts`` mapping each folder to its number of images.
 
     None if no part is there. Raises BadInput for a tree that is there in part, naming a folder that lacks
-    images; ``flat`` is what to do about a part whose images lie in one folder.
+    images; ``flat`` is what to do about a part whose images lie in one folder. ``tested`` are the parts with
+    the test images, which may be there without the others.
     """
-    if not any((root / part).is_dir() for part in parts):
+    there = [part for part in parts if (root / part).is_dir()]
+    if not there:
         return None
+    alone = set(there) == set(tested) < parts.keys()
+    parts = {part: count for part, count in parts.items() if part in tested or not alone}
     files: list[Path] = []
     for part, count in parts.items():
         folder = root / part
@@ -46,7 +56,17 @@ def locate_tree(
                 f"{counted(classed)}."
             )
         files += [at / image for at, images in found.items() for image in images]
-    return Source("folders of classes", root, tuple(files))
+    return Source("folders of classes", root, tuple(files), splits=("test",) if alone else ())
+
+
+def first_whole(sources: Iterable[Source | None]) -> Source | None:
+    """The first of the copies of a data set that is whole, else the first that has the test images only."""
+    tested = None
+    for source in sources:
+        if source is not None and not source.splits:
+            return source
+        tested = tested or source
+    return tested
 
 
 def load_tree(
@@ -56,6 +76,8 @@ def load_tree(
     labels = {name: label for label, name in enumerate(classes)}
     prefix = f"{source.root / part}/"
     files = [path for path in source.files if path.as_posix().startswith(prefix)]
+    if source.splits and not files:
+        raise BadInput(f"{source.root}: holds the test images only; missing the folder {part}.")
     return photographs(files, [labels[path.parent.name] for path in files], size, lazy=lazy, plain=plain)
 
 

@@ -1,10 +1,10 @@
 """ImageNet (ILSVRC 2012): 1.3 million photographs in a thousand classes, decoded as they are needed.
 
 Read from torchvision's layout ``imagenet/{train,val}/<WordNet id>/*.JPEG``. The published validation images
-are the test split, as in the literature; none are held out for validation. For evaluation the shorter side
-becomes 256 pixels, then the middle 224 x 224. Files are read as torchvision's ImageFolder reads them: without
-transparency (a training image is a PNG), and as they lie, whatever orientation EXIF gives. ImageNet cannot be
-downloaded without an account.
+are the test split, as in the literature, and may be there alone; none are held out for validation. For
+evaluation the shorter side becomes 256 pixels, then the middle 224 x 224. Files are read as torchvision's
+ImageFolder reads them: without transparency (a training image is a PNG), and as they lie, whatever EXIF says
+of the camera. ImageNet cannot be downloaded without an account.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lthbench.datasets._folders import load_tree, locate_tree
+from lthbench.datasets._folders import first_whole, load_tree, locate_tree
 from lthbench.datasets._imagenet_classes import NAMES, WNIDS
 from lthbench.kinds import Dataset, Images, Source
 
@@ -29,20 +29,19 @@ _SORT = (
 def locate(
     folders: tuple[Path, ...], splits: Mapping[str, int] = SPLITS, wnids: Sequence[str] = WNIDS
 ) -> Source | None:
-    """The tree in ``imagenet`` or in the folder itself. Raises BadInput for one that is there in part.
+    """The tree in ``imagenet`` or in the folder itself; test images may be there alone.
 
-    ``splits`` and ``wnids`` say what a whole copy holds: a smaller tree of the same layout can be used as a
-    data set of its own, made from this one with ``dataclasses.replace``.
+    Raises BadInput for a tree that is there in part. ``splits`` and ``wnids`` say what a whole copy holds: a
+    smaller tree of the same layout can be used as a data set of its own, made from this one with
+    ``dataclasses.replace``.
     """
-    for folder in folders:
-        for root in (folder / "imagenet", folder):
-            if root == folder and not any((root / part / wnids[0]).is_dir() for part in _PARTS.values()):
-                continue
-            parts = {_PARTS[split]: count for split, count in splits.items()}
-            found = locate_tree(root, "ImageNet", parts, wnids, _SORT.format(root=root))
-            if found:
-                return found
-    return None
+    parts = {_PARTS[split]: count for split, count in splits.items()}
+    return first_whole(
+        locate_tree(root, "ImageNet", parts, wnids, flat=_SORT.format(root=root), tested=("val",))
+        for folder in folders
+        for root in (folder / "imagenet", folder)
+        if root != folder or any((root / part / wnids[0]).is_dir() for part in _PARTS.values())
+    )
 
 
 def load(source: Source, split: str, wnids: Sequence[str] = WNIDS, size: int = 224) -> Images:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lthbench.datasets._folders import load_tree, locate_tree
+from lthbench.datasets._folders import first_whole, load_tree, locate_tree
 from lthbench.datasets.imagenet import MEAN, STD
 from lthbench.kinds import Archive, Dataset, Images, Source
 
@@ -36,14 +36,13 @@ MD5 = "3df6f0d01a2c9592104656642f5e78a3"
 
 
 def locate(folders: tuple[Path, ...], splits: Mapping[str, int] = SPLITS) -> Source | None:
-    """The first copy. Raises BadInput for one that is there in part, by the numbers in ``splits``."""
+    """The first whole copy, else test images alone. Raises BadInput for one that is there in part."""
     parts = {_PARTS[split]: count for split, count in splits.items()}
-    for folder in folders:
-        for name in ("imagenette2-320", "imagenette2", "imagenette2-160"):
-            found = locate_tree(folder / name, "Imagenette", parts, tuple(_CLASSES))
-            if found:
-                return found
-    return None
+    return first_whole(
+        locate_tree(folder / name, "Imagenette", parts, tuple(_CLASSES), tested=("val",))
+        for folder in folders
+        for name in ("imagenette2-320", "imagenette2", "imagenette2-160")
+    )
 
 
 def load(source: Source, split: str) -> Images:
