@@ -144,13 +144,13 @@ def test_machines_that_share_a_home_remember_what_each_of_them_sees(tmp_path, me
     real, here = hashing._facts, [0, "a"]
     monkeypatch.setattr(hashing, "_facts", lambda path: (here[0], *real(path)[1:]))
     monkeypatch.setattr("socket.gethostname", lambda: here[1])
-    for machine in ([1, "a"], [2, "b"], [1, "a"], [2, "b"], [1, "container"]):
+    for machine in ([1, "a"], [2, "b"], [1, "a"], [2, "b"], [1, "container"], [3, "a"], [1, "a"]):
         here[:] = machine
         loading.digest(source)
-    assert len(reads) == 6
-    assert len(list(memory.iterdir())) == 2
+    assert len(reads) == 9
+    assert len(list(memory.iterdir())) == 3
     monkeypatch.setattr(hashing, "MACHINES", 2)
-    here[:] = [3, "c"]
+    here[:] = [4, "c"]
     loading.digest(source)
     assert len(list(memory.iterdir())) == 2
 

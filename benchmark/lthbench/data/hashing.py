@@ -25,7 +25,7 @@ SMALL = 20_000_000
 FRESH = 2_000_000_000
 #: So many files or bytes take a while to read.
 MANY_FILES, MANY_BYTES = 20_000, 2_000_000_000
-#: Of how many machines hashes of the same files are kept: names of containers change each time.
+#: Of how many machines hashes of the same files are kept: containers have another name each time.
 MACHINES = 16
 #: How a file of remembered hashes begins.
 _HEAD = "lthbench hashes 1"
@@ -54,14 +54,14 @@ def hashes(paths: Sequence[Path], memory: Path | None) -> list[bytes]:
     found = [fresh[i] if i in fresh else known[facts[i]] for i in range(len(paths))]
     if fresh and memory:
         settled = ((f, h) for f, h in zip(facts, found, strict=True) if max(f[3:]) < began - FRESH)
-        _remember(_own(memory, listed), dict(settled))
+        _remember(_own(memory, listed, facts), dict(settled))
         _forget_oldest(memory, listed)
     return found
 
 
 def _known(memory: Path, listed: str, facts: Sequence[Facts]) -> dict[Facts, bytes]:
     """What this machine remembers of files, and what others do of those that it does not know."""
-    own = _own(memory, listed)
+    own = _own(memory, listed, facts)
     known = _remembered(own)
     for other in _kept(memory, listed):
         wanted = set(facts) - known.keys()
@@ -70,9 +70,10 @@ def _known(memory: Path, listed: str, facts: Sequence[Facts]) -> dict[Facts, byt
     return known
 
 
-def _own(memory: Path, listed: str) -> Path:
-    """Where this machine remembers the hashes of a list of files."""
-    return memory / f"{listed}-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}.txt"
+def _own(memory: Path, listed: str, facts: Sequence[Facts]) -> Path:
+    """Where this machine remembers the hashes of a list of files, as long as they lie on the same devices."""
+    machine = f"{socket.gethostname()} {sorted({fact[0] for fact in facts})}"
+    return memory / f"{listed}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}.txt"
 
 
 def _kept(memory: Path, listed: str) -> list[Path]:
