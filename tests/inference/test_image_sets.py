@@ -175,7 +175,8 @@ def test_every_set_has_its_name(tiny_task):
     assert sets.keys() == image_sets.SETS.keys()
     for name, inputs in sets.items():
         assert inputs
-        assert all(own.partition("/")[0] == name for own, _ in inputs)
+        own_name = {"by-class": "pictured"}.get(name, name)
+        assert all(own.partition("/")[0] == own_name for own, _ in inputs)
     assert [own for own, _ in sets["ood"]] == ["ood/one", "ood/other"]
 
 
@@ -198,3 +199,27 @@ def test_all_images_of_concepts_are_no_more_than_fit_into_memory(tiny_task, data
     assert sets["mis"]["mis"][0][1].images == mis
     assert sets["bottleneck"]["read"][0][1] == Inputs(asking.trained_on, "train", read, "clean", 1)
     assert sets["bottleneck"]["pictured"][0][1].images == count
+
+
+@pytest.mark.parametrize(
+    ("dataset", "count", "expected"),
+    [
+        ("cifar10", 1000, 1000),
+        ("digits", 1000, 1000),
+        ("cifar100", 1000, 0),
+        ("imagenet", 1000, 0),
+        ("cub", 1000, 0),
+        ("imagenet", 100, 10_000),
+        ("imagenet", 0, 0),
+    ],
+)
+def test_concepts_of_a_few_classes_are_found_in_as_many_images_where_there_are_many(
+    tiny_task, dataset, count, expected
+):
+    """The images of three of a thousand classes would be five of the thousand that others look at."""
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=["accuracy"])
+    evaluate = dataclasses.replace(asked.spec.evaluate, concept_images=count)
+    asking = image_sets.Asked(evaluate, Data(dataset, 1, "0" * 64), (), "shapes", (), {}, False)
+    sets = image_sets.of([registry.get(Metric, name) for name in ("craft", "concept-match")], asking)
+    wanted = [("pictured", Inputs(asking.trained_on, "test", expected, "clean", 1))]
+    assert [named for own in sets.values() for named in own.values()] == [wanted, wanted]

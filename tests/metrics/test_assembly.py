@@ -9,6 +9,7 @@ import torch
 from lthbench import registry
 from lthbench.functional import (
     compositions,
+    concept_bottleneck,
     craft,
     curvature,
     dissection,
@@ -176,6 +177,7 @@ def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
     """The first concept alone is important."""
     first = np.eye(craft.CONCEPTS)[0]
     made = SimpleNamespace(lost=0.4)
+    monkeypatch.setattr(concepts, "LEAST", IMAGES)
     monkeypatch.setattr(concepts, "crops_of", lambda of: SimpleNamespace(pixels=None))
     monkeypatch.setattr(concepts, "activations_of", lambda *of: np.ones((IMAGES, 3), np.float32))
     monkeypatch.setattr(image_similarity, "embedded", lambda pixels: np.ones((IMAGES, 2), np.float32))
@@ -190,3 +192,35 @@ def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
     found = measured("craft", context)
     expected = {"coherence": 0.1, "purity": 0.2, "redundancy": 0.3, "loss": 0.4, "focus": 0.5}
     assert found == pytest.approx({(f"concept_{name}", ""): value for name, value in expected.items()})
+
+
+def test_concepts_of_too_few_images_have_no_scores(context):
+    """Of two images of a class a concept is in all of them whatever the network does."""
+    images = context.images("pictured")
+    images.labels = np.repeat(np.arange(300), 2)
+    logits = SimpleNamespace(values=np.zeros((600, 300)), labels=images.labels)
+    read = SimpleNamespace(**vars(context) | {"logits": lambda name: logits})
+    for name, why in (
+        ("craft", "6 images of 3 classes; 30 are needed"),
+        ("concept-match", "6 images of 3 classes; 30 are needed"),
+        ("concept-weights", "600 training images of 300 classes; 5 a class are needed (concept_images)"),
+    ):
+        values = registry.get(Metric, name).measure(read)
+        assert all(np.isnan(v.value) and np.isnan(v.se) and v.reason == why for v in values), values
+
+
+def test_a_head_of_few_images_a_class_is_not_fitted(context, monkeypatch):
+    images = context.images("read")
+    images.labels = np.repeat(np.arange(300), 4)
+    logits = SimpleNamespace(values=np.zeros((1200, 300)), labels=images.labels)
+    read = SimpleNamespace(**vars(context) | {"own": True, "logits": lambda name: logits})
+    told = concept_bottleneck.Vectors(np.ones((2, 3)), np.zeros(2), np.array([0.9, 0.8]))
+    monkeypatch.setattr(unit_activations, "pooled", lambda *of: {"1": np.zeros((1, 3))})
+    monkeypatch.setattr(concept_bottleneck, "vectors", lambda *of: told)
+    monkeypatch.setattr(concept_bottleneck, "head", None)
+    auc, *others = registry.get(Metric, "bottleneck").measure(read)
+    assert (auc.score, auc.value) == ("cav_auc", pytest.approx(0.85))
+    assert {v.score for v in others} == {"bottleneck_accuracy", "bottleneck_gap"}
+    for value in others:
+        assert np.isnan(value.value)
+        assert value.reason.startswith("1,200 training images of 300 classes; 5 a class are needed")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -258,10 +259,12 @@ def test_a_measure_reads_the_maps_of_its_network_and_of_the_reference(tiny_task)
 
 
 def test_pictures_show_crops_of_concepts_and_units_dense_beside_pruned(tmp_path, tiny_task):
-    metrics = ["concept-match", "composition"]
-    asked = request.ask(tiny_task, ["omp"], rounds=[1, 3], seeds=1, metrics=metrics, concepts="shapes")
+    metrics, task = ["concept-match", "composition"], tmp_path / "tiny.toml"
+    tiny = Path(tiny_task).read_text(encoding="utf-8")
+    task.write_text(tiny.replace("concept_images = 60", "concept_images = 120"), encoding="utf-8")
+    asked = request.ask(str(task), ["omp"], rounds=[1, 3], seeds=1, metrics=metrics, concepts="shapes")
     made = plan.plan(asked, ())
-    store = LocalStore(tmp_path)
+    store = LocalStore(tmp_path / "store")
     store.open()
     assert Runner(store, ()).do(made.steps) == {}
     of_units, picture = drawn(pictures.gather(made, store, ()))

@@ -20,6 +20,8 @@ from lthbench.spec import Data, Inputs
 #: Of sets that are in memory at once, or that a head is fitted to, a count of 0 means at most so many images
 #: (1.5 GB at 224 pixels).
 HELD = 10_000
+#: Of more classes than this, sets by class hold as many images of each as they would of ten classes.
+MANY_CLASSES = 20
 
 #: Named inputs: one set may be several (each corruption, each data set out of distribution).
 Named = list[tuple[str, Inputs]]
@@ -174,6 +176,18 @@ def _held(asked: Asked, split: str) -> int:
     return asked.evaluate.concept_images or min(there, HELD)
 
 
+def _by_class(asked: Asked) -> Named:
+    """Images of which those of a few classes are looked at: as many a class as there would be of ten classes.
+
+    They are called ``pictured``, since for few classes they are these, also in keys.
+    """
+    dataset, count = registry.get(Dataset, asked.trained_on.name), asked.evaluate.concept_images
+    if len(dataset.classes) > MANY_CLASSES:
+        count = count * len(dataset.classes) // 10
+        count = 0 if count >= dataset.splits["test"] else count
+    return [("pictured", Inputs(asked.trained_on, "test", count, "clean", 1))]
+
+
 def _ood(asked: Asked) -> Named:
     images = asked.evaluate.ood_images
     return [(f"ood/{d.name}", Inputs(d, "test", images, "clean", 1)) for d in asked.ood]
@@ -237,6 +251,7 @@ _EVERY = (
     Shipped("concepts", inputs=_concepts, concepts=True),
     Shipped("mis", inputs=_mis, concepts=True),
     Shipped("pictured", count="concept_images", concepts=True),
+    Shipped("by-class", count="concept_images", inputs=_by_class, concepts=True),
     Shipped("read", split="train", count="concept_images", inputs=_read, concepts=True),
 )
 

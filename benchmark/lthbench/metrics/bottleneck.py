@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 KEPT = 5
 #: How many of a class's concepts are compared; the first is the headline.
 TOPS = (3, 5)
+#: Training images of each class, on average, that a head is fitted to at least.
+LEAST = 5
+
+
+def too_few(context: Context) -> str:
+    """Why a head that is fitted to the training images would say nothing, or ""."""
+    images, classes = len(context.images("read").labels), context.logits("pictured").values.shape[1]
+    if images >= LEAST * classes:
+        return ""
+    return f"{images:,} training images of {classes:,} classes; {LEAST} a class are needed (concept_images)"
 
 
 def read(context: Context) -> tuple[Vectors, Head | None, Floats]:
@@ -38,7 +48,7 @@ def read(context: Context) -> tuple[Vectors, Head | None, Floats]:
     kept = (dense.auc >= concept_bottleneck.TOLD) & np.isfinite(found.auc)
     logits = context.logits("pictured")
     right = hits(logits.values, logits.labels)
-    if kept.sum() < 2:
+    if kept.sum() < 2 or too_few(context):
         return found, None, right
     train, test = context.images("read"), context.images("pictured")
     pairs = [(features(context, i.pixels), i.labels) for i in (train, test)]
@@ -62,7 +72,7 @@ def measure(context: Context) -> list[Value]:
     auc = mean_and_error(known) if len(known) else (float("nan"), float("nan"))
     values = [Value("cav_auc", *auc, len(context.concepts().pixels), reason=reason)]
     if head is None:
-        why = "the dense parent tells fewer than two concepts"
+        why = too_few(context) or "the dense parent tells fewer than two concepts"
         names = ("bottleneck_accuracy", "bottleneck_gap")
         return [*values, *(Value(name, float("nan"), float("nan"), n, reason=why) for name in names)]
     accuracy = float(head.right.mean())

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import CROPS, Context, Metric, Score, Value
+from lthbench.metrics.craft import passes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,25 +41,19 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench.functional import craft
-    from lthbench.metrics.craft import activations_of, chosen, crops_of
+    from lthbench.metrics.craft import activations_of, chosen, crops_of, too_few
 
+    labels = context.images("pictured").labels
+    shown = chosen(labels)
     if context.own:
         alone = "the network itself: give two seeds or more, to compare two dense networks"
-        return [
-            Value(
-                "concept_match",
-                float("nan"),
-                float("nan"),
-                len(context.images("pictured").labels),
-                reason=alone,
-            )
-        ]
+        return [Value("concept_match", float("nan"), float("nan"), len(labels), reason=alone)]
+    if why := too_few(labels):
+        return [Value("concept_match", float("nan"), float("nan"), len(shown), reason=why)]
     crops = crops_of(context)
     mine, dense = activations_of(context, crops), activations_of(context.reference, crops)
     ours, theirs = craft.factored(mine), craft.factored(dense)
     value, partners = craft.matched(ours, theirs)
-    labels = context.images("pictured").labels
-    shown = chosen(labels)
     context.attach(CROPS, _pictured(crops, ours, theirs, partners, shown))
     shuffled = np.random.Generator(np.random.PCG64(0)).permutation(len(ours.amounts))
     chance, _ = craft.matched(ours._replace(amounts=ours.amounts[shuffled]), theirs)
@@ -87,10 +82,11 @@ METRIC = Metric(
         Score("concept_match", "concepts shared with dense", "ratio", True, -1.0, 1.0, "interpretability"),
     ),
     needs=(),
-    looks=("pictured",),
+    looks=("by-class",),
     nulls=True,
     rival=True,
     passes=34.0,
+    passes_of=lambda family, images: passes(34.0, images),
     measure=measure,
     relative=True,
 )

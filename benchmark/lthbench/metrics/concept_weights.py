@@ -13,7 +13,7 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench.functional.concept_bottleneck import top_overlap
     from lthbench.functional.saliency_maps import overlap_by_chance
-    from lthbench.metrics.bottleneck import TOPS, read
+    from lthbench.metrics.bottleneck import TOPS, read, too_few
     from lthbench.scoring import mean_and_error
 
     n = len(context.images("pictured").labels)
@@ -24,6 +24,8 @@ def measure(context: Context) -> list[Value]:
 
     if context.own:
         return nothing("the network itself: give two seeds or more, to compare two dense networks")
+    if why := too_few(context):
+        return nothing(why)
     (_, ours, _), (_, theirs, _) = read(context), read(context.reference)
     if ours is None or theirs is None or ours.weights.shape != theirs.weights.shape:
         return nothing("the dense parent tells fewer than two concepts")

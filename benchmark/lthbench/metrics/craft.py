@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Classes whose images are looked at, and images of each for the importance of concepts.
 CLASSES, IMPORTANT = 3, 4
+#: Images of these classes that are needed: of few, the top crops of each concept are of almost all of them.
+LEAST = 30
 
 
 def crops_of(context: Context) -> Crops:
@@ -43,6 +45,20 @@ def classes_of(labels: object) -> list[int]:
 
     there = np.unique(np.asarray(labels))
     return [int(there[len(there) * k // CLASSES]) for k in range(min(CLASSES, len(there)))]
+
+
+def too_few(labels: NDArray[np.int64]) -> str:
+    """Why images of these labels say nothing of concepts, or ""."""
+    there = len(chosen(labels))
+    return f"{there} images of {CLASSES} classes; {LEAST} are needed" if there < LEAST else ""
+
+
+def passes(each: float, images: int) -> float:
+    """Forward passes for so many images that are looked at, of which those of three classes are shown.
+
+    Of a thousand these are three in ten; of more there are more classes, and as many images of each.
+    """
+    return each * min(images, 1000)
 
 
 def chosen(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -95,14 +111,17 @@ def measure(context: Context) -> list[Value]:
     from lthbench.functional import craft
     from lthbench.functional.image_similarity import embedded
 
+    labels = context.images("pictured").labels
+    names = ("coherence", "purity", "redundancy", "loss", "focus")
+    if why := too_few(labels):
+        n, nan = len(chosen(labels)), float("nan")
+        return [Value(f"concept_{name}", nan, nan, n, reason=why) for name in names]
     crops = crops_of(context)
     means, vectors = activations_of(context, crops), embedded(crops.pixels)
-    labels = context.images("pictured").labels
     labels = labels[chosen(labels)]
     whole = _scores(context, crops, means, vectors, np.ones(len(labels), dtype=np.bool_))
     apart = [_scores(context, crops, means, vectors, half, craft.HASTY) for half in craft.halves(labels)]
     errors = np.std(apart, axis=0, ddof=1)
-    names = ("coherence", "purity", "redundancy", "loss", "focus")
     return [
         Value(f"concept_{name}", float(value), float(error), len(labels))
         for name, value, error in zip(names, whole, errors, strict=True)
@@ -145,8 +164,9 @@ METRIC = Metric(
         Score("concept_focus", "concept focus", "fraction", True, 0.0, 1.0, "interpretability"),
     ),
     needs=(),
-    looks=("pictured",),
+    looks=("by-class",),
     nulls=True,
     passes=60.0,
+    passes_of=lambda family, images: passes(60.0, images),
     measure=measure,
 )

@@ -6,7 +6,7 @@ Arrays alone: ``report.pictures`` draws them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class SaliencyPicture:
 
 @dataclass(frozen=True)
 class ConceptPicture:
-    """Crops of images uint8 ``[images, channels, H, W]``: of each concept, ``side`` pixels wide.
+    """Crops of images uint8 ``[channels, H, W]``, by number: of each concept, ``side`` pixels wide.
 
     ``concepts`` has for each concept a row for each of the ``networks``, the first of them dense: image, top
     and left of each crop.
@@ -58,7 +58,7 @@ class ConceptPicture:
 
     title: str
     text: str
-    pixels: NDArray[np.uint8]
+    pixels: Mapping[int, NDArray[np.uint8]]
     side: int
     networks: tuple[str, ...]
     concepts: tuple[tuple[list[list[int]], ...], ...]
@@ -169,12 +169,15 @@ def _gallery(
         (dense, *(crops["concepts"][place]["own"] for _, _, crops in same))
         for place, dense in enumerate(_dense(first))
     )
+    # The images of these crops alone: all would fill memory where they are large.
+    shown = sorted({image for row in rows for crops in row for image, _, _ in crops})
+    pixels = np.asarray(images.pixels[np.array(shown, dtype=np.int64)])
     return ConceptPicture(
         method,
         f"Crops that have most of {len(rows)} concepts: of the dense network in the first row of each, and "
         f"below of the concepts of {method} at {formatting.listed(levels)} that are matched with them, "
         f"seed {seed}.",
-        np.asarray(images.pixels[:]),
+        dict(zip(shown, pixels, strict=True)),
         first["side"],
         ("dense", *levels),
         rows,
