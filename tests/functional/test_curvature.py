@@ -134,6 +134,20 @@ def test_pruned_weights_do_not_count(tiny, batch):
     assert top == pytest.approx(expected, rel=1e-2)
 
 
+def test_the_eigenvalue_of_large_images_comes_from_few_at_a_time(tiny, batch, monkeypatch):
+    """As of all together, without the graph of all in memory."""
+    whole, vector = curvature.top_eigenvalue(tiny, batch[0], batch[1], None)
+    seen, few = [], len(batch[0]) // 3
+    handle = tiny.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    monkeypatch.setattr(curvature, "with_gradients", lambda height, width: few)
+    apart, same = curvature.top_eigenvalue(tiny, batch[0], batch[1], None)
+    handle.remove()
+    assert max(seen) == few
+    assert apart == pytest.approx(whole, rel=1e-4)
+    for name, v in vector.items():
+        torch.testing.assert_close(same[name], v, rtol=1e-2, atol=1e-3)
+
+
 def test_the_trace_over_pixels_is_that_of_the_hessian_of_one_image(tiny, batch):
     image, label = batch[0][3:4], batch[1][3:4]
 

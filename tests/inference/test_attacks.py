@@ -9,6 +9,7 @@ from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.errors import StepFailed
 from lthbench.inference import attacks, image_sets
+from lthbench.inference.batches import with_gradients
 from lthbench.kinds import Architecture, ImageSet, Metric
 from lthbench.training.loop import train
 
@@ -52,6 +53,26 @@ def test_an_attack_stays_in_the_box_and_depends_on_its_seed_alone(trained, shown
     assert torch.equal(first, other) == (name == "fgsm")
     assert zero.shape == (200,)
     assert not zero.any()
+
+
+@pytest.mark.parametrize("name", ["fgsm", "fgsm-random", "pgd"])
+def test_few_large_images_at_once_are_attacked_as_all_together(trained, shown, name, monkeypatch):
+    """At 224 pixels the gradients of 250 images do not fit; noise is drawn for all of them as before."""
+    seen, (x, labels) = [], shown
+    handle = trained.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    whole, _ = image_sets.SETS[name].attack(trained, x, labels, EPSILON, generator("a"))
+    assert set(seen) == {200}
+    monkeypatch.setattr(attacks, "with_gradients", lambda height, width: 64)
+    seen.clear()
+    apart, zero = image_sets.SETS[name].attack(trained, x, labels, EPSILON, generator("a"))
+    handle.remove()
+    assert seen[:4] == [64, 64, 64, 8]
+    assert len(zero) == 200
+    assert float(((apart - whole).abs() > 1e-5).float().mean()) < 1e-3  # a gradient near zero may turn over
+
+
+def test_images_up_to_64_pixels_are_attacked_by_the_batch():
+    assert [with_gradients(side, side) for side in (8, 32, 64, 160, 224, 4096)] == [250, 250, 250, 40, 20, 1]
 
 
 def test_twenty_steps_are_stronger_than_one(trained, shown):

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
 from lthbench.functional.directional_curvature import curved, estimated
+from lthbench.inference.batches import with_gradients
 from lthbench.masks import Mask
 
 #: Up to so many classes the trace is exact; beyond, it is the mean over this many random combinations.
@@ -205,8 +206,9 @@ def top_eigenvalue(
     """The largest eigenvalue of the Hessian of the mean cross-entropy over the surviving parameters, and its
     eigenvector, by parameter.
 
-    Lanczos iteration on products with the Hessian (one backward pass of the kept graph of the gradient for
-    each), to a relative residual of 1 %. Raises StepFailed if it does not converge.
+    Lanczos iteration on products with the Hessian (one backward pass of the graph of the gradient for each),
+    to a relative residual of 1 %. The graph is kept; that of large images is made anew for each product, of
+    a few images at a time. Raises StepFailed if it does not converge.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
@@ -215,9 +217,15 @@ def top_eigenvalue(
     for parameter in named.values():
         parameter.requires_grad_(True)
     try:
-        loss = F.cross_entropy(model(images), labels)
         parameters = list(named.values())
-        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        few = with_gradients(*images.shape[2:])
+        parts = list(zip(torch.split(images, few), torch.split(labels, few), strict=True))
+
+        def gradient(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            loss = F.cross_entropy(model(x), y) * (len(y) / len(labels))
+            return torch.autograd.grad(loss, parameters, create_graph=True)
+
+        kept = gradient(*parts[0]) if len(parts) == 1 else None
         whole_mask = [(mask or {}).get(n, torch.ones_like(p, dtype=torch.bool)) for n, p in named.items()]
         held = torch.cat([m.reshape(-1).cpu() for m in whole_mask])
         sizes = [p.numel() for p in parameters]
@@ -226,13 +234,19 @@ def top_eigenvalue(
         def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
             whole = torch.zeros(len(held))
             whole[alive] = torch.from_numpy(np.asarray(vector, dtype=np.float32).reshape(-1))
-            parts = torch.split(whole.to(loss.device), sizes)
-            shaped = [v.reshape(p.shape) for v, p in zip(parts, parameters, strict=True)]
-            made = torch.autograd.grad(
-                gradients, parameters, shaped, retain_graph=True, materialize_grads=True
-            )
-            flat = torch.cat([m.reshape(-1).cpu() for m in made])[alive]
-            result: NDArray[np.float64] = flat.double().numpy()
+            pieces = torch.split(whole.to(images.device), sizes)
+            shaped = [v.reshape(p.shape) for v, p in zip(pieces, parameters, strict=True)]
+            total = torch.zeros(len(alive), dtype=torch.float64)
+            for part in parts:
+                made = torch.autograd.grad(
+                    kept or gradient(*part),
+                    parameters,
+                    shaped,
+                    retain_graph=kept is not None,
+                    materialize_grads=True,
+                )
+                total += torch.cat([m.reshape(-1).cpu() for m in made])[alive]
+            result: NDArray[np.float64] = total.numpy()
             return result
 
         start = torch.randn(len(alive), generator=generator("eigenvalue"), dtype=torch.float64).numpy()
@@ -244,7 +258,7 @@ def top_eigenvalue(
         whole = torch.zeros(len(held))
         whole[alive] = torch.from_numpy(vectors[:, 0]).float()
         shaped = zip(named.items(), torch.split(whole, sizes), strict=True)
-        return float(value), {n: v.reshape(p.shape).to(loss.device) for (n, p), v in shaped}
+        return float(value), {n: v.reshape(p.shape).to(images.device) for (n, p), v in shaped}
     finally:
         for name, parameter in named.items():
             parameter.requires_grad_(before[name])

@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lthbench.errors import StepFailed
-from lthbench.inference.batches import BATCH, as_pixels
+from lthbench.inference.batches import as_pixels, with_gradients
 from lthbench.kinds import Images, Maps
 
-#: Pixels whose gradients are in memory at once: 250 images of 64 x 64.
-PIXELS = 250 * 64 * 64
 #: Points of the quadrature of integrated gradients.
 STEPS = 50
 #: Below this change in the logit, shares of it say nothing: relative to the larger of the two logits.
@@ -52,8 +50,7 @@ def explain(model: nn.Module, layer: str, images: Images, classes: NDArray[np.in
 
 def _maps(model: nn.Module, layer: str, images: Images, classes: NDArray[np.int64]) -> Maps:
     device = next(model.parameters()).device
-    height, width = images.pixels.shape[2:]
-    size = max(1, min(BATCH, PIXELS // (height * width)))
+    size = with_gradients(*images.pixels.shape[2:])
     parts = []
     for start in range(0, len(classes), size):
         x = as_pixels(np.ascontiguousarray(images.pixels[start : start + size]), device)

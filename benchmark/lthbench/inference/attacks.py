@@ -10,6 +10,7 @@ from torch import nn
 
 from lthbench.errors import LthbenchError, StepFailed, because
 from lthbench.global_state import kept
+from lthbench.inference.batches import with_gradients
 from lthbench.kinds import ImageSet
 
 #: Madry et al. 2018: 20 steps of 2/255.
@@ -131,6 +132,13 @@ def loss_direction(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _gradient(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The gradient by the images; of large ones, a few at a time."""
+    size = with_gradients(*x.shape[2:])
+    pairs = zip(torch.split(x, size), torch.split(labels, size), strict=True)
+    return torch.cat([_gradient_at_once(model, *pair) for pair in pairs])
+
+
+def _gradient_at_once(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     x = x.detach().requires_grad_(True)
     logits = model(x)
     (gradient,) = torch.autograd.grad(logits, x, loss_direction(logits.detach(), labels).to(logits))

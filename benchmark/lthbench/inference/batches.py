@@ -37,6 +37,13 @@ def at_once(device: torch.device, height: int, width: int) -> int:
     return max(1, min(max(32, 32 * 32 * 32 // pixels), 1000 * 64 * 64 // pixels))
 
 
+def with_gradients(height: int, width: int) -> int:
+    """How many images go through a network together where a gradient keeps all that they make: 250 of up to
+    64 x 64 pixels, fewer of larger ones.
+    """
+    return max(1, min(BATCH, BATCH * 64 * 64 // (height * width)))
+
+
 def as_pixels(batch: np.ndarray, device: torch.device) -> torch.Tensor:
     """A batch of uint8 as float32 in [0, 1], channels last, on the device."""
     # First to the device, then to floats: a quarter of the bytes travel.

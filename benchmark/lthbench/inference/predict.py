@@ -18,7 +18,7 @@ from lthbench.data import loading
 from lthbench.data.streaming import ahead
 from lthbench.inference import image_sets
 from lthbench.inference.attacks import Attack, perturbed_by
-from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts
+from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts, with_gradients
 from lthbench.inference.corrupted import corrupted
 from lthbench.inference.folding import folded
 from lthbench.kinds import Images, Logits
@@ -103,7 +103,8 @@ def _attacked(
         attacked, zero = attack(model, x, labels, strength / 255.0, draw)
         zeros += int(zero.sum())
         with torch.no_grad():
-            outputs.append(model(attacked).float().cpu().numpy())
+            for part in torch.split(attacked, with_gradients(*x.shape[2:])):
+                outputs.append(model(part).float().cpu().numpy())
     return np.concatenate(outputs), zeros
 
 

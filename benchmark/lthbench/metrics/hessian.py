@@ -7,7 +7,7 @@ from typing import Any
 
 from lthbench.kinds import Context, Metric, Score, Value
 
-#: Images behind the eigenvalue: the graph of their gradient is held in memory.
+#: Images behind the eigenvalue: it takes many products with the Hessian of their mean loss.
 EIGENVALUE_IMAGES = 100
 
 
