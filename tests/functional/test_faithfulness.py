@@ -207,11 +207,11 @@ def test_a_constant_network_has_perfect_raw_scores_and_no_scaled_one():
 
 
 def test_copies_are_the_same_for_every_network_and_show_their_segments():
-    first, second = lime.prepare(digits()), lime.prepare(digits())
-    assert first is second
+    first = lime.prepare(digits())
     lime.prepare(digits(2))
-    again = lime.prepare(digits())
-    np.testing.assert_array_equal(first.masks, again.masks)
+    for one, other in zip(first, lime.prepare(digits()), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
     assert first.counts.tolist() == [16] * 4
     assert (first.masks[:, 0] == 1).all()
     assert first.masks[:, 1:].mean() == pytest.approx(0.5, abs=0.02)
@@ -230,6 +230,23 @@ def test_copies_are_the_same_for_every_network_and_show_their_segments():
     for copy in (0, 5, 999):
         expected = pixels[1, 0] / 255 * first.masks[1, copy][first.segments[1]]
         np.testing.assert_allclose(shown[copy, 0], expected, atol=1e-6)
+
+
+def test_segments_of_all_parts_of_the_images_are_made_once_for_all_networks(monkeypatch):
+    cut = []
+    plain = lime.segmented
+    monkeypatch.setattr(lime, "_segments", {})
+    monkeypatch.setattr(lime, "TOGETHER", 2)
+    monkeypatch.setattr(lime, "segmented", lambda image: cut.append(1) or plain(image))
+    first = lime.explained(Patch(1.0), digits(5))
+    assert len(cut) == 5
+    again = lime.explained(Patch(1.0), digits(5))
+    assert len(cut) == 5
+    for ours, theirs in zip(first, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    monkeypatch.setattr(lime, "KEPT", 3 * 64)  # more would fill memory: the oldest go
+    lime.explained(Patch(1.0), digits(6))
+    assert sum(kept.nbytes for kept in lime._segments.values()) <= 3 * 64
 
 
 @pytest.mark.parametrize(("size", "most"), [(32, 32 * 32 / 20), (160, 400)])

@@ -27,6 +27,8 @@ SAMPLES = 1000
 ALPHA, WIDTH = 1.0, 0.25
 #: Images that are fitted together.
 TOGETHER = 250
+#: Bytes of segments that are kept at most: those of about 2,500 images of 224 pixels.
+KEPT = 2**28
 #: Refits around a random perturbed copy. The published code has 5, which have the same mean.
 REFITS = 20
 #: The variance of the probability below which it is constant: its share that is explained says nothing.
@@ -63,27 +65,33 @@ class Linear(NamedTuple):
     moved: Floats
 
 
-_prepared: dict[str, Prepared] = {}
+#: Segments of images by a hash of them, in as few bytes as hold them.
+_segments: dict[str, NDArray[np.unsignedinteger]] = {}
 
 
 def prepare(pixels: NDArray[np.uint8]) -> Prepared:
-    """Segments and masks of images ``[N, C, H, W]``: a function of the images alone, kept for the next
-    network.
-    """
+    """Segments and masks of images ``[N, C, H, W]``: a function of the images alone."""
+    segments = _segments_of(pixels)
+    counts = segments.reshape(len(pixels), -1).max(1) + 1
+    masks = np.zeros((len(pixels), SAMPLES, int(counts.max())))
+    centres = np.empty((len(pixels), REFITS), dtype=np.int64)
+    for place, count in enumerate(counts):
+        draw = np.random.Generator(np.random.PCG64([place, int(count)]))
+        masks[place, :, :count] = draw.integers(0, 2, (SAMPLES, count))
+        masks[place, 0, :count] = 1.0
+        centres[place] = draw.integers(0, SAMPLES, REFITS)
+    return Prepared(segments, masks, counts, centres)
+
+
+def _segments_of(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The segments of images, kept for the next network: at 224 pixels an image takes a fifth of a second."""
     digest = hashlib.sha256(pixels.tobytes()).hexdigest() + str(pixels.shape)
-    if digest not in _prepared:
-        segments = np.stack([segmented(image) for image in pixels])
-        counts = segments.reshape(len(pixels), -1).max(1) + 1
-        masks = np.zeros((len(pixels), SAMPLES, int(counts.max())))
-        centres = np.empty((len(pixels), REFITS), dtype=np.int64)
-        for place, count in enumerate(counts):
-            draw = np.random.Generator(np.random.PCG64([place, int(count)]))
-            masks[place, :, :count] = draw.integers(0, 2, (SAMPLES, count))
-            masks[place, 0, :count] = 1.0
-            centres[place] = draw.integers(0, SAMPLES, REFITS)
-        _prepared.clear()  # one set at a time
-        _prepared[digest] = Prepared(segments, masks, counts, centres)
-    return _prepared[digest]
+    if digest not in _segments:
+        found = np.stack([segmented(image) for image in pixels])
+        _segments[digest] = found.astype(np.min_scalar_type(int(found.max())))
+        while len(_segments) > 1 and sum(kept.nbytes for kept in _segments.values()) > KEPT:
+            del _segments[next(iter(_segments))]  # the oldest
+    return _segments[digest].astype(np.int64)
 
 
 def segmented(image: NDArray[np.uint8]) -> NDArray[np.int64]:
