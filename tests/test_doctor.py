@@ -11,6 +11,7 @@ import pytest
 from lthbench import doctor
 from lthbench.cli import main
 from lthbench.compute import device
+from lthbench.compute.memory import memory
 
 
 def examined(tmp_path, **options):
@@ -36,7 +37,7 @@ def test_this_machine_is_described(tmp_path):
 
 
 def test_the_memory_is_that_of_the_machine():
-    total, free = doctor.memory()
+    total, free = memory()
     assert 0.1 < free <= total < 10_000
 
 

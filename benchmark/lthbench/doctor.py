@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import lthbench
 from lthbench import registry
-from lthbench.compute import control_groups, device
+from lthbench.compute import device
+from lthbench.compute.memory import memory
 from lthbench.data import loading, status
 from lthbench.errors import LthbenchError
 
@@ -178,25 +179,6 @@ def _processes() -> Iterator[Finding]:
         loading.default_folder()
     except LthbenchError as error:
         yield Finding("home", "note", str(error), "set XDG_CACHE_HOME to a folder")
-
-
-def memory() -> tuple[float, float]:
-    """The memory of this machine, or of its container where that is less, and what is free of it, in GiB."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        known = {line.split(":")[0]: int(line.split()[1]) / 2**20 for line in lines if line.endswith(" kB")}
-        total, free = known["MemTotal"], known["MemAvailable"]
-    except (OSError, ValueError, KeyError, IndexError):
-        try:
-            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-        except (AttributeError, OSError, ValueError):
-            return 0.0, 0.0
-        return total, total
-    here = total
-    for most, taken in control_groups.memory():
-        if 0.0 < most / 2**30 < here:  # the first version writes a huge number for no limit
-            total, free = min(total, most / 2**30), min(free, (most - taken) / 2**30)
-    return total, max(free, 0.0)
 
 
 def _extras() -> Iterator[Finding]:

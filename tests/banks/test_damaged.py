@@ -11,6 +11,7 @@ from scipy.io import savemat
 from lthbench import registry
 from lthbench.banks import _arrays
 from lthbench.banks._pixels import LABELS, gathered
+from lthbench.compute import memory
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank
 
@@ -27,7 +28,24 @@ def test_masks_take_two_bytes_a_pixel_while_they_are_gathered():
     assert made.layers.dtype == np.int16
     assert made.layers.shape == (50, 4, LABELS, LABELS)
     assert (made.layers == 3).all()
-    assert peak < 2.5 * made.layers.nbytes + 3 * made.pixels.nbytes
+    assert peak < 1.2 * (made.layers.nbytes + made.pixels.nbytes) + 200_000
+
+
+def test_more_images_than_fit_into_memory_are_refused_before_they_are_read(monkeypatch):
+    """A run finds this out before it trains."""
+    monkeypatch.setattr(memory, "memory", lambda: (8.0, 4.0))
+    seen, image, masks = [], Image.new("RGB", (LABELS, LABELS)), [np.full((LABELS, LABELS), 3)] * 4
+
+    def read(k):
+        seen.append(k)
+        return image, masks
+
+    with pytest.raises(BadInput, match=r"63,305 images .* 15 GiB of memory; .* 8 GiB\. Set concept_images"):
+        gathered(63_305, read, list("abc"), ["object"] * 3, 0, 224, 3, "a bank")
+    assert len(seen) == 1
+    assert memory.beyond(7.9 * 2**30) == ""
+    monkeypatch.setattr(memory, "memory", lambda: (0.0, 0.0))  # not known
+    assert memory.beyond(2**50) == ""
 
 
 def archive(path, **other):

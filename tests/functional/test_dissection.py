@@ -5,6 +5,7 @@ force.
 import csv
 import io
 import itertools
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -286,6 +287,48 @@ def test_activations_are_those_of_the_layers():
     model[0].bias[1] = float("nan")
     with pytest.raises(StepFailed, match="not finite"):
         unit_activations.activations(model, ("1",), pixels)
+
+
+def peak_of(function):
+    """The bytes that a function takes at most beyond what there was."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_thresholds_are_found_for_a_few_units_at_a_time(monkeypatch):
+    activations = np.random.default_rng(0).random((50, 64, 20, 20), dtype=np.float32)
+    whole = dissection.thresholds(activations)
+    expected = np.quantile(activations, 1 - dissection.QUANTILE, axis=(0, 2, 3), method="higher")
+    np.testing.assert_array_equal(whole, expected)
+    monkeypatch.setattr(dissection, "BLOCK", 5 * 50 * 20 * 20)
+    np.testing.assert_array_equal(dissection.thresholds(activations), whole)
+    assert peak_of(lambda: dissection.thresholds(activations)) < 0.5 * activations.nbytes
+    assert peak_of(lambda: unit_activations.dead(activations)) < 0.5 * activations.nbytes
+
+
+def test_a_thousand_concepts_of_which_an_image_has_few_take_little_memory():
+    """As bits of all images, those of Broden would be 119 GB, and again as much for each unit."""
+    some = bank(n=200, size=48)
+    some = some._replace(names=tuple(map(str, range(1000))), categories=("object",) * 1000)
+    planted, coarse = made(some)[:, :2], np.random.default_rng(0).random((200, 1, 6, 6), dtype=np.float32)
+
+    def searched():
+        packed = compositions.Packed(planted, some)
+        assert compositions.search(packed, 0)[3].iou > 0.0
+
+    assert peak_of(searched) < 0.2 * (1000 * 200 * 48 * 48 // 8)
+    assert peak_of(lambda: dissection.tally(coarse, some)) < some.layers.nbytes
+
+
+def test_activations_beyond_the_memory_of_the_machine_name_the_number_of_images(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    monkeypatch.setattr(unit_activations, "beyond", lambda needed: f"{needed} bytes")
+    with pytest.raises(StepFailed, match=r"on 70 images take 40320 bytes: set concept_images"):
+        unit_activations.activations(model, ("1",), np.zeros((70, 3, 8, 8), dtype=np.uint8))
 
 
 def test_the_strongest_images_of_units_are_those_of_the_largest_peaks():

@@ -145,7 +145,7 @@ def tallies(monkeypatch):
 def test_units_are_interpretable_above_the_first_threshold(context, tallies, monkeypatch):
     monkeypatch.setattr(dissection, "as_csv", lambda *of: b"")
     monkeypatch.setattr(dissection, "ceiling", lambda *of: np.ones(2))
-    monkeypatch.setattr(dissection, "masks_of", lambda bank: np.zeros((1, 1, 1)))
+    monkeypatch.setattr(dissection, "side_of", lambda bank: 1)
     tallies([(0.06, 0.0), (0.0, 0.045), (0.045, 0.0), (0.03, 0.0)], [(0.06, 0.0), (0.0, 0.06)])
     found = measured("dissection", context)
     assert (found["interpretable_units", ""], found["unique_concepts", ""]) == (1.0, 1.0)

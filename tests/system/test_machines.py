@@ -13,6 +13,7 @@ import pytest
 from lthbench import api, doctor
 from lthbench.cli import main
 from lthbench.compute import control_groups, device
+from lthbench.compute.memory import memory
 from lthbench.data import loading
 from lthbench.engines.workers import Workers
 from lthbench.errors import BadInput
@@ -189,7 +190,7 @@ def test_the_memory_is_that_of_the_groups_of_a_process_and_those_above(tmp_path,
     found = list(control_groups.memory(tmp_path / "fs", tmp_path / "cgroup"))
     assert found == [(256 << 20, 50 << 20), (512 << 20, 450 << 20)]
     monkeypatch.setattr(control_groups, "memory", lambda: found)
-    assert doctor.memory() == (0.25, 62 / 1024)
+    assert memory() == (0.25, 62 / 1024)
 
 
 def test_the_memory_of_the_first_version_of_groups_is_read(tmp_path):

@@ -87,17 +87,15 @@ def _load(
     # "color(289)" names the category most of a label's pixels are in.
     names = [labels[n] for n in numbers]
     belongs = [kinds[n].partition("(")[0].partition(";")[0] or "object" for n in numbers]
-    depth = max((len(_entries(row, c)) for row in rows for c in categories), default=1) or 1
+    # As many layers as the image with most label maps has: those of all categories would fill memory.
+    depth = max((sum(len(_entries(row, c)) for c in categories) for row in rows), default=1) or 1
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
         row = rows[k]
         image = labelled(root / "images" / row["image"])
-        found: list[NDArray[np.integer]] = []
-        for category in categories:
-            maps = [_label_map(root, entry, image.size) for entry in _entries(row, category)]
-            maps += [np.zeros(image.size[::-1], dtype=np.int64)] * (depth - len(maps))
-            found += [place[np.where(m < len(place), m, 0)] for m in maps]
-        return image, found
+        maps = [_label_map(root, entry, image.size) for c in categories for entry in _entries(row, c)]
+        maps += [np.zeros(image.size[::-1], dtype=np.int64)] * (depth - len(maps))
+        return image, [place[np.where(m < len(place), m, 0)] for m in maps]
 
     return gathered(len(rows), read, names, belongs, count, size, channels, str(root))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lthbench.compute.memory import beyond
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated
 
@@ -35,7 +36,8 @@ def gathered(
 
     ``read(k)`` gives image k and its layers of labels ``[H, W]``: 0 for none, else the place of a name
     counted from 1. The largest square in the middle is taken; labels keep their nearest pixel. Raises
-    BadInput for masks that do not fit their image, and where there are no names or images at all.
+    BadInput for masks that do not fit their image, where there are no names or images at all, and for more
+    images than fit into memory.
     """
     import numpy as np
     from PIL import Image
@@ -45,9 +47,17 @@ def gathered(
     if not total or not names:
         raise BadInput(f"{where}: holds no {'images' if names else 'concepts'}.")
     chosen = order(total, "concepts")[: count or total]
-    pixels, layers = [], []
-    for k in chosen:
+    fine = min(size, labels)
+    for place, k in enumerate(chosen):
         image, masks = read(int(k))
+        if place == 0:
+            if more := beyond(len(chosen) * (channels * size**2 + 2 * len(masks) * fine**2)):
+                raise BadInput(
+                    f"{where}: {len(chosen):,} images with their labels take {more}. Set concept_images of "
+                    "the budget to a number of images that fits."
+                )
+            pixels = np.empty((len(chosen), channels, size, size), dtype=np.uint8)
+            layers = np.empty((len(chosen), len(masks), fine, fine), dtype=np.int16)
         for mask in masks:
             if mask.shape != image.size[::-1]:
                 raise BadInput(
@@ -60,8 +70,8 @@ def gathered(
         left, top = (image.size[0] - side) // 2, (image.size[1] - side) // 2
         square = image.convert("RGB" if channels == 3 else "L").crop((left, top, left + side, top + side))
         small = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
-        pixels.append(small.reshape(size, size, channels).transpose(2, 0, 1))
-        fine = min(size, labels)
+        pixels[place] = small.reshape(size, size, channels).transpose(2, 0, 1)
         near = (np.arange(fine) * 2 + 1) * side // (2 * fine)
-        layers.append([mask[np.ix_(top + near, left + near)].astype(np.int16) for mask in masks])
-    return Annotated(np.stack(pixels), np.array(layers), tuple(names), tuple(categories))
+        for layer, mask in zip(layers[place], masks, strict=True):
+            layer[:] = mask[np.ix_(top + near, left + near)]
+    return Annotated(pixels, layers, tuple(names), tuple(categories))

@@ -3,7 +3,8 @@
 Formulas of up to three concepts by OR, AND and AND NOT, found by beam search (Mu & Andreas 2020,
 Compositional Explanations of Neurons): each formula in the beam is joined with each candidate concept. Masks
 are packed into bits; for a formula F, a concept L and a unit M the counts |F & L| and |M & F & L| give all
-three operations.
+three operations. Of concepts only the bits of images that have them are kept: few images have any one of a
+thousand.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lthbench.functional.dissection import GROUPS, active, masks_of, thresholds
+from lthbench.functional.dissection import GROUPS, active, labels_of, side_of, thresholds
 from lthbench.kinds import Annotated
 from lthbench.scoring import Floats
 
 #: Formulas that are kept at each length, the longest length, and
 #: concepts that are tried: those that match best alone.
 BEAM, LENGTH, CANDIDATES = 5, 3, 50
+#: Images of concepts whose bits are counted at once.
+BLOCK = 4096
 
 Words = NDArray[np.uint64]
 
@@ -35,47 +38,70 @@ class Formula:
 
 
 class Packed:
-    """Where concepts and units are on, as bits: ``concepts`` ``[concepts, words]``, ``units`` ``[units,
-    words]``.
+    """Where units are on as bits, ``units`` ``[units, words]``, and where ``concepts`` are.
 
     Images are in an order of groups, so that ``groups`` ``[GROUPS + 1]`` are the first words of each.
     """
 
     def __init__(self, activations: NDArray[np.float32], bank: Annotated):
-        layers = masks_of(bank)
-        n, _, size, _ = layers.shape
+        n, size = len(bank.layers), side_of(bank)
         order = np.argsort(np.arange(n) % GROUPS, kind="stable")
         each = -(-size * size // 64)
-        where = np.zeros((activations.shape[1], n, each * 64), dtype=bool)
-        for place, on in active(activations[order], thresholds(activations), size):
-            where[:, place, : size * size] = on.reshape(len(on), -1)
-        self.units = _packed(where)
-        self.concepts = _packed_concepts(layers[order], len(bank.names), each * 64)
+        units = np.zeros((activations.shape[1], n, each * 8), dtype=np.uint8)
+        bits = np.zeros((len(units), each * 64), dtype=np.bool_)
+        ordered = (np.ascontiguousarray(activations[k]) for k in order)
+        for place, on in active(ordered, thresholds(activations), size):
+            bits[:, : size * size] = on.reshape(len(on), -1)
+            units[:, place] = np.packbits(bits, axis=1)
+        self.units: Words = units.reshape(len(units), -1).view(np.uint64)
+        self.concepts = Places(bank, order, each)
         self.names = bank.names
         self.groups = np.searchsorted(np.sort(np.arange(n) % GROUPS), np.arange(GROUPS + 1)) * each
 
 
-def _packed(bits: NDArray[np.bool_]) -> Words:
-    """Bits ``[many, images, pixels]`` as words ``[many, words]``; pixels a multiple of 64."""
-    found: Words = np.packbits(bits.reshape(len(bits), -1), axis=1).view(np.uint64)
-    return found
+class Places:
+    """Where the concepts of a bank are, its images in ``order``: bits in ``each`` words of an image.
 
-
-def _packed_concepts(layers: NDArray[np.int16], concepts: int, pixels: int) -> Words:
-    """Where each concept is, as words ``[concepts, words]``, of layers ``[images, layers, h, w]``.
-
-    Each image is looked at for the few concepts that it has, and not for all.
+    ``places[k]`` are the words of concept k over all images; ``sizes`` ``[concepts]`` counts their bits.
     """
-    n, depth = layers.shape[:2]
-    found = np.zeros((concepts, n, pixels // 8), dtype=np.uint8)
-    flat = np.zeros((depth, pixels), dtype=np.int16)
-    for image, labelled in enumerate(layers):
-        flat[:, : labelled[0].size] = labelled.reshape(depth, -1)
-        for concept in np.unique(labelled):
-            if concept:
-                found[concept - 1, image] = np.packbits((flat == concept).any(0))
-    words: Words = found.reshape(concepts, -1).view(np.uint64)
-    return words
+
+    def __init__(self, bank: Annotated, order: NDArray[np.int64], each: int):
+        depth, size = bank.layers.shape[1], side_of(bank)
+        flat = np.zeros((depth, each * 64), dtype=np.int16)
+        found: list[tuple[int, int]] = []
+        bits: list[NDArray[np.uint8]] = []
+        for place, image in enumerate(order):
+            labels = labels_of(bank, int(image))
+            flat[:, : size * size] = labels.reshape(depth, -1)
+            for concept in np.unique(labels):
+                if concept:
+                    found.append((int(concept) - 1, place))
+                    bits.append(np.packbits((flat == concept).any(0)))
+        self._shape = len(order), each
+        self._concepts = len(bank.names)
+        self._concept, self._image = np.array(found, dtype=np.int64).reshape(-1, 2).T
+        self._words: Words = np.array(bits, dtype=np.uint8).reshape(-1, each * 8).view(np.uint64)
+        self.sizes = self._added(count(self._words))
+
+    def __getitem__(self, concept: int) -> Words:
+        found = np.zeros(self._shape, dtype=np.uint64)
+        mine = self._concept == concept
+        found[self._image[mine]] = self._words[mine]
+        return found.reshape(-1)
+
+    def shared(self, bits: Words) -> NDArray[np.int64]:
+        """How many of the ``bits`` ``[words]`` each concept has as well: ``[concepts]``."""
+        rows = bits.reshape(self._shape)
+        counts = np.empty(len(self._words), dtype=np.int64)
+        for start in range(0, len(counts), BLOCK):
+            some = slice(start, start + BLOCK)
+            counts[some] = count(self._words[some] & rows[self._image[some]])
+        return self._added(counts)
+
+    def _added(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The sum over images for each concept; whole numbers below 2^53 are exact as floats."""
+        added = np.bincount(self._concept, weights=counts, minlength=self._concepts)
+        return added.astype(np.int64)
 
 
 def count(bits: Words) -> NDArray[np.int64]:
@@ -91,7 +117,7 @@ def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int,
     """
     on = packed.units[unit]
     size = int(count(on))
-    sizes, shared = count(packed.concepts), count(packed.concepts & on)
+    sizes, shared = packed.concepts.sizes, packed.concepts.shared(on)
     alone = shared / np.maximum(size + sizes - shared, 1)
     order = np.argsort(-alone, kind="stable")
     tried = [int(k) for k in order[: candidates or None] if sizes[k] > 0]
@@ -100,13 +126,13 @@ def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int,
         return dict.fromkeys(range(1, LENGTH + 1), nothing)
     beam = [Formula(packed.names[k], packed.concepts[k], float(alone[k]), 1) for k in tried[:BEAM]]
     found = {1: beam[0]}
-    leaves, leaf_sizes, leaf_shared = packed.concepts[tried], sizes[tried], shared[tried]
+    leaf_sizes, leaf_shared = sizes[tried], shared[tried]
     for length in range(2, LENGTH + 1):
         joined: list[tuple[float, int, int, int]] = []
         for place, formula in enumerate(beam):
-            both = leaves & formula.bits
-            f, m = int(count(formula.bits)), int(count(formula.bits & on))
-            fl, mfl = count(both), count(both & on)
+            inner = formula.bits & on
+            f, m = int(count(formula.bits)), int(count(inner))
+            fl, mfl = (packed.concepts.shared(bits)[tried] for bits in (formula.bits, inner))
             for op, (inside, outside) in enumerate(
                 (
                     (m + leaf_shared - mfl, f + leaf_sizes - fl),  # OR
@@ -118,7 +144,7 @@ def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int,
                 joined += [(float(iou), place, op, k) for k, iou in enumerate(ious)]
         joined.sort(key=lambda one: -one[0])
         longer = [
-            _joined(beam[place], op, leaves[k], packed.names[tried[k]], iou)
+            _joined(beam[place], op, packed.concepts[tried[k]], packed.names[tried[k]], iou)
             for iou, place, op, k in joined[:BEAM]
         ]
         # Shorter formulas stay in the beam: what does not gain by a third concept keeps two.

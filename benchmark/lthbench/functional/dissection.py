@@ -9,7 +9,7 @@ through masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,8 @@ THRESHOLDS = (0.05, 0.04)
 GROUPS = 20
 #: Masks are compared at this size, or at that of the images if it is less.
 MASK = 112
+#: Values of activations that are copied at once, to be sorted.
+BLOCK = 2**24
 
 
 class Tally(NamedTuple):
@@ -54,8 +56,14 @@ class Tally(NamedTuple):
 
 def thresholds(activations: NDArray[np.float32]) -> NDArray[np.float32]:
     """What each unit exceeds with probability ``QUANTILE`` over positions and images: ``[units]``."""
-    flat = activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1)
-    return np.quantile(flat, 1.0 - QUANTILE, axis=1, method="higher").astype(np.float32)
+    units = activations.shape[1]
+    few = max(1, BLOCK // max(activations[:, 0].size, 1))
+    found = np.empty(units, dtype=np.float32)
+    for start in range(0, units, few):  # quantiles take copies: of all units these would fill memory
+        some = activations[:, start : start + few].transpose(1, 0, 2, 3)
+        flat = some.reshape(len(some), -1)
+        found[start : start + few] = np.quantile(flat, 1.0 - QUANTILE, axis=1, method="higher")
+    return found
 
 
 def strongest(activations: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -69,9 +77,9 @@ def strongest(activations: NDArray[np.float32], count: int) -> tuple[NDArray[np.
 
 
 def active(
-    activations: NDArray[np.float32], levels: NDArray[np.float32], size: int
+    activations: Iterable[NDArray[np.float32]], levels: NDArray[np.float32], size: int
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """For each image, its number, and where units are on: bool ``[units, size, size]``."""
+    """For each image ``[units, h, w]``, its number, and where units are on: bool ``[units, size, size]``."""
     for place, image in enumerate(activations):
         grid = torch.from_numpy(image)[None]
         large = torch.nn.functional.interpolate(grid, (size, size), mode="bilinear", align_corners=False)
@@ -84,15 +92,14 @@ def tally(activations: NDArray[np.float32], bank: Annotated, shift: int = 0) -> 
     With a ``shift``, each image is given the masks of the image so many places on: what units detect by
     chance.
     """
-    layers = masks_of(bank)
-    n, _, size, _ = layers.shape
+    n, size = len(bank.layers), side_of(bank)
     units, concepts = activations.shape[1], len(bank.names)
     levels = thresholds(activations)
     shared = np.zeros((GROUPS, units, concepts + 1), dtype=np.int64)
     on = np.zeros((GROUPS, units), dtype=np.int64)
     labelled = np.zeros((GROUPS, concepts + 1), dtype=np.int64)
     for place, where in active(activations, levels, size):
-        group, labels = place % GROUPS, layers[(place + shift) % n]
+        group, labels = place % GROUPS, labels_of(bank, (place + shift) % n)
         flat = where.reshape(units, -1)
         unit, pixel = np.nonzero(flat)
         on[group] += flat.sum(1)
@@ -112,19 +119,23 @@ def tally_layers(made: Mapping[str, NDArray[np.float32]], bank: Annotated, shift
     return Tally(shared, on, parts[0].labelled, dead_)
 
 
-def masks_of(bank: Annotated) -> NDArray[np.int16]:
-    """The layers of a bank at the size at which they are compared, ``[N, layers, size, size]``: nearest
-    pixels.
+def side_of(bank: Annotated) -> int:
+    """The size at which the labels of a bank are compared."""
+    return min(int(bank.layers.shape[2]), MASK)
+
+
+def labels_of(bank: Annotated, place: int) -> NDArray[np.int16]:
+    """The layers of one image of a bank at the size at which they are compared, ``[layers, size, size]``:
+    nearest pixels.
 
     A concept that a pixel has in two layers stays in the first alone: it is counted once.
     """
-    side = bank.layers.shape[2]
-    size = min(side, MASK)
+    side, size = bank.layers.shape[2], side_of(bank)
     near = (np.arange(size) * 2 + 1) * side // (2 * size)
-    layers = np.array(bank.layers[:, :, near][:, :, :, near])
-    for later in range(1, layers.shape[1]):
+    layers = np.array(bank.layers[place][:, near][:, :, near])
+    for later in range(1, len(layers)):
         for earlier in range(later):
-            layers[:, later][layers[:, later] == layers[:, earlier]] = 0
+            layers[later][layers[later] == layers[earlier]] = 0
     return layers
 
 

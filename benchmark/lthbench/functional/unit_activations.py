@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lthbench.compute.memory import beyond
 from lthbench.errors import StepFailed
 from lthbench.inference.batches import as_pixels, at_once
 from lthbench.kinds import Pixels
@@ -26,6 +28,7 @@ def activations(
     StepFailed.
     """
     seen: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+    found: dict[str, NDArray[np.float32]] = {}
 
     def keep(layer: str) -> Any:
         # A copy also where the network is on the CPU: what follows may work in place.
@@ -43,19 +46,32 @@ def activations(
             except AttributeError as error:
                 raise StepFailed(f"the network has no layer {layer!r}") from error
         for start in range(0, len(pixels), size):
-            model(as_pixels(np.ascontiguousarray(pixels[start : start + size]), device))
+            some = np.ascontiguousarray(pixels[start : start + size])
+            model(as_pixels(some, device))
+            for layer, parts in seen.items():
+                if not parts or parts[0].dim() != 4:
+                    raise StepFailed(f"layer {layer!r} has no grid of units")
+                _once(layer, parts, len(some))
+                if not torch.isfinite(parts[0]).all():
+                    raise StepFailed(f"activations of layer {layer!r} are not finite")
+            if start == 0:
+                found = _room(seen, len(pixels))
+            for layer, parts in seen.items():
+                found[layer][start : start + size] = parts.pop()
     finally:
         for hook in hooks:
             hook.remove()
-    found = {}
-    for layer, parts in seen.items():
-        if not parts or parts[0].dim() != 4:
-            raise StepFailed(f"layer {layer!r} has no grid of units")
-        _once(layer, parts, len(pixels))
-        found[layer] = torch.cat(parts).contiguous().numpy()
-        if not np.isfinite(found[layer]).all():
-            raise StepFailed(f"activations of layer {layer!r} are not finite")
     return found
+
+
+def _room(first: Mapping[str, list[torch.Tensor]], images: int) -> dict[str, NDArray[np.float32]]:
+    """Where the activations of all images go, by the ``first`` of them. Raises StepFailed for too many."""
+    shapes = {layer: (images, *parts[0].shape[1:]) for layer, parts in first.items()}
+    if more := beyond(sum(4 * math.prod(shape) for shape in shapes.values())):
+        raise StepFailed(
+            f"activations on {images:,} images take {more}: set concept_images of the budget to fewer"
+        )
+    return {layer: np.empty(shape, dtype=np.float32) for layer, shape in shapes.items()}
 
 
 def pooled(model: nn.Module, layers: Sequence[str], pixels: Pixels) -> dict[str, NDArray[np.float32]]:
@@ -125,8 +141,9 @@ def means(
 
 def dead(activations: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which units never change, ``[units]``."""
-    flat = activations.transpose(1, 0, 2, 3).reshape(activations.shape[1], -1)
-    return np.ptp(flat, axis=1) < DEAD  # type: ignore[no-any-return]
+    spread = activations.max((0, 2, 3)) - activations.min((0, 2, 3))
+    found: NDArray[np.bool_] = spread < DEAD
+    return found
 
 
 def dead_without(activations: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ def measure(context: Context) -> list[Value]:
         values.append(Value(score, value, float(draws.std(ddof=1)), images, variant, draws=draws))
         if not variant:
             values.append(Value(score, null[score, ""], float("nan"), images, "shuffled masks"))
-    reach = dissection.ceiling(counted, images * dissection.masks_of(bank).shape[2] ** 2)
+    reach = dissection.ceiling(counted, images * dissection.side_of(bank) ** 2)
     beyond = [n for n, c in zip(bank.names, reach, strict=True) if c <= dissection.THRESHOLDS[0]]
     reason = f"too large or too small to be detected: {', '.join(beyond)}" if beyond else ""
     many = float(len(bank.names) - len(beyond))
