@@ -26,6 +26,8 @@ CROP, STEP = 1 / 3.5, 0.8
 DESIGN, TOP = 128, 10
 #: Halves of the images behind a standard error.
 HALVES = 8
+#: Crops that are enlarged at once.
+BLOCK = 256
 #: Iterations of the factors of a half at most, where these are scored alone: that scatter is no other after a
 #: thousand. Concepts that are matched with others' take as many as all images do.
 HASTY = 200
@@ -58,9 +60,12 @@ def cropped(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Crops:
     starts = range(0, size - side + 1, max(1, int(side * STEP)))
     parts = [pixels[:, :, y : y + side, x : x + side] for y in starts for x in starts]
     stacked = torch.from_numpy(np.stack(parts, 1).reshape(-1, pixels.shape[1], side, side)).float()
-    large = torch.nn.functional.interpolate(stacked, (size, size), mode="bilinear", align_corners=False)
+    made = np.empty((len(stacked), pixels.shape[1], size, size), dtype=np.uint8)
+    for start in range(0, len(stacked), BLOCK):  # as floats, all of large images would fill memory
+        some = stacked[start : start + BLOCK]
+        large = torch.nn.functional.interpolate(some, (size, size), mode="bilinear", align_corners=False)
+        made[start : start + BLOCK] = large.round().clamp(0, 255).to(torch.uint8)
     count = len(parts)
-    made = large.round().clamp(0, 255).to(torch.uint8).numpy()
     corners = np.tile([(y, x) for y in starts for x in starts], (len(pixels), 1))
     return Crops(made, np.repeat(np.arange(len(pixels)), count), np.repeat(labels, count), corners, side)
 

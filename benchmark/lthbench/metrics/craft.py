@@ -32,11 +32,10 @@ def crops_of(context: Context) -> Crops:
 
 def activations_of(context: Context, crops: Crops) -> NDArray[np.float32]:
     """The mean activations of the layer's units on crops: ``[crops, units]``."""
-    from lthbench.functional.unit_activations import activations
+    from lthbench.functional.unit_activations import pooled
 
     layer = context.layers()[-1]
-    found: NDArray[np.float32] = activations(context.network(), (layer,), crops.pixels)[layer].mean((2, 3))
-    return found
+    return pooled(context.network(), (layer,), crops.pixels)[layer]
 
 
 def classes_of(labels: object) -> list[int]:
