@@ -91,12 +91,12 @@ KEYS = {
     "c100-vgg11": (1512, "cb2c3d8ae71a474c"),
     "c100-wrn28-10": (1512, "3e83e4572cd00a72"),
     "clothing10-r18": (1419, "a0eed4597d995cae"),
-    "cub-r50": (1422, "f3acb4fbd7a4b00e"),
-    "derma-r18": (1482, "69751954a2b54bb0"),
+    "cub-r50": (1422, "35f0fe02b6ff4ad1"),
+    "derma-r18": (1482, "23040d52cf68bf38"),
     "digits-r8": (1281, "c3c3606c6910142d"),
-    "imagenette-r18": (1422, "355eec6af9ce2165"),
-    "img-googlenet": (1422, "00c5cb437b3e8d74"),
-    "img-r50": (1422, "e5a2ed86d40ff584"),
+    "imagenette-r18": (1422, "24c5051c5a6fef34"),
+    "img-googlenet": (1422, "694ea0139f213f83"),
+    "img-r50": (1422, "669a6ad8f70f1cef"),
 }
 
 
