@@ -1,7 +1,9 @@
 # ruff: noqa: NPY002
 """What a plug-in leaves changed of what all share is put back, and told; what has no name in words stays."""
 
+import contextlib
 import locale
+import operator
 import os
 import random
 import signal
@@ -9,13 +11,14 @@ import socket
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from lthbench.errors import LthbenchError, PluginWarning, StepFailed
-from lthbench.global_state import kept, standard
+from lthbench.global_state import full_precision, kept, standard
 
 
 def hook(*given):
@@ -29,6 +32,9 @@ CHANGES = {
     "gradients": lambda: torch.set_grad_enabled(False),
     "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
     "precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "precision of convolutions (cudnn.conv, cudnn.rnn)": lambda: setattr(
+        torch.backends.cudnn, "allow_tf32", False
+    ),
     "autocast (": lambda: torch.set_autocast_enabled("cpu", True),
     "autocast on GPUs": lambda: torch.set_autocast_enabled("cuda", True),
     "detection of anomalies": lambda: torch.autograd.set_detect_anomaly(True),
@@ -134,6 +140,85 @@ def test_results_are_made_with_torchs_defaults_whatever_calls():
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+#: Ways to set how exactly float32 is multiplied, old ones and those of PyTorch 2.9; mixed, old getters raise.
+PRECISIONS = {
+    "nothing": (),
+    "old": (("cudnn.allow_tf32", False), ("cuda.matmul.allow_tf32", True)),
+    "convolutions exact": (("cudnn.conv.fp32_precision", "ieee"),),
+    "products rounded": (("cuda.matmul.fp32_precision", "tf32"), ("mkldnn.matmul.fp32_precision", "bf16")),
+    "all rounded": (("fp32_precision", "tf32"),),
+    "all exact": (("fp32_precision", "ieee"),),
+    "cuDNN rounded": (("fp32_precision", "ieee"), ("cudnn.fp32_precision", "tf32")),
+}
+
+
+@pytest.fixture
+def precise():
+    """torch.backends, whose precisions are the defaults again at the end."""
+    backends: Any = torch.backends
+    yield backends
+    backends.fp32_precision = backends.cudnn.fp32_precision = "none"
+    backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("way", PRECISIONS)
+def test_trainings_round_as_by_default_and_scores_do_not_whatever_calls(precise, way):
+    def shown():
+        names = "cudnn.conv", "cudnn.rnn", "cuda.matmul", "mkldnn.conv", "mkldnn.matmul"
+        found = [operator.attrgetter(name)(precise).fp32_precision for name in names]
+        return ["ieee" if each == "none" else each for each in found]
+
+    for name, value in PRECISIONS[way]:
+        where, _, last = name.rpartition(".")
+        setattr(operator.attrgetter(where)(precise) if where else precise, last, value)
+    before = shown()
+    with kept("metric mine"), standard():
+        assert shown() == ["tf32", "tf32", "ieee", "ieee", "ieee"]
+        with full_precision(), kept("metric mine"):
+            assert shown() == ["ieee"] * 5
+            assert not precise.cudnn.allow_tf32  # it can be read
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert shown() == ["tf32", "tf32", "ieee", "ieee", "ieee"]
+    assert shown() == before
+    precise.fp32_precision = "none"
+    assert "tf32" not in (precise.mkldnn.conv.fp32_precision, precise.mkldnn.matmul.fp32_precision)
+
+
+@contextlib.contextmanager
+def usual_again():
+    """What is changed meanwhile is put back, without a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        with kept("metric mine"):
+            yield
+
+
+def test_results_are_made_with_the_usual_kernels_whatever_calls():
+    changed = "deterministic algorithms", "cuDNN (", "cuDNN's deterministic mode", "cuDNN's benchmark mode"
+    usual = snapshot()
+    with usual_again():
+        for what in changed:
+            CHANGES[what]()
+        other = snapshot()
+        with standard():
+            within = snapshot()
+        after = snapshot()
+    now = {name: (usual[name], other[name]) for name in usual if within[name] != other[name]}
+    assert len(now) == len(changed)
+    assert now == {name: (within[name], after[name]) for name in now}
+
+
+def test_the_random_numbers_of_every_gpu_are_put_back(monkeypatch):
+    states = {0: 10, 1: 11}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: dict(states))
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", states.update)
+    with kept("metric mine"):
+        states[1] = 99
+    assert states == {0: 10, 1: 11}
 
 
 def test_the_locale_is_put_back(monkeypatch):

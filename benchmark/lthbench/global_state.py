@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import locale
+import operator
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lthbench.errors import LthbenchError, PluginWarning, StepFailed
@@ -86,17 +87,37 @@ def _end_copy(who: str) -> None:
 @contextlib.contextmanager
 def standard() -> Iterator[None]:
     """Results are made with torch's defaults, whatever the program has set that calls; it gets that back."""
-    before = [(part, part.look()) for part in _parts() if part.standard is not None]
-    for part, value in before:
-        if value != part.standard:
-            part.put(part.standard)
+    usual = [(part, part.standard) for part in _parts() if part.standard is not None]
+    with _set(usual), _no_inference_mode():
+        yield
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions and matrix products in float32 meanwhile, where torch lets a GPU round what goes in.
+
+    Scores are held against those of other devices, and integrals and curvatures are not sums of such
+    rounding.
+    """
+    with _set([(part, dict.fromkeys(part.standard, "ieee")) for part in _precisions()]):
+        yield
+
+
+@contextlib.contextmanager
+def _set(wanted: list[tuple[_Part, Any]]) -> Iterator[None]:
+    """Parts of the state as they are ``wanted`` meanwhile."""
+    before = [(part, part.look()) for part, _ in wanted]
+    _put(wanted)
     try:
-        with _no_inference_mode():
-            yield
+        yield
     finally:
-        for part, value in before:
-            if part.look() != value:
-                part.put(value)
+        _put(before)
+
+
+def _put(wanted: list[tuple[_Part, Any]]) -> None:
+    for part, value in wanted:
+        if part.look() != value:
+            part.put(value)
 
 
 def _no_inference_mode() -> contextlib.AbstractContextManager[Any]:
@@ -239,8 +260,11 @@ def _torch() -> list[_Part]:
 
     backends = torch.backends
 
-    def flag(name: str, where: Any, attribute: str) -> _Part:
-        return _Part(name, lambda: getattr(where, attribute), lambda v: setattr(where, attribute, v))
+    def flag(name: str, where: Any, attribute: str, usual: bool) -> _Part:
+        def put(value: bool) -> None:
+            setattr(where, attribute, value)
+
+        return _Part(name, lambda: getattr(where, attribute), put, True, usual)
 
     def put_device(device: torch.device) -> None:
         torch.set_default_device(None if device == torch.device("cpu") else device)
@@ -267,12 +291,10 @@ def _torch() -> list[_Part]:
             "deterministic algorithms",
             lambda: (torch.are_deterministic_algorithms_enabled(), _warns_only()),
             lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1]),
+            True,
+            (False, False),
         ),
-        _Part(
-            "the precision of matrix products",
-            torch.get_float32_matmul_precision,
-            torch.set_float32_matmul_precision,
-        ),
+        *_precisions(),
         _Part("autocast", lambda: torch.is_autocast_enabled("cpu"), _autocast("cpu"), True, False),
         _Part("autocast on GPUs", lambda: torch.is_autocast_enabled("cuda"), _autocast("cuda"), True, False),
         _Part(
@@ -290,16 +312,16 @@ def _torch() -> list[_Part]:
             False,
         ),
         _Part("hooks of all modules", hooks, put_hooks),
-        flag("cuDNN", backends.cudnn, "enabled"),
-        flag("cuDNN's deterministic mode", backends.cudnn, "deterministic"),
-        flag("cuDNN's benchmark mode", backends.cudnn, "benchmark"),
+        flag("cuDNN", backends.cudnn, "enabled", True),
+        flag("cuDNN's deterministic mode", backends.cudnn, "deterministic", False),
+        flag("cuDNN's benchmark mode", backends.cudnn, "benchmark", False),
     ]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         parts.append(
             _Part(
-                "the state of the GPU's random numbers",
-                torch.cuda.get_rng_state,
-                torch.cuda.set_rng_state,
+                "the state of all GPUs' random numbers",
+                torch.cuda.get_rng_state_all,
+                torch.cuda.set_rng_state_all,
                 told=False,
             )
         )
@@ -316,3 +338,54 @@ def _autocast(kind: str) -> Callable[[bool], None]:
     import torch
 
     return lambda on: torch.set_autocast_enabled(kind, on)
+
+
+# ------------------------------------------------------------------------------- of products of float32
+
+#: What torch computes convolutions and matrix products with, and how exactly it does by default. A GPU may
+#: round float32 to 10 bits (tf32), a CPU to 7 (bf16); ieee rounds nothing.
+_CONVOLUTIONS = {"cudnn.conv": "tf32", "cudnn.rnn": "tf32", "mkldnn.conv": "ieee", "mkldnn.rnn": "ieee"}
+_PRODUCTS = {"cuda.matmul": "ieee", "mkldnn.matmul": "ieee"}
+
+
+def _precisions() -> list[_Part]:
+    import torch
+
+    def put_convolutions(wanted: dict[str, str]) -> None:
+        torch.backends.cudnn.allow_tf32 = wanted["cudnn.conv"] == wanted["cudnn.rnn"] == "tf32"
+        _put_precision(wanted)
+
+    def put_products(wanted: dict[str, str]) -> None:
+        rounded = "medium" if wanted["mkldnn.matmul"] == "bf16" else "high"
+        torch.set_float32_matmul_precision(rounded if wanted["cuda.matmul"] == "tf32" else "highest")
+        _put_precision(wanted)
+
+    return [
+        _Part("the precision of convolutions", _looks(_CONVOLUTIONS), put_convolutions, True, _CONVOLUTIONS),
+        _Part("the precision of matrix products", _looks(_PRODUCTS), put_products, True, _PRODUCTS),
+    ]
+
+
+def _looks(names: Iterable[str]) -> Callable[[], dict[str, str]]:
+    """What tells the precisions by name. torch's older flags raise where a program has set the newer ones."""
+
+    def look() -> dict[str, str]:
+        found = {name: _backend(name).fp32_precision for name in names}
+        return {name: "ieee" if value == "none" else value for name, value in found.items()}
+
+    return look
+
+
+def _put_precision(wanted: dict[str, str]) -> None:
+    """Set precisions after the older flags, which can so be read; a part that can follow the whole does."""
+    for name, value in wanted.items():
+        part = _backend(name)
+        part.fp32_precision = "none"  # as torch.backends.fp32_precision says, or that of its backend
+        if part.fp32_precision != value:
+            part.fp32_precision = value
+
+
+def _backend(name: str) -> Any:
+    import torch
+
+    return operator.attrgetter(name)(torch.backends)

@@ -32,6 +32,7 @@ from lthbench import registry
 from lthbench.compute import cuda_graphs
 from lthbench.compute.cuda_graphs import LANES
 from lthbench.engines.queue import Queue
+from lthbench.global_state import full_precision
 from lthbench.inference import folding, predict
 from lthbench.inference.batches import batches
 from lthbench.kinds import Architecture, Images
@@ -268,7 +269,7 @@ def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
     return found
 
 
-@folding.full_precision()
+@full_precision()
 def evaluation(sizes: Sizes) -> dict[str, float]:
     """Images a second and network of a scored set, from uint8 in the host's memory to logits, for one network
     and for several that pass together; and of the bare forward."""

@@ -19,8 +19,7 @@ from lthbench.errors import Damaged, LthbenchError, Unreadable, Unwritable
 from lthbench.execution import explain, given, init, measure, predict, provenance, prune, rewind, train  # noqa: F401
 from lthbench.execution.verbs import Course, alike, do, in_full, runs_plugins
 from lthbench.execution.workspace import Workspace
-from lthbench.global_state import kept, standard
-from lthbench.inference.folding import full_precision
+from lthbench.global_state import full_precision, kept, standard
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import rated_by
 from lthbench.planning.flops import flops

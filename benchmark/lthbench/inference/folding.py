@@ -8,8 +8,6 @@ again. Logits differ by rounding alone (1e-6 of the largest), as they do between
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -21,22 +19,6 @@ from lthbench.compute.tracing import traced
 
 #: Modules whose output is a new tensor, that may be written over.
 _FRESH = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Convolutions in float32 meanwhile, where PyTorch lets a GPU round what goes in to 10 bits (TF32).
-
-    Scores are held against those of other devices, and integrals and curvatures are not sums of such
-    rounding.
-    """
-    backend = torch.backends.cudnn
-    before = backend.allow_tf32
-    backend.allow_tf32 = False
-    try:
-        yield
-    finally:
-        backend.allow_tf32 = before
 
 
 def folded(model: nn.Module) -> nn.Module:
