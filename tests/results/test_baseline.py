@@ -241,6 +241,13 @@ def test_other_dense_networks_on_the_same_device_are_told_and_widen_nothing():
     assert not baseline.dense_alike(other, made)
 
 
+def test_a_gpu_trains_otherwise_each_time():
+    table, told = trained(A, device="cuda: one")
+    made = baseline.baseline(table, told)
+    assert not baseline.made_alike(told, made)
+    assert baseline.made_alike(trained(A)[1], baseline.baseline(*trained(A)))
+
+
 def test_elsewhere_fewer_seeds_scatter_more():
     made = baseline.baseline(*trained((0.7, 0.8, 0.9)))
     entry = next(e for e in made["scores"] if e["method"] == "m")
