@@ -13,7 +13,7 @@ from lthbench.cli import export as export_command
 from lthbench.cli import main
 from lthbench.data import loading
 from lthbench.errors import BadInput
-from lthbench.execution import latency
+from lthbench.execution import exporting, latency
 from lthbench.execution.runner import Runner
 from lthbench.functional.model_size import cost
 from lthbench.planning import request
@@ -40,6 +40,22 @@ def export(made, out, *more):
 @pytest.fixture(scope="module")
 def digits():
     return torch.from_numpy(loading.load("digits", "test", ()).pixels[:30]).float().div(255.0)
+
+
+def test_a_program_of_a_gpu_asks_for_none(pretended, monkeypatch):
+    traced = []
+
+    def export(model, given, **how):
+        traced.extend([*model.parameters(), *given])
+        return torch.nn.Module()
+
+    with pretended.device(monkeypatch.setattr) as cuda:
+        monkeypatch.setattr(torch.export, "export", export)
+        monkeypatch.setattr(torch.export, "save", lambda program, file: None)
+        model = torch.nn.Conv2d(1, 2, 3).to(cuda)
+        exporting._program(model, (1, 8, 8))
+        assert [t.device.type for t in traced] == ["cpu"] * 3
+        assert next(model.parameters()).is_cuda
 
 
 @pytest.mark.slow

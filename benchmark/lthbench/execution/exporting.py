@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -86,9 +87,14 @@ def _channels(model: nn.Module) -> dict[str, list[int]]:
 
 
 def _program(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
-    """The network as ``torch.export.save`` writes it; ``torch.export.load`` reads it without lthbench."""
-    given = torch.rand(2, *shape, device=next(model.parameters()).device)
-    program = torch.export.export(model, (given,), dynamic_shapes=({0: torch.export.Dim("images")},))
+    """The network as ``torch.export.save`` writes it; ``torch.export.load`` reads it without lthbench.
+
+    It is one for a CPU, from where it can be moved: on a GPU it would ask for this GPU wherever it is read.
+    """
+    here = deepcopy(model).cpu()
+    program = torch.export.export(
+        here, (torch.rand(2, *shape),), dynamic_shapes=({0: torch.export.Dim("images")},)
+    )
     written = io.BytesIO()
     torch.export.save(program, written)
     return written.getvalue()
