@@ -3,6 +3,7 @@
 LthbenchError          a message for the user; no traceback is shown
 ├── BadInput           exit code 2: a name, value, file or folder that cannot be used
 ├── Damaged            an artefact whose content does not match its hashes
+├── DeviceLost         a GPU failed: nothing more can be computed on it in this process
 └── StepFailed         exit code 1: a step could not be done; the reason is the message
     ├── Unreadable     something may be there, and cannot be looked at: the disk fails, or forbids it
     └── Unwritable     the store cannot take it, or any other: the disk is full, or read-only
@@ -24,6 +25,10 @@ class BadInput(LthbenchError):
 
 class Damaged(LthbenchError):
     """An artefact of the store is not what its manifest says it is."""
+
+
+class DeviceLost(LthbenchError):
+    """A device failed, and does nothing more in this process. A run ends with it; others may be tried."""
 
 
 class StepFailed(LthbenchError):

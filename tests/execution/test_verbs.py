@@ -1,6 +1,7 @@
 """Every step has a verb that does it, and only what is alike is done together."""
 
 import dataclasses
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +11,8 @@ from torch.nn import functional as F
 
 from lthbench import registry
 from lthbench.data import loading
-from lthbench.errors import StepFailed
+from lthbench.engines import local_worker
+from lthbench.errors import DeviceLost, StepFailed
 from lthbench.execution import prune, runner, verbs
 from lthbench.execution.runner import Runner
 from lthbench.execution.workspace import Workspace
@@ -62,6 +64,8 @@ class Count(Step):
 @verbs.do.register
 def _(step: Count, together, space, course):
     del course
+    if step.fault == "device":
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
     if step.fault == "all":
         raise ValueError("nothing can be counted")
     for one in together:
@@ -121,6 +125,20 @@ def test_what_the_code_of_a_plugin_raises_fails_its_step_alone(init, store, plug
     else:
         with pytest.raises(ValueError, match="nothing can be counted"):
             Runner(store, ()).do([init, broken])
+
+
+def test_a_device_that_fails_ends_the_run_and_its_worker(init, store, monkeypatch):
+    """Whatever is computed in the same process after it fails as well."""
+    broken, other = Count(init, "device"), Count(Init(init.network, init.seed + 1))
+    verbs.runs_plugins.register(Count, lambda step: True)
+    with pytest.raises(DeviceLost, match=r"cpu failed at count .* \(CUDA error: an illegal memory access"):
+        Runner(store, ()).do([init, broken, other.subject, other])
+    assert not store.has(other)
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(local_worker, "_runner", Runner(store, ()))
+    local_worker.work(list(group([broken]).values()), {})
+    assert ended == [1]
 
 
 def test_a_network_made_elsewhere_cannot_be_made_again(init, store):

@@ -118,6 +118,16 @@ def test_a_batch_at_a_time_gives_the_same_maps(images, monkeypatch):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_a_device_that_fails_while_a_map_is_made_is_no_matter_of_its_layer(images, monkeypatch):
+    def lost(*given, **named):
+        raise torch.AcceleratorError("CUDA error")
+
+    monkeypatch.setattr("captum.attr.LayerGradCam.attribute", lost)
+    x = torch.from_numpy(images.pixels).float() / 255
+    with pytest.raises(torch.AcceleratorError):
+        saliency.gradcam(network(), "1", x, torch.from_numpy(images.labels))
+
+
 @pytest.mark.parametrize(("layer", "said"), [("stage9", "no layer 'stage9'"), ("6", "'6' has no grid")])
 def test_a_layer_that_cannot_be_mapped_costs_its_own_maps_alone(images, layer, said):
     model = network()

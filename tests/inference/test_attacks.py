@@ -171,6 +171,15 @@ def test_an_image_set_that_fails_is_named(shown):
         attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
 
 
+def test_a_device_that_fails_in_an_image_set_is_no_matter_of_the_set(shown):
+    def lost(model, images, labels, draw):
+        raise torch.AcceleratorError("CUDA error")
+
+    attack = attacks.perturbed_by(ImageSet("odd", perturb=lost))
+    with pytest.raises(torch.AcceleratorError):
+        attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_autoattack_is_at_least_as_strong_as_pgd(trained, shown):

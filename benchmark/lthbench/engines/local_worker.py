@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
-from lthbench.engines.queue import held, steps_of
+from lthbench.engines.queue import ending_with_its_device, held, steps_of
 from lthbench.errors import LthbenchError
 from lthbench.planning.jobs import Job
 from lthbench.store import open_store
@@ -58,6 +58,7 @@ def begin(
         _unfit = LthbenchError(f"a worker process cannot begin: {type(error).__name__}: {said}")
 
 
+@ending_with_its_device()
 def work(together: Sequence[Job], failed: dict[str, str]) -> dict[str, str]:
     """Do the steps of jobs. Returns why some failed, by key; ``failed`` are those among what they need."""
     if _unfit is not None:

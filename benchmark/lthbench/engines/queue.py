@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import heapq
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from lthbench.errors import LthbenchError
+from lthbench.errors import DeviceLost, LthbenchError
 from lthbench.planning.jobs import Job, alike
 from lthbench.spec import Step
 from lthbench.store import Store
@@ -37,8 +38,20 @@ class Interrupted(LthbenchError):
 def died(times: int) -> LthbenchError:
     """The error for work at which one worker after another died."""
     return LthbenchError(
-        f"a worker died {times} times at the same work (out of memory?). What was finished is stored."
+        f"a worker died {times} times at the same work (out of memory, or a GPU that fails?). What was "
+        "finished is stored."
     )
+
+
+@contextlib.contextmanager
+def ending_with_its_device() -> Iterator[None]:
+    """A worker whose device fails says so and ends: another process may do the work."""
+    try:
+        yield
+    except DeviceLost as error:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{error}\n".encode(errors="backslashreplace"))
+        os._exit(1)
 
 
 def at_most(job: Job, stack: int) -> int:

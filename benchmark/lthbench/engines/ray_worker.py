@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench._version import __version__
 from lthbench.compute.process import host
-from lthbench.engines.queue import LOOK_EVERY, held, known, skipped
+from lthbench.engines.queue import LOOK_EVERY, ending_with_its_device, held, known, skipped
 from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.spec import Step
 from lthbench.store import Store, open_store
@@ -70,6 +70,7 @@ def begun(site: Site, names: Iterable[str]) -> str:
     return f"{site.stop}-{hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:32]}"
 
 
+@ending_with_its_device()
 def do(site: Site, together: Sequence[tuple[str, Sequence[Step]]], *before: Result) -> Result:
     """Do the steps of jobs, by name; ``before`` are the results of those they need."""
     failed = {key: reason for result in before for key, reason in result.failed.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lthbench.errors import Damaged, LthbenchError, Unreadable, Unwritable
+from lthbench.errors import Damaged, DeviceLost, LthbenchError, Unreadable, Unwritable, because
 
 # Each verb's file registers itself.
 from lthbench.execution import explain, given, init, measure, predict, provenance, prune, rewind, train  # noqa: F401
@@ -63,7 +63,7 @@ class Runner:
         taken from it on the way. ``stopped`` is asked before each step, and after each epoch of a training,
         whether to go on; a training is then kept as it is. ``stepped`` is told of each step that is done.
         Raises, before it starts, Unwritable where the disk has no room for them, and BadInput where code or
-        data is not what stands in their keys.
+        data is not what stands in their keys; and DeviceLost where the device fails.
         """
         with standard():
             return self._do(steps, dict(known or {}), stopped, stepped)
@@ -108,6 +108,9 @@ class Runner:
             raise
         except (Damaged, Unreadable, Unwritable):
             raise
+        except torch.AcceleratorError as error:  # each call that follows would fail, too
+            what = f"{type(step).__name__.lower()} {step.key[:12]}"
+            raise DeviceLost(f"{self.device} failed at {what}{because(error)}") from error
         except LthbenchError as error:
             reason = str(error)
         except torch.OutOfMemoryError:

@@ -112,7 +112,7 @@ def gradcam(model: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor
     try:
         cam = LayerGradCam(model, module).attribute(x, target=classes, relu_attributions=True)
     except (AssertionError, RuntimeError, IndexError) as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError):
+        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
             raise
         raise StepFailed(f"layer {layer!r} cannot be explained by Grad-CAM: {error}") from error
     if not isinstance(cam, torch.Tensor) or cam.dim() != 4:

@@ -90,7 +90,7 @@ def _foreign(who: str) -> Iterator[None]:
     """What the code of others raises fails the step alone: it becomes StepFailed, which names ``who``."""
     try:
         yield
-    except (LthbenchError, torch.OutOfMemoryError):
+    except (LthbenchError, torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
         raise StepFailed(f"{who} failed: {type(error).__name__}{because(error)}") from error
