@@ -116,8 +116,8 @@ def _device() -> Iterator[Finding]:
                 "device", "ok", f"cuda:{index} {facts.name}, {memory}: runs the budgets standard and paper"
             )
     elif device.nvidia_driver():
-        remedy = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
-        yield Finding("device", "note", "there is an NVIDIA driver, and torch was built without CUDA", remedy)
+        why, remedy = device.unseen()
+        yield Finding("device", "note", f"there is an NVIDIA driver, and {why}", remedy)
     else:
         yield Finding("device", "ok", "cpu: runs the budget quick; standard and paper want a CUDA device")
 

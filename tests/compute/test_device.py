@@ -1,9 +1,13 @@
 """The device that is asked for is one that is here."""
 
+import re
+
 import pytest
 import torch
 
+from lthbench import doctor
 from lthbench.compute import device
+from lthbench.engines.options import RunOptions
 from lthbench.errors import BadInput
 
 
@@ -19,6 +23,31 @@ def test_a_gpu_has_one_worker_and_a_cpu_as_many_as_are_asked_for(monkeypatch):
     assert device.with_workers("cuda:1", 16, here=False) == ("cuda:1", 1)
     with pytest.raises(BadInput, match="sees no CUDA device"):
         device.with_workers("cuda:1", 16)
+
+
+@pytest.mark.parametrize(
+    ("built", "driver", "said"),
+    [
+        (None, True, "built without CUDA"),
+        ("13.0", True, r"driver is too old for its CUDA 13\.0"),
+        ("13.0", False, "no NVIDIA driver"),
+    ],
+)
+def test_why_no_gpu_is_seen_is_said(monkeypatch, built, driver, said):
+    monkeypatch.setattr(device, "nvidia_driver", lambda: driver)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", built)
+    with pytest.raises(BadInput, match=f"sees no CUDA device: .*{said}"):
+        device.resolve("cuda")
+    if driver:
+        (found,) = [f for f in doctor._device() if f.topic == "device"]
+        assert re.search(said, found.text)
+        assert ("update the driver" in found.remedy) == (built is not None)
+
+
+def test_ray_is_given_no_number_of_a_gpu():
+    with pytest.raises(BadInput, match=r"device cuda:1: with --engine ray, .* Valid: auto, cpu, cuda$"):
+        RunOptions(engine="ray", device="cuda:1").check()
 
 
 @pytest.mark.parametrize("name", ["cuda:-1", "cuda:", "cuda:x", "cuda:²", "cpu:0", "auto:0", "gpu"])

@@ -96,7 +96,8 @@ def _options() -> dict[str, Callable[..., Any]]:
         "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N."},
         "workers": {
             "type": click.IntRange(0, 256),
-            "help": "Worker processes; one for each core by default, 0 to work in this one.",
+            "help": "Worker processes; one for each core by default, 0 to work in this one. On a GPU one "
+            "does all, however many are asked for.",
         },
         "stack": {
             "type": click.IntRange(0, 1024),

@@ -31,7 +31,24 @@ def resolve(device: str) -> str:
         return "cuda" if device == "auto" else device
     if device == "auto":
         return "cpu"
-    raise BadInput(f"device {device}: torch {torch.__version__} sees no CUDA device. Valid here: auto, cpu")
+    raise BadInput(f"device {device}: {unseen()[0]}. Valid here: auto, cpu")
+
+
+def unseen() -> tuple[str, str]:
+    """Why torch sees no CUDA device here, and what may help."""
+    import torch
+
+    said = f"torch {torch.__version__} sees no CUDA device"
+    wheels = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
+    if torch.version.cuda is None:
+        return f"{said}: it was built without CUDA", wheels
+    if not nvidia_driver():
+        return f"{said}: there is no NVIDIA driver", "install the driver of the GPU"
+    return (
+        f"{said}: the NVIDIA driver is too old for its CUDA {torch.version.cuda}, or shows none "
+        "(CUDA_VISIBLE_DEVICES)",
+        f"update the driver, or take a build for an older CUDA: {wheels}",
+    )
 
 
 def with_workers(device: str, workers: int, here: bool = True) -> tuple[str, int]:

@@ -41,6 +41,11 @@ class RunOptions:
             raise unknown("engine", self.engine, ENGINES)
         if self.engine != "ray" and self.address is not None:
             raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
+        if self.engine == "ray" and self.device.startswith("cuda:"):
+            raise BadInput(
+                f"device {self.device}: with --engine ray, Ray chooses the GPU of each task. "
+                "Valid: auto, cpu, cuda"
+            )
         if self.engine == "ray" and importlib.util.find_spec("ray") is None:
             raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'")
         if self.workers < 0:
