@@ -195,7 +195,7 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
     class Model:
         def embed(self, x):
             seen.append(tuple(x.shape))
-            return torch.stack([x[0].mean(), x[0].std()])[None]
+            return torch.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], dim=1)
 
     def prepare(image):
         assert (image.mode, image.size) == ("RGB", (8, 6))
@@ -204,9 +204,14 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
     module = types.ModuleType("dreamsim")
     module.__dict__["dreamsim"] = lambda pretrained, device: (Model(), prepare)
     monkeypatch.setitem(sys.modules, "dreamsim", module)
-    found = mis_dreamsim.embedded(DRAW.integers(0, 256, (3, 1, 6, 8), dtype=np.uint8), "cpu")
+    pixels = DRAW.integers(0, 256, (3, 1, 6, 8), dtype=np.uint8)
+    found = mis_dreamsim.embedded(pixels, "cpu")
     assert seen == [(1, 3, 6, 8)] * 3
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+    assert mis_dreamsim.embedded(pixels.copy(), "cpu") is found  # the next network's
+    monkeypatch.setattr(mis_dreamsim, "AT_ONCE", 2)
+    np.testing.assert_allclose(mis_dreamsim.embedded(pixels, "cpu:0"), found, atol=1e-6)
+    assert seen[3:] == [(2, 3, 6, 8), (1, 3, 6, 8)]
 
 
 def test_mis_by_dreamsim_says_what_is_missing(tiny_task):

@@ -189,7 +189,10 @@ def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
     monkeypatch.setattr(craft, "purity", lambda *of: np.full(craft.CONCEPTS, 0.2))
     monkeypatch.setattr(craft, "redundancy", lambda *of: 0.3)
     monkeypatch.setattr(saliency_maps, "gini", lambda shares: np.array([0.5]))
+    read = []
+    monkeypatch.setattr(context, "network", lambda: read.append("network"))
     found = measured("craft", context)
+    assert read == ["network"]  # once
     expected = {"coherence": 0.1, "purity": 0.2, "redundancy": 0.3, "loss": 0.4, "focus": 0.5}
     assert found == pytest.approx({(f"concept_{name}", ""): value for name, value in expected.items()})
 

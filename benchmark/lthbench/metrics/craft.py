@@ -9,6 +9,7 @@ from lthbench.kinds import Context, Metric, Score, Value
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from lthbench.functional.craft import Crops
     from lthbench.scoring import Floats
@@ -30,12 +31,12 @@ def crops_of(context: Context) -> Crops:
     return craft.cropped(np.ascontiguousarray(shown.pixels[where]), shown.labels[where])
 
 
-def activations_of(context: Context, crops: Crops) -> NDArray[np.float32]:
+def activations_of(context: Context, crops: Crops, model: nn.Module | None = None) -> NDArray[np.float32]:
     """The mean activations of the layer's units on crops: ``[crops, units]``."""
     from lthbench.functional.unit_activations import pooled
 
-    layer = context.layers()[-1]
-    return pooled(context.network(), (layer,), crops.pixels)[layer]
+    layer, model = context.layers()[-1], context.network() if model is None else model
+    return pooled(model, (layer,), crops.pixels)[layer]
 
 
 def classes_of(labels: object) -> list[int]:
@@ -69,6 +70,7 @@ def chosen(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _scores(
     context: Context,
+    model: nn.Module,
     crops: Crops,
     means: NDArray[np.float32],
     vectors: NDArray[np.float32],
@@ -89,7 +91,7 @@ def _scores(
         some = np.intersect1d(np.flatnonzero(shown.labels == label)[:IMPORTANT], there)
         if len(some):
             pixels = shown.pixels[some]
-            weights += craft.importance(context.network(), context.layers()[-1], pixels, label, found, scale)
+            weights += craft.importance(model, context.layers()[-1], pixels, label, found, scale)
     shares = weights / weights.sum() if weights.sum() > 0 else np.full(craft.CONCEPTS, 1 / craft.CONCEPTS)
     coherent = craft.coherence(found, few, vectors[where])
     return np.array(
@@ -115,11 +117,13 @@ def measure(context: Context) -> list[Value]:
     if why := too_few(labels):
         n, nan = len(chosen(labels)), float("nan")
         return [Value(f"concept_{name}", nan, nan, n, reason=why) for name in names]
-    crops = crops_of(context)
-    means, vectors = activations_of(context, crops), embedded(crops.pixels)
+    crops, model = crops_of(context), context.network()  # read once: it is asked for many times
+    means, vectors = activations_of(context, crops, model), embedded(crops.pixels)
     labels = labels[chosen(labels)]
-    whole = _scores(context, crops, means, vectors, np.ones(len(labels), dtype=np.bool_))
-    apart = [_scores(context, crops, means, vectors, half, craft.HASTY) for half in craft.halves(labels)]
+    whole = _scores(context, model, crops, means, vectors, np.ones(len(labels), dtype=np.bool_))
+    apart = [
+        _scores(context, model, crops, means, vectors, half, craft.HASTY) for half in craft.halves(labels)
+    ]
     errors = np.std(apart, axis=0, ddof=1)
     return [
         Value(f"concept_{name}", float(value), float(error), len(labels))
