@@ -15,7 +15,15 @@ from lthbench.errors import BadInput
 from lthbench.store.remote import default_folder as copies_folder
 
 
+@pytest.fixture(params=["platformdirs", "without platformdirs"])
+def _installed(request, monkeypatch):
+    """The package that knows such folders, or a machine that lacks it."""
+    if request.param == "without platformdirs":
+        monkeypatch.setitem(sys.modules, "platformdirs", None)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="paths of Linux")
+@pytest.mark.usefixtures("_installed")
 def test_the_cache_is_where_it_has_been_on_linux(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert default_folder() == tmp_path / "cache" / "lthbench" / "data"
@@ -27,6 +35,7 @@ def test_the_cache_is_where_it_has_been_on_linux(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="paths of Linux")
+@pytest.mark.usefixtures("_installed")
 def test_without_a_home_there_is_no_folder_of_that_name(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
