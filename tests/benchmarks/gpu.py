@@ -2,419 +2,110 @@
 
     ci/gpu [--out FILE] [--seconds 480] [--dry]
 
-Runs from a checkout with what is installed, and skips, with a reason, what is missing. ``--dry`` runs
-everything at tiny sizes on a CPU: a test of the script, of no worth as a measurement.
+Runs from a checkout with what is installed, and skips, with a reason, what is missing. A small checkout will
+do: ``git clone --sparse URL``, and in it ``git sparse-checkout set benchmark tests tasks ci``. The file is
+written after each row, what matters most first, so that a run that is cut off leaves what it found.
+``--dry`` measures at tiny sizes on a CPU: a test of the script, of no worth as a measurement.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import importlib.util
 import json
+import os
 import platform
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.func import functional_call, vmap
-from torch.nn import functional as F
 
-from lthbench import registry
-from lthbench.compute import cuda_graphs
-from lthbench.compute.cuda_graphs import LANES
-from lthbench.engines.queue import Queue
-from lthbench.global_state import full_precision
-from lthbench.inference import folding, predict
-from lthbench.inference.batches import batches
-from lthbench.kinds import Architecture, Images
-from lthbench.planning import plan, task
-from lthbench.planning.flops import flops, forward_flops
-from lthbench.planning.jobs import group
-from lthbench.planning.request import request
-from lthbench.spec import Network, Predict, Prune, Recipe, Rewind, Step, Train
 from lthbench.training import loop
 
+
+def beside(name: str) -> Any:
+    """Another file of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if TYPE_CHECKING:
+    from tests.benchmarks import projection, rates
+    from tests.benchmarks.rates import Left, Sizes
+else:
+    projection, rates = beside("projection"), beside("rates")
+
 ROOT = Path(__file__).parents[2]
-#: The grid that is projected: that of Chen et al. 2022, with all scores that are read off logits.
-GRID: dict[str, Any] = {
-    "methods": ["imp", "omp", "random", "snip", "grasp", "synflow", "rigl"],
-    "rounds": list(range(1, 25)),
-    "seeds": 3,
-    "metrics": [
-        "accuracy",
-        "generalization-gap",
-        "mce",
-        "fgsm",
-        "ood",
-        "ece",
-        "nll",
-        "brier",
-        "calibration",
-        "shift",
-    ],
-}
+#: Where the tests that matter most are: whole runs and scores, then training in stacks.
+FIRST = ("tests/system/test_device.py", "tests/training/test_together.py")
+#: A result in the file: where it stands, and what makes it.
+Row = tuple[tuple[str, ...], Callable[[], Any]]
 
 
-RESNET20 = Network("resnet20s", 1, 10, 3, 32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is measured: a network and its images, steps of an epoch, stacks, and images to evaluate."""
-
-    device: str = "cuda"
-    network: Network = RESNET20
-    batch: int = 128
-    steps: int = 64
-    epochs: int = 4
-    stacks: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
-    lanes: tuple[int, ...] = (1, 4, 16, 32)
-    swept: int = 32
-    scored: tuple[int, ...] = (1, 2, 4, 8)
-    evaluated: int = 50_000
-    matrix: int = 8192
-
-
-DRY = Sizes(
-    "cpu", Network("resnet8", 1, 10, 1, 8, (0.3,), (0.4,)), 8, 2, 3, (1, 2), (1, 2), 2, (1, 2), 300, 64
-)
-
-
-# ------------------------------------------------------------------------------------------------- timing
-
-
-def wait(device: str) -> None:
-    """Until the device has done all it was given."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-@contextmanager
-def peak(device: str) -> Iterator[dict[str, int]]:
-    """The bytes that torch had of the device at most; 0 on a CPU."""
-    found = {"bytes": 0}
-    if device == "cuda":
-        gc.collect()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    yield found
-    if device == "cuda":
-        found["bytes"] = torch.cuda.max_memory_reserved()
-
-
-def recipe(sizes: Sizes, precision: str) -> Recipe:
-    """The paper's recipe, for a few epochs."""
-    given = (sizes.batch, 0.1, 0.9, False, 1e-4, "step", 0.0, (91, 136), 0.1)
-    return Recipe(sizes.epochs, 0, *given, 4 if sizes.network.size == 32 else 1, True, precision)
-
-
-def images(sizes: Sizes, count: int) -> Images:
-    """Noise in place of photographs: it costs the same."""
-    rng = np.random.default_rng(0)
-    shape = (count, sizes.network.channels, sizes.network.size, sizes.network.size)
-    return Images(rng.integers(0, 256, shape, dtype=np.uint8), rng.integers(0, 10, count))
-
-
-def network(sizes: Sizes, seed: int) -> torch.nn.Module:
-    """A network drawn from a seed, on the device."""
-    torch.manual_seed(seed)
-    made = registry.get(Architecture, sizes.network.architecture).build(sizes.network)
-    return made.to(sizes.device)
-
-
-def trained(
-    sizes: Sizes,
-    count: int,
-    precision: str,
-    way: str | loop.Way | None,
-    replayed: bool = True,
-    lanes: int = LANES,
-) -> dict[str, float]:
-    """Milliseconds for a step of one network, images a second and peak bytes: of the epochs after the first.
-
-    ``way`` None is one network over resident images, launched step by step.
-    """
-    given, ends = images(sizes, sizes.batch * sizes.steps), []
-
-    def after(epoch: int, model: torch.nn.Module, so_far: object) -> None:
-        wait(sizes.device)
-        ends.append(time.perf_counter())
-
-    before, loop.LANES = LANES, lanes  # type: ignore[attr-defined]
-    try:
-        with peak(sizes.device) as memory:
-            if way is None:
-                one = network(sizes, 0)
-                loop.train(one, given, recipe(sizes, precision), 0, after_epoch=after, replayed=False)
-            else:
-                members = [loop.Member(network(sizes, i), i) for i in range(count - 1)]
-                members.append(loop.Member(network(sizes, count), count, after_epoch=after))
-                replay = replayed and sizes.device == "cuda"
-                loop.train_together(members, given, recipe(sizes, precision), way=way, replayed=replay)
-    finally:
-        loop.LANES = before  # type: ignore[attr-defined]
-    seconds = float(np.median(np.diff(ends)))
-    return {
-        "networks": count,
-        "ms_per_step_of_one": 1e3 * seconds / sizes.steps / count,
-        "images_per_second": count * sizes.batch * sizes.steps / seconds,
-        "peak_bytes": memory["bytes"],
-    }
-
-
-def batched(nets: Sequence[loop.Net], precision: str, losses: torch.Tensor) -> loop.Backward:
-    """All members as one batched model, by ``torch.func``; their weights become parts of common tensors.
-
-    Convolutions become grouped ones. Slower than turns on every CPU measured.
-    """
-    template = nets[0].model
-    learnt = [n for n, p in template.named_parameters() if p.requires_grad]
-    named = [dict(net.model.named_parameters()) | dict(net.model.named_buffers()) for net in nets]
-    weights = {n: _common([tensors[n] for tensors in named]) for n in learnt}
-    states = {n: _common([tensors[n] for tensors in named]) for n in named[0] if n not in weights}
-
-    def loss_of(
-        weight: dict[str, torch.Tensor], state: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
-    ) -> torch.Tensor:
-        return F.cross_entropy(functional_call(template, (weight, state), (x,)), y)
-
-    every = vmap(loss_of, randomness="different")
-
-    def backward(batch: torch.Tensor, target: torch.Tensor) -> None:
-        leaves = {n: w.detach().requires_grad_() for n, w in weights.items()}
-        with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            found = every(leaves, states, batch, target)
-        gradients = torch.autograd.grad(found.sum(), list(leaves.values()), allow_unused=True)
-        for i, net in enumerate(nets):
-            net.take([None if g is None else g[i] for g in gradients])
-        losses.copy_(found.detach())
-
-    return backward
-
-
-def _common(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """One tensor ``[k, ...]``, of which the given ones become parts."""
-    whole = torch.stack([t.detach() for t in tensors])
-    for part, tensor in zip(whole, tensors, strict=True):
-        tensor.data = part
-    return whole
-
-
-# ------------------------------------------------------------------------------------------------- stages
-
-
-def ceilings(sizes: Sizes) -> dict[str, float]:
-    """What the device can do: a bfloat16 matrix product, and a copy (bytes read and written)."""
-    n, repeats = sizes.matrix, 10
-    a, b = (torch.randn(n, n, device=sizes.device, dtype=torch.bfloat16) for _ in range(2))
-    whole = torch.empty(16 * n * n, dtype=torch.uint8, device=sizes.device)
-    other = torch.empty_like(whole)
-    found = {}
-    for name, work, amount in (
-        ("bfloat16_flop_per_second", lambda: torch.mm(a, b), 2.0 * n**3),
-        ("copy_bytes_per_second", lambda: other.copy_(whole), 2.0 * whole.numel()),
-    ):
-        for _ in range(3):
-            work()
-        wait(sizes.device)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            work()
-        wait(sizes.device)
-        found[name] = repeats * amount / (time.perf_counter() - start)
-    return found
-
-
-def training(sizes: Sizes, left: Callable[[], float]) -> dict[str, Any]:
-    """One network step by step, and stacks of each size, in both precisions; lanes and ways at one size."""
-    found: dict[str, Any] = {}
-    count, way = sizes.stacks[-2], loop.way_on(torch.device(sizes.device))
-    for precision in ("float32", "bfloat16"):
-        rows: dict[str, Any] = {"one, launched step by step": trained(sizes, 1, precision, None)}
-        for k in sizes.stacks:
-            rows[f"{k}, {way}"] = attempt(partial(trained, sizes, k, precision, way), left)
-        found[precision] = rows
-    for lanes in sizes.lanes:
-        name = f"{sizes.swept}, {lanes} lanes"
-        found["float32"][name] = attempt(
-            partial(trained, sizes, sizes.swept, "float32", way, lanes=lanes), left
+def first(sizes: Sizes, left: Left) -> Iterator[Row]:
+    """What matters most: one network alone, a stack of 32, scoring; and whether trainings repeat."""
+    way = loop.way_on(torch.device(sizes.device))
+    yield ("ceilings",), partial(rates.ceilings, sizes)
+    for precision in rates.PRECISIONS:
+        yield (
+            ("training", precision, rates.ALONE),
+            partial(rates.trained, sizes, 1, precision, None, left=left),
         )
-    ways: tuple[tuple[str, str | loop.Way, bool], ...] = (
-        ("turns", "turns", True),
-        ("batched", batched, True),
-        ("turns, not replayed", "turns", False),
-    )
-    for name, made, replayed in ways:
-        row = attempt(partial(trained, sizes, count, "float32", made, replayed), left)
-        found["float32"][f"{count}, {name}"] = row
-    for rows in found.values():
-        alone = rows["one, launched step by step"]["images_per_second"]
-        replayed_alone = next(iter(r for n, r in rows.items() if n.startswith("1,")), {})
-        for row in rows.values():
-            if "images_per_second" in row:
-                row["over_step_by_step"] = row["images_per_second"] / alone
-                if "images_per_second" in replayed_alone:
-                    row["over_one_in_this_program"] = (
-                        row["images_per_second"] / replayed_alone["images_per_second"]
-                    )
-    return found
-
-
-@full_precision()
-def evaluation(sizes: Sizes) -> dict[str, float]:
-    """Images a second and network of a scored set, from uint8 in the host's memory to logits, for one network
-    and for several that pass together; and of the bare forward."""
-    device = torch.device(sizes.device)
-    models = [predict.ready(network(sizes, i), device) for i in range(max(sizes.scored))]
-    given = images(sizes, sizes.evaluated)
-    batch = torch.rand(250, *given.pixels.shape[1:], device=device)
-    batch = batch.contiguous(memory_format=torch.channels_last)
-
-    def bare() -> None:
-        with torch.no_grad():
-            for _ in range(0, sizes.evaluated, 250):
-                models[0](batch)
-
-    folded = cuda_graphs.Passes([folding.folded(models[0])], device)
-    ways: list[tuple[str, int, Callable[[], Any]]] = [
-        ("launched kernel by kernel", 1, lambda: predict._forward(folded, batches(given), device)),
-        ("bare forward", 1, bare),
-    ]
+        work = partial(rates.trained, sizes, sizes.swept, precision, way, left=left)
+        yield ("training", precision, f"{sizes.swept}, {way}"), work
+    yield ("evaluation", "launched kernel by kernel"), partial(rates.evaluated, sizes, 1, "launched")
+    yield ("evaluation", "bare forward"), partial(rates.evaluated, sizes, 1, "bare")
     for count in sizes.scored:
-        run = predict.fast(models[:count])
-        ways.append((f"{count} together", count, partial(_scored, run, given, device)))
-    found = {}
-    for name, count, work in ways:
-        seconds = []
-        for _ in range(3):
-            wait(sizes.device)
-            start = time.perf_counter()
-            work()
-            wait(sizes.device)
-            seconds.append(time.perf_counter() - start)
-        found[name] = count * sizes.evaluated / min(seconds[1:])
-    found["together over one"] = max(found[f"{n} together"] for n in sizes.scored) / found["1 together"]
-    found["as scored"] = found[f"{sizes.scored[-1]} together"]
-    return found
+        yield ("evaluation", f"{count} together"), partial(rates.evaluated, sizes, count, "together")
+    for precision in rates.PRECISIONS:
+        yield ("repeated", precision), partial(rates.repeated, sizes, precision)
 
 
-def _scored(run: predict.Run, given: Images, device: torch.device) -> None:
-    predict._forward(run, batches(given), device)
+def sweeps(sizes: Sizes, left: Left) -> Iterator[Row]:
+    """Stacks of the other sizes, other lanes and other ways; what may be slow comes last, in few steps."""
+    way = loop.way_on(torch.device(sizes.device))
+    for k in sizes.stacks:
+        for precision in rates.PRECISIONS if k != sizes.swept else ():
+            work = partial(rates.trained, sizes, k, precision, way, left=left)
+            yield ("training", precision, f"{k}, {way}"), work
+    swept = partial(rates.trained, count=sizes.swept, precision="float32", left=left)
+    for lanes in sizes.lanes:
+        yield (
+            ("training", "float32", f"{sizes.swept}, {lanes} lanes"),
+            partial(swept, sizes, way=way, lanes=lanes),
+        )
+    few = replace(sizes, steps=sizes.few[0], epochs=sizes.few[1])
+    for name, work in (
+        ("turns", partial(swept, sizes, way="turns")),
+        ("turns, not replayed", partial(swept, few, way="turns", replayed=False)),
+        ("batched", partial(swept, few, way=rates.batched)),
+    ):
+        yield ("training", "float32", f"{sizes.swept}, {name}"), work
 
 
-def attempt(work: Callable[[], Any], left: Callable[[], float]) -> Any:
+def attempt(work: Callable[[], Any], left: Left = lambda: float("inf")) -> Any:
     """What it yields, or why it was left out."""
     if left() <= 0:
         return {"skipped": "no time left"}
     try:
         return work()
-    except Exception as error:  # one stage must not take the others with it
+    except Exception as error:  # one row must not take the others with it
         return {"skipped": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
-
-
-# --------------------------------------------------------------------------------------------- projection
-
-
-@cache
-def grid(budget: str) -> tuple[Step, ...]:
-    """The steps of the whole grid of c10-r20s."""
-    asked = request(task.load("c10-r20s"), budget=budget, task_as_typed="c10-r20s", **GRID)
-    return plan.plan(asked, (), data_needed=False).steps
-
-
-def counts(budget: str) -> dict[str, float]:
-    """What the whole grid of c10-r20s asks for: trainings, and images shown in training and evaluation."""
-    steps = grid(budget)
-    trainings = [s for s in steps if isinstance(s, Train)]
-    forward = forward_flops(trainings[0])
-    return {
-        "trainings": len(trainings),
-        "images_trained": sum(flops(s) for s in trainings) / (3.0 * forward),
-        "images_evaluated": sum(flops(s) for s in steps if isinstance(s, Predict)) / forward,
-        "images_to_prune_by": sum(flops(s) for s in steps if isinstance(s, Prune)) / forward,
-        "rewinds": sum(isinstance(s, Rewind) for s in steps),
-    }
-
-
-def projection(asked: dict[str, float], train_rate: float, score_rate: float) -> dict[str, Any]:
-    """Hours of one GPU for a grid, from images a second in training (a stack's) and in evaluation.
-
-    hours = (images trained / rate of training + (evaluated + to prune by) / rate of evaluation) / 3600.
-    Left out: corruptions and scores read off logits, which a CPU makes meanwhile, and the start.
-    """
-    training = asked["images_trained"] / train_rate / 3600
-    scoring = (asked["images_evaluated"] + asked["images_to_prune_by"]) / score_rate / 3600
-    said = (
-        f"{asked['images_trained']:.4g} images / {train_rate:.4g} per s + "
-        f"{asked['images_evaluated'] + asked['images_to_prune_by']:.4g} images / {score_rate:.4g} per s"
-    )
-    return {"training": training, "scoring": scoring, "hours": training + scoring, "arithmetic": said}
-
-
-def formed(budget: str, most: int) -> dict[int, int]:
-    """How many trainings of the grid are done in stacks of each size, by one worker."""
-    queue, sizes = Queue(group(grid(budget))), Counter()
-    while (job := queue.next()) is not None:
-        more = queue.like(job, most - 1, lambda other: False) if job.training is not None else []
-        if job.training is not None:
-            sizes[1 + len(more)] += 1 + len(more)
-        for one in (job, *more):
-            queue.finish(one)
-    return dict(sizes)
-
-
-def rate_of(sizes: dict[int, int], rates: dict[int, float]) -> float:
-    """Images a second over all trainings, each at the rate of the largest stack measured that it fills."""
-    slowness = sum(n / rates[max(r for r in rates if r <= size)] for size, n in sizes.items())
-    return sum(sizes.values()) / slowness
-
-
-def projected(found: dict[str, Any], budget: str, way: str) -> dict[str, Any]:
-    """The projection in each precision: up to the best stack measured, in the sizes that form."""
-    asked = counts(budget)
-    made: dict[str, Any] = {"budget": budget, "asked": asked}
-    for precision, rows in found["training"].items():
-        measured = {n: r for n, r in rows.items() if "images_per_second" in r}
-        best = max(measured, key=lambda n: measured[n]["images_per_second"])
-        own = [r for n, r in measured.items() if n == f"{r['networks']}, {way}"]
-        rates = {r["networks"]: r["images_per_second"] for r in own}
-        most = max(rates, key=lambda n: rates[n])
-        sizes = formed(budget, most)
-        hours = projection(asked, rate_of(sizes, rates), found["evaluation"]["as scored"])
-        made[precision] = {"stack": best, "trainings in stacks of": sizes, **hours}
-    return made
-
-
-def reached(found: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
-    """How far each precision's best stack is: from the goals, and from the matrix product's rate."""
-    forward = 2.0 * registry.get(Architecture, sizes.network.architecture).count(sizes.network).macs
-    made: dict[str, Any] = {}
-    for precision, rows in found["training"].items():
-        measured = {n: r for n, r in rows.items() if "images_per_second" in r}
-        best = measured[found["paper"][precision]["stack"]]
-        flop_share = 3.0 * forward * best["images_per_second"] / found["ceilings"]["bfloat16_flop_per_second"]
-        made[precision] = {
-            "grid_hours": found["paper"][precision]["hours"],
-            "grid_hours_goal": 12.0,
-            "best_over_step_by_step": best["over_step_by_step"],
-            "best_over_one_in_this_program": best.get("over_one_in_this_program"),
-            "stack_of_32_goal": 8.0,
-            "share_of_the_matrix_product": flop_share,
-            "peak_share_of_memory": {
-                n: r["peak_bytes"] / found["facts"].get("device_bytes", float("inf"))
-                for n, r in measured.items()
-            },
-        }
-    return made
 
 
 # ------------------------------------------------------------------------------------------------- program
@@ -436,65 +127,152 @@ def facts(device: str) -> dict[str, Any]:
     return found
 
 
+def gpu_tests() -> list[str]:
+    """The files with tests that need a GPU, most important first; those that measure are left out.
+
+    Only files that have some are read: others may need packages that are not installed here.
+    """
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    names = [p.relative_to(ROOT).as_posix() for p in files if "mark.gpu" in p.read_text(encoding="utf-8")]
+    names = [name for name in names if not name.startswith("tests/benchmarks/")]
+    return sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+
+
 def checks(seconds: float) -> dict[str, Any]:
-    """The tests that need a GPU."""
-    # Only files that have some are read: others may need packages that are not installed here.
-    files = [str(p) for p in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in p.read_text()]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-W", "default"]
-    command += files
-    start = time.perf_counter()
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return {"skipped": f"not done after {seconds:.0f} s"}
-    lines = done.stdout.strip().splitlines()
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    last = lines[-1] if lines else done.stderr.strip()[-200:]
-    return {"rc": done.returncode, "said": last, "failed": failed, "seconds": time.perf_counter() - start}
+    """The tests that need a GPU. Where time runs out, those that were done until then."""
+    command = [sys.executable, "-m", "pytest", "-v", "-rA", "--tb=short", "-m", "gpu and not slow"]
+    command += ["-p", "no:cacheprovider", "-W", "default", *gpu_tests()]
+    start, code, late = time.perf_counter(), None, ""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        try:
+            how: dict[str, Any] = {"stdout": said, "stderr": subprocess.STDOUT, "timeout": seconds}
+            code = subprocess.run(command, cwd=ROOT, env=environment, **how).returncode
+        except subprocess.TimeoutExpired:
+            late = f"not done after {seconds:.0f} s"
+        said.seek(0)
+        lines = said.read().splitlines()
+    ended = [
+        m.groups()
+        for m in (re.match(r"(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED)\b", line) for line in lines)
+        if m
+    ]
+    return {
+        "rc": code,
+        "said": late or (lines[-1] if lines else ""),
+        "ended": dict(Counter(how for _, how in ended)),
+        "failed": [name for name, how in ended if how in ("FAILED", "ERROR")],
+        "seconds": time.perf_counter() - start,
+        "output": lines,
+    }
+
+
+def compared(found: dict[str, Any]) -> None:
+    """Put ratios beside the rates, as far as there are both."""
+    for rows in found.get("training", {}).values():
+        rows = projection.measured(rows)
+        here = next((row for name, row in rows.items() if name.startswith("1,")), None)
+        for name, other in (("over_step_by_step", rows.get(rates.ALONE)), ("over_one_in_this_program", here)):
+            for row in rows.values() if other else ():
+                row[name] = row["images_per_second"] / other["images_per_second"]
+    scored = found.get("evaluation", {})
+    together = {
+        int(n.split()[0]): r for n, r in scored.items() if n.endswith(" together") and isinstance(r, float)
+    }
+    if together:
+        scored["as scored"] = together[max(together)]
+    if 1 in together:
+        scored["together over one"] = max(together.values()) / together[1]
+
+
+class Found:
+    """What is found, with what it says of the grid: kept in a file, if any, after each row."""
+
+    def __init__(self, sizes: Sizes, path: Path | None, dry: bool):
+        self.sizes, self.path, self.start = sizes, path, time.perf_counter()
+        self.all: dict[str, Any] = {
+            "schema": 2,
+            "dry": dry,
+            "facts": facts(sizes.device),
+            "sizes": asdict(sizes),
+        }
+
+    def put(self, place: Sequence[str], result: Any) -> None:
+        """Keep a result, and say it; long output is only kept."""
+        at = self.all
+        for name in place[:-1]:
+            at = at.setdefault(name, {})
+        at[place[-1]] = result
+        compared(self.all)
+        self.project()
+        self.all["seconds"] = time.perf_counter() - self.start
+        brief = {k: v for k, v in result.items() if k != "output"} if isinstance(result, dict) else result
+        print(": ".join(place), json.dumps(brief), flush=True)
+        if self.path is not None:
+            part = self.path.with_name(self.path.name + ".part")
+            part.write_text(json.dumps(self.all, indent=1) + "\n", encoding="utf-8")
+            part.replace(self.path)
+
+    def project(self) -> None:
+        """What the rows that are there say of a whole grid; it takes no device, and so needs no time left."""
+        network, way = self.sizes.network, loop.way_on(torch.device(self.sizes.device))
+        for budget in ("paper", "standard"):
+            self.all[budget] = attempt(partial(projection.projected, self.all, budget, way))
+        self.all["reached"] = attempt(partial(projection.reached, self.all, network))
+        self.all["flop_per_second"] = attempt(partial(projection.flop_per_second, self.all, network))
+
+    def whole(self) -> bool:
+        """Whether the hours of the grid are known in each precision, and no test failed."""
+        hours = all(
+            "hours" in self.all[b].get(p, {}) for b in ("paper", "standard") for p in rates.PRECISIONS
+        )
+        return hours and "skipped" not in self.all["ceilings"] and self.all["checks"].get("rc", 0) == 0
+
+
+def place_for(given: argparse.Namespace, device: str) -> Path | None:
+    """Where the JSON goes; nowhere for a dry run that names no place."""
+    if given.out is not None:
+        return Path(given.out)
+    if os.environ.get("OUT"):
+        return Path(os.environ["OUT"], "gpu.json")
+    return (
+        None if given.dry else ROOT / "reports" / "performance" / f"{device.replace(' ', '-').lower()}.json"
+    )
 
 
 def main() -> int:
-    """Run it. 0 if nothing failed, 1 otherwise, 2 where there is no GPU."""
+    """Run it. 0 if all was measured and nothing failed, 1 otherwise, 2 where there is no GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, help="where the JSON goes; reports/performance/DEVICE.json")
-    parser.add_argument("--seconds", type=float, default=480.0, help="begin nothing new after this time")
+    told = (
+        "where the JSON goes; default: $OUT/gpu.json where OUT is set, else reports/performance/DEVICE.json"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=told)
+    parser.add_argument("--seconds", type=float, default=480.0, help="measure nothing new after this time")
     parser.add_argument("--dry", action="store_true", help="tiny sizes on a CPU, to test the script")
     given = parser.parse_args()
-    sizes = DRY if given.dry else Sizes()
+    sizes = rates.DRY if given.dry else rates.Sizes()
     if not given.dry and not torch.cuda.is_available():
         print(f"no GPU: torch {torch.__version__} sees no CUDA device. --dry runs on a CPU.", file=sys.stderr)
         return 2
-    start, way = time.perf_counter(), loop.way_on(torch.device(sizes.device))
-
-    def left() -> float:
-        return given.seconds - (time.perf_counter() - start)
-
-    found: dict[str, Any] = {"schema": 1, "dry": given.dry, "facts": facts(sizes.device)}
-    found["sizes"] = asdict(sizes)
-    path = given.out
-    if path is None and not given.dry:
-        name = found["facts"]["device"].replace(" ", "-").lower()
-        path = ROOT / "reports" / "performance" / f"{name}.json"
+    path = place_for(given, facts(sizes.device)["device"])
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    for stage, work in (
-        ("ceilings", lambda: ceilings(sizes)),
-        ("evaluation", lambda: evaluation(sizes)),
-        ("training", lambda: training(sizes, left)),
-        ("paper", lambda: projected(found, "paper", way)),
-        ("standard", lambda: projected(found, "standard", way)),
-        ("reached", lambda: reached(found, sizes)),
-        ("checks", lambda: {"skipped": "dry"} if given.dry else checks(max(left(), 60.0))),
-    ):
-        found[stage] = attempt(work, left)
-        found["seconds"] = time.perf_counter() - start
-        print(stage, json.dumps(found[stage], indent=1), flush=True)
-        if path is not None:  # after each stage, so that what is done is kept
-            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = Found(sizes, path, given.dry)
+
+    def left() -> float:
+        return float(given.seconds) - (time.perf_counter() - found.start)
+
+    for place, work in first(sizes, left):
+        found.put(place, attempt(work, left))
+    # Half of what is left is for the sweeps.
+    found.put(["checks"], {"skipped": "dry"} if given.dry else attempt(lambda: checks(max(left() / 2, 60.0))))
+    for place, work in sweeps(sizes, left):
+        found.put(place, attempt(work, left))
+    for name in ("paper", "standard", "reached", "flop_per_second"):
+        print(name, json.dumps(found.all[name], indent=1))
     if path is not None:
         print(path)
-    stages = ("ceilings", "evaluation", "training", "paper", "standard", "reached")
-    return int(any("skipped" in found[s] for s in stages) or found["checks"].get("rc", 0) != 0)
+    return int(not found.whole())
 
 
 if __name__ == "__main__":

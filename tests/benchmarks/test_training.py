@@ -262,8 +262,8 @@ def test_a_process_for_each_core_against_the_plain_loop_with_two_threads(benchma
 
 @pytest.fixture(scope="module")
 def gpu():
-    """The script behind ci/gpu."""
-    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).with_name("gpu.py"))
+    """What ci/gpu measures."""
+    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).with_name("rates.py"))
     module = importlib.util.module_from_spec(spec)
     sys.modules["gpu"] = module
     spec.loader.exec_module(module)

@@ -127,7 +127,9 @@ def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, re
 @pytest.fixture
 def batched():
     """All members as one batched model, which is measured and not used."""
-    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    spec = importlib.util.spec_from_file_location(
+        "gpu", Path(__file__).parents[1] / "benchmarks" / "rates.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["gpu"] = module
     spec.loader.exec_module(module)

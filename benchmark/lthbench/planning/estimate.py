@@ -13,7 +13,8 @@ from lthbench.planning.flops import flops
 from lthbench.planning.jobs import Job, group
 from lthbench.spec import Predict, Step, Train, network_of
 
-#: FLOP/s of one worker, where nothing was measured yet: small networks, one core; one recent GPU.
+#: FLOP/s of one worker, where nothing was measured yet: small networks, one core; one recent GPU, a guess
+#: until ``ci/gpu`` has measured one (its ``flop_per_second`` counts as here).
 DEFAULT_RATE = {"cpu": 60e9, "cuda": 2e12}
 #: Seconds to start the workers and to do what is not counted in operations, for each step.
 START_SECONDS, STEP_SECONDS = 6.0, 0.03
