@@ -280,6 +280,15 @@ def test_a_pass_through_fixed_buffers_gives_the_same_outputs(members):
         assert all(torch.equal(model(b), f) for b, f in zip(batches, found, strict=True))
 
 
+def test_passes_are_captured_for_each_of_the_first_few_shapes(members):
+    model, captured = members()[0].model.eval(), []
+    run = cuda_graphs.Forward(model, lambda work: captured.append(work) or work)
+    for _ in range(cuda_graphs.WARM + 3):
+        for count in range(1, cuda_graphs.SHAPES + 3):
+            run(torch.rand(count, 1, 8, 8))
+    assert len(captured) == cuda_graphs.SHAPES
+
+
 def test_lanes_are_joined_after_an_error(monkeypatch):
     waited = []
 

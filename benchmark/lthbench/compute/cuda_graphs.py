@@ -19,6 +19,9 @@ WARM = 3
 #: How many networks have work on a GPU at the same moment.
 LANES = 8
 
+#: Shapes of batches whose passes are captured at most; each takes buffers of its own.
+SHAPES = 4
+
 
 class Replayed:
     """Work on buffers that stay where they are: run as it is at first, then captured once and replayed.
@@ -154,25 +157,26 @@ class Passes:
 
 
 class Forward:
-    """A pass in evaluation mode over batches of one shape, that of the first, which is replayed.
+    """A pass in evaluation mode over batches, captured for each of the first few shapes, and replayed.
 
     Batches of other shapes run as they are. Nothing else may change the networks' weights meanwhile.
     """
 
     def __init__(self, model: Callable[[torch.Tensor], torch.Tensor], capture: Callable[[Work], Work]):
         self._model, self._capture = model, capture
-        self._fixed: tuple[torch.Tensor, torch.Tensor, Replayed] | None = None
+        self._fixed: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Replayed]] = {}
 
     @torch.no_grad()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """The outputs for a batch."""
-        if self._fixed is None or batch.shape != self._fixed[0].shape:
+        if batch.shape not in self._fixed:
             found: torch.Tensor = self._model(batch)
-            if self._fixed is None:
+            if len(self._fixed) < SHAPES:
                 inputs, made = torch.empty_like(batch), torch.empty_like(found)
-                self._fixed = inputs, made, Replayed(partial(_pass, self._model, inputs, made), self._capture)
+                run = Replayed(partial(_pass, self._model, inputs, made), self._capture)
+                self._fixed[batch.shape] = inputs, made, run
             return found
-        inputs, made, run = self._fixed
+        inputs, made, run = self._fixed[batch.shape]
         inputs.copy_(batch)
         run()
         return made.clone()

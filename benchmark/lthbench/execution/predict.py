@@ -10,7 +10,8 @@ import torch
 
 from lthbench.execution.verbs import Course, alike, do
 from lthbench.execution.workspace import Workspace
-from lthbench.inference.predict import predict, ready, shared
+from lthbench.inference.predict import passed, predict, ready, shared
+from lthbench.kinds import Logits
 from lthbench.spec import Predict, Step, network_of
 from lthbench.store.artifacts import LOGITS, Passed
 from lthbench.training.packing import tidy
@@ -33,15 +34,14 @@ def _(step: Predict, other: Step) -> bool:
 
 def _pass(steps: Sequence[Predict], space: Workspace) -> None:
     """Networks on the same images. Where the device has no room for all, they pass in halves."""
-    started, found, models = time.monotonic(), None, []
+    started, found = time.monotonic(), None
     try:
-        models += [ready(space.network(step.subject), space.device) for step in steps]
-        found = predict(models, steps[0].inputs, space.places, space.store.sets)
+        found = _logits(steps, space)
     except torch.OutOfMemoryError:
         if len(steps) == 1:
             raise
     if found is None:  # not in the handler, which would keep what was in memory
-        models.clear()
+        space.forget()
         tidy()
         for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
             _pass(part, space)
@@ -53,3 +53,11 @@ def _pass(steps: Sequence[Predict], space: Workspace) -> None:
         notes = {**logits.notes, "constant": float(np.ptp(flat, axis=0).max() == 0.0)}
         files = {LOGITS.name: LOGITS.encode(Passed(logits.values, logits.labels))}
         space.store.put(step, files, space.meta(began, notes=notes, **facts))
+
+
+def _logits(steps: Sequence[Predict], space: Workspace) -> list[Logits]:
+    subjects, inputs = [step.subject for step in steps], steps[0].inputs
+    if shared(inputs):
+        return passed(space.forward(subjects), space.device, inputs, space.places, space.store.sets)
+    models = [ready(space.network(subject), space.device) for subject in subjects]
+    return predict(models, inputs, space.places)

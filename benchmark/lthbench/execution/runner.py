@@ -66,7 +66,10 @@ class Runner:
         data is not what stands in their keys; and DeviceLost where the device fails.
         """
         with standard():
-            return self._do(steps, dict(known or {}), stopped, stepped)
+            try:
+                return self._do(steps, dict(known or {}), stopped, stepped)
+            finally:
+                self.space.forget()
 
     def _do(
         self,

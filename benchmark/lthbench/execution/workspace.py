@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.global_state import kept
+from lthbench.inference.folding import folded
+from lthbench.inference.predict import Run, fixed, passing, ready
 from lthbench.inference.rounding import round_activations
 from lthbench.kinds import Architecture, Images
 from lthbench.masks import Mask, full
@@ -31,6 +33,7 @@ class Workspace:
         self.store = store
         self.places = places
         self.device = torch.device(device)
+        self._forward: tuple[tuple[object, ...], Run] | None = None
 
     # ----------------------------------------------------------------------------------------- reading
 
@@ -43,11 +46,34 @@ class Workspace:
 
     def network(self, step: Weights) -> nn.Module:
         """A network with the weights of a step, on the device; a quantised one rounds its activations."""
+        self.forget()  # it may need the room
         model = self.built(Init(network_of(step), 0))
         model.load_state_dict(WEIGHTS.read(self.store, step))
         if isinstance(step, Given) and step.activations:
             round_activations(model, step.activations)
         return model.to(self.device)
+
+    def forward(self, steps: Sequence[Weights]) -> Run:
+        """What passes batches of images through networks, for scores.
+
+        It is kept until another network is asked for: sets that the same networks see one after the other are
+        passed by the same copies and graphs.
+        """
+        # Graphs hold the kernels that were chosen at their capture.
+        backends: Any = torch.backends
+        precisions = (backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision)
+        asked = (*(step.key for step in steps), *precisions)
+        if self._forward is not None and self._forward[0] == asked:
+            return self._forward[1]
+        quick = [folded(ready(self.network(step), self.device)) for step in steps]
+        run = passing(quick, self.device)
+        if fixed(quick):  # others may hold what they have seen
+            self._forward = asked, run
+        return run
+
+    def forget(self) -> None:
+        """Keep networks no longer: other steps need the memory."""
+        self._forward = None
 
     def mask(self, step: Prune | Train | Given) -> Mask:
         """The mask of a step, that which a rewired training ended with, or one made elsewhere."""

@@ -38,18 +38,26 @@ def predict(
     attack, the images whose input gradient is zero everywhere (not attacked). ``kept`` is where corrupted
     images are kept for the next networks (see ``corrupted``).
     """
+    device = next(models[0].parameters()).device
+    if shared(inputs):
+        return passed(fast(models), device, inputs, places, kept)
     images = loading.load(inputs.data.name, inputs.split, places)
     images = loading.subset(images, inputs.images, inputs.first)
-    device = next(models[0].parameters()).device
-    if not shared(inputs):
-        found = []
-        for model in models:
-            attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths or (0,)]
-            notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
-            values = np.stack([logits for logits, _ in attacked])
-            found.append(Logits(values if inputs.strengths else values[0], images.labels, notes))
-        return found
-    run = fast(models)
+    found = []
+    for model in models:
+        attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths or (0,)]
+        notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
+        values = np.stack([logits for logits, _ in attacked])
+        found.append(Logits(values if inputs.strengths else values[0], images.labels, notes))
+    return found
+
+
+def passed(
+    run: Run, device: torch.device, inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None
+) -> list[Logits]:
+    """The same on images that are ``shared``, by what passes batches through the networks on a device."""
+    images = loading.load(inputs.data.name, inputs.split, places)
+    images = loading.subset(images, inputs.images, inputs.first)
     if inputs.view == "clean":
         values = _forward(run, batches(images), device)
     else:
@@ -71,12 +79,19 @@ def ready(model: nn.Module, device: torch.device) -> nn.Module:
 
 def fast(models: Sequence[nn.Module]) -> Run:
     """What gives networks' outputs ``[networks, B, classes]`` for a batch fastest, without gradients."""
-    device = next(models[0].parameters()).device
-    quick = [folded(model) for model in models]
+    return passing([folded(model) for model in models], next(models[0].parameters()).device)
+
+
+def passing(quick: Sequence[nn.Module], device: torch.device) -> Run:
+    """The same for networks that are ``folded`` already."""
     passes = Passes(quick, device)
     # What cannot be traced may look at its values, which a graph cannot capture.
-    fixed = all(isinstance(model, fx.GraphModule) for model in quick)
-    return Forward(passes, graphs(device)) if device.type == "cuda" and fixed else passes
+    return Forward(passes, graphs(device)) if device.type == "cuda" and fixed(quick) else passes
+
+
+def fixed(quick: Sequence[nn.Module]) -> bool:
+    """Whether all ``folded`` networks could be traced: each pass is then the same series of operations."""
+    return all(isinstance(model, fx.GraphModule) for model in quick)
 
 
 @torch.no_grad()
