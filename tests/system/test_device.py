@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +19,7 @@ from lthbench.compute import cuda_graphs
 from lthbench.data import loading
 from lthbench.engines.local import Local
 from lthbench.execution import runner, verbs
-from lthbench.functional import directional_curvature, faithfulness
+from lthbench.functional import curvature, directional_curvature, faithfulness
 from lthbench.kinds import Architecture, Method
 from lthbench.planning import plan, request
 from lthbench.registry import get
@@ -209,6 +210,24 @@ def test_every_corruption_is_made_there(cuda):
             found = kind.apply(here.to(cuda), severity, torch.Generator().manual_seed(0))
             assert found.is_cuda, name
             assert torch.allclose(found.cpu(), expected, atol=1e-6), name
+
+
+# -------------------------------------------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize("classes", [10, 30])
+def test_traces_are_the_same_there_in_fewer_passes(cuda, images, network, monkeypatch, classes):
+    """Also those of many classes, which follow from signs at random."""
+    passes, chunk = [], curvature._chunk
+    monkeypatch.setattr(curvature, "_chunk", lambda *given: passes.append(len(given[2])) or chunk(*given))
+    torch.manual_seed(0)
+    model = get(Architecture, "resnet8").build(dataclasses.replace(network, classes=classes))
+    model, shown = model.eval().requires_grad_(False), torch.from_numpy(images.pixels[:40]) / 255
+    here = curvature.traces(model, shown, None)
+    there = curvature.traces(model.to(cuda), shown.to(cuda), None)
+    assert passes == [16, 16, 8, 40]
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 # -------------------------------------------------------------------------------------------- the whole run

@@ -33,6 +33,9 @@ EXACT_CLASSES = 20
 PROBES = 10
 #: Images in one pass: at most so many, and no more gradient values of one layer than this.
 CHUNK, CHUNK_VALUES = 16, 64_000_000
+#: The same on a GPU, where a pass of few images takes as long as to launch it. These are the gradient values
+#: of one layer and of all activations; in float32 they take at most this share of the device.
+GPU_CHUNK, GPU_VALUES, GPU_SHARE = 128, 2_000_000_000, 0.25
 
 
 class Traces(NamedTuple):
@@ -65,8 +68,13 @@ def traces(
         return Traces(*(values.cpu().numpy() for values in estimates))
     layers = _layers(model)
     largest = max(p.numel() for p in model.parameters()) * max(EXACT_CLASSES // 2, PROBES)
-    parts = torch.split(images, max(1, min(CHUNK, CHUNK_VALUES // largest)))
-    found = [_chunk(model, layers, part, mask or {}, place) for place, part in enumerate(parts)]
+    size = max(1, min(CHUNK, CHUNK_VALUES // largest))
+    # In whole chunks of a CPU: signs are drawn for each of them, and are the same on both.
+    at_once = max(1, _on_gpu(model, layers, images[:1]) // size) if images.is_cuda else 1
+    found = [
+        _chunk(model, layers, part, mask or {}, place * at_once, size)
+        for place, part in enumerate(torch.split(images, size * at_once))
+    ]
     weights, scaled, pixels = (torch.cat(sums).cpu().numpy() for sums in zip(*found, strict=True))
     return Traces(weights, scaled, pixels)
 
@@ -89,9 +97,21 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def _chunk(
-    model: nn.Module, layers: dict[str, nn.Module], images: torch.Tensor, mask: Mask, first: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _on_gpu(model: nn.Module, layers: dict[str, nn.Module], image: torch.Tensor) -> int:
+    """How many images a GPU passes at once, by what gradients of one image take."""
+    _, outputs, logits = _watched(model, layers, image)
+    classes = logits.shape[1]
+    largest = max(p.numel() for p in model.parameters())
+    each = largest + image.numel() + sum(made.numel() for made in outputs.values())
+    each *= classes if classes <= EXACT_CLASSES else PROBES
+    room = GPU_SHARE * torch.cuda.get_device_properties(image.device).total_memory / 4
+    return int(min(GPU_CHUNK, min(GPU_VALUES, room) // each))
+
+
+def _watched(
+    model: nn.Module, layers: dict[str, nn.Module], x: torch.Tensor
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
+    """What layers read and put out by name, and the logits."""
     inputs: dict[str, torch.Tensor] = {}
     outputs: dict[str, torch.Tensor] = {}
 
@@ -109,12 +129,24 @@ def _chunk(
 
     hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
     try:
-        x = images.clone().requires_grad_(True)
-        logits = model(x)
+        return inputs, outputs, model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    directions = _directions(logits.detach(), first).to(logits)
+
+
+def _chunk(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    images: torch.Tensor,
+    mask: Mask,
+    first: int,
+    size: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The traces of some images; ``size`` of them have signs of a number, from ``first`` on."""
+    x = images.clone().requires_grad_(True)
+    inputs, outputs, logits = _watched(model, layers, x)
+    directions = _directions(logits.detach(), first, size).to(logits)
     pulls = [
         torch.autograd.grad(logits, [*outputs.values(), x], direction, retain_graph=True)
         for direction in directions
@@ -144,7 +176,7 @@ def sum_of_squares(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([p.flatten(1).double().square().sum(1) for p in parts]).sum(0)
 
 
-def _directions(logits: torch.Tensor, first: int) -> torch.Tensor:
+def _directions(logits: torch.Tensor, first: int, size: int) -> torch.Tensor:
     """The b_k ``[K, N, K]``, or a few random combinations of them, scaled to the same sum of squares."""
     p = logits.double().softmax(1)
     count, classes = p.shape
@@ -152,8 +184,16 @@ def _directions(logits: torch.Tensor, first: int) -> torch.Tensor:
         signs = torch.eye(classes, dtype=p.dtype, device=p.device)[:, None, :].expand(-1, count, -1)
         scale = 1.0
     else:
-        draws = (generator("curvature", first, probe) for probe in range(PROBES))
-        signs = torch.stack([torch.randint(0, 2, (count, classes), generator=d) for d in draws]).to(p) * 2 - 1
+        drawn = [
+            torch.cat(
+                [
+                    torch.randint(0, 2, (len(part), classes), generator=generator("curvature", place, probe))
+                    for place, part in enumerate(torch.split(p, size), first)
+                ]
+            )
+            for probe in range(PROBES)
+        ]
+        signs = torch.stack(drawn).to(p) * 2 - 1
         scale = PROBES**-0.5
     root = p.sqrt() * signs * scale
     return root - p * root.sum(2, keepdim=True)
@@ -245,7 +285,7 @@ def top_eigenvalue(
                     retain_graph=kept is not None,
                     materialize_grads=True,
                 )
-                total += torch.cat([m.reshape(-1).cpu() for m in made])[alive]
+                total += torch.cat([m.reshape(-1) for m in made]).cpu()[alive]
             result: NDArray[np.float64] = total.numpy()
             return result
 
