@@ -312,6 +312,7 @@ def device(patch: Callable[[object, str, object], None]) -> Iterator[torch.devic
     patch(torch.cuda, "graph", _captured)
     patch(torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state())
     patch(torch.cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state))
+    patch(torch.Tensor, "pin_memory", torch.Tensor.clone)
     patch(torch, "autocast", lambda kind, *args, **kwargs: autocast("cpu", *args, **kwargs))
     patch(torch, "tensor", _placed(torch.tensor))
     patch(torch, "as_tensor", _placed(torch.as_tensor))

@@ -3,6 +3,8 @@
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,18 +130,35 @@ def test_a_disk_without_room_keeps_nothing_and_stops_nothing(made, sets, monkeyp
 
 
 def test_a_disk_that_fills_up_on_the_way_stops_nothing(made, sets, monkeypatch):
-    expected, write = shown(inputs(), 5, None), kept_sets.write
+    expected, opened, begun = shown(inputs(), 5, None), Path.open, []
 
-    def full(path, batches):
-        def some():
-            yield next(batches)
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(path, mode="r", *more, **named):
+        if path.parent.name == "tmp" and mode == "ab":
+            begun.append(path)
+            if len(begun) > 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, mode, *more, **named)
 
-        write(path, some())
-
-    monkeypatch.setattr(kept_sets, "write", full)
+    monkeypatch.setattr(Path, "open", full)
     np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
-    assert list(sets.iterdir()) == []
+    assert len(begun) == 2, "no batch after the first that the disk did not take is written"
+    assert not list(sets.glob("*"))
+    assert list((sets.parent / "tmp").iterdir()) == []
+
+
+def test_images_are_used_before_the_last_of_them_is_made(made, sets):
+    coming = corrupted.corrupted(inputs(), 5, (), sets)
+    next(coming)
+    assert not list(sets.glob("*"))
+    assert len(list(coming)) == 2
+    assert len(list(sets.glob("*.sha256"))) == 1
+
+
+def test_what_is_cut_short_is_not_kept(made, sets):
+    coming: Any = corrupted.corrupted(inputs(), 5, (), sets)
+    next(coming)
+    coming.close()
+    assert not list(sets.glob("*"))
     assert list((sets.parent / "tmp").iterdir()) == []
 
 

@@ -6,6 +6,7 @@ Whole runs and scores are done on a real GPU, too, where there is one (``-m gpu`
 import contextlib
 import dataclasses
 import importlib.util
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from lthbench.data import loading
 from lthbench.engines.local import Local
 from lthbench.execution import runner, verbs
 from lthbench.functional import curvature, directional_curvature, faithfulness
+from lthbench.inference.batches import batches
+from lthbench.inference.predict import _forward, fast, ready
 from lthbench.kinds import Architecture, Method
 from lthbench.planning import plan, request
 from lthbench.registry import get
@@ -213,6 +216,20 @@ def test_every_corruption_is_made_there(cuda):
 
 
 # -------------------------------------------------------------------------------------------------- scores
+
+
+def test_images_go_there_from_memory_that_is_pinned_in_a_thread(cuda, images, network, monkeypatch):
+    torch.manual_seed(0)
+    model = get(Architecture, "resnet8").build(network)
+    alone = _forward(fast([ready(model, torch.device("cpu"))]), batches(images), torch.device("cpu"))
+    pinned, pin = [], torch.Tensor.pin_memory
+    monkeypatch.setattr(
+        torch.Tensor, "pin_memory", lambda t: pinned.append(threading.current_thread()) or pin(t)
+    )
+    there = _forward(fast([ready(model, cuda)]), batches(images), cuda)
+    np.testing.assert_allclose(there, alone, rtol=1e-5, atol=1e-5)
+    assert len(pinned) == 1
+    assert threading.main_thread() not in pinned
 
 
 @pytest.mark.parametrize("classes", [10, 30])

@@ -1,9 +1,9 @@
 """Sets of corrupted images: made once, kept on disk, shown to every network of a store.
 
 Corrupting costs more than a fast network's pass, and is the same for all networks. A set is kept as one file
-of uint8 with its hash beside it, written through and never whole in memory, as long as all of them take up no
-more than ``LTHBENCH_SETS_GB`` gigabytes (4 by default; 0 keeps none) and the disk has room. Whatever is not
-kept, or is not what was written, is made anew: results never depend on it.
+of uint8 with its hash beside it, written as it is used and never whole in memory, as long as all of them take
+up no more than ``LTHBENCH_SETS_GB`` gigabytes (4 by default; 0 keeps none) and the disk has room. Whatever is
+not kept, or is not what was written, is made anew: results never depend on it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def corrupted(
 ) -> Iterator[np.ndarray]:
     """The corrupted images in batches, as uint8; the same for every network.
 
-    ``kept`` is the folder of a store where sets are kept, or None for none.
+    ``kept`` is the folder of a store where sets are kept, or None for none. A set that is not there is
+    written as it is used.
     """
     if kept is None or inputs.view.startswith(official.PREFIX):
         return _made(inputs, severity, places)
@@ -42,14 +43,10 @@ def corrupted(
     images = loading.subset(images, inputs.images, inputs.first)
     path = kept / f"{_name(inputs, severity)}.u8"
     shape = tuple(images.pixels.shape)
-    if not sets.whole(path, math.prod(shape)):
-        if not sets.fits(kept, math.prod(shape)):
-            return _made(inputs, severity, places)
-        try:
-            sets.write(path, _made(inputs, severity, places))
-        except OSError:  # the disk is full or read-only: that must not stop a run
-            return _made(inputs, severity, places)
-    return sets.read(path, shape, BATCH)
+    if sets.whole(path, math.prod(shape)):
+        return sets.read(path, shape, BATCH)
+    made = _made(inputs, severity, places)
+    return sets.written(path, made) if sets.fits(kept, math.prod(shape)) else made
 
 
 def _made(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Iterator[np.ndarray]:

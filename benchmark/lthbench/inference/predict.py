@@ -18,7 +18,7 @@ from lthbench.data import loading
 from lthbench.data.streaming import ahead
 from lthbench.inference import image_sets
 from lthbench.inference.attacks import Attack, perturbed_by
-from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, starts, with_gradients
+from lthbench.inference.batches import BATCH, as_pixels, at_once, batches, pinned, starts, with_gradients
 from lthbench.inference.corrupted import corrupted
 from lthbench.inference.folding import folded
 from lthbench.kinds import Images, Logits
@@ -98,7 +98,8 @@ def fixed(quick: Sequence[nn.Module]) -> bool:
 def _forward(run: Run, batches: Iterator[np.ndarray], device: torch.device) -> np.ndarray:
     """The logits ``[networks, images, classes]``."""
     outputs = []
-    for batch in batches if device.type == "cpu" else ahead(batches):  # a GPU works while the next are made
+    # A GPU works while the next are made.
+    for batch in batches if device.type == "cpu" else ahead(pinned(batches, device)):
         x = as_pixels(batch, device)
         parts = [run(part) for part in torch.split(x, at_once(device, *x.shape[2:]))]
         outputs.append(torch.cat(parts, dim=1).float())

@@ -1,7 +1,8 @@
-"""Sets of corrupted images on disk: written through, with their hashes."""
+"""Sets of corrupted images on disk: written as they are made and used, with their hashes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -44,23 +45,38 @@ def _digest(path: Path, changed: int, inode: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(path: Path, made: Iterator[np.ndarray]) -> None:
-    """Write a set and then its hash: what was cut short has none. Two processes may do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def written(path: Path, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The images of a set as they are made. They are written on the way, and after the last one their hash:
+    what was cut short has none. A disk that is full or read-only stops nothing; two processes may write at
+    once.
+    """
     scratch = path.parent.parent / "tmp" / f"{machine()}-{os.getpid()}-{uuid.uuid4().hex}"
-    scratch.parent.mkdir(exist_ok=True)
-    digest = hashlib.sha256()
+    digest, kept = hashlib.sha256(), True
     try:
-        with scratch.open("wb") as file:
-            for batch in made:
-                content = batch.tobytes()
-                digest.update(content)
-                file.write(content)
-        scratch.replace(path)
-        scratch.write_text(digest.hexdigest(), encoding="ascii")
-        scratch.replace(path.with_suffix(".sha256"))
+        for batch in made:
+            kept = kept and _appended(scratch, batch.tobytes(), digest)
+            yield batch
+        if kept:
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                scratch.replace(path)
+                scratch.write_text(digest.hexdigest(), encoding="ascii")
+                scratch.replace(path.with_suffix(".sha256"))
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def _appended(path: Path, content: bytes, digest: hashlib._Hash) -> bool:
+    """Whether the disk took it."""
+    digest.update(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(content)
+    except OSError:
+        return False
+    return True
 
 
 def read(path: Path, shape: tuple[int, ...], batch: int) -> Iterator[np.ndarray]:
