@@ -1,6 +1,7 @@
 """Out-of-distribution sets that are near to digits: drawn alike everywhere, scanned alike."""
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,18 @@ def test_outlines_and_ink_are_those_of_matplotlib(character):
     apart = np.abs(np.rint(_glyphs.inked(placed) * (16 / 255)) - counts)
     assert apart.max() <= 1  # a pixel's centre on the outline
     assert apart.mean() < 0.1
+
+
+def test_sets_that_have_the_same_characters_draw_them_once(tmp_path):
+    font = tmp_path / "font.ttf"
+    font.write_bytes(glyph_letters.locate(()).files[0].read_bytes())
+    once = _glyphs.drawn("AB", [font])
+    assert _glyphs.drawn("AB", [font]) is once
+    assert _glyphs.drawn("AC", [font]) is not once
+    os.utime(font, ns=(1, 1))
+    again = _glyphs.drawn("AB", [font])
+    assert again is not once
+    np.testing.assert_array_equal(again.pixels, once.pixels)
 
 
 def test_no_character_is_drawn_twice_or_is_a_digit():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,17 @@ def fonts(names: Sequence[str]) -> Source | None:
 
 
 def drawn(characters: str, files: Sequence[Path]) -> Images:
-    """Every character in every font, character by character. Labels are the characters' places."""
+    """Every character in every font, character by character. Labels are the characters' places.
+
+    Drawn once in a process, as several sets have the same.
+    """
+    return _drawn(characters, tuple(files), tuple(path.stat().st_mtime_ns for path in files))
+
+
+@lru_cache(maxsize=4)
+def _drawn(characters: str, files: tuple[Path, ...], changed: tuple[int, ...]) -> Images:
+    """The same from files as they were when they were last changed."""
+    del changed
     import numpy as np
     from fontTools.ttLib import TTFont
 
