@@ -13,7 +13,6 @@ from lthbench.errors import StepFailed
 from lthbench.execution import predict as verb
 from lthbench.execution.context import StoredContext
 from lthbench.execution.workspace import Workspace
-from lthbench.inference.predict import predict
 from lthbench.kinds import Dataset, Metric
 from lthbench.spec import Data, Inputs, Measure
 from lthbench.store import LocalStore, layout
@@ -22,10 +21,11 @@ from lthbench.store import LocalStore, layout
 @pytest.fixture
 def sick(monkeypatch):
     """Lets the passes of every network but the dense one yield a logit that is no number, on test images."""
-    seen = []
+    seen, passed = [], verb._logits
 
-    def instead(models, inputs, places, kept=None):
-        (logits,), (model,) = predict(models, inputs, places, kept), models
+    def instead(steps, space):
+        (logits,), (step,) = passed(steps, space), steps
+        inputs, model = step.inputs, space.network(step.subject)
         zeros = sum(int((p == 0).sum()) for p in model.parameters())
         if (
             inputs.view == "clean"
@@ -37,7 +37,7 @@ def sick(monkeypatch):
             logits.values[3, 1] = np.nan
         return [logits]
 
-    monkeypatch.setattr(verb, "predict", instead)
+    monkeypatch.setattr(verb, "_logits", instead)
     return seen
 
 

@@ -66,6 +66,8 @@ def _(step: Count, together, space, course):
     del course
     if step.fault == "device":
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    if step.fault == "room":  # not by the allocator of torch, which has an error of its own
+        raise torch.AcceleratorError("CUDA error: out of memory")
     if step.fault == "all":
         raise ValueError("nothing can be counted")
     for one in together:
@@ -183,3 +185,8 @@ def test_criteria_score_a_network_in_training_mode_without_dropout():
     model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Dropout2d(0.5))
     assert prune._scored(model.eval()) is model
     assert [model.training, *(part.training for part in model)] == [True, True, False, False]
+
+
+def test_a_device_without_room_fails_one_step_and_ends_no_run(init, store):
+    step = Count(init, fault="room")
+    assert Runner(store, ()).do([init, step]) == {step.key: "the device ran out of memory"}

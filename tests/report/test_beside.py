@@ -9,6 +9,7 @@ import pytest
 from lthbench.cli.options import summary_of
 from lthbench.errors import BadInput
 from lthbench.report import beside, network_page
+from lthbench.report.summary import summarise
 
 BUNDLE = Path(__file__).parents[2] / "reports" / "entries" / "c10-r20s-standard-bf16-random-snip.zip"
 
@@ -20,7 +21,7 @@ def trained(published):
 
 def test_one_shot_pruning_beside_random_pruning_of_the_trained_resnet(trained):
     found = beside.account(trained, "omp", "random", 67.2)
-    assert (found["against"], found["seeds"], found["paired"]) == ("random", 3, False)
+    assert (found["against"], found["seeds"], found["looks"]) == ("random", 3, 1)
     assert found["said"].startswith(
         "omp is better than random in accuracy, mCE, OoD ROC-AUC, NLL and Hessian trace; "
     )
@@ -66,12 +67,41 @@ def test_the_page_of_a_network_has_a_line_for_each_other_method(trained):
         ("omp", "dense", "--against takes a method of this table: imp, omp, random, snip"),
         ("omp", "omp", "with itself"),
         ("omp", "rand", 'no method "rand". Did you mean random'),
-        ("omp", "imp", r"imp is not in this table at sparsity 0\.8926"),
+        ("omp", "imp", r"imp is not in this table at sparsity 0\.893"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(trained, method, other, said):
     with pytest.raises(BadInput, match=said):
         beside.account(trained, method, other, 0.893)
+
+
+def test_margins_of_shares_are_told_to_either_side(trained):
+    said = beside.text(beside.account(trained, "omp", "random", 0.672), 200)
+    rows = {line.split("  ")[0]: line for line in said.splitlines()}
+    assert " ±1.0 " in rows["accuracy, %"]
+    assert " -9.1 % to 10 % " in rows["NLL"]
+    assert "each method's scatter informed by the calibration" in said
+    mixed = beside.account(trained, "omp", "random", 0.672)
+    mixed["scores"] = [{**s, "paired": s["score"] == "nll"} for s in mixed["scores"]]
+    assert "(1 of 13 scores paired by seed, of the others each method's" in beside.text(mixed, 200)
+
+
+def test_of_one_seed_sentence_and_page_say_that_it_is_of_single_networks(published):
+    found = published["clothing10-r18-quick"]
+    said = beside.account(found, "imp", "snip", 0.488)["said"]
+    assert said.startswith("imp, this one network of it, is better than snip in ")
+    (level,) = found.sparsities
+    page = network_page.Cards(found).render("imp", level)
+    assert "With one seed this is of single networks, and says nothing of others." in page
+
+
+def test_networks_at_two_sparsities_that_look_alike_are_not_compared(trained):
+    """Both stand at 67.2 %."""
+    table = trained.table.copy()
+    table.loc[(table["method"] == "snip") & (table["sparsity"] < 0.7), "sparsity"] = 0.672
+    summary = summarise(table, trained.facts)
+    with pytest.raises(BadInput, match=r"snip is at sparsity 0\.672 and random at 0\.67232"):
+        beside.account(summary, "snip", "random", 0.672)
 
 
 def test_a_bundle_is_read_without_the_other_methods():

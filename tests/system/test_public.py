@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "d3448fdd3622e814"),
-    "c10-r20s": (1512, "931edc767f269bec"),
-    "c10-vgg11": (1512, "6bd746b177039493"),
-    "c10-vit": (1512, "b1fb1aea3e927f3c"),
-    "c10-wrn28-10": (1512, "889936c8338c6e7b"),
-    "c100-r18": (1482, "f3cf24f85ff7b8e2"),
-    "c100-r20s": (1512, "df408fcac5dde029"),
-    "c100-vgg11": (1512, "cb2c3d8ae71a474c"),
-    "c100-wrn28-10": (1512, "3e83e4572cd00a72"),
-    "clothing10-r18": (1419, "a0eed4597d995cae"),
-    "cub-r50": (1422, "35f0fe02b6ff4ad1"),
-    "derma-r18": (1482, "23040d52cf68bf38"),
+    "c10-r18": (1482, "fdf92f4ab34f203a"),
+    "c10-r20s": (1512, "5e78f078819a2df1"),
+    "c10-vgg11": (1512, "2fdc829f0d1901f2"),
+    "c10-vit": (1512, "0743136006e57f45"),
+    "c10-wrn28-10": (1512, "09c50658ec37bf65"),
+    "c100-r18": (1482, "879000a1a3998f89"),
+    "c100-r20s": (1512, "6ecee1f3cb9338e2"),
+    "c100-vgg11": (1512, "9514c825e51b85ec"),
+    "c100-wrn28-10": (1512, "a5ca6b403c9ee96a"),
+    "clothing10-r18": (1419, "839563b3825f1baf"),
+    "cub-r50": (1422, "f66120d5a86db253"),
+    "derma-r18": (1482, "2f8a96b7c10dd6b2"),
     "digits-r8": (1281, "c3c3606c6910142d"),
-    "imagenette-r18": (1422, "24c5051c5a6fef34"),
-    "img-googlenet": (1422, "694ea0139f213f83"),
-    "img-r50": (1422, "669a6ad8f70f1cef"),
+    "imagenette-r18": (1422, "ae6190e70a54d7c7"),
+    "img-googlenet": (1422, "d4257402b196724d"),
+    "img-r50": (1422, "2a8e2aad1fe33b20"),
 }
 
 

@@ -23,7 +23,7 @@ from lthbench.engines.queue import Queue
 from lthbench.errors import BadInput, StepFailed
 from lthbench.execution import predict as verb
 from lthbench.execution.runner import Runner
-from lthbench.inference.predict import fast, predict, ready
+from lthbench.inference.predict import fast, ready
 from lthbench.kinds import Architecture, Images
 from lthbench.planning import request
 from lthbench.planning.jobs import alike, group
@@ -580,16 +580,16 @@ def test_networks_on_the_same_images_are_scored_together_and_give_the_same_bytes
 @pytest.mark.parametrize("room", [1, 2])
 def test_networks_for_which_there_is_no_room_pass_in_halves(tiny_task, tmp_path, monkeypatch, room):
     made = plan(request.ask(tiny_task, ["omp", "snip"], rounds=[1, 2], seeds=1, metrics=["accuracy"]), ())
-    store, passed, sizes = LocalStore(tmp_path), predict, []
+    store, logits, sizes = LocalStore(tmp_path), verb._logits, []
     store.open()
 
-    def small(models, *given):
-        sizes.append(len(models))
-        if len(models) > room:
+    def small(steps, space):
+        sizes.append(len(steps))
+        if len(steps) > room:
             raise torch.OutOfMemoryError("full")
-        return passed(models, *given)
+        return logits(steps, space)
 
-    monkeypatch.setattr(verb, "predict", small)
+    monkeypatch.setattr(verb, "_logits", small)
     assert Local(0, stack=4).run(made.steps, store, ()) == {}
     assert max(sizes) == 4
     assert all(store.intact(s) for s in made.steps if isinstance(s, Predict))
@@ -601,10 +601,10 @@ def test_a_network_for_which_there_is_no_room_fails_with_the_reason(tiny_task, t
     store = LocalStore(tmp_path)
     store.open()
 
-    def none(models, *given):
+    def none(steps, space):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(verb, "predict", none)
+    monkeypatch.setattr(verb, "_logits", none)
     failed = Local(0, stack=4).run(made.steps, store, ())
     assert {failed.get(s.key) for s in made.steps if isinstance(s, Predict)} == {
         "the device ran out of memory"
@@ -639,15 +639,15 @@ def test_networks_that_draw_at_random_are_trained_one_by_one(members, images, re
 
 def test_networks_whose_common_images_are_gone_fail_each_with_the_reason(made, tmp_path, monkeypatch):
     """What no network of several can see fails all of them, and nothing else."""
-    store, passed = LocalStore(tmp_path), predict
+    store, logits = LocalStore(tmp_path), verb._logits
     store.open()
 
-    def gone(models, inputs, *more):
-        if inputs.split == "test":
+    def gone(steps, space):
+        if steps[0].inputs.split == "test":
             raise StepFailed("the images are gone")
-        return passed(models, inputs, *more)
+        return logits(steps, space)
 
-    monkeypatch.setattr(verb, "predict", gone)
+    monkeypatch.setattr(verb, "_logits", gone)
     failed = Local(0, stack=4).run(made.steps, store, ())
     lost = [s for s in made.steps if isinstance(s, Predict) and s.inputs.split == "test"]
     assert lost

@@ -85,9 +85,8 @@ def test_equivalent_is_what_has_its_limits_within_the_margin(lab, made):
         rng = np.random.default_rng([4, seed])
         one, other = lab.drawn(3, rng), lab.drawn(3, rng, lost=0.01 * (seed % 3))
         for c in pairs(pair(lab, one, other, lab.drawn(3, rng)), lab, made).contrasts("a", "b", 0.5):
-            inside = -c.margin < c.lower and c.upper < c.margin
-            if not c.relative:
-                assert c.within is inside
+            assert c.within is (c.floor < c.lower and c.upper < c.margin)
+            assert c.floor == pytest.approx(-c.margin / (1 + c.margin) if c.relative else -c.margin)
             sure = c.p <= 0.05
             assert c.finding == (
                 ("worse" if c.gap > 0 else "better") if sure else "equivalent" if c.within else "open"
@@ -125,8 +124,10 @@ def test_of_one_seed_it_is_said_of_these_networks_over_images(lab, made):
     assert found["accuracy"].upper == pytest.approx(gap + stats.norm.isf(0.025) * error)
     assert (found["accuracy"].finding, found["accuracy"].seeds) == ("better", 1)
     bare = pair(lab, one, other, dense).assign(diff_se=math.nan, mean_diff_se=math.nan)
-    reasons = {c.reason for c in pairs(bare, lab).contrasts("a", "b", 0.5) if c.finding == "untested"}
-    assert any("no standard error" in reason for reason in reasons)
+    for calibration in (None, made):  # nothing is known of what other seeds or images give
+        untested = pairs(bare, lab, calibration).contrasts("a", "b", 0.5)
+        assert {c.finding for c in untested} == {"untested"}
+        assert all("no standard error" in c.reason for c in untested)
 
 
 def test_what_cannot_be_compared_says_why_and_counts_in_the_correction(lab, made):
@@ -165,6 +166,18 @@ def test_of_a_run_that_added_seeds_the_looks_of_both_are_tested(lab, made):
     assert levels((3, 4), 0.025)[0] < 0.025
     assert found.upper - found.lower > first.upper - first.lower
     assert found.p > first.p
+
+
+def test_what_an_earlier_look_showed_is_not_turned_round_by_the_last(lab):
+    """Three seeds that are surely better, and two more by which the mean is worse."""
+    rng = np.random.default_rng(10)
+    other, dense = lab.drawn(5, rng), lab.drawn(5, rng)
+    gaps = (-0.010, -0.0101, -0.0099, 0.05, 0.05)
+    one = [{**n, "accuracy": n["accuracy"] - gap} for n, gap in zip(other, gaps, strict=True)]
+    table = pair(lab, one, other, dense).assign(diff_se=math.nan, mean_diff_se=math.nan)
+    found = by_score(pairs(table, lab, looks=Looks((3, 5), tuple(range(5)))).contrasts("a", "b", 0.5))
+    assert found["accuracy"].gap > 0.0 > found["accuracy"].lower
+    assert (found["accuracy"].finding, found["accuracy"].paired) == ("better", True)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

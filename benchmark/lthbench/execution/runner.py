@@ -111,9 +111,11 @@ class Runner:
             raise
         except (Damaged, Unreadable, Unwritable):
             raise
-        except torch.AcceleratorError as error:  # each call that follows would fail, too
-            what = f"{type(step).__name__.lower()} {step.key[:12]}"
-            raise DeviceLost(f"{self.device} failed at {what}{because(error)}") from error
+        except torch.AcceleratorError as error:
+            if "out of memory" not in str(error):  # each call that follows would fail, too
+                what = f"{type(step).__name__.lower()} {step.key[:12]}"
+                raise DeviceLost(f"{self.device} failed at {what}{because(error)}") from error
+            reason = "the device ran out of memory"
         except LthbenchError as error:
             reason = str(error)
         except torch.OutOfMemoryError:

@@ -97,8 +97,8 @@ def _units(rows: Sequence[Mapping[Any, Any]]) -> Iterator[UnitRow]:
 METRIC = Metric(
     name="bottleneck",
     units=UnitFile("weights.csv", _units),
-    version=2,
-    values_since=1,
+    version=3,
+    values_since=1,  # version 3 gives no value of fewer than five training images a class
     title="post-hoc concept bottleneck",
     formula="area under the curve of linear SVMs (50 + 50 images) that tell concepts by pooled features; "
     "accuracy of a sparse linear head on the projections; gap: the network's accuracy less the head's",

@@ -53,7 +53,8 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="concept-weights",
-    version=1,
+    version=2,
+    values_since=1,  # version 2 gives no value of fewer than five training images a class
     title="concepts that speak for a class, as in dense",
     formula="mean over classes of intersection over union of the 3 concepts with the largest weights in the "
     "bottleneck; Spearman correlation of all weights",

@@ -133,8 +133,8 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="craft",
-    version=3,
-    values_since=1,
+    version=4,
+    values_since=1,  # version 4 gives no value of fewer than 30 images
     title="concepts of a layer (CRAFT)",
     formula="A = U W by NMF with 10 concepts, A: mean activations on crops. Coherence: how much more alike "
     "the top 10 crops of a concept are than any, weighted by importance; purity: 1 - entropy of their "

@@ -26,8 +26,12 @@ def account(summary: Summary, method: str, other: str, sparsity: float) -> dict[
             raise unknown("method", name, summary.methods, "in this table")
     if method == other:
         raise BadInput(f"{method} would be compared with itself: give --against another method.")
-    level = level_of(summary, method, sparsity)
-    level_of(summary, other, level)
+    level, theirs = (level_of(summary, m, sparsity) for m in (method, other))
+    if level != theirs:
+        raise BadInput(
+            f"{method} is at sparsity {level:.6g} and {other} at {theirs:.6g}: methods are compared at one "
+            "sparsity."
+        )
     found = summary.pairs.contrasts(method, other, level)
     return {
         "task": summary.facts.task_name,
@@ -37,7 +41,7 @@ def account(summary: Summary, method: str, other: str, sparsity: float) -> dict[
         "sparsity": level,
         "seeds": max((c.seeds for c in found), default=0),
         "said": sentence(summary, method, other, found),
-        "paired": not any(a.score in summary.trainings for a in summary.facts.aspects),
+        "looks": len(summary.facts.looks.counts) if summary.facts.looks else 1,
         "scores": [_score(summary, c) for c in found],
     }
 
@@ -48,10 +52,15 @@ def sentence(summary: Summary, method: str, other: str, found: Sequence[Contrast
     if not tested:
         reasons = dict.fromkeys(c.reason for c in found)
         return f"{method} and {other} cannot be compared: {'; '.join(reasons) or 'no score was measured'}."
+    alone = all(c.seeds == 1 for c in tested)
+    who = f"{method}, this one network of it," if alone else method
     better, worse = (_names(summary, tested, finding) for finding in ("better", "worse"))
     parts = [f"better than {other} in {better}"] if better else []
     parts += [f"worse {'' if better else f'than {other} '}in {worse}"] if worse else []
-    said = f"{method} is {', '.join(parts)}; " if parts else f"Nothing tells {method} from {other}: "
+    nothing = (
+        f"Nothing tells {'these networks of ' if alone else ''}{method} {'and' if alone else 'from'} {other}"
+    )
+    said = f"{who} is {', '.join(parts)}; " if parts else f"{nothing}{' apart' if alone else ''}: "
     rest = [(f, len(_of(tested, f))) for f in ("equivalent", "open")]
     counts = [f"{finding} in {count}" for finding, count in rest if count]
     if counts:
@@ -78,9 +87,9 @@ def text(found: dict[str, Any], width: int = 80) -> str:
     """The account for the shell, in lines of at most ``width`` characters (60 at least)."""
     width = max(width, 60)
     where = f"{found['method']} beside {found['against']} at {formatting.sparsity(found['sparsity'])}"
-    seeds = formatting.counted(found["seeds"], "seed", "seeds")
+    seeds = f", {formatting.counted(found['seeds'], 'seed', 'seeds')}" if found["seeds"] else ""
     lines = [
-        f"{where}, task {found['task']}, budget {found['budget']}, {seeds}",
+        f"{where}, task {found['task']}, budget {found['budget']}{seeds}",
         found["said"],
         "",
         formatting.table(_table(found), width, ruled=True),
@@ -90,14 +99,23 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         "From, to: 95 % confidence limits of the true difference, "
         + ("over images alone: one seed says nothing of others." if found["seeds"] == 1 else _over(found)),
         "Better, worse: at 5 % over all scores of the pair together (Hommel). Equivalent: the limits lie "
-        "within the margin on both sides.",
+        "within the margin, to either side; twice as much is as far as half as much.",
     ]
+    if found["looks"] > 1:
+        lines.append(
+            "Seeds were added: what is better or worse may be sure from an earlier look than the limits."
+        )
     return "\n".join(part for line in lines for part in wrapped(line, width))
 
 
 def _over(found: dict[str, Any]) -> str:
-    pairs = "paired by seed" if found["paired"] else "each method's scatter informed by the calibration"
-    return f"over seeds ({pairs}) and images."
+    tested = [s for s in found["scores"] if s["finding"] != "untested"]
+    paired = sum(s["paired"] for s in tested)
+    informed = "each method's scatter informed by the calibration"
+    how = "paired by seed" if paired == len(tested) else informed
+    if 0 < paired < len(tested):
+        how = f"{paired} of {len(tested)} scores paired by seed, of the others {informed}"
+    return f"over seeds ({how}) and images."
 
 
 def _table(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -112,7 +130,7 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
                 "worse by": _gap(score, "gap"),
                 "from": _gap(score, "lower"),
                 "to": _gap(score, "upper"),
-                "margin": _gap(score, "margin"),
+                "margin": _margin(score),
                 "finding": f"{score['finding']}{': ' + score['reason'] if score['reason'] else ''}",
             }
         )
@@ -126,6 +144,15 @@ def _number(value: float | None, unit: str) -> str:
 def _gap(score: dict[str, Any], part: str) -> str:
     value = math.nan if score[part] is None else score[part]
     return formatting.difference(value, score["unit"], relative=score["relative"])
+
+
+def _margin(score: dict[str, Any]) -> str:
+    """How far the margin reaches: to either side alike, or as a share to each."""
+    if score["margin"] is None:
+        return "–"
+    if not score["relative"]:
+        return f"±{_gap(score, 'margin')}"
+    return f"{_gap(score, 'floor')} to {_gap(score, 'margin')}"
 
 
 def lines(summary: Summary, method: str, sparsity: float) -> list[dict[str, Any]]:

@@ -93,18 +93,17 @@ def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
 
 def resume(found: Savepoint, model: nn.Module) -> None:
     """Give a network the weights of a savepoint. Raises Damaged for one of another network."""
-    shapes = {name: weight.shape for name, weight in model.named_parameters()}
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
     left = found.so_far
     beside = [i for part in (left.momentum, left.squares, left.mask) for i in (part or {}).items()]
-    try:
-        if any(shapes.get(name) != tensor.shape for name, tensor in beside):
-            raise RuntimeError("its momentum or mask has another shape")
-        model.load_state_dict(found.weights)
-    except RuntimeError as error:
+    odd = [name for name, tensor in (*found.weights.items(), *beside) if own.get(name) != tensor.shape]
+    odd += [name for name in own if name not in found.weights]
+    if odd:
         raise Damaged(
             "a savepoint is of another network (lthbench store prune --savepoints deletes them): "
-            + " ".join(str(error).split())[:200]
-        ) from error
+            f"{odd[0][:100]} is lacking, or has another shape, in one of the two"
+        )
+    model.load_state_dict(found.weights)
 
 
 class Keeper:

@@ -46,9 +46,12 @@ class Contrast:
     found, and one by the margin is ruled out; open: neither can be said; untested, with the ``reason``.
     ``mean`` and ``other`` are in the score's unit. ``gap`` is how much worse the mean is than the other's
     (negative: better), ``lower`` and ``upper`` are its confidence limits (two-sided, 95 %), ``margin`` that
-    of the verdict: in the score's unit, or where ``relative`` shares of the other. ``p`` is the two-sided
-    p-value of no difference, by Hommel over the scores of the pair. ``within``: whether a difference by the
-    margin is ruled out on both sides. ``images``: whether other images than these are allowed for.
+    of the verdict, and ``floor`` the same as far to the better side: in the score's unit, or where
+    ``relative`` shares of the other; a margin of 100 % worse, twice as much, is one of 50 % better, half as
+    much. ``p`` is the two-sided p-value of no difference, by Hommel over the scores of the pair. ``within``:
+    whether the limits lie between floor and margin. ``paired``: whether networks were paired by seed.
+    ``images``: whether other images than these are allowed for. Of a run that added seeds, limits are those
+    of the last look at both, and p-values of all looks together.
     """
 
     score: str
@@ -60,9 +63,11 @@ class Contrast:
     lower: float = math.nan
     upper: float = math.nan
     margin: float = math.nan
+    floor: float = math.nan
     relative: bool = False
     p: float = math.nan
     within: bool = False
+    paired: bool = False
     images: bool = False
     seeds: int = 0
 
@@ -92,6 +97,7 @@ class _Tested:
     scale: Scale
     means: tuple[float, float]
     images: bool
+    paired: bool
 
 
 class Pairs:
@@ -143,7 +149,7 @@ class Pairs:
         found = Difference(
             one.mean - other.mean,
             one.between,
-            shared if known else 0.0,
+            shared if known or seeds == 1 else 0.0,
             seeds,
             one.prior,
             other.between / seeds,
@@ -151,7 +157,7 @@ class Pairs:
         )
         center = scale.value(dense.mean) if scale == dense.scale else fmean(dense.values)
         limit, _ = margins(scale, dense.margin, dense.practical, center, dense.relative)
-        return _Tested(found, limit, scale, (one.middle, other.middle), known)
+        return _Tested(found, limit, scale, (one.middle, other.middle), known, paired=False)
 
     def _paired(self, look: Yardstick, both: tuple[str, str], sparsity: float, aspect: Aspect) -> _Tested:
         """The difference by pairs of one seed."""
@@ -170,7 +176,7 @@ class Pairs:
         margin = calibrated.margin if calibrated is not None else aspect.margin
         dense = [r.value for r in look.observed.dense(aspect.score) if math.isfinite(r.value)]
         limit, _ = margins(scale, margin, margin, fmean(dense or theirs.values()), aspect.relative)
-        return _Tested(found, limit, scale, (one.middle, other.middle), known)
+        return _Tested(found, limit, scale, (one.middle, other.middle), known, paired=True)
 
     def _side(self, look: Yardstick, method: str, sparsity: float, aspect: Aspect, scale: Scale) -> _Side:
         key = (id(look), method, sparsity, aspect.score, scale)
@@ -213,7 +219,7 @@ def _shared(one: _Side, other: _Side) -> float:
 
 def _judged(found: Contrast, p: float) -> Contrast:
     if p <= ALPHA:
-        return replace(found, p=p, finding="worse" if found.gap > 0.0 else "better")
+        return replace(found, p=p)
     return replace(found, p=p, finding="equivalent" if found.within else "open")
 
 
@@ -248,16 +254,18 @@ def _contrast(aspect: Aspect, path: Sequence[_Tested], counts: tuple[int, ...], 
     better, worse, less, more = (sequential.over_looks(p, counts) if counts else p[-1] for p in sides)
     return Contrast(
         aspect.score,
-        "open",
+        "better" if better < worse else "worse",  # where it is sure
         mean=last.means[0],
         other=last.means[1],
         gap=shown(last.difference.mean),
         lower=shown(last.difference.lower(level)),
         upper=shown(last.difference.bound(level)),
         margin=shown(last.limit),
+        floor=shown(-last.limit),
         relative=last.scale.relative,
         p=min(1.0, 2.0 * min(better, worse)),
         within=max(less, more) <= ALPHA / 2,
+        paired=last.paired,
         images=last.images,
         seeds=last.difference.seeds,
     )
