@@ -115,6 +115,17 @@ def test_the_images_that_seeds_share_count_twice_over_at_most(lab):
     assert variances[0] == pytest.approx(t**2 * np.var(gaps, ddof=1) / 3)
 
 
+def test_pairs_that_are_alike_by_chance_are_no_surer_than_their_images(lab):
+    """Three seeds with one difference each; errors over images of each seed's own, none in common."""
+    rng = np.random.default_rng(11)
+    other, dense = lab.drawn(3, rng), lab.drawn(3, rng)
+    one = [{**n, "accuracy": n["accuracy"] - 0.01} for n in other]
+    found = by_score(pairs(pair(lab, one, other, dense, error=0.006), lab).contrasts("a", "b", 0.5))
+    reach = stats.t.isf(0.025, 2) * 0.006 / math.sqrt(3)
+    assert found["accuracy"].gap == pytest.approx(0.01)
+    assert found["accuracy"].upper == pytest.approx(0.01 + reach)
+
+
 def test_of_one_seed_it_is_said_of_these_networks_over_images(lab, made):
     rng = np.random.default_rng(6)
     one, other, dense = lab.drawn(1, rng), lab.drawn(1, rng, lost=0.03), lab.drawn(1, rng)
