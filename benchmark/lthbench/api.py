@@ -109,9 +109,9 @@ def run(
     Raises BadInput before anything is written.
     """
     _take(plugins)
-    named = (ood, concepts, corruptions, None if pretrained is None else str(pretrained))
-    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, *named)
-    asked = asked.normalized(normalization)
+    weights = None if pretrained is None else str(pretrained)
+    replaced = (ood, concepts, corruptions, weights, normalization)
+    asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, *replaced)
     if until_decided is not False:
         asked = asked.until_decided(MOST if until_decided is True else until_decided)
     options = RunOptions(
@@ -124,11 +124,7 @@ def run(
         address=address,
         stack=stack,
     )
-    _free(report)
-    outcome = execute(asked, options)
-    if report is not None:
-        write_report(outcome, Path(report))
-    return outcome.table
+    return _table(asked, options, report)
 
 
 def score(
@@ -193,11 +189,7 @@ def score(
         address=address,
         stack=stack,
     )
-    _free(report)
-    outcome = execute(asked, options, brought=brought)
-    if report is not None:
-        write_report(outcome, Path(report))
-    return outcome.table
+    return _table(asked, options, report, brought)
 
 
 def write_report(
@@ -219,10 +211,19 @@ def write_report(
     return write(outcome.table, facts, folder, rule, force=force, summary=summary)
 
 
-def _free(report: str | Path | None) -> None:
-    """Raise BadInput for a folder of a report in which files of others would be replaced."""
+def _table(
+    asked: Request, options: RunOptions, report: str | Path | None, brought: Brought | None = None
+) -> pd.DataFrame:
+    """The table of what is asked for, with its report where one is.
+
+    Raises BadInput, before anything is done, for a folder in which files of others would be replaced.
+    """
     if report is not None:
         overwriting.check(Path(report) / name for name in overwriting.REPORT)
+    outcome = execute(asked, options, brought=brought)
+    if report is not None:
+        write_report(outcome, Path(report))
+    return outcome.table
 
 
 def _take(plugins: Sequence[str | Path] | str | Path) -> None:

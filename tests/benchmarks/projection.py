@@ -9,10 +9,10 @@ from typing import Any
 from lthbench import registry
 from lthbench.engines.queue import Queue
 from lthbench.kinds import Architecture
-from lthbench.planning import plan, task
+from lthbench.planning import plan
 from lthbench.planning.flops import flops, forward_flops
 from lthbench.planning.jobs import group
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 from lthbench.spec import Network, Predict, Prune, Rewind, Step, Train
 
 #: The grid that is projected: that of Chen et al. 2022, with all scores that are read off logits.
@@ -38,7 +38,7 @@ GRID: dict[str, Any] = {
 @cache
 def grid(budget: str) -> tuple[Step, ...]:
     """The steps of the whole grid of c10-r20s."""
-    asked = request(task.load("c10-r20s"), budget=budget, task_as_typed="c10-r20s", **GRID)
+    asked = ask("c10-r20s", budget=budget, **GRID)
     return plan.plan(asked, (), data_needed=False).steps
 
 

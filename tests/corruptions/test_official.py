@@ -14,7 +14,7 @@ from lthbench.errors import BadInput
 from lthbench.inference import corrupted
 from lthbench.kinds import Dataset, Images
 from lthbench.planning import plan, task
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 from lthbench.spec import Inputs
 
 COUNT = 12
@@ -205,7 +205,7 @@ def asked(source, kinds):
     quick = given.budget["quick"]
     looked = dataclasses.replace(quick.evaluate, corruption_source=source, corruptions=kinds)
     budgets = {**given.budget, "quick": dataclasses.replace(quick, evaluate=looked)}
-    return request(dataclasses.replace(given, budget=budgets), methods=[], seeds=1, metrics=["mce"])
+    return ask(dataclasses.replace(given, budget=budgets), methods=[], seeds=1, metrics=["mce"])
 
 
 def test_a_plan_shows_networks_the_published_images_by_their_digest(cifar, arrays):

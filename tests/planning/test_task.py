@@ -14,7 +14,7 @@ from lthbench.errors import BadInput
 from lthbench.formatting import one_line
 from lthbench.kinds import Dataset, Metric
 from lthbench.planning import flops, plan, task
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 from lthbench.spec import Train
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
@@ -56,7 +56,7 @@ def test_every_shipped_task_loads_under_its_file_name_and_can_be_asked_for(name)
     found = task.load(name)
     assert found.name == name
     for budget in found.budget:
-        asked = request(found, budget=budget)
+        asked = ask(found, budget=budget)
         assert asked.methods == tuple(m for m in found.grid.methods)
         assert len(asked.densities) == len(found.grid.rounds)
 
@@ -111,7 +111,7 @@ def test_the_transformer_has_the_published_schedule():
 @pytest.mark.parametrize("name", task.names())
 def test_every_shipped_task_can_be_planned_without_its_data(name):
     found = task.load(name)
-    asked = request(found, methods=["omp"], rounds=[3], seeds=[0])
+    asked = ask(found, methods=["omp"], rounds=[3], seeds=[0])
     made = plan.plan(asked, (), data_needed=False)
     assert sum(flops.flops(step) for step in made.steps) > 1e9
     sizes = {registry.get(Dataset, n).size for n in (found.data.dataset, *found.data.ood)}
@@ -121,10 +121,10 @@ def test_every_shipped_task_can_be_planned_without_its_data(name):
 def test_a_metric_of_validation_images_is_for_data_sets_that_have_them():
     found = task.load("imagenette-r18")
     needy = [m.name for m in registry.every(Metric) if "val" in m.needs]
-    assert not set(needy) & set(request(found).metrics)
+    assert not set(needy) & set(ask(found).metrics)
     for name in needy:
         with pytest.raises(BadInput, match=f"metric {name} needs val images; imagenette has none"):
-            request(found, metrics=[name])
+            ask(found, metrics=[name])
 
 
 def test_random_sizes_of_crops_and_padding_exclude_each_other(tmp_path):
@@ -329,14 +329,14 @@ def test_a_task_file_that_is_not_there_is_refused(name):
 def test_names_of_a_task_file_that_do_not_exist_are_refused_when_it_is_asked_for(tmp_path, old, new, said):
     found = task.load(written(tmp_path, (old, new)))
     with pytest.raises(BadInput) as caught:
-        request(found)
+        ask(found)
     assert said in str(caught.value)
 
 
 def test_all_faults_of_a_request_are_named_at_once():
     found = task.load(str(TINY))
     with pytest.raises(BadInput) as caught:
-        request(found, methods=["ipm"], sparsities=[2.0], seeds=[-1], metrics=["acuracy"], budget="quik")
+        ask(found, methods=["ipm"], sparsities=[2.0], seeds=[-1], metrics=["acuracy"], budget="quik")
     words = ("imp", "sparsity 2", "seed", "accuracy", "quick")
     assert [w for w in words if w not in str(caught.value)] == []
 
@@ -356,14 +356,14 @@ def test_all_faults_of_a_request_are_named_at_once():
 )
 def test_one_value_in_the_place_of_a_list_is_refused(given, said):
     with pytest.raises(BadInput) as caught:
-        request(task.load(str(TINY)), **given)
+        ask(str(TINY), **given)
     assert said in str(caught.value)
 
 
 def test_arrays_and_ranges_are_lists():
     arrays: dict[str, Any] = {"sparsities": np.array([0.3]), "seeds": np.arange(2)}
-    asked = request(task.load(str(TINY)), **arrays)
-    assert asked == request(task.load(str(TINY)), sparsities=(0.3,), seeds=range(2))
+    asked = ask(str(TINY), **arrays)
+    assert asked == ask(str(TINY), sparsities=(0.3,), seeds=range(2))
     assert [type(s) for s in asked.seeds] == [int, int]
 
 
@@ -385,14 +385,14 @@ def test_a_typed_sparsity_near_a_round_means_the_round(sparsity, density):
 
 def test_out_of_distribution_sets_can_be_replaced_and_the_command_says_so():
     found = task.load("c10-r20s")
-    asked = request(found, ood=["svhn", "gaussian-noise", "svhn"])
+    asked = ask(found, ood=["svhn", "gaussian-noise", "svhn"])
     assert asked.task.data.ood == ("svhn", "gaussian-noise")
     assert asked.command().endswith("--ood svhn,gaussian-noise")
-    assert "--ood" not in request(found).command()
-    made = plan.plan(request(found, metrics=["ood"], ood=["svhn"], seeds=1), (), data_needed=False)
+    assert "--ood" not in ask(found).command()
+    made = plan.plan(ask(found, metrics=["ood"], ood=["svhn"], seeds=1), (), data_needed=False)
     assert [name for name, _ in made.entries[0].measures[0].inputs] == ["test", "ood/svhn"]
     with pytest.raises(BadInput, match="Did you mean svhn"):
-        request(found, ood=["svnh"])
+        ask(found, ood=["svnh"])
 
 
 def test_a_budget_in_float32_is_there_in_bfloat16_too_for_training_alone():
@@ -403,12 +403,12 @@ def test_a_budget_in_float32_is_there_in_bfloat16_too_for_training_alone():
         assert (before.precision, after.precision) == ("float32", "bfloat16")
         assert replace(after, precision="float32") == before
     assert replace(half, about=plain.about, train=plain.train, finetune=plain.finetune) == plain
-    asked = request(found, ["omp"], rounds=[3], budget="quick-bf16")
+    asked = ask(found, ["omp"], rounds=[3], budget="quick-bf16")
     assert "--budget quick-bf16" in asked.command()
     made = plan.plan(asked, (), data_needed=False)
     assert {s.recipe.precision for s in made.steps if isinstance(s, Train)} == {"bfloat16"}
     with pytest.raises(BadInput, match=r'no budget "standard-bf16"\. Did you mean standard\?'):
-        request(task.load("c10-r18"), budget="standard-bf16")  # it is in bfloat16 as it stands
+        ask("c10-r18", budget="standard-bf16")  # it is in bfloat16 as it stands
 
 
 def test_names_enter_keys_as_they_are_registered_not_as_they_are_typed():

@@ -34,8 +34,8 @@ from lthbench.compute.environment import environment
 from lthbench.data import decoding, image_files
 from lthbench.errors import LthbenchError
 from lthbench.kinds import Metric
-from lthbench.planning import plan, task
-from lthbench.planning.request import ask, request
+from lthbench.planning import plan
+from lthbench.planning.request import ask
 from lthbench.results import run_facts, table
 from lthbench.store import LocalStore, archive, layout
 from lthbench.submission import bundle
@@ -319,7 +319,7 @@ def exports(draw: Draw, place: Place) -> Work:
 
 
 def planned(path: Path) -> None:
-    plan.plan(request(task.load(str(path))), (), data_needed=False)
+    plan.plan(ask(str(path)), (), data_needed=False)
 
 
 def tasks(draw: Draw, place: Place) -> Work:

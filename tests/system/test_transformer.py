@@ -11,7 +11,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Method, Metric
 from lthbench.planning import plan
 from lthbench.planning import task as tasks
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 
 TESTS = Path(__file__).parents[1]
 TASK = str(TESTS / "tiny_vit.toml")
@@ -63,9 +63,9 @@ def test_methods_that_do_not_fit_say_so_before_anything_is_trained():
     task = tasks.load(TASK)
     for name, fits in UNFIT.items():
         with pytest.raises(BadInput, match=fits):
-            plan.plan(request(task, [name], [0.5], seeds=1, metrics=["accuracy"]), ())
+            plan.plan(ask(task, [name], [0.5], seeds=1, metrics=["accuracy"]), ())
     others = [name for name in EVERY if name not in UNFIT]
-    plan.plan(request(task, others, [0.5], seeds=1, metrics=["accuracy"]), ())
+    plan.plan(ask(task, others, [0.5], seeds=1, metrics=["accuracy"]), ())
 
 
 @pytest.mark.long

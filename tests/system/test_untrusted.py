@@ -32,7 +32,7 @@ from lthbench.compute.environment import environment
 from lthbench.errors import BadInput, LthbenchError
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.planning import plan, task
-from lthbench.planning.request import ask, request
+from lthbench.planning.request import ask
 from lthbench.results import run_facts, table
 from lthbench.store import LocalStore, archive, layout
 from lthbench.submission import bundle
@@ -238,7 +238,7 @@ def task_files(draw: st.DrawFn) -> str:
 def planned(path: Path) -> None:
     """Load a task and plan its grid, or hear why not."""
     try:
-        plan.plan(request(task.load(str(path))), (), data_needed=False)
+        plan.plan(ask(str(path)), (), data_needed=False)
     except BadInput:
         RAN["refused"] += 1
 
@@ -302,7 +302,7 @@ def test_a_task_file_runs_no_code(tmp_path, monkeypatch, old, new, name):
 DIGITS = """
 import dataclasses
 from lthbench.datasets.digits import DATASET as digits
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 DATASET = dataclasses.replace(digits, name="my-digits")
 """
 

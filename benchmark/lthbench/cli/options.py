@@ -259,20 +259,13 @@ def ask(options: dict[str, Any]) -> Request:
     """The checked request of the options of a grid."""
     from lthbench.planning import request
 
-    names = (
-        "methods",
-        "sparsity",
-        "rounds",
-        "seeds",
-        "metrics",
-        "budget",
-        "ood",
-        "concepts",
-        "corruptions",
-        "pretrained",
+    same = ("methods", "rounds", "seeds", "metrics", "budget", "ood", "concepts", "corruptions", "pretrained")
+    asked = request.ask(
+        options["task"],
+        sparsities=options.get("sparsity"),
+        normalization=normalization(options.get("mean"), options.get("std")),
+        **{name: options.get(name) for name in same},
     )
-    asked = request.ask(options["task"], *(options.get(n) for n in names))
-    asked = asked.normalized(normalization(options.get("mean"), options.get("std")))
     count = options.get("seeds")
     if isinstance(count, int) and count >= MANY_SEEDS:
         echo(f"{count} seeds: 0 to {count - 1}; one seed alone is written {count},", err=True)

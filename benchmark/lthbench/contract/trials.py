@@ -23,7 +23,7 @@ from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Criterion, Method, Metric
 from lthbench.planning import plan
 from lthbench.planning import task as tasks
-from lthbench.planning.request import request
+from lthbench.planning.request import ask
 from lthbench.planning.task import Task
 from lthbench.results import table
 from lthbench.spec import Train, history
@@ -78,7 +78,7 @@ class Trial:
     @cached_property
     def plan(self) -> plan.Plan:
         """The steps."""
-        asked = request(small_task(), self._methods, self.sparsities, seeds=1, metrics=self._metrics)
+        asked = ask(small_task(), self._methods, self.sparsities, seeds=1, metrics=self._metrics)
         return plan.plan(asked, ())
 
     @property

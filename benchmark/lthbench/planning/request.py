@@ -213,57 +213,77 @@ def _with_looks(found: Request, record: RequestRecord, where: str) -> Request:
     return dataclasses.replace(found, most_seeds=record.most_seeds, looks=record.looks)
 
 
-def request(
-    task: Task,
+def ask(
+    task: str | Task,
     methods: Sequence[str] | None = None,
     sparsities: Sequence[float] | None = None,
     rounds: Sequence[int] | None = None,
-    seeds: Sequence[int] | int | None = None,
+    seeds: int | Sequence[int] | None = None,
     metrics: Sequence[str] | None = None,
     budget: str | None = None,
-    task_as_typed: str = "",
     ood: Sequence[str] | None = None,
     concepts: str | None = None,
     corruptions: str | None = None,
     pretrained: str | None = None,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Request:
-    """Check what was asked for, and fill in the task's defaults. Raises BadInput naming every fault."""
+    """Check what was asked for of a task (its name, its path, or itself), and fill in its defaults.
+
+    Raises BadInput naming every fault.
+    """
+    named = listed("methods", methods, str, str, "names")
+    measured = listed("metrics", metrics, str, str, "names")
+    typed = "" if isinstance(task, Task) else task
+    given = task if isinstance(task, Task) else _loaded(task, named or (), measured or ())
     faults = checks.Faults()
     if corruptions is not None:
         with faults.taken():
-            task = with_corruptions(task, corruptions)
-    data = task.data if concepts is None else dataclasses.replace(task.data, concepts=concepts)
+            given = with_corruptions(given, corruptions)
+    data = given.data if concepts is None else dataclasses.replace(given.data, concepts=concepts)
     others = listed("ood", ood, str, str, "names")
     if others is not None:
         data = dataclasses.replace(data, ood=tuple(dict.fromkeys(others)))
-    task = dataclasses.replace(task, data=data)
-    named = listed("methods", methods, str, str, "names")
-    measured = listed("metrics", metrics, str, str, "names")
+    given = dataclasses.replace(given, data=data)
     removed = listed("sparsities", sparsities, numbers.Real, float, "numbers")
     after = listed("rounds", rounds, numbers.Integral, int, "whole numbers")
     counted = isinstance(seeds, int) and not isinstance(seeds, bool)
     drawn = seeds if counted else listed("seeds", seeds, numbers.Integral, int, "whole numbers")
-    chosen = checks.methods(task.grid.methods if named is None else named, faults)
-    scored = checks.metrics(measured, task, faults)
-    faults.known(Architecture, task.architecture)
-    budget = task.grid.budget if budget is None else budget
-    checks.budget(budget, task, faults)
-    densities = checks.densities(removed, after, task, faults)
-    numbered = checks.seeds(task.grid.seeds if drawn is None else drawn, faults)
+    chosen = checks.methods(given.grid.methods if named is None else named, faults)
+    scored = checks.metrics(measured, given, faults)
+    faults.known(Architecture, given.architecture)
+    budget = given.grid.budget if budget is None else budget
+    checks.budget(budget, given, faults)
+    densities = checks.densities(removed, after, given, faults)
+    numbered = checks.seeds(given.grid.seeds if drawn is None else drawn, faults)
     faults.tell()
-    return Request(
-        task,
+    found = Request(
+        given,
         chosen,
         densities,
         numbered,
         scored,
         budget,
-        task_as_typed,
+        typed,
         ood is not None,
         concepts is not None,
         corruptions is not None,
         pretrained=pretrained,
     )
+    return found.normalized(normalization)
+
+
+def _loaded(name: str, methods: Sequence[str], metrics: Sequence[str]) -> Task:
+    """The task of a name or path. Raises BadInput that names unknown methods and metrics, too."""
+    try:
+        return task.load(name)
+    except BadInput as error:
+        faults = checks.Faults([str(error)])
+        for method in methods:
+            faults.known(Method, method.partition(":")[0])
+        for metric in metrics:
+            faults.known(Metric, metric.removeprefix("-"))
+        faults.tell()
+        raise
 
 
 def with_corruptions(task: Task, source: str) -> Task:
@@ -279,43 +299,3 @@ def with_corruptions(task: Task, source: str) -> Task:
         return dataclasses.replace(budget, evaluate=looked)
 
     return dataclasses.replace(task, budget={name: replaced(b) for name, b in task.budget.items()})
-
-
-def ask(
-    name: str,
-    methods: Sequence[str] | None = None,
-    sparsities: Sequence[float] | None = None,
-    rounds: Sequence[int] | None = None,
-    seeds: int | Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
-    budget: str | None = None,
-    ood: Sequence[str] | None = None,
-    concepts: str | None = None,
-    corruptions: str | None = None,
-    pretrained: str | None = None,
-) -> Request:
-    """The checked request for a task by name or path. Raises BadInput naming every fault."""
-    try:
-        named = task.load(name)
-    except BadInput as error:
-        faults = checks.Faults([str(error)])
-        for one in listed("methods", methods, str, str, "names") or ():
-            faults.known(Method, one.partition(":")[0])
-        for one in listed("metrics", metrics, str, str, "names") or ():
-            faults.known(Metric, one.removeprefix("-"))
-        faults.tell()
-        raise
-    return request(
-        named,
-        methods,
-        sparsities,
-        rounds,
-        seeds,
-        metrics,
-        budget,
-        name,
-        ood,
-        concepts,
-        corruptions,
-        pretrained,
-    )
