@@ -1,8 +1,11 @@
-"""How a network is trained, as it stands in a key. Pure, without torch."""
+"""How a network is trained, and how its mask may change, as they stand in a key. Pure, without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+#: Raise when ``masks/rewiring.py`` changes the masks or weights of a rewired training. 1 stood in no key.
+REWIRE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,22 @@ class Recipe:
             if epoch < round(until * self.epochs):
                 return size
         return None
+
+
+@dataclass(frozen=True)
+class Rewire:
+    """How a training changes its mask: every ``every`` steps, up to the share ``until`` of all steps.
+
+    The share ``fraction`` of each layer's weights is dropped, falling along a cosine to ``final``; as many
+    grow by gradient, or, with ``grow``, at ``random``. With ``density``, a network without a mask is pruned
+    to it by magnitude on the way: the same share of each layer or, ``pooled``, of ``all`` together.
+    """
+
+    fraction: float
+    final: float
+    every: int
+    until: float
+    version: int = REWIRE_VERSION
+    grow: str | None = None
+    density: float | None = None
+    pooled: str | None = None

@@ -16,6 +16,7 @@ from functools import cache, cached_property, singledispatch
 from typing import Any, TypeVar
 
 from lthbench.recipe import Recipe as Recipe
+from lthbench.recipe import Rewire as Rewire
 
 #: Raise when a change to ``training/`` changes the weights that the same step yields.
 TRAIN_VERSION = 1
@@ -25,8 +26,6 @@ PREDICT_VERSION = 1
 EXPLAIN_VERSION = 1
 #: Raise when a change to ``checkpoints/`` changes the weights or the mask that the same tensors yield.
 GIVEN_VERSION = 1
-#: Raise when ``masks/rewiring.py`` changes the masks or weights of a rewired training. 1 stood in no key.
-REWIRE_VERSION = 2
 #: Raise when a change to ``masks/`` changes the mask that the same scores yield.
 MASK_VERSION = 1
 
@@ -59,25 +58,6 @@ class Network:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     widths: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Rewire:
-    """How a training changes its mask: every ``every`` steps, up to the share ``until`` of all steps.
-
-    The share ``fraction`` of each layer's weights is dropped, falling along a cosine to ``final``; as many
-    grow by gradient, or, with ``grow``, at ``random``. With ``density``, a network without a mask is pruned
-    to it by magnitude on the way: the same share of each layer or, ``pooled``, of ``all`` together.
-    """
-
-    fraction: float
-    final: float
-    every: int
-    until: float
-    version: int = REWIRE_VERSION
-    grow: str | None = None
-    density: float | None = None
-    pooled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,8 +138,9 @@ class Given(Step):
 class Train(Step):
     """The weights after training from ``start``, with ``mask`` held throughout, or changed by ``rewire``.
 
-    Training that starts from a ``Rewind`` to epoch k runs epochs k .. ``Recipe.epochs`` - 1, with the
-    learning rates and the data order that those epochs have, and with fresh momentum.
+    Training that starts from a ``Rewind`` to epoch k, or whose learning rate is rewound to it
+    (``from_epoch``), runs epochs k .. ``Recipe.epochs`` - 1, with the learning rates and the data order that
+    those epochs have, and with fresh momentum.
     """
 
     start: Weights
@@ -169,11 +150,12 @@ class Train(Step):
     mask: Prune | None = None
     version: int = TRAIN_VERSION
     rewire: Rewire | None = None
+    from_epoch: int | None = None
 
     @property
     def first_epoch(self) -> int:
         """The epoch this training starts at."""
-        return self.start.epoch if isinstance(self.start, Rewind) else 0
+        return self.from_epoch or (self.start.epoch if isinstance(self.start, Rewind) else 0)
 
     @property
     def epochs(self) -> int:
@@ -201,6 +183,7 @@ class Prune(Step):
     ``data`` is there only for a criterion that looks at images. ``allocation`` says how the density is
     shared out over layers (None: all layers are ranked together), or, as ``2:4``, over groups of weights.
     For units removed whole None is the same share of each layer, and ``pooled`` ranks all layers together.
+    With ``layers_of`` each layer keeps as many as in that mask.
     """
 
     given: Weights
@@ -211,10 +194,12 @@ class Prune(Step):
     data: Data | None = None
     version: int = MASK_VERSION
     allocation: str | None = None
+    layers_of: Prune | None = None
 
     def needs(self) -> tuple[Step, ...]:
-        """The network, and the mask that it was trained under."""
-        return (self.given, *_mask_of(self.given))
+        """The network, the mask that it was trained under, and the one that says what each layer keeps."""
+        other = (self.layers_of,) if self.layers_of is not None else ()
+        return (self.given, *_mask_of(self.given), *other)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,8 @@ UNFIT = {
     "rigl:itop": "use rigl",
     "slimming": "use filter",
     "synflow": "use snip, grasp or force",
+    "synflow:reinit": "use snip, grasp or force",
+    "synflow:shuffled": "use snip, grasp or force",
 }
 #: One of each kind of the others.
 DIFFERENT = (

@@ -49,11 +49,18 @@ def _(step: Prune, together: Sequence[Step], space: Workspace, course: Course) -
             mask = masks.top_kernels(scores, density)
         else:
             within = outer if criterion.regrows else mask
-            mask = masks.top(scores, density, within, step.allocation)
+            mask = masks.top(scores, density, within, _shared(step, space))
     assert mask is not None
     facts = masks.counted(mask, masks.prunable(model))
     space.store.put(step, {MASK.name: MASK.encode(mask)}, space.meta(started, **facts))
     return {}
+
+
+def _shared(step: Prune, space: Workspace) -> str | dict[str, int] | None:
+    """How the density is shared out over layers: by a rule, or as in another mask."""
+    if step.layers_of is None:
+        return step.allocation
+    return {name: int(kept.sum()) for name, kept in space.mask(step.layers_of).items()}
 
 
 def _scored(model: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lthbench.kinds.networks import Architecture, Counts
-from lthbench.spec import Data, Network, Prune, Recipe, Rewire, Train, Weights, network_of
+from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights, network_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,28 +80,59 @@ class Cell:
         """The network of the cell, as it stands in its steps."""
         return network_of(self.init)
 
+    @property
+    def rewind_epoch(self) -> int:
+        """The epoch that the budget rewinds to; 0 where a pretrained network is the parent."""
+        return self.rewound.epoch if isinstance(self.rewound, Rewind) else 0
+
+    @property
+    def redrawn(self) -> Init:
+        """Other weights to begin with, drawn anew: from a seed that no run can ask for."""
+        return Init(self.network, -1 - self.seed)
+
     def train(
         self,
         start: Weights,
         mask: Prune | None = None,
         recipe: Recipe | None = None,
         rewire: Rewire | None = None,
+        from_epoch: int = 0,
     ) -> Train:
-        """Training from ``start`` with this cell's data and seed, and its recipe unless another is given."""
-        return Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
+        """Training from ``start`` with this cell's data and seed, and its recipe unless another is given.
+
+        With ``from_epoch`` it goes through the epochs of the recipe from that one on, wherever it starts.
+        """
+        found = Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
+        return replace(found, from_epoch=from_epoch) if from_epoch else found
 
     def prune(
-        self, given: Weights, criterion: Criterion, density: float | None = None, allocation: str = ""
+        self,
+        given: Weights,
+        criterion: Criterion,
+        density: float | None = None,
+        allocation: str = "",
+        layers_of: Prune | None = None,
     ) -> Prune:
         """The mask that keeps ``density`` (default: the cell's) of the prunable weights of ``given``.
 
         ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), N:M such as ``2:4`` (see
-        ``masks.top_grouped``; the density is then N / M), or "" to rank all layers together.
+        ``masks.top_grouped``; the density is then N / M), or "" to rank all layers together. With
+        ``layers_of`` each layer keeps as many weights as in that mask, whose density this one has.
         """
         data = self.data if criterion.per_class else None
         version = self.versions.get(criterion.name, str(criterion.version))
-        density = self.density if density is None else density
-        return Prune(given, criterion.name, version, density, self.seed, data, allocation=allocation or None)
+        if layers_of is not None:
+            density = layers_of.density
+        return Prune(
+            given,
+            criterion.name,
+            version,
+            self.density if density is None else density,
+            self.seed,
+            data,
+            allocation=allocation or None,
+            layers_of=layers_of,
+        )
 
     def untrained(self, given: Weights, mask: Prune) -> Train:
         """``given`` with a mask, and nothing after it: a training of no epochs."""

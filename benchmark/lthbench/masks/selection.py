@@ -36,11 +36,12 @@ def top(
     scores: Mapping[str, torch.Tensor],
     density: float,
     within: Mapping[str, torch.Tensor] | None = None,
-    allocation: str | None = None,
+    allocation: str | Mapping[str, int] | None = None,
 ) -> Mask:
     """Keep the round(density * N) highest of all N scores together, or of each layer with ``allocation``.
 
-    An allocation such as ``2:4`` keeps so many of each group, whatever the density: see ``top_grouped``.
+    An allocation such as ``2:4`` keeps so many of each group, whatever the density: see ``top_grouped``. It
+    may also say itself how many weights each layer keeps.
 
     Ties go to the earlier weight (parameters in the order given, row-major within one), so the count is
     exact and the mask does not depend on the device. With ``within``, only weights that it keeps can be
@@ -49,11 +50,12 @@ def top(
     bad = [name for name, s in scores.items() if not bool(torch.isfinite(s).all())]
     if bad:
         raise StepFailed(f"scores are not finite in {', '.join(bad)}")
-    if allocation is not None and ":" in allocation:
+    if isinstance(allocation, str) and ":" in allocation:
         return top_grouped(scores, allocation, within)
+    if isinstance(allocation, str):
+        allocation = allocated({n: tuple(s.shape) for n, s in scores.items()}, density, allocation)
     if allocation is not None:
-        kept = allocated({n: tuple(s.shape) for n, s in scores.items()}, density, allocation)
-        return {n: _highest({n: s}, kept[n], within)[n] for n, s in scores.items()}
+        return {n: _highest({n: s}, allocation[n], within)[n] for n, s in scores.items()}
     return _highest(scores, round(density * sum(s.numel() for s in scores.values())), within)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.methods.snip import gradients, sensitivity
 from lthbench.spec import Train
 
@@ -39,7 +40,7 @@ CRITERIA = {
 
 def ticket(cell: Cell) -> Train:
     """Prune at initialisation in rounds, train."""
-    return cell.train(cell.init, cell.prune(cell.init, CRITERIA.get(cell.variant, FORESIGHT)))
+    return trained(cell, cell.init, cell.prune(cell.init, CRITERIA.get(cell.variant, FORESIGHT)))
 
 
 METHOD = Method(
@@ -52,7 +53,10 @@ METHOD = Method(
     cost="60 forward and backward passes for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=FORESIGHT,
-    variants={"iterative-snip": "Iterative SNIP of the same paper: what is pruned stays pruned"},
+    variants={
+        "iterative-snip": "Iterative SNIP of the same paper: what is pruned stays pruned",
+        **CONTROLS,
+    },
     family="init",
-    criteria=CRITERIA,
+    criteria={**CRITERIA, **SHUFFLED},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Train
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ FLOW = Criterion("grasp", 1, flow, per_class=10, passes=10.0)
 
 def ticket(cell: Cell) -> Train:
     """Score at initialisation on ten training images of each class, prune once, train."""
-    return cell.train(cell.init, cell.prune(cell.init, FLOW))
+    return trained(cell, cell.init, cell.prune(cell.init, FLOW))
 
 
 METHOD = Method(
@@ -65,5 +66,7 @@ METHOD = Method(
     cost="a gradient and a Hessian-vector product for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=FLOW,
+    variants=CONTROLS,
     family="init",
+    criteria=SHUFFLED,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lthbench.kinds import Cell, Method
 from lthbench.methods.omp import MAGNITUDE, NM, pattern, unfit
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Weights
 
 
@@ -24,6 +25,8 @@ def ticket(cell: Cell) -> Weights:
         mask = cell.prune(network, MAGNITUDE, density, allocation)
         if cell.variant == "untrained" and density == cell.density:
             return cell.untrained(network, mask)
+        if cell.variant in CONTROLS and density == cell.density:
+            return trained(cell, cell.rewound, mask)
         network = cell.train(cell.rewound, mask)
     return network
 
@@ -38,9 +41,11 @@ METHOD = Method(
     criterion=MAGNITUDE,
     aliases=("lth",),
     variants={
+        **CONTROLS,
         "nm": f"{NM}; each round takes one more of each group",
         "untrained": "the network of the round before with its mask, without the training of the last",
     },
     unfit=unfit,
     family="after",
+    criteria=SHUFFLED,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Weights
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def ticket(cell: Cell) -> Weights:
     network: Weights = cell.dense
     if cell.variant == "untrained":
         return cell.untrained(network, cell.prune(network, RELATIVE))
+    if cell.variant in CONTROLS:
+        return trained(cell, cell.rewound, cell.prune(network, RELATIVE))
     for density in cell.levels if cell.variant == "iterative" else (cell.density,):
         network = cell.train(cell.rewound, cell.prune(network, RELATIVE, density))
     return network
@@ -56,8 +59,10 @@ METHOD = Method(
     ticket=ticket,
     criterion=RELATIVE,
     variants={
+        **CONTROLS,
         "iterative": "in rounds of training and pruning, as imp",
         "untrained": "the trained network with its mask, without rewinding or training after it",
     },
     family="after",
+    criteria=SHUFFLED,
 )

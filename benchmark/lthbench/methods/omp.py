@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Train
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def ticket(cell: Cell) -> Train:
     if cell.variant == "untrained":
         return cell.untrained(cell.dense, cell.prune(cell.dense, MAGNITUDE))
     found = pattern(cell.density) if cell.variant == "nm" else None
-    allocation = f"{found[0]}:{found[1]}" if found else cell.variant
-    return cell.train(cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=allocation))
+    allocation = f"{found[0]}:{found[1]}" if found else "" if cell.variant in CONTROLS else cell.variant
+    return trained(cell, cell.rewound, cell.prune(cell.dense, MAGNITUDE, allocation=allocation))
 
 
 METHOD = Method(
@@ -72,8 +73,10 @@ METHOD = Method(
         "uniform": "the same share of each layer",
         "erk": "shares by the Erdos-Renyi-Kernel rule of Evci et al. 2020",
         "nm": NM,
+        **CONTROLS,
         "untrained": "the trained network with its mask, without rewinding or training after it",
     },
     unfit=unfit,
     family="after",
+    criteria=SHUFFLED,
 )

@@ -1,11 +1,11 @@
-"""Random pruning at initialisation: the control that a real method must beat."""
+"""Random pruning at initialisation: the control that a real method must beat, and controls of its parts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
-from lthbench.spec import Train
+from lthbench.spec import Prune, Train, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,26 @@ def uniform(model: torch.nn.Module, batches: Batches, generator: torch.Generator
 
 
 RANDOM = Criterion("random", 1, uniform)
+
+
+#: Variants that take one part away from a network that a method found: what is lost, that part was worth.
+CONTROLS = {
+    "reinit": "its mask with initial weights that are drawn anew, trained from the start; Frankle & Carbin "
+    "2019, The Lottery Ticket Hypothesis",
+    "shuffled": "as many weights of each layer as its mask keeps, at places drawn at random; Frankle et al. "
+    "2021, Pruning Neural Networks at Initialization: Why Are We Missing the Mark?",
+}
+#: What the control that shuffles prunes by.
+SHUFFLED = {"shuffled": RANDOM}
+
+
+def trained(cell: Cell, start: Weights, mask: Prune) -> Train:
+    """Training of what a method found, or of the control that the cell's variant asks for."""
+    if cell.variant == "reinit":
+        return cell.train(cell.redrawn, mask)
+    if cell.variant == "shuffled":
+        mask = cell.prune(cell.init, RANDOM, layers_of=mask)
+    return cell.train(start, mask)
 
 
 def ticket(cell: Cell) -> Train:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Train
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ SENSITIVITY = Criterion("snip", 1, sensitivity, per_class=10, passes=3.0)
 
 def ticket(cell: Cell) -> Train:
     """Score at initialisation on ten training images of each class, prune once, train."""
-    return cell.train(cell.init, cell.prune(cell.init, SENSITIVITY))
+    return trained(cell, cell.init, cell.prune(cell.init, SENSITIVITY))
 
 
 METHOD = Method(
@@ -60,5 +61,7 @@ METHOD = Method(
     cost="one forward and backward pass for each mask; one training for each sparsity and seed",
     ticket=ticket,
     criterion=SENSITIVITY,
+    variants=CONTROLS,
     family="init",
+    criteria=SHUFFLED,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Cell, Criterion, Method
+from lthbench.methods.random import CONTROLS, SHUFFLED, trained
 from lthbench.spec import Train
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ FLOW = Criterion("synflow", 1, flow, rounds=100, passes=3.0)
 
 def ticket(cell: Cell) -> Train:
     """Prune at initialisation in 100 rounds, train."""
-    return cell.train(cell.init, cell.prune(cell.init, FLOW))
+    return trained(cell, cell.init, cell.prune(cell.init, FLOW))
 
 
 METHOD = Method(
@@ -65,5 +66,7 @@ METHOD = Method(
     ticket=ticket,
     criterion=FLOW,
     unfit=unfit,
+    variants=CONTROLS,
     family="init",
+    criteria=SHUFFLED,
 )

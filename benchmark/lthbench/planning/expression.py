@@ -53,6 +53,7 @@ def _(step: Rewind, inner: Inner) -> str:
 @expression.register
 def _(step: Prune, inner: Inner) -> str:
     shared = f", {step.allocation}" if step.allocation else ""
+    shared += f", layers as in {inner(step.layers_of)}" if step.layers_of is not None else ""
     return f"prune({inner(step.given)}, {step.criterion}, density {step.density:.6g}{shared})"
 
 
@@ -62,7 +63,8 @@ def _(step: Train, inner: Inner) -> str:
     rewired = ", rewired" if step.rewire is not None else ""
     if step.rewire is not None and step.rewire.density is not None:
         rewired = f", pruned on the way to density {step.rewire.density:.6g}"
-    return f"train({inner(step.start)}, {step.recipe.epochs} epochs, seed {step.seed}{mask}{rewired})"
+    epochs = f"{step.recipe.epochs} epochs" + (f" from {step.from_epoch} on" if step.from_epoch else "")
+    return f"train({inner(step.start)}, {epochs}, seed {step.seed}{mask}{rewired})"
 
 
 @singledispatch
