@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lthbench import formatting
 from lthbench.report import leaderboard
-from lthbench.report.claims import interpretability, lth_pass, relations
+from lthbench.report.claims import interpretability, lth_pass, relations, tickets
 from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
@@ -41,7 +41,7 @@ def elsewhere(names: set[str]) -> list[Claim]:
 
 def every() -> tuple[Claim, ...]:
     """All claims."""
-    return CLAIMS + relations.CLAIMS + lth_pass.CLAIMS + interpretability.CLAIMS
+    return CLAIMS + relations.CLAIMS + tickets.CLAIMS + lth_pass.CLAIMS + interpretability.CLAIMS
 
 
 def _tickets(summary: Summary) -> Shown:
