@@ -94,10 +94,12 @@ def _count(network: Network) -> Counts:
     from torch import nn
 
     model = _built(network.architecture.removeprefix(PREFIX), network.classes).eval()
-    macs = 0
+    macs = activations = 0
 
     def layer(module: nn.Module, given: Any, made: torch.Tensor) -> None:
-        nonlocal macs
+        nonlocal macs, activations
+        if isinstance(module, nn.Conv2d):
+            activations += 2 * made.numel()
         if isinstance(module, nn.Conv2d | nn.Linear):
             outputs = module.weight.shape[0]
             macs += made.numel() // outputs * module.weight.numel()
@@ -110,7 +112,7 @@ def _count(network: Network) -> Counts:
     parameters = sum(p.numel() for p in model.parameters())
     named = dict(model.named_parameters())
     prunable = sum(named[f"{name}.weight"].numel() for name in _convolutions(model))
-    return Counts(parameters, prunable, macs, prunable)
+    return Counts(parameters, prunable, macs, prunable, activations=activations)
 
 
 @lru_cache(maxsize=3)

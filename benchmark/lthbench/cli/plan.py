@@ -79,6 +79,30 @@ def _places_given() -> str:
     return "".join(f" --{n} {shlex.quote(str(context.params[n]))}" for n in named)
 
 
+#: Bytes of memory that are not worth a line.
+LITTLE = 1e9
+
+
+def _memory(account: dict[str, Any]) -> str:
+    """What the step that takes most memory takes, and whether there is room for it; "" for little."""
+    from lthbench.compute.memory import memory
+
+    most = account["memory"]
+    if most < LITTLE:
+        return ""
+    what = {"train": "training", "prune": "finding masks"}[account["memory_step"]]
+    said = f"about {formatting.size(most)} at most, for {what}"
+    if account["device"] != "cpu":
+        return f"{said}, on the device for each network"
+    workers, here = max(account["workers"], 1), memory()[0] * 2**30
+    said += " in each worker" if workers > 1 else ""
+    if not 0.0 < here < workers * most:
+        return said
+    fit = int(here // most)
+    cure = f"use --workers {fit}" if 0 < fit < workers else "it may end for want of memory"
+    return f"{said}; this machine has {formatting.size(round(here))}: {cure}"
+
+
 def _plan_text(account: dict[str, Any]) -> str:
     from tabulate import tabulate
 
@@ -104,6 +128,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         + (f", {account['like']}" if account["like"] else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
         *([f"disk    about {formatting.size(account['bytes'])} in the store"] if account["bytes"] else []),
+        *([f"memory  {said}"] if (said := _memory(account)) else []),
         f"longest chain of trainings that must follow one another: {account['chain']}",
     ]
     if account["looks"]:

@@ -9,9 +9,7 @@ import torch
 
 from lthbench.data.streaming import Stream, ahead
 from lthbench.kinds import Images
-
-#: Images in one draw of a corruption's noise, and in one forward pass.
-BATCH = 250
+from lthbench.kinds.images import BATCH as BATCH
 
 
 def batches(images: Images) -> Iterator[np.ndarray]:

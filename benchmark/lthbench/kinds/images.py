@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: Images in one draw of a corruption's noise, and in one forward pass.
+BATCH = 250
+
 
 class Pixels(Protocol):
     """Pixels as uint8 ``[images, channels, height, width]``: an array, or one decoded when indexed."""

@@ -18,7 +18,8 @@ class Counts(NamedTuple):
 
     ``floor`` is how many prunable weights are left when filters, or the neurons and heads of transformers,
     are removed as far as they can be; ``coupled``, when those go, too, that can only go together (None: not
-    counted).
+    counted). ``activations`` are the numbers that a forward pass in training keeps of one image for the
+    backward pass, about (0: not counted).
     """
 
     parameters: int
@@ -26,6 +27,7 @@ class Counts(NamedTuple):
     macs: int
     floor: int
     coupled: int | None = None
+    activations: int = 0
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Tally:
     """Adds up layers."""
 
     def __init__(self) -> None:
-        self.parameters = self.prunable = self.macs = self.least = self.fewest = 0
+        self.parameters = self.prunable = self.macs = self.least = self.fewest = self.activations = 0
 
     def convolution(
         self, before: Channels, after: Channels, kernel: int, size: int, *, bias: bool = False
@@ -69,12 +69,17 @@ class Tally:
         self.parameters += weights + after.width * bias
         self.prunable += weights
         self.macs += weights * size**2
+        self.activations += 2 * after.width * size**2  # for the normalisation behind it, and after its ReLU
         self.least += before.least * after.least * kernel**2
         self.fewest += before.fewest * after.fewest * kernel**2
 
     def norm(self, channels: Channels) -> None:
         """A batch normalisation."""
         self.parameters += 2 * channels.width
+
+    def pool(self, width: int, size: int) -> None:
+        """A maximum over windows that makes maps of ``size`` pixels; it keeps places, of eight bytes each."""
+        self.activations += 3 * width * size**2
 
     def linear(self, before: Channels, after: int) -> None:
         """A linear layer with bias, after pooling over all pixels."""
@@ -83,7 +88,8 @@ class Tally:
 
     def counts(self) -> Counts:
         """What was added up."""
-        return Counts(self.parameters, self.prunable, self.macs, self.least, self.fewest)
+        sizes = (self.parameters, self.prunable, self.macs, self.least, self.fewest)
+        return Counts(*sizes, self.activations)
 
 
 def resnet_cifar(blocks: int, network: Network, widths: Sequence[int]) -> Counts:
@@ -117,6 +123,7 @@ def resnet(
     tally.norm(before)
     if large:
         size = slid(size, 3, 2, 1)
+        tally.pool(before.width, size)
     for stage, (width, count) in enumerate(zip(widths[1:], blocks, strict=True)):
         inner, after = free(width), coupled(width * expansion)
         for block in range(count):
@@ -175,6 +182,7 @@ def vgg(network: Network, widths: Sequence[int], stages: Sequence[int]) -> Count
             tally.norm(after)
             before = after
         size //= 2
+        tally.pool(before.width, size)
     tally.linear(before, network.classes)
     return tally.counts()
 
@@ -193,6 +201,9 @@ def vision_transformer(network: Network, widths: Sequence[int], depth: int, head
     tally.prunable = depth * (attention + mlp)
     tally.macs = embedding * side**2 + depth * (tokens * (attention + mlp) + 2 * tokens**2 * width)
     tally.least = tally.fewest = depth * (4 * width * widths[0] + 2 * width)
+    # By token: what is normalised, queries, keys, values, and heads put together; neurons before and after
+    # GELU; of each head the likenesses after the softmax.
+    tally.activations = depth * tokens * (8 * width + 2 * hidden + heads * tokens)
     tally.linear(bound(width), network.classes)
     return tally.counts()
 
@@ -209,16 +220,19 @@ def googlenet(network: Network, widths: Sequence[int]) -> Counts:
     size = slid(network.size, 7, 2, 3)
     convolution(bound(network.channels), first, 7, size)
     size = slid(size, 3, 2, 0, ceil=True)
+    tally.pool(first.width, size)
     convolution(first, second, 1, size)
     convolution(second, before, 3, size)
     for i, place in enumerate(range(3, len(widths), 6)):
         plain, reduced3, conv3, reduced5, conv5, pooled = widths[place : place + 6]
         if i in (0, 2, 7):
             size = slid(size, 2 if i == 7 else 3, 2, 0, ceil=True)
+            tally.pool(before.width, size)
         convolution(before, coupled(plain), 1, size)
         for reduced, after in ((free(reduced3), conv3), (free(reduced5), conv5)):
             convolution(before, reduced, 1, size)
             convolution(reduced, coupled(after), 3, size)
+        tally.pool(before.width, size)
         convolution(before, coupled(pooled), 1, size)
         before = coupled(plain + conv3 + conv5 + pooled, 4)
     tally.linear(before, network.classes)

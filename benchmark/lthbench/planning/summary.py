@@ -16,6 +16,7 @@ from lthbench.planning.estimate import Estimate, estimate
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
 from lthbench.planning.looks import schedule
+from lthbench.planning.memory_use import needed
 from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
 from lthbench.planning.seeds import Thinned
@@ -82,6 +83,7 @@ def costed(
     request = plan.request
     todo = [s for s in plan.steps if s.key not in found.stored]
     guess = estimate(todo, store.events(), workers, device, shares_done(todo, store), found.more)
+    memory, most = needed(todo)
     return {
         "task": request.task.name,
         "budget": request.budget,
@@ -97,6 +99,8 @@ def costed(
         "time": guess.text() if todo or found.left_out else "nothing to do",
         "chain": f"{_chain(plan)}",
         "bytes": _bytes(found),
+        "memory": round(memory),
+        "memory_step": type(most).__name__.lower() if most else "",
         "learned": guess.learned,
         "like": guess.alike(),
         "begun": guess.begun,
