@@ -49,7 +49,7 @@ def test_what_nothing_tells_apart_says_so(trained):
 
 
 def test_the_page_of_a_network_has_a_line_for_each_other_method(trained):
-    level = next(s for m, s in trained.networks if m == "random")
+    level = next(s for m, s in trained.networks if m == "random" and s > 0.6)
     rows = {r["other"]: r for r in beside.lines(trained, "omp", level)}
     assert {"imp", "random", "snip"} <= set(rows)
     assert rows["random"]["better"].startswith("accuracy, mCE")
@@ -98,7 +98,7 @@ def test_of_one_seed_sentence_and_page_say_that_it_is_of_single_networks(publish
 def test_networks_at_two_sparsities_that_look_alike_are_not_compared(trained):
     """Both stand at 67.2 %."""
     table = trained.table.copy()
-    table.loc[(table["method"] == "snip") & (table["sparsity"] < 0.7), "sparsity"] = 0.672
+    table.loc[(table["method"] == "snip") & table["sparsity"].between(0.6, 0.7), "sparsity"] = 0.672
     summary = summarise(table, trained.facts)
     with pytest.raises(BadInput, match=r"snip is at sparsity 0\.672 and random at 0\.67232"):
         beside.account(summary, "snip", "random", 0.672)

@@ -198,3 +198,23 @@ def test_the_differences_that_are_written_are_those_of_the_verdict(published):
             seen += 1
     assert not wrong
     assert seen == 13 * 3 + 5 * 4 + 13 * 2 + (5 + 6) * 4 + 8 * 6 + 7 * 4
+
+
+def test_the_means_that_are_written_of_controls_are_those_of_the_table(published):
+    summary = published["digits-r8-quick"]
+    (section,) = (text for head, text in written().items() if head.startswith("digits-r8:"))
+    places = {"mce": 2, "ece": 4, "nll": 3, "hessian_trace": 0}
+    scores = ("accuracy", "mce", "fgsm_accuracy", "ood_auroc", "ece", "nll", "hessian_trace")
+    seen = set()
+    for row in rows(section.partition("**A ticket owes as much")[2].partition("**Which weights of")[0]):
+        method, _, at = row[0].partition(", ")
+        if method in summary.methods or method == "dense":
+            where = level(summary, at) if at else 0.0
+            means = [summary.cells[method, where, score].mean for score in scores]
+            shown = [
+                f"{mean:.{places[s]}f}" if s in places else f"{100 * mean:.1f}"
+                for s, mean in zip(scores, means, strict=True)
+            ]
+            assert row[1:] == [text.removeprefix("0") if "." in text else text for text in shown]
+            seen.add(row[0])
+    assert len(seen) == 7 * 2 + 1

@@ -232,7 +232,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             finding = match.finding if match else ""
             text = cell.text if cell else "–"
-            order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.6g}"
+            order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.5g}"
             shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
             cells.append({"score": score, **shown})
         first = not rows or rows[-1]["method"] != method
@@ -250,7 +250,7 @@ def _of_trainings(summary: Summary) -> dict[str, Any]:
     plain = {"matches": None, "finding": "", "reason": ""}
     found = [(score, summary.trainings.get(score.name)) for score in summary.scores]
     cells = [
-        {"score": score, "text": c.text if c else "–", "order": f"{c.mean:.6g}" if c else "", **plain}
+        {"score": score, "text": c.text if c else "–", "order": f"{c.mean:.5g}" if c else "", **plain}
         for score, c in found
     ]
     name = trainings_named(summary)

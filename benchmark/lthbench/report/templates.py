@@ -49,6 +49,7 @@ def environment() -> jinja2.Environment:
     made.globals["counted"] = formatting.counted
     made.filters["parted"] = parted
     made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
+    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     made.globals |= {"scripts": SCRIPTS, "styles": STYLES, "policy": policy("'self' file:")}
     return made
 
