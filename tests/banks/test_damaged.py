@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -48,6 +49,15 @@ def test_more_images_than_fit_into_memory_are_refused_before_they_are_read(monke
     assert memory.beyond(2**50) == ""
 
 
+def enormous() -> bytes:
+    """The beginning of a PNG that says it has 400 million pixels."""
+    content = io.BytesIO()
+    Image.new("1", (1, 1)).save(content, "png")
+    start, side = content.getvalue(), (20_000).to_bytes(4)
+    head = b"IHDR" + side + side + start[24:29]
+    return start[:12] + head + zlib.crc32(head).to_bytes(4) + start[33:]
+
+
 def archive(path, **other):
     """A bank of three images of a class in one file; ``other`` replaces arrays."""
     draw, content, offsets = np.random.Generator(np.random.PCG64(0)), io.BytesIO(), [0]
@@ -89,6 +99,10 @@ def test_a_file_of_arrays_that_is_cut_or_changed_is_named(tmp_path):
         ({"offsets": np.arange(3)}, r"offsets \(3,\)"),
         ({"offsets": np.arange(4.0)}, "offsets should be whole numbers"),
         ({"data": np.zeros(5, np.uint8)}, "image [012]"),
+        (
+            {"data": np.frombuffer(3 * enormous(), np.uint8), "offsets": np.arange(4) * len(enormous())},
+            r"image [012]: .*400000000 pixels",
+        ),
     ],
 )
 def test_arrays_that_say_what_cannot_be_are_named(tmp_path, change, words):

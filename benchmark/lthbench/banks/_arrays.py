@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench.banks._pixels import gathered
-from lthbench.data.decoding import failure, opened, rgb, upright
+from lthbench.data.decoding import reading, rgb, upright
 from lthbench.data.image_files import arrays, whole
 from lthbench.errors import BadInput
 from lthbench.kinds import Annotated, Bank, Images, Source
@@ -63,11 +63,9 @@ def _load(
     number = np.array([0 if c == nothing else 1 + names.index(c) for c in classes])
 
     def read(k: int) -> tuple[Image, list[NDArray[np.integer]]]:
-        try:
-            with opened(io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())) as image:
-                upright(image)
-                return rgb(image), [number[masks[k]]]
-        except (OSError, IndexError, SyntaxError, ValueError) as error:
-            raise failure(f"{path}: image {k}", error) from error
+        encoded = io.BytesIO(data[offsets[k] : offsets[k + 1]].tobytes())
+        with reading(encoded, f"{path}: image {k}") as image:
+            upright(image)
+            return rgb(image), [number[masks[k]]]
 
     return gathered(len(masks), read, names, [category] * len(names), count, size, channels, str(path))

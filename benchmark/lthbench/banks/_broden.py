@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import textfiles
 from lthbench.banks._pixels import gathered
-from lthbench.data.decoding import Unfit, failure, labelled, opened
+from lthbench.data.decoding import Unfit, labelled, reading
 from lthbench.data.image_files import together
 from lthbench.errors import BadInput, because
 from lthbench.kinds import Annotated, Bank, Images, Source
@@ -107,12 +107,8 @@ def _label_map(root: Path, entry: str, size: tuple[int, int]) -> NDArray[np.int6
 
     if entry.isdigit():
         return np.full(size[::-1], int(entry), dtype=np.int64)
-    path = root / "images" / entry
-    try:
-        with opened(path) as picture:
-            if picture.mode not in ("RGB", "RGBA"):
-                raise Unfit(f"is of mode {picture.mode}; a label map has its numbers in red and green")
-            coded = np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise failure(path, error) from error
+    with reading(root / "images" / entry) as picture:
+        if picture.mode not in ("RGB", "RGBA"):
+            raise Unfit(f"is of mode {picture.mode}; a label map has its numbers in red and green")
+        coded = np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
     return coded[:, :, 0] + 256 * coded[:, :, 1]

@@ -8,6 +8,8 @@ says, with the colours of its transparent pixels, and the first of several frame
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -140,38 +142,41 @@ def failure(where: object, error: Exception) -> BadInput:
     return BadInput(f"{where}: {said}")
 
 
+@contextlib.contextmanager
+def reading(source: Path | IO[bytes], where: object = None) -> Iterator[Image]:
+    """A picture while it is read. Raises BadInput, naming ``where`` or its path, for one that cannot be."""
+    from PIL import Image
+
+    try:
+        with opened(source) as image:
+            yield image
+    except (OSError, IndexError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise failure(where or source, error) from error
+
+
 def labelled(path: Path) -> Image:
     """A photograph whose pixels are labelled elsewhere, in RGB. Raises BadInput, naming it, for one that is
     broken, unfit, or turned by its EXIF orientation: nobody says whether its labels are turned as well.
     """
-    from PIL import Image
-
-    try:
-        with opened(path) as image:
-            upright(image)
-            return rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise failure(path, error) from error
+    with reading(path) as image:
+        upright(image)
+        return rgb(image)
 
 
 def numbers(path: Path) -> NDArray[np.int64]:
     """The numbers of labels in a mask ``[height, width]``. Raises BadInput, naming it, for no mask."""
     import numpy as np
-    from PIL import Image
 
-    try:
-        with opened(path) as image:
-            if image.format in ("JPEG", "MPO"):
-                raise Unfit("is a JPEG, which changes the numbers of labels; save the mask as PNG")
-            upright(image)
-            if image.mode not in ("1", "L", "P", "I", *_DEEP):
-                channels = len(image.getbands())
-                raise Unfit(
-                    f"has {channels} channels of mode {image.mode}; a mask has one, with numbers of classes"
-                )
-            return np.asarray(image).astype(np.int64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise failure(path, error) from error
+    with reading(path) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise Unfit("is a JPEG, which changes the numbers of labels; save the mask as PNG")
+        upright(image)
+        if image.mode not in ("1", "L", "P", "I", *_DEEP):
+            channels = len(image.getbands())
+            raise Unfit(
+                f"has {channels} channels of mode {image.mode}; a mask has one, with numbers of classes"
+            )
+        return np.asarray(image).astype(np.int64)
 
 
 def upright(image: Image) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.data.decoding import failure, opened, rgb
+from lthbench.data.decoding import reading, rgb
 from lthbench.errors import BadInput, because
 from lthbench.kinds import Images, Source
 
@@ -125,13 +125,9 @@ def read_class_folders(source: Source, split: str, classes: Sequence[str], size:
 def picture(path: Path) -> NDArray[np.uint8]:
     """An image file as uint8 ``[height, width, 3]``: see ``decoding.rgb``. Raises BadInput, naming it."""
     import numpy as np
-    from PIL import Image
 
-    try:
-        with opened(path) as image:
-            return np.asarray(rgb(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise failure(path, error) from error
+    with reading(path) as image:
+        return np.asarray(rgb(image))
 
 
 def tiles(path: Path, count: int, size: int = 32) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lthbench.compute.device import cores
-from lthbench.data.decoding import draft, failure, opened, rgb, size_of, suspect
+from lthbench.data.decoding import draft, failure, reading, rgb, size_of, suspect
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -150,13 +150,8 @@ class Stream:
 
 def read(path: Path, make: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """What ``make`` gets out of an image file. Raises BadInput, naming the file, if it cannot be decoded."""
-    from PIL import Image
-
-    try:
-        with opened(path) as image:
-            return make(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise failure(path, error) from error
+    with reading(path) as image:
+        return make(image)
 
 
 def _header(path: Path) -> None:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lthbench.data.decoding import failure, opened, rgb
+from lthbench.data.decoding import reading, rgb
 from lthbench.data.image_files import arrays, expect, planes, whole
 from lthbench.errors import BadInput
 from lthbench.kinds import Images, Source
@@ -30,7 +30,6 @@ def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str
     Labels are renumbered to ``classes``. Raises BadInput for a file that holds something else.
     """
     import numpy as np
-    from PIL import Image
 
     (path,) = source.files
     wanted = ["data", "offsets", "labels", "classes", "split", "splits"]
@@ -51,11 +50,9 @@ def load_encoded(source: Source, parts: Mapping[str, int], classes: Sequence[str
     chosen = np.flatnonzero(np.isin(part, list(parts)))
     pixels = np.empty((len(chosen), size, size, 3), dtype=np.uint8)
     for row, i in enumerate(chosen):
-        try:
-            with opened(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())) as image:
-                found = np.asarray(rgb(image))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise failure(f"{path}: picture {i}", error) from error
+        encoded = io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())
+        with reading(encoded, f"{path}: picture {i}") as image:
+            found = np.asarray(rgb(image))
         if found.shape != (size, size, 3):
             raise BadInput(
                 f"{path}: picture {i} should be {size} x {size}, is {found.shape[1]} x {found.shape[0]}."
