@@ -14,7 +14,9 @@ from lthbench.execution import predict as verb
 from lthbench.execution.context import StoredContext
 from lthbench.execution.workspace import Workspace
 from lthbench.kinds import Dataset, Metric
-from lthbench.spec import Data, Inputs, Measure
+from lthbench.planning.plan import network
+from lthbench.planning.task import load
+from lthbench.spec import Data, Init, Inputs, Measure
 from lthbench.store import LocalStore, layout
 
 
@@ -39,6 +41,14 @@ def sick(monkeypatch):
 
     monkeypatch.setattr(verb, "_logits", instead)
     return seen
+
+
+def test_images_that_are_looked_at_are_those_whose_logits_are_read():
+    inputs = Inputs(loading.identify("digits", ()), "test", 20, "fog", 1, (1,), 40)
+    step = Measure("x", "1", Init(network(load("digits-r8")), 0), (), looks=(("corrupted/fog", inputs),))
+    shown = StoredContext(Workspace(LocalStore("none"), ()), step, step.subject).images("corrupted/fog")
+    chosen = loading.numbers(540, 20, 40)
+    assert np.array_equal(shown.labels, loading.load("digits", "test", ()).labels[chosen])
 
 
 def test_logits_that_are_no_numbers_fail_the_scores_that_read_them_and_nothing_else(

@@ -32,11 +32,17 @@ def describe(name: str, places: tuple[Path, ...]) -> Mapping[str, str]:
     """Whether and where a source of images is there, by its name in keys: a bank, or a data set."""
     if not name.startswith(PREFIX):
         return loading.describe(name, places)
-    bank = registry.get(Bank, name.removeprefix(PREFIX))
+    return of_bank(registry.get(Bank, name.removeprefix(PREFIX)), places)
+
+
+def of_bank(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
+    """Whether and where a bank of concepts is, or that it is made."""
+    if bank.locate is None:
+        return {"state": "found", "detail": "made where it is needed"}
     try:
-        source = _found(bank, places, needed=False)
-    except BadInput as error:
-        return {"state": "broken", "detail": str(error)}
+        source = loading.located(bank, places)
+    except Exception as error:  # a plug-in's own; what lists banks goes on
+        return loading.broken(error)
     if source is None:
         return {"state": "missing", "detail": bank.obtain}
     return {"state": "found", "detail": f"{source.layout} in {source.root}"}
@@ -58,7 +64,7 @@ def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> 
     """The images of a bank, at the size of a network's. Raises BadInput for a bank that cannot be used."""
     name = inputs.view.removeprefix(PREFIX).partition("/")[0]
     bank = registry.get(Bank, name)
-    backdrop = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    backdrop = loading.shown(inputs, places)
     source = _found(bank, places)
     with kept(f"bank of concepts {bank.name}"):
         made = bank.load(source, backdrop, inputs.images, size, channels)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthbench import registry
-from lthbench.data import hashing, loading
+from lthbench.data import hashing
 from lthbench.data.image_files import counted
 from lthbench.errors import BadInput
 from lthbench.files import cache_folder
 from lthbench.global_state import kept
 from lthbench.kinds import Bank, Dataset, Images, Source
-from lthbench.spec import Data
+from lthbench.spec import Data, Inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,6 +173,11 @@ def subset(images: Images, count: int, first: int | None = None) -> Images:
     return Images(some, images.labels[chosen])
 
 
+def shown(inputs: Inputs, places: tuple[Path, ...]) -> Images:
+    """The images of a set, as they are before anything is done to them."""
+    return subset(load(inputs.data.name, inputs.split, places), inputs.images, inputs.first)
+
+
 def numbers(total: int, count: int, first: int | None = None) -> NDArray[np.int64]:
     """Which of ``total`` images, by their places in file order, ``subset`` takes: int64 ``[images]``."""
     import numpy as np
@@ -245,4 +250,4 @@ def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
     for given, said in ((folder, "--data"), (os.environ.get("LTHBENCH_DATA"), "LTHBENCH_DATA")):
         if given and not Path(given).is_dir():
             raise BadInput(f"{said} {given}: no such folder.")
-    return loading.folders(folder)
+    return folders(folder)

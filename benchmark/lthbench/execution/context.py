@@ -16,7 +16,7 @@ from lthbench.functional import saliency_maps
 from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
-from lthbench.spec import Explain, Given, Measure, Predict, Weights, network_of
+from lthbench.spec import Explain, Given, Inputs, Measure, Predict, Weights, network_of
 from lthbench.store import layout
 from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, SCORES
 
@@ -46,16 +46,21 @@ class StoredContext:
     def logits(self, name: str) -> Logits:
         """The logits of one set of images."""
         if name not in self._read:
-            inputs = dict(self._step.inputs)
-            if name not in inputs:
-                raise StepFailed(f"metric {self._step.metric} asks for {name!r}, which it does not declare")
-            step = Predict(self._subject, inputs[name])
+            inputs = self._declared(self._step.inputs, name, f"asks for {name!r}")
+            step = Predict(self._subject, inputs)
             values, labels = LOGITS.read(self._store, step)
             if not np.isfinite(values).all():
                 raise StepFailed(f"the network's logits on {name} are not finite")
             notes = self._store.meta(step)["notes"]
             self._read[name] = Logits(values, labels, notes, self._against(name))
         return self._read[name]
+
+    def _declared(self, sets: tuple[tuple[str, Inputs], ...] | None, name: str, does: str) -> Inputs:
+        """The set of this name, among those that the metric says it reads. Raises StepFailed for another."""
+        known = dict(sets or ())
+        if name not in known:
+            raise StepFailed(f"metric {self._step.metric} {does}, which it does not declare")
+        return known[name]
 
     def numbers(self, name: str) -> NDArray[np.int64]:
         """Which images of their split those of one set of logits are: places in file order, from 0."""
@@ -88,27 +93,20 @@ class StoredContext:
 
     def images(self, name: str) -> Images:
         """The images of a set that the metric looks at itself."""
-        looks = dict(self._step.looks or ())
-        if name not in looks:
-            raise StepFailed(f"metric {self._step.metric} looks at {name!r}, which it does not declare")
-        inputs = looks[name]
-        return loading.subset(loading.load(inputs.data.name, inputs.split, self._space.places), inputs.images)
+        inputs = self._declared(self._step.looks, name, f"looks at {name!r}")
+        return loading.shown(inputs, self._space.places)
 
     def maps(self, name: str, of: str = "labels") -> Maps:
         """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
-        sets = dict(self._step.maps or ())
-        if name not in sets:
-            raise StepFailed(f"metric {self._step.metric} reads maps of {name!r}, which it does not declare")
-        step = Explain(self._subject, sets[name], self._step.reference or self._subject)
+        inputs = self._declared(self._step.maps, name, f"reads maps of {name!r}")
+        step = Explain(self._subject, inputs, self._step.reference or self._subject)
         return saliency_maps.unpacked(MAPS.read(self._store, step), of)
 
     def concepts(self) -> Annotated:
         """The images of the task's bank of concepts."""
-        looks = dict(self._step.looks or ())
-        if "concepts" not in looks:
-            raise StepFailed(f"metric {self._step.metric} looks at concepts, which it does not declare")
+        inputs = self._declared(self._step.looks, "concepts", "looks at concepts")
         network = network_of(self._subject)
-        return concepts.load(looks["concepts"], network.size, network.channels, self._space.places)
+        return concepts.load(inputs, network.size, network.channels, self._space.places)
 
     def layers(self) -> tuple[str, ...]:
         """The modules of the network whose units concept metrics look at."""

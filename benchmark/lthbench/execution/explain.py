@@ -25,9 +25,7 @@ def _(step: Explain, together: Sequence[Step], space: Workspace, course: Course)
     started = time.monotonic()
     wanted = Predict(step.reference, step.inputs)
     logits = LOGITS.read(space.store, wanted).logits
-    images = loading.subset(
-        loading.load(step.inputs.data.name, step.inputs.split, space.places), step.inputs.images
-    )
+    images = loading.shown(step.inputs, space.places)
     layer = registry.get(Architecture, network_of(step).architecture).layer
     model = ready(space.network(step.subject), space.device)
     # Not-a-number counts as the largest value: a broken parent's classes are as good as any.

@@ -39,10 +39,8 @@ def corrupted(
     """
     if kept is None or inputs.view.startswith(official.PREFIX):
         return _made(inputs, severity, places)
-    images = loading.load(inputs.data.name, inputs.split, places)
-    images = loading.subset(images, inputs.images, inputs.first)
     path = kept / f"{_name(inputs, severity)}.u8"
-    shape = tuple(images.pixels.shape)
+    shape = tuple(loading.shown(inputs, places).pixels.shape)
     if sets.whole(path, math.prod(shape)):
         return sets.read(path, shape, BATCH)
     made = _made(inputs, severity, places)
@@ -53,8 +51,7 @@ def _made(inputs: Inputs, severity: int, places: tuple[Path, ...]) -> Iterator[n
     if inputs.view.startswith(official.PREFIX):
         yield from batches(_published(inputs, severity, places))
         return
-    images = loading.load(inputs.data.name, inputs.split, places)
-    images = loading.subset(images, inputs.images, inputs.first)
+    images = loading.shown(inputs, places)
     kind = corruptions.get(inputs.view)
     for start, pixels in zip(starts(images), batches(images), strict=True):
         draw = generator("corruption", kind.name, severity, start)

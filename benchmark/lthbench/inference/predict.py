@@ -41,9 +41,7 @@ def predict(
     device = next(models[0].parameters()).device
     if shared(inputs):
         return passed(fast(models), device, inputs, places, kept)
-    images = loading.load(inputs.data.name, inputs.split, places)
-    images = loading.subset(images, inputs.images, inputs.first)
-    found = []
+    images, found = loading.shown(inputs, places), []
     for model in models:
         attacked = [_attacked(model, images, inputs, s, device) for s in inputs.strengths or (0,)]
         notes = {"zero_gradients": float(max(zeros for _, zeros in attacked))}
@@ -56,8 +54,7 @@ def passed(
     run: Run, device: torch.device, inputs: Inputs, places: tuple[Path, ...], kept: Path | None = None
 ) -> list[Logits]:
     """The same on images that are ``shared``, by what passes batches through the networks on a device."""
-    images = loading.load(inputs.data.name, inputs.split, places)
-    images = loading.subset(images, inputs.images, inputs.first)
+    images = loading.shown(inputs, places)
     if inputs.view == "clean":
         values = _forward(run, batches(images), device)
     else:

@@ -85,7 +85,7 @@ def saliency(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[
     if dense.network.key not in steps:
         return []
     inputs = steps[dense.network.key].inputs
-    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    images = loading.shown(inputs, places)
     classes = registry.get(Dataset, inputs.data.name).classes
     chosen = sorted(np.unique(images.labels, return_index=True)[1].tolist())[:IMAGES]
     try:
@@ -164,7 +164,7 @@ def _gallery(
     same = same[(len(same) - 1) % every :: every]
     levels = [formatting.sparsity(level) for level, _, _ in same]
     inputs = dict(measure.looks or ())["pictured"]
-    images = loading.subset(loading.load(inputs.data.name, inputs.split, places), inputs.images)
+    images = loading.shown(inputs, places)
     rows = tuple(
         (dense, *(crops["concepts"][place]["own"] for _, _, crops in same))
         for place, dense in enumerate(_dense(first))
