@@ -89,6 +89,14 @@ def test_the_papers_bank_is_taken_where_it_is_here(task, bank, tmp_path, monkeyp
     assert settled(named, (tmp_path,)) is named
 
 
+def test_a_bank_that_is_made_counts_as_here():
+    asked = request.ask("img-r50", ["omp"], metrics=["dissection"])
+    data = dataclasses.replace(asked.task.data, concepts=None, published_concepts="shapes")
+    made = settled(dataclasses.replace(asked, task=dataclasses.replace(asked.task, data=data)), ())
+    assert made.task.data.concepts == "shapes"
+    assert made.notes == ("concepts of shapes: the paper's bank is here",)
+
+
 def test_nothing_is_settled_that_no_metric_looks_at(tmp_path):
     asked = request.ask("img-r50", ["omp"], metrics=["accuracy"], budget="paper")
     assert settled(asked, (tmp_path,)) is asked

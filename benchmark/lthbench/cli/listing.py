@@ -10,7 +10,7 @@ from typing import Any
 from lthbench import formatting, registry
 from lthbench.cli.pages import page
 from lthbench.cli.terminal import columns, wrapped
-from lthbench.data import loading, status
+from lthbench.data import concepts, loading
 from lthbench.errors import unknown
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
@@ -55,7 +55,7 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
     if isinstance(record, Dataset):
         described |= dict(loading.describe(record.name, places))
     if isinstance(record, Bank):
-        described |= status.of_bank(record, places)
+        described |= concepts.of_bank(record, places)
     return described
 
 

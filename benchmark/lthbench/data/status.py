@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lthbench import registry
-from lthbench.data import download, loading
+from lthbench.data import concepts, download, loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Bank, Dataset
 
@@ -19,7 +19,7 @@ def listed(folder: Path | None) -> dict[str, Any]:
     """All data sets and banks of concepts: found, and where; missing, and how to get them; or broken."""
     places = loading.checked_folders(folder)
     sets = [_row("data set", d, dict(loading.describe(d.name, places))) for d in registry.every(Dataset)]
-    sets += [_row("bank of concepts", b, of_bank(b, places)) for b in registry.every(Bank)]
+    sets += [_row("bank of concepts", b, concepts.of_bank(b, places)) for b in registry.every(Bank)]
     return {"folders": [str(p) for p in places], "sets": sets}
 
 
@@ -27,19 +27,6 @@ def _row(kind: str, record: Dataset | Bank, state: dict[str, str]) -> dict[str, 
     fetched = isinstance(record, Dataset) and (record.archives or record.download)
     command = f"lthbench data download {record.name}" if fetched else ""
     return {"name": record.name, "kind": kind, "title": record.title, "command": command, **state}
-
-
-def of_bank(bank: Bank, places: tuple[Path, ...]) -> dict[str, str]:
-    """Whether and where a bank of concepts is, or that it is made."""
-    if bank.locate is None:
-        return {"state": "found", "detail": "made where it is needed"}
-    try:
-        source = loading.located(bank, places)
-    except Exception as error:  # a plug-in's own; the list goes on
-        return loading.broken(error)
-    if source is None:
-        return {"state": "missing", "detail": bank.obtain}
-    return {"state": "found", "detail": f"{source.layout} in {source.root}"}
 
 
 def verified(

@@ -23,8 +23,7 @@ def settled(request: Request, places: tuple[Path, ...]) -> Request:
     So the command that a report keeps asks for the same images on a machine that has others. A folder of
     published images that is there in part raises BadInput, as it does where it was asked for by name.
     """
-    asked = {need for name in request.metrics for need in registry.get(Metric, name).looks}
-    asked |= {need for name in request.metrics for need in registry.get(Metric, name).needs}
+    asked = _asked(request)
     if image_sets.SETS["concepts"].name in asked:
         request = _bank(request, places)
     if image_sets.SETS["corrupted"].name in asked:
@@ -38,8 +37,7 @@ def _bank(request: Request, places: tuple[Path, ...]) -> Request:
     if request.concepts_replaced or data.published_concepts is None:
         return request
     bank = registry.get(Bank, data.published_concepts)
-    state = concepts.describe(concepts.PREFIX + bank.name, places)["state"]
-    here = state != "missing"
+    here = concepts.describe(concepts.PREFIX + bank.name, places)["state"] != "missing"
     chosen = bank.name if here else data.concepts
     why = "the paper's bank is here" if here else f"the paper's bank, {bank.name}, is not here. {bank.obtain}"
     task = dataclasses.replace(request.task, data=dataclasses.replace(data, concepts=chosen))
@@ -71,14 +69,18 @@ def _corrupted(request: Request, places: tuple[Path, ...]) -> Request:
 def published(request: Request, places: tuple[Path, ...]) -> dict[str, dict[str, str]]:
     """The published corrupted images that a request looks at: whether they are found, by their name."""
     data = request.task.data.dataset
-    asked = {need for name in request.metrics for need in registry.get(Metric, name).looks}
-    asked |= {need for name in request.metrics for need in registry.get(Metric, name).needs}
-    wanted = image_sets.SETS["corrupted"].name in asked and data in official.FOLDERS
+    wanted = image_sets.SETS["corrupted"].name in _asked(request) and data in official.FOLDERS
     if not wanted or request.spec.evaluate.corruption_source != "official":
         return {}
     lacking = _lacking(request, places)
     state = "missing" if lacking else "found"
     return {official.FOLDERS[data]: {"state": state, "detail": ", ".join(lacking) or "published images"}}
+
+
+def _asked(request: Request) -> set[str]:
+    """The sets of images that a request's metrics ask for."""
+    metrics = (registry.get(Metric, name) for name in request.metrics)
+    return {name for metric in metrics for name in (*metric.looks, *metric.needs)}
 
 
 def _lacking(request: Request, places: tuple[Path, ...]) -> list[str]:
