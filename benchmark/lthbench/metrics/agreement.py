@@ -6,13 +6,16 @@ from lthbench.kinds import Context, Metric, Score, Value
 
 #: Shares of most relevant pixels that are compared; the first is the headline.
 SHARES = (0.1, 0.05, 0.2)
+#: Maps that are compared, or judged, by the beginning of their scores' names.
 KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
+#: Why a dense network has no score that compares it with another one.
+ALONE = "the network itself: give two seeds or more, to compare two dense networks"
 
 
 def measure(context: Context) -> list[Value]:
     """Rank correlation, overlap and similarity of maps for the class that the dense parent predicts."""
     from lthbench.functional.saliency_maps import overlap, overlap_by_chance, similarity, spearman
-    from lthbench.scoring import defined_value
+    from lthbench.scoring import defined_value, none_of
 
     ours, theirs = context.maps("explained", "reference"), context.reference.maps("explained", "reference")
     values = []
@@ -21,9 +24,8 @@ def measure(context: Context) -> list[Value]:
         chance = overlap_by_chance(a[0].size, SHARES[0])
         values.append(Value(f"{kind}_iou", chance, float("nan"), len(a), "chance"))
         if context.own:
-            alone = "the network itself: give two seeds or more, to compare two dense networks"
-            named = (f"{kind}_rho", f"{kind}_iou", f"{kind}_ssim")
-            values += [Value(name, float("nan"), float("nan"), len(a), reason=alone) for name in named]
+            names = (f"{kind}_rho", f"{kind}_iou", f"{kind}_ssim")
+            values += [none_of(name, len(a), ALONE) for name in names]
             continue
         lack = "a map of zeros or none"
         values.append(defined_value(f"{kind}_rho", spearman(a, b), lack))

@@ -60,7 +60,7 @@ def measure(context: Context) -> list[Value]:
     import numpy as np
 
     from lthbench.functional.concept_bottleneck import as_csv
-    from lthbench.scoring import mean_and_error
+    from lthbench.scoring import mean_and_error, none_of
 
     found, head, right = read(context)
     if head is not None:
@@ -74,7 +74,7 @@ def measure(context: Context) -> list[Value]:
     if head is None:
         why = too_few(context) or "the dense parent tells fewer than two concepts"
         names = ("bottleneck_accuracy", "bottleneck_gap")
-        return [*values, *(Value(name, float("nan"), float("nan"), n, reason=why) for name in names)]
+        return [*values, *(none_of(name, n, why) for name in names)]
     accuracy = float(head.right.mean())
     gap, error = float(right.mean()) - accuracy, mean_and_error(right - head.right)[1]
     return [

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import CROPS, Context, Metric, Score, Value
+from lthbench.metrics.agreement import ALONE
 from lthbench.metrics.craft import passes
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench.functional import craft
     from lthbench.metrics.craft import activations_of, chosen, crops_of, too_few
+    from lthbench.scoring import none_of
 
     labels = context.images("pictured").labels
     shown = chosen(labels)
     if context.own:
-        alone = "the network itself: give two seeds or more, to compare two dense networks"
-        return [Value("concept_match", float("nan"), float("nan"), len(labels), reason=alone)]
+        return [none_of("concept_match", len(labels), ALONE)]
     if why := too_few(labels):
-        return [Value("concept_match", float("nan"), float("nan"), len(shown), reason=why)]
+        return [none_of("concept_match", len(shown), why)]
     crops = crops_of(context)
     mine, dense = activations_of(context, crops), activations_of(context.reference, crops)
     ours, theirs = craft.factored(mine), craft.factored(dense)

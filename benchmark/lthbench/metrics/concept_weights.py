@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.agreement import ALONE
 
 
 def measure(context: Context) -> list[Value]:
@@ -14,16 +15,16 @@ def measure(context: Context) -> list[Value]:
     from lthbench.functional.concept_bottleneck import top_overlap
     from lthbench.functional.saliency_maps import overlap_by_chance
     from lthbench.metrics.bottleneck import TOPS, read, too_few
-    from lthbench.scoring import mean_and_error
+    from lthbench.scoring import mean_and_error, none_of
 
     n = len(context.images("pictured").labels)
     names = ("concept_overlap", "concept_rho")
 
     def nothing(reason: str) -> list[Value]:
-        return [Value(name, float("nan"), float("nan"), n, reason=reason) for name in names]
+        return [none_of(name, n, reason) for name in names]
 
     if context.own:
-        return nothing("the network itself: give two seeds or more, to compare two dense networks")
+        return nothing(ALONE)
     if why := too_few(context):
         return nothing(why)
     (_, ours, _), (_, theirs, _) = read(context), read(context.reference)

@@ -111,12 +111,12 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench.functional import craft
     from lthbench.functional.image_similarity import embedded
+    from lthbench.scoring import none_of
 
     labels = context.images("pictured").labels
     names = ("coherence", "purity", "redundancy", "loss", "focus")
     if why := too_few(labels):
-        n, nan = len(chosen(labels)), float("nan")
-        return [Value(f"concept_{name}", nan, nan, n, reason=why) for name in names]
+        return [none_of(f"concept_{name}", len(chosen(labels)), why) for name in names]
     crops, model = crops_of(context), context.network()  # read once: it is asked for many times
     means, vectors = activations_of(context, crops, model), embedded(crops.pixels)
     labels = labels[chosen(labels)]

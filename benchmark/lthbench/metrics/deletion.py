@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.agreement import KINDS
 
-KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 _NAMES = ("deletion", "insertion", "aopc")
 #: Curves that a report draws, at every other of their 20 steps.
 _DRAWN = ("deletion", "insertion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.agreement import ALONE
 
 
 def measure(context: Context) -> list[Value]:
@@ -11,22 +12,19 @@ def measure(context: Context) -> list[Value]:
 
     from lthbench.functional import dissection
     from lthbench.functional.unit_activations import activations
-    from lthbench.scoring import resamples
+    from lthbench.scoring import none_of, resamples
 
     bank = context.concepts()
     names = ("retained_units", "same_concept_units")
     if context.own:
-        alone = "the network itself: give two seeds or more, to compare two dense networks"
-        return [Value(n, float("nan"), float("nan"), len(bank.pixels), reason=alone) for n in names]
+        return [none_of(n, len(bank.pixels), ALONE) for n in names]
     ours, theirs = (
         dissection.tally_layers(activations(c.network(), c.layers(), bank.pixels), bank)
         for c in (context, context.reference)
     )
     if ours.active.shape != theirs.active.shape:
         widths = f"{ours.active.shape[1]} units, the dense parent {theirs.active.shape[1]}"
-        return [
-            Value(n, float("nan"), float("nan"), len(bank.pixels), reason=f"it has {widths}") for n in names
-        ]
+        return [none_of(n, len(bank.pixels), f"it has {widths}") for n in names]
 
     def shares(counts: np.ndarray | None) -> tuple[float, float]:
         (own, mine), (other, yours) = (dissection.best(t.iou(counts)) for t in (ours, theirs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lthbench.kinds import Context, Metric, Score, Value
+from lthbench.metrics.agreement import ALONE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,7 @@ def measure(context: Context) -> list[Value]:
     logits = context.logits("test")
     n = len(logits.labels)
     if context.own:
-        alone = "the network itself: give two seeds or more, to compare two dense networks"
-        return [none_of(score.name, n, alone) for score in METRIC.scores]
+        return [none_of(score.name, n, ALONE) for score in METRIC.scores]
     before = context.reference.logits("test")
     ours, theirs = hits(logits.values, logits.labels), hits(before.values, before.labels)
     forgotten, learned = theirs * (1.0 - ours), ours * (1.0 - theirs)

@@ -27,7 +27,7 @@ def chosen(
 
     from lthbench.functional import mis
     from lthbench.functional.unit_activations import pooled
-    from lthbench.scoring import mean_and_error
+    from lthbench.scoring import mean_and_error, none_of
 
     pixels = np.ascontiguousarray(context.images("mis").pixels[:])
     means = np.concatenate([*pooled(context.network(), context.layers(), pixels).values()], axis=1)
@@ -38,7 +38,7 @@ def chosen(
     n = len(pixels)
     reason = f"{constant} of {len(hard)} units are constant and left out" if constant else ""
     if not there.any():
-        return [Value(s, float("nan"), float("nan"), n, reason=reason) for s in (name, f"{name}_soft")]
+        return [none_of(s, n, reason) for s in (name, f"{name}_soft")]
     values = [
         Value(name, *mean_and_error(hard[there]), n, reason=reason),
         Value(f"{name}_soft", *mean_and_error(soft[there]), n, reason=reason),

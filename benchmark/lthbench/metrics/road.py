@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from lthbench.kinds import Context, Metric, Score, Value
-
-#: Maps that are judged, by the beginning of their scores' names.
-KINDS = {"gradient": "gradient", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
-
-#: Why there is no score of a kind of map.
-LACK = "no image has such a map: the layer that it needs gives none"
+from lthbench.metrics.agreement import KINDS
+from lthbench.metrics.deletion import LACK
 
 
 def measure(context: Context) -> list[Value]:
