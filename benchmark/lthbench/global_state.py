@@ -19,6 +19,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from lthbench.errors import LthbenchError, PluginWarning, StepFailed
@@ -266,6 +267,10 @@ def _torch() -> list[_Part]:
 
         return _Part(name, lambda: getattr(where, attribute), put, True, usual)
 
+    def autocast(name: str, kind: str) -> _Part:
+        looked, put = partial(torch.is_autocast_enabled, kind), partial(torch.set_autocast_enabled, kind)
+        return _Part(name, looked, put, True, False)
+
     def put_device(device: torch.device) -> None:
         torch.set_default_device(None if device == torch.device("cpu") else device)
 
@@ -289,18 +294,21 @@ def _torch() -> list[_Part]:
         _Part("gradients", torch.is_grad_enabled, torch.set_grad_enabled, True, True),
         _Part(
             "deterministic algorithms",
-            lambda: (torch.are_deterministic_algorithms_enabled(), _warns_only()),
+            lambda: (
+                torch.are_deterministic_algorithms_enabled(),
+                torch.is_deterministic_algorithms_warn_only_enabled(),
+            ),
             lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1]),
             True,
             (False, False),
         ),
         *_precisions(),
-        _Part("autocast", lambda: torch.is_autocast_enabled("cpu"), _autocast("cpu"), True, False),
-        _Part("autocast on GPUs", lambda: torch.is_autocast_enabled("cuda"), _autocast("cuda"), True, False),
+        autocast("autocast", "cpu"),
+        autocast("autocast on GPUs", "cuda"),
         _Part(
             "the detection of anomalies",
             torch.is_anomaly_enabled,
-            lambda on: torch.autograd.set_detect_anomaly(on),
+            torch.autograd.set_detect_anomaly,
             True,
             False,
         ),
@@ -326,18 +334,6 @@ def _torch() -> list[_Part]:
             )
         )
     return parts
-
-
-def _warns_only() -> bool:
-    import torch
-
-    return bool(torch.is_deterministic_algorithms_warn_only_enabled())
-
-
-def _autocast(kind: str) -> Callable[[bool], None]:
-    import torch
-
-    return lambda on: torch.set_autocast_enabled(kind, on)
 
 
 # ------------------------------------------------------------------------------- of products of float32

@@ -365,21 +365,3 @@ def _(step: Given) -> Given | None:
 @mask_keeper.register
 def _(step: Train) -> Prune | Train | None:
     return step if step.rewire is not None else step.mask
-
-
-@singledispatch
-def sparsity_of(step: Weights) -> float:
-    """The share of prunable weights that the network's mask removes; 0 without a mask."""
-    del step
-    return 0.0
-
-
-@sparsity_of.register
-def _(step: Given) -> float:
-    return 0.0 if step.density is None else as_sparsity(step.density)
-
-
-@sparsity_of.register
-def _(step: Train) -> float:
-    found = step.rewire if step.rewire and step.rewire.density else step.mask
-    return 0.0 if found is None or found.density is None else as_sparsity(found.density)

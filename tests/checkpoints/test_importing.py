@@ -659,7 +659,7 @@ def test_a_damaged_network_is_put_back_by_the_same_command(trained, tmp_path, ti
     step = taken(root / "omp0.pt", network).step
     store = LocalStore(tmp_path / "s")
     for name in (WEIGHTS.name, MASK.name):
-        path = store.folder(step) / name
+        path = store.place(step.key) / name
         path.write_bytes(path.read_bytes()[:-1] + b"\x00\x01")
         pd.testing.assert_frame_equal(lthbench.score(root / "omp0.pt", tiny_task, **options), first)
         assert store.intact(step)
@@ -710,7 +710,8 @@ def test_names_alone_decide_which_reading_leaves_the_least_over():
     parts = tensor_names.folded(
         {"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)}
     )
-    found = tensor_names.match(parts, target, "x", "a network")
+    found = tensor_names.nearest(parts, target)
+    assert tensor_names.account(parts, target, "x", "a network") == ""
     assert (found.names, found.prefix) == ("pytorch-cifar", "module.")
     assert found.parts.keys() == target.keys()
 

@@ -275,7 +275,7 @@ CUB = {"train": 4, "test": 3}
 
 @pytest.fixture
 def birds(tmp_path):
-    """Seven birds of three species, images 1..7, with attributes."""
+    """Seven birds of three species, images 1..7."""
     root = tmp_path / "CUB_200_2011"
     names = [f"{1 + i // 3:03}.{cub.CLASSES[i // 3]}/bird_{i}.jpg" for i in range(7)]
     for i, name in enumerate(names):
@@ -283,13 +283,6 @@ def birds(tmp_path):
     (root / "images.txt").write_text("".join(f"{i + 1} {n}\n" for i, n in enumerate(names)))
     (root / "image_class_labels.txt").write_text("".join(f"{i + 1} {1 + i // 3}\n" for i in range(7)))
     (root / "train_test_split.txt").write_text("".join(f"{i + 1} {1 - i % 2}\n" for i in range(7)))
-    lines = [
-        f"{i} {a} {int((i + a) % 5 == 0)} {1 + (i * a) % 4} 1.5\n" for i in range(1, 8) for a in range(1, 313)
-    ]
-    lines[3] = lines[3].replace(" 1.5", " 0 1.5")
-    (root / "attributes").mkdir()
-    (root / "attributes" / "image_attribute_labels.txt").write_text("".join(lines))
-    (tmp_path / "attributes.txt").write_text("".join(f"{a} has_part::{a}\n" for a in range(1, 313)))
     return root
 
 
@@ -301,16 +294,6 @@ def test_birds_are_read_by_the_published_split(birds, tmp_path):
     assert training.pixels.shape == (4, 3, 224, 224)
     assert cub.CLASSES[0] == "Black_footed_Albatross"
     assert cub.CLASSES[199] == "Common_Yellowthroat"
-
-
-def test_attributes_of_birds_go_with_their_images(birds, tmp_path):
-    source = cub.locate((tmp_path,), CUB)
-    found = cub.attributes(source, "test")
-    assert found.present.shape == found.certainty.shape == (3, 312)
-    for row, image in enumerate((2, 4, 6)):
-        for attribute in (1, 17, 312):
-            assert found.present[row, attribute - 1] == ((image + attribute) % 5 == 0)
-            assert found.certainty[row, attribute - 1] == 1 + (image * attribute) % 4
 
 
 @pytest.mark.parametrize(
@@ -338,17 +321,6 @@ def test_half_the_birds_are_refused_by_name(birds, tmp_path, name):
     (birds / name).unlink()
     with pytest.raises(BadInput, match=f"CUB-200-2011 is incomplete: missing {name}"):
         cub.locate((tmp_path,), CUB)
-
-
-@pytest.mark.parametrize("line", ["1 2 7 1 0", "1 313 0 1 0", "1 2 one 1 0", "1"])
-def test_a_broken_line_of_attributes_is_named(birds, tmp_path, line):
-    path = birds / "attributes" / "image_attribute_labels.txt"
-    path.write_text(f"1 1 0 1 0\n{line}\n")
-    with pytest.raises(BadInput, match="line 2 cannot be read"):
-        cub.attributes(cub.locate((tmp_path,), CUB), "train")
-    path.unlink()
-    with pytest.raises(BadInput, match=r"missing attributes.image_attribute_labels\.txt"):
-        cub.attributes(cub.locate((tmp_path,), CUB), "train")
 
 
 # ------------------------------------------------------------------------------------------------- derma

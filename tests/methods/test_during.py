@@ -14,7 +14,7 @@ from lthbench.masks.rewiring import Rewiring
 from lthbench.methods import rigl
 from lthbench.methods import set as evolutionary
 from lthbench.planning import plan, request
-from lthbench.spec import Rewire, Train, history, mask_keeper, sparsity_of
+from lthbench.spec import Rewire, Train, history, mask_keeper
 from lthbench.store import LocalStore
 from lthbench.training import loop
 
@@ -141,7 +141,7 @@ def ticket(task, method, sparsity=0.9, budget=None):
 def test_gradual_pruning_starts_from_all_weights_and_has_the_sparsity_asked_for(tiny_task):
     network = ticket(tiny_task, "gmp")
     assert network.mask is None
-    assert sparsity_of(network) == 0.9
+    assert network.rewire.density == pytest.approx(0.1)
     assert mask_keeper(network) == network
     assert network.key != ticket(tiny_task, "gmp:global").key
     assert network.rewire.every == 1  # 20 steps in all
@@ -171,7 +171,8 @@ def test_a_training_left_after_each_epoch_and_one_in_a_stack_end_with_the_same_b
         stored, kept = runner.space.network(step).state_dict(), runner.space.held(step)
         assert all(torch.equal(a, stored[n]) for n, a in member.model.state_dict().items())
         assert all(torch.equal(kept[n], m) for n, m in point.mask.items())
-        assert sum(k for k, _ in masks.count(kept).values()) == round((1 - sparsity_of(step)) * 73_872)
+        density = step.rewire.density or step.mask.density
+        assert sum(k for k, _ in masks.count(kept).values()) == round(density * 73_872)
         assert not any(w[~kept[n]].any() for n, w in masks.prunable(runner.space.network(step)).items())
 
 

@@ -165,7 +165,7 @@ def test_drift_is_a_share_of_what_dense_had_and_of_what_both_have(context, talli
 
 def test_formulas_of_three_concepts_and_of_one_have_their_scores(context, tallies, monkeypatch):
     none = np.zeros(1, np.uint64)
-    found = {n: compositions.Formula("red", none, iou, 1) for n, iou in ((3, 0.5), (2, 0.4), (1, 0.25))}
+    found = {n: compositions.Formula("red", none, iou) for n, iou in ((3, 0.5), (2, 0.4), (1, 0.25))}
     monkeypatch.setattr(compositions, "Packed", lambda *of: None)
     monkeypatch.setattr(compositions, "search", lambda *of: found)
     monkeypatch.setattr(compositions, "by_group", lambda *of: (np.ones(20), np.ones(20)))

@@ -148,8 +148,8 @@ def test_what_a_run_made_fits_and_every_step_is_restored_from_its_description(sc
     store = LocalStore(scored)
     assert {type(step) for step in steps} >= {Init, Train, Rewind, Prune, Predict, Explain, Measure}
     for step in filter(store.has, steps):
-        assert contents.misfit(step, store.folder(step)) == ""
-        assert contents.misfit_by_key(store.folder(step), step.key) == ""
+        assert contents.misfit(step, store.place(step.key)) == ""
+        assert contents.misfit_by_key(store.place(step.key), step.key) == ""
     for step in steps:
         assert restored({s.key: describe(s) for s in history(step)}, step.key) == step
 

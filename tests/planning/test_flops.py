@@ -174,5 +174,5 @@ def test_a_mask_that_was_lost_is_made_again_for_the_record(tiny_task, tmp_path):
     Runner(store, ()).do(made.steps)
     assert missing.missing(made, store) == []
     mask = mask_keeper(made.entries[-1].network)
-    (store.folder(mask) / "manifest.json").unlink()
+    (store.place(mask.key) / "manifest.json").unlink()
     assert missing.missing(made, store) == [mask]

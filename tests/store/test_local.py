@@ -75,7 +75,7 @@ def test_what_is_put_is_read(kept, init):
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_was_seen_before_is_held_to_its_hashes_again(kept, init, damage):
     assert kept.intact(init)
-    DAMAGES[damage](kept.folder(init) / "note.txt")
+    DAMAGES[damage](kept.place(init.key) / "note.txt")
     with pytest.raises(Damaged, match="note"):
         kept.read(init, "note.txt")
 
@@ -123,7 +123,7 @@ def test_a_step_is_put_once(kept, init):
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ALL)
 def test_a_damaged_file_is_noticed_and_the_artefact_can_be_made_again(kept, init, name, damage):
-    DAMAGES[damage](kept.folder(init) / name)
+    DAMAGES[damage](kept.place(init.key) / name)
     with pytest.raises(Damaged, match=name if name != "manifest.json" else "manifest"):
         kept.read(init, name)
     assert not kept.intact(init)
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_noticed_and_the_artefact_can_be_made_again(kept, init
     [{"key": "0" * 64}, {"schema": SCHEMA + 1}, {"schema": None}, {"files": ["weights.safetensors"]}],
 )
 def test_a_manifest_of_another_step_or_schema_is_noticed(kept, init, change):
-    path = kept.folder(init) / "manifest.json"
+    path = kept.place(init.key) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(Damaged, match="of another step or schema"):
         kept.read(init, "weights.safetensors")
@@ -149,7 +149,7 @@ def test_a_manifest_of_another_step_or_schema_is_noticed(kept, init, change):
 
 def test_the_artefact_of_another_step_in_its_place_is_noticed(kept, init, network):
     other = Init(network, 1)
-    shutil.copytree(kept.folder(init), kept.folder(other))
+    shutil.copytree(kept.place(init.key), kept.place(other.key))
     assert kept.has(other)
     assert not kept.intact(other)
     assert kept.intact(init)
@@ -241,7 +241,7 @@ def test_what_another_machine_left_a_day_ago_is_swept(store):
 
 def test_half_written_folders_are_never_taken_for_artefacts(store, init, dead):
     half_written(store, dead, age=0)
-    half = store.folder(init)
+    half = store.place(init.key)
     half.mkdir(parents=True)
     (half / "weights.safetensors").write_bytes(b"012")
     assert not store.has(init)

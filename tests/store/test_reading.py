@@ -79,13 +79,13 @@ def content(root: Path) -> dict[str, bytes]:
 def test_an_artefact_that_cannot_be_read_stays_and_the_path_and_the_reason_are_told(
     kept, init, disk, fault, name
 ):
-    path = kept.folder(init) / name
+    path = kept.place(init.key) / name
     before = content(kept.root)
     disk.fail(fault, lambda looked: looked == str(path))
     reads = (
         lambda: kept.intact(init),
         lambda: kept.read(init, name),
-        lambda: layout.fault(kept.folder(init), init.key),
+        lambda: layout.fault(kept.place(init.key), init.key),
         lambda: archive.export(kept, [init.key], kept.root.parent / "all.zip"),
         lambda: archive.take_in(LocalStore(kept.root.parent / "other"), kept.root),
     )
@@ -109,13 +109,13 @@ def test_a_read_that_fails_for_a_moment_is_tried_again(kept, init, disk, fault):
 
 
 def test_what_is_gone_or_is_no_file_is_damage_and_no_failure_to_read(kept, init):
-    path = kept.folder(init) / "weights.safetensors"
+    path = kept.place(init.key) / "weights.safetensors"
     path.unlink()
     for make in (lambda: None, path.mkdir, lambda: (path.rmdir(), path.symlink_to(path))):
         make()
         with pytest.raises(Damaged, match=r"weights\.safetensors"):
             kept.read(init, "weights.safetensors")
-        assert layout.fault(kept.folder(init), init.key)
+        assert layout.fault(kept.place(init.key), init.key)
     assert not kept.intact(init)
     assert not kept.has(init)
 

@@ -177,7 +177,7 @@ def test_a_damaged_object_is_not_taken_in_and_is_written_anew(
 def test_a_damaged_copy_is_put_aside_and_fetched_again(url, init):
     here = opened(url)
     here.put(init, FILES, {})
-    (here.folder(init) / "weights.safetensors").write_bytes(b"x")
+    (here.place(init.key) / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(Damaged, match="does not match its hash"):
         here.read(init, "weights.safetensors")
     assert not here.intact(init)

@@ -116,7 +116,7 @@ def gone(process: subprocess.Popen[str]) -> bool:
 def whole(folder: Path, task: str, seeds: int = 1) -> bool:
     """Whether everything that stands among the artefacts matches its hashes."""
     store, asked = LocalStore(folder / "store"), request.ask(task, METHODS, seeds=seeds, metrics=METRICS)
-    stored = [s for s in plan(asked, ()).steps if store.folder(s).exists()]
+    stored = [s for s in plan(asked, ()).steps if store.place(s.key).exists()]
     return bool(stored) and all(store.intact(s) for s in stored)
 
 

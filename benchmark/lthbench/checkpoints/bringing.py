@@ -40,7 +40,6 @@ def bring(
         raise BadInput("dense: give networks or seeds, not both.")
     parents = [] if seeds else list(dense)
     asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts, corruptions)
-    importing.check_name(method)
     both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
     found = importing.brought(
         method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both, key

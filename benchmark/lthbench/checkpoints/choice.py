@@ -311,11 +311,7 @@ def _misfit(
         groups = {"": dict(parts), **{p: g for p, g in groups.items() if p}}
     best = min(groups, key=lambda p: tensor_names.left_over(groups[p], target))
     shown = f"{where}, {best}" if best and len(groups) > 1 else where
-    try:
-        tensor_names.match(groups[best], target, shown, network)
-        said = f"{shown}: does not hold {network}."
-    except BadInput as error:
-        said = str(error)
+    said = tensor_names.account(groups[best], target, shown, network) or f"{shown}: does not hold {network}."
     held = [p for p in places if p]
     more = f"\n  It has tensors at {', '.join(held[:8])}; choose with --key." if len(held) > 1 else ""
     return Misfit(said + more, groups[best])

@@ -7,7 +7,7 @@ fake quantisation of training) and tensors of torchao. How activations are round
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -61,18 +61,17 @@ def kind_of(name: str) -> str:
     return f"{name.removesuffix(PACKED)}._packed_params.dtype"
 
 
-def unpacked(name: str, value: Any, kind: Any = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """The weight and the bias that a layer of torch.ao keeps together; none of what is something else.
+def unpacked(name: str, value: Iterable[Any], kind: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weight and the bias that a layer of torch.ao keeps together.
 
     ``kind`` is the type that its kernels read a weight in which is no quantised tensor.
     """
     layer = name.removesuffix(PACKED)
-    if layer != name and isinstance(value, list | tuple):
-        tensors = [v for v in value if isinstance(v, torch.Tensor)]
-        if tensors and kind == torch.float16 and tensors[0].is_floating_point():
-            tensors[0] = tensors[0].to(kind)
-        for kind, tensor in zip(("weight", "bias"), tensors, strict=False):
-            yield f"{layer}.{kind}", tensor
+    tensors = [v for v in value if isinstance(v, torch.Tensor)]
+    if tensors and kind == torch.float16 and tensors[0].is_floating_point():
+        tensors[0] = tensors[0].to(kind)
+    for own, tensor in zip(("weight", "bias"), tensors, strict=False):
+        yield f"{layer}.{own}", tensor
 
 
 def plain(

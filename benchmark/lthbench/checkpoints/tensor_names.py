@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import torch
 
-from lthbench.errors import BadInput
-
 #: Names that say nothing about a network's output in evaluation mode.
 _IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
 #: What wrappers put into names: DataParallel, NNI, torch.compile, FSDP, activation checkpoints, Fabric.
@@ -211,11 +209,11 @@ def nearest(parts: Mapping[str, Part], target: Mapping[str, torch.Size]) -> Matc
     return min((read(parts, target, names) for names in RENAMES), key=lambda m: _left(m, target))
 
 
-def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: str, network: str) -> Matched:
-    """Find each tensor of a network among the parts of a checkpoint.
+def account(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: str, network: str) -> str:
+    """What of a network is missing, unexpected or of another shape among the parts of a checkpoint, or "".
 
-    Of all ways to read its names the one that leaves the least over is taken. Raises BadInput with an account
-    of what is missing, unexpected or of another shape; ``network`` says in words what was looked for.
+    Of all ways to read its names the one that leaves the least over is taken; ``network`` says in words what
+    was looked for.
     """
     best = nearest(parts, target)
     wanted = {name for name in target if not _IDLE.search(name)}
@@ -227,13 +225,8 @@ def match(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: st
         if best.parts[name].tensor.shape != target[name]
     }
     if missing or unexpected or shaped:
-        raise BadInput(_account(where, network, target, best, missing, unexpected, shaped))
-    return Matched(
-        {name: part for name, part in best.parts.items() if name in target},
-        best.names,
-        best.prefix,
-        best.normalization,
-    )
+        return _account(where, network, target, best, missing, unexpected, shaped)
+    return ""
 
 
 def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier: str) -> bool:

@@ -1,15 +1,14 @@
-"""CUB-200-2011: photographs of 200 species of birds, each with 312 attributes, at 224 x 224 pixels.
+"""CUB-200-2011: photographs of 200 species of birds, at 224 x 224 pixels.
 
 Read from the archive as it unpacks: ``CUB_200_2011/images.txt``, ``image_class_labels.txt``,
-``train_test_split.txt``, ``images/`` and, for the attributes, ``attributes/image_attribute_labels.txt``. The
-shorter side becomes 256 pixels, then the middle 224 x 224; training crops come out of that square.
+``train_test_split.txt`` and ``images/``. The shorter side becomes 256 pixels, then the middle 224 x 224;
+training crops come out of that square. Their attributes are a bank of concepts: ``banks.cub_attributes``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from lthbench import textfiles
 from lthbench.data.image_files import expect
@@ -18,12 +17,7 @@ from lthbench.datasets.imagenet import MEAN, STD
 from lthbench.errors import BadInput
 from lthbench.kinds import Dataset, Images, Source
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 SPLITS = {"train": 5_994, "test": 5_794}
-ATTRIBUTES = 312
 _TEXT = """
 Black_footed_Albatross Laysan_Albatross Sooty_Albatross Groove_billed_Ani Crested_Auklet Least_Auklet
 Parakeet_Auklet Rhinoceros_Auklet Brewer_Blackbird Red_winged_Blackbird Rusty_Blackbird
@@ -63,16 +57,6 @@ CLASSES = tuple(_TEXT.split())
 _TABLES = ("images.txt", "image_class_labels.txt", "train_test_split.txt")
 
 
-class Attributes(NamedTuple):
-    """What people saw in each image: ``present`` bool and ``certainty`` uint8, both ``[images, 312]``.
-
-    Certainty is 1 not visible, 2 guessing, 3 probably, 4 definitely; 0 where nobody was asked.
-    """
-
-    present: NDArray[np.bool_]
-    certainty: NDArray[np.uint8]
-
-
 def locate(folders: tuple[Path, ...], splits: Mapping[str, int] = SPLITS) -> Source | None:
     """The copy. Raises BadInput for one that is there in part, by the numbers in ``splits``."""
     for folder in folders:
@@ -94,30 +78,6 @@ def load(source: Source, split: str) -> Images:
     chosen = _members(source.root, split)
     files = [source.root / "images" / name for name, _ in chosen.values()]
     return photographs(files, [label for _, label in chosen.values()], 224)
-
-
-def attributes(source: Source, split: str) -> Attributes:
-    """The attributes of one split's images, in the order of ``load``. Raises BadInput, naming the file."""
-    import numpy as np
-
-    path = source.root / "attributes" / "image_attribute_labels.txt"
-    if not path.is_file():
-        raise BadInput(f"{source.root}: CUB-200-2011 is incomplete: missing {path.relative_to(source.root)}.")
-    rows = {image: row for row, image in enumerate(_members(source.root, split))}
-    present = np.zeros((len(rows), ATTRIBUTES), dtype=bool)
-    certainty = np.zeros((len(rows), ATTRIBUTES), dtype=np.uint8)
-    for number, line in enumerate(textfiles.read(path).splitlines(), 1):
-        try:  # some lines have a sixth number; only the first four mean anything here
-            image, attribute, seen, sure = map(int, line.split()[:4])
-            if not (1 <= attribute <= ATTRIBUTES and seen in (0, 1) and 0 <= sure <= 4):
-                raise ValueError
-        except ValueError as error:
-            raise BadInput(f"{path}: line {number} cannot be read: {line.strip()[:80]!r}") from error
-        row = rows.get(image)
-        if row is not None:
-            present[row, attribute - 1] = bool(seen)
-            certainty[row, attribute - 1] = sure
-    return Attributes(present, certainty)
 
 
 def _members(root: Path, split: str) -> dict[int, tuple[str, int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lthbench.datasets import digits
 from lthbench.kinds import Dataset, Images, Source
 
@@ -11,11 +9,6 @@ from lthbench.kinds import Dataset, Images, Source
 DIGITS = (2, 3, 4, 5, 6, 7, 9)
 #: Images of each.
 EACH = 64
-
-
-def locate(folders: tuple[Path, ...]) -> Source | None:
-    """The digits' file."""
-    return digits.locate(folders)
 
 
 def load(source: Source, split: str) -> Images:
@@ -42,7 +35,7 @@ DATASET = Dataset(
     mean=(0.3057,),
     std=(0.3764,),
     splits={"test": EACH * len(DIGITS)},
-    locate=locate,
+    locate=digits.locate,
     load=load,
     obtain=digits.DATASET.obtain,
 )

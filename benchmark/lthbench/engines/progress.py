@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from lthbench.formatting import duration
 from lthbench.planning.estimate import seconds
@@ -20,8 +20,8 @@ from lthbench.spec import Step
 _TRUST = 60.0
 
 
-class Listener(Protocol):
-    """What is told of a run's course."""
+class Listener:
+    """What is told of a run's course. This one says nothing."""
 
     def done(self, job: Job, failed: dict[str, str]) -> None:
         """A job is finished; some of its steps may have failed."""
@@ -31,19 +31,6 @@ class Listener(Protocol):
 
     def stopping(self) -> None:
         """The user asked to stop."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def done(self, job: Job, failed: dict[str, str]) -> None:
-        """Nothing."""
-
-    def stepped(self, step: Step, share: float) -> None:
-        """Nothing."""
-
-    def stopping(self) -> None:
-        """Nothing."""
 
 
 class Course:
@@ -111,7 +98,7 @@ class Course:
         return self.doing(job.training or job.steps[-1])
 
 
-class Lines:
+class Lines(Listener):
     """One line with a timestamp for each job of some length, and at least every minute; no cursor codes."""
 
     def __init__(self, course: Course, patience: float = 60.0):
@@ -153,7 +140,7 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-class Bar:
+class Bar(Listener):
     """A live bar with what was done last and the time left."""
 
     def __init__(self, course: Course, bar: Any):
@@ -194,7 +181,7 @@ _STOPPING = (
 def listen(course: Course, style: str) -> Iterator[Listener]:
     """Show the course: ``style`` is auto, plain or none."""
     if style == "none":
-        yield Silent()
+        yield Listener()
     elif style == "plain" or not sys.stderr.isatty():
         lines = Lines(course)
         with _ticking(lines.tick):

@@ -34,7 +34,6 @@ class Formula:
     text: str
     bits: Words
     iou: float
-    length: int
 
 
 class Packed:
@@ -122,9 +121,9 @@ def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int,
     order = np.argsort(-alone, kind="stable")
     tried = [int(k) for k in order[: candidates or None] if sizes[k] > 0]
     if not tried:
-        nothing = Formula("nothing", np.zeros_like(on), 0.0, 0)
+        nothing = Formula("nothing", np.zeros_like(on), 0.0)
         return dict.fromkeys(range(1, LENGTH + 1), nothing)
-    beam = [Formula(packed.names[k], packed.concepts[k], float(alone[k]), 1) for k in tried[:BEAM]]
+    beam = [Formula(packed.names[k], packed.concepts[k], float(alone[k])) for k in tried[:BEAM]]
     found = {1: beam[0]}
     leaf_sizes, leaf_shared = sizes[tried], shared[tried]
     for length in range(2, LENGTH + 1):
@@ -156,8 +155,7 @@ def search(packed: Packed, unit: int, candidates: int = CANDIDATES) -> dict[int,
 def _joined(formula: Formula, op: int, leaf: Words, name: str, iou: float) -> Formula:
     word = ("OR", "AND", "AND NOT")[op]
     bits = (formula.bits | leaf, formula.bits & leaf, formula.bits & ~leaf)[op]
-    text = f"({formula.text} {word} {name})" if formula.length else name
-    return Formula(text, bits, iou, formula.length + 1)
+    return Formula(f"({formula.text} {word} {name})", bits, iou)
 
 
 def by_group(packed: Packed, unit: int, formula: Formula) -> tuple[Floats, Floats]:

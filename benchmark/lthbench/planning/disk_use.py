@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import singledispatch
 
-from lthbench import registry
-from lthbench.kinds import Dataset
-from lthbench.planning.flops import size_of
-from lthbench.spec import Explain, Inputs, Measure, Predict, Prune, Step, network_of
+from lthbench.planning.flops import shown, size_of
+from lthbench.spec import Explain, Measure, Predict, Prune, Step, network_of
 
 #: Description, facts and manifest of an artefact.
 _NOTES = 6000
@@ -35,21 +33,16 @@ def _(step: Prune) -> float:
 @size.register
 def _(step: Predict) -> float:
     views = max(len(step.inputs.strengths), 1)
-    return _NOTES + _images(step.inputs) * (4 * network_of(step).classes * views + 8)
+    return _NOTES + shown(step.inputs) * (4 * network_of(step).classes * views + 8)
 
 
 @size.register
 def _(step: Explain) -> float:
     pixels = network_of(step).size ** 2
-    return _NOTES + _images(step.inputs) * 4 * 4 * pixels * 1.2
+    return _NOTES + shown(step.inputs) * 4 * 4 * pixels * 1.2
 
 
 @size.register
 def _(step: Measure) -> float:
     del step
     return _NOTES + _SCORES
-
-
-def _images(inputs: Inputs) -> int:
-    there = registry.get(Dataset, inputs.data.name).splits[inputs.split]
-    return min(inputs.images or there, there)

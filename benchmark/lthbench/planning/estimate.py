@@ -74,9 +74,8 @@ def estimate(
     if not steps and not others:
         return Estimate(0.0, 0.0, 0.0, True)
     events = list(events)
-    rates = learned_rates(events, device)
+    rates, log = learned_rates(events, device), _log(events, device)
     trainings = [s for s in (*steps, *others) if isinstance(s, Train)]
-    log = _trainings(events, device)
     near = {size: found for s in trainings if (found := _near(log, s)) for size in [_sized(s)]}
     rates |= {size: sum(f for f, _ in found) / sum(t for _, t in found) for size, found in near.items()}
     known = rates.keys() >= {_kind(s) for s in (*steps, *others) if rated_by(s)}
@@ -106,12 +105,13 @@ def _longest(
     return max(ends.values(), default=0.0)
 
 
-def _trainings(events: Iterable[dict[str, Any]], device: str) -> dict[str, list[tuple[float, float]]]:
-    """FLOP and seconds of the trainings in a log, by architecture and precision."""
+def _log(events: Iterable[dict[str, Any]], device: str) -> dict[str, list[tuple[float, float]]]:
+    """FLOP and seconds of the steps in a log, by kind of step, architecture and precision."""
     found: dict[str, list[tuple[float, float]]] = {}
     for event in events:
-        if _counts(event, device) and event["step"] == Train.__name__:
-            found.setdefault(_of_event(event), []).append((event["flops"], event["seconds"]))
+        if _counts(event, device):
+            kind = _named(event["step"], event["architecture"], event.get("precision", "float32"))
+            found.setdefault(kind, []).append((event["flops"], event["seconds"]))
     return found
 
 
@@ -127,11 +127,7 @@ def _sized(step: Train) -> str:
 
 def learned_rates(events: Iterable[dict[str, Any]], device: str) -> dict[str, float]:
     """FLOP/s by kind of step, architecture and precision, over the last 200 of each in the log."""
-    seen: dict[str, list[tuple[float, float]]] = {}
-    for event in events:
-        if _counts(event, device):
-            seen.setdefault(_of_event(event), []).append((event["flops"], event["seconds"]))
-    sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in seen.items()}
+    sums = {k: [sum(c) for c in zip(*v[-200:], strict=True)] for k, v in _log(events, device).items()}
     return {kind: flops / spent for kind, (flops, spent) in sums.items() if spent > 0}
 
 
@@ -144,10 +140,6 @@ def _counts(event: Mapping[str, Any], device: str) -> bool:
 def _kind_of_device(device: str) -> str:
     """As events and rates have it: "cuda" for "cuda:1"."""
     return device.partition(":")[0]
-
-
-def _of_event(event: Mapping[str, Any]) -> str:
-    return _named(event["step"], event["architecture"], event.get("precision", "float32"))
 
 
 def seconds(step: Step, rates: dict[str, float], device: str) -> float:

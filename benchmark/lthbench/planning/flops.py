@@ -62,12 +62,10 @@ def _(step: Prune) -> float:
 
 @flops.register
 def _(step: Predict) -> float:
-    inputs = step.inputs
-    size = registry.get(Dataset, inputs.data.name).splits[inputs.split]
-    images = min(inputs.images or size, size)
-    changed = image_sets.by_view(inputs.view)
+    changed = image_sets.by_view(step.inputs.view)
     passes = changed.passes if changed else 1
-    return passes * images * max(len(inputs.strengths), 1) * forward_flops(step.subject)
+    views = max(len(step.inputs.strengths), 1)
+    return passes * shown(step.inputs) * views * forward_flops(step.subject)
 
 
 @flops.register
@@ -88,6 +86,11 @@ def _(step: Measure) -> float:
 #: Forward passes for each image whose maps are made: 50 steps of integrated gradients and two more, for
 #: 1.2 classes.
 EXPLAIN_PASSES = 1.2 * 3 * 52
+
+
+def shown(inputs: Inputs) -> int:
+    """How many images of a data set a network is shown."""
+    return min(inputs.images or _length(inputs), _length(inputs))
 
 
 def _length(inputs: Inputs) -> int:

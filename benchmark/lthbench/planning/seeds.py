@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -154,9 +154,5 @@ def _split(marked: str) -> tuple[Any, str, Callable[[list[str]], Any]]:
     quoted = ["%s" if slot < 2 else '"%s"' for slot in slots]
     parts = [part.replace("%", "%%") for part in rest[1::2]]
     tail = "".join(mark + part for mark, part in zip(quoted, parts, strict=True))
-    pick: Callable[[list[str]], Any] = itemgetter(*slots) if slots else _nothing
+    pick: Callable[[list[str]], Any] = itemgetter(*slots) if slots else lambda values: ()
     return hashlib.sha256(head.encode()), tail, pick
-
-
-def _nothing(values: Iterable[str]) -> tuple[()]:
-    return ()

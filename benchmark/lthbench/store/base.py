@@ -195,10 +195,6 @@ class Store(ABC):
         """Where corrupted images are kept."""
         return self.root / "sets"
 
-    def folder(self, step: Step) -> Path:
-        """Where the step's artefact is in ``root``, or would be."""
-        return self.place(step.key)
-
     def place(self, key: str) -> Path:
         """Where the artefact of a key is in ``root``, or would be."""
         return layout.place(self.root, key)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from lthbench.compute.process import machine
-from lthbench.store.disk import sets_limit
+from lthbench.store.disk import free_bytes, sets_limit
+from lthbench.store.folder import Folder
 
 #: A set is kept if the disk has so many times its size to spare.
 SPARE = 4
@@ -23,8 +20,7 @@ SPARE = 4
 def fits(kept: Path, size: int) -> bool:
     """Whether the limit, and the disk, have room for a set of so many bytes."""
     taken = sum(f.stat().st_size for f in kept.glob("*.u8")) if kept.is_dir() else 0
-    near = next(p for p in (kept, *kept.absolute().parents) if p.is_dir())
-    return taken + size <= sets_limit() and shutil.disk_usage(near).free >= SPARE * size
+    return taken + size <= sets_limit() and free_bytes(kept) >= SPARE * size
 
 
 def whole(path: Path, size: int) -> bool:
@@ -50,7 +46,7 @@ def written(path: Path, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     what was cut short has none. A disk that is full or read-only stops nothing; two processes may write at
     once.
     """
-    scratch = path.parent.parent / "tmp" / f"{machine()}-{os.getpid()}-{uuid.uuid4().hex}"
+    scratch = Folder(path.parent.parent).scratch()
     digest, kept = hashlib.sha256(), True
     try:
         for batch in made:
