@@ -113,13 +113,6 @@ def _take(module: nn.Module, places: torch.Tensor, axis: int) -> None:
             module.register_buffer(name, buffer.index_select(0, places.to(buffer.device)))
     if isinstance(module, nn.BatchNorm2d):
         module.num_features = len(places)
-    elif isinstance(module, nn.Conv2d):
-        if axis:
-            module.in_channels = len(places)
-        else:
-            module.out_channels = len(places)
-    elif isinstance(module, nn.Linear):
-        if axis:
-            module.in_features = len(places)
-        else:
-            module.out_features = len(places)
+    elif isinstance(module, nn.Conv2d | nn.Linear):
+        kind = "channels" if isinstance(module, nn.Conv2d) else "features"
+        setattr(module, f"{'in' if axis else 'out'}_{kind}", len(places))
