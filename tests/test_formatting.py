@@ -9,7 +9,14 @@ from lthbench import formatting
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.5904, "59.0 %"), (0.98, "98.0 %"), (0.9908, "99.08 %"), (0.9992, "99.92 %"), (0.99991, "99.991 %")],
+    [
+        (0.5904, "59.0 %"),
+        (0.98, "98.0 %"),
+        (0.99001, "99.0 %"),
+        (0.9908, "99.08 %"),
+        (0.9992, "99.92 %"),
+        (0.99991, "99.991 %"),
+    ],
 )
 def test_sparsities_that_differ_look_different(value, shown):
     assert formatting.sparsity(value) == shown
@@ -38,6 +45,14 @@ def test_the_ends_of_sparsity():
 )
 def test_a_time_is_said_in_a_unit_of_which_there_are_few(seconds, shown):
     assert formatting.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(999, "999 bytes"), (1000, "1 kB"), (999_400, "999 kB"), (999_600, "1 MB"), (999_960_000, "1 GB")],
+)
+def test_a_size_is_said_in_a_unit_of_which_there_are_few(count, shown):
+    assert formatting.size(count) == shown
 
 
 def test_a_range_has_one_unit_where_that_is_possible():

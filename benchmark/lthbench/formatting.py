@@ -26,7 +26,8 @@ def share(value: float) -> str:
     left = 100 * (1.0 - value)
     if not 0.0 < left < 1.0:
         return f"{100 * value:.1f}"
-    return f"{100 * value:.{1 - math.floor(math.log10(left))}f}".rstrip("0")
+    shown = f"{100 * value:.{1 - math.floor(math.log10(left))}f}".rstrip("0")
+    return f"{shown}0" if shown.endswith(".") else shown
 
 
 def number(value: float, unit: str) -> str:
@@ -217,7 +218,7 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Bytes as a person says them."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
