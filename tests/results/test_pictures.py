@@ -73,6 +73,12 @@ def test_what_is_no_picture_is_refused(changed, said):
         picture_panels.grouped([entry(**changed)])
 
 
+def test_a_picture_that_would_fill_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    with pytest.raises(BadInput, match="picture imp <b>: cannot be read"):
+        picture_panels.grouped([entry()])
+
+
 def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     first, second = (summarise(*made_table(("imp",), task=t, seeds=n)) for t, n in (("a", 3), ("b", 1)))
     assert caveats.of_site([first, first]) == []

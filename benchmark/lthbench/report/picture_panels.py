@@ -95,5 +95,5 @@ def _size(image: str, title: str) -> tuple[int, int]:
         content = io.BytesIO(base64.b64decode(image.partition(",")[2]))
         with Image.open(content, formats=("PNG", "JPEG", "WEBP")) as opened:
             return opened.size
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(f"picture {title}: cannot be read{because(error)}.") from error
