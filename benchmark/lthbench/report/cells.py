@@ -100,9 +100,13 @@ def of_trainings(calibration: Calibration | None, scores: Iterable[Shown]) -> di
     for shown in scores:
         dense = None if calibration is None else calibration.scores.get(shown.name)
         if dense is not None:
-            rows = [(value, "ok", "") for value in tuple(dense.values)]
-            found[shown.name] = _cell(rows, shown.unit)
+            found[shown.name] = of_values(dense.values, shown.unit)
     return found
+
+
+def of_values(values: Iterable[float], unit: str = "") -> Cell:
+    """The cell of values that are all good, one for each seed."""
+    return _cell([(value, "ok", "") for value in values], unit)
 
 
 def _timed(facts: RunFacts) -> _Found:

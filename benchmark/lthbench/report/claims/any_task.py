@@ -18,6 +18,7 @@ from lthbench.report.claims.base import (
     points,
     reaches,
     sound,
+    up_to,
     within,
     worse_within,
 )
@@ -55,7 +56,7 @@ def _tickets(summary: Summary) -> Shown:
     scores = list(dict.fromkeys(m.score for m in found.matches))
     last, _ = leaderboard.holds(found, scores)
     if last is not None:
-        shown = f"{_up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}"
+        shown = f"{up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}"
         if summary.lacking:
             return f"{shown}, on {len(scores)} of {len(scores) + len(summary.lacking)} scores", "cannot say"
         return shown, "agrees"
@@ -74,7 +75,7 @@ def _by_the_paper(summary: Summary) -> str:
     found = paper_verdict(summary)
     if summary.rule == "paper" or found is None or found.undecided:
         return ""
-    return f"; by the paper's rule {_up_to(found.joint)}"
+    return f"; by the paper's rule {up_to(found.joint)}"
 
 
 def _one_number(summary: Summary) -> Shown:
@@ -89,7 +90,7 @@ def _one_number(summary: Summary) -> Shown:
         return NOT_MEASURED
     alone, ends = leaderboard.holds(found, ["accuracy"])
     joint, _ = leaderboard.holds(found, scores)
-    shown = f"{found.method}: accuracy {_up_to(alone)}, all scores {_up_to(joint)}"
+    shown = f"{found.method}: accuracy {up_to(alone)}, all scores {up_to(joint)}"
     holding = [s for s in found.sparsities if alone is not None and s <= alone]
     worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]
     if worse:
@@ -97,10 +98,6 @@ def _one_number(summary: Summary) -> Shown:
     there = {m.score: m.finding for m in found.at(ends)} if ends is not None else {}
     first = there.pop("accuracy", "") == "worse" and all(f in ("better", "matches") for f in there.values())
     return shown, "differs" if first else "cannot say"
-
-
-def _up_to(level: float | None) -> str:
-    return "at no sparsity" if level is None else f"up to {formatting.sparsity(level)}"
 
 
 def _one_shot(summary: Summary) -> Shown:
@@ -162,7 +159,7 @@ def _beyond(summary: Summary) -> Shown:
     far = {m: leaderboard.holds(v, ["accuracy"]) for m, v in found.items() if v is not None and v.matches}
     if len(far) < 2:
         return NOT_MEASURED
-    shown = "accuracy holds " + ", ".join(f"{_up_to(last)} ({m})" for m, (last, _) in far.items())
+    shown = "accuracy holds " + ", ".join(f"{up_to(last)} ({m})" for m, (last, _) in far.items())
     weights, filters = (v for v in found.values() if v is not None)
     (ours, we_fail), (theirs, they_fail) = far["omp"], far["filter"]
     if worse_within(filters, ["accuracy"], they_fail, ours):

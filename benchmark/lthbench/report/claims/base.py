@@ -6,18 +6,16 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import NamedTuple
 
 from lthbench import formatting
-from lthbench.report.cells import Cell
+from lthbench.report.cells import Cell, of_values
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
 
-#: What a check yields: what the table shows, and one of ``FINDINGS``.
-Shown = tuple[str, str]
+#: What a check yields: what the table shows, and "agrees", "differs", "cannot say" or "not measured".
 #: A claim agrees or differs where 95 % intervals over seeds show it; where they do not, nobody can say.
-FINDINGS = ("agrees", "differs", "cannot say", "not measured")
+Shown = tuple[str, str]
 NOT_MEASURED: Shown = ("–", "not measured")
 CHEN = "Chen et al. 2022"
 #: The method that finds lottery tickets, of which the papers speak.
@@ -90,7 +88,7 @@ def difference(one: Cell | None, other: Cell | None, share: float = 1.0, tests: 
     return combined([(1.0, one), (-share, other)], tests)
 
 
-def combined(cells: Sequence[tuple[float, Cell]], tests: int = 1) -> Interval:
+def combined(cells: Sequence[tuple[float, Cell]], tests: int) -> Interval:
     """The sum of means, each times its factor, by Welch's t interval."""
     mean = math.fsum(factor * cell.mean for factor, cell in cells)
     parts = [_part(cell, factor) for factor, cell in cells]
@@ -119,6 +117,11 @@ def compared(lower: int, higher: int, of: int) -> str:
     return f"lower in {lower} of {of} comparisons, higher in {higher}, open in {of - lower - higher}"
 
 
+def up_to(level: float | None) -> str:
+    """Up to which sparsity something holds, in words."""
+    return "at no sparsity" if level is None else f"up to {formatting.sparsity(level)}"
+
+
 def by_finding(stands: Sequence[tuple[float, str]]) -> str:
     """At which sparsities each finding stands, in words: "open at 67.2 %, worse at 89.3 %"."""
     levels: dict[str, list[str]] = {}
@@ -127,14 +130,14 @@ def by_finding(stands: Sequence[tuple[float, str]]) -> str:
     return ", ".join(f"{finding} at {formatting.listed(where)}" for finding, where in levels.items())
 
 
-def estimate(cell: Cell | None, tests: int = 1) -> Interval | None:
+def estimate(cell: Cell | None) -> Interval | None:
     """A mean over seeds with its t interval; None where it was not measured."""
     if cell is None or math.isnan(cell.mean):
         return None
     part = _part(cell, 1.0)
     if part is None:
         return Interval(cell.mean, -math.inf, math.inf)
-    return _interval(cell.mean, *part, tests)
+    return _interval(cell.mean, *part, tests=1)
 
 
 def _part(cell: Cell, share: float) -> tuple[float, int] | None:
@@ -184,8 +187,5 @@ def null_of(summary: Summary, score: str, variants: tuple[str, ...]) -> Cell | N
     """A variant of a dense score that is a null, over seeds; None where it was not measured."""
     table = summary.table
     chosen = (table["method"] == "dense") & (table["score"] == score) & table["variant"].isin(variants)
-    values = [float(v) for v in table.loc[chosen, "value"] if not math.isnan(v)]
-    if not values:
-        return None
-    spread = stdev(values) if len(values) > 1 else math.nan
-    return Cell(fmean(values), spread, len(values), "ok", "", "")
+    values = table.loc[chosen, "value"].dropna().tolist()
+    return of_values(values) if values else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lthbench import formatting, registry
+from lthbench import registry
 from lthbench.kinds import Architecture, Dataset
 from lthbench.report import leaderboard
-from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of, worse_within
+from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of, up_to, worse_within
 from lthbench.report.summary import Summary
 from lthbench.spec import Network
 from lthbench.verdict.rules import Verdict
@@ -51,7 +51,7 @@ def _against(one: Summary, other: Summary) -> Shown:
         return NOT_MEASURED
     far, fails = leaderboard.holds(ours, scores)
     near, they_fail = leaderboard.holds(theirs, scores)
-    shown = f"{TICKETS} {_up_to(far)}, on {other.facts.task_name} {_up_to(near)}"
+    shown = f"{TICKETS} {up_to(far)}, on {other.facts.task_name} {up_to(near)}"
     if (far or 0.0) > (near or 0.0) and worse_within(theirs, scores, they_fail, far):
         return shown, "agrees"
     if (near or 0.0) > (far or 0.0) and worse_within(ours, scores, fails, near):
@@ -70,10 +70,6 @@ def _together(found: Sequence[Shown]) -> Shown:
 
 def _has(found: Verdict, score: str) -> bool:
     return any(match.score == score for match in found.matches)
-
-
-def _up_to(level: float | None) -> str:
-    return "at no sparsity" if level is None else f"up to {formatting.sparsity(level)}"
 
 
 def _larger(one: Summary, other: Summary) -> bool:

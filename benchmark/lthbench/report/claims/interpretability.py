@@ -279,8 +279,10 @@ def _depend_on_weights(summary: Summary) -> Shown:
 
 def _compose(summary: Summary) -> Shown:
     """In dense and in every method, formulas match units better than single concepts do."""
-    places = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
-    pairs = [tuple(sound(summary, m, s, SCORES[n]) for n in ("composition", "concept")) for m, s in places]
+    pairs = [
+        tuple(sound(summary, *network, SCORES[n]) for n in ("composition", "concept"))
+        for network in summary.networks
+    ]
     known = [(a, b) for a, b in pairs if a and b]
     if not known:
         return NOT_MEASURED

@@ -38,26 +38,28 @@ LINEAR = ("lime_fidelity", "lime_stability")
 NINE = (*GENERALIZATION, *UNCERTAINTY, *LINEAR, "hessian_trace")
 
 
-def _extremes(summary: Summary, found: Verdict) -> dict[str, float | None]:
-    """The largest sparsity that matches by the rule of the paper, for each of the nine that was measured."""
+def _extremes(summary: Summary) -> tuple[Verdict | None, dict[str, float | None]]:
+    """The verdict by the rule of the paper, and the largest sparsity that matches, for each of the nine that
+    was measured; nothing where it cannot be given.
+    """
+    found = paper_verdict(summary)
+    if found is None or found.undecided:
+        return None, {}
     known = {s: found.extremes[s] for s in NINE if s in found.extremes}
     for score in LINEAR:
         dense = sound(summary, "dense", 0.0, score)
         means = {s: c.mean for s in found.sparsities if (c := sound(summary, TICKETS, s, score))}
         if dense is not None and means:
             known[score] = max((s for s, m in means.items() if m <= dense.mean), default=None)
-    return known
+    return found, known
 
 
 def _range(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summary], Shown]:
     """The smallest and largest extreme of these scores against the published ones."""
 
     def check(summary: Summary) -> Shown:
-        found = paper_verdict(summary)
-        if found is None or found.undecided:
-            return NOT_MEASURED
-        extremes = _extremes(summary, found)
-        if not set(scores) <= set(extremes):
+        found, extremes = _extremes(summary)
+        if found is None or not set(scores) <= set(extremes):
             return NOT_MEASURED
         known = {s: extremes[s] for s in scores}
         ends = _End.of(known, min, low), _End.of(known, max, high)
@@ -66,35 +68,15 @@ def _range(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summar
     return check
 
 
-def _each(published: Mapping[str, float]) -> Callable[[Summary], Shown]:
-    """The extreme of each score against its own published one."""
+def _each(published: Mapping[str, tuple[float, float]]) -> Callable[[Summary], Shown]:
+    """Whether the extreme of each score lies in its published range, give or take a round."""
 
     def check(summary: Summary) -> Shown:
-        found = paper_verdict(summary)
-        if found is None or found.undecided:
-            return NOT_MEASURED
-        extremes = _extremes(summary, found)
+        found, extremes = _extremes(summary)
         known = {s: extremes[s] for s in published if s in extremes}
-        if not known:
+        if found is None or not known:
             return NOT_MEASURED
-        ends = [_End(e, published[s], (s,)) for s, e in known.items()]
-        return _shown(summary, found, known), _finding(summary, found, *ends)
-
-    return check
-
-
-def _spread(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summary], Shown]:
-    """Whether the extreme of each of these scores lies in a published range, give or take a round."""
-
-    def check(summary: Summary) -> Shown:
-        found = paper_verdict(summary)
-        if found is None or found.undecided:
-            return NOT_MEASURED
-        extremes = _extremes(summary, found)
-        known = {s: extremes[s] for s in scores if s in extremes}
-        if not known:
-            return NOT_MEASURED
-        ends = [_End(e, min(max(e or 0.0, low), high), (s,)) for s, e in known.items()]
+        ends = [_End(e, min(max(e or 0.0, published[s][0]), published[s][1]), (s,)) for s, e in known.items()]
         return _shown(summary, found, known), _finding(summary, found, *ends)
 
     return check
@@ -104,11 +86,8 @@ def _pass(published: float) -> Callable[[Summary], Shown]:
     """The smallest extreme of the paper's nine scores: its LTH-PASS."""
 
     def check(summary: Summary) -> Shown:
-        found = paper_verdict(summary)
-        if found is None or found.undecided:
-            return NOT_MEASURED
-        extremes = _extremes(summary, found)
-        if not extremes:
+        found, extremes = _extremes(summary)
+        if found is None or not extremes:
             return NOT_MEASURED
         least = _End.of(extremes, min, published)
         finding = _finding(summary, found, least)
@@ -253,7 +232,7 @@ CLAIMS = (
         Claim(
             f"On {named}, tickets match dense in {kind} up to a sparsity in {_span(*span)}.",
             f"{CHEN}, {section}",
-            _spread(scores, *span),
+            _each(dict.fromkeys(scores, span)),
             (task,),
         )
         for task, named, *_ in _PUBLISHED
@@ -269,7 +248,7 @@ CLAIMS = (
             + ", ".join(f"{s} {100 * e:.2f} %" for s, e in extremes.items())
             + ".",
             f"{CHEN}, section 4",
-            _each(extremes),
+            _each({s: (e, e) for s, e in extremes.items()}),
             (task,),
         )
         for task, named, extremes, _ in _VGG

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import fmean, stdev
 
 from lthbench import formatting
 from lthbench.report import leaderboard
-from lthbench.report.cells import Cell
+from lthbench.report.cells import of_values
 from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
@@ -75,19 +74,11 @@ def _up_to(found: Verdict, score: str, level: float | None) -> str:
     return by_finding([(m.sparsity, m.finding) for m in found.matches if m.score == score])
 
 
-def _cell(summary: Summary, method: str, sparsity: float, score: str) -> Cell | None:
-    cell = summary.cell(method, sparsity, score)
-    return None if cell is None or math.isnan(cell.mean) else cell
-
-
 def _small(summary: Summary) -> Shown:
     """A small dense network is less accurate than the ticket of as many weights, at each sparsity."""
-    pairs = [
-        (s, _cell(summary, TICKETS, s, "accuracy"), _cell(summary, "small", s, "accuracy"))
-        for s in summary.sparsities
-    ]
-    known = [(s, ticket, small) for s, ticket, small in pairs if ticket and small]
-    gaps = [g for _, a, b in known if (g := difference(a, b, tests=len(known))) is not None]
+    pairs = [tuple(summary.cell(m, s, "accuracy") for m in (TICKETS, "small")) for s in summary.sparsities]
+    known = [(a, b) for a, b in pairs if difference(a, b) is not None]
+    gaps = [g for a, b in known if (g := difference(a, b, tests=len(known))) is not None]
     if not gaps:
         return NOT_MEASURED
     ahead = sum(gap.low > 0.0 for gap in gaps)
@@ -115,15 +106,8 @@ def _iterative(summary: Summary) -> Shown:
         once = next((m for m in (f"{base}:oneshot", base) if m in summary.methods), None)
         if many and once and many != once:
             pairs += [(many, once, s) for s in summary.sparsities]
-    gaps = [
-        gap
-        for many, once, s in pairs
-        if (
-            gap := difference(
-                _cell(summary, many, s, "accuracy"), _cell(summary, once, s, "accuracy"), tests=len(pairs)
-            )
-        )
-    ]
+    cells = [tuple(summary.cell(m, s, "accuracy") for m in (many, once)) for many, once, s in pairs]
+    gaps = [g for a, b in cells if (g := difference(a, b, tests=len(pairs))) is not None]
     if not gaps:
         return NOT_MEASURED
     least = min(gaps, key=lambda gap: gap.mean)
@@ -137,10 +121,8 @@ def _knee(summary: Summary) -> Shown:
     It differs where one has surely fallen, and the other surely has not a round later.
     """
     found = {
-        "accuracy": _above(summary, "accuracy", lambda cell, dense: difference(cell, dense), -0.01),
-        "interpretable units": _above(
-            summary, "interpretable_units", lambda cell, dense: difference(cell, dense, 0.9), 0.0
-        ),
+        "accuracy": _above(summary, "accuracy", 1.0, -0.01),
+        "interpretable units": _above(summary, "interpretable_units", 0.9, 0.0),
     }
     if any(len(levels) < 3 for levels in found.values()):
         return NOT_MEASURED
@@ -162,14 +144,11 @@ def _knee(summary: Summary) -> Shown:
     return shown, "agrees" if fine and abs(rounds(accuracy) - rounds(units)) <= NEXT else "cannot say"
 
 
-def _above(
-    summary: Summary, score: str, gap: Callable[[Cell, Cell], Interval | None], below: float
-) -> list[tuple[float, Interval]]:
-    """At each sparsity, how far tickets are above what counts as fallen."""
-    dense = _cell(summary, "dense", 0.0, score)
-    cells = [(s, _cell(summary, TICKETS, s, score)) for s in summary.sparsities]
-    known = [(s, found) for s, cell in cells if cell and dense and (found := gap(cell, dense)) is not None]
-    return [(s, Interval(*(end - below for end in found))) for s, found in known]
+def _above(summary: Summary, score: str, share: float, below: float) -> list[tuple[float, Interval]]:
+    """At each sparsity, how far tickets are above what counts as fallen: a share of dense, and this below."""
+    dense = summary.cell("dense", 0.0, score)
+    gaps = [(s, difference(summary.cell(TICKETS, s, score), dense, share)) for s in summary.sparsities]
+    return [(s, Interval(*(end - below for end in gap))) for s, gap in gaps if gap is not None]
 
 
 def _objects_first(summary: Summary) -> Shown:
@@ -192,8 +171,7 @@ def _objects_first(summary: Summary) -> Shown:
     known = [lead for lead in leads if not math.isnan(lead)]
     if not known or level == 0.0:
         return NOT_MEASURED
-    spread = stdev(known) if len(known) > 1 else math.nan
-    lead = estimate(Cell(fmean(known), spread, len(known), "ok", "", ""))
+    lead = estimate(of_values(known))
     assert lead is not None
     shown = f"objects and scenes lose {100 * lead.mean:+.0f} points more at {formatting.sparsity(level)}"
     return shown, all_of([lead], 0.0)
