@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from lthbench.report import findings, forest, leaderboard, markdown, tallies
-from lthbench.report.findings import SIGNS, broken, first_break, matrix
+from lthbench.report.findings import SIGNS, broken, first_break
 from lthbench.verdict.rules import FINDINGS, SHORT
 
 from .conftest import ENTRIES
@@ -68,21 +68,15 @@ def test_markdown_marks_what_was_found_of_a_score(judged_as):
 
 def test_a_mark_lies_between_its_bounds_in_units_of_the_margin(judged_as):
     numbers = {"shortfall": 0.01, "lower": 0.004, "bound": 0.015, "allowed": 0.02}
-    match = dataclasses.replace(judged_as(imp=("yyy", "yyy")).headline[0].matches[0], **numbers)
-    mark = forest.mark(match, ("y", "matches"), "words")
+    found = judged_as(imp=("yyy", "yyy"))
+    mark = forest.mark(found, dataclasses.replace(found.headline[0].matches[0], **numbers))
     assert (mark.low, mark.mean, mark.high) == (0.2, 0.5, 0.75)
 
 
-def test_the_matrix_has_a_sign_for_every_finding_and_explains_those_that_it_has(judged_as):
+def test_every_finding_has_a_sign_and_those_of_a_table_are_explained(judged_as):
     assert SIGNS.keys() == findings.MEANINGS.keys() == set(FINDINGS)
     assert len({sign for _, sign in SIGNS.values()}) == len(SIGNS), "colour is never all"
     found = judged_as(imp=("+?x", "y0!"))
-    drawn = matrix(found, found.headline[0])
-    assert drawn.levels == ("50.0", "80.0", "90.0")
-    assert [(title, " ".join(sign for _, sign in cells)) for title, cells in drawn.rows] == [
-        ("accuracy", "★ open ✗"),
-        ("NLL", "✓ ∅ !"),
-    ]
     assert [sign for _, sign, _ in findings.signs(found)] == ["★", "✓", "open", "✗", "!", "∅"]
 
 

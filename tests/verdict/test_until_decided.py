@@ -109,7 +109,7 @@ def test_networks_with_fewer_seeds_are_judged_by_the_looks_that_they_had():
     many, few = judge(frame, 10)
     assert [m.seeds for m in few.matches] == [3]
     assert few.matches[0].finding == "matches"
-    assert many.decided
+    assert not many.undecided
     for rule in ("std", "paper"):
         found = verdicts(frame, [LOSS], rule, looks=Looks(COUNTS, tuple(range(10))))
         assert {m.finding for v in found for m in v.matches} <= {"matches", "worse"}

@@ -262,10 +262,9 @@ def losses(summary: Summary, matches: Sequence[Match]) -> str:
     They match, and a bound of 95 % for this score alone has them worse than dense.
     """
     found = sorted((m for m in matches if m.matches and m.lower > 0.0), key=lambda m: m.p_worse)
-    units = {s.name: s.unit for s in summary.scores}
     parts: list[str] = []
     for match in found:
-        unit = units.get(match.score, "")
+        unit = summary.unit_of(match.score)
         mean, low, high = (
             formatting.difference(value, unit, relative=match.relative)
             for value in (match.shortfall, match.lower, match.bound)

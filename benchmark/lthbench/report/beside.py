@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report.explanation import level_of, wrapped
+from lthbench.report.explanation import gap, level_of, number, record, wrapped
 from lthbench.report.summary import Summary
 from lthbench.verdict.between import Contrast
 
@@ -42,7 +41,7 @@ def account(summary: Summary, method: str, other: str, sparsity: float) -> dict[
         "seeds": max((c.seeds for c in found), default=0),
         "said": sentence(summary, method, other, found),
         "looks": len(summary.facts.looks.counts) if summary.facts.looks else 1,
-        "scores": [_score(summary, c) for c in found],
+        "scores": [record(summary, c) for c in found],
     }
 
 
@@ -74,13 +73,6 @@ def _of(found: Sequence[Contrast], finding: str) -> list[Contrast]:
 
 def _names(summary: Summary, found: Sequence[Contrast], finding: str) -> str:
     return formatting.listed([summary.title_of(c.score) for c in _of(found, finding)])
-
-
-def _score(summary: Summary, contrast: Contrast) -> dict[str, Any]:
-    numbers = dataclasses.asdict(contrast)
-    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
-    shown = next((s for s in summary.scores if s.name == contrast.score), None)
-    return {**known, "title": summary.title_of(contrast.score), "unit": shown.unit if shown else ""}
 
 
 def text(found: dict[str, Any], width: int = 80) -> str:
@@ -125,11 +117,11 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
         rows.append(
             {
                 "score": f"{score['title']}{', %' if unit in formatting.PERCENT else ''}",
-                found["against"]: _number(score["other"], unit),
-                found["method"]: _number(score["mean"], unit),
-                "worse by": _gap(score, "gap"),
-                "from": _gap(score, "lower"),
-                "to": _gap(score, "upper"),
+                found["against"]: number(score["other"], unit),
+                found["method"]: number(score["mean"], unit),
+                "worse by": gap(score, "gap"),
+                "from": gap(score, "lower"),
+                "to": gap(score, "upper"),
                 "margin": _margin(score),
                 "finding": f"{score['finding']}{': ' + score['reason'] if score['reason'] else ''}",
             }
@@ -137,22 +129,13 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def _number(value: float | None, unit: str) -> str:
-    return formatting.number(math.nan if value is None else value, unit)
-
-
-def _gap(score: dict[str, Any], part: str) -> str:
-    value = math.nan if score[part] is None else score[part]
-    return formatting.difference(value, score["unit"], relative=score["relative"])
-
-
 def _margin(score: dict[str, Any]) -> str:
     """How far the margin reaches: to either side alike, or as a share to each."""
     if score["margin"] is None:
         return "–"
     if not score["relative"]:
-        return f"±{_gap(score, 'margin')}"
-    return f"{_gap(score, 'floor')} to {_gap(score, 'margin')}"
+        return f"±{gap(score, 'margin')}"
+    return f"{gap(score, 'floor')} to {gap(score, 'margin')}"
 
 
 def lines(summary: Summary, method: str, sparsity: float) -> list[dict[str, Any]]:
@@ -183,5 +166,5 @@ def _interval(accuracy: Contrast) -> str:
     """How much more accurate, in points, and the confidence limits."""
     if math.isnan(accuracy.gap):
         return "–"
-    gap, low, high = (f"{-100.0 * v:+.1f}" for v in (accuracy.gap, accuracy.upper, accuracy.lower))
-    return f"{gap} ({low} to {high})".replace("-", "−")
+    mean, low, high = (f"{-100.0 * v:+.1f}" for v in (accuracy.gap, accuracy.upper, accuracy.lower))
+    return f"{mean} ({low} to {high})".replace("-", "−")

@@ -35,8 +35,6 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     others = between.held([summary for summary, _ in pairs])
     for place, (summary, folder) in enumerate(pairs):
-        facts = summary.facts
-        counted = dict.fromkeys(SIGNS, 0)
         for held in (*any_task.held(summary), *others[place]):
             row = rows.setdefault(
                 held["claim"],
@@ -44,8 +42,7 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             )
             kind, sign = SIGNS[held["finding"]]
             row["cells"][place] = {"kind": kind, "sign": sign, "outranked": "", **held}
-            counted[held["finding"]] += 1
-        columns.append({"title": _title(facts), "href": f"{folder}/index.html", **counted})
+        columns.append({"title": _title(summary.facts), "href": f"{folder}/index.html"})
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in OVER_ALL}
     for row in rows.values():
         _answer(row, [summary for summary, _ in pairs])

@@ -10,6 +10,7 @@ from statistics import stdev
 from lthbench import formatting
 from lthbench.report.summary import Summary
 from lthbench.verdict.calibration import RATIO
+from lthbench.verdict.observed import corrupted
 from lthbench.verdict.rules import Match
 from lthbench.verdict.scale import Scale
 
@@ -136,17 +137,11 @@ def _kind(match: Match) -> tuple[float, float, bool, bool]:
 
 def _ratios(summary: Summary) -> dict[tuple[str, float], dict[int, float]]:
     """The mCE of each network beside all dense trainings, by method and sparsity; those that have one."""
-    calibration, table = summary.calibration, summary.table
-    if calibration is None:
+    if summary.calibration is None:
         return {}
-    rows = table[(table["score"] == "corruption_error") & (table["variant"] != "")]
-    errors: dict[tuple[str, float, int], dict[str, float]] = {}
-    columns = (rows[name].tolist() for name in ("method", "sparsity", "seed", "variant", "value"))
-    for method, sparsity, seed, kind, error in zip(*columns, strict=True):
-        errors.setdefault((str(method), float(sparsity), int(seed)), {})[kind] = error
     found: dict[tuple[str, float], dict[int, float]] = {}
-    for (method, sparsity, seed), by_kind in errors.items():
-        ratio = calibration.ratio(by_kind)
+    for (method, sparsity, seed), errors in corrupted(summary.table).items():
+        ratio = summary.calibration.ratio(errors)
         if not math.isnan(ratio):
             found.setdefault((method, sparsity), {})[seed] = ratio
     return found

@@ -12,6 +12,7 @@ from lthbench.errors import BadInput, unknown
 from lthbench.report import answer, findings
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
 from lthbench.verdict import explanation
+from lthbench.verdict.between import Contrast
 from lthbench.verdict.calibration import MULTIPLE
 from lthbench.verdict.rules import SHORT, Match, Verdict
 
@@ -40,7 +41,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         raise unknown("method", method, summary.methods, "in this table")
     level = level_of(summary, method, sparsity)
     by_rule = {r: next(v for v in found if v.method == method) for r, found in summary.verdicts.items()}
-    aspects = {a.score: dataclasses.asdict(a) for a in summary.facts.aspects}
+    reasons = {a.score: a.margin_reason for a in summary.facts.aspects}
     headline = by_rule[summary.rule]
     return {
         "task": summary.facts.task_name,
@@ -61,7 +62,10 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "region": _region(by_rule.get("paper"), level),
         "joint": headline.joint,
         "monotone": headline.monotone,
-        "scores": [_score(summary, m, aspects.get(m.score, {})) for m in headline.at(level)],
+        "scores": [
+            {**record(summary, m), "margin_reason": _reason(summary, m, reasons.get(m.score, ""))}
+            for m in headline.at(level)
+        ],
         "other_rules": {
             rule: {
                 "passes": _passes(found, level),
@@ -125,25 +129,18 @@ def _region(paper: Verdict | None, level: float) -> str | None:
     return "II" if match.finding in ("worse", "degenerate") and match.shortfall > match.allowed else None
 
 
-def _score(summary: Summary, match: Match, aspect: dict[str, Any]) -> dict[str, Any]:
-    numbers = dataclasses.asdict(match)
+def record(summary: Summary, found: Match | Contrast) -> dict[str, Any]:
+    """What is found of a score as data, with null for what is no number, and with its title and unit."""
+    numbers = dataclasses.asdict(found)
     known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
-    shown = next((s for s in summary.scores if s.name == match.score), None)
-    return {
-        **known,
-        "title": summary.title_of(match.score),
-        "unit": shown.unit if shown else "",
-        "margin_reason": _reason(
-            summary, match, shown.unit if shown else "", aspect.get("margin_reason", "")
-        ),
-    }
+    return {**known, "title": summary.title_of(found.score), "unit": summary.unit_of(found.score)}
 
 
-def _reason(summary: Summary, match: Match, unit: str, practical: str) -> str:
+def _reason(summary: Summary, match: Match, practical: str) -> str:
     """Why a margin is what it is: the metric's reason, or where retraining alone does more, that."""
     if not match.allowed > match.practical * (1 + 1e-9) or summary.calibration is None:
         return practical
-    smaller = formatting.difference(match.practical, unit, relative=match.relative)
+    smaller = formatting.difference(match.practical, summary.unit_of(match.score), relative=match.relative)
     trainings = len(summary.calibration.seeds)
     return (
         f"{MULTIPLE:g} standard deviations over {trainings} trainings of the dense network, which by itself "
@@ -216,18 +213,16 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
         title = f"{score['title']}{', %' if unit in formatting.PERCENT else ''}"
         row = {
             "score": title,
-            "dense": _number(score["dense"], unit),
-            found["method"]: _number(score["mean"], unit),
-            "worse by": _gap(score, "shortfall"),
+            "dense": number(score["dense"], unit),
+            found["method"]: number(score["mean"], unit),
+            "worse by": gap(score, "shortfall"),
         }
         if found["rule"] == "noninferior":
-            row["at least"] = _gap(score, "lower")
-            one, other = (math.nan if score[part] is None else score[part] for part in ("bound", "allowed"))
-            apart = formatting.told_apart(one, other, unit, relative=score["relative"])
-            row["at most"], row["margin"] = apart
-            row["p"] = formatting.p_value(math.nan if score["p"] is None else score["p"], narrow=True)
+            row["at least"] = gap(score, "lower")
+            row["at most"], row["margin"] = limits(score)
+            row["p"] = formatting.p_value(_known(score["p"]), narrow=True)
         else:
-            row["allowed"] = _number(score["allowed"], unit)
+            row["allowed"] = number(score["allowed"], unit)
         more = f": {score['reason']}" if score["reason"] else ""
         if score["seeds_needed"] and score["finding"] == "open":
             more = f", {score['seeds_needed']} seeds might"
@@ -239,12 +234,21 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def _number(value: float | None, unit: str) -> str:
-    return formatting.number(math.nan if value is None else value, unit)
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def _gap(score: dict[str, Any], part: str) -> str:
-    value = score[part]
-    return formatting.difference(
-        math.nan if value is None else value, score["unit"], relative=score["relative"]
-    )
+def number(value: float | None, unit: str) -> str:
+    """A score of a ``record`` in its unit."""
+    return formatting.number(_known(value), unit)
+
+
+def gap(score: dict[str, Any], part: str) -> str:
+    """A difference in a ``record``."""
+    return formatting.difference(_known(score[part]), score["unit"], relative=score["relative"])
+
+
+def limits(score: dict[str, Any]) -> tuple[str, str]:
+    """The bound of a ``record`` and what is allowed, told apart."""
+    one, other = _known(score["bound"]), _known(score["allowed"])
+    return formatting.told_apart(one, other, score["unit"], relative=score["relative"])

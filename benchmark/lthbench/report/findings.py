@@ -25,7 +25,7 @@ SIGNS = {
     "degenerate": ("n", "∅"),
     "undecided": ("u", "–"),
 }
-#: What the signs say, for those that a matrix has.
+#: What the signs say.
 MEANINGS = {
     "better": "better than dense",
     "matches": "matches dense",
@@ -40,7 +40,7 @@ MEANINGS = {
 
 def words(summary: Summary, match: Match) -> str:
     """One score of one network in numbers: how much worse, at most by how much, and what would be allowed."""
-    title, unit = summary.title_of(match.score), _unit(summary, match.score)
+    title, unit = summary.title_of(match.score), summary.unit_of(match.score)
     if math.isnan(match.shortfall) or not math.isfinite(match.allowed):
         return f"{title}: {match.finding}{': ' + match.reason if match.reason else ''}"
 
@@ -70,10 +70,6 @@ def pointed(summary: Summary, score: str, name: str) -> str:
 def _chance(p: float) -> str:
     shown = formatting.p_value(p)
     return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
-
-
-def _unit(summary: Summary, score: str) -> str:
-    return next((s.unit for s in summary.scores if s.name == score), "")
 
 
 @dataclass(frozen=True)
@@ -124,26 +120,7 @@ def named(summary: Summary, scores: tuple[str, ...]) -> str:
     return formatting.listed([*names, f"{more} more"] if more > 0 else names)
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """Findings of one method: a row for each score, a cell of class and sign for each sparsity."""
-
-    levels: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-
-
-def matrix(summary: Summary, result: Verdict) -> Matrix:
-    """What holds and what breaks, score by score and sparsity by sparsity."""
-    found = {(m.score, m.sparsity): m.finding for m in result.matches}
-    scores = list(dict.fromkeys(m.score for m in result.matches))
-    rows = tuple(
-        (summary.title_of(score), tuple(SIGNS[found[score, s]] for s in result.sparsities))
-        for score in scores
-    )
-    return Matrix(tuple(formatting.share(s) for s in result.sparsities), rows)
-
-
 def signs(summary: Summary) -> list[tuple[str, str, str]]:
-    """Class, sign and meaning of each finding that the matrices have."""
+    """Class, sign and meaning of each finding that a table has."""
     there = {m.finding for result in summary.headline for m in result.matches}
     return [(*SIGNS[finding], MEANINGS[finding]) for finding in SIGNS if finding in there]

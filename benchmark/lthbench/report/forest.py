@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from lthbench import formatting
+from lthbench.report import findings
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Match, Verdict
 
@@ -33,8 +34,9 @@ class Mark:
     words: str
 
 
-def mark(match: Match, sign: tuple[str, str], words: str) -> Mark:
+def mark(summary: Summary, match: Match) -> Mark:
     """The mark of one score of one network."""
+    sign, words = findings.SIGNS[match.finding], findings.words(summary, match)
     if not (match.allowed > 0.0 and math.isfinite(match.shortfall)):
         return Mark(*sign, None, None, None, words)
     mean = match.shortfall / match.allowed
@@ -57,13 +59,10 @@ class Forest:
 
 def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> Forest:
     """Small multiples over sparsity for one method."""
-    from lthbench.report import findings
-
     found = {(m.score, m.sparsity): m for m in result.matches}
     scores = list(dict.fromkeys(m.score for m in result.matches))
     rows = []
     for score in scores:
-        matches = [found[score, level] for level in levels]
-        marks = tuple(mark(m, findings.SIGNS[m.finding], findings.words(summary, m)) for m in matches)
+        marks = tuple(mark(summary, found[score, level]) for level in levels)
         rows.append((findings.pointed(summary, score, summary.title_of(score)), marks))
     return Forest(tuple(formatting.share(level) for level in levels), tuple(rows))

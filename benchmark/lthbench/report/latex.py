@@ -146,7 +146,7 @@ def _scores(summary: Summary) -> list[str]:
                 there = [summary.trainings.get(s.name) for s in scores]
                 rows.append([escape(trainings), row[1], *(escape(c.text if c else "–") for c in there)])
         names = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
-        found.append(_table(names, rows, caption, "scores", part, words=1))
+        found.append(_table(names, rows, caption, "scores", part))
     return found
 
 
@@ -172,15 +172,13 @@ def _head(text: str, arrow: str = "") -> str:
     return lines[0] if len(lines) == 1 else r"\shortstack[r]{{{}}}".format(r"\\".join(lines))
 
 
-def _table(
-    names: list[str], rows: list[list[str]], caption: str, label: str, part: int, words: int = 1
-) -> str:
-    """A table that goes on over pages, from cells of LaTeX, its first ``words`` columns to the left."""
+def _table(names: list[str], rows: list[list[str]], caption: str, label: str, part: int) -> str:
+    """A table that goes on over pages, from cells of LaTeX, its first column to the left."""
     after = "" if part == 0 else f"-{part + 1}"
     title = escape(caption) if part == 0 else rf"Table~\ref{{tab:lthbench-{label}}}, continued."
     head = " & ".join(names) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}{'l' * words}{'r' * (len(names) - words)}@{{}}}}",
+        rf"\begin{{longtable}}{{@{{}}l{'r' * (len(names) - 1)}@{{}}}}",
         rf"\caption{{{title}}}\label{{tab:lthbench-{label}{after}}}\\",
         rf"\toprule {head} \midrule",
         r"\endfirsthead",

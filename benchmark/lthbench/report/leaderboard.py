@@ -22,13 +22,12 @@ from lthbench.verdict.rules import Match, Verdict
 class Cell:
     """How far a score holds: ``text`` and ``order`` (a sparsity, 0 for none), ``heat`` from 0 to 5.
 
-    ``finding`` is that of the network that decides, ``href`` its page (or ""), ``words`` the numbers.
+    ``href`` is the page of the network that decides (or ""), ``words`` its numbers.
     """
 
     text: str
     order: float
     heat: int
-    finding: str
     href: str
     words: str
 
@@ -127,8 +126,7 @@ def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
         margin, wide = "", False
         match = tested.get(score) if summary.rule == rules.HEADLINE else None
         if match is not None:
-            unit = shown[score].unit if score in shown else ""
-            margin = formatting.difference(match.allowed, unit, relative=match.relative)
+            margin = formatting.difference(match.allowed, summary.unit_of(score), relative=match.relative)
             wide = match.allowed > match.practical * (1 + 1e-9)
         title = summary.title_of(score)
         arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
@@ -176,17 +174,16 @@ def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, l
     decides = first_not if first_not is not None else last
     against = _against(result, scores, decides)
     worst = _worst(against)
-    finding = worst.finding if worst else "undecided"
     text = _text(last, worst)
     levels = [s for s in result.sparsities if last is not None and s <= last]
     heat = -(-5 * len(levels) // max(len(result.sparsities), 1))
     words = "; ".join(findings.words(summary, m) for m in against[:4])
     more = f"; and {len(against) - 4} more" if len(against) > 4 else ""
-    if finding == "open" and (breaks := _worse_beyond(result, scores, decides)) is not None:
+    if worst and worst.finding == "open" and (breaks := _worse_beyond(result, scores, decides)) is not None:
         more += f"; at {formatting.sparsity(breaks)} worse than dense"
     href = f"{root}{network_page.name(result.method, decides)}" if linked and decides is not None else ""
     at = "" if decides is None else f"{result.method} at {formatting.sparsity(decides)}: "
-    return Cell(text, last or 0.0, heat, finding, href, f"{at}{words}{more}")
+    return Cell(text, last or 0.0, heat, href, f"{at}{words}{more}")
 
 
 def _worse_beyond(result: Verdict, scores: Sequence[str], level: float | None) -> float | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import answer, beside, findings, forest, templates
-from lthbench.report.explanation import account
+from lthbench.report import answer, beside, forest, templates
+from lthbench.report.explanation import account, gap, limits, number
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
 from lthbench.results.run_facts import RunFacts
@@ -44,8 +43,6 @@ class Cards:
         return templates.render(
             "network.html.j2",
             root="../",
-            here="",
-            summary=summary,
             facts=summary.facts,
             method=method,
             level=sparsity,
@@ -81,37 +78,24 @@ class Cards:
     ) -> list[dict[str, Any]]:
         """A line for each score of the verdict, with its mark in the forest plot."""
         result = next(v for v in self._summary.headline if v.method == method)
-        marks = {
-            m.score: forest.mark(m, findings.SIGNS[m.finding], findings.words(self._summary, m))
-            for m in result.at(sparsity)
-        }
+        marks = {m.score: forest.mark(self._summary, m) for m in result.at(sparsity)}
         return [
             {**self._judged(s), "mark": marks[s["score"]], "note": _noted(s["reason"], notes)} for s in scores
         ]
 
     def _judged(self, score: dict[str, Any]) -> dict[str, str]:
         unit = score["unit"]
-
-        def shown(value: float | None) -> str:
-            return formatting.number(math.nan if value is None else value, unit)
-
-        def gap(part: str) -> str:
-            value = math.nan if score[part] is None else score[part]
-            return formatting.difference(value, unit, relative=score["relative"]).replace("-", "−")
-
-        one, other = (math.nan if score[part] is None else score[part] for part in ("bound", "allowed"))
-        bound, margin = formatting.told_apart(one, other, unit, relative=score["relative"])
+        bound, margin = limits(score)
         return {
             "title": score["title"]
             + (", %" if unit in formatting.PERCENT else "")
             + (f"\u00a0{self._shown[score['score']].arrow}" if score["score"] in self._shown else ""),
-            "dense": shown(score["dense"]),
-            "mean": shown(score["mean"]),
-            "worse": gap("shortfall"),
+            "dense": number(score["dense"], unit),
+            "mean": number(score["mean"], unit),
+            "worse": gap(score, "shortfall").replace("-", "−"),
             "bound": bound.replace("-", "−"),
             "margin": margin.replace("-", "−"),
             "finding": score["finding"],
-            "reason": score["reason"],
             "margin_reason": score["margin_reason"],
         }
 

@@ -22,7 +22,7 @@ KINDS = {
     ),
     "concepts": ("What its concepts look like", "Crops of images that speak for a concept the most."),
 }
-_IMAGE = re.compile(r"data:image/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}")
+_IMAGE = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ def grouped(pictures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[
         kind, title, text, image = (str(entry[name]) for name in ("kind", "title", "text", "image"))
         if kind not in KINDS:
             raise BadInput(f'no kind of picture "{kind}". Valid: {", ".join(KINDS)}')
-        if not _IMAGE.fullmatch(image):
+        form = _IMAGE.fullmatch(image)
+        if form is None:
             raise BadInput(f"picture {title}: not a PNG, JPEG or WebP as a data URL.")
         numbers = _numbers(entry.get("numbers", ()), title)
         place = sum(map(len, found.values()))
-        file = f"picture-{place}.{_kind_of(image)}"
+        file = f"picture-{place}.{form[1]}"
         found[kind].append(Picture(kind, title, text, image, file, *_size(image, title), numbers))
     return [(*KINDS[kind], pictures) for kind, pictures in found.items() if pictures]
 
@@ -81,10 +82,6 @@ def _numbers(found: Any, title: str) -> tuple[tuple[Any, ...], ...]:
     if not all(value is None or isinstance(value, str | int | float) for row in rows for value in row):
         raise BadInput(f"picture {title}: its numbers hold what is neither text nor number.")
     return tuple(map(tuple, rows))
-
-
-def _kind_of(image: str) -> str:
-    return image[len("data:image/") : image.index(";")]
 
 
 def _size(image: str, title: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lthbench import formatting
 from lthbench.report.figures.drawing import literally
+from lthbench.report.figures.removal import KINDS
 from lthbench.report.figures.units_of import readable
 from lthbench.results.pictures import ConceptPicture, SaliencyPicture
 from lthbench.results.unit_pictures import Excited, UnitPicture
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 #: A map's side in pixels.
 CELL = 56
-KINDS = {"gradient": "gradients", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
 #: Legible on white and on black.
 INK = "#808080"
 
@@ -75,8 +75,7 @@ def _crops(picture: ConceptPicture) -> str:
         axes.set_xticks([])
         axes.set_yticks([CELL * (line + 0.5) for line in range(len(networks))], list(networks))
         axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        axes.spines[:].set_visible(False)
         axes.set_title(f"concept {place + 1}", color=INK, fontsize=8.5, pad=3)
     return _as_url(canvas)
 
@@ -193,8 +192,7 @@ def _maps(picture: SaliencyPicture) -> str:
         axes.set_yticks([CELL * (r + 0.5) for r in range(lines)], list(rows) or [""])
         axes.set_title(title, color=INK, fontsize=8.5, pad=3)
         axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        axes.spines[:].set_visible(False)
     return _as_url(canvas)
 
 

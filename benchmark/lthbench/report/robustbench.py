@@ -38,7 +38,7 @@ def files(summary: Summary) -> dict[str, bytes]:
         )
     found = {}
     for threat, (field, score, is_error) in THREATS.items():
-        for method, sparsity in _networks(summary):
+        for method, sparsity in summary.networks:
             value = _mean(summary, method, sparsity, score)
             clean = _mean(summary, method, sparsity, "accuracy")
             if math.isnan(value) or math.isnan(clean):
@@ -58,11 +58,6 @@ def files(summary: Summary) -> dict[str, bytes]:
     return found
 
 
-def _networks(summary: Summary) -> list[tuple[str, float]]:
-    pruned = [(m, s) for m in summary.methods for s in summary.sparsities if m != "dense"]
-    return [("dense", 0.0), *pruned]
-
-
 def _mean(summary: Summary, method: str, sparsity: float, score: str) -> float:
     cell = summary.cell(method, sparsity, score)
     return math.nan if cell is None else cell.mean
@@ -75,7 +70,6 @@ def _percent(share: float) -> str:
 def _info(summary: Summary, method: str, sparsity: float, dataset: str) -> dict[str, Any]:
     cell = summary.cell(method, sparsity, "accuracy")
     seeds = cell.seeds if cell is not None else 0
-    budget = summary.facts.budget_name
     title = "dense" if method == "dense" else f"{method} at {formatting.sparsity(sparsity)} sparsity"
     return {
         "link": "",
@@ -87,7 +81,8 @@ def _info(summary: Summary, method: str, sparsity: float, dataset: str) -> dict[
         "venue": "",
         "architecture": summary.facts.task.get("architecture", ""),
         "footnote": (
-            f"lthbench, task {summary.facts.task_name}, budget {budget}: mean over {seeds} "
-            f"{'seed' if seeds == 1 else 'seeds'}, of the test images and corruptions that the budget names"
+            f"lthbench, task {summary.facts.task_name}, budget {summary.facts.budget_name}: mean over "
+            f"{formatting.counted(seeds, 'seed', 'seeds')}, of the test images and corruptions that the "
+            "budget names"
         ),
     }

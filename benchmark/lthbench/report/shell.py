@@ -79,10 +79,7 @@ def _signs(summary: Summary, results: Sequence[Verdict], width: int) -> list[str
             joint = "pass" if all(m.matches for m in here) else "open" if explanation.only_open(here) else "–"
             rows.append([result.method, formatting.sparsity(level), *signs, joint])
     heads = ["", "", *(_head(summary, s) for s in scores), "all"]
-    there = {m.finding for v in results for m in v.matches}
-    legend = "   ".join(
-        f"{findings.SIGNS[f][1]} {findings.MEANINGS[f]}" for f in findings.SIGNS if f in there
-    )
+    legend = "   ".join(f"{sign} {meaning}" for _, sign, meaning in findings.signs(summary))
     return [_table(heads, rows, width), wrapped(legend, width)]
 
 
@@ -101,9 +98,8 @@ def _reach(summary: Summary, results: Sequence[Verdict], width: int) -> list[str
 def _measured(summary: Summary, width: int) -> list[str]:
     """Where nothing is judged: the scores that were measured, a line for each network."""
     scores = [s for s in summary.scores if summary.cell("dense", 0.0, s.name) is not None]
-    networks = [("dense", 0.0), *((m, s) for m in summary.methods for s in summary.sparsities)]
     rows = []
-    for method, level in networks:
+    for method, level in summary.networks:
         cells = [summary.cell(method, level, s.name) for s in scores]
         if any(cells):
             shown = [cell.text if cell else "–" for cell in cells]

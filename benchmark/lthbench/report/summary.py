@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report import cells, heads
+from lthbench.report import cells, families, heads
 from lthbench.report.cells import Cell, Shown
 from lthbench.results import score_order, validation
 from lthbench.verdict import calibration as calibrations
@@ -78,8 +78,6 @@ class Summary:
     @cached_property
     def foremost(self) -> tuple[str, ...]:
         """The methods that stand out in figures."""
-        from lthbench.report import families
-
         return families.foremost(self.methods, self.verdicts.get(self.rule, ()))
 
     @cached_property
@@ -105,6 +103,10 @@ class Summary:
     def title_of(self, score: str) -> str:
         """How a score is called in a sentence."""
         return next((heads.plain(s.title) for s in self.scores if s.name == score), score)
+
+    def unit_of(self, score: str) -> str:
+        """The unit of a score; "" for one that is not in the table."""
+        return next((s.unit for s in self.scores if s.name == score), "")
 
     def titles(self, scores: tuple[str, ...]) -> str:
         """Several scores in a sentence."""
@@ -200,7 +202,7 @@ def sentence(summary: Summary, result: Verdict) -> str:
         text += f"; at {formatting.sparsity(beyond)} {explanation.why(result.at(beyond), summary.title_of)}"
     else:
         text += ", the highest measured"
-    gaps = [s for s in result.sparsities if s < result.joint and not _all_match(result, s)]
+    gaps = [s for s in result.sparsities if s < result.joint and not all(m.matches for m in result.at(s))]
     if gaps:
         text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in gaps])})"
     return f"{text}."
@@ -272,23 +274,17 @@ def like(summary: Summary, result: Verdict) -> str:
     return "another training of the dense network" if trainings else "its dense parent"
 
 
-def _all_match(result: Verdict, sparsity: float) -> bool:
-    return all(m.matches for m in result.matches if m.sparsity == sparsity)
-
-
 def verdict_rows(summary: Summary) -> list[dict[str, str]]:
     """The verdict as a table: one row for each method, by the rule that heads the report."""
-    rows = []
-    for result in summary.headline:
-        rows.append(
-            {
-                "method": result.method,
-                "accuracy holds up to": formatting.sparsity(result.holds.get("accuracy")),
-                "everything holds up to": far(result),
-                "held back by": held_back(summary, result) or "–",
-            }
-        )
-    return rows
+    return [
+        {
+            "method": result.method,
+            "accuracy holds up to": formatting.sparsity(result.holds.get("accuracy")),
+            "everything holds up to": far(result),
+            "held back by": held_back(summary, result) or "–",
+        }
+        for result in summary.headline
+    ]
 
 
 def far(result: Verdict) -> str:

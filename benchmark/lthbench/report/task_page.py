@@ -87,7 +87,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         "kinds": _kinds(summary),
     }
     legend = [(m, Markup(drawing.marker(summary, m))) for m in summary.foremost]
-    where: dict[str, Any] = {"root": "../", "here": ""} if linked else templates.alone()
+    where: dict[str, Any] = {"root": "../"} if linked else templates.alone()
     return templates.render(
         "report.html.j2",
         **where,
@@ -194,16 +194,13 @@ def _some(levels: tuple[float, ...], most: int = 10) -> tuple[float, ...]:
 
 def _card(summary: Summary, result: Any) -> dict[str, Any]:
     colour, _ = drawing.style(summary, result.method)
-    cell = summary.cell(result.method, result.joint, "accuracy")
     return {
         "method": result.method,
         "colour": colour,
         "big": far(result),
         "sentence": " ".join(filter(None, (sentence(summary, result), standing(summary, result)))),
-        "region": formatting.sparsity(result.region),
         "broken": findings.broken(summary, result),
         "forest": forest.of_method(summary, result, _some(result.sparsities)),
-        "accuracy": cell.text if cell else "",
     }
 
 

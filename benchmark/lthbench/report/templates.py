@@ -45,10 +45,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"sparsity": formatting.sparsity, "markup": Markup, "version": __version__}
-    made.globals["counted"] = formatting.counted
     made.filters["parted"] = parted
-    made.globals |= {"inline": None, "nav": NAV, "root": "", "here": ""}
+    made.globals |= {"sparsity": formatting.sparsity, "counted": formatting.counted, "markup": Markup}
+    made.globals |= {"version": __version__, "inline": None, "nav": NAV, "root": "", "here": ""}
     made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     made.globals |= {"scripts": SCRIPTS, "styles": STYLES, "policy": policy("'self' file:")}
     return made

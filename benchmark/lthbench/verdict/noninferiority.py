@@ -83,12 +83,12 @@ class Difference:
         """The p-value of the hypothesis that the true difference is ``value`` or less."""
         return _below(self, value - self.mean)
 
-    def seeds_needed(self, margin: float, alpha: float = ALPHA) -> int | None:
+    def seeds_needed(self, margin: float) -> int | None:
         """How many seeds would show it at this mean and these variances; None where 100 would not."""
         if self.mean >= margin:
             return None
         for seeds in range(max(self.seeds, 2), MOST_SEEDS + 1):
-            if replace(self, seeds=seeds).p_value(margin) <= alpha:
+            if replace(self, seeds=seeds).p_value(margin) <= ALPHA:
                 return seeds
         return None
 
@@ -139,8 +139,6 @@ def moderated(variance: float, freedom: float, expected: float, prior: float) ->
 
     The posterior mean of Smyth 2004, section 3: (prior expected + freedom variance) / (prior + freedom).
     """
-    if freedom <= 0:
-        return expected
     return (prior * expected + freedom * variance) / (prior + freedom)
 
 

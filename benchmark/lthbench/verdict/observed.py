@@ -51,7 +51,7 @@ class Observed:
                 self.sparsities[method].append(sparsity)
             if row.status == "degenerate":
                 self.degenerate.setdefault((method, sparsity), str(row.reason))
-        self._corrupted = _corrupted(table)
+        self._corrupted = corrupted(table)
 
     def of(self, method: str, sparsity: float, score: str) -> list[Row]:
         """A score of a network, a row for each seed."""
@@ -73,7 +73,8 @@ def _shared(column: pd.Series) -> list[Any]:
     return [known[code] for code in codes]
 
 
-def _corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
+def corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
+    """The error under each corruption, by method, sparsity and seed."""
     kinds = table["variant"].notna() & (table["variant"] != "")
     names = ["method", "sparsity", "seed", "variant", "value"]
     rows = table.loc[(table["score"] == "corruption_error") & kinds, names]

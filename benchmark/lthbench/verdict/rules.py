@@ -129,11 +129,6 @@ class Verdict:
     short_from: float | None = None
     scope: str = "method"
 
-    @property
-    def decided(self) -> bool:
-        """Whether the rule can be applied to this table at all."""
-        return not self.undecided
-
     def at(self, sparsity: float) -> tuple[Match, ...]:
         """What is found of each score at a sparsity."""
         return tuple(m for m in self.matches if m.sparsity == sparsity)
@@ -243,7 +238,7 @@ def _matches(
     looks = yardstick.at_looks(method, sparsity)
     if rule != HEADLINE:
         return [_match(looks[-1], method, sparsity, a, rule, Scatter()) for a in aspects]
-    levels = sequential.levels(yardstick.counts, ALPHA) if len(looks) > 1 or yardstick.counts else (ALPHA,)
+    levels = sequential.levels(yardstick.counts, ALPHA) if yardstick.counts else (ALPHA,)
     paths = []
     for look, level in zip(looks, levels, strict=False):
         scattered = scatter(look, method, sparsity, aspects)

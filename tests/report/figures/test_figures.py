@@ -373,7 +373,7 @@ def test_a_method_of_one_sparsity_has_a_point_in_each_figure(made):
     drawn = (
         *curves.curves(few),
         *relative.relative(few),
-        unit_categories.over_levels(few, "t", "n", "c", counts, "colour"),
+        unit_categories.over_levels(few, "colour", "n", "c", counts),
     )
     for figure in drawn:
         grey = [x for x in figure.canvas.axes[0].lines if x.get_alpha() == drawing.GREY["alpha"]]

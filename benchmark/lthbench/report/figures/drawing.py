@@ -156,8 +156,7 @@ def keys(summary: Summary) -> tuple[Any, ...]:
 
 def plain(axes: Any, grid: str = "y") -> None:
     """Axes without a frame, in the page's colours."""
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
     if grid:
         axes.grid(axis=grid, color=FAINT, lw=0.7)

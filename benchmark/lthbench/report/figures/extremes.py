@@ -76,8 +76,7 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     else:
         axes.set_xticks(range(len(heads)), names)
     axes.xaxis.tick_top()
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=4)
     rows = [
         (v.method, name, "" if value is None else value)

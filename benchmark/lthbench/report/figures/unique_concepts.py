@@ -18,7 +18,7 @@ def unique(summary: Summary) -> list[Figure]:
         return []
     counts = _counts(units)
     found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
-    return [over_levels(summary, c, "unique concepts", "concepts", counts, c) for c in found]
+    return [over_levels(summary, c, "unique concepts", "concepts", counts) for c in found]
 
 
 def _counts(units: units_of.Units) -> Counts:

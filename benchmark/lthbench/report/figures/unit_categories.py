@@ -37,7 +37,7 @@ def categories(summary: Summary) -> list[Figure]:
     found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
     if not summary.sparsities:
         return []
-    return [over_levels(summary, c, "interpretable units", "units", counts, c) for c in found]
+    return [over_levels(summary, c, "interpretable units", "units", counts) for c in found]
 
 
 def _counts(summary: Summary) -> Counts:
@@ -51,9 +51,7 @@ def _counts(summary: Summary) -> Counts:
     return found
 
 
-def over_levels(
-    summary: Summary, title: str, note: str, column: str, counts: Counts, category: str
-) -> Figure:
+def over_levels(summary: Summary, category: str, note: str, column: str, counts: Counts) -> Figure:
     """Means over seeds of what is counted of a category, by method over sparsity; ``column`` is its name in
     the numbers, and ``note`` says what is counted.
     """
@@ -89,9 +87,9 @@ def over_levels(
     axes.set_ylim(0, 1.08 * max([row[3] for row in rows] + [0.5]))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return Figure(
-        title,
+        category,
         note,
-        svg(canvas, f"{note} {title}"),
+        svg(canvas, f"{note} {category}"),
         f"{note[:1].upper()}{note[1:]} of the category {category} over sparsity: {'; '.join(words)}.",
         canvas,
         (SPARSITY, note),

@@ -43,8 +43,9 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     for place, key in enumerate(keys):
         colour = DENSE if key[0] == "dense" else units_of.looks(shown.index(key[1]), len(shown))["color"]
         offset = 0.8 * ((place + 0.5) / len(keys) - 0.5)
-        means = []
-        for x, (name, values) in enumerate(_of(names, _by_layer(units[key]))):
+        means, by_layer = [], _by_layer(units[key])
+        for x, name in enumerate(names):
+            values = by_layer.get(name)
             if not values:
                 continue
             low, first, middle, third, high = np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9))
@@ -73,10 +74,6 @@ def _figure(method: str, units: units_of.Units) -> Figure:
         tuple(rows),
         wide=len(names) > 4,
     )
-
-
-def _of(names: list[str], found: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
-    return [(name, found.get(name, [])) for name in names]
 
 
 def _legend(shown: list[float]) -> tuple[Any, ...]:
