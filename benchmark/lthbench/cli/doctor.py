@@ -10,6 +10,7 @@ import click
 
 from lthbench.cli.options import CONTEXT, Place
 from lthbench.cli.terminal import echo, wrapped
+from lthbench.formatting import counted
 
 
 @click.command(context_settings=CONTEXT)
@@ -43,7 +44,7 @@ def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
             echo(wrapped(f"{shown:<9}{marks[finding.state]}{finding.text}", 17))
             if finding.remedy:
                 echo(wrapped(f"{'':<17}  {finding.remedy}", 19))
-        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        many = counted(len(problems), "problem", "problems")
         echo(f"\n{many}: nothing can be run" if problems else "\nReady: lthbench run")
     if problems:
         sys.exit(1)

@@ -159,10 +159,8 @@ def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
     where = account["environment"]
     threads = f", {formatting.counted(where['threads'], 'thread', 'threads')}" if where["threads"] else ""
     said.append(f"Timed on {where['device']}{threads}: medians of passes, on this machine at this moment.")
-    network = f"{account['method']} at {formatting.sparsity(account['sparsity'])}, seed {account['seed']}"
+    network = f"{account['method']} at {formatting.sparsity(account['sparsity'])}"
     if account["verdict"]:
-        said.append(
-            f"{account['method']} at {formatting.sparsity(account['sparsity'])}: {account['verdict']}"
-        )
-    said.append(f"Wrote {network}: {formatting.listed(names)} to {out}")
+        said.append(f"{network}: {account['verdict']}")
+    said.append(f"Wrote {network}, seed {account['seed']}: {formatting.listed(names)} to {out}")
     return "\n".join(said)

@@ -64,7 +64,7 @@ def _criterion(criterion: Criterion) -> dict[str, Any]:
         "name": criterion.name,
         "version": criterion.version,
         "training images of each class": criterion.per_class,
-        "definition": _first_paragraphs(criterion.score.__doc__),
+        "definition": " ".join((criterion.score.__doc__ or "").split()),
     }
 
 
@@ -188,7 +188,3 @@ def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             lines.append(wrapped(f"{indent}{key:<{max(20 - len(indent), 1)}} {shown}", 21))
     return lines
-
-
-def _first_paragraphs(doc: str | None) -> str:
-    return " ".join((doc or "").split())

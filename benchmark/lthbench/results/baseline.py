@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from lthbench import formatting
-from lthbench.errors import BadInput
+from lthbench.errors import BadInput, unknown
 from lthbench.formatting import escape
 from lthbench.results import baseline_file, validation
 from lthbench.results.baseline_file import SCHEMA
@@ -78,8 +78,6 @@ def baseline(
     task, or else by these seeds. Raises BadInput for a score, method or sparsity that is not in the table,
     and for a table that cannot be reported.
     """
-    from lthbench.errors import unknown
-
     validation.check(table, facts)
     known = {s.name: s for s in facts.scores}
     for name in scores:
@@ -122,8 +120,6 @@ def baseline(
 
 def _methods(table: pd.DataFrame, asked: Sequence[str]) -> set[str]:
     """The methods asked for, dense with them; all if none is named."""
-    from lthbench.errors import unknown
-
     there = set(table["method"])
     for name in asked:
         if name not in there:

@@ -69,8 +69,8 @@ def from_csv(content: bytes, where: str) -> tuple[Latency, ...]:
         rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
         if tuple(next(rows, ())) != Latency._fields:
             raise ValueError("another header")
-        found = tuple(_row(*row) for row in itertools.islice(rows, MOST + 1))
-    except (ValueError, TypeError, csv.Error) as error:
+        found = tuple(_row(row) for row in itertools.islice(rows, MOST + 1))
+    except (ValueError, csv.Error) as error:
         raise Damaged(f"{where}: cannot be read as times of networks.") from error
     if len(found) > MOST:
         raise Damaged(f"{where}: has more than {MOST:,} times, which is the most that are read.")
@@ -83,17 +83,9 @@ def from_csv(content: bytes, where: str) -> tuple[Latency, ...]:
     return found
 
 
-def _row(
-    method: str,
-    sparsity: str,
-    seed: str,
-    network: str,
-    images: str,
-    seconds: str,
-    flops: str,
-    device: str,
-    threads: str,
-) -> Latency:
+def _row(fields: list[str]) -> Latency:
+    """A row of the table. Raises ValueError."""
+    method, sparsity, seed, network, images, seconds, flops, device, threads = fields
     numbers = int(images), float(seconds), int(flops)
     return Latency(method, float(sparsity), int(seed), network, *numbers, device, int(threads))
 

@@ -142,28 +142,13 @@ class RunFacts:
 
 #: The parts of run.json in their order, and the fields that hold them; some files lack some.
 _PARTS = {
-    "schema": "schema",
-    "command": "command",
-    "requests": "requests",
-    "task": "task",
-    "budget": "budget",
-    "methods": "methods",
-    "sparsities": "sparsities",
-    "seeds": "seeds",
-    "data": "data",
-    "plugins": "plugins",
-    "classes": "classes",
-    "aspects": "aspects",
-    "scores": "scores",
-    "dense_keys": "dense_keys",
-    "calibration": "calibration",
-    "ended": "ended",
-    "environments": "environments",
-    "seconds": "seconds",
-    "masks": "masks",
-    "networks": "networks",
-    "given": "checkpoints",
-}
+    name: name
+    for name in (
+        *("schema", "command", "requests", "task", "budget", "methods", "sparsities", "seeds", "data"),
+        *("plugins", "classes", "aspects", "scores", "dense_keys", "calibration", "ended", "environments"),
+        *("seconds", "masks", "networks"),
+    )
+} | {"given": "checkpoints"}
 _LACKING = {
     "requests": ((),),
     "classes": (0,),

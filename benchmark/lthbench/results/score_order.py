@@ -24,7 +24,6 @@ def scores_of(metric: Metric, classes: int) -> tuple[Score, ...]:
 
 def aspects(metrics: tuple[str, ...], classes: int = 0) -> list[Aspect]:
     """The scores that LTH-PASS asks for on a task of so many classes, among those of these metrics."""
-    records = [registry.get(Metric, name) for name in metrics]
     return [
         Aspect(
             s.name,
@@ -36,8 +35,7 @@ def aspects(metrics: tuple[str, ...], classes: int = 0) -> list[Aspect]:
             s.relative_margin,
             s.margin_reason,
         )
-        for record in sorted(records, key=_place)
-        for s in scores_of(record, classes)
+        for s in scores(metrics, classes)
         if s.verdict
     ]
 

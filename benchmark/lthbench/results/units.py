@@ -102,19 +102,9 @@ def as_csv(units: Iterable[Unit]) -> bytes:
     return csv_bytes(Unit._fields, rows)
 
 
-def _unit(
-    method: str,
-    sparsity: str,
-    seed: str,
-    metric: str,
-    layer: str,
-    unit: str,
-    concept: str,
-    category: str,
-    value: str,
-    accuracy: str,
-) -> Unit:
+def _unit(fields: list[str]) -> Unit:
     """A row of the table. Raises ValueError."""
+    method, sparsity, seed, metric, layer, unit, concept, category, value, accuracy = fields
     numbers = float(value or "nan"), float(accuracy or "nan")
     return Unit(method, float(sparsity), int(seed), metric, layer, int(unit), concept, category, *numbers)
 
@@ -127,8 +117,8 @@ def from_csv(content: bytes, where: str) -> tuple[Unit, ...]:
         rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
         if tuple(next(rows, ())) != Unit._fields:
             raise ValueError("another header")
-        found = tuple(_unit(*row) for row in itertools.islice(rows, MOST + 1))
-    except (ValueError, TypeError, csv.Error) as error:
+        found = tuple(_unit(row) for row in itertools.islice(rows, MOST + 1))
+    except (ValueError, csv.Error) as error:
         raise Damaged(f"{where}: cannot be read as a table of units.") from error
     if len(found) > MOST:
         raise Damaged(f"{where}: has more units than {MOST:,}, which is the most that are read.")

@@ -31,7 +31,7 @@ from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request_record import KINDS
 from lthbench.results import table, units, validation
 from lthbench.results.run_facts import RunFacts
-from lthbench.spec import Measure, Step, canonical, describe, history
+from lthbench.spec import Measure, Step, canonical
 from lthbench.store import Store, layout
 from lthbench.store.archive import BROKEN, pieces
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -99,7 +99,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
             name = units.file_of(store, measure)
             if name:
                 files[f"results/{measure.key}/{name}"] = store.read(measure, name)
-    files["steps.json"] = _json({s.key: describe(s) for s in history(*measures)})
+    files["steps.json"] = _json(versions.described(measures))
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
     make_folder(target.parent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lthbench import registry
@@ -26,14 +26,13 @@ def described(steps: Iterable[Step]) -> dict[str, dict[str, Any]]:
     return {s.key: describe(s) for s in history(*steps)}
 
 
-def matched(theirs: Described, wanted: Iterable[Step]) -> dict[str, str]:
+def matched(theirs: Described, wanted: Sequence[Step]) -> dict[str, str]:
     """By key here, the key of the step in a bundle that differs in versions alone. Others are left out."""
-    steps = list(wanted)
-    ours = described(steps)
+    ours = described(wanted)
     known: dict[str, str] = {}
     twins = {_apart(key, theirs, known): key for key in theirs}
     known = {}
-    pairs = ((s.key, twins.get(_apart(s.key, ours, known))) for s in steps)
+    pairs = ((s.key, twins.get(_apart(s.key, ours, known))) for s in wanted)
     return {here: there for here, there in pairs if there is not None}
 
 

@@ -172,8 +172,7 @@ class Pairs:
         # to those to dense stands for it.
         between = 0.0 if alone else max(between, fmean((one.own, other.own)))
         found = Difference(mean, between, shared if known or alone else 0.0, len(own))
-        calibrated = look.dense(aspect)
-        margin = calibrated.margin if calibrated is not None else aspect.margin
+        margin = (look.dense(aspect) or aspect).margin
         dense = [r.value for r in look.observed.dense(aspect.score) if math.isfinite(r.value)]
         limit, _ = margins(scale, margin, margin, fmean(dense or theirs.values()), aspect.relative)
         return _Tested(found, limit, scale, (one.middle, other.middle), known, paired=True)

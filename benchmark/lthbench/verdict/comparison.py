@@ -303,8 +303,8 @@ def _with_parents(
 ) -> Comparison:
     parents = yardstick.observed.dense(aspect.score)
     theirs = {r.seed: r.value for r in parents}
-    values = [r.value for r in own] + list(theirs.values())
-    relative = aspect.relative and all(v > 0.0 for v in values)
+    values = [r.value for r in own]
+    relative = aspect.relative and all(v > 0.0 for v in (*values, *theirs.values()))
     scale = Scale(aspect.higher_is_better, relative)
     gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
     mean, between = spread(gaps)
@@ -312,13 +312,10 @@ def _with_parents(
     shared, known = shared_images(*errors, scale)
     between = max(between, own_images(*errors, scale, shared)) if seeds > 1 else 0.0
     found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
-    calibrated = yardstick.dense(aspect)
-    practical = aspect.margin
-    margin = calibrated.margin if calibrated is not None else practical
-    dense = fmean(theirs.values())
-    limits = margins(scale, margin, practical, dense, aspect.relative)
-    values, parents_values = [r.value for r in own], list(theirs.values())
-    return Comparison(found, *limits, scale, scale.middle(values), scale.middle(parents_values), False, known)
+    margin = (yardstick.dense(aspect) or aspect).margin
+    limits = margins(scale, margin, aspect.margin, fmean(theirs.values()), aspect.relative)
+    middles = scale.middle(values), scale.middle(theirs.values())
+    return Comparison(found, *limits, scale, *middles, population=False, images=known)
 
 
 def margins(scale: Scale, margin: float, practical: float, dense: float, share: bool) -> tuple[float, float]:
