@@ -155,10 +155,12 @@ def score(
     """Score a network that was pruned elsewhere beside a dense parent, and return the score table.
 
     ``model`` is a module, a state dict, a path or the id of a repository of the Hugging Face hub, or a list
-    of them: networks of several seeds. ``dense`` is the same for the parents; or one seed, or a list of
-    seeds, whose dense networks are trained by the task's recipe (None: seeds 0, 1, ...). ``mask`` is a path
-    or a mapping (or a list); None: masks in the file, or else the exact zeros. ``key`` says which network of
-    a file that holds several ("state_dict_ema"). ``name`` stands for the method in the table.
+    of them: networks of several seeds. A module must give the logits of the task's architecture with its
+    weights; a state dict is read for its weights alone. ``dense`` is the same for the parents; or one seed,
+    or a list of seeds, whose dense networks are trained by the task's recipe (None: seeds 0, 1, ...).
+    ``mask`` is a path or a mapping (or a list); None: masks in the file, or else the exact zeros. ``key``
+    says which network of a file that holds several ("state_dict_ema"). ``name`` stands for the method in the
+    table.
     ``normalization`` is the mean and standard deviation by channel, for pixels from 0 to 1, that the networks
     expect (None: what they hold themselves, or else the task's). The other arguments are those of ``run``.
     Raises BadInput, with an account of each tensor that does not match, before anything is written.

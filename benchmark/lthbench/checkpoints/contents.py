@@ -35,7 +35,7 @@ class Checkpoint:
     tensors that it lists without names, by where, ``aside`` what was not read: objects, and these lists.
     ``stored`` says how the tensors were stored that were quantised, by name, ``activations`` how activations
     are rounded, ``pixels`` the ``mean`` and ``std`` that its network is known to be made for: none of its own
-    where that is empty, and None where nobody knows.
+    where that is empty, and None where nobody knows. ``module`` is the network itself where that was given.
     """
 
     where: str
@@ -48,6 +48,7 @@ class Checkpoint:
     stored: dict[str, Stored] = field(default_factory=dict)
     activations: activations.Found = field(default_factory=activations.Found)
     pixels: Mapping[str, tuple[float, ...]] | None = None
+    module: torch.nn.Module | None = None
 
 
 class Record:

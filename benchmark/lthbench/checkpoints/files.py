@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from lthbench import masks
-from lthbench.checkpoints import googlenet, other_formats, pickles, quantised
+from lthbench.checkpoints import googlenet, modules, other_formats, pickles, quantised
 from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
 from lthbench.errors import BadInput, because
 
@@ -47,10 +47,11 @@ _PICKLES = 5
 def of(source: Any, what: str) -> Checkpoint:
     """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory."""
     if isinstance(source, nn.Module):
-        state, pixels = source.state_dict(), googlenet.of_module(source)
-        if quantised.inside(state):
-            return dataclasses.replace(opened(state, f"the network given as {what}"), pixels=pixels)
-        return Checkpoint(f"the network given as {what}", dict(state), pixels=pixels)
+        where, pixels = f"the network given as {what}", googlenet.of_module(source)
+        state = modules.tensors(source, where)
+        if quantised.inside(state):  # its activations may be rounded, or not, as they are not here
+            return dataclasses.replace(opened(state, where), pixels=pixels)
+        return Checkpoint(where, state, pixels=pixels, module=source)
     if isinstance(source, Mapping):
         return opened(source, f"the state dict given as {what}")
     if isinstance(source, str | Path):

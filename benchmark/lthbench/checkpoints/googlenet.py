@@ -20,7 +20,7 @@ from lthbench.spec import Network
 NAMES, HASH = "GoogLeNet_Weights.", "1378be20"
 #: The pixels that the layers of these weights are made for, and those that the module takes.
 PIXELS: dict[str, tuple[float, ...]] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
-_OF_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+OF_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 class PixelsUnknown(BadInput):
@@ -44,7 +44,7 @@ def pixels(
     """
     if told:
         return held
-    if found.pixels and any(not np.allclose(held[k], _OF_IMAGENET[k], rtol=0, atol=1e-6) for k in held):
+    if found.pixels and any(not np.allclose(held[k], OF_IMAGENET[k], rtol=0, atol=1e-6) for k in held):
         raise PixelsUnknown(
             f"{found.where}: normalises its pixels by the mean and standard deviation among its tensors, and "
             "then again (transform_input). Say what both come to: --mean and --std (normalization= in "

@@ -18,6 +18,7 @@ from lthbench.checkpoints import (
     choice,
     googlenet,
     mask_reading,
+    modules,
     other_formats,
     precision,
     quantised,
@@ -119,6 +120,7 @@ def take(
     stored = precision.stored(found, matched.parts, made)
     mask, source = mask_reading.mask_of(parts, weights, list(prunable), found, fit.chosen.key, given_mask)
     mask, source = _meant(mask, source, fit, prunable, stored)
+    own_weights = dict(weights)
     zeroed = _set_to_zero(weights, mask)
     mask, density = _removed(mask, weights, prunable, dense, where)
     homes = activations.layers(found.tensors, matched.parts, made)
@@ -145,7 +147,13 @@ def take(
     ways = tuple((name, stored[name].bits, stored[name].beside) for name in sorted(stored)) or None
     kept_share = round_density(density) if mask is not None else None
     step = Given(network, digest(weights, mask), kept_share, stored=ways, activations=rounded)
-    return Taken(step, {**_not_stored(model, network, weights), **weights}, mask, account, dense, prunable)
+    rest = _not_stored(model, network, weights)
+    if found.module is not None and not any(map(choice.scales, fit.chosen.passed)):
+        meant = dict(found.module.named_modules()).get(fit.chosen.key) if fit.others else None
+        shown = weights if given_mask is None else own_weights  # which its output lacks
+        takes = googlenet.OF_IMAGENET if found.pixels else {}
+        modules.hold_to_its_output(meant or found.module, network, {**rest, **shown}, takes, where)
+    return Taken(step, {**rest, **weights}, mask, account, dense, prunable)
 
 
 @dataclass(frozen=True)

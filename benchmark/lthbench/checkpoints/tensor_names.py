@@ -18,6 +18,7 @@ _WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
 )
 _NORMALIZE = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
+_PARAMETRIZED = "parametrizations."
 #: No network's own name has more parts.
 _DEEPEST = 40
 #: How many names of each kind a message lists.
@@ -123,9 +124,10 @@ class Matched:
 def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
     """Pruned parameters as one part each.
 
-    Those of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of parametrisations (``original`` and
-    ``0.mask``), plain ones with a ``_mask`` beside them, a layer's ``weight`` and ``mask``, and open_lth's
-    (``model.conv.weight`` and ``mask_conv___weight``).
+    Those of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of parametrisations that are masks
+    (``original`` and ``0.mask``; what others compute no tensor says), plain ones with a ``_mask`` beside
+    them, a layer's ``weight`` and ``mask``, and open_lth's (``model.conv.weight`` and
+    ``mask_conv___weight``).
     """
     parts: dict[str, Part] = {}
     used: set[str] = set()
@@ -136,7 +138,7 @@ def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
             ways.append(f"{name.removesuffix('weight')}mask")
         if name.endswith("_orig") and f"{name[:-5]}_mask" in tensors:
             plain, ways = name[:-5], [f"{name[:-5]}_mask"]
-        elif parametrized:
+        elif parametrized and f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask" in tensors:
             plain = parametrized[1] + parametrized[2]
             ways = [f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"]
         mask = next((w for w in ways if w in tensors and tensors[w].shape == tensor.shape), None)
@@ -327,6 +329,14 @@ def _account(
         lines.append(
             f"  {whole[0]} is {found.parts[whole[0]].tensor.dtype}: of integers with scales beside them, "
             "those of torch.ao and torchao are read; else save the numbers that they stand for."
+        )
+    layer, made, rest = next((n for n in unexpected if _PARAMETRIZED in n), "").rpartition(_PARAMETRIZED)
+    if made:
+        name = rest.partition(".")[0]
+        lines.append(
+            f"  {layer}{name} is computed by a parametrization, and no tensor says how: give the module "
+            "itself (lthbench.score), or save it after torch.nn.utils.parametrize.remove_parametrizations("
+            f'model.{layer.rstrip(".")}, "{name}").'
         )
     narrower = [
         n for n, s in shaped.items() if len(s) == len(target[n]) and all(map(int.__le__, s, target[n]))

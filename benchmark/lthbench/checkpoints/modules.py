@@ -1,0 +1,160 @@
+"""Networks given as modules: the weights that they compute with, and whether they compute what was read.
+
+A state dict says neither what a layer makes of its parameters (``torch.nn.utils.parametrize``) nor what a
+forward pass does beside them: an epsilon, an activation, a stride.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from lthbench import registry
+from lthbench.errors import BadInput, because
+from lthbench.global_state import full_precision, kept
+from lthbench.kinds import Architecture
+from lthbench.spec import Network
+
+#: How many images two networks are compared on, one half of them noise, the other smooth.
+IMAGES = 4
+#: By how much of the largest logit two passes may differ that compute the same, by the type of weights.
+_ROUNDING = {torch.float16: 0.02, torch.bfloat16: 0.1}
+_OF_FLOATS = 1e-3
+
+
+def tensors(model: nn.Module, where: str) -> dict[str, torch.Tensor]:
+    """The state dict of a module, with the weights that it computes in place of what these are made of.
+
+    A parametrization that is a mask alone stays: it says what is pruned. Raises BadInput for a weight that
+    cannot be computed.
+    """
+    state = dict(model.state_dict())
+    with _evaluated(model, where):
+        for place, layer in model.named_modules(remove_duplicate=False):
+            if not parametrize.is_parametrized(layer):
+                continue
+            for name in layer.parametrizations:
+                way = f"{place}." if place else ""
+                try:
+                    weight = getattr(layer, name).detach()
+                except Exception as error:  # the parametrizations of others raise anything
+                    raise BadInput(f"{where}: cannot compute {way}{name}{because(error)}.") from error
+                start = f"{way}parametrizations.{name}."
+                if _masked(state.get(f"{start}original"), state.get(f"{start}0.mask"), weight):
+                    continue
+                state = {n: t for n, t in state.items() if not n.startswith(start)}
+                state[f"{way}{name}"] = weight
+    return state
+
+
+def _masked(original: torch.Tensor | None, mask: torch.Tensor | None, weight: torch.Tensor) -> bool:
+    """Whether a weight is a tensor of the state dict times the mask beside it."""
+    if original is None or mask is None or original.shape != mask.shape:
+        return False
+    return torch.equal(original * mask, weight)
+
+
+def hold_to_its_output(
+    module: nn.Module,
+    network: Network,
+    weights: Mapping[str, torch.Tensor],
+    pixels: Mapping[str, tuple[float, ...]],
+    where: str,
+) -> None:
+    """Raise BadInput where a module gives other logits than the network that was read of it.
+
+    It may take pixels from 0 to 1, or normalised as the network does it or by ``pixels``. Warns where its
+    output cannot be compared.
+    """
+    architecture = registry.get(Architecture, network.architecture)
+    images = _images(network)
+    with kept(f"architecture {architecture.name}"), torch.no_grad(), full_precision():
+        own = architecture.build(network)
+        own.load_state_dict(dict(weights))
+        wanted = _centred(own.eval()(images))
+    scale = float(wanted.abs().max())
+    inputs = [images, _normalised(images, network.mean, network.std)]
+    inputs += [_normalised(images, pixels["mean"], pixels["std"])] if pixels else []
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    allowed = scale * max(_ROUNDING.get(kind, _OF_FLOATS) for kind in kinds or {torch.float32}) + 1e-5
+    least = float("inf")
+    with _evaluated(module, where), full_precision():
+        for given in inputs:
+            try:
+                made = _centred(_logits(module, given, network.classes))
+            except Exception as error:  # a module of others may take something else, or need a device
+                warnings.warn(
+                    f"{where}: its own output could not be compared with that of the network that was read"
+                    f"{because(error)}.",
+                    stacklevel=2,
+                )
+                return
+            least = min(least, float((made - wanted).abs().nan_to_num(float("inf")).max()))
+            if least <= allowed or not bool(torch.isfinite(wanted).all()):
+                return
+    raise BadInput(
+        f"{where}: gives other logits than {architecture.name} with its weights: they differ by up to "
+        f"{least:.3g}, and are up to {scale:.3g}. The module has other settings (epsilon, activation, "
+        "stride), or normalises pixels in another way. Say how it does (normalization=), or make it an "
+        "architecture of your own (docs/plugins.md). If its weights alone are meant, give model.state_dict()."
+    )
+
+
+@contextlib.contextmanager
+def _evaluated(model: nn.Module, where: str) -> Iterator[None]:
+    """A module in evaluation mode, without gradients; its attributes and buffers are then what they were."""
+    modules = list(model.modules())
+    before = [(dict(vars(module)), module.training) for module in modules]
+    with kept(where), torch.no_grad():
+        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, (attributes, training) in zip(modules, before, strict=True):
+                for name in vars(module).keys() - attributes.keys():
+                    del vars(module)[name]
+                vars(module).update(attributes)
+                module.training = training  # which modules of TorchScript keep elsewhere
+            for buffer, values in buffers:
+                if buffer.shape == values.shape and not torch.equal(buffer, values):
+                    buffer.copy_(values)
+
+
+def _images(network: Network) -> torch.Tensor:
+    """Images of pixels from 0 to 1 that are the same always."""
+    draw, size = torch.Generator().manual_seed(0), (network.size, network.size)
+    half = IMAGES // 2
+    noise = torch.rand(half, network.channels, *size, generator=draw)
+    coarse = torch.rand(half, network.channels, 4, 4, generator=draw)
+    return torch.cat([noise, F.interpolate(coarse, size, mode="bilinear")])
+
+
+def _normalised(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    middle, spread = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (mean, std))
+    return (images - middle) / spread
+
+
+def _logits(module: nn.Module, images: torch.Tensor, classes: int) -> torch.Tensor:
+    """What a module makes of images, on the device and in the type of its weights. Raises TypeError."""
+    like = next((p for p in module.parameters() if p.is_floating_point()), images)
+    made: Any = module(images.to(like.device, like.dtype))
+    made = getattr(made, "logits", made)  # as those of transformers have it
+    made = made[0] if isinstance(made, tuple | list) and made else made
+    if not isinstance(made, torch.Tensor) or made.shape != (len(images), classes):
+        shown = f"shape {list(made.shape)}" if isinstance(made, torch.Tensor) else type(made).__name__
+        raise TypeError(f"it gives {shown}, not logits of shape {[len(images), classes]}")
+    return made
+
+
+def _centred(logits: torch.Tensor) -> torch.Tensor:
+    """Logits less their mean: what a softmax looks at, and the same for log-probabilities."""
+    wide = logits.detach().to("cpu", torch.float64)
+    return wide - wide.mean(1, keepdim=True)

@@ -1,0 +1,198 @@
+"""Networks given as modules: scored is what they compute, or they are refused in words."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from lthbench import masks, registry
+from lthbench.checkpoints import files, taking
+from lthbench.errors import BadInput
+from lthbench.kinds import Architecture
+from lthbench.networks.normalize import Normalize
+from lthbench.planning import plan
+from lthbench.planning import task as tasks
+
+NETWORK = plan.network(tasks.load("digits-r8"))
+
+
+@pytest.fixture
+def model():
+    """A ResNet-8 in training mode, with batch statistics that are not all alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = registry.get(Architecture, "resnet8").build(NETWORK)
+        for norm in made.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.running_mean.uniform_(-0.1, 0.1)
+                norm.running_var.uniform_(0.5, 1.5)
+    return made.train()
+
+
+def taken(given, **options):
+    return taking.take(NETWORK, files.of(given, "model"), **options)
+
+
+class Tanh(nn.Module):
+    def forward(self, weight):
+        return torch.tanh(3 * weight)
+
+
+class Masked(nn.Module):
+    """The sparsifier of torch.ao."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight):
+        return weight * self.mask
+
+
+PARAMETRIZED = {
+    "without state": lambda layer: parametrize.register_parametrization(layer, "weight", Tanh()),
+    "orthogonal": lambda layer: parametrizations.orthogonal(layer, use_trivialization=False),
+    "weight norm": parametrizations.weight_norm,
+    "spectral norm": parametrizations.spectral_norm,
+    "mask": lambda layer: parametrize.register_parametrization(
+        layer, "weight", Masked((torch.arange(2304) % 3 > 0).view(16, 16, 3, 3))
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PARAMETRIZED)
+def test_a_parametrized_weight_is_read_as_it_is_computed(model, how):
+    layer = model.layer1[0].conv1
+    PARAMETRIZED[how](layer)
+    with torch.no_grad():  # as training leaves it: not as it was when it was made
+        layer.parametrizations.weight[0].requires_grad_(False)
+        for tensor in layer.parametrizations.weight.parameters():
+            tensor.mul_(1.5)
+    before = copy.deepcopy(model.state_dict())
+    found = taken(model)
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    assert model.training
+    with torch.no_grad():
+        weight = model.eval().layer1[0].conv1.weight
+    assert torch.equal(found.weights["layer1.0.conv1.weight"], weight)
+    assert (found.mask is None) == (how != "mask")
+    assert how != "mask" or torch.equal(found.mask["layer1.0.conv1.weight"], weight != 0)
+
+
+@pytest.mark.parametrize("how", ["without state", "weight norm", "spectral norm"])
+def test_a_state_dict_that_does_not_say_how_weights_are_computed_is_refused(model, how):
+    PARAMETRIZED[how](model.layer1[0].conv1)
+    said = r'layer1\.0\.conv1\.weight is computed by a parametrization, .*model\.layer1\.0\.conv1, "weight"\)'
+    with pytest.raises(BadInput, match=said):
+        taken(model.state_dict())
+
+
+def settings(**changes):
+    def change(model):
+        for norm in model.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                vars(norm).update(changes)
+        return model
+
+    return change
+
+
+OTHERS = {
+    "epsilon": settings(eps=0.1),
+    "pixels": lambda model: Other(model, lambda x: model((x - 0.3) / 0.1)),
+    "activation": lambda model: Other(model, lambda x: model(x) * nn.functional.sigmoid(model(x))),
+    "half": lambda model: settings(eps=1.0)(model).half(),
+}
+
+
+class Other(nn.Module):
+    """A network in whose forward pass something else is done, too."""
+
+    def __init__(self, body, forward):
+        super().__init__()
+        self.body = body
+        self.own = forward
+
+    def forward(self, x):
+        return self.own(x)
+
+
+@pytest.mark.parametrize("how", OTHERS)
+def test_a_module_that_computes_something_else_is_refused(model, how):
+    other = OTHERS[how](model)
+    with pytest.raises(BadInput, match=r"gives other logits than resnet8 with its weights: .*state_dict\(\)"):
+        taken(other)
+    taken(other.state_dict())  # its weights can be had
+
+
+ALIKE = {
+    "itself": lambda model: model,
+    "wrapped": lambda model: nn.Sequential(Normalize(NETWORK.mean, NETWORK.std), body(model)),
+    "normalised outside": lambda model: body(model),
+    "half": lambda model: model.half(),
+    "bfloat16": lambda model: model.bfloat16(),
+    "double": lambda model: model.double(),
+    "in parallel": nn.DataParallel,
+    "log-probabilities": lambda model: Other(model, lambda x: model(x).log_softmax(1)),
+    "in a tuple": lambda model: Other(model, lambda x: (model(x), x)),
+    "with a temperature": lambda model: Scaled(model),
+    "TorchScript": lambda model: torch.jit.trace(model.eval(), torch.rand(4, 1, 8, 8)).train(),
+}
+
+
+class Scaled(nn.Module):
+    """A network whose logits are divided by a number that was learned afterwards."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body, self.temperature = body, nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x):
+        return self.body(x) / self.temperature
+
+
+def body(model):
+    """The network for pixels that are normalised before."""
+    model.normalize = nn.Identity()
+    return model
+
+
+@pytest.mark.parametrize("how", ALIKE)
+def test_a_module_that_computes_the_same_is_taken_as_it_is(model, how, recwarn):
+    other = ALIKE[how](model)
+    recwarn.clear()
+    before = torch.random.get_rng_state()
+    assert taken(other).step.network.mean == pytest.approx(NETWORK.mean, abs=2e-3)  # in half, too
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(m.training for m in other.modules())
+    assert not recwarn.list
+
+
+def test_masks_in_a_module_are_in_its_output_and_those_given_beside_it_are_not(model):
+    held = {n: torch.rand(w.shape) < 0.5 for n, w in masks.prunable(model).items()}
+    given = taken(model, given_mask=held)
+    for name, mask in held.items():
+        prune.custom_from_mask(model.get_submodule(name.removesuffix(".weight")), "weight", mask)
+    weight = model.conv1.weight
+    assert taken(model).step == given.step
+    assert model.conv1.weight is weight  # with its gradient
+
+
+def test_a_module_whose_output_cannot_be_compared_is_taken_with_a_warning(model):
+    other = Other(model, lambda x: model(x)[:, :3])
+    with pytest.warns(UserWarning, match=r"could not be compared .*\[4, 3\], not logits of shape \[4, 10\]"):
+        assert taken(other).step == taken(model.state_dict()).step
+
+
+def test_of_several_networks_in_a_module_the_one_that_is_meant_is_compared(model):
+    both = nn.ModuleDict({"student": model, "teacher": settings(eps=0.1)(copy.deepcopy(model))})
+    with torch.no_grad():
+        both["teacher"].fc.weight.add_(1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        taken(both, key="student")
+        with pytest.raises(BadInput, match="gives other logits"):
+            taken(both, key="teacher")
