@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from lthbench import masks
 from lthbench.contract.broken import demand
+from lthbench.functional.model_size import operations
 from lthbench.kinds import Architecture
 from lthbench.masks import coupled, structured
 from lthbench.spec import Network
@@ -78,9 +77,8 @@ def coupled_floor_is_as_declared(architecture: Architecture) -> None:
 def multiply_adds_are_as_declared(architecture: Architecture) -> None:
     """Does as many multiply-adds as count(network) says, by the shapes that pass through its layers."""
     network, model = built(architecture)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model.eval()(_images(network, 1))
-    counted, macs = counter.get_total_flops() // 2, architecture.count(network).macs
+    counted = operations(model.eval(), _images(network, 1)) // 2
+    macs = architecture.count(network).macs
     demand(counted == macs, f"{counted:,} multiply-adds, declared {macs:,}")
 
 

@@ -95,7 +95,7 @@ class _Walk:
 def channels(model: nn.Module) -> Channels:
     """The channels of a convolutional network that can go, alone or together."""
     graph, modules = traced(model).graph, dict(model.named_modules())
-    weights, walk = prunable(model), _Walk(again=called_again(graph))
+    weights, walk = prunable(model), _Walk(again=called_again(graph, model))
     values: dict[fx.Node, list[int] | None] = {}
     for node in graph.nodes:
         values[node] = _passed(node, values, modules, weights, walk)

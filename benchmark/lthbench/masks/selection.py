@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lthbench.errors import StepFailed
+from lthbench.errors import BadInput, StepFailed
 
 Mask = dict[str, torch.Tensor]
 
@@ -24,12 +24,27 @@ Mask = dict[str, torch.Tensor]
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that can be pruned: those that the network names itself, by ``prunable_weights()``.
 
-    Else of all convolutions, the first one included; not BN, not the head.
+    Else of all convolutions, the first one included; not BN, not the head. A weight that layers share is one,
+    by its first name. Raises BadInput for what is no parameter.
     """
     own = getattr(model, "prunable_weights", None)
     names = [f"{n}.weight" for n, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     named = dict(model.named_parameters())
-    return {name: named[name] for name in (names if own is None else own())}
+    first = {id(parameter): name for name, parameter in named.items()}
+    found: dict[str, nn.Parameter] = {}
+    for name in names if own is None else own():
+        weight = named.get(name)
+        if weight is None:
+            try:
+                weight = model.get_parameter(name)
+            except AttributeError as error:
+                raise BadInput(
+                    f"{name} is to be pruned, and is no parameter of the network. What layers compute "
+                    "(weight_norm, spectral_norm, parametrize) cannot be pruned: name those that can by a "
+                    "method of the network's module, prunable_weights()."
+                ) from error
+        found[first[id(weight)]] = weight
+    return found
 
 
 def top(

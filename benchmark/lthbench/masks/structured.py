@@ -82,7 +82,7 @@ def cuts(model: nn.Module) -> list[Cut]:
     modules = dict(model.named_modules())
     own = getattr(model, "attention_heads", None)
     heads = {} if own is None else {producer: (reader, count) for producer, reader, count in own()}
-    weights, again = prunable(model), called_again(graph)
+    weights, again = prunable(model), called_again(graph, model)
     found = []
     for node in graph.nodes:
         if node.op != "call_module" or f"{node.target}.weight" not in weights or node.target in again:
@@ -127,10 +127,13 @@ def _followed(start: fx.Node, modules: dict[str, nn.Module]) -> Cut | None:
     return Cut(str(start.target), tuple(norms), tuple(consumers))
 
 
-def called_again(graph: fx.Graph) -> set[str]:
-    """The modules that a forward pass calls more than once."""
-    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    return {name for name, count in calls.items() if count > 1}
+def called_again(graph: fx.Graph, model: nn.Module) -> set[str]:
+    """The modules that a forward pass calls more than once, or whose weight it uses in another one, too."""
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    weights = {name: getattr(model.get_submodule(name), "weight", None) for name in calls}
+    uses = {name: name if weight is None else id(weight) for name, weight in weights.items()}
+    counts = Counter(uses[name] for name in calls)
+    return {name for name in calls if counts[uses[name]] > 1}
 
 
 def leaves_channels(module: nn.Module) -> bool:
