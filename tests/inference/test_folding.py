@@ -68,6 +68,28 @@ def test_what_is_read_again_is_not_written_over():
     torch.testing.assert_close(x, seen, rtol=0.0, atol=0.0)
 
 
+class Named(nn.Module):
+    """Rectifiers that are given their input by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        x = nn.functional.relu(inplace=True, input=self.a(x))
+        return torch.relu(input=self.b(x))
+
+
+@torch.no_grad()
+def test_an_input_that_is_given_by_name_is_found():
+    torch.manual_seed(0)
+    model, x = Named().eval(), torch.randn(2, 3, 8, 8)
+    fast = folded(model)
+    torch.testing.assert_close(fast(x), model(x))
+    rectified = [n.target for n in fast.graph.nodes if n.op == "call_function"]
+    assert rectified == [torch.relu_, torch.relu_]
+
+
 class Branching(nn.Module):
     """Cannot be traced: what it does depends on the values."""
 

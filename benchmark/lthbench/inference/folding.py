@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -45,9 +46,11 @@ def folded(model: nn.Module) -> nn.Module:
             if _free(node.args[0], fresh):
                 node.target = _plus
                 fresh.add(node)
-        elif node.target in (F.relu, torch.relu) and _free(node.args[0], fresh):
-            node.target, node.kwargs = torch.relu_, {}
-            fresh.add(node)
+        elif node.target in (F.relu, torch.relu):
+            source = node.args[0] if node.args else node.kwargs["input"]
+            if _free(source, fresh):
+                node.target, node.args, node.kwargs = torch.relu_, (source,), {}
+                fresh.add(node)
     graph.recompile()
     return graph.to(memory_format=torch.channels_last)
 
@@ -103,6 +106,6 @@ def _plus(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a.add_(b) if a.shape == b.shape and a.dtype == b.dtype else a + b
 
 
-def _free(node: fx.Node, fresh: set[fx.Node]) -> bool:
+def _free(node: Any, fresh: set[fx.Node]) -> bool:
     """Whether a value may be written over: a tensor of its own, that is read once."""
-    return node in fresh and len(node.users) == 1
+    return isinstance(node, fx.Node) and node in fresh and len(node.users) == 1
