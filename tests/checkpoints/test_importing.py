@@ -272,6 +272,18 @@ def test_the_linear_layer_may_be_pruned_too_and_does_not_count_as_prunable(tmp_p
     assert "fc.weight" not in kept
 
 
+def test_a_mask_of_the_linear_layer_alone_is_kept():
+    network, model = built()
+    prune.l1_unstructured(model.fc, "weight", 0.5)
+    found = taking.take(network, files.of(model, "model"))
+    assert torch.equal(found.mask["fc.weight"], model.fc.weight_mask.bool())
+    assert all(bool(found.mask[n].all()) for n in found.prunable)
+    assert (found.step.density, found.account["sparsity"]) == (1.0, 0.0)
+    prune.remove(model.fc, "weight")
+    prune.identity(model.conv1, "weight")
+    assert taking.take(network, files.of(model, "model")).mask is None
+
+
 # ------------------------------------------------------------------------------------- other names
 
 

@@ -246,7 +246,7 @@ def _removed(
         raise BadInput(f"{where}: is not dense: {100 - 100 * kept / total:.1f} % of its weights are pruned.")
     if not dense and kept == 0:
         raise BadInput(f"{where}: its mask keeps nothing of the prunable weights.")
-    if dense or kept == total:  # a second training, say, or a control
+    if dense or all(bool(held.all()) for held in (mask or {}).values()):  # a second training, or a control
         return None, 1.0
     return mask, kept / total
 
