@@ -78,7 +78,7 @@ ARCHITECTURE = dataclasses.replace(resnet8, name="sleepy", build=build)
 
 def worked(store: LocalStore) -> tuple[float, list[float]]:
     """From the first step's start to the last one's end, and the waits between two steps of one worker."""
-    done = sorted((e["start"], e["start"] + e["seconds"], e["pid"]) for e in store.events())
+    done = sorted((e["start"], e["start"] + e["seconds"], e["pid"]) for e in store.events() if "key" in e)
     gaps, last = [], {}
     for start, end, pid in done:
         if pid in last:

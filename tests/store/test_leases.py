@@ -200,7 +200,7 @@ def test_two_drivers_at_once_do_each_step_once(tiny_task, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(Local(0).run, made.steps, store, ()) for store in stores]
         assert [run.result() for run in runs] == [{}, {}]
-    done = [e["key"] for e in stores[0].events()]
+    done = [e["key"] for e in stores[0].events() if "key" in e]  # not of trainings on their way
     assert all(stores[0].intact(step) for step in made.steps)
     # Rewound weights are taken on the way, and have no line of their own.
     assert len(done) == len(set(done)) >= len(made.steps) - 3

@@ -39,18 +39,23 @@ def table_of(folder, asked) -> bytes:
     return (folder / "report" / "scores.csv").read_bytes()
 
 
+def done(events):
+    """Those of steps: of trainings on their way, as on a slow machine, there are lines, too."""
+    return [e for e in events if "key" in e]
+
+
 def test_a_run_under_a_clock_that_jumps_gives_the_same_table_and_true_durations(
     asked, tmp_path, monkeypatch, capsys
 ):
     expected = table_of(tmp_path / "calm", asked)
-    calm = sum(e["seconds"] for e in LocalStore(tmp_path / "calm" / "store").events())
+    calm = sum(e["seconds"] for e in done(LocalStore(tmp_path / "calm" / "store").events()))
     monkeypatch.setattr(time, "time", jumping(time.time))
     began = time.monotonic()
     assert table_of(tmp_path / "jumping", asked) == expected
     wall = time.monotonic() - began
     store = LocalStore(tmp_path / "jumping" / "store")
     events = store.events()
-    assert all(0.0 <= e["seconds"] <= wall for e in events)
+    assert all(0.0 <= e["seconds"] <= wall for e in done(events))
     made = plan(asked, ())
     assert all(0.0 <= store.meta(step)["seconds"] <= wall for step in made.steps)
     guess = estimate(made.steps, events, 1, "cpu")
