@@ -96,6 +96,16 @@ def values(text: str | bytes) -> Any:
     return json.loads(text)
 
 
+def data(path: Path, what: str) -> Any:
+    """What a JSON file holds. Raises BadInput, naming the file and ``what`` it is, for one with none."""
+    try:
+        return values(read(path))
+    except BadInput as error:
+        raise BadInput(f"{what} {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{what} {path}: not JSON{because(error)}.") from error
+
+
 def lines(path: Path) -> list[str]:
     """The lines of a text file that are not blank, without spaces at their ends."""
     return [line.strip() for line in read(path).splitlines() if line.strip()]

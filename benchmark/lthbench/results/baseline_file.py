@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lthbench import textfiles
-from lthbench.errors import BadInput, because
+from lthbench.errors import BadInput
 from lthbench.planning.record_reader import shown
 from lthbench.results.run_facts import RunFacts
 
@@ -26,12 +26,7 @@ _FIELDS = {
 
 def read(path: Path) -> dict[str, Any]:
     """A baseline file, checked. Raises BadInput that names the file and the entry."""
-    try:
-        found = textfiles.values(textfiles.read(path))
-    except BadInput as error:
-        raise BadInput(f"baseline {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"baseline {path}: not JSON{because(error)}.") from error
+    found = textfiles.data(path, "baseline")
     if not isinstance(found, dict) or found.get("what") != "lthbench baseline":
         raise BadInput(f"baseline {path}: is none; write one with lthbench gate --write-baseline {path}.")
     if found.get("schema") != SCHEMA:

@@ -60,23 +60,17 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         group, key=lambda one: -len(one[0].drop_duplicates(_NETWORK))
     )  # what was added stands last
     first = group[0][1]
+    cannot = f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together"
     for _, facts in group[1:]:
+        code = other_code([facts.plugins, first.plugins])
         for part in SAME:
             if meant(part, getattr(facts, part)) != meant(part, getattr(first, part)):
-                where = f"task {first.task_name}, budget {first.budget_name}"
-                raise BadInput(
-                    f"two tables of {where} cannot be put together: their {part} differ. Give one of them, "
-                    f"or run both alike.{other_code([facts.plugins, first.plugins])}"
-                )
+                raise BadInput(f"{cannot}: their {part} differ. Give one of them, or run both alike.{code}")
         if _other_digests(facts, first):
-            raise BadInput(
-                f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together."
-                f"{other_code([facts.plugins, first.plugins])} Give one of them, or run both alike."
-            )
+            raise BadInput(f"{cannot}.{code} Give one of them, or run both alike.")
         if _levels(facts) != _levels(first):
             raise BadInput(
-                f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together: "
-                f"their results were looked at {_said(first)} and {_said(facts)}, at other levels. "
+                f"{cannot}: their results were looked at {_said(first)} and {_said(facts)}, at other levels. "
                 "Give one of them, or run both alike (--until-decided)."
             )
     several = [facts for _, facts in group]

@@ -30,14 +30,10 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
     wrong = table[~((table["sparsity"] >= 0.0) & (table["sparsity"] < 1.0))]
     if len(wrong):
         raise BadInput(f"a sparsity is at least 0 and less than 1; the table has {_named(wrong)}.")
-    if facts.task_name != table["task"].iloc[0]:
-        task = table["task"].iloc[0]
-        raise BadInput(f'the table is of task "{task}", its facts of "{facts.task_name}": one was edited.')
-    if facts.budget_name != table["budget"].iloc[0]:
-        budget = table["budget"].iloc[0]
-        raise BadInput(
-            f'the table is of budget "{budget}", its facts of "{facts.budget_name}": one was edited.'
-        )
+    for column, own in (("task", facts.task_name), ("budget", facts.budget_name)):
+        there = table[column].iloc[0]
+        if own != there:
+            raise BadInput(f'the table is of {column} "{there}", its facts of "{own}": one was edited.')
     for column in ("se", "diff_se", "mean_diff_se", "n", "forwards"):
         wrong = table[(table[column] < 0) | (table[column] == math.inf)]
         if len(wrong):

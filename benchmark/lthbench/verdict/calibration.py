@@ -233,13 +233,7 @@ def _score(name: str, found: Mapping[str, Any], seeds: int) -> DenseScore:
 
 def read(path: Path) -> Calibration:
     """The calibration in a file. Raises BadInput for what is none."""
-    try:
-        record = textfiles.values(textfiles.read(path))
-    except BadInput as error:
-        raise BadInput(f"calibration {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"calibration {path}: not JSON{because(error)}.") from error
-    return from_json(record, f"calibration {path}")
+    return from_json(textfiles.data(path, "calibration"), f"calibration {path}")
 
 
 @lru_cache(maxsize=64)
