@@ -27,8 +27,16 @@ METRIC = Metric("rude", 1, "rude", "f", "s", (SCORE,), ("test",), lambda context
         ([Value("rude", 0.5, 0.0, None)], "is of None images"),
         ([Value("rude", 0.5, 0.0, 1, 5)], "variant and reason must be texts"),
         ([Value("rude", 0.5, 0.0, 1, "", None)], "variant and reason must be texts"),
-        ([Value("rude", 0.5, 0.0, 1, draws=np.zeros((3, 1)))], r"not of shape \[3, 1\]"),
-        ([Value("rude", 0.5, 0.0, 1, draws=np.float64(1))], r"not of shape \[\]"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.zeros((200, 1)))], r"they are of shape \[200, 1\]"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.float64(1))], r"they are of shape \[\]"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.zeros(3))], r"one list of 200 numbers.*of shape \[3\]"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.full(200, np.nan))], "draws must be finite numbers"),
+        ([Value("rude", 0.5, 0.0, 1, draws=np.array(["1"] * 200))], "draws must be finite numbers"),
+        ([Value("rude", 1.5, 0.0, 1)], "rude is 1.5; it is declared to lie from 0 to 1"),
+        ([Value("rude", 0.5, 0.0, 1), Value("rude", -0.1, 0.0, 1, "a")], "rude is -0.1; it is declared"),
+        ([Value("rude", 0.5, -0.1, 1)], "rude has the standard error -0.1; it must be 0 or more"),
+        ([Value("rude", "0.5", 0.0, 1)], "value and se must be numbers"),
+        ([Value("rude", 0.5, None, 1)], "value and se must be numbers"),
         ([Value("rude", 0.5, 0.0, 1), Value("rude", 0.4, 0.0, 1)], "rude is yielded twice"),
         ([Value("rude", 0.5, 0.0, 1, "a")] * 2, "rude a is yielded twice"),
         ([Value("kind", 0.5, 0.0, 1)], "yields kind, which it does not declare"),
@@ -50,5 +58,9 @@ def test_a_score_of_the_verdict_has_a_headline_and_others_may_have_variants_alon
 
 
 def test_what_fits_is_taken():
-    plain = Value("rude", float("nan"), 0.0, np.int64(0), draws=np.zeros(3))
-    check([plain, Value("rude", 0.5, 0.0, 2**63 - 1, "a")], METRIC)
+    plain = Value("rude", float("nan"), 0.0, np.int64(0), draws=np.full(200, np.nan))
+    check([plain, Value("rude", 0.5, float("nan"), 2**63 - 1, "a", draws=np.zeros(200))], METRIC)
+
+
+def test_a_value_may_be_a_rounding_beyond_its_range():
+    check([Value("rude", 1.0 + 1e-7, 0.0, 1), Value("rude", -1e-7, 0.0, 1, "a")], METRIC)

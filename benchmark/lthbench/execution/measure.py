@@ -14,9 +14,11 @@ from lthbench.execution.context import StoredContext
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.global_state import kept
-from lthbench.kinds import Metric, Value
+from lthbench.kinds import Metric, Score, Value
 from lthbench.kinds.scores import left_out
 from lthbench.results import unit_rows
+from lthbench.results.validation import ROUNDING
+from lthbench.scoring import RESAMPLES
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES
 
@@ -68,7 +70,8 @@ def _listed(value: Value) -> dict[str, object]:
 
 def check(values: Sequence[Value], metric: Metric) -> None:
     """Raise StepFailed for what a metric must not yield: it would not fit into a table, or mislead there."""
-    stray = {v.score for v in values} - {s.name for s in metric.scores}
+    declared = {s.name: s for s in metric.scores}
+    stray = {v.score for v in values} - declared.keys()
     if stray:
         raise StepFailed(f"metric {metric.name} yields {', '.join(sorted(stray))}, which it does not declare")
     places: set[tuple[str, str]] = set()
@@ -76,13 +79,9 @@ def check(values: Sequence[Value], metric: Metric) -> None:
         what = f"metric {metric.name}: {value.score}"
         if not isinstance(value.n, int | np.integer) or not 0 <= value.n < 2**63:
             raise StepFailed(f"{what} is of {str(value.n)[:40]} images; n must be a whole number, 0 or more")
-        if value.n == 0 and math.isfinite(value.value):
-            raise StepFailed(f"{what} is {value.value:g} and of no images; n must be 1 or more")
+        _check_numbers(value, declared[value.score], what)
         if not isinstance(value.variant, str) or not isinstance(value.reason, str):
             raise StepFailed(f"{what}: variant and reason must be texts")
-        if value.draws is not None and np.ndim(value.draws) != 1:
-            shape = list(np.shape(value.draws))
-            raise StepFailed(f"{what}: draws must be one list of numbers, not of shape {shape}")
         if (value.score, value.variant) in places:
             raise StepFailed(f"{what} {value.variant}".rstrip() + " is yielded twice")
         places.add((value.score, value.variant))
@@ -91,6 +90,33 @@ def check(values: Sequence[Value], metric: Metric) -> None:
         raise StepFailed(
             f"metric {metric.name} yields no {', '.join(lacking)}; one that is undefined has the value NaN"
         )
+
+
+def _check_numbers(value: Value, score: Score, what: str) -> None:
+    """Raise StepFailed for a value outside of its range, or an error or draws that cannot be.
+
+    The rule of ranges is that of tables (``results.validation``), which would refuse the whole report.
+    """
+    try:
+        known, found, error = math.isfinite(value.value), float(value.value), float(value.se)
+        _number(value.se)
+    except TypeError as failure:
+        raise StepFailed(f"{what}: value and se must be numbers; NaN where there is none") from failure
+    if known and value.n == 0:
+        raise StepFailed(f"{what} is {found:g} and of no images; n must be 1 or more")
+    if known and not score.low - ROUNDING <= found <= score.high + ROUNDING:
+        raise StepFailed(f"{what} is {found:g}; it is declared to lie from {score.low:g} to {score.high:g}")
+    if error < 0.0:
+        raise StepFailed(f"{what} has the standard error {error:g}; it must be 0 or more, or NaN")
+    if value.draws is None:
+        return
+    shape = list(np.shape(value.draws))
+    if shape != [RESAMPLES]:
+        wanted = f"draws must be one list of {RESAMPLES} numbers, one of each resample"
+        raise StepFailed(f"{what}: {wanted}; they are of shape {shape}")
+    draws = np.asarray(value.draws)
+    if draws.dtype.kind not in "fiub" or (known and not np.isfinite(draws).all()):
+        raise StepFailed(f"{what}: draws must be finite numbers; None where a resample has no value")
 
 
 def _number(value: float) -> float | None:

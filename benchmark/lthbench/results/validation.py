@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("ok", "gated", "degenerate", "failed", "missing")
 #: So much beyond the ends of its range a score may be: sums of many shares round.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 #: What tells a row from every other.
 _ROW = ["method", "sparsity", "seed", "score", "variant"]
 
@@ -55,8 +55,8 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
             )
     lows = {s.name: -math.inf if s.low is None else s.low for s in facts.scores}
     highs = {s.name: math.inf if s.high is None else s.high for s in facts.scores}
-    below = table["value"] < table["score"].map(lows).astype(float) - _ROUNDING
-    wrong = table[below | (table["value"] > table["score"].map(highs).astype(float) + _ROUNDING)]
+    below = table["value"] < table["score"].map(lows).astype(float) - ROUNDING
+    wrong = table[below | (table["value"] > table["score"].map(highs).astype(float) + ROUNDING)]
     if len(wrong):
         score, value = wrong["score"].iloc[0], wrong["value"].iloc[0]
         raise BadInput(f"{_named(wrong)} is {value:g}; it lies between {lows[score]:g} and {highs[score]:g}.")
