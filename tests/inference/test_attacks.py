@@ -171,6 +171,26 @@ def test_an_image_set_that_fails_is_named(shown):
         attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x[:1], r"gives images of shape \[1, .*\] for \["),
+        (lambda x: x * torch.nan, "gives images with values that are not finite"),
+        (lambda x: (255 * x).to(torch.uint8), r"gives images of uint8; they must be float32 in \[0, 1\]"),
+        (lambda x: 255 * x + 1, r"gives values from .* to .*; pixels must be from 0 to 1"),
+    ],
+)
+def test_what_an_image_set_gives_must_be_images(shown, change, said):
+    attack = attacks.perturbed_by(ImageSet("odd", perturb=lambda model, x, labels, draw: change(x)))
+    with pytest.raises(StepFailed, match=f"the image set odd {said}"):
+        attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
+
+
+def test_an_image_set_may_round(shown):
+    attack = attacks.perturbed_by(ImageSet("odd", perturb=lambda model, x, labels, draw: 0 * x + 1 + 1e-6))
+    assert float(attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))[0].max()) > 1.0
+
+
 def test_a_device_that_fails_in_an_image_set_is_no_matter_of_the_set(shown):
     def lost(model, images, labels, draw):
         raise torch.AcceleratorError("CUDA error")

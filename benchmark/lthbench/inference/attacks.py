@@ -18,6 +18,8 @@ PGD_STEPS, PGD_STEP = 20, 2.0 / 255.0
 #: Croce & Hein 2020: the classes that AutoAttack's targeted attacks try for each image, where there are as
 #: many others, and the fewest that a network must have: their loss is of four logits.
 TARGETS, FEWEST = 9, 4
+#: So much beyond 0 and 1 may pixels be that a metric's own set has changed.
+ROUNDING = 1e-5
 
 #: ``attack(model, x, labels, epsilon, draw)`` gives images in [0, 1], and where nothing could be attacked.
 Attack = Callable[
@@ -110,14 +112,26 @@ def perturbed_by(own: ImageSet) -> Attack:
         who = f"image set {own.name}"
         with kept(who), _foreign(who), torch.enable_grad():
             changed = own.perturb(model, x.clone(), labels, draw).detach()
-        if changed.shape != x.shape or not bool(torch.isfinite(changed).all()):
-            raise StepFailed(
-                f"the image set {own.name} gives images of shape {list(changed.shape)} for {list(x.shape)}, "
-                "or values that are not finite"
-            )
+        wrong = _no_images(changed, x.shape)
+        if wrong:
+            raise StepFailed(f"the image set {own.name} gives {wrong}")
         return changed.to(x), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
     return perturb
+
+
+def _no_images(changed: torch.Tensor, shape: torch.Size) -> str:
+    """Why these are no images of a shape, floating-point numbers in [0, 1] up to rounding; "" if they are."""
+    if changed.shape != shape:
+        return f"images of shape {list(changed.shape)} for {list(shape)}"
+    if not changed.is_floating_point():
+        return f"images of {str(changed.dtype).removeprefix('torch.')}; they must be float32 in [0, 1]"
+    if not bool(torch.isfinite(changed).all()):
+        return "images with values that are not finite"
+    low, high = float(changed.min()), float(changed.max())
+    if low < -ROUNDING or high > 1.0 + ROUNDING:
+        return f"values from {low:.4g} to {high:.4g}; pixels must be from 0 to 1"
+    return ""
 
 
 def loss_direction(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
