@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lthbench.engines import progress
+from lthbench.engines.failures import told
 from lthbench.engines.local import Local
 from lthbench.engines.progress import Course, Lines
 from lthbench.errors import Unwritable
@@ -161,3 +162,28 @@ def test_a_job_for_which_the_disk_has_no_room_is_not_begun(made, store, monkeypa
     Runner(store, ()).do(job)
     monkeypatch.setattr("lthbench.execution.runner.free_bytes", lambda folder: 1000)
     assert Runner(store, ()).do(job) == {}  # what is stored needs no room
+
+
+def test_a_failure_is_told_once_with_the_metrics_that_failed_for_it(made, capsys):
+    measures = [s for s in made.steps if isinstance(s, Measure)][:2]
+    train = next(s for s in made.steps if isinstance(s, Train))
+    (job,) = (j for j in group(made.steps).values() if measures[0] in j.steps)
+    first, second = (m.metric for m in measures)
+    lines = Lines(course(made))
+    lines.done(job, {measures[0].key: "4 images are too few"})
+    lines.done(job, {m.key: "4 images are too few" for m in measures})
+    lines.done(job, {train.key: "it diverged", measures[0].key: "it diverged"})
+    lines.done(job, {measures[0].key: "it diverged"})  # of a job that needs the training
+    lines.done(job, {measures[0].key: f"metric {first} yields none"})
+    said = [line.strip() for line in capsys.readouterr().err.splitlines() if "failed" in line]
+    assert said == [
+        f"failed: metric {first}: 4 images are too few",
+        f"failed: metrics {first}, {second}: 4 images are too few",
+        "failed: it diverged",
+        "failed: it diverged",
+        f"failed: metric {first} yields none",
+    ]
+    many = {str(k): "no" for k in range(5)}
+    assert told(many, many | {"0": "one", "1": "two", "2": "three", "3": "four", "4": "five"}) == [
+        "5 metrics: no"
+    ]

@@ -105,7 +105,7 @@ def _free(file: Path, force: bool) -> Path:
 
 def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     """The calibration out of the store, when it holds all of what is asked for."""
-    from lthbench.cli.output import execute
+    from lthbench.cli.output import execute, tell_failures
     from lthbench.data.loading import checked_folders
     from lthbench.planning.plan import plan
     from lthbench.planning.settle import settled
@@ -121,8 +121,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     asked = settled(asked, checked_folders(how.data))
     outcome = execute(asked, how, controls=False)
     if outcome.failures:
-        for reason in dict.fromkeys(outcome.failures.values()):
-            echo(f"failed: {reason}", err=True)
+        tell_failures(outcome)
         sys.exit(1)
     made = plan(asked, checked_folders(how.data))
     found = calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))

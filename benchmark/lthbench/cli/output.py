@@ -100,9 +100,17 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
             echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
         echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
     if outcome.failures:
-        for reason in dict.fromkeys(outcome.failures.values()):
-            echo(f"failed: {reason}", err=True)
+        tell_failures(outcome)
         sys.exit(1)
+
+
+def tell_failures(outcome: Any) -> None:
+    """Say on stderr what failed, each reason once, with the metrics that failed for it."""
+    from lthbench.engines.failures import told
+
+    measured = dict(zip(outcome.table["step"], outcome.table["metric"], strict=True))
+    for line in told(outcome.failures, measured):
+        echo(f"failed: {line}", err=True)
 
 
 def _other_request(folder: Path, command: str) -> str:

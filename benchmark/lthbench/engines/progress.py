@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
+from lthbench.engines.failures import told
 from lthbench.formatting import duration
 from lthbench.planning.estimate import seconds
 from lthbench.planning.expression import label
 from lthbench.planning.jobs import Job
-from lthbench.spec import Step
+from lthbench.spec import Measure, Step
 
 #: Seconds of work that the plan counts for, against what was measured.
 _TRUST = 60.0
@@ -53,6 +54,7 @@ class Course:
         self.spent = 0.0
         self._counted: dict[str, float] = dict(begun)
         self._last: tuple[Step, float] | None = None
+        self._reasons: set[str] = set()  # why steps failed that are no measures
         self.started = self.moved = time.monotonic()
 
     def step(self, step: Step, share: float = 1.0) -> None:
@@ -91,6 +93,13 @@ class Course:
         since = duration(time.monotonic() - self.moved)
         return f"at work for {since}" if self._last is None else f"{self.doing(*self._last)}, {since} ago"
 
+    def failures(self, job: Job, failed: Mapping[str, str]) -> list[str]:
+        """What is said of a job's steps that failed."""
+        measured = {s.key: s.metric for s in job.steps if isinstance(s, Measure)}
+        lines = told(failed, measured, self._reasons)
+        self._reasons |= {reason for key, reason in failed.items() if key not in measured}
+        return lines
+
     def name(self, job: Job) -> str:
         """What the job did: "train imp 79.0 % seed 0"."""
         if job.name.startswith("score "):
@@ -109,8 +118,8 @@ class Lines(Listener):
         self._course.advance(job)
         if failed or job.training or job.scored:
             self._line(self._course.name(job))
-        for reason in dict.fromkeys(failed.values()):
-            _say(f"         failed: {reason}")
+        for line in self._course.failures(job, failed):
+            _say(f"         failed: {line}")
 
     def stepped(self, step: Step, share: float) -> None:
         """Say where a long job is."""
@@ -151,8 +160,8 @@ class Bar(Listener):
         """Advance, and print what failed."""
         self._course.advance(job)
         self._show(self._course.name(job))
-        for reason in dict.fromkeys(failed.values()):
-            self._bar.console.print(f"failed: {self._course.name(job)}: {reason}", markup=False)
+        for line in self._course.failures(job, failed):
+            self._bar.console.print(f"failed: {self._course.name(job)}: {line}", markup=False)
 
     def stepped(self, step: Step, share: float) -> None:
         """Advance."""
