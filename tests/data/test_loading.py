@@ -328,3 +328,9 @@ def test_the_real_cifar10_is_balanced_and_has_the_published_mean():
 
 def test_what_is_drawn_is_said_to_need_no_files():
     assert loading.describe("gaussian-noise", ()) == {"state": "found", "detail": "drawn, needs no files"}
+
+
+def test_several_folders_at_once_are_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("LTHBENCH_DATA", f"{tmp_path}{os.pathsep}{tmp_path}")
+    with pytest.raises(BadInput, match=r"LTHBENCH_DATA .*: no such folder\. It is one folder, not several"):
+        loading.checked_folders(None)

@@ -249,5 +249,6 @@ def checked_folders(folder: str | Path | None) -> tuple[Path, ...]:
     """Where data is looked for. Raises BadInput for a folder given by the user that is not there."""
     for given, said in ((folder, "--data"), (os.environ.get("LTHBENCH_DATA"), "LTHBENCH_DATA")):
         if given and not Path(given).is_dir():
-            raise BadInput(f"{said} {given}: no such folder.")
+            several = f" It is one folder, not several with {os.pathsep!r} between them."
+            raise BadInput(f"{said} {given}: no such folder.{several if os.pathsep in str(given) else ''}")
     return folders(folder)
