@@ -14,6 +14,7 @@ import lthbench
 from lthbench import registry
 from lthbench.errors import BadInput, PluginWarning
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric, packages
+from lthbench.kinds.origins import module_name
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
 
@@ -210,7 +211,7 @@ def own_file(tmp_path, monkeypatch):
         return str(path)
 
     yield write
-    sys.modules.pop(registry._module_name(path.resolve()), None)
+    sys.modules.pop(module_name(path.resolve()), None)
 
 
 def test_a_file_that_was_edited_is_imported_again_with_a_key_of_its_own(own_file):
@@ -224,6 +225,87 @@ def test_a_file_that_was_edited_is_imported_again_with_a_key_of_its_own(own_file
     second = registry.get(Metric, path)
     assert [v.value for v in second.measure(None)] == [2.0]
     assert registry.version(Metric, "own-answer") != before
+
+
+def test_a_score_of_another_metric_is_refused_and_both_are_named(own_file, tmp_path):
+    path = Path(own_file(1.0))
+    path.write_text(path.read_text().replace('Score("answer"', 'Score("accuracy"'))
+    with pytest.raises(BadInput, match=r"own\.py: .* has a score 'accuracy', as has metric accuracy"):
+        registry.take(path)
+    assert "own-answer" not in registry.names(Metric)
+    registry.take(own_file(1.0))
+    other = tmp_path / "other.py"
+    other.write_text(METRIC.format(answer=1.0, name="other-answer"))
+    with pytest.raises(BadInput, match=r"other\.py: .* 'answer', as has metric own-answer \(.*own\.py\)"):
+        registry.take(other)
+    registry.take(own_file(2.0))  # an edited file is not held against itself
+
+
+def test_a_name_that_is_taken_says_by_which_file(own_file, tmp_path):
+    registry.take(own_file(1.0))
+    other = tmp_path / "other.py"
+    other.write_text(METRIC.format(answer=1.0, name="own-answer"))
+    with pytest.raises(BadInput, match=r"the name 'own-answer' is taken, by .*own\.py; give the"):
+        registry.take(other)
+    other.write_text(METRIC.format(answer=1.0, name="ece"))
+    with pytest.raises(BadInput, match="the name 'ece' is taken, by one that ships"):
+        registry.take(other)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"geometry")', '"quality")', "group 'quality' is none of generalization, uncertainty"),
+        ("True, 0.0, 100.0", '"yes", 0.0, 100.0', "higher_is_better is True or False, not 'yes'"),
+        ("0.0, 100.0", "1.0, 0.0", "low must be a number below high, not 1.0 with high=0.0"),
+        ('"geometry")', '"geometry", margin=-0.1)', "margin must be a number, 0 or more, not -0.1"),
+        ('"geometry")', '"geometry", margin=1.0, relative_margin=True)', "must be below 1, not 1.0"),
+        ('"geometry")', '"geometry", spread_of="accuracy")', "say relative_margin=True, or leave spread_of"),
+        ('"1", True', '"ratio", True', ""),
+        ("(Score", "(", "scores must be a tuple of Score, such as"),
+        ("SCORES, ()", "(), ()", "scores is empty"),
+        ("SCORES, ()", "SCORES * 2, ()", "has two scores called answer"),
+        ("SCORES, ()", 'SCORES, ("test")', "needs must be a tuple"),
+        (", 1, ", ", 1.5, ", "version must be a whole number, 1 or more, not 1.5"),
+        (", 1, ", ", True, ", "version must be a whole number"),
+        ("measure)", "measure, values_since=2)", "values_since must be a whole number from 0 to 1, not 2"),
+    ],
+)
+def test_a_metric_that_is_not_filled_in_is_refused_by_its_file(own_file, before, after, said):
+    path = Path(own_file(1.0))
+    assert before in path.read_text()
+    text = path.read_text().replace(before, after)
+    if after == "(":
+        text = text.replace('"geometry"),)', '"geometry"))').replace('("answer", "a', 'Score("answer", "a')
+    if not said:
+        text, said = (
+            text.replace('"geometry")', '"geometry", spread_of="nosuch")'),
+            "spread_of='nosuch' is",
+        )
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"own\.py: .*(score answer|metric own-answer): ") as caught:
+        registry.take(path)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("std=(0.0,)", "data set own: std must be above 0, up to 1, as of pixels from 0 to 1, not"),
+        ("mean=(76.0,)", "mean must be from 0 to 1, as of pixels"),
+        ("std=(0.3, 0.3)", "std must be a tuple of 1 number, one for each channel, not"),
+        ("channels=3", "mean must be a tuple of 3 numbers, one for each channel"),
+        ("channels=0", "channels must be a whole number, 1 or more"),
+    ],
+)
+def test_a_data_set_that_is_not_filled_in_is_refused_by_its_file(own_file, tmp_path, change, said):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\nfrom lthbench.datasets.digits import DATASET as D\n"
+        f"DATASET = replace(D, name='own', {change})\n"
+    )
+    with pytest.raises(BadInput, match=r"own\.py: ") as caught:
+        registry.take(tmp_path / "own.py")
+    assert said in str(caught.value)
 
 
 METHOD = """
@@ -268,7 +350,7 @@ def test_a_cache_of_compiled_code_stands_for_no_file(own_file, tmp_path):
     registry.take(path)
     own_file(2.0)
     os.utime(path, ns=times)
-    del sys.modules[registry._module_name(path.resolve())]
+    del sys.modules[module_name(path.resolve())]
     assert [v.value for v in registry.get(Metric, str(path)).measure(None)] == [2.0]
 
 
@@ -294,7 +376,7 @@ def test_code_beside_a_file_is_named_that_is_not_in_its_hash(own_file, tmp_path,
         registry.take(path)
     registry.take(path)  # and once only
     told = registry.user_files()
-    del sys.modules[registry._module_name(path.resolve())]
+    del sys.modules[module_name(path.resolve())]
     registry.use_files(told)  # as a worker does, which does not tell it again
     assert "numpy_like" not in sys.modules
     del sys.modules["helper"]

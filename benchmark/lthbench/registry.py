@@ -12,17 +12,19 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from lthbench.errors import BadInput, LthbenchError, PluginWarning, StepFailed, unknown
+from lthbench.errors import BadInput, LthbenchError, PluginWarning, unknown
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric, packages
 from lthbench.kinds.beside import imported_beside
+from lthbench.kinds.origins import Origin, OwnFile, module_name, said
+from lthbench.kinds.scores import apart
 
 K = TypeVar("K", Architecture, Bank, Dataset, Method, Metric)
 
@@ -39,21 +41,6 @@ _paths: dict[tuple[type, str], Path] = {}
 _digests: dict[Path, str] = {}  # of users' own files, as they were imported
 _imported: dict[tuple[type, str], object] = {}
 _unusable: dict[str, str] = {}
-
-
-class Origin(NamedTuple):
-    """Where a plug-in comes from: its file, or its package with the version; and a hash of its code."""
-
-    source: str
-    digest: str
-
-
-class OwnFile(NamedTuple):
-    """A user's own file: the kind of plug-in taken from it, its path, and a hash of it as it was imported."""
-
-    kind: str
-    path: str
-    digest: str
 
 
 def names(kind: type[Any]) -> list[str]:
@@ -302,8 +289,11 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
             loaded = point.load()
         packages.digest(point)
     except Exception as error:
-        raise BadInput(f"{where}: {point.value} cannot be imported: {_said(error)}") from error
-    return _record(kind, attribute, name, loaded, f"{where}: {point.value}")
+        raise BadInput(f"{where}: {point.value} cannot be imported: {said(error)}") from error
+    record = _record(kind, attribute, name, loaded, f"{where}: {point.value}")
+    if isinstance(record, Metric):
+        apart(record, where, _metrics(name))
+    return record
 
 
 def _at_home(path: Path) -> tuple[type[Any], str] | None:
@@ -325,14 +315,36 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
         raise BadInput(f"{path}: name: letters, digits, '-', '_' and '.' only, got {found.name!r}.")
     taken = set(names(kind)) - {n for (k, n), p in _paths.items() if k is kind and p == path}
     if found.name in taken:
-        raise BadInput(f"{path}: the name {found.name!r} is taken; give the {noun} another.")
+        whose = _whose(kind, found.name)
+        raise BadInput(f"{path}: the name {found.name!r} is taken, by {whose}; give the {noun} another.")
+    if isinstance(found, Metric):
+        apart(found, str(path), _metrics(path))
     _paths[kind, found.name] = path
     return found
 
 
+def _whose(kind: type[Any], name: str) -> str:
+    """Where a plug-in of this name comes from, for a message."""
+    folder, _ = _FOLDERS[kind]
+    if (kind, name) in _paths:
+        return str(_paths[kind, name])
+    return (
+        "one that ships" if name in _shipped(folder) else packages.named(packages.entry_points(folder)[name])
+    )
+
+
+def _metrics(but: Path | str) -> Iterator[tuple[Metric, str]]:
+    """The metrics that ship, and those taken in, but for one file's or name; and whose each is."""
+    for name in _shipped("metrics"):
+        get(Metric, name)
+    own = [(_own(Metric, n), str(path)) for (k, n), path in _paths.items() if k is Metric and path != but]
+    others = [(m, _whose(Metric, n)) for (_, n), m in _imported.items() if isinstance(m, Metric) and n != but]
+    yield from (*own, *others)
+
+
 def _own(kind: type[K], name: str) -> K:
     """A plug-in of a user's own file as it was imported, whatever the file holds by now."""
-    found: K = getattr(sys.modules[_module_name(_paths[kind, name])], _FOLDERS[kind][1])
+    found: K = getattr(sys.modules[module_name(_paths[kind, name])], _FOLDERS[kind][1])
     return found
 
 
@@ -341,7 +353,7 @@ def _module(path: Path, noun: str) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise BadInput(f"no {noun} file {path}.")
-    name = _module_name(path)
+    name = module_name(path)
     before, known = sys.modules.get(name), _digests.get(path)
     try:
         content = path.read_bytes()
@@ -364,7 +376,7 @@ def _module(path: Path, noun: str) -> ModuleType:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        raise BadInput(f"{path}: cannot be imported: {_said(error)}") from error
+        raise BadInput(f"{path}: cannot be imported: {said(error)}") from error
     _digests[path] = digest
     if beside := imported_beside(path, content):
         warnings.warn(
@@ -378,14 +390,6 @@ def _module(path: Path, noun: str) -> ModuleType:
         if hasattr(module, _FOLDERS[kind][1]):
             _from_path(kind, noun, _FOLDERS[kind][1], path)
     return module
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
-
-
-def _module_name(path: Path) -> str:
-    return f"lthbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 def _record(kind: type[K], attribute: str, name: str, module: ModuleType | object, where: str) -> K:

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -219,7 +222,7 @@ def test_a_method_that_breaks_a_promise_is_told_so(tmp_path, forgotten, before, 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("largest + 1000", "is not in -100..100"),
+        ("largest + 1000", "it is declared to lie from -100 to 100"),
         ("float('nan')", "largest: nan without a reason"),
         ("random.random()", "and then"),
         ("largest / 0", "ZeroDivisionError"),
@@ -233,6 +236,20 @@ def test_a_metric_that_breaks_a_promise_is_told_so(tmp_path, forgotten, value, s
         text = METRIC.replace("VALUE, 0.0, 10", "largest, 0.0, 0")
     failed = findings(tmp_path, text)
     assert any(said in f.text for f in failed), failed
+
+
+def test_a_metric_that_attaches_none_of_the_units_it_declares_is_told_so():
+    files = {"a": ["scores.json"], "b": ["scores.json"]}
+    measures = [SimpleNamespace(metric="dissection", key=key) for key in files]
+    entries = [SimpleNamespace(measures=[one]) for one in measures]
+    store = SimpleNamespace(files=lambda step: files[step.key])
+    done: Any = SimpleNamespace(
+        failures={}, plan=SimpleNamespace(entries=entries), runner=SimpleNamespace(store=store)
+    )
+    with pytest.raises(Broken, match=r"attaches no file units\.csv of any network"):
+        trials.units_are_kept(done, "dissection")
+    files["b"].append("units.csv")
+    trials.units_are_kept(done, "dissection")
 
 
 class Odd(torch.nn.Module):
@@ -259,22 +276,24 @@ def test_an_architecture_that_breaks_its_promises_fails_every_check():
 
 def test_a_data_set_that_breaks_its_promises_fails():
     digits = registry.get(Dataset, "digits")
-    with pytest.raises(Broken, match="2 means, 1 deviations, 1 channels"):
-        datasets.record_fits_its_images(dataclasses.replace(digits, mean=(0.5, 0.5)))
     with pytest.raises(Broken, match="a class is named twice"):
         datasets.record_fits_its_images(dataclasses.replace(digits, classes=("a", "a")))
     with pytest.raises(Broken, match="declared 7"):
         datasets.images_are_as_declared(dataclasses.replace(digits, splits={"train": 7}))
+    order = iter(range(10))
+
+    def turned(source, split):
+        images = digits.load(source, split)
+        return images._replace(pixels=np.roll(images.pixels[:], next(order), axis=0))
+
+    with pytest.raises(Broken, match=r"\w+: read again, images are others, or in another order"):
+        datasets.images_are_the_same_again(dataclasses.replace(digits, load=turned))
     with pytest.raises(Broken, match="--data"):
         datasets.images_are_as_declared(dataclasses.replace(digits, locate=lambda p: None, obtain="ask"))
 
 
-def test_a_group_or_family_that_there_is_not_fails():
-    metric, method = registry.get(Metric, "gini"), registry.get(Method, "omp")
-    (score, *_) = metric.scores
-    odd = dataclasses.replace(metric, scores=(dataclasses.replace(score, group="reliability"),))
-    with pytest.raises(Broken, match="group 'reliability' is none of generalization, uncertainty, "):
-        records.says_what_it_is(Metric, odd)
+def test_a_family_that_there_is_not_fails():
+    method = registry.get(Method, "omp")
     with pytest.raises(Broken, match="family 'all of them' is none of after, init, during, "):
         records.says_what_it_is(Method, dataclasses.replace(method, family="all of them"))
     resnet = registry.get(Architecture, "resnet8")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lthbench import registry
 from lthbench.engines import local, local_worker
 from lthbench.engines.local import Local
 from lthbench.errors import BadInput
+from lthbench.kinds.origins import OwnFile
 from lthbench.planning import request
 from lthbench.planning.plan import plan
 from lthbench.store import LocalStore
@@ -21,7 +21,7 @@ def test_a_worker_that_finds_another_file_of_plugins_does_nothing_and_says_so(tm
     monkeypatch.setattr(signal, "signal", lambda number, how: None)  # this process goes on
     (tmp_path / "mine.py").write_text("METHOD = None\n")
     LocalStore(tmp_path / "store").open()
-    files = (registry.OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
+    files = (OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
     local_worker.begin(str(tmp_path / "store"), (), "cpu", 1, files, None)
     with pytest.raises(BadInput, match="another file than when the run was planned"):
         local_worker.work([], {})

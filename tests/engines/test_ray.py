@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from lthbench import api, registry
+from lthbench import api
 from lthbench.cli import main
 from lthbench.engines import gpu_shares
 from lthbench.engines.queue import stacks
 from lthbench.errors import BadInput, LthbenchError, Unwritable
+from lthbench.kinds.origins import OwnFile
 from lthbench.planning.jobs import group
 from lthbench.planning.plan import plan
 from lthbench.planning.request import Request, ask
@@ -153,7 +154,7 @@ def test_a_node_with_another_plug_in_is_refused(site, tmp_path):
     from lthbench.engines import ray_worker
 
     (tmp_path / "mine.py").write_text("x = 1")
-    files = (registry.OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
+    files = (OwnFile("Method", str(tmp_path / "mine.py"), "0" * 64),)
     with pytest.raises(BadInput, match=r"mine\.py: is not there, or is another file"):
         ray_worker.runner_of(dataclasses.replace(site, files=files))
 

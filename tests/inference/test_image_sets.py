@@ -117,6 +117,7 @@ def test_two_metrics_may_call_sets_of_their_own_alike(tiny_task, mirrored):
     """Each is shown its own."""
     other = mirrored.with_name("upside.py")
     text = MIRRORED.replace("COST", "2.0").replace('name="mirrored"', 'name="upside"')
+    text = text.replace("mirrored_accuracy", "upside_accuracy")
     other.write_text(text.replace("count=40", "count=30"))
     asked = request.ask(tiny_task, [], seeds=1, metrics=[str(mirrored), str(other)])
     entry = plan.plan(asked, ()).entries[0]
@@ -140,7 +141,8 @@ def test_the_plan_of_a_set_of_ones_own_tells_its_time(tiny_task, tmp_path, mirro
     seconds = []
     for name, cost in (("cheap", "1.0"), ("dear", "1e9")):
         path = tmp_path / f"{name}.py"
-        path.write_text(MIRRORED.replace("COST", cost).replace('name="mirrored"', f'name="{name}"'))
+        text = MIRRORED.replace("COST", cost).replace('name="mirrored"', f'name="{name}"')
+        path.write_text(text.replace("mirrored_accuracy", f"{name}_accuracy"))
         given = ["--methods", "omp", "--rounds", "1", "--seeds", "1,", "--metrics", str(path), "--json"]
         main(["plan", "--task", tiny_task, "--store", str(tmp_path / "store"), *given])
         seconds.append(json.loads(capsys.readouterr().out)["seconds"])

@@ -47,7 +47,8 @@ def _metric(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     passes = f"{found['passes']:g} forward passes of each image it looks at" if found["passes"] else ""
     yield "cost", passes or "the passes that make the logits, which metrics share"
     if found["package"]:
-        yield "needs", f"pip install 'lthbench[{found['extra']}]'"
+        extra = found["extra"]
+        yield "needs", f"pip install 'lthbench[{extra}]'" if extra else f"the package {found['package']}"
 
 
 def _score(score: dict[str, Any]) -> str:

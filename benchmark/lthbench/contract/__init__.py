@@ -104,7 +104,8 @@ def _checks(
         yield from (promised(c, trial, record.name) for c in trials.METHOD_CHECKS)
     else:
         trial = trials.Trial(scratch, ("omp",), tuple(dict.fromkeys((name, "accuracy"))))
-        yield from (promised(c, trial, record.name) for c in trials.METRIC_CHECKS)
+        checks = (*trials.METRIC_CHECKS, *(trials.UNIT_CHECKS if record.units else ()))
+        yield from (promised(c, trial, record.name) for c in checks)
 
 
 def _promise(check: Callable[..., None]) -> str:

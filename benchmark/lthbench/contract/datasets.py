@@ -9,14 +9,16 @@ import numpy as np
 from lthbench.contract.broken import Skipped, demand
 from lthbench.data import loading
 from lthbench.errors import BadInput
+from lthbench.global_state import kept
 from lthbench.kinds import Dataset
+
+#: About so many images of a split are compared with what it gives again.
+LOOKED_AT = 200
 
 
 def record_fits_its_images(dataset: Dataset, places: tuple[Path, ...] | None = None) -> None:
-    """Has a mean and std for each channel, and no class twice."""
+    """Has splits, and no class twice."""
     del places
-    lengths = (len(dataset.mean), len(dataset.std), dataset.channels)
-    demand(len(set(lengths)) == 1, f"{lengths[0]} means, {lengths[1]} deviations, {lengths[2]} channels")
     demand(len(set(dataset.classes)) == len(dataset.classes), "a class is named twice")
     demand(bool(dataset.splits), "has no splits")
 
@@ -41,4 +43,23 @@ def images_are_as_declared(dataset: Dataset, places: tuple[Path, ...] | None = N
         demand(not strange, f"{split}: labels {sorted(strange)[:5]} have no class")
 
 
-CHECKS = (record_fits_its_images, images_are_as_declared)
+def images_are_the_same_again(dataset: Dataset, places: tuple[Path, ...] | None = None) -> None:
+    """Where it is found, gives the same images in the same order when they are read again."""
+    places = loading.folders() if places is None else places
+    source = loading.located(dataset, places)
+    if source is None:
+        raise Skipped(f"{dataset.name} is not on this machine")
+    for split in sorted(dataset.splits, key=lambda s: dataset.splits[s]):
+        try:
+            with kept(f"data set {dataset.name}"):
+                first, again = (dataset.load(source, split) for _ in range(2))
+        except BadInput:  # what cannot be read at all is told above
+            continue
+        demand(np.array_equal(first.labels, again.labels), f"{split}: read again, labels are others")
+        some = np.arange(0, len(first.pixels), max(1, len(first.pixels) // LOOKED_AT))
+        alike = np.array_equal(first.pixels[some], again.pixels[some])
+        demand(alike, f"{split}: read again, images are others, or in another order")
+        return
+
+
+CHECKS = (record_fits_its_images, images_are_as_declared, images_are_the_same_again)

@@ -11,7 +11,6 @@ from typing import Any
 from lthbench import registry
 from lthbench.contract.broken import Broken, demand
 from lthbench.kinds import Architecture, Method
-from lthbench.kinds.scores import GROUPS
 from lthbench.report.families import FAMILIES
 
 #: What takes long to import, and so is imported inside of functions only.
@@ -20,14 +19,11 @@ TEXTS = ("title", "formula", "source", "cost", "licence")
 
 
 def says_what_it_is(kind: type[Any], record: Any) -> None:
-    """Says what it is: no text of its record is empty, its group or family is one that there is, and its
-    name is found however it is spelt.
+    """Says what it is: no text of its record is empty, its family is one that there is, and its name is
+    found however it is spelt.
     """
     empty = [f for f in TEXTS if hasattr(record, f) and not getattr(record, f).strip()]
     demand(not empty, f"empty: {', '.join(empty)}")
-    for score in getattr(record, "scores", ()):
-        there = ", ".join(GROUPS)
-        demand(score.group in GROUPS, f"score {score.name}: group {score.group!r} is none of {there}")
     if kind is Architecture:
         networks = ("convolutional", "transformer")
         demand(record.family in networks, f"family {record.family!r} is none of {', '.join(networks)}")

@@ -193,6 +193,15 @@ def scores_are_in_their_ranges(trial: Trial, metric: str) -> None:
             demand(row["n"] > 0, f"{score.name}: n is {row['n']}")
 
 
+def units_are_kept(trial: Trial, metric: str) -> None:
+    """Attaches the file of units that it declares, of one network or more."""
+    _ran(trial)
+    units = registry.get(Metric, metric).units
+    steps = [m for e in trial.plan.entries for m in e.measures if m.metric == metric]
+    there = units is None or any(units.name in trial.runner.store.files(step) for step in steps)
+    demand(there, f"attaches no file {units.name if units else ''} of any network")
+
+
 def scores_are_the_same_again(trial: Trial, metric: str) -> None:
     """Yields the same again for the same network."""
     from lthbench.execution.context import StoredContext
@@ -225,3 +234,4 @@ METHOD_CHECKS = (
     tickets_are_made_from_the_cell_alone,
 )
 METRIC_CHECKS = (runs_without_failure, scores_are_in_their_ranges, scores_are_the_same_again)
+UNIT_CHECKS = (units_are_kept,)

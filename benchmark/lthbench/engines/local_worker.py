@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench.engines.queue import ending_with_its_device, held, steps_of
 from lthbench.errors import LthbenchError
+from lthbench.kinds.origins import OwnFile
 from lthbench.planning.jobs import Job
 from lthbench.store import open_store
 
@@ -30,7 +31,7 @@ def begin(
     places: tuple[Path, ...],
     device: str,
     together: int,
-    files: tuple[registry.OwnFile, ...],
+    files: tuple[OwnFile, ...],
     flag: Any,
 ) -> None:
     """Set up a worker: it ends with its parent, and leaves signals to it; ``flag`` tells it to stop.

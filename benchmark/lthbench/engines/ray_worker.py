@@ -18,6 +18,7 @@ from lthbench._version import __version__
 from lthbench.compute.process import host
 from lthbench.engines.queue import LOOK_EVERY, ending_with_its_device, held, known, skipped
 from lthbench.errors import BadInput, LthbenchError, Unwritable
+from lthbench.kinds.origins import OwnFile
 from lthbench.spec import Step
 from lthbench.store import Store, open_store
 
@@ -41,7 +42,7 @@ class Site:
     folder: str
     places: tuple[Path, ...]
     device: str
-    files: tuple[registry.OwnFile, ...]
+    files: tuple[OwnFile, ...]
     version: str
     stop: str
     stack: int = 1

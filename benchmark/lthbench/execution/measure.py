@@ -15,9 +15,8 @@ from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
 from lthbench.global_state import kept
 from lthbench.kinds import Metric, Score, Value
-from lthbench.kinds.scores import left_out
+from lthbench.kinds.scores import ROUNDING, left_out
 from lthbench.results import unit_rows
-from lthbench.results.validation import ROUNDING
 from lthbench.scoring import RESAMPLES
 from lthbench.spec import Measure, Step
 from lthbench.store.artifacts import DRAWS, SCORES

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lthbench.errors import BadInput
+from lthbench.kinds.filled_in import count, finite, texts, version
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -77,11 +80,15 @@ class Archive:
 class Dataset:
     """A data set. ``locate`` finds it or returns None; ``load`` reads one split, raising BadInput by file.
 
-    ``locate(folders)`` looks through the given folders in order; ``splits`` maps each split to its number
-    of images where that is fixed; ``obtain`` says how to get the data; ``archives`` are fetched to do so, or
-    ``download(folder)`` does it. ``published`` are MD5 of files, by name.
+    ``locate(folders)`` looks through the given folders in order; ``load`` gives the same images in the same
+    order each time. ``splits`` maps each split to its number of images where that is fixed; ``mean`` and
+    ``std`` are those of each channel over the training images, their pixels from 0 to 1. ``obtain`` says how
+    to get the data; ``archives`` are fetched to do so, or ``download(folder)`` does it. ``published`` are MD5
+    of files, by name.
     ``against`` maps data sets to those of their classes that this one, out of their distribution, was
     collected against: it is compared with test images of these classes, by these classes' logits.
+
+    Raises BadInput where it is not filled in like this.
     """
 
     name: str
@@ -102,6 +109,21 @@ class Dataset:
     against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     archives: tuple[Archive, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        who = f"data set {self.name}"
+        texts(who, self, "name", "title", "obtain")
+        version(who, self.version)
+        for name in ("channels", "size"):
+            if not count(getattr(self, name)) or not getattr(self, name):
+                raise BadInput(f"{who}: {name} must be a whole number, 1 or more.")
+        for name, zero, ends in (("mean", True, "from 0 to 1"), ("std", False, "above 0, up to 1")):
+            found = getattr(self, name)
+            if not isinstance(found, tuple) or len(found) != self.channels:
+                wanted = f"{self.channels} number{'s' if self.channels > 1 else ''}, one for each channel"
+                raise BadInput(f"{who}: {name} must be a tuple of {wanted}, not {found!r}.")
+            if not all(finite(v) and 0.0 <= v <= 1.0 and (zero or v > 0.0) for v in found):
+                raise BadInput(f"{who}: {name} must be {ends}, as of pixels from 0 to 1, not {found!r}.")
 
 
 class Annotated(NamedTuple):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from lthbench.errors import BadInput
+from lthbench.kinds.filled_in import count, finite, texts, version
 from lthbench.kinds.image_sets import ImageSet
 from lthbench.kinds.images import Annotated, Images
 
@@ -30,20 +32,25 @@ STRONGEST = "strongest.json"
 
 #: The groups of scores, in the order in which they are shown.
 GROUPS = ("generalization", "uncertainty", "interpretability", "geometry", "efficiency")
+#: So much beyond the ends of its range a score may be: sums of many shares round.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Score:
     """One number that a metric yields, and how to read it.
 
-    ``group`` is one of ``GROUPS``. ``verdict`` says
-    whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule ``paper`` lets it be.
-    ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's unit, or where
-    ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and by whom.
-    ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where this
-    one is relative to the dense parent and so has no spread of its own. ``fewest_classes``: LTH-PASS asks for
-    it on tasks with so many classes or more. ``short`` heads its column where the title is too long, and
-    ``shortest`` (five letters) in a terminal.
+    It lies from ``low`` to ``high``. ``group`` is one of ``GROUPS``. No other metric has a score of this
+    ``name``. ``verdict`` says whether LTH-PASS asks for it. ``slack`` is how much worse than dense the rule
+    ``paper`` lets it be. ``margin`` is how much worse the rule ``noninferior`` lets it be: in the score's
+    unit, or where ``relative_margin`` as a share of the dense mean; ``margin_reason`` says why so much, and
+    by whom. ``spread_of`` names the score whose relative spread over dense seeds stands for this one's, where
+    this one is relative to the dense parent and so has no spread of its own. Such a score is compared by
+    logarithms, so its margin is a share: it is a ``ratio``, which is 1 for the dense parent, or else says
+    ``relative_margin``. ``fewest_classes``: LTH-PASS asks for it on tasks with so many classes or more.
+    ``short`` heads its column where the title is too long, and ``shortest`` (five letters) in a terminal.
+
+    Raises BadInput where it is not filled in like this.
     """
 
     name: str
@@ -62,6 +69,42 @@ class Score:
     fewest_classes: int = 0
     short: str = ""
     shortest: str = ""
+
+    def __post_init__(self) -> None:
+        texts(f"score {self.name}", self, "name", "title", "group", "margin_reason", "spread_of")
+        wrong = _unreadable(self) or _misjudged(self)
+        if wrong:
+            raise BadInput(f"score {self.name}: {wrong}.")
+
+
+def _unreadable(score: Score) -> str:
+    """What is wrong with how a score says it is read, or ""."""
+    for name in ("higher_is_better", "verdict", "relative_margin"):
+        if not isinstance(getattr(score, name), bool):
+            return f"{name} is True or False, not {getattr(score, name)!r}"
+    if not all(isinstance(end, int | float) for end in (score.low, score.high)) or not score.low < score.high:
+        return f"low must be a number below high, not {score.low!r} with high={score.high!r}"
+    if score.group not in GROUPS:
+        return f"group {score.group!r} is none of {', '.join(GROUPS)}"
+    return ""
+
+
+def _misjudged(score: Score) -> str:
+    """What is wrong with how a score says it is judged, or ""."""
+    for name in ("margin", "slack"):
+        if not finite(getattr(score, name)) or getattr(score, name) < 0:
+            return f"{name} must be a number, 0 or more, not {getattr(score, name)!r}"
+    share = score.relative_margin or bool(score.spread_of)
+    if share and score.higher_is_better and score.margin >= 1.0:
+        return f"its margin is a share of the dense mean and must be below 1, not {score.margin!r}"
+    if score.spread_of and not score.relative_margin and score.unit != "ratio":
+        return (
+            f"with spread_of its margin is a share of the dense mean: say relative_margin=True, or leave "
+            f"spread_of={score.spread_of!r} out"
+        )
+    if not count(score.fewest_classes):
+        return f"fewest_classes must be a whole number, 0 or more, not {score.fewest_classes!r}"
+    return ""
 
 
 class Value(NamedTuple):
@@ -222,11 +265,13 @@ class Metric:
     untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
     of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
     ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
-    lthbench does not depend on, ``extra`` the extra that installs it. ``sets`` are image sets of its own,
-    which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first version that gave
-    the same values, where later ones changed standard errors or attached files alone (0: this version):
-    published tables and calibrations of these versions stay valid. ``units`` is the file that it attaches
-    with rows for single units.
+    lthbench does not depend on, ``extra`` the extra of lthbench that installs it, if any. ``sets`` are image
+    sets of its own, which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first
+    version that gave the same values, where later ones changed standard errors or attached files alone (0:
+    this version): published tables and calibrations of these versions stay valid. ``units`` is the file that
+    it attaches with rows for single units.
+
+    Raises BadInput where it is not filled in like this.
     """
 
     name: str
@@ -251,6 +296,25 @@ class Metric:
     values_since: int = 0
     units: UnitFile | None = None
 
+    def __post_init__(self) -> None:
+        who = f"metric {self.name}"
+        texts(who, self, "name", "title", "formula", "source", "package", "extra")
+        version(who, self.version)
+        if not isinstance(self.scores, tuple) or not all(isinstance(s, Score) for s in self.scores):
+            raise BadInput(f"{who}: scores must be a tuple of Score, such as (Score(...),): mind the comma.")
+        if not self.scores:
+            raise BadInput(f"{who}: scores is empty; a metric has one Score or more.")
+        names = [s.name for s in self.scores]
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice is not None:
+            raise BadInput(f"{who}: has two scores called {twice}; give one another name.")
+        for name in ("needs", "looks", "maps"):
+            if isinstance(getattr(self, name), str):
+                raise BadInput(f'{who}: {name} must be a tuple, such as ("test",): mind the comma.')
+        if not count(self.values_since) or self.values_since > self.version:
+            wanted = f"a whole number from 0 to {self.version}"
+            raise BadInput(f"{who}: values_since must be {wanted}, not {self.values_since!r}.")
+
 
 def left_out(metric: Metric, given: Collection[tuple[str, str]]) -> list[str]:
     """The scores of a metric that are not among those given, each with a variant.
@@ -259,3 +323,26 @@ def left_out(metric: Metric, given: Collection[tuple[str, str]]) -> list[str]:
     """
     names = {score for score, _ in given}
     return [s.name for s in metric.scores if s.name not in names or (s.verdict and (s.name, "") not in given)]
+
+
+def apart(metric: Metric, where: str, others: Iterable[tuple[Metric, str]]) -> None:
+    """Raise BadInput for a metric of another's score, or one that takes its spread of a score of none.
+
+    ``where`` is its file or package; ``others`` are those known, each with whose it is.
+    """
+    names = {s.name for s in metric.scores}
+    known = set(names)
+    for other, whose in others:
+        both = sorted(names & {s.name for s in other.scores})
+        if both:
+            raise BadInput(
+                f"{where}: metric {metric.name} has a score {both[0]!r}, as has metric {other.name} "
+                f"({whose}); rows of a table tell scores apart by name. Give it another."
+            )
+        known |= {s.name for s in other.scores}
+    for score in metric.scores:
+        if score.spread_of and score.spread_of not in known:
+            raise BadInput(
+                f"{where}: score {score.name}: spread_of={score.spread_of!r} is a score of no metric known "
+                "here. One of another file: name that file first."
+            )

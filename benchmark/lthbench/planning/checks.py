@@ -108,7 +108,7 @@ def metrics(names: Sequence[str] | None, task: Task, faults: Faults) -> tuple[st
         faults.known(Bank, task.data.concepts)
     for metric in chosen:
         if metric.package and importlib.util.find_spec(metric.package) is None:
-            how = f"pip install 'lthbench[{metric.extra}]'"
+            how = f"pip install 'lthbench[{metric.extra}]'" if metric.extra else "install it"
             faults.append(f"metric {metric.name} needs the package {metric.package}: {how}")
     found = dict.fromkeys(m.name for m in chosen)
     if any(m.scores[0].group == "interpretability" for m in chosen) and "accuracy" not in found:

@@ -6,14 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from lthbench.errors import BadInput
+from lthbench.kinds.scores import ROUNDING
 from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("ok", "gated", "degenerate", "failed", "missing")
-#: So much beyond the ends of its range a score may be: sums of many shares round.
-ROUNDING = 1e-6
 #: What tells a row from every other.
 _ROW = ["method", "sparsity", "seed", "score", "variant"]
 

@@ -12,7 +12,7 @@ class Aspect:
     ``slack`` is for the rule ``paper``; ``margin``, in the score's unit or where ``relative_margin`` as a
     share of the dense mean, for ``noninferior``, with the reason for it. ``spread_of`` names the score whose
     relative spread stands for this one's, where this one is relative to the dense parent and so does not vary
-    over dense seeds.
+    over dense seeds: a ratio to it, whose margin is a share, too, as the parent's own is 1.
     """
 
     score: str

@@ -1,0 +1,34 @@
+"""Whether the fields of a plug-in's record are filled in as their kinds say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lthbench.errors import BadInput
+
+
+def count(value: Any) -> bool:
+    """Whether it is a whole number, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a number that is finite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def texts(who: str, record: Any, *names: str) -> None:
+    """Raise BadInput for a field that is no text, or a name that is empty."""
+    for name in names:
+        value = getattr(record, name)
+        if not isinstance(value, str):
+            raise BadInput(f"{who}: {name} must be a text, not {value!r}.")
+        if name == "name" and not value:
+            raise BadInput(f"{who}: name is empty.")
+
+
+def version(who: str, value: Any) -> None:
+    """Raise BadInput for a version that is no whole number from 1 on."""
+    if not count(value) or value < 1:
+        raise BadInput(f"{who}: version must be a whole number, 1 or more, not {value!r}.")
