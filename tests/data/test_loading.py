@@ -17,7 +17,7 @@ from lthbench.data import image_files, loading
 from lthbench.datasets import cifar10
 from lthbench.datasets.cifar10 import CLASSES
 from lthbench.errors import BadInput
-from lthbench.kinds import Images
+from lthbench.kinds import Dataset, Images
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 
@@ -123,6 +123,34 @@ def small(monkeypatch):
     loading.load.cache_clear()
     yield
     loading.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        (lambda labels: labels.astype(np.int32), ""),
+        (lambda labels: labels.astype(np.uint8), ""),
+        (lambda labels: labels[:, None], r"found int64 of shape \[540, 1\]"),
+        (lambda labels: labels.astype(np.float64), r"found float64 of shape \[540\]"),
+        (lambda labels: labels > 0, r"found bool of shape \[540\]"),
+    ],
+)
+def test_labels_are_one_whole_number_for_each_image(monkeypatch, form, found):
+    digits = registry.get(Dataset, "digits")
+    whole = loading.load("digits", "test", ()).labels
+
+    def load(source, split):
+        images = digits.load(source, split)
+        return Images(images.pixels, form(images.labels))
+
+    monkeypatch.setattr(loading.registry, "get", lambda *of: dataclasses.replace(digits, load=load))
+    read = partial(loading.load.__wrapped__, "digits", "test", ())
+    if found:
+        with pytest.raises(BadInput, match=f"labels of digits should be one whole number.*{found}"):
+            read()
+    else:
+        assert read().labels.dtype == np.int64
+        assert read().labels.tolist() == whole.tolist()
 
 
 @pytest.mark.usefixtures("small")

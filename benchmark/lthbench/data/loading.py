@@ -126,6 +126,13 @@ def load(name: str, split: str, places: tuple[Path, ...]) -> Images:
     if images.pixels.dtype != np.uint8 or images.pixels.shape[1:] != shape:
         found = f"{images.pixels.dtype} {images.pixels.shape[1:]}"
         raise BadInput(f"{source.root}: images of {name} should be uint8 {shape}, found {found}.")
+    labels = np.asarray(images.labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise BadInput(
+            f"{source.root}: labels of {name} should be one whole number for each image (int64, of shape "
+            f"[images]), found {labels.dtype} of shape {list(labels.shape)}."
+        )
+    images = images._replace(labels=labels.astype(np.int64, copy=False))
     if len(images.labels) != len(images.pixels):
         raise BadInput(f"{source.root}: {len(images.pixels)} images but {len(images.labels)} labels.")
     if len(images.labels) != dataset.splits[split]:
