@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 #: Resamples behind a bootstrap standard error.
 RESAMPLES = 200
-#: Temperatures are searched between these.
+#: Temperatures are searched between these; of logits that are far smaller or larger, further: ``search_range``.
 COLDEST, HOTTEST = 0.05, 20.0
 
 
@@ -206,8 +206,14 @@ def resampled_sce(probabilities: Floats, labels: NDArray[np.int64], bins: int) -
     return result
 
 
+def search_range(logits: NDArray[np.floating]) -> tuple[float, float]:
+    """Between which temperatures the best is looked for: by the largest distance of an image's logits."""
+    distance = float(np.ptp(logits.astype(np.float64), axis=1).max())
+    return COLDEST * (min(1.0, distance) or 1.0), max(HOTTEST, distance)
+
+
 def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The temperature in ``COLDEST`` .. ``HOTTEST`` that logits are divided by for the smallest NLL."""
+    """The temperature in ``search_range`` that logits are divided by for the smallest NLL."""
     from scipy.optimize import minimize_scalar
 
     wide = logits.astype(np.float64)
@@ -216,10 +222,19 @@ def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
         scaled = log_softmax(wide / np.exp(log_temperature))
         return -float(np.take_along_axis(scaled, labels[:, None], 1).mean())
 
-    found = minimize_scalar(
-        loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4}
-    )
-    return float(np.exp(found.x))
+    def search(low: float, high: float) -> float:
+        bounds = (np.log(low), np.log(high))
+        found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+        return float(np.exp(found.x))
+
+    best = search(COLDEST, HOTTEST)
+    low, high = search_range(logits)
+    # The NLL has one valley: what is beyond an end matters only where the search went there.
+    if best <= 1.01 * COLDEST and low < COLDEST:
+        return search(low, 1.02 * COLDEST)
+    if best >= HOTTEST / 1.01 and high > HOTTEST:
+        return search(HOTTEST / 1.02, high)
+    return best
 
 
 def temperature_error(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float) -> float:
@@ -233,7 +248,8 @@ def temperature_error(logits: NDArray[np.floating], labels: NDArray[np.int64], t
     chances = np.exp(log_softmax(scaled))
     means = (chances * scaled).sum(1)
     slopes = np.take_along_axis(scaled, labels[:, None], 1)[:, 0] - means
-    inside = 1.01 * COLDEST < temperature < HOTTEST / 1.01
+    low, high = search_range(logits)
+    inside = 1.01 * low < temperature < high / 1.01
     if not inside or (slopes >= 0.0).all() or (slopes <= 0.0).all():  # one way is always better
         return float("nan")
     bend = float((chances * np.square(scaled - means[:, None])).sum(1).mean())

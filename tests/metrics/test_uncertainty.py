@@ -141,6 +141,24 @@ def test_the_temperature_is_a_minimum():
     assert loss(best) <= min(loss(best * 1.01), loss(best / 1.01))
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1e6])
+def test_the_temperature_of_logits_of_any_scale_is_found(scale):
+    logits, labels = sample(500, seed=3)
+    best = scoring.best_temperature(logits, labels)
+    assert scoring.best_temperature(logits * scale, labels) == pytest.approx(best * scale, rel=1e-3)
+    found = measure("temperature", Given(val=(logits * scale, labels), test=(logits, labels)))
+    assert (np.isfinite(found["temperature", ""].se), found["temperature", ""].reason) == (True, "")
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_where_no_temperature_is_best_that_is_said(turn):
+    """Logits that are always right ask for less without end, logits that are always wrong for more."""
+    logits, labels = 5.0 * np.eye(4), np.arange(4)[::turn]
+    found = measure("temperature", Given(val=(logits, labels), test=(logits, labels)))["temperature", ""]
+    assert np.isnan(found.se)
+    assert found.reason == "of temperatures from 0.05 to 20, none has less NLL than those on both sides of it"
+
+
 # -------------------------------------------------------------------------------------- under corruption
 
 

@@ -20,13 +20,11 @@ def measure(context: Context) -> list[Value]:
     confidence = np.exp(scoring.log_confidence(scaled))
     correct = scoring.hits(logits.values, logits.labels)
     n = len(losses)
+    low, high = scoring.search_range(held.values)
+    error = scoring.temperature_error(held.values, held.labels, temperature)
+    none = f"of temperatures from {low:.3g} to {high:.3g}, none has less NLL than those on both sides of it"
     return [
-        Value(
-            "temperature",
-            temperature,
-            scoring.temperature_error(held.values, held.labels, temperature),
-            len(held.labels),
-        ),
+        Value("temperature", temperature, error, len(held.labels), reason=none if np.isnan(error) else ""),
         Value("ece_scaled", *scoring.expected_calibration_error(confidence, correct, BINS), n),
         Value("nll_scaled", *scoring.mean_and_error(losses), n),
     ]
@@ -34,8 +32,8 @@ def measure(context: Context) -> list[Value]:
 
 METRIC = Metric(
     name="temperature",
-    version=2,
-    values_since=1,
+    version=3,
+    values_since=1,  # version 3 searches further for logits that are far smaller or larger than usual
     title="temperature scaling",
     formula="T = argmin of the NLL of logits / T on validation images; ECE and NLL of test logits / T",
     source="Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2",
