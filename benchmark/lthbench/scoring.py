@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 #: Resamples behind a bootstrap standard error.
 RESAMPLES = 200
-#: Temperatures are searched between these; of logits that are far smaller or larger, further: ``search_range``.
+#: Temperatures are searched between these, and further for far smaller or larger logits: ``search_range``.
 COLDEST, HOTTEST = 0.05, 20.0
 
 

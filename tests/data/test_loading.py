@@ -143,7 +143,7 @@ def test_labels_are_one_whole_number_for_each_image(monkeypatch, form, found):
         images = digits.load(source, split)
         return Images(images.pixels, form(images.labels))
 
-    monkeypatch.setattr(loading.registry, "get", lambda *of: dataclasses.replace(digits, load=load))
+    monkeypatch.setattr(registry, "get", lambda *of: dataclasses.replace(digits, load=load))
     read = partial(loading.load.__wrapped__, "digits", "test", ())
     if found:
         with pytest.raises(BadInput, match=f"labels of digits should be one whole number.*{found}"):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from lthbench import registry
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
-from lthbench.functional import curvature, directional_curvature
+from lthbench.functional import curvature, directional_curvature, piecewise_linear
 from lthbench.kinds import Architecture
 from lthbench.networks.vision_transformer import VisionTransformer
 from lthbench.spec import Network
@@ -46,10 +46,10 @@ def diagonals(model, images, labels):
 
 
 def test_what_bends_a_network_is_found(tiny, batch):
-    found = directional_curvature.curved(tiny, batch[0][:1])
+    found = piecewise_linear.curved(tiny, batch[0][:1])
     assert found == ["gelu", "layer_norm", "matmul", "softmax"]
     flat = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
-    assert directional_curvature.curved(flat.double().eval(), batch[0]) == []
+    assert piecewise_linear.curved(flat.double().eval(), batch[0]) == []
 
 
 @pytest.mark.parametrize("name", [n for n in registry.names(Architecture) if "t-tiny" not in n])
@@ -57,7 +57,7 @@ def test_convolutional_networks_are_piecewise_linear(name):
     architecture = registry.get(Architecture, name)
     widths = tuple(max(1, w // 16) for w in architecture.widths)
     network = Network(name, 1, 3, 1, 64, (0.5,), (0.5,), widths)
-    assert directional_curvature.curved(architecture.build(network).eval(), torch.rand(1, 1, 64, 64)) == []
+    assert piecewise_linear.curved(architecture.build(network).eval(), torch.rand(1, 1, 64, 64)) == []
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """Scores made of what is computed elsewhere, which constants stand for here: names, variants and signs."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_each_trace_has_its_name_and_is_divided_by_the_number_of_parameters(cont
     assert found["hessian_trace_per_parameter", ""] == pytest.approx(1 / (16 * 3 + 3))
     assert found["hessian_trace_scaled", ""] == 2.0
     assert found["input_hessian_trace", ""] == 3.0
+
+
+def test_traces_stay_where_there_is_no_eigenvalue(context, monkeypatch):
+    monkeypatch.setattr(curvature, "traces", lambda *of: curvature.Traces(*map(each, (1.0, 2.0, 3.0))))
+    monkeypatch.setattr(curvature, "no_exact_trace", lambda *of: "it is curved")
+
+    def fails(*of):
+        raise RuntimeError("derivative for aten::x_backward is not implemented")
+
+    monkeypatch.setattr(curvature, "_top_eigenvalue", fails)
+    values = {v.score: v for v in registry.get(Metric, "hessian").measure(context)}
+    assert (values["hessian_trace"].value, values["hessian_trace"].reason) == (1.0, "estimated: it is curved")
+    assert math.isnan(values["hessian_top"].value)
+    assert "aten::x_backward is not implemented" in values["hessian_top"].reason
 
 
 def test_deletion_insertion_and_regions_have_their_curves(context, monkeypatch):

@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "fdf92f4ab34f203a"),
-    "c10-r20s": (1512, "5e78f078819a2df1"),
-    "c10-vgg11": (1512, "2fdc829f0d1901f2"),
-    "c10-vit": (1512, "0743136006e57f45"),
-    "c10-wrn28-10": (1512, "09c50658ec37bf65"),
-    "c100-r18": (1482, "879000a1a3998f89"),
-    "c100-r20s": (1512, "6ecee1f3cb9338e2"),
-    "c100-vgg11": (1512, "9514c825e51b85ec"),
-    "c100-wrn28-10": (1512, "a5ca6b403c9ee96a"),
-    "clothing10-r18": (1419, "839563b3825f1baf"),
-    "cub-r50": (1422, "f66120d5a86db253"),
-    "derma-r18": (1482, "2f8a96b7c10dd6b2"),
-    "digits-r8": (1281, "c3c3606c6910142d"),
-    "imagenette-r18": (1422, "ae6190e70a54d7c7"),
-    "img-googlenet": (1422, "d4257402b196724d"),
-    "img-r50": (1422, "2a8e2aad1fe33b20"),
+    "c10-r18": (1482, "b0278f6cd3a0282b"),
+    "c10-r20s": (1512, "8b4403b17f06d48a"),
+    "c10-vgg11": (1512, "2a887a4341f4c1ed"),
+    "c10-vit": (1512, "f959140845b15395"),
+    "c10-wrn28-10": (1512, "e488dc606f32316a"),
+    "c100-r18": (1482, "8bb0d071b0b3d83e"),
+    "c100-r20s": (1512, "8922675d860163b6"),
+    "c100-vgg11": (1512, "09073baf901803b6"),
+    "c100-wrn28-10": (1512, "7729fc441d9a54bf"),
+    "clothing10-r18": (1419, "a047d59e67c74cf1"),
+    "cub-r50": (1422, "94a5e087e0bb98d3"),
+    "derma-r18": (1482, "d2a0447f9f1c8c8d"),
+    "digits-r8": (1281, "3086a7a1c550eef1"),
+    "imagenette-r18": (1422, "3b4e63935358024b"),
+    "img-googlenet": (1422, "38345489db23a43e"),
+    "img-r50": (1422, "20d3032be8c7063c"),
 }
 
 

@@ -8,7 +8,7 @@ sum_k |J' b_k|^2: K ordinary backward passes, without sampling. With many classe
 keep it unbiased in a few passes.
 
 Where a network is curved, as with GELU, softmax or layer normalisation, that is not its trace: it is then
-estimated, see ``directional_curvature``.
+estimated, see ``directional_curvature``. So it is where a layer is of another kind or used more than once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
-from lthbench.functional.directional_curvature import curved, estimated
+from lthbench.functional.directional_curvature import estimated
+from lthbench.functional.piecewise_linear import curved, differentiable
 from lthbench.inference.batches import with_gradients
 from lthbench.masks import Mask
 
@@ -50,20 +52,22 @@ class Traces(NamedTuple):
     pixels: NDArray[np.float64]
 
 
+class _NoExactTrace(StepFailed):
+    """The exact way does not hold for a network."""
+
+
 def traces(
     model: nn.Module, images: torch.Tensor, mask: Mask | None, labels: torch.Tensor | None = None
 ) -> Traces:
     """The traces for images ``[N, C, H, W]`` in [0, 1]; ``mask`` leaves out pruned parameters.
 
-    Those of a network that is not piecewise linear are estimates, and need ``labels``. Raises StepFailed
-    without these, and for a layer with parameters that is no convolution, linear layer or batch
-    normalisation of a network that is, or one whose parameters are used more than once: the network is
-    then not linear in each of them.
+    Those of a network that has no exact ones (see ``no_exact_trace``) are estimates, and need ``labels``:
+    raises StepFailed without these.
     """
-    bends = curved(model, images[:1])
-    if bends:
+    why = no_exact_trace(model, images[:1])
+    if why:
         if labels is None:
-            raise StepFailed(f"a network with {', '.join(bends)} has no exact trace of the Hessian")
+            raise StepFailed(why)
         estimates = estimated(model, images, labels, mask or {})
         return Traces(*(values.cpu().numpy() for values in estimates))
     layers = _layers(model)
@@ -79,18 +83,37 @@ def traces(
     return Traces(weights, scaled, pixels)
 
 
+@torch.no_grad()
+def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
+    """Why a network has no exact trace of the Hessian, by what it does to an image; "" where it has one.
+
+    It has if it is piecewise linear and its layers with parameters are convolutions, linear layers and batch
+    normalisation, each used once: it is then linear in each parameter.
+    """
+    bends = curved(model, image)
+    if bends:
+        return f"a network with {', '.join(bends)} has no exact trace of the Hessian"
+    try:
+        layers = _layers(model)
+        inputs = _watched(model, layers, image)[0]
+        for name, features in inputs.items():
+            _prepared(layers[name], features)
+    except _NoExactTrace as error:
+        return str(error)
+    return ""
+
+
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
-    layers = {}
+    layers: dict[str, nn.Module] = {}
     owners: dict[nn.Parameter, str] = {}
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is None:
             continue
-        plain = isinstance(module, nn.Linear | nn.BatchNorm2d)
-        if not plain and not (isinstance(module, nn.Conv2d) and module.groups == 1):
-            raise StepFailed(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
+        if not isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+            raise _NoExactTrace(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
         for parameter in module.parameters(recurse=False):
             if owners.setdefault(parameter, name) != name:
-                raise StepFailed(
+                raise _NoExactTrace(
                     f"layers {owners[parameter]} and {name} share parameters: the Hessian has no exact trace"
                 )
         layers[name] = module
@@ -118,7 +141,7 @@ def _watched(
     def keep(name: str) -> Any:
         def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...], made: torch.Tensor) -> torch.Tensor:
             if name in outputs:
-                raise StepFailed(
+                raise _NoExactTrace(
                     f"layer {name} is called more than once in a pass: the Hessian has no exact trace"
                 )
             inputs[name], outputs[name] = arguments[0].detach(), made
@@ -203,7 +226,7 @@ def _prepared(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
     """What a layer's parameter gradients need of its input; the same for all directions."""
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-            raise StepFailed("convolutions with padding by name or by other values have no exact trace")
+            raise _NoExactTrace("convolutions with padding by name or by other values have no exact trace")
         return F.unfold(features, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
     if isinstance(layer, nn.BatchNorm2d):
         assert layer.running_mean is not None
@@ -212,7 +235,7 @@ def _prepared(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
         spread = (layer.running_var + layer.eps).rsqrt().reshape(shape)
         return (features - layer.running_mean.reshape(shape)) * spread
     if features.dim() > 2:
-        raise StepFailed("linear layers that are applied at several places have no exact trace")
+        raise _NoExactTrace("linear layers that are applied at several places have no exact trace")
     return features
 
 
@@ -225,9 +248,11 @@ def _per_image(
     """
     n, k = slopes.shape[:2]
     if isinstance(layer, nn.Conv2d):
-        flat = slopes.flatten(3)
-        product = torch.bmm(flat.reshape(n, -1, flat.shape[3]), ready.transpose(1, 2))
-        yield "weight", product.reshape(n, k, *layer.weight.shape)
+        flat, g = slopes.flatten(3), layer.groups
+        places = flat.shape[3]
+        by_group = flat.reshape(n, k, g, -1, places).transpose(1, 2).reshape(n * g, -1, places)
+        product = torch.bmm(by_group, ready.reshape(n * g, -1, places).transpose(1, 2))
+        yield "weight", product.reshape(n, g, k, -1).transpose(1, 2).reshape(n, k, *layer.weight.shape)
         if layer.bias is not None:
             yield "bias", flat.sum(3)
     elif isinstance(layer, nn.BatchNorm2d):
@@ -248,57 +273,63 @@ def top_eigenvalue(
 
     Lanczos iteration on products with the Hessian (one backward pass of the graph of the gradient for each),
     to a relative residual of 1 %. The graph is kept; that of large images is made anew for each product, of
-    a few images at a time. Raises StepFailed if it does not converge.
+    a few images at a time. Raises StepFailed if it does not converge, or where PyTorch lacks a derivative.
     """
+    try:
+        # PyTorch's faster ways of attention have no second derivative.
+        with differentiable(model), sdpa_kernel(SDPBackend.MATH):
+            return _top_eigenvalue(model, images, labels, mask or {})
+    except RuntimeError as error:
+        if "not implemented" not in str(error):
+            raise
+        raise StepFailed(f"the Hessian of this network cannot be found: {error}") from error
+
+
+def _top_eigenvalue(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, mask: Mask
+) -> tuple[float, dict[str, torch.Tensor]]:
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     named = dict(model.named_parameters())
-    before = {name: p.requires_grad for name, p in named.items()}
-    for parameter in named.values():
-        parameter.requires_grad_(True)
-    try:
-        parameters = list(named.values())
-        few = with_gradients(*images.shape[2:])
-        parts = list(zip(torch.split(images, few), torch.split(labels, few), strict=True))
+    parameters = list(named.values())
+    few = with_gradients(*images.shape[2:])
+    parts = list(zip(torch.split(images, few), torch.split(labels, few), strict=True))
 
-        def gradient(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            loss = F.cross_entropy(model(x), y) * (len(y) / len(labels))
-            return torch.autograd.grad(loss, parameters, create_graph=True)
+    def gradient(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        loss = F.cross_entropy(model(x), y) * (len(y) / len(labels))
+        return torch.autograd.grad(loss, parameters, create_graph=True)
 
-        kept = gradient(*parts[0]) if len(parts) == 1 else None
-        whole_mask = [(mask or {}).get(n, torch.ones_like(p, dtype=torch.bool)) for n, p in named.items()]
-        held = torch.cat([m.reshape(-1).cpu() for m in whole_mask])
-        sizes = [p.numel() for p in parameters]
-        alive = held.nonzero()[:, 0]
+    kept = gradient(*parts[0]) if len(parts) == 1 else None
+    whole_mask = [mask.get(n, torch.ones_like(p, dtype=torch.bool)) for n, p in named.items()]
+    held = torch.cat([m.reshape(-1).cpu() for m in whole_mask])
+    sizes = [p.numel() for p in parameters]
+    alive = held.nonzero()[:, 0]
 
-        def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-            whole = torch.zeros(len(held))
-            whole[alive] = torch.from_numpy(np.asarray(vector, dtype=np.float32).reshape(-1))
-            pieces = torch.split(whole.to(images.device), sizes)
-            shaped = [v.reshape(p.shape) for v, p in zip(pieces, parameters, strict=True)]
-            total = torch.zeros(len(alive), dtype=torch.float64)
-            for part in parts:
-                made = torch.autograd.grad(
-                    kept or gradient(*part),
-                    parameters,
-                    shaped,
-                    retain_graph=kept is not None,
-                    materialize_grads=True,
-                )
-                total += torch.cat([m.reshape(-1) for m in made]).cpu()[alive]
-            result: NDArray[np.float64] = total.numpy()
-            return result
-
-        start = torch.randn(len(alive), generator=generator("eigenvalue"), dtype=torch.float64).numpy()
-        operator = LinearOperator((len(alive), len(alive)), matvec=product, dtype=np.float64)
-        try:
-            (value,), vectors = eigsh(operator, k=1, which="LA", v0=start, ncv=8, tol=1e-2, maxiter=20)
-        except ArpackNoConvergence as error:
-            raise StepFailed("the largest eigenvalue of the Hessian did not converge") from error
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = torch.zeros(len(held))
-        whole[alive] = torch.from_numpy(vectors[:, 0]).float()
-        shaped = zip(named.items(), torch.split(whole, sizes), strict=True)
-        return float(value), {n: v.reshape(p.shape).to(images.device) for (n, p), v in shaped}
-    finally:
-        for name, parameter in named.items():
-            parameter.requires_grad_(before[name])
+        whole[alive] = torch.from_numpy(np.asarray(vector, dtype=np.float32).reshape(-1))
+        pieces = torch.split(whole.to(images.device), sizes)
+        shaped = [v.reshape(p.shape) for v, p in zip(pieces, parameters, strict=True)]
+        total = torch.zeros(len(alive), dtype=torch.float64)
+        for part in parts:
+            made = torch.autograd.grad(
+                kept or gradient(*part),
+                parameters,
+                shaped,
+                retain_graph=kept is not None,
+                materialize_grads=True,
+            )
+            total += torch.cat([m.reshape(-1) for m in made]).cpu()[alive]
+        result: NDArray[np.float64] = total.numpy()
+        return result
+
+    start = torch.randn(len(alive), generator=generator("eigenvalue"), dtype=torch.float64).numpy()
+    operator = LinearOperator((len(alive), len(alive)), matvec=product, dtype=np.float64)
+    try:
+        (value,), vectors = eigsh(operator, k=1, which="LA", v0=start, ncv=8, tol=1e-2, maxiter=20)
+    except ArpackNoConvergence as error:
+        raise StepFailed("the largest eigenvalue of the Hessian did not converge") from error
+    whole = torch.zeros(len(held))
+    whole[alive] = torch.from_numpy(vectors[:, 0]).float()
+    shaped = zip(named.items(), torch.split(whole, sizes), strict=True)
+    return float(value), {n: v.reshape(p.shape).to(images.device) for (n, p), v in shaped}

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from lthbench.compute.rng import generator
-from lthbench.compute.tracing import PRODUCTS, called
+from lthbench.compute.tracing import called
 from lthbench.errors import StepFailed
 from lthbench.masks import Mask
 
@@ -58,14 +58,6 @@ _SMOOTH = frozenset(
         *("squeeze", "unsqueeze", "adaptive_avg_pool2d", "avg_pool2d", "mish", "exp", "movedim", "clone"),
     )
 )
-#: Functions whose second derivatives are not zero, and products of what depends on the image.
-_CURVED = frozenset(
-    (
-        *("gelu", "silu", "sigmoid", "tanh", "softplus", "elu", "selu", "celu", "hardswish", "hardsigmoid"),
-        *("mish", "logsigmoid", "softsign", "erf", "exp", "softmax", "softmin", "layer_norm", "group_norm"),
-        *("instance_norm", "rms_norm", "normalize", *PRODUCTS),
-    )
-)
 
 
 #: Finds the second derivative at zero of a function of one number.
@@ -73,7 +65,10 @@ Way = Callable[[Callable[[torch.Tensor], torch.Tensor], torch.Tensor], torch.Ten
 
 
 class _WrittenOut(TorchFunctionMode):
-    """Normalises by means and roots: PyTorch's own ways are wrong at the second derivative (2.14)."""
+    """Normalises by means and roots: PyTorch's own ways are wrong at the second derivative (2.14).
+
+    Of a gated linear unit it has none.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -83,9 +78,16 @@ class _WrittenOut(TorchFunctionMode):
             return _layer_norm(*args, **named)
         if func is F.group_norm:
             return _group_norm(*args, **named)
+        if func is F.glu:
+            return _glu(*args, **named)
         if func is F.instance_norm:
             raise StepFailed("a network with instance normalisation has no trace of the Hessian here")
         return func(*args, **named)
+
+
+def _glu(input: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    values, gates = input.chunk(2, dim)
+    return values * gates.sigmoid()
 
 
 def _layer_norm(
@@ -114,14 +116,6 @@ def _group_norm(
     shape = (1, -1, *[1] * (input.dim() - 2))
     found = found if weight is None else found * weight.reshape(shape)
     return found if bias is None else found + bias.reshape(shape)
-
-
-@torch.no_grad()
-def curved(model: nn.Module, images: torch.Tensor) -> list[str]:
-    """What a network does to images ``[N, C, H, W]`` that bends it between kinks; none where it is piecewise
-    linear.
-    """
-    return sorted(called(model, images) & _CURVED)
 
 
 def estimated(
@@ -155,7 +149,7 @@ def along(
     def part(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         def loss(t: torch.Tensor) -> torch.Tensor:
             moved = {n: values[n] + t * v for n, v in direction.items()}
-            return F.cross_entropy(functional_call(model, moved, (x,)), y, reduction="none")
+            return F.cross_entropy(_called(model, moved, x), y, reduction="none")
 
         return second_derivative(loss, x).double()
 
@@ -173,7 +167,7 @@ def _batch(
         def loss(t: torch.Tensor) -> torch.Tensor:
             moved = {n: values[n] + t * v for n, v in weights.items()}
             seen = x if pixels is None else x + t * pixels
-            return F.cross_entropy(functional_call(model, moved, (seen,)), y, reduction="none")
+            return F.cross_entropy(_called(model, moved, seen), y, reduction="none")
 
         return way(loss, x).double()
 
@@ -187,6 +181,23 @@ def _batch(
         totals[1] += bends({n: v * values[n] for n, v in signs.items()})
         totals[2] += bends({}, _signs(x, draw))
     return tuple(totals / PROBES)
+
+
+def _called(model: nn.Module, values: dict[str, torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """The logits with other values of parameters, by the names of ``named_parameters``.
+
+    A layer has them once though it stands in a network twice, which PyTorch's own names for what is shared
+    do not see to: it would be left with them.
+    """
+    names: dict[nn.Parameter, str] = {}
+    put = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(prefix=path, recurse=False):
+            known = names.setdefault(parameter, name)
+            if known in values:
+                put[name] = values[known]
+    logits: torch.Tensor = functional_call(model, put, (images,), tie_weights=False)
+    return logits
 
 
 @torch.no_grad()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lthbench.errors import StepFailed
 from lthbench.kinds import Context, Metric, Score, Value
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from lthbench.masks import Mask
 
 #: Images behind the eigenvalue: it takes many products with the Hessian of their mean loss.
 EIGENVALUE_IMAGES = 100
@@ -28,8 +35,7 @@ def measure(context: Context) -> list[Value]:
     """Traces over surviving weights and over pixels for each image, and the largest eigenvalue."""
     import torch
 
-    from lthbench.functional.curvature import top_eigenvalue, traces
-    from lthbench.functional.directional_curvature import along
+    from lthbench.functional.curvature import no_exact_trace, traces
     from lthbench.scoring import mean_and_error, mean_value
 
     model, mask = context.network(), context.held()
@@ -42,19 +48,34 @@ def measure(context: Context) -> list[Value]:
     alive = sum(
         int(mask[name].sum()) if mask and name in mask else p.numel() for name, p in model.named_parameters()
     )
-    few = EIGENVALUE_IMAGES
-    top, vector = top_eigenvalue(model, pixels[:few], labels[:few], mask)
+    few, inexact = EIGENVALUE_IMAGES, no_exact_trace(model, pixels[:1])
+    why = f"estimated: {inexact}" if inexact else ""
+    per_parameter = found.weights / max(alive, 1)
+    return [
+        mean_value("hessian_trace", found.weights, reason=why),
+        Value("hessian_trace_per_parameter", *mean_and_error(per_parameter), n, reason=why),
+        Value("hessian_trace_scaled", *mean_and_error(found.scaled), n, reason=why),
+        Value("input_hessian_trace", *mean_and_error(found.pixels), n, reason=why),
+        _top(model, pixels[:few], labels[:few], mask),
+    ]
+
+
+def _top(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> Value:
+    """The largest eigenvalue and its error; no value where it cannot be found."""
+    from lthbench.functional.curvature import top_eigenvalue
+    from lthbench.functional.directional_curvature import along
+    from lthbench.scoring import mean_and_error, none_of
+
+    n = len(labels)
     try:
-        error = mean_and_error(along(model, pixels[:few], labels[:few], vector).cpu().numpy())[1]
+        top, vector = top_eigenvalue(model, pixels, labels, mask)
+    except StepFailed as why:
+        return none_of("hessian_top", n, str(why))
+    try:
+        error = mean_and_error(along(model, pixels, labels, vector).cpu().numpy())[1]
     except NotImplementedError:  # a network does something that PyTorch cannot differentiate forwards
         error = math.nan
-    return [
-        mean_value("hessian_trace", found.weights),
-        Value("hessian_trace_per_parameter", *mean_and_error(found.weights / max(alive, 1)), n),
-        Value("hessian_trace_scaled", *mean_and_error(found.scaled), n),
-        Value("input_hessian_trace", *mean_and_error(found.pixels), n),
-        Value("hessian_top", top, error, min(few, n)),
-    ]
+    return Value("hessian_top", top, error, n)
 
 
 def _score(name: str, title: str, low: float = 0.0, **verdict: Any) -> Score:
@@ -63,16 +84,17 @@ def _score(name: str, title: str, low: float = 0.0, **verdict: Any) -> Score:
 
 METRIC = Metric(
     name="hessian",
-    version=3,
-    values_since=2,
+    version=4,
+    values_since=2,  # version 4 estimates traces of curved networks of plug-ins that were taken for linear
     title="loss geometry",
     formula="trace of the Hessian of the mean cross-entropy, exact: sum_k |J' b_k|^2; top eigenvalue",
     source=(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
-        "for piecewise linear networks; of others, such as transformers, it is Hutchinson's estimate from "
-        "five directions for every 16 images. The error of the eigenvalue is that of the mean, over images, "
-        "of second derivatives along its vector. Scaled: each term times the squared parameter"
+        "for piecewise linear networks whose layers are each used once; of others, such as transformers, it "
+        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so. The "
+        "error of the eigenvalue is that of the mean, over images, of second derivatives along its vector. "
+        "Scaled: each term times the squared parameter"
     ),
     scores=(
         _score(
