@@ -293,7 +293,7 @@ def test_a_measure_that_raises_is_reported_and_the_others_are_done(tmp_path, tin
         main([*words, "--workers", "1", "--device", "cpu"])
     assert end.value.code == 1
     said = capfd.readouterr().err
-    assert said.count("failed: ValueError: kaboom") >= 1
+    assert said.count("failed: metric explodes: ValueError: kaboom") >= 1
     assert "Traceback" not in said
     rows = (tmp_path / "report" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert sorted(("explodes" in r, ",failed,ValueError: kaboom," in r, ",ok," in r) for r in rows) == [
