@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lthbench.errors import BadInput, StepFailed
+from lthbench.errors import BadInput, StepFailed, unknown
 
 Mask = dict[str, torch.Tensor]
 
@@ -98,8 +98,11 @@ def allocated(shapes: Mapping[str, tuple[int, ...]], density: float, allocation:
 
     ``uniform``: each layer keeps the same share. ``erk``: the share is in proportion to
     (out + in + height + width) / (out * in * height * width), at most 1, the Erdos-Renyi-Kernel rule of
-    Evci et al. 2020, Rigging the Lottery, section 3. Fractions are rounded by largest remainder.
+    Evci et al. 2020, Rigging the Lottery, section 3. Fractions are rounded by largest remainder. Raises
+    BadInput for another allocation.
     """
+    if allocation not in ("uniform", "erk"):
+        raise unknown("allocation", allocation, ("uniform", "erk"))
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     total = round(density * sum(sizes.values()))
     raw = {n: sum(s) / sizes[n] if allocation == "erk" else 1.0 for n, s in shapes.items()}
@@ -198,6 +201,17 @@ def apply_anew(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
     for name, weight in prunable(model).items():
         weight.copy_(before[name])
     apply(model, mask)
+
+
+def check(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
+    """Raise StepFailed where a mask is not one of a network's parameters, of their shapes."""
+    named = dict(model.named_parameters())
+    for name, keep in mask.items():
+        if name not in named:
+            raise StepFailed(f"its mask is that of another network: it has {name}")
+        if keep.shape != named[name].shape:
+            shapes = f"{list(keep.shape)}, and the weights {list(named[name].shape)}"
+            raise StepFailed(f"its mask does not fit: in {name} it has shape {shapes}")
 
 
 @torch.no_grad()

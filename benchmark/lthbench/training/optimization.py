@@ -158,9 +158,11 @@ def hold(model: nn.Module, mask: Mask | None, so_far: Trained | None = None) -> 
 
     Masks lie in memory as the weights do, so that one call can take many of both. Weights that a training had
     left ``so_far`` stay as they are, by the mask that it had come to: of a zero even the sign would count.
+    Raises StepFailed for the mask of another network.
     """
     if mask is None:
         return []
+    masks.check(model, mask)
     if so_far is None:
         masks.apply(model, mask)
     elif so_far.mask is not None:
