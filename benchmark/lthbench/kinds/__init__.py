@@ -25,7 +25,7 @@ from lthbench.kinds.scores import (
     UnitRow,
     Value,
 )
-from lthbench.spec import Inputs
+from lthbench.spec import Inputs, Rewire
 
 if TYPE_CHECKING:
     from lthbench.kinds.pruning import Batches as Batches
@@ -52,6 +52,7 @@ __all__ = [
     "Method",
     "Metric",
     "Pixels",
+    "Rewire",
     "Score",
     "Source",
     "UnitFile",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lthbench.errors import BadInput, unknown
+from lthbench.kinds.filled_in import count
 from lthbench.kinds.networks import Architecture, Counts
 from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights, network_of
 
@@ -14,6 +17,14 @@ if TYPE_CHECKING:
 
     Scores = dict[str, torch.Tensor]
     Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+#: What a criterion keeps or removes whole, with the allocations that there are for each, and what "" means.
+UNITS: dict[str, tuple[tuple[str, ...], str]] = {
+    "weight": (("uniform", "erk"), 'N:M such as 2:4, or "" to rank all layers together'),
+    "filter": (("pooled",), 'or "" for the same share of each layer'),
+    "kernel": ((), ""),
+    "coupled": ((), ""),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,37 @@ class Criterion:
     rounds: int = 1
     passes: float = 0.0
     regrows: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a unit that there is not, or for counts that are none."""
+        if self.unit not in UNITS:
+            raise BadInput(f"criterion {self.name}: {unknown('unit', str(self.unit), UNITS)}")
+        for name, least in (("rounds", 1), ("per_class", 0)):
+            value = getattr(self, name)
+            if not count(value) or value < least:
+                wanted = f"a whole number, {least} or more, not {value!r}"
+                raise BadInput(f"criterion {self.name}: {name} must be {wanted}.")
+
+    def check(self, density: float, allocation: str = "") -> None:
+        """Raise BadInput unless a mask by this criterion can keep this density, shared out like this."""
+        if not 0.0 < density <= 1.0:
+            raise BadInput(
+                f"criterion {self.name}: a mask keeps a density above 0 and up to 1, not {density:g}."
+            )
+        names, others = UNITS[self.unit]
+        grouped = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", allocation) if self.unit == "weight" else None
+        if grouped:
+            n, m = (int(part) for part in grouped.groups())
+            if abs(n / m - density) > 1e-9:
+                raise BadInput(
+                    f"criterion {self.name}: {allocation} keeps a density of {n / m:g}, not {density:g}."
+                )
+        elif allocation and not names:
+            raise BadInput(
+                f'criterion {self.name}: its unit {self.unit} has no allocation, got "{allocation}".'
+            )
+        elif allocation and allocation not in names:
+            raise BadInput(f"criterion {self.name}: {unknown('allocation', allocation, names, others)}")
 
     def scored_per_class(self, classes: int) -> int:
         """How many images of each class are looked at: ``per_class``, but not above 1,000 images in all."""
@@ -101,7 +143,10 @@ class Cell:
         """Training from ``start`` with this cell's data and seed, and its recipe unless another is given.
 
         With ``from_epoch`` it goes through the epochs of the recipe from that one on, wherever it starts.
+        Raises BadInput for the mask of another network.
         """
+        if mask is not None and network_of(mask) != network_of(start):
+            raise BadInput("a network is trained with the mask of another network, of other shapes.")
         found = Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
         return replace(found, from_epoch=from_epoch) if from_epoch else found
 
@@ -117,17 +162,20 @@ class Cell:
 
         ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), N:M such as ``2:4`` (see
         ``masks.top_grouped``; the density is then N / M), or "" to rank all layers together. With
-        ``layers_of`` each layer keeps as many weights as in that mask, whose density this one has.
+        ``layers_of`` each layer keeps as many weights as in that mask, whose density this one has. Raises
+        BadInput for a density or an allocation that the criterion cannot have.
         """
         data = self.data if criterion.per_class else None
         version = self.versions.get(criterion.name, str(criterion.version))
         if layers_of is not None:
             density = layers_of.density
+        density = self.density if density is None else density
+        criterion.check(density, allocation or "")
         return Prune(
             given,
             criterion.name,
             version,
-            self.density if density is None else density,
+            density,
             self.seed,
             data,
             allocation=allocation or None,

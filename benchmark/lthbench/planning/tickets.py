@@ -10,7 +10,7 @@ from lthbench.errors import BadInput, LthbenchError
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Cell, Dataset, Method
 from lthbench.planning.request import Request
-from lthbench.spec import Data, Init, Network, Recipe, Rewind, Train, Weights, as_sparsity
+from lthbench.spec import Data, Init, Network, Recipe, Rewind, Train, Weights, as_sparsity, network_of
 
 
 class Tickets:
@@ -61,7 +61,7 @@ class Tickets:
     def ticket(self, name: str, density: float, seed: int) -> Weights | None:
         """The network of a cell, or None where its method does not fit: see ``tell_unfit``.
 
-        Raises BadInput for a method that fails, or that returns what is no training.
+        Raises BadInput for a method that fails, or that returns what is no training or has another density.
         """
         if name in self.elsewhere:
             return self.elsewhere[name][seed]
@@ -73,12 +73,16 @@ class Tickets:
                 ticket = None if reason else method.ticket(cell)
             if not reason and not isinstance(ticket, Train) and ticket != cell.dense:
                 raise TypeError(f"ticket(cell) must return a training, cell.train(...), not {ticket!r}")
+        except BadInput as error:
+            raise BadInput(f"method {name}: {error}") from error
         except LthbenchError:
             raise
         except Exception as error:  # a method of the user's own may raise anything
             raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
         if reason:
             self._faults.setdefault((name, reason), {})[f"{1 - density:.10g}"] = None
+        if isinstance(ticket, Train) and ticket != cell.dense and (odd := _odd_density(method, cell, ticket)):
+            raise BadInput(f"method {name} at sparsity {1 - density:.10g}: {odd}")
         return ticket
 
     def tell_unfit(self) -> None:
@@ -113,6 +117,25 @@ class Tickets:
         """For code that does not ship: what it changes of what all share is put back."""
         own = registry.ships(Architecture, self._architecture.name) and registry.ships(Method, method.name)
         return contextlib.nullcontext() if own else kept(f"method {method.name}")
+
+
+def _odd_density(method: Method, cell: Cell, ticket: Train) -> str:
+    """Why the mask of a network is not one of its cell: it keeps another density; or "".
+
+    Filters go whole, so that a method may ask for somewhat another density than that of the cell. Smaller
+    networks, and those of methods that prune by nothing, may do without a mask.
+    """
+    pruned = ticket.mask is not None or ticket.rewire is not None
+    if network_of(ticket) != cell.network or not (pruned or method.prunes_by()):
+        return ""
+    found = ticket.rewire if ticket.rewire and ticket.rewire.density is not None else ticket.mask
+    density = 1.0 if found is None or found.density is None else found.density
+    by = ticket.mask.criterion if ticket.mask is not None else ""
+    whole = any(c.name == by and c.unit in ("filter", "coupled") for c in method.prunes_by())
+    if abs(density - cell.density) <= (0.1 * cell.density if whole else 1e-6):
+        return ""
+    has = f"its mask keeps a density of {density:.10g}" if pruned else "its network has no mask"
+    return f"{has}, and {cell.density:.10g} is asked for: see density, levels and prune of the cell."
 
 
 def _begun(request: Request, network: Network, data: Data) -> tuple[dict[int, Weights], dict[int, Weights]]:
