@@ -1,9 +1,12 @@
 """A forward pass that is kept for the next images is that of the same networks, and of no others."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from lthbench import registry
 from lthbench.data import loading
 from lthbench.execution import workspace
 from lthbench.execution.runner import Runner
@@ -11,6 +14,7 @@ from lthbench.global_state import full_precision
 from lthbench.inference.folding import folded
 from lthbench.inference.predict import predict, ready
 from lthbench.inference.rounding import OUTPUT
+from lthbench.kinds import Architecture
 from lthbench.spec import Given, Init, Inputs, Predict
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import LOGITS, WEIGHTS
@@ -88,3 +92,26 @@ def test_a_network_that_cannot_be_traced_is_made_anew(runner, init, monkeypatch)
     monkeypatch.setattr(workspace, "folded", lambda model: model)
     plain = runner.space.forward([init])
     assert runner.space.forward([init]) is not plain
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("parameters", "gives 75,009 parameters, and what build(network) makes has 75,002"),
+        ("prunable", "gives 73,879 prunable weights, and what build(network) makes has 73,872"),
+    ],
+)
+def test_a_network_of_another_size_than_its_architecture_counts_fails(
+    tmp_path, init, monkeypatch, field, said
+):
+    own = registry.get(Architecture, "resnet8")
+
+    def count(network):
+        counts = own.count(network)
+        return counts._replace(**{field: getattr(counts, field) + 7})
+
+    other = dataclasses.replace(own, count=count)
+    monkeypatch.setitem(registry._imported, (Architecture, "resnet8"), other)
+    runner = Runner(LocalStore(tmp_path), ())
+    runner.store.open()
+    assert runner.do([init]) == {init.key: f"architecture resnet8: count(network) {said}"}

@@ -14,16 +14,32 @@ from lthbench import registry
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
+from lthbench.errors import StepFailed
 from lthbench.global_state import kept
 from lthbench.inference.folding import folded
 from lthbench.inference.predict import Run, fixed, passing, ready
 from lthbench.inference.rounding import round_activations
 from lthbench.kinds import Architecture, Images
-from lthbench.masks import Mask, full
-from lthbench.spec import Given, Init, Prune, Train, Weights, mask_keeper, network_of
+from lthbench.masks import Mask, full, prunable
+from lthbench.spec import Given, Init, Network, Prune, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
 from lthbench.training.loop import Member
+
+
+def _check_size(architecture: Architecture, network: Network, model: nn.Module) -> None:
+    """Raise StepFailed unless a network is of the size that its architecture counts."""
+    counted = architecture.count(network)
+    for what, said, found in (
+        ("parameters", counted.parameters, model.parameters()),
+        ("prunable weights", counted.prunable, prunable(model).values()),
+    ):
+        built = sum(tensor.numel() for tensor in found)
+        if built != said:
+            raise StepFailed(
+                f"architecture {architecture.name}: count(network) gives {said:,} {what}, and what "
+                f"build(network) makes has {built:,}"
+            )
 
 
 class Workspace:
@@ -34,15 +50,23 @@ class Workspace:
         self.places = places
         self.device = torch.device(device)
         self._forward: tuple[tuple[object, ...], Run] | None = None
+        self._sized: set[Network] = set()
 
     # ----------------------------------------------------------------------------------------- reading
 
     def built(self, step: Init) -> nn.Module:
-        """The network with its weights as drawn from the step's seed, on the CPU."""
+        """The network with its weights as drawn from the step's seed, on the CPU.
+
+        Raises StepFailed where its size is not what its architecture counts.
+        """
         architecture = registry.get(Architecture, step.network.architecture)
         with kept(f"architecture {architecture.name}"):
             torch.manual_seed(generator("init", step.seed).initial_seed())
-            return architecture.build(step.network)
+            model = architecture.build(step.network)
+            if step.network not in self._sized:
+                _check_size(architecture, step.network, model)
+                self._sized.add(step.network)
+        return model
 
     def network(self, step: Weights) -> nn.Module:
         """A network with the weights of a step, on the device; a quantised one rounds its activations."""
