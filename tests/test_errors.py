@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from lthbench.errors import because
+from lthbench.errors import because, first_lines
 
 
 def test_what_a_library_says_comes_last_in_brackets_and_on_one_line():
@@ -18,3 +18,8 @@ def test_numpy_tells_nobody_to_unpickle():
     with pytest.raises(ValueError, match="pickle") as caught:
         np.load(io.BytesIO(b"broken"), allow_pickle=False)
     assert because(caught.value) == " (no array that is read without unpickling)"
+
+
+def test_a_screen_shows_two_lines_of_what_a_library_says():
+    assert first_lines("one\ntwo") == "one\ntwo"
+    assert first_lines("\n".join(["KeyError: x", *"abc"])) == "KeyError: x\na ..."

@@ -56,6 +56,12 @@ def because(error: BaseException) -> str:
     return f" ({said or type(error).__name__})"
 
 
+def first_lines(reason: str) -> str:
+    """Why something failed, as a screen shows it: two lines, of what may be dozens from a library."""
+    lines = reason.strip().splitlines()
+    return "\n".join(lines[:2]) + (" ..." if len(lines) > 2 else "")
+
+
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadInput:
     """The error for a name that does not exist, with the nearest one that does.
 
