@@ -195,7 +195,7 @@ def test_a_file_that_keeps_all_promises_passes(tmp_path, forgotten, capsys):
         ),
         ("return {name", "return {name + 'x'", "scores and prunable weights differ in"),
         ("return {name", "raise KeyError(name)\n    return {name", "NameError"),
-        ("cell.prune(cell.dense, CRITERION)", "cell.prune(cell.dense, CRITERION, 0.9)", "asked for 36,936"),
+        ("cell.prune(cell.dense, CRITERION)", "cell.prune(cell.dense, CRITERION, 0.9)", "0.5 is asked for"),
         ('Criterion("own"', 'Criterion("magnitude"', "is called magnitude, as that of"),
         ('name="own"', 'name="imp"', "the name 'imp' is taken"),
         ('name="own"', 'name="../own"', "name: letters, digits"),
@@ -272,6 +272,21 @@ def test_an_architecture_that_breaks_its_promises_fails_every_check():
     for check in architectures.CHECKS:
         with pytest.raises(Broken):
             check(odd)
+
+
+def test_an_architecture_without_maps_is_told_that_it_needs_them():
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.only = torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.only(x.flatten(1))
+
+    resnet = registry.get(Architecture, "resnet8")
+    flat = dataclasses.replace(resnet, name="flat", build=lambda network: Linear(), layer="only")
+    with pytest.raises(Broken, match=r"only yields \[2, 10\], not maps .* no MLP can be an architecture"):
+        architectures.layer_for_maps_has_a_grid(flat)
 
 
 def test_a_data_set_that_breaks_its_promises_fails():

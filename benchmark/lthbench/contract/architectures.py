@@ -136,7 +136,9 @@ def layer_for_maps_has_a_grid(architecture: Architecture) -> None:
     with torch.no_grad():
         model.eval()(_images(network, 2))
     demand(len(seen) == 1, f"{architecture.layer} is passed {len(seen)} times")
-    demand(len(seen[0]) == 4 and min(seen[0][2:]) >= 2, f"{architecture.layer} yields {list(seen[0])}")
+    wanted = "maps [images, channels, height, width] of 2 x 2 at least"
+    said = f"{architecture.layer} yields {list(seen[0])}, not {wanted}: no MLP can be an architecture"
+    demand(len(seen[0]) == 4 and min(seen[0][2:]) >= 2, said)
 
 
 CHECKS = (

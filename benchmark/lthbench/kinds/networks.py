@@ -36,9 +36,10 @@ class Architecture:
 
     ``count(network)`` gives its size without building it. ``widths`` are its channels, which a network may
     replace; ``small`` are published widths of small dense counterparts. ``size`` is the size of image, in
-    pixels, that it was designed for; ``layer`` is the module that CAM and concept metrics look at, ``stages``
-    those for concepts where it is not that one alone. Images have ``smallest`` pixels on a side at least, and
-    where it never ``resizes``, a network takes those of its own size alone. ``family`` is ``convolutional``
+    pixels, that it was designed for; ``layer`` is the module that CAM and concept metrics look at, which
+    yields maps of 2 x 2 at least (an MLP has none, and cannot be an architecture), ``stages`` those for
+    concepts where it is not that one alone. Images have ``smallest`` pixels on a side at least, and where it
+    never ``resizes``, a network takes those of its own size alone. ``family`` is ``convolutional``
     or ``transformer``, for methods that fit only one. A network that has ``prunable_weights()``, a list of
     names, says itself what can be pruned (see ``masks.prunable``), and one that has ``attention_heads()``
     which of its heads can go (see ``masks.structured``).
