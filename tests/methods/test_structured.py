@@ -251,8 +251,8 @@ def test_the_itop_recipe_on_imagenet_is_its_own():
     [
         ("filter", 0.999, "filters can go up to sparsity 0.9"),
         ("random:erkk", 0.5, "did you mean random:erk?"),
-        ("snip:erk", 0.5, 'no variant "erk". There is omp:erk and random:erk. Valid: snip, which has no'),
-        ("imp:onehsot", 0.5, "There is connection:oneshot, filter:oneshot and finetune:oneshot. Valid: imp"),
+        ("set:erk", 0.5, 'no variant "erk". There is omp:erk and random:erk. Valid: set, which has no'),
+        ("imp:onehsot", 0.5, "finetune:oneshot and lrr:oneshot. Valid: imp"),
         ("omp:lamp", 0.5, "did you mean the method lamp? valid: omp, omp:"),
         ("grap", 0.5, "did you mean grasp?"),
     ],
