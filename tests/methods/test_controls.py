@@ -1,13 +1,17 @@
 """What takes one part of a ticket away, and learning rate rewinding: each against the paper's procedure."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from lthbench import masks
 from lthbench.data import loading
+from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture, Cell
-from lthbench.methods import lrr
+from lthbench.methods import filter as filters
+from lthbench.methods import lrr, omp, random, synflow
 from lthbench.planning import expression, plan, request
 from lthbench.planning.step_record import restored
 from lthbench.registry import get
@@ -120,3 +124,28 @@ def test_a_pretrained_parent_has_no_epoch_to_rewind_to(done):
     )
     network = lrr.ticket(cell)
     assert (network.start, network.first_epoch, network.epochs) == (given, 0, dense.recipe.epochs)
+
+
+@pytest.fixture
+def cell(done):
+    """A cell of the small task, with its networks."""
+    networks, _ = done
+    dense, rewound = networks["dense", 0.0], networks["imp", 0.5].start
+    place = (dense.recipe, dense.data, dense.start, dense, rewound, {}, get(Architecture, "resnet8"))
+    return Cell(0.5, (0.5,), 0, *place)
+
+
+@pytest.mark.parametrize("epoch", [2, 50, -1, 1.5, True])
+def test_an_epoch_that_the_recipe_has_not_is_refused(cell, epoch):
+    with pytest.raises(BadInput, match="from_epoch must be a whole number from 0 to 1, as the recipe has 2"):
+        cell.train(cell.dense, cell.prune(cell.dense, omp.MAGNITUDE), from_epoch=epoch)
+
+
+def test_layers_of_another_mask_are_for_single_weights_at_once(cell):
+    mask = cell.prune(cell.dense, omp.MAGNITUDE)
+    for criterion, how in ((filters.FILTERS, ""), (synflow.FLOW, ""), (random.RANDOM, "erk")):
+        with pytest.raises(BadInput, match="layers_of is for criteria of single weights with one round"):
+            cell.prune(cell.init, criterion, allocation=how, layers_of=mask)
+    other = dataclasses.replace(cell.init, network=dataclasses.replace(cell.network, widths=(8, 8, 8, 8)))
+    with pytest.raises(BadInput, match="layers_of is the mask of another network"):
+        cell.prune(other, random.RANDOM, layers_of=mask)

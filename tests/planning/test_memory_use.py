@@ -12,7 +12,7 @@ from lthbench.cli import main
 from lthbench.compute import memory as machine
 from lthbench.kinds import Architecture
 from lthbench.planning import memory_use, plan, request
-from lthbench.spec import Network, Prune, Train
+from lthbench.spec import Network, Prune, Rewind, Train
 
 SIZES = {
     **{"resnet8": (1, 8), "resnet20s": (3, 32), "resnet18": (3, 32), "wrn28-10": (3, 32), "vgg11": (3, 32)},
@@ -86,3 +86,19 @@ def test_a_plan_says_what_a_worker_takes_and_what_fits(monkeypatch, tmp_path, he
     account = json.loads(told("--json"))
     assert account["memory"] == pytest.approx(80.5e9, rel=0.01)
     assert account["memory_step"] == "prune"
+
+
+def test_little_for_each_of_many_workers_is_told_where_it_does_not_fit(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "memory", lambda: (1.0, 1.0))
+    words = ["plan", "--store", str(tmp_path / "store"), "--device", "cpu", "--workers"]
+    for workers, said in ((1, False), (4, True)):
+        out = io.StringIO()
+        with redirect_stdout(out):
+            main([*words, str(workers)])
+        assert ("this machine has 1.07 GB: use --workers 1" in " ".join(out.getvalue().split())) == said
+
+
+def test_a_rewind_alone_takes_what_its_training_does(tiny_task):
+    asked = request.ask(tiny_task, ["omp"], [0.5], seeds=1, metrics=["accuracy"])
+    (rewind,) = (s for s in plan.plan(asked, (), data_needed=False).steps if isinstance(s, Rewind))
+    assert memory_use.memory(rewind) == memory_use.memory(rewind.train) > 0

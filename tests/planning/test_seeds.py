@@ -119,6 +119,7 @@ def test_a_seed_of_which_a_savepoint_is_kept_is_planned(tiny_task, tmp_path):
 
 def test_keys_of_other_seeds_follow_for_all_methods_and_metrics_that_ship():
     methods = [m.name for m in registry.every(Method) if registry.ships(Method, m.name)]
+    methods += ["imp:reinit", "snip:shuffled"]
     made = planned(request.ask("digits-r8", methods, rounds=[1], seeds=[3, 99, 2**40], concepts="shapes"))
     steps = [
         list(history(*(m for e in made.entries if e.seed == seed for m in e.scored()))) for seed in (3, 99)

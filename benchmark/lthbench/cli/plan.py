@@ -88,15 +88,16 @@ def _memory(account: dict[str, Any]) -> str:
     from lthbench.compute.memory import memory
 
     most = account["memory"]
-    if most < LITTLE:
+    workers, here = max(account["workers"], 1), memory()[0] * 2**30
+    room = account["device"] != "cpu" or not 0.0 < here < workers * most
+    if most < LITTLE and room:
         return ""
     what = {"train": "training", "prune": "finding masks"}[account["memory_step"]]
     said = f"about {formatting.size(most)} at most, for {what}"
     if account["device"] != "cpu":
         return f"{said}, on the device for each network"
-    workers, here = max(account["workers"], 1), memory()[0] * 2**30
     said += " in each worker" if workers > 1 else ""
-    if not 0.0 < here < workers * most:
+    if room:
         return said
     fit = int(here // most)
     cure = f"use --workers {fit}" if 0 < fit < workers else "it may end for want of memory"

@@ -143,10 +143,14 @@ class Cell:
         """Training from ``start`` with this cell's data and seed, and its recipe unless another is given.
 
         With ``from_epoch`` it goes through the epochs of the recipe from that one on, wherever it starts.
-        Raises BadInput for the mask of another network.
+        Raises BadInput for the mask of another network, or an epoch that the recipe has not.
         """
         if mask is not None and network_of(mask) != network_of(start):
             raise BadInput("a network is trained with the mask of another network, of other shapes.")
+        epochs = (recipe or self.recipe).epochs
+        if from_epoch and not (count(from_epoch) and from_epoch < epochs):
+            wanted = f"a whole number from 0 to {epochs - 1}, as the recipe has {epochs} epochs"
+            raise BadInput(f"from_epoch must be {wanted}; got {from_epoch!r}.")
         found = Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
         return replace(found, from_epoch=from_epoch) if from_epoch else found
 
@@ -162,12 +166,20 @@ class Cell:
 
         ``allocation`` is ``uniform`` or ``erk`` (see ``masks.allocated``), N:M such as ``2:4`` (see
         ``masks.top_grouped``; the density is then N / M), or "" to rank all layers together. With
-        ``layers_of`` each layer keeps as many weights as in that mask, whose density this one has. Raises
-        BadInput for a density or an allocation that the criterion cannot have.
+        ``layers_of`` each layer keeps as many weights as in that mask, whose density this one has: of single
+        weights, in one round. Raises BadInput for a density, an allocation or a mask that the criterion
+        cannot have.
         """
         data = self.data if criterion.per_class else None
         version = self.versions.get(criterion.name, str(criterion.version))
         if layers_of is not None:
+            if criterion.unit != "weight" or criterion.rounds > 1 or allocation:
+                raise BadInput(
+                    f"criterion {criterion.name}: layers_of is for criteria of single weights with one "
+                    "round, and without an allocation."
+                )
+            if network_of(layers_of) != network_of(given):
+                raise BadInput(f"criterion {criterion.name}: layers_of is the mask of another network.")
             density = layers_of.density
         density = self.density if density is None else density
         criterion.check(density, allocation or "")

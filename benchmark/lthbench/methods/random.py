@@ -31,8 +31,8 @@ RANDOM = Criterion("random", 1, uniform)
 
 #: Variants that take one part away from a network that a method found: what is lost, that part was worth.
 CONTROLS = {
-    "reinit": "its mask with initial weights that are drawn anew, trained from the start; Frankle & Carbin "
-    "2019, The Lottery Ticket Hypothesis",
+    "reinit": "its mask with initial weights that are drawn anew, trained from the start, without epochs as "
+    "a dense network; Frankle & Carbin 2019, The Lottery Ticket Hypothesis",
     "shuffled": "as many weights of each layer as its mask keeps, at places drawn at random; Frankle et al. "
     "2021, Pruning Neural Networks at Initialization: Why Are We Missing the Mark?",
 }

@@ -13,7 +13,7 @@ from lthbench import registry
 from lthbench.kinds import Dataset
 from lthbench.kinds.images import BATCH
 from lthbench.planning.flops import size_of
-from lthbench.spec import Prune, Step, Train, network_of
+from lthbench.spec import Prune, Rewind, Step, Train, network_of
 
 #: Bytes that a worker takes before it does anything: Python, PyTorch and a small set of images.
 START = 0.6e9
@@ -47,6 +47,11 @@ def _(step: Train) -> float:
     learned = 12.0 * size_of(network_of(step)).parameters  # gradients, momentum, mask
     share = HALF if step.recipe.precision == "bfloat16" else 1.0
     return LEARNING * share * kept + learned if kept else 0.0
+
+
+@memory.register
+def _(step: Rewind) -> float:
+    return memory(step.train)
 
 
 @memory.register

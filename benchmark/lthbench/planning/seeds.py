@@ -117,6 +117,10 @@ def _of_seed(made: Plan, seed: int) -> list[Step]:
     return list(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
 
 
+#: Numbers that stand for a seed in the texts of its steps.
+_SEEDS = 3
+
+
 class Pattern:
     """The keys of the steps behind a seed's networks, for any seed and the one that follows it.
 
@@ -124,18 +128,18 @@ class Pattern:
     """
 
     def __init__(self, steps: Sequence[Step], seed: int, following: int):
-        places = {step.key: f"@{2 + number}@" for number, step in enumerate(steps)}
-        numbers = {seed: "@0@", following: "@1@"}
+        places = {step.key: f"@{_SEEDS + number}@" for number, step in enumerate(steps)}
+        numbers = {seed: "@0@", following: "@1@", -1 - seed: "@2@"}  # the last draws weights anew
         self._texts = [_split(_marked(describe(step), places, numbers)) for step in steps]
 
     def keys(self, seed: int, following: int) -> list[str]:
         """The keys, in the order of the steps."""
-        values = [str(seed), str(following)]
+        values = [str(seed), str(following), str(-1 - seed)]
         for head, tail, pick in self._texts:
             digest = head.copy()
             digest.update((tail % pick(values)).encode())
             values.append(digest.hexdigest())
-        return values[2:]
+        return values[_SEEDS:]
 
 
 def _marked(described: dict[str, Any], places: dict[str, str], numbers: dict[int, str]) -> str:
@@ -151,7 +155,7 @@ def _split(marked: str) -> tuple[Any, str, Callable[[list[str]], Any]]:
     """A text as the hash of what comes before its first mark, the format of the rest, and its values."""
     head, *rest = re.split(r'("@\d+@")', marked)
     slots = [int(mark.strip('"@')) for mark in rest[::2]]
-    quoted = ["%s" if slot < 2 else '"%s"' for slot in slots]
+    quoted = ["%s" if slot < _SEEDS else '"%s"' for slot in slots]
     parts = [part.replace("%", "%%") for part in rest[1::2]]
     tail = "".join(mark + part for mark, part in zip(quoted, parts, strict=True))
     pick: Callable[[list[str]], Any] = itemgetter(*slots) if slots else lambda values: ()
