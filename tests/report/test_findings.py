@@ -200,7 +200,7 @@ def test_the_means_that_are_written_of_controls_are_those_of_the_table(published
     places = {"mce": 2, "ece": 4, "nll": 3, "hessian_trace": 0}
     scores = ("accuracy", "mce", "fgsm_accuracy", "ood_auroc", "ece", "nll", "hessian_trace")
     seen = set()
-    for row in rows(section.partition("**A ticket owes as much")[2].partition("**Which weights of")[0]):
+    for row in rows(section.partition("**A ticket needs its weights")[2].partition("**Which weights of")[0]):
         method, _, at = row[0].partition(", ")
         if method in summary.methods or method == "dense":
             where = level(summary, at) if at else 0.0
