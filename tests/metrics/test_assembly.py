@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lthbench import registry
+from lthbench.execution.measure import check
 from lthbench.functional import (
     compositions,
     concept_bottleneck,
@@ -105,6 +106,22 @@ def test_traces_stay_where_there_is_no_eigenvalue(context, monkeypatch):
     assert (values["hessian_trace"].value, values["hessian_trace"].reason) == (1.0, "estimated: it is curved")
     assert math.isnan(values["hessian_top"].value)
     assert "aten::x_backward is not implemented" in values["hessian_top"].reason
+
+
+def test_an_estimated_trace_that_is_not_above_zero_is_no_value_and_alone(context, monkeypatch):
+    below = np.array([-0.2, 0.1, -0.3, 0.2])
+    monkeypatch.setattr(curvature, "traces", lambda *of: curvature.Traces(each(1.0), below, each(0.0)))
+    monkeypatch.setattr(curvature, "no_exact_trace", lambda *of: "it is curved")
+    metric = registry.get(Metric, "hessian")
+    found = metric.measure(context)
+    check(found, metric)
+    values = {v.score: v for v in found}
+    assert values["hessian_trace"].value == 1.0
+    assert math.isnan(values["hessian_trace_scaled"].value)
+    reason = "estimated: it is curved; the estimate, -0.05 ± 0.12, is not above 0"
+    assert (values["hessian_trace_scaled"].n, values["hessian_trace_scaled"].reason) == (IMAGES, reason)
+    # That of outputs that are the same for all images: none of the directions bends.
+    assert (values["input_hessian_trace"].value, values["input_hessian_trace"].se) == (0.0, 0.0)
 
 
 def test_deletion_insertion_and_regions_have_their_curves(context, monkeypatch):

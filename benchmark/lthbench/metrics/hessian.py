@@ -9,7 +9,9 @@ from lthbench.errors import StepFailed
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import nn
 
     from lthbench.masks import Mask
@@ -36,7 +38,6 @@ def measure(context: Context) -> list[Value]:
     import torch
 
     from lthbench.functional.curvature import no_exact_trace, traces
-    from lthbench.scoring import mean_and_error, mean_value
 
     model, mask = context.network(), context.held()
     device = next(model.parameters()).device
@@ -44,20 +45,32 @@ def measure(context: Context) -> list[Value]:
     pixels = torch.from_numpy(shown.pixels[:]).to(device, torch.float32).div_(255.0)
     labels = torch.from_numpy(shown.labels).to(device)
     found = traces(model, pixels, mask, labels)
-    n = len(labels)
     alive = sum(
         int(mask[name].sum()) if mask and name in mask else p.numel() for name, p in model.named_parameters()
     )
     few, inexact = EIGENVALUE_IMAGES, no_exact_trace(model, pixels[:1])
     why = f"estimated: {inexact}" if inexact else ""
-    per_parameter = found.weights / max(alive, 1)
     return [
-        mean_value("hessian_trace", found.weights, reason=why),
-        Value("hessian_trace_per_parameter", *mean_and_error(per_parameter), n, reason=why),
-        Value("hessian_trace_scaled", *mean_and_error(found.scaled), n, reason=why),
-        Value("input_hessian_trace", *mean_and_error(found.pixels), n, reason=why),
+        _trace("hessian_trace", found.weights, why, draws=True),
+        _trace("hessian_trace_per_parameter", found.weights / max(alive, 1), why),
+        _trace("hessian_trace_scaled", found.scaled, why),
+        _trace("input_hessian_trace", found.pixels, why),
         _top(model, pixels[:few], labels[:few], mask),
     ]
+
+
+def _trace(score: str, values: NDArray[np.float64], why: str, *, draws: bool = False) -> Value:
+    """The mean of a trace over images; no value where it was estimated, as ``why`` says, and is not above 0.
+
+    What is estimated may be below 0 by chance, or because the loss bends down.
+    """
+    from lthbench.scoring import mean_and_error, mean_value, none_of
+
+    mean, error = mean_and_error(values)
+    if why and mean <= 0.0 and values.any():
+        spread = "" if math.isnan(error) else f" ± {error:.2g}"
+        return none_of(score, len(values), f"{why}; the estimate, {mean:.2g}{spread}, is not above 0")
+    return mean_value(score, values, reason=why) if draws else Value(score, mean, error, len(values), "", why)
 
 
 def _top(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> Value:
@@ -92,9 +105,9 @@ METRIC = Metric(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
         "for piecewise linear networks whose layers are each used once; of others, such as transformers, it "
-        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so. The "
-        "error of the eigenvalue is that of the mean, over images, of second derivatives along its vector. "
-        "Scaled: each term times the squared parameter"
+        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so; one that "
+        "is not above 0 is no value. The error of the eigenvalue is that of the mean, over images, of second "
+        "derivatives along its vector. Scaled: each term times the squared parameter"
     ),
     scores=(
         _score(
