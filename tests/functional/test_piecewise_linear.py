@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lthbench.errors import StepFailed
-from lthbench.functional import curvature, directional_curvature
+from lthbench.functional import curvature, directional_curvature, piecewise_linear
 from lthbench.functional.piecewise_linear import curved
 
 
@@ -88,6 +88,12 @@ def test_what_is_piecewise_linear_is_told(batch, layer):
     assert not any(p.requires_grad for p in model.parameters())
 
 
+def test_what_is_only_looked_at_is_used_once(batch):
+    model = network(Cast(4, 4, 3), nn.BatchNorm2d(4))
+    assert set(piecewise_linear.uses(model, batch[0][:1]).values()) == {1}
+    assert curvature.no_exact_trace(model, batch[0][:1]) == ""
+
+
 def entries(model, batch, name, place):
     """The second derivative of each image's cross-entropy by one weight, by double backward."""
     images, labels = batch
@@ -120,6 +126,27 @@ def on_places():
     return network(nn.ReLU(), lambda x: x.transpose(1, 3), nn.Linear(4, 4), lambda x: x.transpose(1, 3))
 
 
+class Again(nn.Module):
+    """A convolution whose weights a function uses, after the layer or in its place."""
+
+    def __init__(self, called):
+        super().__init__()
+        self.layer, self.called = nn.Conv2d(4, 4, 3, padding=1), called
+
+    def forward(self, x):
+        x = F.relu(self.layer(x)) if self.called else x
+        return F.relu(F.conv2d(x, self.layer.weight, padding=1))
+
+
+class Cast(nn.Conv2d):
+    """A convolution that looks at its weights, and casts them to the type that they have."""
+
+    def forward(self, x):
+        assert self.weight.shape[0] == self.weight.size(0) == len(self.weight)
+        assert bool((self.weight.detach() != 0).any())
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias, padding=1)
+
+
 OTHERS = {
     "transposed": (
         lambda: (network(nn.ConvTranspose2d(4, 4, 2, 2), nn.ReLU()), "1.weight"),
@@ -132,6 +159,11 @@ OTHERS = {
     ),
     "twice": (twice, "layer 1 is called more than once"),
     "tied": (tied, "layers 1 and 3 share parameters"),
+    "again": (
+        lambda: (network(Again(True)), "1.layer.weight"),
+        "weight is used outside of its layer",
+    ),
+    "in its place": (lambda: (network(Again(False)), "1.layer.weight"), "used outside of its layer"),
     "same": (lambda: (network(nn.Conv2d(4, 4, 3, padding="same"), nn.ReLU()), "1.weight"), "padding by name"),
     "reflected": (
         lambda: (network(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), nn.ReLU()), "1.weight"),

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
 from lthbench.functional.directional_curvature import estimated
-from lthbench.functional.piecewise_linear import curved, differentiable
+from lthbench.functional.piecewise_linear import curved, differentiable, uses
 from lthbench.inference.batches import with_gradients
 from lthbench.masks import Mask
 
@@ -88,7 +88,7 @@ def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
     """Why a network has no exact trace of the Hessian, by what it does to an image; "" where it has one.
 
     It has if it is piecewise linear and its layers with parameters are convolutions, linear layers and batch
-    normalisation, each used once: it is then linear in each parameter.
+    normalisation, each used once, and by its layer: it is then linear in each parameter.
     """
     bends = curved(model, image)
     if bends:
@@ -100,6 +100,10 @@ def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
             _prepared(layers[name], features)
     except _NoExactTrace as error:
         return str(error)
+    for name, count in uses(model, image).items():
+        # A layer that is called uses its own; whatever else is done with them has slopes of its own.
+        if count > (name.rpartition(".")[0] in inputs):
+            return f"{name} is used outside of its layer, too: the Hessian has no exact trace"
     return ""
 
 

@@ -6,6 +6,7 @@ and is taken to be. Of a product, no two factors may depend on the image.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,11 +56,16 @@ _QUOTIENTS = frozenset(("div", "truediv", "itruediv", "true_divide", "divide"))
 
 
 class _Bends(TorchFunctionMode):
-    """Records the names of functions that may be curved in what requires gradients."""
+    """Records the names of functions that may be curved in what requires gradients.
+
+    And how many functions take each parameter, by its ``id``: those that make something of it, which a
+    look at its shape or a comparison does not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.uses: Counter[int] = Counter()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -68,7 +74,11 @@ class _Bends(TorchFunctionMode):
         moving = [t for t in _tensors((args, named)) if t.requires_grad]
         if moving and not _straight(name, moving, args, named):
             self.names.add(name)
-        return func(*args, **named)
+        made = func(*args, **named)
+        leaves = [id(t) for t in moving if t.is_leaf]
+        if leaves and any(t.requires_grad and id(t) not in leaves for t in _tensors(made)):
+            self.uses.update(leaves)
+        return made
 
 
 def _straight(name: str, moving: list[torch.Tensor], args: Any, named: dict[str, Any]) -> bool:
@@ -105,15 +115,25 @@ def differentiable(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(required)
 
 
-@torch.enable_grad()
 def curved(model: nn.Module, images: torch.Tensor) -> list[str]:
     """What a network does to images ``[N, C, H, W]`` that may bend it between kinks: names of functions.
 
-    None where it is piecewise linear in each single weight and pixel.
+    None where it is piecewise linear in each single weight and pixel, as long as it uses each weight once.
     """
+    return sorted(_seen(model, images).names)
+
+
+def uses(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
+    """How many functions take each parameter of a network in a pass, by its name."""
+    seen = _seen(model, images)
+    return {name: seen.uses[id(parameter)] for name, parameter in model.named_parameters()}
+
+
+@torch.enable_grad()
+def _seen(model: nn.Module, images: torch.Tensor) -> _Bends:
     seen = _Bends()
     with differentiable(model):
         shown = images.detach().requires_grad_(True).clone()  # no leaf, as parameters are
         with seen:
             model(shown)
-    return sorted(seen.names)
+    return seen
