@@ -196,3 +196,25 @@ def test_of_several_networks_in_a_module_the_one_that_is_meant_is_compared(model
         taken(both, key="student")
         with pytest.raises(BadInput, match="gives other logits"):
             taken(both, key="teacher")
+
+
+class Distilled(nn.Module):
+    """A teacher of another architecture, and its student."""
+
+    def __init__(self, student):
+        super().__init__()
+        self.teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        self.student = student
+
+    def forward(self, x):
+        return self.teacher(x), self.student(x)
+
+
+@pytest.mark.parametrize(
+    "wrapped", [lambda model: model, nn.DataParallel, lambda model: nn.Sequential(model)]
+)
+def test_the_part_of_a_module_that_a_key_names_is_compared(model, wrapped, recwarn):
+    taken(Distilled(wrapped(model)), key="student")
+    assert not recwarn.list
+    with pytest.raises(BadInput, match="gives other logits"):
+        taken(Distilled(wrapped(settings(eps=0.1)(model))), key="student")

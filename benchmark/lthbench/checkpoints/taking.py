@@ -149,10 +149,10 @@ def take(
     step = Given(network, digest(weights, mask), kept_share, stored=ways, activations=rounded)
     rest = _not_stored(model, network, weights)
     if found.module is not None and not any(map(choice.scales, fit.chosen.passed)):
-        meant = dict(found.module.named_modules()).get(fit.chosen.key) if fit.others else None
+        compared = _compared(found.module, fit, key)
         shown = weights if given_mask is None else own_weights  # which its output lacks
         takes = googlenet.OF_IMAGENET if found.pixels else {}
-        modules.hold_to_its_output(meant or found.module, network, {**rest, **shown}, takes, where)
+        modules.hold_to_its_output(compared, network, {**rest, **shown}, takes, where)
     return Taken(step, {**rest, **weights}, mask, account, dense, prunable)
 
 
@@ -163,6 +163,21 @@ class _Fit:
     chosen: choice.Candidate
     others: list[str]
     narrower: Narrower | None
+
+
+def _compared(module: torch.nn.Module, fit: _Fit, key: str | None) -> torch.nn.Module:
+    """The part of a module whose output is that of the network that is meant.
+
+    All of it, unless ``key`` names a part, or it holds several networks.
+    """
+    asked = None if key is None else key.rstrip(".")
+    if asked is not None and f"{fit.chosen.key}.".startswith(f"{asked}." if asked else ""):
+        places = [asked, fit.chosen.key]
+    else:  # the only network of a dense parent, which the key does not mean
+        places = [fit.chosen.key] if fit.others else []
+    named = list(module.named_modules(remove_duplicate=False))
+    parts = {tensor_names.inner(name): part for name, part in reversed(named)} | dict(named)
+    return next((parts[place] for place in places if place in parts), module)
 
 
 def _fit(

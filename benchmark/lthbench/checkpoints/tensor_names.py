@@ -172,13 +172,13 @@ def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
 
 def unwrapped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors without what wrappers put into the middle of their names, if they then differ still."""
-    names = {name: _inner(name) for name in tensors}
+    names = {name: inner(name) for name in tensors}
     if len(set(names.values())) < len(names):
         return dict(tensors)
     return {names[name]: tensor for name, tensor in tensors.items()}
 
 
-def _inner(name: str) -> str:
+def inner(name: str) -> str:
     """A name without wrappers, but for those that it begins with: they are first names."""
     pieces = name.split(".")
     start = next((i for i, piece in enumerate(pieces) if piece not in _WRAPPERS), 0)
