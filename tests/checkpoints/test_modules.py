@@ -105,6 +105,8 @@ OTHERS = {
     "pixels": lambda model: Other(model, lambda x: model((x - 0.3) / 0.1)),
     "activation": lambda model: Other(model, lambda x: model(x) * nn.functional.sigmoid(model(x))),
     "half": lambda model: settings(eps=1.0)(model).half(),
+    "scaled logits": lambda model: Other(model, lambda x: model(x) / 4),
+    "pixels to 255": lambda model: Other(model, lambda x: model(x / 255)),
 }
 
 
@@ -123,9 +125,35 @@ class Other(nn.Module):
 @pytest.mark.parametrize("how", OTHERS)
 def test_a_module_that_computes_something_else_is_refused(model, how):
     other = OTHERS[how](model)
-    with pytest.raises(BadInput, match=r"gives other logits than resnet8 with its weights: .*state_dict\(\)"):
+    with pytest.raises(
+        BadInput, match=r"gives other logits than resnet8 with its weights: .*state_dict\(\)"
+    ) as e:
         taken(other)
+    assert "scales its logits, takes pixels of another scale" in str(e.value)
+    assert ("computes in float16" in str(e.value)) == (how == "half")
     taken(other.state_dict())  # its weights can be had
+
+
+def mixed(body):
+    """A network whose layers compute in bfloat16, with weights and logits of float32."""
+
+    def forward(x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return body(x).float()
+
+    return Other(body, forward)
+
+
+def test_a_module_that_computes_something_else_in_mixed_precision_is_refused_with_its_precision(model):
+    with pytest.raises(BadInput, match=r"\(it computes in bfloat16, of which rounding explains [\d.]+\)"):
+        taken(mixed(settings(eps=10.0)(model)))
+
+
+def test_a_module_that_gives_probabilities_is_refused_for_that(model):
+    with pytest.raises(BadInput, match=r"model: gives probabilities, not logits\. .*state_dict\(\)"):
+        taken(Other(model, lambda x: model(x).softmax(1)))
+    with pytest.raises(BadInput, match="gives other logits"):
+        taken(Other(model, lambda x: model(x / 255).softmax(1)))
 
 
 ALIKE = {
@@ -135,6 +163,7 @@ ALIKE = {
     "half": lambda model: model.half(),
     "bfloat16": lambda model: model.bfloat16(),
     "double": lambda model: model.double(),
+    "mixed precision": lambda model: mixed(model),
     "in parallel": nn.DataParallel,
     "log-probabilities": lambda model: Other(model, lambda x: model(x).log_softmax(1)),
     "in a tuple": lambda model: Other(model, lambda x: (model(x), x)),
@@ -218,3 +247,38 @@ def test_the_part_of_a_module_that_a_key_names_is_compared(model, wrapped, recwa
     assert not recwarn.list
     with pytest.raises(BadInput, match="gives other logits"):
         taken(Distilled(wrapped(settings(eps=0.1)(model))), key="student")
+
+
+@pytest.mark.parametrize("how", [torch.compile, lambda model: model.compile() or model])
+def test_a_compiled_module_is_compared_without_compiling_it(model, how, recwarn):
+    compiled = how(model)
+    recwarn.clear()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        taken(compiled)
+    assert not recwarn.list
+    assert model.training
+
+
+class Counting(nn.Module):
+    """A network that assigns a buffer anew in each forward pass."""
+
+    seen: torch.Tensor
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+        self.register_buffer("seen", torch.tensor(0))
+
+    def forward(self, x):
+        self.seen = self.seen + 1
+        self.register_buffer("last", x)
+        return self.body(x)
+
+
+def test_buffers_that_a_forward_pass_assigns_are_what_they_were(model):
+    counting = Counting(model)
+    seen = counting.seen
+    taken(counting)
+    assert counting.seen is seen
+    assert seen == 0
+    assert "last" not in dict(counting.named_buffers())

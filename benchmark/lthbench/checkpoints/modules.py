@@ -7,6 +7,7 @@ forward pass does beside them: an epsilon, an activation, a stride.
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,8 @@ from lthbench.spec import Network
 
 #: How many images two networks are compared on, one half of them noise, the other smooth.
 IMAGES = 4
-#: By how much of the largest logit two passes may differ that compute the same, by the type of weights.
+#: By how much of the largest logit two passes may differ that compute the same, by the type of weights or of
+#: what layers put out.
 _ROUNDING = {torch.float16: 0.02, torch.bfloat16: 0.1}
 _OF_FLOATS = 1e-3
 
@@ -83,12 +85,11 @@ def hold_to_its_output(
     inputs = [images, _normalised(images, network.mean, network.std)]
     inputs += [_normalised(images, pixels["mean"], pixels["std"])] if pixels else []
     kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    allowed = scale * max(_ROUNDING.get(kind, _OF_FLOATS) for kind in kinds or {torch.float32}) + 1e-5
     least = float("inf")
-    with _evaluated(module, where), full_precision():
+    with _evaluated(module, where), full_precision(), _types_of_outputs(module, kinds):
         for given in inputs:
             try:
-                made = _centred(_logits(module, given, network.classes))
+                made = _logits(module, given, network.classes).detach().to("cpu", torch.float64)
             except Exception as error:  # a module of others may take something else, or need a device
                 warnings.warn(
                     f"{where}: its own output could not be compared with that of the network that was read"
@@ -96,36 +97,82 @@ def hold_to_its_output(
                     stacklevel=2,
                 )
                 return
-            least = min(least, float((made - wanted).abs().nan_to_num(float("inf")).max()))
+            rounding = max((_ROUNDING.get(kind, _OF_FLOATS) for kind in kinds), default=_OF_FLOATS)
+            allowed = scale * rounding + 1e-5
+            least = min(least, _apart(made, wanted))
             if least <= allowed or not bool(torch.isfinite(wanted).all()):
                 return
+            if _are_probabilities(made, rounding) and _apart(made.log(), wanted) <= allowed:
+                raise BadInput(
+                    f"{where}: gives probabilities, not logits. Give it without the softmax at its end, or "
+                    "give model.state_dict() for its weights alone."
+                )
+    reduced = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds & _ROUNDING.keys()))
+    note = f" (it computes in {reduced}, of which rounding explains {allowed:.3g})" if reduced else ""
     raise BadInput(
         f"{where}: gives other logits than {architecture.name} with its weights: they differ by up to "
-        f"{least:.3g}, and are up to {scale:.3g}. The module has other settings (epsilon, activation, "
-        "stride), or normalises pixels in another way. Say how it does (normalization=), or make it an "
-        "architecture of your own (docs/plugins.md). If its weights alone are meant, give model.state_dict()."
+        f"{least:.3g}{note}, and are up to {scale:.3g}. The module has other settings (epsilon, activation, "
+        "stride), scales its logits, takes pixels of another scale (0 to 255), or normalises them in another "
+        "way. Say how it normalises them (normalization=), or make it an architecture of your own "
+        "(docs/plugins.md). If its weights alone are meant, give model.state_dict()."
     )
+
+
+@contextlib.contextmanager
+def _types_of_outputs(module: nn.Module, kinds: set[torch.dtype]) -> Iterator[None]:
+    """Add the floating-point types that layers put out: autocast makes them other than those of weights."""
+
+    def look(layer: nn.Module, given: Any, made: Any) -> None:
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            kinds.add(made.dtype)
+
+    leaves = [part for part in module.modules() if next(part.children(), None) is None]
+    hooks = [
+        layer.register_forward_hook(look) for layer in leaves
+    ]  # torch.compile warns of one for all modules
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _eagerly() -> contextlib.AbstractContextManager[Any]:
+    """Compiled modules run as they are written: compiling takes long, and changes what ``kept`` looks at."""
+    if "torch._dynamo" not in sys.modules:  # nothing can be compiled yet, and the import takes a second
+        return contextlib.nullcontext()
+    eager: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
 
 
 @contextlib.contextmanager
 def _evaluated(model: nn.Module, where: str) -> Iterator[None]:
     """A module in evaluation mode, without gradients; its attributes and buffers are then what they were."""
     modules = list(model.modules())
-    before = [(dict(vars(module)), module.training) for module in modules]
-    with kept(where), torch.no_grad():
+    before = [(dict(vars(module)), _held(module), module.training) for module in modules]
+    with kept(where), _eagerly(), torch.no_grad():
         buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
         try:
             model.eval()
             yield
         finally:
-            for module, (attributes, training) in zip(modules, before, strict=True):
+            for module, (attributes, held, training) in zip(modules, before, strict=True):
                 for name in vars(module).keys() - attributes.keys():
                     del vars(module)[name]
                 vars(module).update(attributes)
+                for name, own in held.items():  # the same objects, as a forward pass may assign new ones
+                    attributes[name].clear()
+                    attributes[name].update(own)
                 module.training = training  # which modules of TorchScript keep elsewhere
             for buffer, values in buffers:
                 if buffer.shape == values.shape and not torch.equal(buffer, values):
                     buffer.copy_(values)
+
+
+def _held(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """The buffers, parameters and layers of a module, as they are now."""
+    own = {name: vars(module).get(name) for name in ("_buffers", "_parameters", "_modules")}
+    return {name: dict(value) for name, value in own.items() if isinstance(value, dict)}
 
 
 def _images(network: Network) -> torch.Tensor:
@@ -152,6 +199,16 @@ def _logits(module: nn.Module, images: torch.Tensor, classes: int) -> torch.Tens
         shown = f"shape {list(made.shape)}" if isinstance(made, torch.Tensor) else type(made).__name__
         raise TypeError(f"it gives {shown}, not logits of shape {[len(images), classes]}")
     return made
+
+
+def _apart(made: torch.Tensor, wanted: torch.Tensor) -> float:
+    """By how much logits differ at most from those that are wanted, which are centred; may be infinite."""
+    return float((_centred(made) - wanted).abs().nan_to_num(float("inf")).max())
+
+
+def _are_probabilities(made: torch.Tensor, rounding: float) -> bool:
+    """Whether each row is of probabilities of classes."""
+    return bool((made >= 0).all()) and bool(((made.sum(1) - 1).abs() <= rounding).all())
 
 
 def _centred(logits: torch.Tensor) -> torch.Tensor:
