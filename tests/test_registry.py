@@ -388,6 +388,30 @@ def test_a_file_of_compiled_code_is_refused_in_words(tmp_path):
         registry.take(tmp_path / "own.pyc")
 
 
+METRICS = """
+from lthbench.kinds import Metric, Score, Value
+
+def metric(name, score, **more):
+    scores = (Score(score, "t", "ratio", False, 0.0, 9.0, "geometry", **more),)
+    return Metric(name, 1, "t", "f", "s", scores, ("test",), lambda context: [Value(score, 1.0, 0.0, 1)])
+
+FIRST, LAST = metric("a-first", "a_ratio", spread_of={spread!r}), metric("z-last", "z_absolute")
+"""
+POINTS = "[lthbench.metrics]\na-first = lthbench_pair.pair:FIRST\nz-last = lthbench_pair.pair:LAST\n"
+POINTS += "broken = lthbench_pair.nothing\n"
+
+
+@pytest.mark.parametrize(("spread", "said"), [("z_absolute", ""), ("nosuch", "a score of no metric known")])
+def test_a_packages_metric_may_take_its_spread_of_any_other_of_packages(package, spread, said):
+    (package(POINTS, name="lthbench_pair") / "pair.py").write_text(METRICS.format(spread=spread))
+    if said:
+        with pytest.raises(BadInput, match=said):
+            registry.get(Metric, "a-first")
+    else:
+        assert registry.get(Metric, "a-first").scores[0].spread_of == spread
+    assert registry.get(Metric, "z-last").name == "z-last"
+
+
 @pytest.mark.slow
 def test_the_template_is_built_installed_and_passes_its_tests(tmp_path):
     """By pip, without a network: a wheel, in an environment that borrows everything else from this one."""

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from lthbench.errors import BadInput, LthbenchError, PluginWarning, unknown
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric, packages
-from lthbench.kinds.beside import imported_beside
+from lthbench.kinds.beside import warn_of_imports
 from lthbench.kinds.origins import Origin, OwnFile, module_name, said
 from lthbench.kinds.scores import apart
 
@@ -292,7 +292,7 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
         raise BadInput(f"{where}: {point.value} cannot be imported: {said(error)}") from error
     record = _record(kind, attribute, name, loaded, f"{where}: {point.value}")
     if isinstance(record, Metric):
-        apart(record, where, _metrics(name))
+        apart(record, where, _metrics(name), _offered_scores)
     return record
 
 
@@ -318,7 +318,7 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
         whose = _whose(kind, found.name)
         raise BadInput(f"{path}: the name {found.name!r} is taken, by {whose}; give the {noun} another.")
     if isinstance(found, Metric):
-        apart(found, str(path), _metrics(path))
+        apart(found, str(path), _metrics(path), _offered_scores)
     _paths[kind, found.name] = path
     return found
 
@@ -340,6 +340,12 @@ def _metrics(but: Path | str) -> Iterator[tuple[Metric, str]]:
     own = [(_own(Metric, n), str(path)) for (k, n), path in _paths.items() if k is Metric and path != but]
     others = [(m, _whose(Metric, n)) for (_, n), m in _imported.items() if isinstance(m, Metric) and n != but]
     yield from (*own, *others)
+
+
+def _offered_scores() -> set[str]:
+    """The names of the scores of packages' metrics, each of which may take its spread of another's."""
+    offered = packages.offers(*_FOLDERS[Metric])
+    return {score.name for metric in offered if isinstance(metric, Metric) for score in metric.scores}
 
 
 def _own(kind: type[K], name: str) -> K:
@@ -378,13 +384,7 @@ def _module(path: Path, noun: str) -> ModuleType:
             sys.modules[name] = before
         raise BadInput(f"{path}: cannot be imported: {said(error)}") from error
     _digests[path] = digest
-    if beside := imported_beside(path, content):
-        warnings.warn(
-            f"{path.name} imports {' and '.join(beside)}, whose code is not in its hash: when that changes, "
-            "stored results are taken as they are. Keep all in one file, or raise the plug-in's version.",
-            PluginWarning,
-            stacklevel=2,
-        )
+    warn_of_imports(path, content)
     for kind, old in [key for key, own in _paths.items() if own == path]:
         del _paths[kind, old]  # it may go by another name now, or define none
         if hasattr(module, _FOLDERS[kind][1]):

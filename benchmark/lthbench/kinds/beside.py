@@ -5,7 +5,21 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
+
+from lthbench.errors import PluginWarning
+
+
+def warn_of_imports(path: Path, content: bytes) -> None:
+    """Warn of the modules that a plug-in's file imports beside it."""
+    if beside := imported_beside(path, content):
+        warnings.warn(
+            f"{path.name} imports {' and '.join(beside)}, whose code is not in its hash: when that changes, "
+            "stored results are taken as they are. Keep all in one file, or raise the plug-in's version.",
+            PluginWarning,
+            stacklevel=3,
+        )
 
 
 def imported_beside(path: Path, content: bytes) -> list[str]:

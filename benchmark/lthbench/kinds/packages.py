@@ -7,8 +7,10 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from lthbench.errors import BadInput
+from lthbench.global_state import kept
 
 digests: dict[str, str] = {}  # of modules, as they were imported
 
@@ -27,6 +29,20 @@ def offering(folder: str, name: str) -> list[str]:
 def named(point: metadata.EntryPoint) -> str:
     """The package that an entry point is of, with its version."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def offers(folder: str, attribute: str) -> list[Any]:
+    """What the packages offer of a kind, imported; what cannot be imported is passed over."""
+    found = []
+    for point in entry_points(folder).values():
+        try:
+            with kept(named(point)):
+                loaded = point.load()
+            digest(point)
+        except Exception:  # whoever asks for it by name is told
+            continue
+        found.append(getattr(loaded, attribute, loaded))
+    return found
 
 
 def digest(point: metadata.EntryPoint) -> str:

@@ -325,10 +325,13 @@ def left_out(metric: Metric, given: Collection[tuple[str, str]]) -> list[str]:
     return [s.name for s in metric.scores if s.name not in names or (s.verdict and (s.name, "") not in given)]
 
 
-def apart(metric: Metric, where: str, others: Iterable[tuple[Metric, str]]) -> None:
+def apart(
+    metric: Metric, where: str, others: Iterable[tuple[Metric, str]], offered: Callable[[], Collection[str]]
+) -> None:
     """Raise BadInput for a metric of another's score, or one that takes its spread of a score of none.
 
-    ``where`` is its file or package; ``others`` are those known, each with whose it is.
+    ``where`` is its file or package; ``others`` are those known, each with whose it is; ``offered`` gives the
+    names of scores of packages' metrics, known or not.
     """
     names = {s.name for s in metric.scores}
     known = set(names)
@@ -341,7 +344,7 @@ def apart(metric: Metric, where: str, others: Iterable[tuple[Metric, str]]) -> N
             )
         known |= {s.name for s in other.scores}
     for score in metric.scores:
-        if score.spread_of and score.spread_of not in known:
+        if score.spread_of and score.spread_of not in known and score.spread_of not in offered():
             raise BadInput(
                 f"{where}: score {score.name}: spread_of={score.spread_of!r} is a score of no metric known "
                 "here. One of another file: name that file first."
