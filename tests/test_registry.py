@@ -363,6 +363,25 @@ def test_a_worker_refuses_another_file_than_the_one_of_the_plan(own_file):
         registry.use_files(told)
 
 
+def test_a_file_that_was_edited_keeps_its_place_among_those_that_workers_are_told(own_file, tmp_path):
+    own, other = Path(own_file(1.0)), tmp_path / "other.py"
+    text = METRIC.format(answer=1.0, name="other").replace('Score("answer"', 'Score("other"')
+    other.write_text(text.replace('"geometry")', '"geometry", relative_margin=True, spread_of="answer")'))
+    registry.take(own)
+    registry.take(other)
+    own_file(2.0, name="own-renamed")
+    registry.take(own)
+    told = registry.user_files()
+    assert [file.path for file in told] == [str(own.resolve()), str(other.resolve())]
+    for path in (own, other):
+        del sys.modules[module_name(path.resolve())]
+    registry._paths.clear()
+    registry._digests.clear()
+    registry.use_files(told)  # as a worker does, which knows none of them
+    assert registry.get(Metric, "other").scores[0].spread_of == "answer"
+    del sys.modules[module_name(other.resolve())]
+
+
 def test_code_beside_a_file_is_named_that_is_not_in_its_hash(own_file, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     path = Path(own_file(1.0))

@@ -204,8 +204,7 @@ def origin(kind: type[Any], name: str) -> Origin | None:
     """The file or package of a plug-in that does not ship, with a hash of the file as it was imported."""
     if (kind, name) in _paths:
         return Origin(str(_paths[kind, name]), _digests[_paths[kind, name]])
-    folder, _ = _FOLDERS[kind]
-    point = None if name in _shipped(folder) else packages.entry_points(folder).get(name)
+    point = None if ships(kind, name) else packages.entry_points(_FOLDERS[kind][0]).get(name)
     if point is None:
         return None
     get(kind, name)  # a new process, such as a worker, has not imported it yet
@@ -359,14 +358,13 @@ def _module(path: Path, noun: str) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise BadInput(f"no {noun} file {path}.")
-    name = module_name(path)
-    before, known = sys.modules.get(name), _digests.get(path)
+    name, before = module_name(path), sys.modules.get(module_name(path))
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}.") from error
     digest = hashlib.sha256(content).hexdigest()
-    if before is not None and known == digest:
+    if before is not None and _digests.get(path) == digest:
         return before
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or not isinstance(spec.loader, SourceLoader):
@@ -385,10 +383,13 @@ def _module(path: Path, noun: str) -> ModuleType:
         raise BadInput(f"{path}: cannot be imported: {said(error)}") from error
     _digests[path] = digest
     warn_of_imports(path, content)
+    places = list(_paths.values())
     for kind, old in [key for key, own in _paths.items() if own == path]:
         del _paths[kind, old]  # it may go by another name now, or define none
         if hasattr(module, _FOLDERS[kind][1]):
             _from_path(kind, noun, _FOLDERS[kind][1], path)
+    for key in sorted(_paths, key=lambda key: places.index(_paths[key])):
+        _paths[key] = _paths.pop(key)  # in its old place: later files may take the spread of its scores
     return module
 
 
