@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lthbench.errors import StepFailed
-from lthbench.execution.measure import check
+from lthbench.execution.measure import as_list, check
 from lthbench.kinds import Metric, Score
 from lthbench.kinds import Value as Plain
 
@@ -47,6 +47,27 @@ METRIC = Metric("rude", 1, "rude", "f", "s", (SCORE,), ("test",), lambda context
 def test_what_does_not_fit_into_a_table_fails_the_step(values, said):
     with pytest.raises(StepFailed, match=said):
         check(values, METRIC)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (None, "metric rude: measure must return a list of Value, not NoneType"),
+        (0.5, "not float"),
+        ("rude", "a list of Value, not of str"),
+        (("rude", 0.5, 0.0, 1), "a list of Value, not of str"),
+        ([Value("rude", 0.5, 0.0, 1), None], "a list of Value, not of NoneType"),
+    ],
+)
+def test_what_is_no_list_of_values_fails_the_step(made, said):
+    with pytest.raises(StepFailed, match=said):
+        as_list(made, METRIC)
+
+
+def test_a_metric_may_be_a_generator():
+    values = as_list((Value("rude", 0.5, 0.0, 1) for _ in range(1)), METRIC)
+    check(values, METRIC)
+    assert [v.value for v in values] == [0.5]
 
 
 def test_a_score_of_the_verdict_has_a_headline_and_others_may_have_variants_alone():

@@ -216,7 +216,7 @@ def scores_are_the_same_again(trial: Trial, metric: str) -> None:
         np.random.rand()  # noqa: NPY002
         torch.rand(())
         with kept(f"metric {metric}"):
-            values = record.measure(StoredContext(trial.runner.space, step, entry.network))
+            values = list(record.measure(StoredContext(trial.runner.space, step, entry.network)))
         return [(v.score, v.variant, float(v.value), float(v.se), v.n) for v in values]
 
     for one, other in zip(measured(), measured(), strict=True):

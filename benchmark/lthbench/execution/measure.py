@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def _(step: Measure, together: Sequence[Step], space: Workspace, course: Course)
     metric = registry.get(Metric, step.metric)
     context = StoredContext(space, step, step.subject)
     with kept(f"metric {metric.name}"):
-        values = metric.measure(context)
+        values = as_list(metric.measure(context), metric)
     check(values, metric)
     if metric.units is not None and metric.units.name in context.attached:
         _check_units(metric, context.attached[metric.units.name])
@@ -65,6 +65,18 @@ def _listed(value: Value) -> dict[str, object]:
         "variant": value.variant,
         "reason": value.reason,
     }
+
+
+def as_list(made: object, metric: Metric) -> list[Value]:
+    """What a metric's ``measure`` gave, which may be a generator. Raises StepFailed for another type."""
+    who = f"metric {metric.name}: measure must return a list of Value"
+    if not isinstance(made, Iterable):
+        raise StepFailed(f"{who}, not {type(made).__name__}")
+    values = list(made)
+    stray = [type(v).__name__ for v in values if not isinstance(v, Value)]
+    if stray:
+        raise StepFailed(f"{who}, not of {stray[0]}")
+    return values
 
 
 def check(values: Sequence[Value], metric: Metric) -> None:
