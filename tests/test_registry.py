@@ -1,19 +1,23 @@
 """Plug-ins of other packages: found by entry point, hashed into keys, and named when they are of no use."""
 
+import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import lthbench
 from lthbench import registry
 from lthbench.errors import BadInput, PluginWarning
-from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric, packages
+from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric, Score, packages
 from lthbench.kinds.origins import module_name
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"
@@ -306,6 +310,17 @@ def test_a_data_set_that_is_not_filled_in_is_refused_by_its_file(own_file, tmp_p
     with pytest.raises(BadInput, match=r"own\.py: ") as caught:
         registry.take(tmp_path / "own.py")
     assert said in str(caught.value)
+
+
+def test_numbers_of_numpy_are_taken_as_pythons_own():
+    half: Any = np.float32(0.5)
+    zero: Any = np.int64(0)
+    dataset = dataclasses.replace(registry.get(Dataset, "digits"), mean=(half,), std=(half,))
+    score = Score("a", "a", "1", True, zero, half * 2, "geometry", margin=half, slack=half)
+    numbers = [*dataset.mean, *dataset.std, score.low, score.high, score.margin, score.slack]
+    assert json.dumps(numbers) == "[0.5, 0.5, 0.0, 1.0, 0.5, 0.5]"
+    with pytest.raises(BadInput, match="margin must be a number, 0 or more"):
+        dataclasses.replace(score, margin=half * np.nan)
 
 
 METHOD = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from lthbench.errors import BadInput
@@ -14,8 +15,13 @@ def count(value: Any) -> bool:
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a number that is finite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that is finite; one of NumPy's is, too."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+def plain(value: Any) -> int | float:
+    """A number as Python's own, which can be written into a file as it is."""
+    return value if isinstance(value, int | float) else float(value)
 
 
 def texts(who: str, record: Any, *names: str) -> None:

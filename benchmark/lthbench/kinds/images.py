@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lthbench.errors import BadInput
-from lthbench.kinds.filled_in import count, finite, texts, version
+from lthbench.kinds.filled_in import count, finite, plain, texts, version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,6 +124,7 @@ class Dataset:
                 raise BadInput(f"{who}: {name} must be a tuple of {wanted}, not {found!r}.")
             if not all(finite(v) and 0.0 <= v <= 1.0 and (zero or v > 0.0) for v in found):
                 raise BadInput(f"{who}: {name} must be {ends}, as of pixels from 0 to 1, not {found!r}.")
+            object.__setattr__(self, name, tuple(plain(v) for v in found))
 
 
 class Annotated(NamedTuple):

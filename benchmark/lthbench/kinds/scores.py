@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lthbench.errors import BadInput
-from lthbench.kinds.filled_in import count, finite, texts, version
+from lthbench.kinds.filled_in import count, finite, plain, texts, version
 from lthbench.kinds.image_sets import ImageSet
 from lthbench.kinds.images import Annotated, Images
 
@@ -75,6 +76,8 @@ class Score:
         wrong = _unreadable(self) or _misjudged(self)
         if wrong:
             raise BadInput(f"score {self.name}: {wrong}.")
+        for name in ("low", "high", "margin", "slack"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
 
 def _unreadable(score: Score) -> str:
@@ -82,7 +85,7 @@ def _unreadable(score: Score) -> str:
     for name in ("higher_is_better", "verdict", "relative_margin"):
         if not isinstance(getattr(score, name), bool):
             return f"{name} is True or False, not {getattr(score, name)!r}"
-    if not all(isinstance(end, int | float) for end in (score.low, score.high)) or not score.low < score.high:
+    if not all(isinstance(end, Real) for end in (score.low, score.high)) or not score.low < score.high:
         return f"low must be a number below high, not {score.low!r} with high={score.high!r}"
     if score.group not in GROUPS:
         return f"group {score.group!r} is none of {', '.join(GROUPS)}"
