@@ -207,9 +207,14 @@ def resampled_sce(probabilities: Floats, labels: NDArray[np.int64], bins: int) -
 
 
 def search_range(logits: NDArray[np.floating]) -> tuple[float, float]:
-    """Between which temperatures the best is looked for: by the largest distance of an image's logits."""
-    distance = float(np.ptp(logits.astype(np.float64), axis=1).max())
-    return COLDEST * (min(1.0, distance) or 1.0), max(HOTTEST, distance)
+    """Between which temperatures the best is looked for, by the distances of images' logits.
+
+    How hot, by the largest of them; how cold, by their median, which no single image decides.
+    """
+    distances = np.ptp(logits.astype(np.float64), axis=1)
+    some = distances[distances > 0.0]
+    usual = float(np.median(some)) if len(some) else 1.0
+    return COLDEST * min(1.0, usual), max(HOTTEST, float(distances.max()))
 
 
 def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
@@ -231,7 +236,8 @@ def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
     low, high = search_range(logits)
     # The NLL has one valley: what is beyond an end matters only where the search went there.
     if best <= 1.01 * COLDEST and low < COLDEST:
-        return search(low, 1.02 * COLDEST)
+        colder = search(low, 1.02 * COLDEST)
+        return colder if colder < COLDEST else best
     if best >= HOTTEST / 1.01 and high > HOTTEST:
         return search(HOTTEST / 1.02, high)
     return best

@@ -150,6 +150,18 @@ def test_the_temperature_of_logits_of_any_scale_is_found(scale):
     assert (np.isfinite(found["temperature", ""].se), found["temperature", ""].reason) == (True, "")
 
 
+def test_one_image_with_large_logits_does_not_hide_the_best_temperature():
+    logits, labels = sample(500, seed=3)
+    best = scoring.best_temperature(logits[1:], labels[1:])
+    small = logits * 1e-3
+    small[0] = 0.0
+    small[0, labels[0]] = 5.0  # right, by a distance of 5
+    assert scoring.best_temperature(small, labels) == pytest.approx(best * 1e-3, rel=1e-2)
+    small[1:] = 0.0  # most logits are all the same: they say nothing of a scale
+    assert scoring.search_range(small) == (scoring.COLDEST, scoring.HOTTEST)
+    assert scoring.search_range(small[1:] * 0.0) == (scoring.COLDEST, scoring.HOTTEST)
+
+
 @pytest.mark.parametrize("turn", [1, -1])
 def test_where_no_temperature_is_best_that_is_said(turn):
     """Logits that are always right ask for less without end, logits that are always wrong for more."""
