@@ -6,12 +6,27 @@
   try { remembered = localStorage.getItem("lthbench-theme"); } catch (error) { /* storage may be closed */ }
   if (remembered === "light" || remembered === "dark") { root.dataset.theme = remembered; }
 
+  /* The number that a cell begins with: "5.3k ± 0.1k" is 5300; what has none sorts last upwards. */
+  function leading(cell) {
+    var text = cell.replace(/<[^>]*>/g, "").replace(/,/g, "").replace("\u2212", "-").trim();
+    var found = text.match(/^(-?[\d.]+(?:e[-+]?\d+)?)([kMGT]?)/);
+    return found ? parseFloat(found[1]) * { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 }[found[2]] : Infinity;
+  }
+
   function sortable(table) {
+    var read = table.classList.contains("read") ? [{
+      targets: "_all",
+      render: function (cell, kind, row, where) {
+        if (where.col === 0 || (kind !== "sort" && kind !== "type")) { return cell; }
+        return kind === "type" ? 0 : leading(cell);
+      }
+    }] : [];
     var box = table.closest(".scroll"), plain = table.classList.contains("plain");
     var made = new window.DataTable(table, {
       paging: false,
       info: false,
       order: [],
+      columnDefs: read,
       autoWidth: false,
       layout: plain ? { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null } : {
         topStart: { buttons: [{ extend: "colvis", text: "Columns", columns: function (place) { return place > 1; } }] },
@@ -49,13 +64,13 @@
   function unfold() {
     var target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     var folded = target && (target.closest("details") || target.querySelector(":scope > details"));
-    if (folded) { folded.open = true; }
+    for (; folded; folded = folded.parentElement.closest("details")) { folded.open = true; }
   }
 
   /* On paper each method and all scores are unfolded; what else is folded is left out. */
   var unfolded = [];
   window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details.method, #scores > details").forEach(function (part) {
+    document.querySelectorAll("details.method, details.more, #scores > details").forEach(function (part) {
       unfolded.push([part, part.open, part.getAttribute("name")]);
       part.removeAttribute("name"); // those of one name fold each other
       part.open = true;
