@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class LthbenchError(Exception):
@@ -56,6 +57,15 @@ def because(error: BaseException) -> str:
     return f" ({said or type(error).__name__})"
 
 
+def shown(value: Any) -> str:
+    """A value as it stands in a message: cut short, and without what cannot be written out."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 100 else f"{text[:100]} ..."
+
+
 def first_lines(reason: str) -> str:
     """Why something failed, as a screen shows it: two lines, of what may be dozens from a library."""
     lines = reason.strip().splitlines()
@@ -70,8 +80,8 @@ def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadI
     names = sorted(valid)
     near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     suggestion = next((n for n in names if near and n.lower() == near[0]), None)
-    shown = name.replace("\n", "\\n").replace("\t", "\\t")  # it stands in a line
-    text = f'no {kind} "{shown}".'
+    in_line = name.replace("\n", "\\n").replace("\t", "\\t")
+    text = f'no {kind} "{in_line}".'
     if suggestion:
         text += f" Did you mean {suggestion}?"
     text += f" Valid: {', '.join(names)}" if len(names) <= 30 else f" There are {len(names)}."

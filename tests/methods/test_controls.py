@@ -141,6 +141,22 @@ def test_an_epoch_that_the_recipe_has_not_is_refused(cell, epoch):
         cell.train(cell.dense, cell.prune(cell.dense, omp.MAGNITUDE), from_epoch=epoch)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": -1}, "recipe.epochs: must not be negative, got -1"),
+        ({"epochs": 15.0}, "recipe.epochs: must be a whole number, got 15.0"),
+        ({"batch_size": 0}, "recipe.batch_size: must be positive, got 0"),
+        ({"lr": float("nan")}, "recipe.lr: must be a finite number, got nan"),
+        ({"schedule": "lineal"}, 'recipe.schedule: no value "lineal". Did you mean linear'),
+    ],
+)
+def test_a_recipe_that_no_training_can_follow_is_refused(cell, changes, said):
+    with pytest.raises(BadInput) as found:
+        cell.train(cell.init, recipe=dataclasses.replace(cell.recipe, **changes))
+    assert said in str(found.value)
+
+
 def test_layers_of_another_mask_are_for_single_weights_at_once(cell):
     mask = cell.prune(cell.dense, omp.MAGNITUDE)
     for criterion, how in ((filters.FILTERS, ""), (synflow.FLOW, ""), (random.RANDOM, "erk")):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lthbench.errors import BadInput, unknown
 from lthbench.kinds.filled_in import count
 from lthbench.kinds.networks import Architecture, Counts
+from lthbench.kinds.recipes import check_recipe
 from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights, network_of
 
 if TYPE_CHECKING:
@@ -143,8 +144,11 @@ class Cell:
         """Training from ``start`` with this cell's data and seed, and its recipe unless another is given.
 
         With ``from_epoch`` it goes through the epochs of the recipe from that one on, wherever it starts.
-        Raises BadInput for the mask of another network, or an epoch that the recipe has not.
+        Raises BadInput for the mask of another network, a recipe that no training can follow, or an epoch
+        that it has not.
         """
+        if recipe is not None and recipe not in (self.recipe, self.finetune):
+            check_recipe(recipe, "recipe", untrained=True)
         if mask is not None and network_of(mask) != network_of(start):
             raise BadInput("a network is trained with the mask of another network, of other shapes.")
         epochs = (recipe or self.recipe).epochs

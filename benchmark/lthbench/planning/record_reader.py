@@ -10,7 +10,7 @@ import typing
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput, shown, unknown
 
 T = TypeVar("T")
 #: No number in a file that people write is larger.
@@ -31,15 +31,6 @@ def check_lengths(table: Mapping[str, Any], most: Mapping[str, int], where: str)
     for name, count in most.items():
         if isinstance(table.get(name), list | dict) and len(table[name]) > count:
             raise BadInput(f"{where}: {name}: has {len(table[name]):,} entries; at most {count:,} are read.")
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in a message: cut short, and without what cannot be written out."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # whole numbers of thousands of digits
-        return f"a {type(value).__name__} too large to print"
-    return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
 @functools.cache

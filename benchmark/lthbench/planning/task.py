@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from lthbench import resources, textfiles
-from lthbench.errors import BadInput, because, unknown
+from lthbench.errors import BadInput, because, shown, unknown
 from lthbench.formatting import in_line, one_line, texts_in
 from lthbench.kinds import Evaluation
-from lthbench.planning.record_reader import read, shown
+from lthbench.kinds.recipes import check_recipe
+from lthbench.planning.record_reader import read
 from lthbench.registry import folded, is_path
 from lthbench.spec import Recipe, round_density
 
@@ -21,8 +21,6 @@ SOURCES = ("generated", "official", "official-if-found")
 BUDGETS = ("quick", "standard", "paper")
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
-SCHEDULES = ("step", "exponential", "cosine", "linear")
-OPTIMIZERS = ("adamw",)
 
 
 @dataclass(frozen=True)
@@ -210,9 +208,9 @@ def _check(task: Task, where: str) -> None:
 
 
 def _check_budget(budget: Budget, where: str) -> None:
-    _check_recipe(budget.train, f"{where}.train")
+    check_recipe(budget.train, f"{where}.train")
     if budget.finetune is not None:
-        _check_recipe(budget.finetune, f"{where}.finetune")
+        check_recipe(budget.finetune, f"{where}.finetune")
     evaluate = budget.evaluate
     for key in (f.name for f in dataclasses.fields(evaluate) if f.name.endswith("_images")):
         if getattr(evaluate, key) < 0:
@@ -237,52 +235,3 @@ def _check_budget(budget: Budget, where: str) -> None:
         raise unknown("corruption_source", str(evaluate.corruption_source), SOURCES, f"{where}.evaluate")
     if not 0 < evaluate.fgsm_epsilon_255 <= 255:
         raise BadInput(f"{where}.evaluate.fgsm_epsilon_255: must be 1..255, got {evaluate.fgsm_epsilon_255}")
-
-
-def _check_recipe(train: Recipe, where: str) -> None:
-    for key in ("epochs", "batch_size", "lr"):
-        if getattr(train, key) <= 0:
-            raise BadInput(f"{where}.{key}: must be positive, got {getattr(train, key)}")
-    for key in ("images", "weight_decay", "warmup_epochs", "crop_padding", "gamma"):
-        if getattr(train, key) < 0:
-            raise BadInput(f"{where}.{key}: must not be negative, got {getattr(train, key)}")
-    for key, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("crop_padding", 256)):
-        if getattr(train, key) > most:
-            raise BadInput(f"{where}.{key}: must be at most {most:,}, got {getattr(train, key)}")
-    if not 0 <= train.momentum < 1:
-        raise BadInput(f"{where}.momentum: must lie in [0, 1), got {train.momentum}")
-    if train.resized_crop is not None and not 0 < train.resized_crop <= 1:
-        raise BadInput(f"{where}.resized_crop: must lie in (0, 1], got {train.resized_crop}")
-    if train.resized_crop is not None and train.crop_padding:
-        raise BadInput(f"{where}.crop_padding: must be 0 with resized_crop, got {train.crop_padding}")
-    if train.optimizer not in (None, *OPTIMIZERS):
-        said = unknown("value", str(train.optimizer), OPTIMIZERS, "without one it is SGD")
-        raise BadInput(f"{where}.optimizer: {said}")
-    if train.optimizer is not None and train.nesterov:
-        raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
-    if train.nesterov and not train.momentum:
-        raise BadInput(f"{where}.nesterov: must be false with momentum 0")
-    if train.label_smoothing is not None and not 0 < train.label_smoothing < 1:
-        raise BadInput(f"{where}.label_smoothing: must lie in (0, 1), got {train.label_smoothing}")
-    if train.scale_penalty is not None and not train.scale_penalty > 0:
-        raise BadInput(f"{where}.scale_penalty: must be positive, or left out, got {train.scale_penalty}")
-    if train.alternate_flips is not None and not (train.alternate_flips and train.flip):
-        raise BadInput(f"{where}.alternate_flips: is true, with flip = true, or left out")
-    _check_sizes(train, where)
-    for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
-        if getattr(train, key) not in valid:
-            raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")
-
-
-def _check_sizes(train: Recipe, where: str) -> None:
-    """That images grow: each size is larger than the one before, and lasts longer."""
-    sizes, until = train.small_sizes, train.small_until
-    if (sizes is None) != (until is None) or len(sizes or ()) != len(until or ()):
-        raise BadInput(
-            f"{where}.small_until: one share of the epochs for each of small_sizes, "
-            f"got {shown(list(until or ()))} for {shown(list(sizes or ()))}"
-        )
-    for key, low, most in (("small_sizes", 0, 1_000_000), ("small_until", 0.0, 1.0)):
-        rising = (low, *(getattr(train, key) or ()))
-        if any(a >= b for a, b in pairwise(rising)) or rising[-1] > most:
-            raise BadInput(f"{where}.{key}: must rise, above 0 up to {most:,}, got {shown(list(rising[1:]))}")

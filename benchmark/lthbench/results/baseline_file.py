@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lthbench import textfiles
-from lthbench.errors import BadInput
-from lthbench.planning.record_reader import shown
+from lthbench.errors import BadInput, shown
 from lthbench.results.run_facts import RunFacts
 
 SCHEMA = 1

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
-from lthbench.errors import BadInput, Damaged
+from lthbench.errors import BadInput, Damaged, shown
 from lthbench.formatting import one_line, texts_in
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
@@ -235,7 +235,7 @@ def _check_told(table: Mapping[str, Any], kinds: Mapping[str, type], where: str)
             raise BadInput(f"{where}: missing {key}")
         found: Any = table[key]
         if type(found) is not kind and not (found is None and key in _UNKNOWN):
-            raise BadInput(f"{where}: {key}: expected {kind.__name__}, got {record_reader.shown(found)}")
+            raise BadInput(f"{where}: {key}: expected {kind.__name__}, got {shown(found)}")
         if isinstance(found, str) and not one_line(found):
             raise BadInput(f"{where}: {key}: has a text with control characters: {found[:100]!a}.")
 
