@@ -43,6 +43,7 @@ def trained(cell, *given, **how):
         (lambda c: trained(c, MAGNITUDE, 0.9), "its mask keeps a density of 0.9, and 0.5 is asked for"),
         (lambda c: trained(c, FILTERS, 0.9), "its mask keeps a density of 0.9, and 0.5 is asked for"),
         (lambda c: c.train(c.rewound), "its network has no mask, and 0.5 is asked for"),
+        (lambda c: c.dense, "its network has no mask, and 0.5 is asked for"),
         (lambda c: c.train(trained(c, MAGNITUDE)), "its network has no mask, and 0.5 is asked for"),
         (lambda c: c.train(c.init, rewire=Rewire(0.3, 0.0, 10, 0.75)), "keeps a density of 1, and 0.5"),
         (lambda c: c.train(c.init, rewire=Rewire(0.0, 0.0, 10, 0.75, density=0.2)), "a density of 0.2, and"),
@@ -60,7 +61,7 @@ def test_a_network_of_another_density_than_its_cell_is_refused(planned, ticket, 
         (lambda c: trained(c, MAGNITUDE, allocation="2:4"), MAGNITUDE),
         (lambda c: trained(c, FILTERS, 0.52), FILTERS),  # filters go whole: the nearest may be asked for
         (lambda c: c.train(c.init, rewire=Rewire(0.0, 0.0, 10, 0.75, density=0.5)), MAGNITUDE),
-        (lambda c: c.dense, MAGNITUDE),
+        (lambda c: c.dense, None),
         (lambda c: c.train(c.rewound), None),  # prunes by nothing
         (lambda c: c.train(narrow(c)), MAGNITUDE),
     ],

@@ -81,7 +81,7 @@ class Tickets:
             raise BadInput(f"method {name}: {type(error).__name__}: {error}") from error
         if reason:
             self._faults.setdefault((name, reason), {})[f"{1 - density:.10g}"] = None
-        if isinstance(ticket, Train) and ticket != cell.dense and (odd := _odd_density(method, cell, ticket)):
+        if ticket is not None and (odd := _odd_density(method, cell, ticket)):
             raise BadInput(f"method {name} at sparsity {1 - density:.10g}: {odd}")
         return ticket
 
@@ -119,18 +119,19 @@ class Tickets:
         return contextlib.nullcontext() if own else kept(f"method {method.name}")
 
 
-def _odd_density(method: Method, cell: Cell, ticket: Train) -> str:
+def _odd_density(method: Method, cell: Cell, ticket: Weights) -> str:
     """Why the mask of a network is not one of its cell: it keeps another density; or "".
 
     Filters go whole, so that a method may ask for somewhat another density than that of the cell. Smaller
     networks, and those of methods that prune by nothing, may do without a mask.
     """
-    pruned = ticket.mask is not None or ticket.rewire is not None
+    mask, rewire = (ticket.mask, ticket.rewire) if isinstance(ticket, Train) else (None, None)
+    pruned = mask is not None or rewire is not None
     if network_of(ticket) != cell.network or not (pruned or method.prunes_by()):
         return ""
-    found = ticket.rewire if ticket.rewire and ticket.rewire.density is not None else ticket.mask
+    found = rewire if rewire and rewire.density is not None else mask
     density = 1.0 if found is None or found.density is None else found.density
-    by = ticket.mask.criterion if ticket.mask is not None else ""
+    by = mask.criterion if mask is not None else ""
     whole = any(c.name == by and c.unit in ("filter", "coupled") for c in method.prunes_by())
     if abs(density - cell.density) <= (0.1 * cell.density if whole else 1e-6):
         return ""
