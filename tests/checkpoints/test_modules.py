@@ -90,6 +90,24 @@ def test_a_state_dict_that_does_not_say_how_weights_are_computed_is_refused(mode
         taken(model.state_dict())
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize("how", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_the_weight_norm_and_spectral_norm_of_before_parametrizations_are_read(model, how):
+    layer = how(model.layer1[0].conv1)
+    with torch.no_grad():
+        for tensor in layer.parameters():
+            tensor.mul_(1.5)
+    before = copy.deepcopy(model.state_dict())
+    found = taken(model)
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    with torch.no_grad():
+        model.eval()(torch.rand(1, 1, 8, 8))
+    assert torch.equal(found.weights["layer1.0.conv1.weight"], layer.weight)
+    if how is nn.utils.weight_norm:
+        with pytest.raises(BadInput, match=r"conv1\.weight is computed of .*remove_weight_norm"):
+            taken(model.state_dict())
+
+
 def settings(**changes):
     def change(model):
         for norm in model.modules():
@@ -208,6 +226,12 @@ def test_masks_in_a_module_are_in_its_output_and_those_given_beside_it_are_not(m
     weight = model.conv1.weight
     assert taken(model).step == given.step
     assert model.conv1.weight is weight  # with its gradient
+
+
+def test_a_module_that_gives_a_dict_is_compared_by_its_logits(model):
+    taken(Other(model, lambda x: {"loss": None, "logits": model(x)}))
+    with pytest.raises(BadInput, match="gives other logits"):
+        taken(Other(model, lambda x: {"logits": model(x) / 4}))
 
 
 def test_a_module_whose_output_cannot_be_compared_is_taken_with_a_warning(model):

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from lthbench import registry
 from lthbench.errors import BadInput, because
@@ -40,10 +42,16 @@ def tensors(model: nn.Module, where: str) -> dict[str, torch.Tensor]:
     state = dict(model.state_dict())
     with _evaluated(model, where):
         for place, layer in model.named_modules(remove_duplicate=False):
+            way = f"{place}." if place else ""
+            for hook in layer._forward_pre_hooks.values():
+                if isinstance(hook, WeightNorm | SpectralNorm):  # what was there before parametrizations
+                    hook(layer, ())
+                    made_of = {f"{way}{hook.name}{end}" for end in ("_g", "_v", "_orig", "_u")}
+                    state = {n: t for n, t in state.items() if n not in made_of}
+                    state[f"{way}{hook.name}"] = getattr(layer, hook.name).detach()
             if not parametrize.is_parametrized(layer):
                 continue
             for name in layer.parametrizations:
-                way = f"{place}." if place else ""
                 try:
                     weight = getattr(layer, name).detach()
                 except Exception as error:  # the parametrizations of others raise anything
@@ -193,7 +201,8 @@ def _logits(module: nn.Module, images: torch.Tensor, classes: int) -> torch.Tens
     """What a module makes of images, on the device and in the type of its weights. Raises TypeError."""
     like = next((p for p in module.parameters() if p.is_floating_point()), images)
     made: Any = module(images.to(like.device, like.dtype))
-    made = getattr(made, "logits", made)  # as those of transformers have it
+    # those of transformers have logits; so have dicts of others
+    made = made.get("logits", made) if isinstance(made, dict) else getattr(made, "logits", made)
     made = made[0] if isinstance(made, tuple | list) and made else made
     if not isinstance(made, torch.Tensor) or made.shape != (len(images), classes):
         shown = f"shape {list(made.shape)}" if isinstance(made, torch.Tensor) else type(made).__name__

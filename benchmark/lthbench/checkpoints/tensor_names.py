@@ -338,6 +338,12 @@ def _account(
             "itself (lthbench.score), or save it after torch.nn.utils.parametrize.remove_parametrizations("
             f'model.{layer.rstrip(".")}, "{name}").'
         )
+    normed = next((n[:-2] for n in unexpected if n.endswith("_g") and f"{n[:-1]}v" in unexpected), "")
+    if normed:
+        lines.append(
+            f"  {normed} is computed of {normed}_g and {normed}_v (weight_norm): give the module itself "
+            "(lthbench.score), or save it after torch.nn.utils.remove_weight_norm of that layer."
+        )
     narrower = [
         n for n, s in shaped.items() if len(s) == len(target[n]) and all(map(int.__le__, s, target[n]))
     ]
