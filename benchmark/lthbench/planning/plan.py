@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,8 @@ _Pairs = tuple[tuple[str, Inputs], ...]
 
 #: What the untrained network of each seed is called among the variants of a dense network's scores.
 UNTRAINED = "untrained network"
+#: A mask that moves fewer times than this in a training is told of: those of the papers do hundreds of times.
+FEW_CHANGES = 10
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def plan(
             entries.append(Entry(name, as_sparsity(density), seed, ticket, dense, measures))
     tickets.tell_unfit()
     steps = tuple(history(*(m for e in entries for m in e.scored()), *(e.network for e in entries)))
-    notes = dict.fromkeys((*request.notes, *_unmoved(entries, tickets.steps_per_epoch)))
+    notes = dict.fromkeys((*request.notes, *_hardly_moved(entries, tickets.steps_per_epoch)))
     request = replace(request, notes=tuple(notes))
     return Plan(request, tuple(entries), steps, (trained_on, *ood, *(b for b in banks if b.digest)))
 
@@ -140,19 +143,21 @@ def _dense_entry(dense: Weights, rival: Weights, drawn: Init, measured: Sequence
     return Entry("dense", 0.0, drawn.seed, dense, dense, measures, controls)
 
 
-def _unmoved(entries: Sequence[Entry], steps_per_epoch: int) -> Iterator[str]:
-    """What is said of methods whose mask would move while it trains, in trainings that end before it does."""
+def _hardly_moved(entries: Sequence[Entry], steps_per_epoch: int) -> Iterator[str]:
+    """What is said of methods whose mask moves while it trains, in trainings in which it hardly does."""
     for entry in entries:
         made = entry.network
         rewire = made.rewire if isinstance(made, Train) else None
         if not isinstance(made, Train) or rewire is None or rewire.density is not None:
             continue
         steps = made.recipe.epochs * steps_per_epoch
-        if rewire.every >= rewire.until * steps:
+        times = max(0, math.ceil(rewire.until * steps / rewire.every) - 1)
+        if times < FEW_CHANGES:
             last = f"{100 * rewire.until:.0f} % of a training"
+            at = f"at {times} alone" if times else "at none, and keeps the one that it begins with"
             yield (
                 f"{entry.method} changes its mask every {rewire.every} steps up to {last}; of {steps} steps "
-                "it changes it at none, and keeps the one that it begins with"
+                f"it changes it {at}"
             )
 
 
