@@ -105,7 +105,7 @@ def blurred(images: torch.Tensor) -> torch.Tensor:
     """What insertion starts from: a Gaussian blur over windows of 11 pixels, mirrored at the borders.
 
     The authors' code (Petsiuk et al. 2018) makes its kernel by blurring a point within 11 x 11 pixels, which
-    is a little flatter.
+    is a little flatter, and takes the mean colour beyond the borders.
     """
     from scipy.ndimage import gaussian_filter
 

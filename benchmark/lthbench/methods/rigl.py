@@ -85,7 +85,7 @@ METHOD = Method(
     criterion=RANDOM,
     variants={
         "itop": "recipe of Liu et al. 2021, Do We Actually Need Dense Over-Parameterization?: 37 % more "
-        "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 22 updates; on ImageNet "
+        "epochs, Nesterov momentum, weight decay 5e-4, half of the weights dropped, 21 updates; on ImageNet "
         "11 % more epochs, with label smoothing"
     },
     unfit=unfit,

@@ -104,8 +104,10 @@ METRIC = Metric(
     "accuracy of a sparse linear head on the projections; gap: the network's accuracy less the head's",
     source=(
         "Yuksekgonul et al. 2023, Post-hoc Concept Bottleneck Models; Ghosh & Batmanghelich. Concepts that "
-        "the dense parent tells with an area of 0.7. Elastic net by SAGA: the released solver gives other "
-        "heads for other seeds. The error of the area is over concepts, those of the head are over images"
+        "the dense parent tells with an area of 0.7. Concepts are separated by units over their spreads in "
+        "the bank, where the released code takes them as they are. Elastic net by SAGA: the released solver "
+        "gives other heads for other seeds. The error of the area is over concepts, those of the head are "
+        "over images"
     ),
     scores=(
         Score("cav_auc", "concepts told (CAV AUC)", "fraction", True, 0.0, 1.0, "interpretability"),

@@ -51,8 +51,9 @@ METRIC = Metric(
         "15 equal-width bins of n_bk/N * |acc - conf|"
     ),
     source=(
-        "adaptive ECE and SCE: Nixon et al. 2019, Measuring Calibration in Deep Learning; debiased: Kumar et "
-        "al. 2019, Verified Uncertainty Calibration, definition 5.1"
+        "SCE, and bins of as many images each: Nixon et al. 2019, Measuring Calibration in Deep Learning, "
+        "whose ACE is over all classes; adaptive ECE here is of the largest probability alone. Debiased: "
+        "Kumar et al. 2019, Verified Uncertainty Calibration, definition 5.1"
     ),
     scores=(
         _score("adaptive_ece", "adaptive ECE"),

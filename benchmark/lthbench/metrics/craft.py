@@ -138,10 +138,11 @@ METRIC = Metric(
     title="concepts of a layer (CRAFT)",
     formula="A = U W by NMF with 10 concepts, A: mean activations on crops. Coherence: how much more alike "
     "the top 10 crops of a concept are than any, weighted by importance; purity: 1 - entropy of their "
-    "classes; redundancy: mean largest cosine with another concept; loss: |A - UW| / |A|; focus: Gini index "
-    "of total Sobol indices",
+    "classes / log of how many there are; redundancy: mean largest cosine with another concept; loss: |A - "
+    "UW| / |A|; focus: Gini index of total Sobol indices",
     source=(
         "Fel et al. 2023, CRAFT; Suwal et al. Crops of images of three classes together, of 2/7 of the side. "
+        "Importance is that of four images of each class. "
         "Sobol indices by Jansen's estimator from 128 scrambled Sobol points (the released sampler is biased "
         "low). Similarity of crops by colours and edges. Errors from 8 halves of the images, each with "
         "concepts of its own"

@@ -105,9 +105,11 @@ METRIC = Metric(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
         "for piecewise linear networks whose layers are each used once; of others, such as transformers, it "
-        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so; one that "
-        "is not above 0 is no value. The error of the eigenvalue is that of the mean, over images, of second "
-        "derivatives along its vector. Scaled: each term times the squared parameter"
+        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so; one "
+        "that is not above 0 is no value. The error of the eigenvalue is that of the mean, over images, of "
+        "second derivatives along its vector. Of more than 20 classes the columns b_k are ten combinations "
+        "of them with random signs: right in the mean, and not exact. Scaled: each term times the squared "
+        "parameter"
     ),
     scores=(
         _score(

@@ -1,4 +1,4 @@
-"""The machine interpretability score by DreamSim, as published."""
+"""The machine interpretability score by DreamSim, and the share of right choices that it stands for."""
 
 from __future__ import annotations
 
@@ -69,12 +69,13 @@ METRIC = Metric(
     title="machine interpretability of units (MIS)",
     formula="as mis, by the cosine of DreamSim's vectors",
     source=(
-        "Zimmermann et al. 2024; Fu et al. 2023, DreamSim. The published score takes training images of "
-        "ImageNet; here it is the task's test images"
+        "Zimmermann et al. 2024; Fu et al. 2023, DreamSim. MIS is the mean probability of the right choice, "
+        "mis_dreamsim_soft; mis_dreamsim counts the choices that are right. The published score takes "
+        "training images of ImageNet; here it is the task's test images"
     ),
     scores=(
-        Score("mis_dreamsim", "MIS", "fraction", True, 0.0, 1.0, "interpretability"),
-        Score("mis_dreamsim_soft", "MIS, soft", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("mis_dreamsim", "MIS task, right choices", "fraction", True, 0.0, 1.0, "interpretability"),
+        Score("mis_dreamsim_soft", "MIS", "fraction", True, 0.0, 1.0, "interpretability"),
     ),
     needs=(),
     looks=("mis",),

@@ -87,8 +87,8 @@ METRIC = Metric(
     version=2,
     title="faithfulness of saliency maps (ROAD)",
     formula="area between the accuracies after removing the least and the most relevant pixels (LeRF - "
-    "MoRF), 10 to 90 %, imputed by neighbours plus noise 0.01 x 3 draws; AOPC: mean over k of accuracy(0) - "
-    "MoRF accuracy(k)",
+    "MoRF), 0 to 90 % by trapezoids, over 0.9; imputed by neighbours plus noise 0.01 x 3 draws; AOPC: mean "
+    "over k of accuracy(0) - MoRF accuracy(k)",
     source=(
         "Rong et al. 2022, ROAD; AOPC on its curve as in Suwal et al. Maps and accuracy for the label. The "
         "gap takes out that a brittle network loses accuracy by any removal; the area under the curve of a "
