@@ -312,6 +312,47 @@ def test_a_data_set_that_is_not_filled_in_is_refused_by_its_file(own_file, tmp_p
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("METHOD = replace(METHOD, name=5)", "method: name must be a text, not 5"),
+        ("METHOD = replace(METHOD, name='own', cost=None)", "method own: cost must be a text, not None"),
+        (
+            "METHOD = replace(METHOD, name='own', criterion='magnitude')",
+            "method own: criterion and criteria must",
+        ),
+        ("Criterion('own', 'x', print)", "criterion own: version must be a whole number, 1 or more, not 'x'"),
+        ("Criterion(7, 1, print)", "criterion: name must be a text, not 7"),
+        ("ARCHITECTURE = replace(ARCHITECTURE, name='own', version=0)", "architecture own: version must be"),
+        (
+            "ARCHITECTURE = replace(ARCHITECTURE, name='own', layer=3)",
+            "own: layer must be a text",
+        ),
+        ("BANK = replace(BANK, name='own', licence=None)", "bank own: licence must be a text, not None"),
+    ],
+)
+def test_records_of_other_kinds_are_held_to_their_texts_and_versions(own_file, tmp_path, made, said):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\nfrom lthbench.kinds import Criterion\n"
+        "from lthbench.methods.omp import METHOD\nfrom lthbench.architectures.resnet8 import ARCHITECTURE\n"
+        f"from lthbench.banks.shapes import BANK\n{made}\n"
+    )
+    with pytest.raises(BadInput, match=r"own\.py: ") as caught:
+        registry.take(tmp_path / "own.py")
+    assert said in str(caught.value)
+
+
+def test_a_criterion_that_no_method_names_is_told_how(own_file, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\nfrom lthbench.kinds import Criterion\n"
+        "from lthbench.methods.omp import METHOD as OMP\nOWN = Criterion('own', 1, print)\n"
+        "METHOD = replace(OMP, name='own', ticket=lambda c: c.train(c.rewound, c.prune(c.dense, OWN)))\n"
+    )
+    registry.take(tmp_path / "own.py")
+    with pytest.raises(BadInput, match=r'no pruning criterion "own".*one of your own: criterion='):
+        registry.criterion("own")
+
+
 def test_numbers_of_numpy_are_taken_as_pythons_own():
     half: Any = np.float32(0.5)
     zero: Any = np.int64(0)

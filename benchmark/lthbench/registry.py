@@ -159,7 +159,7 @@ def criterion(name: str) -> Criterion:
     """The pruning criterion of this name, from whichever method defines it."""
     known = _criteria(_own_files())
     if name not in known:
-        raise unknown("pruning criterion", name, known)
+        raise unknown("pruning criterion", name, known, "one of your own: criterion= of its Method")
     return known[name][0]
 
 

@@ -158,3 +158,9 @@ class Bank:
     load: Callable[[Source | None, Images, int, int, int], Annotated]
     locate: Callable[[tuple[Path, ...]], Source | None] | None = None
     obtain: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a text or a version that is none."""
+        texts("bank", self, "name")
+        texts(f"bank {self.name}", self, "title", "source", "licence", "obtain")
+        version(f"bank {self.name}", self.version)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from lthbench.kinds.filled_in import texts, version
 from lthbench.spec import Network
 
 if TYPE_CHECKING:
@@ -59,3 +60,9 @@ class Architecture:
     family: str = "convolutional"
     smallest: int = 1
     resizes: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a text or a version that is none."""
+        texts("architecture", self, "name")
+        texts(f"architecture {self.name}", self, "title", "source", "layer", "family")
+        version(f"architecture {self.name}", self.version)

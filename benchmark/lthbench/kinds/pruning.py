@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lthbench.errors import BadInput, unknown
-from lthbench.kinds.filled_in import count
+from lthbench.kinds.filled_in import count, texts, version
 from lthbench.kinds.networks import Architecture, Counts
 from lthbench.kinds.recipes import check_recipe
 from lthbench.spec import Data, Init, Network, Prune, Recipe, Rewind, Rewire, Train, Weights, network_of
@@ -59,6 +59,8 @@ class Criterion:
 
     def __post_init__(self) -> None:
         """Raise BadInput for a unit that there is not, or for counts that are none."""
+        texts("criterion", self, "name")
+        version(f"criterion {self.name}", self.version)
         if self.unit not in UNITS:
             raise BadInput(f"criterion {self.name}: {unknown('unit', str(self.unit), UNITS)}")
         for name, least in (("rounds", 1), ("per_class", 0)):
@@ -234,6 +236,14 @@ class Method:
     unfit: Callable[[Cell], str] = _fits
     family: str = ""
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a text that is none, or for what is no criterion."""
+        texts("method", self, "name")
+        texts(f"method {self.name}", self, "title", "formula", "source", "cost", "family")
+        named = [*self.criteria.values(), *([] if self.criterion is None else [self.criterion])]
+        if not all(isinstance(criterion, Criterion) for criterion in named):
+            raise BadInput(f"method {self.name}: criterion and criteria must be of Criterion(...).")
 
     def prunes_by(self) -> tuple[Criterion, ...]:
         """Its criterion, and those of its variants."""
