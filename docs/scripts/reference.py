@@ -18,7 +18,7 @@ from lthbench import registry
 from lthbench.cli import listing
 from lthbench.cli.app import cli
 from lthbench.cli.pages import margin
-from lthbench.kinds import Bank
+from lthbench.kinds import Bank, Dataset
 from lthbench.planning import task
 from lthbench.report.claims import any_task, between
 
@@ -197,6 +197,7 @@ def tasks() -> str:
     for name, t in found:
         grid = t["grid"]
         said += [f"## {name}\n", f"{plain(t['about'])} Source: {plain(t['source'])}.\n"]
+        said.append(f"{_taken(t)}\n")
         if t["data"]["ood"]:
             said.append(f"Out of distribution: {', '.join(t['data']['ood'])}.\n")
         said.append(
@@ -237,6 +238,17 @@ def data() -> str:
     rows = [(b.name, plain(b.title), plain(b.source), plain(b.obtain)) for b in banks]
     said += [table(("bank", "title", "source", "how to get it"), rows), ""]
     return "\n".join(said)
+
+
+def _taken(t: dict[str, Any]) -> str:
+    """What a network of one's own must be to be scored by a task."""
+    data = registry.get(Dataset, t["data"]["dataset"])
+    mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (data.mean, data.std))
+    return (
+        f"A network of your own: {t['architecture']} for {data.channels} x {data.size} x {data.size} pixels "
+        f"from 0 to 1 and {len(data.classes)} classes. Unless it says otherwise (`--mean`, `--std`), it "
+        f"takes them less the mean {mean}, over the standard deviation {std}."
+    )
 
 
 def architectures() -> str:

@@ -356,7 +356,8 @@ def yardstick_sentence(summary: Summary) -> str:
     """What networks are compared with, and how wide the margins are."""
     found = summary.calibration
     if found is None:
-        why = "the calibration of this task is of another version; " if summary.outdated else ""
+        other = "the calibration of this task is of another version, or of another copy of its images; "
+        why = other if summary.outdated else ""
         if any(request.pretrained for request in summary.facts.requests):
             why = "these networks begin with pretrained weights; "
         alone = f"Not calibrated: {why}each network is compared with the dense parent of its seed."

@@ -65,7 +65,10 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         code = other_code([facts.plugins, first.plugins])
         for part in SAME:
             if meant(part, getattr(facts, part)) != meant(part, getattr(first, part)):
-                raise BadInput(f"{cannot}: their {part} differ. Give one of them, or run both alike.{code}")
+                alike = " with the same --metrics" if part in ("aspects", "scores") else ""
+                raise BadInput(
+                    f"{cannot}: their {part} differ. Give one of them, or run both alike{alike}.{code}"
+                )
         if _other_digests(facts, first):
             raise BadInput(f"{cannot}.{code} Give one of them, or run both alike.")
         if _levels(facts) != _levels(first):
