@@ -118,6 +118,29 @@ def write_broden(root):
     )
 
 
+def test_a_label_of_broden_belongs_where_most_of_its_pixels_are(tmp_path):
+    root = tmp_path / "broden1_224"
+    write_broden(root)
+    text = (root / "label.csv").read_text().replace("sky,object(1)", "sky,object(9);texture(1)")
+    (root / "label.csv").write_text(text)
+    bank = registry.get(Bank, "broden")
+
+    def categories():
+        return bank.load(bank.locate((tmp_path,)), None, 0, 12, 3).categories
+
+    before = categories(), bank.locate((tmp_path,)).files
+    assert before[0] == ("texture", "object", "object")
+    (root / "c_object.csv").write_text("code,number,name,frequency,coverage\n1,2,sky,9,0.5\n2,259,tree,1,1\n")
+    (root / "c_texture.csv").write_text(
+        "code,number,name,frequency,coverage\n1,1,dotted,1,1\n2,2,sky,1,0.9\n"
+    )
+    assert categories() == ("texture", "texture", "object")
+    assert len(bank.locate((tmp_path,)).files) == len(before[1]) + 2  # they are in the hash
+    (root / "c_object.csv").write_text("code,number,name,frequency,coverage\n1,2,sky,9,half\n")
+    with pytest.raises(BadInput, match=r"c_object\.csv: is not that of Broden"):
+        categories()
+
+
 def test_broden_is_read_in_its_layout(tmp_path):
     write_broden(tmp_path / "broden1_224")
     bank = registry.get(Bank, "broden")
@@ -378,13 +401,15 @@ def test_attributes_of_birds_are_those_of_whole_images(tmp_path):
     root = tmp_path / "CUB_200_2011"
     (root / "attributes").mkdir(parents=True)
     photo(root / "images/001.A/a.jpg", (9, 9, 9), (200, 150))
+    photo(root / "images/001.A/t.jpg", (9, 9, 200), (200, 150))
     photo(root / "images/001.A/b.jpg", (200, 9, 9), (200, 150))
-    (root / "images.txt").write_text("1 001.A/a.jpg\n2 001.A/b.jpg\n")
+    (root / "images.txt").write_text("1 001.A/a.jpg\n2 001.A/t.jpg\n3 001.A/b.jpg\n")
+    (root / "train_test_split.txt").write_text("1 1\n2 0\n3 1\n")
     (tmp_path / "attributes.txt").write_text(
         "1 has_bill_shape::curved\n2 has_bill_shape::dagger\n3 has_wing_color::blue\n"
     )
     (root / "attributes/image_attribute_labels.txt").write_text(
-        "1 1 0 3 1.0\n1 2 1 4 1.0\n1 3 1 1 1.0\n2 1 1 3 2.0\n2 2 1 3 2.0\n2 3 1 4 2.0 0\n"
+        "1 1 0 3 1.0\n1 2 1 1 1.0\n1 3 0 1 1.0\n2 1 1 4 2.0\n3 1 1 3 2.0\n3 2 1 3 2.0\n3 3 1 4 2.0 0\n"
     )
     bank = registry.get(Bank, "cub-attributes")
     made = bank.load(bank.locate((tmp_path,)), None, 0, 140, 3)
@@ -393,11 +418,11 @@ def test_attributes_of_birds_are_those_of_whole_images(tmp_path):
     assert made.layers.shape == (2, 3, 14, 14)  # whole images have them: a coarse grid says it
     second = int(made.pixels[1, 0].mean() > 100)
     assert np.unique(made.layers[1 - second, 0]).tolist() == [2]
-    assert not made.layers[1 - second, 1:].any()  # "guessing" is not certain enough
+    assert not made.layers[1 - second, 1:].any()
     # Both attributes of a group are there, each in a layer of its own.
     assert [np.unique(layer).tolist() for layer in made.layers[second]] == [[1], [2], [3]]
-    (root / "attributes/image_attribute_labels.txt").write_text("3 1 1 3 1.0\n")
-    with pytest.raises(BadInput, match="attributes cannot be read: a row names an image beyond 2"):
+    (root / "attributes/image_attribute_labels.txt").write_text("4 1 1 3 1.0\n")
+    with pytest.raises(BadInput, match="attributes cannot be read: a row names an image beyond 3"):
         bank.load(bank.locate((tmp_path,)), None, 0, 20, 3)
     (root / "attributes/image_attribute_labels.txt").write_text("1 one\n")
     with pytest.raises(BadInput, match="attributes cannot be read"):

@@ -60,6 +60,7 @@ def write_cub(root):
     draw_photos(root / "images", names)
     (root / "attributes").mkdir()
     (root / "images.txt").write_text("".join(f"{k + 1} {name}\n" for k, name in enumerate(names)))
+    (root / "train_test_split.txt").write_text("".join(f"{k + 1} 1\n" for k in range(IMAGES)))
     attributes = ["has_bill::dagger", "has_bill::hooked", "has_wing::red", "has_wing::grey"]
     attributes += ["has_tail::long", "has_tail::short"]
     (root.parent / "attributes.txt").write_text(

@@ -29,7 +29,7 @@ def build(network: Network) -> nn.Module:
 
 ARCHITECTURE = Architecture(
     name="deit-tiny",
-    version=1,
+    version=2,
     title="DeiT-Ti, 12 blocks of 3 heads, width 192, patches of 16 x 16 pixels",
     source="Touvron et al. 2021, Training data-efficient image transformers, table 1; as in timm",
     widths=WIDTHS,

@@ -29,7 +29,7 @@ def build(network: Network) -> nn.Module:
 
 ARCHITECTURE = Architecture(
     name="vit-tiny",
-    version=1,
+    version=2,
     title="ViT-Tiny, 9 blocks of 12 heads, width 192, patches of 4 x 4 pixels",
     source="Lee et al. 2021, Vision Transformer for Small-Size Datasets, section 4.1: their plain ViT",
     widths=WIDTHS,

@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 
 def bank(name: str, title: str, source: str, licence: str, index: str, folders: tuple[str, ...]) -> Bank:
     """A bank of the images in ``index``, in one of these ``folders``."""
+    from_ = "" if index == "index.csv" else ", which the code of compositional explanations brings along"
     return Bank(
         name=name,
-        version=1,
+        version=2,
         title=title,
         source=source,
         licence=licence,
         load=partial(_load, index=index),
         locate=partial(_locate, index=index, names=folders),
-        obtain=f"Name the folder that has {folders[0]} (with {index}) with --data DIR.",
+        obtain=f"Name the folder that has {folders[0]} (with {index}{from_}) with --data DIR.",
     )
 
 
@@ -46,6 +47,7 @@ def _locate(folders: tuple[Path, ...], index: str, names: tuple[str, ...]) -> So
             wanted = [root / index, root / "label.csv", root / "category.csv"]
             if all(path.is_file() for path in wanted):
                 categories, rows = _categories(root), _index(root / index)
+                wanted += [path for c in categories if (path := root / f"c_{c}.csv").is_file()]
                 images = [root / "images" / row["image"] for row in rows]
                 entries = (e for row in rows for c in categories for e in _entries(row, c))
                 maps = dict.fromkeys(root / "images" / e for e in entries if not e.isdigit())
@@ -66,6 +68,21 @@ def _entries(row: Mapping[str, str], category: str) -> list[str]:
     return [entry for entry in row.get(category, "").split(";") if entry]
 
 
+def _by_pixels(root: Path, categories: list[str]) -> dict[int, str]:
+    """The category of most pixels of each label, by the tables ``c_object.csv``, ... where they are there."""
+    found: dict[int, tuple[float, str]] = {}
+    for category in categories:
+        path = root / f"c_{category}.csv"
+        for row in textfiles.table(path, ["number", "coverage"]) if path.is_file() else ():
+            try:
+                number, pixels = int(row["number"]), float(row["coverage"])
+            except ValueError as error:
+                raise BadInput(f"{path}: is not that of Broden{because(error)}.") from error
+            if pixels > found.get(number, (-1.0, ""))[0]:
+                found[number] = pixels, category
+    return {number: category for number, (_, category) in found.items()}
+
+
 def _load(
     source: Source | None, backdrop: Images, count: int, size: int, channels: int, index: str
 ) -> Annotated:
@@ -84,9 +101,10 @@ def _load(
     numbers = sorted(number for number in labels if number > 0)
     place = np.zeros(max(numbers, default=0) + 1, dtype=np.int64)
     place[numbers] = np.arange(1, len(numbers) + 1)
-    # "color(289)" names the category most of a label's pixels are in.
     names = [labels[n] for n in numbers]
-    belongs = [kinds[n].partition("(")[0].partition(";")[0] or "object" for n in numbers]
+    # "part(289);object(7)" counts images; a label's category is that of most of its pixels.
+    most = _by_pixels(root, categories)
+    belongs = [most.get(n) or kinds[n].partition("(")[0].partition(";")[0] or "object" for n in numbers]
     # As many layers as the image with most label maps has: those of all categories would fill memory.
     depth = max((sum(len(_entries(row, c)) for c in categories) for row in rows), default=1) or 1
 

@@ -66,7 +66,8 @@ DATASET = Dataset(
     name="derma",
     version=1,
     title="DermaMNIST skin lesions (HAM10000), 224 x 224 pixels",
-    source="Yang et al. 2023, MedMNIST v2; Tschandl et al. 2018, the HAM10000 dataset",
+    source="Yang et al. 2023, MedMNIST v2; Tschandl et al. 2018, the HAM10000 dataset. Split by image: "
+    "lesions of test images are in training, too (Abhishek et al. 2025)",
     licence="CC BY-NC 4.0",
     classes=(
         "actinic keratosis",

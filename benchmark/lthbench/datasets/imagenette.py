@@ -54,7 +54,8 @@ DATASET = Dataset(
     name="imagenette",
     version=1,
     title="Imagenette, photographs at 160 x 160 pixels",
-    source="Howard 2019, github.com/fastai/imagenette, version 2; images are from ImageNet",
+    source="Howard 2019, github.com/fastai/imagenette, version 2; images are from ImageNet, those of "
+    "its test split mostly from ImageNet's training split",
     licence="Apache-2.0 (the collection); ImageNet's terms for the photographs",
     classes=tuple(_CLASSES.values()),
     channels=3,

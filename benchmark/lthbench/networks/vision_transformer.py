@@ -104,7 +104,7 @@ class VisionTransformer(nn.Module):
     ``widths`` are those of a head and of the MLP's hidden layer; tokens have ``heads`` times the first.
     ``grid`` yields the patches' tokens that the last block's attention reads, as maps: after it the logits
     depend on the class token alone, and have no gradient by the others. Weights start normal with a standard
-    deviation of 0.02, cut at two, biases at zero, as in DeiT.
+    deviation of 0.02, biases at zero, as in DeiT.
     """
 
     def __init__(self, network: Network, widths: Sequence[int], depth: int, heads: int, patch: int):
@@ -119,10 +119,10 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, EPSILON)
         self.head = nn.Linear(width, network.classes)
         for drawn in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(drawn, std=0.02, a=-0.04, b=0.04)
+            nn.init.trunc_normal_(drawn, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+                nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
     def prunable_weights(self) -> list[str]:
