@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lthbench.report import answer, latex, machine_readable, markdown, task_page, templates
+from lthbench.report import answer, explanation, latex, machine_readable, markdown, task_page, templates
 from lthbench.report.answer import WORDS, words
 from lthbench.report.summary import far as far_of
 from lthbench.report.summary import sentence, summarise
@@ -213,7 +213,7 @@ def test_the_surest_losses_within_the_margin_are_named(judged_as):
     )
     assert answer.losses(summary, (worse, surer)) == (
         "Surest losses, within the margin: NLL 31 % worse (3.4 to 67 %), accuracy 0.4 points worse "
-        "(0.1 to 0.7); each at 95 % by itself."
+        "(0.1 to 0.7); each end by itself at 95 %."
     )
     maybe = dataclasses.replace(worse, lower=-0.001), dataclasses.replace(worse, lower=0.0001)
     beyond = dataclasses.replace(surer, matches=False, finding="worse")
@@ -337,3 +337,43 @@ def test_what_cannot_be_judged_has_no_verdict_and_does_not_fall_short(judged_as,
     found = judged_as((0.5,), imp=scores)
     assert far_of(found.headline[0]) == far
     assert said in sentence(found, found.headline[0])
+
+
+def test_an_answer_of_some_scores_says_of_how_many(judged_as):
+    summary = judged_as(imp=("yyy", "yyy"))
+    summary.__dict__["lacking"] = ("mCE", "ECE")
+    found = answer.of_table(summary)
+    assert found.up_to.endswith("(on 7 of 9 scores)")
+    assert found.said.endswith("That is on 7 of 9 scores alone.")
+    assert ">7 of 9 scores, " in machine_readable.badge(summary)
+    del summary.__dict__["lacking"]
+    summary.__dict__["lacking"] = ()
+    assert "LTH-PASS" in machine_readable.badge(summary)
+    assert "scores" not in answer.of_table(summary).up_to
+
+
+def test_the_method_that_comes_closest_does_so_by_share(judged_as):
+    """More sparsities are no merit: 3 of 4 comparisons are more than 3 of 6."""
+    summary = judged_as(imp=("x?y", "yyx"), omp=("xyy", "yyy"))
+    (imp, omp) = summary.headline
+    few = dataclasses.replace(
+        omp, sparsities=omp.sparsities[:2], matches=tuple(m for s in omp.sparsities[:2] for m in omp.at(s))
+    )
+    found = answer._closest([imp, few])
+    assert found == ("omp", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (("yxy", "yyy"), "imp is as good as dense up to 50.0 %. What"),
+        (
+            ("xyy", "yyy"),
+            "imp is not shown to be as good as dense from the lowest sparsity",
+        ),
+        (("xxx", "yyy"), "imp is shown to be as good as dense at no sparsity of this table."),
+    ],
+)
+def test_how_far_a_method_gets_is_told_from_below(judged_as, found, said):
+    summary = judged_as(imp=found)
+    assert explanation._up_to(summary, summary.headline[0]).startswith(said)

@@ -58,11 +58,11 @@ def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(judged_as):
 
 
 def test_markdown_marks_what_was_found_of_a_score(judged_as):
-    """A score that matches has no mark, and one that is worse or cannot be compared a cross."""
+    """A score that matches has no mark, one that is worse a cross, and one that was not measured neither."""
     found = judged_as(imp=("y+?", "x-!"))
     heads = {score.name: score.header for score in found.scores}
     rows = [row for row in markdown.score_rows(found) if row["method"] == "imp"]
-    for name, marks in (("accuracy", ["", "★", "open"]), ("nll", ["✗", "–", "✗"])):
+    for name, marks in (("accuracy", ["", "★", "open"]), ("nll", ["✗", "–", "!"])):
         assert [row[heads[name]].lstrip("0123456789. ±") for row in rows] == marks
 
 

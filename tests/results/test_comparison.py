@@ -123,6 +123,19 @@ def test_markdown_is_escaped():
     assert "a\\|b" in said
 
 
+def test_scores_and_networks_that_only_one_was_asked_for_are_told():
+    def made(scores, **given):
+        found = facts(**given)
+        return frame(rows("m", 0.5, "accuracy", A)), dataclasses.replace(
+            found, scores=tuple(found.scores[:scores])
+        )
+
+    every = [score.name for score in facts().scores]
+    found = compare(made(len(every)), made(1))
+    assert found.specs == (("scores", f"{', '.join(sorted(every[1:]))}, too", "–"),)
+    assert "Both were asked for alike" not in text(found, {})
+
+
 def test_code_of_plugins_that_changed_is_told():
     def made(digest, folder):
         plugin = {"kind": "metric", "name": "rude", "source": f"{folder}mine.py", "digest": digest * 64}

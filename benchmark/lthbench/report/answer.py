@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lthbench import formatting
 from lthbench.report import findings
@@ -64,7 +64,14 @@ def of_table(summary: Summary) -> Answer:
         said = f"No verdict: {reasons[0]}." if reasons else "No pruned network was measured."
         return Answer(NO_VERDICT, NONE, NONE, said)
     best = [r for r in results if r.joint is not None and all((o.joint or 0.0) <= r.joint for o in results)]
-    return _passing(summary, results, best) if best else _none_passes(summary, results)
+    if not best:
+        return _none_passes(summary, results)
+    found = _passing(summary, results, best)
+    if not summary.lacking:
+        return found
+    measured = len(summary.facts.aspects)
+    of = f"{measured} of {measured + len(summary.lacking)} scores"
+    return replace(found, up_to=f"{found.up_to} (on {of})", said=f"{found.said} That is on {of} alone.")
 
 
 def _passing(summary: Summary, results: list[Verdict], best: list[Verdict]) -> Answer:
@@ -150,16 +157,17 @@ def _closest(results: list[Verdict]) -> tuple[str, int, int]:
     is the one that is worse in fewer, then the one that is better in more. "" where that says little.
     """
 
-    def rank(result: Verdict) -> tuple[int, int, int]:
+    def rank(result: Verdict) -> tuple[float, float, float]:
+        asked = max(len(result.matches), 1)  # of some methods fewer sparsities were measured
         matching = sum(m.matches is True for m in result.matches)
         short = sum(m.finding in SHORT for m in result.matches)
-        return matching, -short, sum(m.finding == "better" for m in result.matches)
+        return matching / asked, -short / asked, sum(m.finding == "better" for m in result.matches) / asked
 
     still = [r for r in results if explanation.only_open(r.at(r.sparsities[0]))] or results
     highest = max(rank(r) for r in still)
-    most = highest[0]
     best = [r.method for r in still if rank(r) == highest]
-    asked = max(len(r.matches) for r in still)
+    first = next(r for r in still if rank(r) == highest)
+    most, asked = sum(m.matches is True for m in first.matches), len(first.matches)
     says = 2 * most > asked and len(best) <= METHODS and len(best) < len(results)
     return (formatting.listed(best) if says else ""), most, asked
 
@@ -274,7 +282,7 @@ def losses(summary: Summary, matches: Sequence[Match]) -> str:
         if any(digit in low for digit in "123456789"):  # else it would read as if it might be none
             parts.append(f"{summary.title_of(match.score)} {mean}{points} worse ({span})")
     said = ", ".join(parts[:LOSSES])
-    return f"Surest losses, within the margin: {said}; each at 95 % by itself." if parts else ""
+    return f"Surest losses, within the margin: {said}; each end by itself at 95 %." if parts else ""
 
 
 def _worse(summary: Summary, match: Match) -> str:

@@ -27,6 +27,9 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
         f"These tables were made with {said}: compare across them with care."
         for said in _versions([s.facts for s in summaries])
     ]
+    found += [
+        f"{s.facts.task_title}, {s.facts.budget_name}: {lacking_sentence(s)}" for s in summaries if s.lacking
+    ]
     for what, values in (
         ("budgets", [s.facts.budget_name for s in summaries]),
         ("rules", [s.rule for s in summaries]),

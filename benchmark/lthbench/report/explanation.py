@@ -48,7 +48,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "budget": summary.facts.budget_name,
         "method": method,
         "sparsity": level,
-        "seeds": len(summary.facts.seeds),
+        "seeds": max((m.seeds for m in headline.at(level)), default=0) or len(summary.facts.seeds),
         "dense": dense_sentence(summary),
         "rule": summary.rule,
         "rule_text": RULE_TEXT[summary.rule],
@@ -83,9 +83,15 @@ def _up_to(summary: Summary, result: Verdict) -> str:
     """How far the method gets, and what of it breaks first."""
     breaks = f"What breaks first: {findings.broken(summary, result)}."
     if result.joint is None:
-        return f"{result.method} is shown to be as good as dense at no sparsity of this table. {breaks}"
+        beyond = [s for s in result.sparsities if all(m.matches for m in result.at(s))]
+        if beyond:
+            said = "is not shown to be as good as dense from the lowest sparsity of this table on"
+        else:
+            said = "is shown to be as good as dense at no sparsity of this table"
+        return f"{result.method} {said}. {breaks}"
     up_to = f" up to {formatting.sparsity(result.joint)}" if result.joint else ""
-    gaps = "" if result.monotone else ", though not at all sparsities below"
+    below = [s for s in result.sparsities if s < result.joint and not all(m.matches for m in result.at(s))]
+    gaps = ", though not at all sparsities below" if below else ""
     return f"{result.method} is as good as dense{up_to}{gaps}. {breaks}"
 
 
@@ -172,7 +178,7 @@ def text(found: dict[str, Any], width: int = 80) -> str:
     if found["rule"] == "noninferior":
         lines += [
             "Worse by: the mean over seeds, against dense; negative: better. With % it is a share of dense.",
-            "At least, at most: what the true difference is above and below, each at 95 %, over "
+            "At least, at most: what the true difference is above and below, each by itself at 95 %, over "
             + ("seeds and images." if found["scope"] == "method" else "images alone."),
             "p: of being worse by the margin or more.",
             "Margins:",
@@ -185,7 +191,10 @@ def text(found: dict[str, Any], width: int = 80) -> str:
     if found["region"]:
         within = "within" if found["region"] == "I" else "more than"
         side = "of" if found["region"] == "I" else "below"
-        lines.append(f"Region {found['region']}: accuracy is {within} one percentage point {side} dense.")
+        lines.append(
+            f"Region {found['region']}: accuracy is {within} one percentage point {side} the dense parents "
+            "of these seeds."
+        )
     if found["sparsity"] == 0.0:
         lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
     else:

@@ -127,9 +127,10 @@ def _dense_accuracy(summary: Summary) -> float:
 def _better_at(
     summary: Summary, folder: str, result: Verdict, level: float, scores: tuple[str, ...]
 ) -> Highlight:
+    accuracy = _dense_accuracy(summary)
+    accurate = f"{formatting.number(accuracy, 'fraction')} %" if accuracy else "not measured"
     text = (
         f"{result.method} at {formatting.sparsity(level)}, in {findings.named(summary, scores)} "
-        f"({summary.facts.task_name}, {summary.facts.budget_name}, dense "
-        f"{formatting.number(_dense_accuracy(summary), 'fraction')} %)."
+        f"({summary.facts.task_name}, {summary.facts.budget_name}, dense {accurate})."
     )
     return Highlight("Better than dense:", text, f"{folder}/{network_page.name(result.method, level)}")

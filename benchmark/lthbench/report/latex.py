@@ -130,8 +130,10 @@ def _scores(summary: Summary) -> list[str]:
     )
     caption += DAGGERED if set(findings.values()) - set(SET) else ""
     trainings = f"dense ({len(summary.calibration.seeds)})" if summary.calibration is not None else ""
+    used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)
     if trainings and summary.trainings:
-        caption += f" {trainings}: the trainings of the dense network that the others are compared with."
+        others = " that the others are compared with" if used else " that calibrate the task"
+        caption += f" {trainings}: the trainings of the dense network{others}."
     found = []
     for part, scores in enumerate(_parts([s for s in summary.scores if s.verdict], SCORES)):
         rows = []

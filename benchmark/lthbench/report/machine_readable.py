@@ -96,7 +96,9 @@ def badge(summary: Summary) -> str:
     good = any(result.joint is not None for result in summary.headline)
     (who, _), (far, _) = parted(found.furthest), parted(found.up_to)
     value = f"{who} {far}" if good else who
-    label = f"LTH-PASS {summary.facts.task_name}, {summary.facts.budget_name}"
+    measured, every = len(summary.facts.aspects), len(summary.facts.aspects) + len(summary.lacking)
+    what = f"{measured} of {every} scores," if summary.lacking else "LTH-PASS"
+    label = f"{what} {summary.facts.task_name}, {summary.facts.budget_name}"
     # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
     widths = [round(6.8 * len(text)) + 14 for text in (label, value)]
     return render(

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
-from lthbench.report import answer, tallies
+from lthbench.report import answer, findings, tallies
 from lthbench.report.cells import Shown
 from lthbench.report.summary import (
     RULE_TEXT,
@@ -54,7 +54,8 @@ def render(summary: Summary) -> str:
         "## Scores",
         "",
         "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that is worse than dense, "
-        "★ one that is better; open is one that may match or be worse.",
+        "★ one that is better; open is one that may match or be worse, ! one that was not measured; ∅ is of "
+        "a degenerate network, ⊘ of one whose accuracy is too low to compare.",
         "",
         *(line for group in _score_tables(summary) for line in group),
         "## How it was made",
@@ -72,7 +73,7 @@ OF_VERDICT = "scores of the verdict"
 #: What stands in brackets behind counts, where there are such scores.
 UNSAID = " (in brackets those that cannot be said)"
 #: What stands behind a score of the verdict, by what was found.
-MARKS = {"open": " open", "undecided": " –", "better": " ★", "matches": ""}
+MARKS = {finding: f" {sign}" for finding, (_, sign) in findings.SIGNS.items()} | {"matches": ""}
 
 
 def _score_tables(summary: Summary) -> list[list[str]]:
@@ -96,7 +97,7 @@ def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[
         for score in scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
-            mark = "" if match is None else MARKS.get(match.finding, " ✗")
+            mark = "" if match is None else MARKS[match.finding]
             row[score.header] = (cell.text if cell else "–") + mark
         rows.append(row)
         if method == "dense" and summary.trainings:

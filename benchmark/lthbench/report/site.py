@@ -217,7 +217,8 @@ def _words(pairs: Sequence[tuple[Summary, str]], said: Sequence[str]) -> str:
 def _sure(summary: Summary) -> str:
     """What an answer rests on: seeds, the dense networks that they are compared with, and the level."""
     seeds = formatting.counted(len(summary.facts.seeds), "seed", "seeds")
-    trained = len(summary.calibration.seeds) if summary.calibration else 0
+    used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)
+    trained = len(summary.calibration.seeds) if summary.calibration and used else 0
     against = f", against {trained} trainings of dense" if trained else ", against their dense parents"
     return f"{seeds}{against}" + (f"; level {100 * ALPHA:g} %" if summary.rule == rules.HEADLINE else "")
 

@@ -231,7 +231,8 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             text = cell.text if cell else "–"
             order = "" if cell is None or math.isnan(cell.mean) else f"{cell.mean:.5g}"
             shown = {"text": text, "matches": verdict, "finding": finding, "reason": reason, "order": order}
-            cells.append({"score": score, **shown})
+            sign, meaning = findings.SIGNS.get(finding, ("", ""))[1], findings.MEANINGS.get(finding, "")
+            cells.append({"score": score, **shown, "sign": sign, "meaning": meaning})
         first = not rows or rows[-1]["method"] != method
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
         passed = bool(judged) and all(judged)

@@ -117,6 +117,9 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
 def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
     """What differs between two runs' facts: (what, in A, in B), written out."""
     first, second = _spec(a), _spec(b)
+    names = [{score.name for score in facts.scores} for facts in (a, b)]
+    for told, own, other in ((first, *names), (second, *names[::-1])):
+        told["scores"] = f"{', '.join(sorted(own - other))}, too" if own - other else "–"
     keys = dict.fromkeys((*first, *second))
     return tuple(
         (key, first.get(key, "–"), second.get(key, "–")) for key in keys if first.get(key) != second.get(key)
@@ -126,6 +129,8 @@ def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
 def _spec(facts: RunFacts) -> dict[str, str]:
     found = facts.to_json()
     told = {key: said for part in _SPECS for key, said in _flat(part, stated(found[part]))}
+    told["pretrained"] = ", ".join(dict.fromkeys(str(r.pretrained) for r in facts.requests if r.pretrained))
+    told["checkpoints"] = ", ".join(sorted(str(c.get("method")) for c in facts.checkpoints))
     return told | {f"{p.kind} {p.name}": p.code for p in facts.plugins}
 
 

@@ -130,7 +130,8 @@ def _knee(summary: Summary) -> Shown:
     falls = {name: [s for s, gap in levels if gap.high < 0.0] for name, levels in found.items()}
     ends = {name: min(fallen, default=None) for name, fallen in falls.items()}
     shown = ", ".join(
-        f"{name} {'do not fall' if s is None else formatting.sparsity(s)}" for name, s in ends.items()
+        f"{name}: {'no fall' if s is None else f'falls at {formatting.sparsity(s)}'}"
+        for name, s in ends.items()
     )
     for one, other in (tuple(found), tuple(found)[::-1]):
         holds = [s for s, gap in found[other] if gap.low >= 0.0]
