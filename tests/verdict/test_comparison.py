@@ -1,6 +1,7 @@
 """Networks beside the dense trainings of a calibration: the numbers, the level, and when it is not used."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -201,6 +202,7 @@ def test_seeds_that_are_near_each_other_by_chance_are_no_surer_than_their_images
 def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds):
     """The same networks by both: findings and bounds are the same."""
     rng = np.random.default_rng(9)
+    made = replace(made, scores={n: replace(s, pair_error=None) for n, s in made.scores.items()})
     networks = [lab.drawn(seeds, rng, widened=1.5) for _ in range(5)]
     order = [made.scores[a.score] for a in lab.ASPECTS]
     places = np.array(
@@ -216,6 +218,7 @@ def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds
     trials = _trials(made, seeds, *_spread(places), none, variance, 40, none, np.zeros(3), limit)
     for place, group in enumerate(networks):
         frame = lab.table(lab.drawn(seeds, np.random.default_rng(10)), group)
+        frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = 0.0  # a single seed needs to know them
         measure = yardstick(frame, made)
         scattered = scatter(measure, "m", 0.5, lab.ASPECTS)
         for k, aspect in enumerate(lab.ASPECTS):
@@ -283,3 +286,22 @@ def test_where_errors_of_seeds_are_unknown_all_of_the_mean_is_shared():
     """As if other images changed all seeds alike."""
     rows = [Row(seed, 0.9, "ok", "", math.nan, 0.003) for seed in range(3)]
     assert shared_images(rows, rows, Scale(True)) == (pytest.approx(0.003**2), True)
+
+
+def test_a_single_seed_has_the_error_over_images_of_networks_that_are_apart(lab, made):
+    """A network near its own parent changes with the images as all others do, beside the mean of these."""
+    frame = lab.table(lab.drawn(1, np.random.default_rng(3)), lab.drawn(1, np.random.default_rng(4)))
+    known = replace(made.scores["accuracy"], pair_error=0.004)
+    made = replace(made, scores={**made.scores, "accuracy": known})
+    errors = {}
+    for own in (0.0, 0.001, 0.01):
+        frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = own
+        errors[own] = compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY).difference.shared
+    assert errors == pytest.approx({0.0: 0.004**2 / 2, 0.001: 0.004**2 / 2, 0.01: 0.01**2})
+
+
+def test_a_single_seed_whose_error_over_images_is_not_known_is_not_judged(lab, made):
+    frame = lab.table(lab.drawn(1, np.random.default_rng(3)), lab.drawn(1, np.random.default_rng(4)))
+    frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = math.nan
+    (verdict,) = verdicts(frame, [lab.ACCURACY], calibration=made)
+    assert verdict.matches[0].finding == "undecided"

@@ -252,7 +252,8 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> 
         if len(both) < 2:
             return held(False, "the rule noninferior needs at least two seeds", before, after, gaps[0])
         p = difference(gaps, 0.0).p_value(tolerance)
-        return held(p <= ALPHA, "" if p <= ALPHA else f"p = {p:.3f}", before, after, fmean(gaps))
+        good = p <= ALPHA or (tolerance == 0.0 and max(gaps) <= 0.0)  # equal numbers have no p-value
+        return held(good, "" if good else f"p = {p:.3f}", before, after, fmean(gaps))
     # A tolerance of zero is for equal numbers, whose means may differ in the last bit.
     good = fmean(gaps) <= tolerance + 1e-12 * max(1.0, abs(before))
     return held(good, "" if good else "worse by more than its tolerance", before, after, fmean(gaps))

@@ -117,9 +117,9 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
 def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
     """What differs between two runs' facts: (what, in A, in B), written out."""
     first, second = _spec(a), _spec(b)
-    names = [{score.name for score in facts.scores} for facts in (a, b)]
-    for told, own, other in ((first, *names), (second, *names[::-1])):
-        told["scores"] = f"{', '.join(sorted(own - other))}, too" if own - other else "–"
+    mine, theirs = ({score.name for score in facts.scores} for facts in (a, b))
+    for told, more in ((first, mine - theirs), (second, theirs - mine)):
+        told["scores"] = f"{', '.join(sorted(more))}, too" if more else "–"
     keys = dict.fromkeys((*first, *second))
     return tuple(
         (key, first.get(key, "–"), second.get(key, "–")) for key in keys if first.get(key) != second.get(key)

@@ -33,6 +33,8 @@ MULTIPLE = 2.33
 RATIO = "mce"
 #: No calibration has fewer trainings: a standard deviation would be off by a third or more.
 FEWEST = 6
+#: Values are kept with six digits: those that differ by less are equal.
+_DIGITS = 1e-6
 #: A mean of a run's own dense networks this improbable among those of the calibration is of another kind.
 FOREIGN = 0.001
 
@@ -97,13 +99,18 @@ class DenseScore:
 
     def better_than(self, place: float) -> float:
         """The share of dense trainings that are worse; of those as good, half."""
-        worse = sum(p > place for p in self.places) + 0.5 * sum(p == place for p in self.places)
-        return worse / len(self.places)
+        same = [math.isclose(p, place, rel_tol=_DIGITS, abs_tol=1e-12) for p in self.places]
+        worse = sum(p > place for p, as_good in zip(self.places, same, strict=True) if not as_good)
+        return (worse + 0.5 * sum(same)) / len(self.places)
 
     def as_likely(self, place: float, count: int = 1) -> float:
         """How probable a mean of ``count`` dense trainings is that lies at least as far off."""
         worse = self.as_bad(place, count)
-        return 2.0 * min(worse, 1.0 - worse) if 0.0 < worse < 1.0 else float(place == self.mean)
+        return (
+            2.0 * min(worse, 1.0 - worse)
+            if 0.0 < worse < 1.0
+            else float(math.isclose(place, self.mean, rel_tol=_DIGITS))
+        )
 
     def as_bad(self, place: float, count: int = 1) -> float:
         """How probable a mean of ``count`` dense trainings is that is as bad or worse.
@@ -115,7 +122,7 @@ class DenseScore:
         n = len(self.places)
         error = math.sqrt(self.variance * (1.0 / count + 1.0 / n))
         if error == 0.0:
-            return 1.0 if place <= self.mean else 0.0
+            return 1.0 if place <= self.mean + _DIGITS * abs(self.mean) else 0.0
         return float(stdtr(n - 1, (self.mean - place) / error))
 
 

@@ -257,10 +257,14 @@ def _with_population(
     seeds, trainings = len(values), len(theirs)
     mean, between, prior = seeds_spread([scale.place(v) for v in values], dense.score, theirs, scattered)
     shared, known = shared_images(*errors, scale)
+    if seeds == 1 and known:
+        # Beside its own parent a network may change little with the images, and beside all others as they do.
+        apart = scale.error(dense.pair_error or 0.0, scale.value(center))
+        shared = max(shared, apart**2 / 2.0)
     found = Difference(
         mean - center,
         between,
-        shared if known else 0.0,
+        shared if known or seeds == 1 else 0.0,
         seeds,
         prior,
         variance / trainings,

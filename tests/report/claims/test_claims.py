@@ -250,7 +250,10 @@ def test_a_claim_of_one_network_is_held_to_tables_of_it_alone_and_has_a_minus_si
     claim = of("better calibrated than tickets")
     assert claim.tasks == ("c10-r20s", "c100-r20s")
     falling = summary(series("agreement", 1, {0.2: 0.9, 0.5: 0.8, 0.8: 0.6, 0.9: 0.3}))
-    assert "sparsity −1.00 over" in of("drifts from the dense network").held(falling)["shown"]
+    assert (
+        "−0.077 for each 10 points of sparsity, over 4 sparsities"
+        in of("drifts from the dense network").held(falling)["shown"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,9 @@ def _knee(summary: Summary) -> Shown:
 def _above(summary: Summary, score: str, share: float, below: float) -> list[tuple[float, Interval]]:
     """At each sparsity, how far tickets are above what counts as fallen: a share of dense, and this below."""
     dense = summary.cell("dense", 0.0, score)
-    gaps = [(s, difference(summary.cell(TICKETS, s, score), dense, share)) for s in summary.sparsities]
+    known = [(s, summary.cell(TICKETS, s, score)) for s in summary.sparsities]
+    tests = 2 * sum(difference(cell, dense, share) is not None for _, cell in known)  # of two scores
+    gaps = [(s, difference(cell, dense, share, tests=max(tests, 1))) for s, cell in known]
     return [(s, Interval(*(end - below for end in gap))) for s, gap in gaps if gap is not None]
 
 
