@@ -207,3 +207,10 @@ def test_gradients_lie_in_memory_as_activations_do(name):
         model(x).square().sum().backward()
     assert seen.calls > 10
     assert seen.mixed == []
+
+
+def test_weights_of_a_vision_transformer_start_with_the_deviation_of_deit():
+    """Cut at two deviations it would be 0.0176."""
+    weight = build("vit-tiny", 0).blocks[0].mlp.fc1.weight.detach()
+    assert float(weight.std()) == pytest.approx(0.02, rel=0.02)
+    assert float(weight.abs().max()) > 0.05

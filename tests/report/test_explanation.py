@@ -181,3 +181,9 @@ def test_one_score_that_does_not_hold_is_enough_not_to_pass(build, finding):
     undecided = dataclasses.replace(judged, matches=(accuracy,))
     made = dataclasses.replace(made, verdicts={**made.verdicts, made.rule: (undecided,)})
     assert account(made, "m", 0.79)["passes"] is None
+
+
+def test_the_seeds_are_those_of_the_network_where_others_have_more(build):
+    made = build()
+    more = dataclasses.replace(made, facts=dataclasses.replace(made.facts, seeds=tuple(range(10))))
+    assert account(more, "m", 0.79)["seeds"] == 3

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lthbench.report import highlights, site
+from lthbench.report import caveats, highlights, site
 
 
 def of_dense(summary, accuracy):
@@ -47,3 +47,18 @@ def test_what_is_better_than_dense_names_its_table_and_is_of_the_best_training_a
     table = f"{short.facts.task_name}, {short.facts.budget_name}, dense 72.4 %"
     assert better((short, "a")) == [f"imp at 80.0 %, in accuracy ({table})."]
     assert better((short, "a"), (longer, "b")) == []
+
+
+def test_accuracy_of_dense_that_was_not_measured_is_no_number(judged_as):
+    found = judged_as(imp=("++y", "yyy"))
+    without = {key: cell for key, cell in found.cells.items() if key[2] != "accuracy"}
+    (said,) = better((dataclasses.replace(found, cells=without), "a"))
+    assert said.endswith("dense not measured).")
+
+
+def test_a_site_says_which_scores_its_tables_lack(judged_as):
+    whole, part = judged_as(imp=("yyy", "yyy")), judged_as(imp=("yyy", "yyy"))
+    whole.__dict__["lacking"], part.__dict__["lacking"] = (), ("mCE",)
+    (said,) = caveats.of_site([whole, part])
+    assert "quick: Not measured, of the 8 scores that LTH-PASS asks for: mCE" in said
+    assert caveats.of_site([whole, whole]) == []

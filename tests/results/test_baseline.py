@@ -305,3 +305,9 @@ def test_a_baseline_that_reads_a_score_otherwise_than_the_table_is_refused(field
     made["scores"][1][field] = value
     with pytest.raises(BadInput, match=rf"scores\[1\].{field}, of accuracy, is {value}, and the table's"):
         baseline.hold(table, told, made)
+
+
+def test_by_noninferior_equal_numbers_hold_where_no_tolerance_is_given(base):
+    exact = {**base, "scores": [{**e, "tolerance": 0.0} for e in base["scores"]]}
+    assert held(exact, rule="noninferior")["accuracy"].good
+    assert not held(exact, (A[0] - 0.001, *A[1:]), rule="noninferior")["accuracy"].good

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from lthbench.errors import BadInput
+from lthbench.planning.request_record import RequestRecord
 from lthbench.results.comparison import compare, text
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
@@ -146,3 +147,10 @@ def test_code_of_plugins_that_changed_is_told():
     code = (f"mine.py, hash {digit * 12}" for digit in "01")
     assert found.specs == (("metric rude", *code),)
     assert "Both were asked for alike" not in text(found, {})
+
+
+def test_pretrained_weights_that_only_one_began_with_are_told():
+    asked = RequestRecord("made", ("m",), (0.5,), (0, 1, 2), ("accuracy",), "quick", pretrained="w.pth")
+    begun = dataclasses.replace(facts(), requests=(asked,))
+    table = frame(rows("m", 0.5, "accuracy", A))
+    assert compare((table, begun), (table, facts())).specs == (("pretrained", "w.pth", ""),)

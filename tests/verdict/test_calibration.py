@@ -171,3 +171,12 @@ def test_too_few_networks_or_values_that_cannot_be_compared_are_refused(lab):
         calibrate(pd.DataFrame(lab.rows("dense", 0.0, networks)), lab.ASPECTS, lab.KEYS, {}, "made", "quick")
     with pytest.raises(BadInput, match="no score of the verdict"):
         calibrate(few[few["score"] == "nll"], [lab.ACCURACY], lab.KEYS, {}, "made", "quick")
+
+
+def test_values_that_the_file_has_rounded_are_as_good_as_those_they_were(made):
+    """535 of 540 is 0.990741 in a calibration."""
+    known = replace(made.scores["accuracy"], values=(0.988889, 0.990741, 0.990741, 0.992593))
+    assert known.better_than(known.scale.place(535 / 540)) == (1 + 0.5 * 2) / 4
+    equal = replace(known, values=(0.983333,) * 8)
+    assert not foreign(equal, [equal.scale.place(59 / 60)] * 3, 10)
+    assert foreign(equal, [equal.scale.place(58 / 60)] * 3, 10)

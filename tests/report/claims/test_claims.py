@@ -739,3 +739,12 @@ def test_one_sparsity_is_neither_low_nor_a_trend():
     assert of("(MIS) does not depend").check(summary(one, methods=tuple("abcdefg"))) == NOT_MEASURED
     high = {("random", 0.67, "accuracy"): 0.7, ("snip", 0.67, "accuracy"): 0.8}
     assert of("no better than random").check(summary(high, methods=("random", "snip"))) == NOT_MEASURED
+
+
+def test_the_rigl_of_the_paper_is_taken_where_a_table_has_it():
+    values = {("dense", 0.0, "hessian_trace"): 5.0, ("rigl", 0.79, "hessian_trace"): 6.0}
+    claim = of("sharper minima")
+    assert claim.check(summary(values, ("rigl",)))[1] == "agrees"
+    both = summary(values | {("rigl:itop", 0.79, "hessian_trace"): 4.0}, ("rigl", "rigl:itop"))
+    shown, found = claim.check(both)
+    assert (found, shown.split()[0]) == ("differs", "rigl:itop")
