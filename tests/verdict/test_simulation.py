@@ -28,6 +28,8 @@ def test_a_mean_is_off_by_what_seeds_and_trainings_leave(made):
 
 
 def test_with_many_seeds_power_and_level_are_those_of_the_normal_test(made):
+    # What all seeds lose alike does not become less with more of them: here is none.
+    made = replace(made, scores={n: replace(s, pair_error=None) for n, s in made.scores.items()})
     found = simulated(made, 100, trials=3000)
     assert found.level() == pytest.approx(0.05, abs=0.015)
     assert found.passes() == 1.0

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lthbench.verdict.calibration import RATIO, Calibration, DenseScore, foreign
-from lthbench.verdict.noninferiority import Difference, moderated, shared_part, spread
+from lthbench.verdict.noninferiority import Difference, least_common, moderated, shared_part, spread
 from lthbench.verdict.observed import Observed, Row
 from lthbench.verdict.scale import Scale
 
@@ -256,7 +256,7 @@ def _with_population(
     center, variance = spread(theirs)
     seeds, trainings = len(values), len(theirs)
     mean, between, prior = seeds_spread([scale.place(v) for v in values], dense.score, theirs, scattered)
-    shared, known = shared_images(*errors, scale)
+    shared, known = shared_images(*errors, scale, least_common(aspect.score))
     if seeds == 1 and known:
         # Beside its own parent a network may change little with the images, and beside all others as they do.
         apart = scale.error(dense.pair_error or 0.0, scale.value(center))
@@ -328,9 +328,12 @@ def margins(scale: Scale, margin: float, practical: float, dense: float, share: 
     return scale.margin(margin * factor), scale.margin(practical * factor)
 
 
-def shared_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> tuple[float, bool]:
+def shared_images(
+    own: Sequence[Row], parents: Sequence[Row], scale: Scale, least: float = 0.0
+) -> tuple[float, bool]:
     """What other images would change in the differences of all seeds alike, as a variance; whether known.
 
+    ``least`` is the share of one seed's variance that it is at least (``noninferiority.least_common``).
     Tables put together from several runs lack one error of the mean over seeds; the mean of the seeds' own
     errors, which is never smaller, stands for it.
     """
@@ -343,7 +346,7 @@ def shared_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale) -> t
     unit = scale.error(1.0, fmean(r.value for r in own), fmean(r.value for r in parents))
     if not all(r.mean_diff_se == of_mean for r in own):
         return (fmean(errors) * unit) ** 2, True
-    return shared_part([e * unit for e in errors], of_mean * unit), True
+    return shared_part([e * unit for e in errors], of_mean * unit, least), True
 
 
 def own_images(own: Sequence[Row], parents: Sequence[Row], scale: Scale, shared: float) -> float:

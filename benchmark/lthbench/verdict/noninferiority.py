@@ -25,6 +25,9 @@ from dataclasses import dataclass, replace
 ALPHA = 0.05
 #: The greatest number of seeds that it is worth while to name.
 MOST_SEEDS = 100
+#: Scores that are shares of the images, and how much of the variance over images of a seed's difference all
+#: seeds have in common at least (docs/verdict.md says from which tables).
+SHARES, COMMON = ("accuracy", "fgsm_accuracy"), 0.1
 
 
 @dataclass(frozen=True)
@@ -120,18 +123,28 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.fsum((v - mean) ** 2 for v in values) / (count - 1) if count > 1 else math.nan
 
 
-def shared_part(own: Sequence[float], of_mean: float) -> float:
+def least_common(score: str) -> float:
+    """The share of a seed's variance over images that all seeds have in common at least.
+
+    A share of the images changes by those that are lost. Where these are few, the few that all seeds lose are
+    often missing among the images at hand, and no variance is seen where there is one.
+    """
+    return COMMON if score in SHARES else 0.0
+
+
+def shared_part(own: Sequence[float], of_mean: float, least: float = 0.0) -> float:
     """The variance over images that the differences of several seeds have in common.
 
     ``own`` are the standard errors over images of each seed's difference, ``of_mean`` that of their mean. The
     variance of the mean is shared + (own - shared) / S, so that shared = (S of_mean^2 - own^2) / (S - 1): the
     mean covariance of two seeds' differences. What each seed has by itself is in the variance between seeds.
+    It is taken to be ``least`` times that of one seed or more.
     """
     seeds = len(own)
     if seeds < 2:
         return of_mean**2
     each = math.fsum(e * e for e in own) / seeds
-    return max(0.0, (seeds * of_mean**2 - each) / (seeds - 1))
+    return max(least * each, (seeds * of_mean**2 - each) / (seeds - 1))
 
 
 def moderated(variance: float, freedom: float, expected: float, prior: float) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lthbench.verdict.comparison import APART, EXPECTED, PRIOR, WILD, wild_freedom
-from lthbench.verdict.noninferiority import ALPHA, hommel
+from lthbench.verdict.noninferiority import ALPHA, hommel, least_common
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,6 +183,7 @@ def _trials(
         prior: Any = np.where(_apart(ratios, seeds, count) | ~varies, 0.0, PRIOR)
         part = (prior * expected + (seeds - 1) * between) / (prior + seeds - 1) / seeds
         freedom, own, off = prior + seeds - 1, np.zeros_like(mean), mean - center
+        shared = images**2 * [least_common(score) for score in calibration.scores]
     else:
         part, shared = np.zeros_like(mean), images**2
         own, off = mean, picture - center
