@@ -67,12 +67,24 @@ def test_the_page_of_a_network_has_a_line_for_each_other_method(trained):
         ("omp", "dense", "--against takes a method of this table: imp, omp, random, snip"),
         ("omp", "omp", "with itself"),
         ("omp", "rand", 'no method "rand". Did you mean random'),
-        ("omp", "imp", r"imp is not in this table at sparsity 0\.893"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(trained, method, other, said):
     with pytest.raises(BadInput, match=said):
         beside.account(trained, method, other, 0.893)
+
+
+def test_a_method_that_is_not_there_at_a_sparsity_is_named(published):
+    """The digits have 2:4 sparsity at 50 % alone."""
+    with pytest.raises(BadInput, match=r"omp:nm is not in this table at sparsity 0\.893"):
+        beside.account(published["digits-r8-quick"], "omp", "omp:nm", 0.893)
+
+
+def test_rounds_of_pruning_beside_one_step_of_the_trained_resnet(trained):
+    found = beside.account(trained, "imp", "omp", 0.893)
+    assert found["said"].startswith(
+        "imp is better than omp in accuracy, mCE, OoD ROC-AUC, NLL and Hessian trace; "
+    )
 
 
 def test_margins_of_shares_are_told_to_either_side(trained):
