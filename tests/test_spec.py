@@ -65,6 +65,33 @@ def test_a_field_that_is_none_leaves_the_key_alone(steps):
     assert "mask" in spec.describe(steps["ticket"])
 
 
+@pytest.mark.parametrize(
+    ("raised", "renewed"),
+    [("PREDICT_VERSION", {"accuracy", "gini"}), ("EXPLAIN_VERSION", {"gini"})],
+)
+def test_scores_are_made_again_where_the_logits_or_maps_that_they_read_are(
+    tiny_task, monkeypatch, raised, renewed
+):
+    """What a score reads is not looked at where the score is there: a store would mix both versions."""
+    asked = request.ask(tiny_task, methods=("omp",), metrics=("accuracy", "gini", "hessian"))
+
+    def measures():
+        return {(m.metric, m.subject.key): m for e in plan.plan(asked, ()).entries for m in e.measures}
+
+    before = measures()
+    monkeypatch.setattr(spec, raised, 2)
+    after = measures()
+    assert {
+        metric for metric, network in before if before[metric, network] != after[metric, network]
+    } == renewed
+    read = [n for (metric, _), m in after.items() if metric in renewed for n in m.needs()]
+    kind = Predict if raised == "PREDICT_VERSION" else Explain
+    assert {n.version for n in read if isinstance(n, kind)} == {2}
+    if raised == "PREDICT_VERSION":
+        (maps,) = {n.predict_version for n in read if isinstance(n, Explain)}
+        assert maps == 2, "maps are of the class that the dense network predicts"
+
+
 def test_history_puts_needs_first_and_each_step_once(steps):
     listed = list(spec.history(steps["measure"], steps["explained"], steps["ticket"], steps["given"]))
     place = {s.key: i for i, s in enumerate(listed)}

@@ -213,16 +213,25 @@ class Predict(Step):
 
 @dataclass(frozen=True, eq=False)
 class Explain(Step):
-    """Saliency maps of a network: for the labels of images, and for what ``reference`` predicts of them."""
+    """Saliency maps of a network: for the labels of images, and for what ``reference`` predicts of them.
+
+    ``predict_version`` is that of these predictions (None: 1).
+    """
 
     subject: Weights
     inputs: Inputs
     reference: Weights
     version: int = EXPLAIN_VERSION
+    predict_version: int | None = None
+
+    @property
+    def predicted(self) -> Predict:
+        """The predictions of the other network."""
+        return _made(Predict, self.reference, self.inputs, self.predict_version or 1)
 
     def needs(self) -> tuple[Step, ...]:
         """The network, and the predictions of the other one."""
-        return (self.subject, _made(Predict, self.reference, self.inputs))
+        return (self.subject, self.predicted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +240,8 @@ class Measure(Step):
 
     ``reference`` is the dense parent of the same seed, for a metric that is relative to it. ``looks`` are
     sets of images that the metric shows the network itself, ``maps`` those whose saliency maps it reads.
+    ``predict_version`` and ``explain_version`` are those of the logits and maps that are read (None: 1), so
+    that scores are made again where these are (``read_versions``).
     """
 
     metric: str
@@ -240,14 +251,33 @@ class Measure(Step):
     reference: Weights | None = None
     looks: tuple[tuple[str, Inputs], ...] | None = None
     maps: tuple[tuple[str, Inputs], ...] | None = None
+    predict_version: int | None = None
+    explain_version: int | None = None
+
+    def predicted(self, network: Weights, inputs: Inputs) -> Predict:
+        """The predictions of a network that are read."""
+        return _made(Predict, network, inputs, self.predict_version or 1)
+
+    def explained(self, network: Weights, inputs: Inputs) -> Explain:
+        """The saliency maps of a network that are read: see ``Explain``; of the dense parent's classes."""
+        parent = self.reference or self.subject
+        return _made(Explain, network, inputs, parent, self.explain_version or 1, self.predict_version)
 
     def needs(self) -> tuple[Step, ...]:
         """The network, its mask, its predictions and maps, and the dense parent with those of its own."""
         networks = [n for n in (self.subject, self.reference) if n is not None]
-        predictions = (_made(Predict, n, i) for n in networks for _, i in self.inputs)
-        parent = self.reference or self.subject
-        explained = (_made(Explain, n, i, parent) for n in networks for _, i in self.maps or ())
+        predictions = (self.predicted(n, i) for n in networks for _, i in self.inputs)
+        explained = (self.explained(n, i) for n in networks for _, i in self.maps or ())
         return (*networks, *_mask_of(self.subject), *predictions, *explained)
+
+
+def read_versions(predictions: bool, maps: bool) -> dict[str, int | None]:
+    """The versions of what a measurement reads, as they stand in its key: 1 stands in none."""
+    predict, explain = PREDICT_VERSION, EXPLAIN_VERSION
+    return {
+        "predict_version": predict if (predictions or maps) and predict > 1 else None,
+        "explain_version": explain if maps and explain > 1 else None,
+    }
 
 
 Weights = Init | Train | Rewind | Given

@@ -16,7 +16,7 @@ from lthbench.functional import saliency_maps
 from lthbench.inference.predict import ready
 from lthbench.kinds import Annotated, Architecture, Dataset, Images, Logits, Maps
 from lthbench.masks import Mask
-from lthbench.spec import Explain, Given, Inputs, Measure, Predict, Weights, network_of
+from lthbench.spec import Given, Inputs, Measure, Weights, network_of
 from lthbench.store import layout
 from lthbench.store.artifacts import DRAWS, LOGITS, MAPS, SCORES
 
@@ -47,7 +47,7 @@ class StoredContext:
         """The logits of one set of images."""
         if name not in self._read:
             inputs = self._declared(self._step.inputs, name, f"asks for {name!r}")
-            step = Predict(self._subject, inputs)
+            step = self._step.predicted(self._subject, inputs)
             values, labels = LOGITS.read(self._store, step)
             if not np.isfinite(values).all():
                 raise StepFailed(f"the network's logits on {name} are not finite")
@@ -99,7 +99,7 @@ class StoredContext:
     def maps(self, name: str, of: str = "labels") -> Maps:
         """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
         inputs = self._declared(self._step.maps, name, f"reads maps of {name!r}")
-        step = Explain(self._subject, inputs, self._step.reference or self._subject)
+        step = self._step.explained(self._subject, inputs)
         return saliency_maps.unpacked(MAPS.read(self._store, step), of)
 
     def concepts(self) -> Annotated:

@@ -12,7 +12,7 @@ from lthbench.execution.workspace import Workspace
 from lthbench.functional import saliency
 from lthbench.inference.predict import ready
 from lthbench.kinds import Architecture
-from lthbench.spec import Explain, Predict, Step, network_of
+from lthbench.spec import Explain, Step, network_of
 from lthbench.store.artifacts import LOGITS, MAPS
 
 runs_plugins.register(Explain, lambda step: True)
@@ -23,8 +23,7 @@ def _(step: Explain, together: Sequence[Step], space: Workspace, course: Course)
     """For the labels, and for what the dense parent predicts."""
     del together, course
     started = time.monotonic()
-    wanted = Predict(step.reference, step.inputs)
-    logits = LOGITS.read(space.store, wanted).logits
+    logits = LOGITS.read(space.store, step.predicted).logits
     images = loading.shown(step.inputs, space.places)
     layer = registry.get(Architecture, network_of(step).architecture).layer
     model = ready(space.network(step.subject), space.device)

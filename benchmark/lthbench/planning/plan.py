@@ -29,6 +29,7 @@ from lthbench.spec import (
     Weights,
     as_sparsity,
     history,
+    read_versions,
 )
 
 #: Names and sets of images.
@@ -227,4 +228,13 @@ class _Measured:
     def of(self, network: Weights, dense: Weights) -> Measure:
         """The step that measures a network."""
         reference = dense if self.metric.relative else None
-        return Measure(self.metric.name, self.version, network, self.inputs, reference, self.looks, self.maps)
+        return Measure(
+            self.metric.name,
+            self.version,
+            network,
+            self.inputs,
+            reference,
+            self.looks,
+            self.maps,
+            **read_versions(bool(self.inputs), bool(self.maps)),
+        )

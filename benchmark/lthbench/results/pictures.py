@@ -193,7 +193,7 @@ def _step(entry: Entry) -> Explain | None:
     """The maps that some metric reads of a network."""
     for measure in entry.measures:
         for _, inputs in measure.maps or ():
-            return Explain(entry.network, inputs, entry.dense)
+            return measure.explained(entry.network, inputs)
     return None
 
 
