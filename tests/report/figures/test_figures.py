@@ -1,5 +1,6 @@
 """Figures draw what the table and the verdict say, and stand in papers as they are."""
 
+import base64
 import csv
 import dataclasses
 import io
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import stats
 
 from lthbench.report import figures, task_page
@@ -240,6 +242,17 @@ def test_small_dense_and_rigl_stand_beside_the_ticket_in_margins(summary, made_t
     assert side_by_side.beside(summarise(*made_table(("imp", "omp")))) == []
 
 
+def test_they_stand_side_by_side_where_all_of_them_were_measured(made):
+    """The middle sparsity of a table may be that of other methods alone."""
+    frame, facts = made
+    left = frame[(frame["method"] != "rigl") | (frame["sparsity"] == 0.98)].reset_index(drop=True)
+    (figure,) = side_by_side.beside(summarise(left, facts))
+    assert figure.title == "imp, small and rigl at 98.0 %"
+    assert {row[0] for row in figure.rows} == {"imp", "small", "rigl"}
+    nowhere = left[(left["method"] != "imp") | (left["sparsity"] < 0.98)].reset_index(drop=True)
+    assert side_by_side.beside(summarise(nowhere, facts)) == []
+
+
 def test_units_by_category_are_means_over_seeds_and_leave_out_what_is_none(made):
     frame, facts = made
     like = frame[frame["score"] == "nll"]
@@ -306,9 +319,23 @@ def test_the_numbers_of_a_figure_lie_beside_it(written, summary):
 
 
 def test_figures_of_one_title_have_files_of_their_own():
-    assert files._stem("a", "B c, %", {}) == "a-b-c"
-    assert files._stem("a", "B c, %", {"a-b-c.csv"}) == "a-b-c-2"
-    assert files._stem("a", "B-C", {"a-b-c.csv", "a-b-c-2.csv"}) == "a-b-c-3"
+    taken: set[str] = set()
+    assert [files._stem("a", title, taken) for title in ("B c, %", "B c, %", "B-C")] == [
+        *("a-b-c", "a-b-c-2", "a-b-c-3"),
+    ]
+    assert len(taken) == 3
+
+
+def test_pictures_of_one_title_are_all_written(summary, monkeypatch):
+    """Those of tables that are put together: they have no CSV, by which a taken name was known."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    image = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture = {"kind": "saliency", "title": "class 1", "text": "a map", "image": image}
+    facts = dataclasses.replace(summary.facts, pictures=(picture,) * 2)
+    monkeypatch.setattr(figures, "kinds", tuple)
+    found = files.files(dataclasses.replace(summary, facts=facts), ("png",))
+    assert list(found) == ["saliency-class-1-wide.png", "saliency-class-1-2-wide.png"]
 
 
 def test_labels_of_a_file(summary):
@@ -333,6 +360,8 @@ def test_the_page_has_each_kind_and_leads_to_its_numbers(summary):
         lines = task_page.numbers(of_kind).decode().splitlines()
         assert lines[0].split(",")[0] == "figure"
         assert len(lines) == 1 + sum(len(f.rows) for f in of_kind)
+        assert len({f.head for f in of_kind}) == 1, "one header is for all"
+        assert {len(row) for f in of_kind for row in f.rows} == {len(of_kind[0].head)}
 
 
 def test_pages_of_large_tables_leave_out_details(summary, monkeypatch):

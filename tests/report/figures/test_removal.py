@@ -51,6 +51,11 @@ def test_each_method_has_its_curves_beside_dense_in_words(made_table):
     assert "imp, random order, from 90 to 36" in road.text
     assert "imp, deletion, from 90 to 9" in erased.text
     assert "imp, insertion, from 10 to 82" in erased.text
+    assert road.head == erased.head
+    measured, order = road.head.index("score"), road.head.index("order")
+    assert {row[measured] for row in road.rows} == {"accuracy"}
+    assert {row[measured] for row in erased.rows} == {"probability of the label"}
+    assert {row[order] for row in erased.rows} >= {"deletion", "insertion"}
 
 
 def test_curves_are_at_a_sparsity_at_which_most_methods_were_measured(made_table):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -38,12 +38,13 @@ def files(
     ``tell`` is called with what is done next.
     """
     found: dict[str, bytes] = {}
+    taken: set[str] = set()
     for kind in figures.kinds():
         tell(f"figures: {kind.heading}")
         drawn = kind.draw(summary)
         for done, figure in enumerate(drawn, 1):
             tell(f"figures: {kind.heading}, {done} of {len(drawn)}")
-            stem = _stem(kind.name, figure.title, found)
+            stem = _stem(kind.name, figure.title, taken)
             found[f"{stem}.csv"] = as_csv(figure.head, figure.rows)
             _label(figure)
             _colour(figure.canvas)
@@ -55,7 +56,7 @@ def files(
     for heading, _, pictures in picture_panels.grouped(summary.facts.pictures):
         tell(f"figures: {heading}")
         for picture in pictures:
-            stem = _stem(picture.kind, picture.title, found)
+            stem = _stem(picture.kind, picture.title, taken)
             if picture.numbers:
                 found[f"{stem}.csv"] = as_csv(picture.numbers[0], picture.numbers[1:])
             figure = _framed(picture, heading)
@@ -77,15 +78,17 @@ def _framed(picture: picture_panels.Picture, heading: str) -> Figure:
     return Figure(f"{heading}: {picture.title}", "", "", picture.text, canvas, wide=True)
 
 
-def _stem(kind: str, title: str, taken: Container[str]) -> str:
-    """A name that no other figure has."""
+def _stem(kind: str, title: str, taken: set[str]) -> str:
+    """A name that no other figure has; it is one of those ``taken`` from then on."""
     plain = "-".join(filter(None, (kind, *re.sub(r"[^a-z0-9.]+", " ", title.lower()).split())))[:70].strip(
         "-."
     )
-    count = 1
-    while f"{plain}{f'-{count}' if count > 1 else ''}.csv" in taken:
+    stem, count = plain, 1
+    while stem in taken:
         count += 1
-    return f"{plain}-{count}" if count > 1 else plain
+        stem = f"{plain}-{count}"
+    taken.add(stem)
+    return stem
 
 
 def as_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:

@@ -119,7 +119,7 @@ def _draw(
         pairs = list(zip(scores, spokes, strict=True))
         said = ", ".join(f"{s.title} {'not measured' if math.isnan(v) else f'{v:.2f}'}" for s, v in pairs)
         words.append(f"{method}: {said}")
-        rows += [(method, s.title, "" if math.isnan(v) else v) for s, v in pairs]
+        rows += [(method, s.title, "" if math.isnan(v) else v, note) for s, v in pairs]
         line(axes, summary, method, spokes)
     title = f"{where}, {form}"
     return Figure(
@@ -129,7 +129,7 @@ def _draw(
         f"{title}, {note}. {'; '.join(words)}.",
         canvas,
         legend=samples(summary, [m for m in values if m != "dense"]),
-        head=("method", "score", note),
+        head=("method", "score", "value", "scale"),
         rows=tuple(rows),
     )
 

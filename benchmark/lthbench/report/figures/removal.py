@@ -81,6 +81,7 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
     axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
     colour, _ = style(summary, method)
     score, orders, along, note = FIGURES[place]
+    measured = note.partition(" in %")[0]
     words, rows, legend = [], [], []
     for (name, level), line in {("dense", 0.0): DENSE, (method, sparsity): colour}.items():
         for order, (dashes, said) in orders.items():
@@ -90,12 +91,12 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
                 label = name if name == "dense" else f"{name} at {formatting.sparsity(level)}"
                 wide = 1.8 if name == method else 1.4
                 legend += axes.plot(x, y, color=line, lw=wide, ls=dashes, label=f"{label}, {said}")
-                rows += [(name, level, said, *point) for point in points]
+                rows += [(name, level, measured, said, *point) for point in points]
                 words.append(f"{name}, {said}, from {y[0]:.0f} to {y[-1]:.0f}")
     chance = curves.get((method, sparsity, "random"), [])
     if chance:
         legend += axes.plot(*zip(*chance, strict=True), color=FAINT, lw=1.2, label="random order")
-        rows += [(method, sparsity, "random order", *point) for point in chance]
+        rows += [(method, sparsity, measured, "random order", *point) for point in chance]
         words.append(f"{method}, random order, from {chance[0][1]:.0f} to {chance[-1][1]:.0f}")
     axes.set_xlabel(along, color=INK, fontsize=8.5)
     axes.set_xlim(left=0)
@@ -112,7 +113,7 @@ def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: 
         canvas,
         (along.replace(", %", " (%)"), note.partition(";")[0].replace(" in %", " (%)")),
         tuple(legend),
-        ("method", "sparsity", "order", along, "per cent"),
+        ("method", "sparsity", "score", "order", "pixels, %", "score, %"),
         tuple(rows),
     )
 

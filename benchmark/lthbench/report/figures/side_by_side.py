@@ -31,14 +31,19 @@ BESIDE = ("small", "rigl")
 
 
 def beside(summary: Summary) -> list[Figure]:
-    """One figure, at the middle sparsity; none where neither of the two was run."""
+    """One figure, at a sparsity at which all in it were measured, the nearest to the middle of the table's.
+
+    None where neither of the two was run, or nothing else where they were.
+    """
     results = {v.method.partition(":")[0]: v for v in reversed(summary.headline) if v.matches}
     others = [results[name] for name in BESIDE if name in results]
-    tickets = [v for v in summary.headline if v.matches and v not in others]
-    if not others or not tickets or not summary.sparsities:
+    common = set(summary.sparsities).intersection(*(v.sparsities for v in others))
+    tickets = [v for v in summary.headline if v.matches and v not in others and common & {*v.sparsities}]
+    if not others or not tickets:
         return []
     first = max(tickets, key=lambda v: v.joint or 0.0)
-    level = summary.sparsities[len(summary.sparsities) // 2]
+    middle, levels = len(summary.sparsities) // 2, common & {*first.sparsities}
+    level = min(sorted(levels), key=lambda s: abs(summary.sparsities.index(s) - middle))
     return [_figure(summary, [first, *others], level)]
 
 
@@ -129,7 +134,8 @@ KIND = Kind(
     17,
     "Side by side at one sparsity",
     "Side by side",
-    "The method that goes furthest beside a small dense network with as many weights, or RigL, or both, as "
-    "they were run. Across: how much worse than dense, in units of the margin, cut at both ends.",
+    "The method that goes furthest, of those measured at the same sparsity, beside a small dense network "
+    "with as many weights, or RigL, or both, as they were run. Across: how much worse than dense, in units "
+    "of the margin, cut at both ends.",
     beside,
 )
