@@ -103,6 +103,35 @@ def test_formulas_of_spreadsheets_in_tables_are_refused(written, formula, column
     assert one_line(str(error.value))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["scores"][0].update(title="=1"),
+        lambda facts: facts["aspects"][0].update(title="@SUM(1)"),
+        lambda facts: facts["task"].update(title="=1"),
+        lambda facts: facts.update(methods=["imp", "=1"]),
+    ],
+)
+def test_and_in_facts_that_stand_in_tables(written, change):
+    facts = json.loads((written / "run.json").read_text())
+    change(facts)
+    (written / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(BadInput, match=r"run\.json: has a name that spreadsheets would compute: "):
+        table.read(written)
+
+
+@pytest.mark.parametrize(
+    "change", [{"title": "=1"}, {"numbers": [["network", "=1"]]}, {"numbers": [["a"], ["@SUM(1)"]]}]
+)
+def test_and_in_pictures(written, change):
+    picture = {"kind": "concepts", "title": "a", "text": "b", "image": "c", "numbers": [["a"], ["b"], [-1.0]]}
+    (written / "pictures.json").write_text(json.dumps([picture]))
+    assert len(table.read(written)[1].pictures) == 1
+    (written / "pictures.json").write_text(json.dumps([picture | change]))
+    with pytest.raises(BadInput, match=r"pictures\.json: .* that spreadsheets would compute: "):
+        table.read(written)
+
+
 def test_and_in_tables_of_units():
     for place in range(4):
         names = ["imp", "layer1", "cat", "animal"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import BadInput, Damaged, shown
-from lthbench.formatting import one_line, texts_in
+from lthbench.formatting import is_formula, one_line, texts_in
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
@@ -218,6 +218,9 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
         _check_told(getattr(facts, part), kinds, f"{where}: {part}")
     for place, environment in enumerate(facts.environments):
         _check_told(environment, _VERSIONS, f"{where}: environments[{place}]")
+    odd = next(filter(is_formula, _in_tables(facts)), None)
+    if odd is not None:
+        raise BadInput(f"{where}: has a name that spreadsheets would compute: {odd[:100]!a}.")
     # Every version wrote all of an aspect: what is misspelt must not fall back to a default.
     for place, aspect in enumerate(content["aspects"]):
         lacking = [f.name for f in dataclasses.fields(Aspect) if f.name not in aspect]
@@ -226,6 +229,14 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     facts = dataclasses.replace(facts, scores=_flagged(facts.scores, content["scores"]))
     more = {k: v for k, v in content.items() if k not in _PARTS}
     return dataclasses.replace(facts, requests=_requests(content, facts, where), more=more)
+
+
+def _in_tables(facts: RunFacts) -> Iterator[str]:
+    """The names that stand in the CSV files of reports, too."""
+    yield from (facts.task_name, facts.task_title, facts.budget_name, *facts.methods)
+    yield from (n.method for n in facts.networks)
+    yield from (text for a in facts.aspects for text in (a.score, a.title))
+    yield from (text for s in facts.scores for text in (s.name, s.title, s.unit, s.group))
 
 
 def _check_told(table: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:

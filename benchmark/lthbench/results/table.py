@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from lthbench import textfiles
 from lthbench.errors import BadInput, Damaged, because
 from lthbench.files import clear_left, make_folder, publish_all
-from lthbench.formatting import is_formula, one_line
+from lthbench.formatting import is_formula, one_line, texts_in
 from lthbench.results import latency, rows, run_facts, units
 from lthbench.results.run_facts import SCHEMA, RunFacts
 from lthbench.store import ResultReader
@@ -287,6 +287,10 @@ def _pictures(path: Path) -> tuple[dict[str, Any], ...]:
         odd = next((p[n] for p in found for n in ("kind", "title") if not one_line(str(p[n]))), None)
         if odd is not None:
             raise ValueError(f"a name with control characters: {odd[:100]!a}")
-        return tuple(dict(p) for p in found)
+        pictures = tuple(dict(p) for p in found)
+        odd = next((text for p in pictures for text in texts_in(p) if is_formula(text)), None)
+        if odd is not None:
+            raise ValueError(f"a text that spreadsheets would compute: {odd[:100]!a}")
+        return pictures
     except (ValueError, TypeError, RecursionError) as error:
-        raise BadInput(f"{path}: cannot be read as pictures of a run.") from error
+        raise BadInput(f"{path}: cannot be read as pictures of a run{because(error)}.") from error
