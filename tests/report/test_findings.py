@@ -1,16 +1,18 @@
 """Signs and numbers of what is found, and what of a method breaks first."""
 
 import dataclasses
+import math
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 
-from lthbench.report import findings, forest, leaderboard, markdown, tallies
+from lthbench.report import findings, forest, leaderboard, markdown, tallies, templates
 from lthbench.report.findings import SIGNS, broken, first_break
 from lthbench.verdict.rules import FINDINGS, SHORT
 
-from .conftest import ENTRIES
+from .conftest import ENTRIES, LEVELS
 
 #: How the sections of reports/FINDINGS.md begin, and the tables that they are about.
 SECTIONS = {
@@ -71,6 +73,20 @@ def test_a_mark_lies_between_its_bounds_in_units_of_the_margin(judged_as):
     found = judged_as(imp=("yyy", "yyy"))
     mark = forest.mark(found, dataclasses.replace(found.headline[0].matches[0], **numbers))
     assert (mark.low, mark.mean, mark.high) == (0.2, 0.5, 0.75)
+
+
+def test_an_endless_bound_reaches_to_the_end_of_the_axis(judged_as):
+    """It ended the page with a TypeError."""
+    found = judged_as(imp=("yyy", "yyy"))
+    numbers = {"shortfall": 0.01, "lower": -math.inf, "bound": math.inf, "allowed": 0.02}
+    matches = tuple(dataclasses.replace(m, **numbers) for m in found.headline[0].matches)
+    (row,) = {(m.low, m.mean, m.high) for m in (forest.mark(found, m) for m in matches)}
+    assert row == (forest.LOW, 0.5, forest.HIGH)
+    plot = forest.of_method(found, dataclasses.replace(found.headline[0], matches=matches), LEVELS)
+    module: Any = templates.environment().get_template("forest.html.j2").module
+    assert "--a:0.000;--z:1.000" in module.forest(plot, "m")
+    lacking = dataclasses.replace(plot.rows[0][1][0], high=None)
+    assert "<i" not in module.forest(dataclasses.replace(plot, rows=(("m", (lacking,)),)), "m")
 
 
 def test_every_finding_has_a_sign_and_those_of_a_table_are_explained(judged_as):

@@ -39,13 +39,12 @@ def mark(summary: Summary, match: Match) -> Mark:
     sign, words = findings.SIGNS[match.finding], findings.words(summary, match)
     if not (match.allowed > 0.0 and math.isfinite(match.shortfall)):
         return Mark(*sign, None, None, None, words)
-    mean = match.shortfall / match.allowed
-    high = match.bound / match.allowed if math.isfinite(match.bound) else math.nan
-    low = match.lower / match.allowed if math.isfinite(match.lower) else math.nan
-    return Mark(*sign, _cut(mean), _cut(low), _cut(high), words)
+    mean, low, high = (_cut(v / match.allowed) for v in (match.shortfall, match.lower, match.bound))
+    return Mark(*sign, mean, low, high, words)
 
 
 def _cut(place: float) -> float | None:
+    """A place on the axis; what is endless is at its end."""
     return None if math.isnan(place) else round(min(max(place, LOW), HIGH), 3)
 
 
