@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
@@ -16,6 +16,16 @@ COUNTS = ("count", "bytes")
 def sparsity(value: float | None) -> str:
     """A sparsity as "79.0 %"; a dash for none."""
     return "–" if value is None else f"{share(value)} %"
+
+
+def sparsities(values: Sequence[float]) -> list[str]:
+    """Sparsities as headers: those that would read alike have as many decimals as tell them apart."""
+    shown = [sparsity(value) for value in values]
+    for decimals in range(2, 12):
+        alike = {text for text in shown if shown.count(text) > 1}
+        pairs = zip(values, shown, strict=True)
+        shown = [f"{100 * value:.{decimals}f} %" if text in alike else text for value, text in pairs]
+    return shown
 
 
 def share(value: float) -> str:

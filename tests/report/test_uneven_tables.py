@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lthbench.report import answer, latex, markdown, network_page, task_page
+from lthbench.report import answer, latex, markdown, network_page, tallies, task_page
 from lthbench.report.summary import summarise
 
 
@@ -48,6 +48,13 @@ def test_markdown_begins_with_counts_and_has_a_table_for_each_group_of_scores(un
     of_scores = [row[2:] for row in rows if row[:2] == ["method", "sparsity"]]
     assert sorted(name for row in of_scores for name in row) == sorted(s.header for s in uneven.scores)
     assert of_scores[0] == [s.header for s in uneven.scores if s.verdict]
+
+
+def test_sparsities_that_read_alike_keep_their_counts(made_table):
+    scores, facts = made_table(("imp", "nm"), sparsities=(0.5904, 0.590412, 0.9))
+    rows = tallies.rows(summarise(scores, facts))
+    assert list(rows[0])[1:4] == ["59.040 %", "59.041 %", "90.0 %"]
+    assert all("/" in row[head] for row in rows for head in list(rows[0])[1:4])
 
 
 def test_methods_fall_short_at_the_lowest_sparsity_that_each_was_measured_at(made_table):

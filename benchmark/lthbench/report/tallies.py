@@ -40,9 +40,9 @@ def of(result: Verdict, sparsity: float) -> Tally | None:
 
 def rows(summary: Summary) -> list[dict[str, str]]:
     """Methods by sparsities, and up to where everything holds."""
-    found = []
+    found, heads = [], formatting.sparsities(summary.sparsities)
     for result in summary.headline:
-        tallies = {formatting.sparsity(s): of(result, s) for s in summary.sparsities}
-        counts = {level: t.text if t else "–" for level, t in tallies.items()}
+        tallies = zip(heads, (of(result, s) for s in summary.sparsities), strict=True)
+        counts = {head: t.text if t else "–" for head, t in tallies}
         found.append({"method": result.method, **counts, "all hold up to": far(result)})
     return found
