@@ -185,6 +185,21 @@ def test_a_package_cannot_take_the_place_of_what_ships(package):
     assert "ece" in registry.names(Metric)
 
 
+def test_a_package_cannot_take_a_name_that_would_be_taken_for_what_ships(package):
+    package("[lthbench.methods]\nIMP = lthbench_squared.method\n")
+    assert "IMP" not in registry.names(Method)
+    assert registry.get(Method, "IMP").name == "imp"
+    assert "is the name of one that ships" in registry.unusable()["method IMP"]
+    assert [m.name for m in registry.every(Method)].count("imp") == 1
+
+
+def test_names_of_packages_that_would_be_taken_for_one_another_are_refused(package):
+    package(POINT + "squ-ared = lthbench_squared.method\n")
+    both = r"lthbench_squared 0\.1\.0 and lthbench_squared 0\.1\.0 \(squ-ared\) both offer a method squared"
+    with pytest.raises(BadInput, match=both):
+        registry.get(Method, "squared")
+
+
 def test_two_packages_with_one_name_are_told_apart(package):
     package(POINT)
     package(POINT, name="lthbench_other", version="2.0")
@@ -252,8 +267,31 @@ def test_a_name_that_is_taken_says_by_which_file(own_file, tmp_path):
     with pytest.raises(BadInput, match=r"the name 'own-answer' is taken, by .*own\.py; give the"):
         registry.take(other)
     other.write_text(METRIC.format(answer=1.0, name="ece"))
-    with pytest.raises(BadInput, match="the name 'ece' is taken, by one that ships"):
+    with pytest.raises(BadInput, match="the name 'ece' is taken, by one that ships; give the"):
         registry.take(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("own_answer", r"by .*own\.py and is called 'own-answer'"),
+        ("OWN-ANSWERS", ""),
+        ("ECE", "by one that ships and is called 'ece'"),
+    ],
+)
+def test_a_name_that_would_be_taken_for_another_is_refused(own_file, tmp_path, name, whose):
+    registry.take(own_file(1.0))
+    other = tmp_path / "other.py"
+    other.write_text(METRIC.format(answer=2.0, name=name).replace('Score("answer"', 'Score("other"'))
+    if whose:
+        with pytest.raises(BadInput, match=rf"other\.py: the name '{name}' is taken, {whose}; give"):
+            registry.take(other)
+    else:
+        registry.take(other)
+        assert registry.get(Metric, name).scores[0].name == "other"
+    assert registry.get(Metric, "Own_Answer").scores[0].name == "answer"
+    assert registry.get(Metric, "ece").scores[0].name == "ece"
+    sys.modules.pop(module_name(other.resolve()), None)
 
 
 @pytest.mark.parametrize(

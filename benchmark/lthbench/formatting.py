@@ -178,6 +178,11 @@ def one_line(text: str) -> bool:
     return "\n" not in text and "\t" not in text and printable(text) == text
 
 
+def folded(name: str) -> str:
+    """A name as names are compared: case, hyphens and underscores do not matter."""
+    return name.strip().lower().replace("_", "").replace("-", "")
+
+
 def is_formula(text: str) -> bool:
     """Whether spreadsheets would compute what stands in a cell, and might run programs for it."""
     return text[:1] in ("=", "@") or (text[:1] in ("+", "-") and any(c in text for c in "(|!"))

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from lthbench.errors import BadInput, LthbenchError, PluginWarning, unknown
+from lthbench.formatting import folded
 from lthbench.global_state import kept
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric, packages
 from lthbench.kinds.beside import warn_of_imports
@@ -46,7 +47,16 @@ _unusable: dict[str, str] = {}
 def names(kind: type[Any]) -> list[str]:
     """The names of all plug-ins of a kind, sorted. Imports none of them."""
     folder, _ = _FOLDERS[kind]
-    return sorted(_shipped(folder) | set(packages.entry_points(folder)) | {n for k, n in _paths if k is kind})
+    return sorted(_shipped(folder) | _offered(folder) | {n for k, n in _paths if k is kind})
+
+
+def called(kind: type[Any], name: str) -> str | None:
+    """Which plug-in a name stands for: one of just this name, or of one that compares equal, or an alias."""
+    own = names(kind)
+    if name in own or name.startswith("-"):
+        return name if name in own else None
+    found = next((n for n in own if folded(n) == folded(name)), None)
+    return _aliases().get(folded(name)) if found is None and kind is Method else found
 
 
 def is_path(name: str) -> bool:
@@ -80,10 +90,7 @@ def get(kind: type[K], name: str) -> K:
         module = importlib.import_module(FAMILIES[family])
         _imported[kind, name] = module.architecture(name)
         return _imported[kind, name]  # type: ignore[return-value]
-    known = {folded(n): n for n in names(kind)}
-    found = None if name.startswith("-") else known.get(folded(name))
-    if found is None and kind is Method:
-        found = _aliases().get(folded(name))
+    found = called(kind, name)
     if found is None:
         where = f"lthbench {folder}; one in a file of your own: --plugin FILE"
         raise unknown(noun, name, names(kind), where)
@@ -129,7 +136,7 @@ def every(kind: type[K]) -> list[K]:
 def unusable() -> dict[str, str]:
     """Why plug-ins of other packages cannot be used, by kind and name: of those that were tried."""
     for kind, (folder, _) in _FOLDERS.items():
-        for name in sorted(packages.entry_points(folder).keys() & _shipped(folder)):
+        for name in sorted(packages.entry_points(folder).keys() - _offered(folder)):
             where, noun = packages.named(packages.entry_points(folder)[name]), folder.removesuffix("s")
             _unusable[f"{noun} {name}"] = f"{where}: {name} is the name of one that ships; give it another."
         if packages.entry_points(folder):
@@ -258,14 +265,15 @@ def _version_number(kind: type[Any], name: str) -> int:
     return criterion(name).version if kind is Method else get(kind, name).version
 
 
-def folded(name: str) -> str:
-    """A name as names are compared: case, hyphens and underscores do not matter."""
-    return name.strip().lower().replace("_", "").replace("-", "")
-
-
 @cache
 def _shipped(folder: str) -> frozenset[str]:
     return frozenset(p.stem.replace("_", "-") for p in (Path(__file__).parent / folder).glob("[!_]*.py"))
+
+
+def _offered(folder: str) -> set[str]:
+    """The names of what other packages offer, but for those that would be taken for one that ships."""
+    taken = {folded(name) for name in _shipped(folder)}
+    return {name for name in packages.entry_points(folder) if folded(name) not in taken}
 
 
 def _aliases() -> dict[str, str]:
@@ -278,11 +286,7 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
     """The plug-in that another package offers. Raises BadInput, naming the package, for one of no use."""
     folder, _ = _FOLDERS[kind]
     point = packages.entry_points(folder)[name]
-    offering = packages.offering(folder, name)
-    if len(offering) > 1:
-        noun = folder.removesuffix("s")
-        raise BadInput(f"{' and '.join(offering)} both offer a {noun} {name}; uninstall one of them.")
-    where = offering[0]
+    where = packages.offering(folder, name)
     try:
         with kept(where):
             loaded = point.load()
@@ -291,7 +295,7 @@ def _from_package(kind: type[K], attribute: str, name: str) -> K:
         raise BadInput(f"{where}: {point.value} cannot be imported: {said(error)}") from error
     record = _record(kind, attribute, name, loaded, f"{where}: {point.value}")
     if isinstance(record, Metric):
-        apart(record, where, _metrics(name), _offered_scores)
+        apart(record, where, _metrics(name), packages.scores)
     return record
 
 
@@ -313,11 +317,11 @@ def _from_path(kind: type[K], noun: str, attribute: str, path: Path) -> K:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", found.name):
         raise BadInput(f"{path}: name: letters, digits, '-', '_' and '.' only, got {found.name!r}.")
     taken = set(names(kind)) - {n for (k, n), p in _paths.items() if k is kind and p == path}
-    if found.name in taken:
-        whose = _whose(kind, found.name)
+    for name in (n for n in sorted(taken) if folded(n) == folded(found.name)):
+        whose = _whose(kind, name) + ("" if name == found.name else f" and is called {name!r}")
         raise BadInput(f"{path}: the name {found.name!r} is taken, by {whose}; give the {noun} another.")
     if isinstance(found, Metric):
-        apart(found, str(path), _metrics(path), _offered_scores)
+        apart(found, str(path), _metrics(path), packages.scores)
     _paths[kind, found.name] = path
     return found
 
@@ -339,12 +343,6 @@ def _metrics(but: Path | str) -> Iterator[tuple[Metric, str]]:
     own = [(_own(Metric, n), str(path)) for (k, n), path in _paths.items() if k is Metric and path != but]
     others = [(m, _whose(Metric, n)) for (_, n), m in _imported.items() if isinstance(m, Metric) and n != but]
     yield from (*own, *others)
-
-
-def _offered_scores() -> set[str]:
-    """The names of the scores of packages' metrics, each of which may take its spread of another's."""
-    offered = packages.offers(*_FOLDERS[Metric])
-    return {score.name for metric in offered if isinstance(metric, Metric) for score in metric.scores}
 
 
 def _own(kind: type[K], name: str) -> K:

@@ -133,5 +133,7 @@ def check_name(name: str) -> None:
     """Raise BadInput for a name that cannot stand in the table."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         raise BadInput(f"name: letters, digits, '-', '_' and '.' only, at most 64, got {name!r}.")
-    if name in registry.names(Method):
-        raise BadInput(f"name: {name} is a method of lthbench; give another one with --name.")
+    method = registry.called(Method, name)
+    if method is not None:
+        other = "" if method == name else f" ({method})"
+        raise BadInput(f"name: {name} is a method of lthbench{other}; give another one with --name.")

@@ -7,10 +7,11 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from lthbench.errors import BadInput
+from lthbench.formatting import folded
 from lthbench.global_state import kept
+from lthbench.kinds.scores import Metric
 
 digests: dict[str, str] = {}  # of modules, as they were imported
 
@@ -21,9 +22,14 @@ def entry_points(folder: str) -> dict[str, metadata.EntryPoint]:
     return {p.name: p for p in metadata.entry_points(group=f"lthbench.{folder}")}
 
 
-def offering(folder: str, name: str) -> list[str]:
-    """The packages that offer a plug-in of a name, with their versions."""
-    return sorted({named(p) for p in metadata.entry_points(group=f"lthbench.{folder}", name=name)})
+def offering(folder: str, name: str) -> str:
+    """The package that offers a plug-in of a name, with its version. Raises BadInput for several."""
+    alike = [p for p in metadata.entry_points(group=f"lthbench.{folder}") if folded(p.name) == folded(name)]
+    found = sorted({named(p) if p.name == name else f"{named(p)} ({p.name})" for p in alike})
+    if len(found) > 1:
+        noun = folder.removesuffix("s")
+        raise BadInput(f"{' and '.join(found)} both offer a {noun} {name}; uninstall one of them.")
+    return found[0]
 
 
 def named(point: metadata.EntryPoint) -> str:
@@ -31,17 +37,21 @@ def named(point: metadata.EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
-def offers(folder: str, attribute: str) -> list[Any]:
-    """What the packages offer of a kind, imported; what cannot be imported is passed over."""
-    found = []
-    for point in entry_points(folder).values():
+def scores() -> set[str]:
+    """The names of the scores of packages' metrics, each of which may take its spread of another's.
+
+    The metrics are imported; what cannot be imported is passed over.
+    """
+    found = set()
+    for point in entry_points("metrics").values():
         try:
             with kept(named(point)):
                 loaded = point.load()
             digest(point)
         except Exception:  # whoever asks for it by name is told
             continue
-        found.append(getattr(loaded, attribute, loaded))
+        metric = getattr(loaded, "METRIC", loaded)
+        found |= {score.name for score in metric.scores} if isinstance(metric, Metric) else set()
     return found
 
 

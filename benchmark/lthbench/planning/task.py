@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lthbench import resources, textfiles
 from lthbench.errors import BadInput, because, shown, unknown
-from lthbench.formatting import in_line, one_line, texts_in
+from lthbench.formatting import folded, in_line, one_line, texts_in
 from lthbench.kinds import Evaluation
 from lthbench.kinds.recipes import check_recipe
 from lthbench.planning.record_reader import read
-from lthbench.registry import folded, is_path
+from lthbench.registry import is_path
 from lthbench.spec import Recipe, round_density
 
 #: Where corrupted images come from; the last is the published sets where they are found, else generated.
