@@ -79,8 +79,31 @@ def transformers_names(state):
     return found
 
 
+def new_transformers_names(state):
+    """Those of the same library from version 5 on."""
+    other = {
+        "encoder.layer": "layers",
+        "attention.attention.query": "attention.q_proj",
+        "attention.attention.key": "attention.k_proj",
+        "attention.attention.value": "attention.v_proj",
+        "attention.output.dense": "attention.o_proj",
+        "intermediate.dense": "mlp.fc1",
+        "output.dense": "mlp.fc2",
+    }
+    found = {}
+    for name, tensor in transformers_names(state).items():
+        for old, new in other.items():
+            name = name.replace(old, new)
+        found[name.replace("vit.", "deit.")] = tensor
+    return found
+
+
 @pytest.mark.parametrize(
-    "names", [dict, old_names, transformers_names, timm_names, lambda s: {"model": timm_names(s)}]
+    "names",
+    [
+        *(dict, old_names, transformers_names, new_transformers_names, timm_names),
+        lambda s: {"model": timm_names(s)},
+    ],
 )
 def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
     model = theirs()
@@ -96,7 +119,7 @@ def test_those_of_others_are_read_with_their_zeros(names, tmp_path):
         assert torch.allclose(ours.eval()(x), expected, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("names", [dict, transformers_names, timm_names])
+@pytest.mark.parametrize("names", [dict, transformers_names, new_transformers_names, timm_names])
 def test_a_mask_of_its_own_has_the_names_of_its_file(names):
     state = names(theirs().state_dict())
     mask = {n: w != 0 for n, w in state.items() if w.dim() == 2 and "head" not in n and "classifier" not in n}

@@ -81,11 +81,11 @@ RENAMES: dict[str, tuple[Rule, ...]] = {
         (r"embeddings\.cls_token$", "cls_token"),
         (r"embeddings\.position_embeddings$", "pos_embed"),
         (r"embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
-        (r"encoder\.layer\.(\d{1,4})\.", r"blocks.\1."),
+        (r"(?:encoder\.layer|layers)\.(\d{1,4})\.", r"blocks.\1."),  # those of version 5 are the shorter ones
         (r"layernorm_before\.", "norm1."),
         (r"layernorm_after\.", "norm2."),
-        (r"attention\.attention\.qkv\.", "attn.qkv."),
-        (r"attention\.output\.dense\.", "attn.proj."),
+        (r"attention\.(?:attention\.)?qkv\.", "attn.qkv."),
+        (r"attention\.(?:output\.dense|o_proj)\.", "attn.proj."),
         (r"intermediate\.dense\.", "mlp.fc1."),
         (r"output\.dense\.", "mlp.fc2."),
         (r"layernorm\.", "norm."),
@@ -93,7 +93,7 @@ RENAMES: dict[str, tuple[Rule, ...]] = {
     ),
 }
 #: The rows of attention that some files keep apart, in the order that others have them in.
-_APART = ("query", "key", "value")
+_APART = {"query": ("query", "key", "value"), "q_proj": ("q_proj", "k_proj", "v_proj")}
 
 
 class Part(NamedTuple):
@@ -152,8 +152,8 @@ def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
     """The parts with queries, keys and values of attention as one, ``qkv``, where they stand side by side."""
     found = dict(parts)
     for name in parts:
-        split = re.fullmatch(r"(.*\.attention\.)query\.(weight|bias)", name)
-        three = [f"{split[1]}{one}.{split[2]}" for one in _APART] if split else []
+        split = re.fullmatch(r"(.*\.attention\.)(query|q_proj)\.(weight|bias)", name)
+        three = [f"{split[1]}{one}.{split[3]}" for one in _APART[split[2]]] if split else []
         if split is None or not all(one in parts for one in three):
             continue
         rows = [found.pop(one) for one in three]
@@ -166,7 +166,7 @@ def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
         pruned = any(row.mask is not None for row in rows)
         own = tuple(row.tensor for row in rows)
         whole = Part(torch.cat(own), torch.cat(masks) if pruned else None, own)
-        found[f"{split[1]}qkv.{split[2]}"] = whole
+        found[f"{split[1]}qkv.{split[3]}"] = whole
     return found
 
 
