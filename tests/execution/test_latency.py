@@ -1,13 +1,22 @@
 """Timed networks: without the channels that masks remove, in turns, and beside the scores of a report."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from lthbench import registry
+from lthbench.checkpoints import files, importing, taking
 from lthbench.cli import main
 from lthbench.execution import latency
 from lthbench.execution.runner import Runner
 from lthbench.execution.stored import stored
+from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
+from lthbench.kinds import Architecture
+from lthbench.masks.structured import cuts, mask_without
+from lthbench.planning import plan
+from lthbench.planning import task as tasks
 from lthbench.results import table
 from lthbench.store import LocalStore
 from lthbench.submission import bundle
@@ -28,6 +37,35 @@ def test_networks_take_turns_and_their_medians_are_those_of_the_clock(monkeypatc
     slower.ticks = 3.0
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     assert latency.latencies({"a": slow, "b": slower}, (4, 2)) == {"a": 1.0, "b": 3.0}
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A store with networks that were made elsewhere: dense, without filters, and quantised."""
+    network = plan.network(tasks.load("digits-r8"))
+    model = registry.get(Architecture, "resnet8").build(network)
+    every = cuts(model)
+    widths = {cut.producer: len(model.get_parameter(f"{cut.producer}.weight")) for cut in every}
+    mask = mask_without(model, every, {name: torch.arange(width) > 1 for name, width in widths.items()})
+    dense = taking.take(network, files.of(model.state_dict(), "dense"), dense=True)
+    pruned = taking.take(network, files.of(model.state_dict(), "model"), mask)
+    ways = (("fc", "tokens", 0.0, 0, 0),)
+    quantised = dataclasses.replace(dense, step=dataclasses.replace(dense.step, activations=ways))
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    importing.publish(store, (dense, pruned, quantised))
+    return store, {"dense": dense.step, "pruned": pruned.step, "quantised": quantised.step}
+
+
+def test_networks_made_elsewhere_are_found_and_timed(scored, monkeypatch):
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+    store, steps = scored
+    found = {(name, 0.0, 0): stored(store, step.key) for name, step in steps.items()}
+    assert {name: step.key for (name, _, _), step in found.items()} == {n: s.key for n, s in steps.items()}
+    times = latency.timed(Workspace(store, (), "cpu"), found, (1,))
+    dense, pruned = times
+    assert (dense.method, pruned.method) == ("dense", "pruned")  # and none of what rounds activations
+    assert pruned.flops < dense.flops
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,9 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
 
     Pruned networks are timed without the channels that their masks remove whole, of 1 and of 64 images, in
     turns with the dense network. Those of which no channel goes whole take what dense takes, and are left
-    out. Times are measurements of this machine: they stand in latency.csv and in the report's table of all
-    scores, and in no verdict. The next run into the folder leaves them out; time its networks again.
+    out, as are quantised ones that round activations. Times are measurements of this machine: they stand in
+    latency.csv and in the report's table of all scores, and in no verdict. The next run into the folder
+    leaves them out; time its networks again.
 
     \b
     Example: lthbench latency lthbench-report --device cuda
@@ -67,6 +68,11 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
             tell(f"timing {formatting.counted(len(networks), 'network', 'networks')} of seed {seed}")
             steps = {(n.method, n.sparsity, n.seed): stored(opened, n.network) for n in networks}
             found += timed(Workspace(opened, (), resolve(device)), steps)
+        if not found:
+            raise BadInput(
+                f"{folder}: there is no network to time: those that round activations and those of which no "
+                "channel goes whole are left out."
+            )
         if all(t.method == "dense" for t in found):
             raise BadInput(
                 f"{folder}: no mask removes a channel whole, so that its networks take what dense takes. "

@@ -17,7 +17,7 @@ from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
 from lthbench.masks.compaction import compact
 from lthbench.results.latency import Latency
-from lthbench.spec import Weights, network_of
+from lthbench.spec import Given, Weights, network_of
 
 _Name = TypeVar("_Name", bound=Hashable)
 
@@ -33,11 +33,14 @@ def timed(
     """What forward passes of networks take that share an architecture: in turns, in evaluation mode.
 
     ``networks`` are by method, sparsity and seed. Those with a mask are timed without the channels that it
-    removes whole; those of which no channel goes whole are left out, as they take what dense takes.
+    removes whole; those of which no channel goes whole are left out, as they take what dense takes. So are
+    quantised ones that round activations: what rounding takes here, it saves where integers are computed.
     """
     models: dict[tuple[str, float, int], nn.Module] = {}
     shape = (0, 0, 0)
     for name, step in networks.items():
+        if isinstance(step, Given) and step.activations:
+            continue
         spec = network_of(step)
         shape = (spec.channels, spec.size, spec.size)
         model, mask = space.network(step).eval(), space.held(step)

@@ -7,7 +7,7 @@ from lthbench.errors import BadInput
 from lthbench.kinds import Architecture
 from lthbench.planning import contents
 from lthbench.planning.step_record import restored
-from lthbench.spec import Train, Weights, mask_keeper, network_of
+from lthbench.spec import Given, Train, Weights, mask_keeper, network_of
 from lthbench.store import Store, layout
 
 
@@ -25,8 +25,8 @@ def stored(store: Store, key: str) -> Weights:
         step = restored(layout.history_of(store.place(key)), key)
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}: what made {key} cannot be read.") from error
-    if not isinstance(step, Train):
-        raise BadInput(f"this network ({key[:12]}) was made elsewhere, and not trained in the store.")
+    if not isinstance(step, Train | Given):
+        raise BadInput(f"{where}: {key[:12]} is no network, but a step on the way to one.")
     architecture = str(network_of(step).architecture)
     if registry.known(Architecture, architecture) is None:
         raise BadInput(
