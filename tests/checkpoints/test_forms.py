@@ -386,6 +386,23 @@ def test_shards_and_folders_of_libraries_are_read(tmp_path, good, wanted):
     assert taking.take(NETWORK, files.read(tmp_path)).step == wanted
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_mask_beside_the_weights_is_found_in_safetensors_and_in_shards(tmp_path, good, mask, shards):
+    content = {k: (v + 0.5 * ~mask[k] if k in mask else v).contiguous() for k, v in good.items()}
+    content |= under(mask, "masks.")
+    names, index = list(content), {}
+    for i in range(shards):
+        part, name = names[i::shards], f"model-0000{i + 1}-of-0000{shards}.safetensors"
+        safetensors.torch.save_file({n: content[n] for n in part}, tmp_path / name)
+        index |= dict.fromkeys(part, name)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    given = tmp_path if shards > 1 else tmp_path / index[names[0]]
+    found = taking.take(NETWORK, files.read(given))
+    assert found.step == taken(tmp_path, content).step
+    assert found.account["mask"] == "mask beside it in the file"
+    assert all(torch.equal(found.mask[n], held) for n, held in mask.items())
+
+
 def test_the_folder_of_an_export_is_read_by_its_weights(good, tmp_path):
     safetensors.torch.save_file(
         {k: v.contiguous() for k, v in good.items()}, tmp_path / "network.safetensors"
@@ -541,6 +558,11 @@ PRUNED = {
             (k.replace(".weight", ".module.weight") if k in m else k): v + 0.5 * ~m[k] if k in m else v
             for k, v in s.items()
         }
+        | {f"{k}_mask": v.float() for k, v in m.items()}
+    ),
+    "NNI's wrappers, in training": lambda s, m: (
+        {k: v + 0.5 * ~m[k] if k in m else v for k, v in s.items()}
+        | {k.replace(".weight", ".module.weight"): s[k] for k in m}
         | {f"{k}_mask": v.float() for k, v in m.items()}
     ),
     "masks of layers": lambda s, m: (

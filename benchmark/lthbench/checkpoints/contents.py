@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,13 +63,21 @@ class Record:
 
 def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] = ()) -> Checkpoint:
     """What a file holds, by name. Raises BadInput where that is no tensor."""
-    if isinstance(content, torch.Tensor):
-        raise BadInput(f"{where}: holds one tensor; a state dict with names is needed.")
-    if not isinstance(content, Mapping | list | tuple):
-        raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
+    return together([content], where, sha256, objects)
+
+
+def together(
+    contents: Sequence[Any], where: str, sha256: str = "", objects: tuple[str, ...] = ()
+) -> Checkpoint:
+    """What the files of one checkpoint hold, by name. Raises BadInput where none holds a tensor."""
+    for content in contents:
+        if isinstance(content, torch.Tensor):
+            raise BadInput(f"{where}: holds one tensor; a state dict with names is needed.")
+        if not isinstance(content, Mapping | list | tuple):
+            raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
     found = Checkpoint(where, {}, {}, sha256, {}, objects)
     aside = list(objects)
-    for path, name, value in _walk(content, where):
+    for path, name, value in (one for content in contents for one in _walk(content, where)):
         if name is None:
             aside.append(f"{path}, a list of tensors without names")
             found.lists[path] = value
@@ -86,9 +94,10 @@ def opened(content: Any, where: str, sha256: str = "", objects: tuple[str, ...] 
         if place is None:
             found.homes[called] = path
     if not found.tensors and not found.masks:
-        if not isinstance(content, Mapping):
-            raise BadInput(f"{where}: holds a {type(content).__name__}; a state dict is needed.")
-        keys = [str(k) for k in list(content)[:8]]
+        mappings = [content for content in contents if isinstance(content, Mapping)]
+        if not mappings:
+            raise BadInput(f"{where}: holds a {type(contents[0]).__name__}; a state dict is needed.")
+        keys = [str(k) for k in list(mappings[0])[:8]]
         check_names(keys, where)
         names = ", ".join(keys) or "nothing"
         raise BadInput(f"{where}: holds no tensors by name; it has {names}.")

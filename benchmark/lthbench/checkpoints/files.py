@@ -14,9 +14,9 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -24,7 +24,16 @@ from torch import nn
 
 from lthbench import masks
 from lthbench.checkpoints import googlenet, modules, other_formats, pickles, quantised
-from lthbench.checkpoints.contents import TENSORS, Checkpoint, Record, Tensors, check_names, opened, too_many
+from lthbench.checkpoints.contents import (
+    TENSORS,
+    Checkpoint,
+    Record,
+    Tensors,
+    check_names,
+    opened,
+    together,
+    too_many,
+)
 from lthbench.errors import BadInput, because
 
 #: Endings that no repository of the Hugging Face hub has, and what is looked for in one, or in a folder.
@@ -72,14 +81,42 @@ def read(source: str | Path) -> Checkpoint:
         named = re.fullmatch(r"\w+_Weights\.\w+", str(source))
         path = _of_torchvision(str(source)) if named else _from_hub(str(source))
     if path.name.endswith(".index.json"):
-        return _together(path, str(source))
-    found = _read(path, str(source))
+        return _read(other_formats.shards(path, str(source)), str(source))
+    found = _read([path], str(source))
     if str(source).startswith(googlenet.NAMES) or found.sha256.startswith(googlenet.HASH):
         return dataclasses.replace(found, pixels=googlenet.PIXELS)
     return found
 
 
-def _read(path: Path, where: str) -> Checkpoint:
+def _read(paths: Sequence[Path], where: str) -> Checkpoint:
+    """A checkpoint from its file, or from all of them: what quantises a tensor may stand in another one."""
+    read = [_content(path, where if len(paths) == 1 else str(path)) for path in paths]
+    digests = [part.sha256 for part in read]
+    digest = digests[0] if len(paths) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    packed = {name: held for part in read for name, held in part.packed.items()}
+    contents = [part.content for part in read if not part.packed]
+    if not contents:
+        return Checkpoint(where, {}, {"": packed}, digest)
+    objects = tuple(dict.fromkeys(name for part in read for name in part.objects))
+    try:
+        found = together(contents, where, digest, objects)
+    except BadInput:
+        if objects:
+            raise _objects(objects, where) from None
+        raise
+    return dataclasses.replace(found, masks=found.masks | {"": packed}) if packed else found
+
+
+class _Content(NamedTuple):
+    """What a file holds: all of it, or the mask that lthbench packed; its hash, and objects passed over."""
+
+    content: Any
+    packed: Tensors
+    sha256: str
+    objects: tuple[str, ...] = ()
+
+
+def _content(path: Path, where: str) -> _Content:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -88,30 +125,11 @@ def _read(path: Path, where: str) -> Checkpoint:
     if not content:
         raise BadInput(f"{where}: is empty.")
     if content[8:9] == b"{":
-        tensors, packed = _safetensors(content, where)
-        return Checkpoint(where, tensors, {"": packed} if packed else {}, digest)
+        return _Content(*_safetensors(content, where), digest)
     other_formats.refuse(path, content[:512], where)
     del content
     loaded, objects = _loaded(path, where)
-    try:
-        return opened(loaded, where, digest, objects)
-    except BadInput:
-        if objects:
-            raise _objects(objects, where) from None
-        raise
-
-
-def _together(index: Path, where: str) -> Checkpoint:
-    """The shards of one checkpoint as one."""
-    parts = [_read(path, str(path)) for path in other_formats.shards(index, where)]
-    tensors: Tensors = {}
-    for part in parts:
-        twice = tensors.keys() & part.tensors.keys()
-        if twice:
-            raise BadInput(f"{where}: its files hold {min(twice)[:100]} twice.")
-        tensors |= part.tensors
-    digest = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
-    return Checkpoint(where, tensors, {}, digest)
+    return _Content(loaded, {}, digest, objects)
 
 
 def _safetensors(content: bytes, where: str) -> tuple[Tensors, Tensors]:

@@ -171,11 +171,20 @@ def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
 
 
 def unwrapped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors without what wrappers put into the middle of their names, if they then differ still."""
+    """The tensors without what wrappers put into the middle of their names, if they then differ still.
+
+    Where NNI's wrapper keeps a weight and its mask, what the layer inside was last computed with is left out.
+    """
+    tensors = {name: tensor for name, tensor in tensors.items() if not _computed(name, tensors)}
     names = {name: inner(name) for name in tensors}
     if len(set(names.values())) < len(names):
         return dict(tensors)
     return {names[name]: tensor for name, tensor in tensors.items()}
+
+
+def _computed(name: str, tensors: Container[str]) -> bool:
+    layer, _, kind = name.rpartition(".module.")
+    return f"{layer}.{kind}" in tensors and f"{layer}.{kind}_mask" in tensors
 
 
 def inner(name: str) -> str:
