@@ -1,6 +1,7 @@
 """Quantised networks: their numbers are those that torch's own modules compute with, and bytes count."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,50 @@ def test_fake_quantisation_is_applied_to_weights_where_it_is_on(network, model, 
     stored = {name for name, bits, _ in found.step.stored or () if bits == 8}
     assert stored >= ({f"{n}.weight" for n in layers(model)} if on else set())
     assert on or found.step.stored is None
+
+
+def of_bits(bits, observer, scheme):
+    """Training under fake quantisation of weights to so many bits."""
+    fake = torch.ao.quantization.FakeQuantize.with_args(
+        observer=observer, quant_min=-(2 ** (bits - 1)), quant_max=2 ** (bits - 1) - 1, dtype=torch.qint8
+    )
+    return torch.ao.quantization.QConfig(activation=nn.Identity, weight=fake.with_args(qscheme=scheme))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("by", ["tensor", "channel"])
+def test_fake_quantisation_of_fewer_bits_has_fewer_levels(network, model, bits, by):
+    observers = {
+        "tensor": (torch.ao.quantization.MinMaxObserver, torch.per_tensor_symmetric),
+        "channel": (torch.ao.quantization.PerChannelMinMaxObserver, torch.per_channel_symmetric),
+    }
+    theirs = copy.deepcopy(model).train()
+    theirs.qconfig = of_bits(bits, *observers[by])
+    theirs = torch.ao.quantization.prepare_qat(theirs)
+    theirs(torch.rand(4, 1, 8, 8))
+    found = taking.take(network, files.of(theirs.state_dict(), "model"))
+    for name in layers(model):
+        module = theirs.get_submodule(name)
+        expected = module.weight_fake_quant(module.weight).detach()
+        assert torch.allclose(found.weights[f"{name}.weight"], expected, atol=1e-6)
+    assert {n for _, n, _ in found.step.stored} == {bits}
+
+
+def test_what_rounds_a_weight_may_stand_in_another_shard(network, model, tmp_path):
+    theirs = copy.deepcopy(model).train()
+    theirs.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    theirs = torch.ao.quantization.prepare_qat(theirs)
+    theirs(torch.rand(4, 1, 8, 8))
+    state, index = theirs.state_dict(), {}
+    for i in (1, 2):
+        part = {n: t for n, t in state.items() if ("_fake_quant" in n or "post_process" in n) == (i == 2)}
+        torch.save(part, tmp_path / f"part{i}.bin")
+        index |= dict.fromkeys(part, f"part{i}.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": index}))
+    found = taking.take(network, files.read(tmp_path))
+    assert found.step == taking.take(network, files.of(state, "model")).step
+    assert found.step.stored
+    assert found.step.activations
 
 
 def test_a_pruned_one_keeps_its_mask_and_few_zeros_are_none(network, model):

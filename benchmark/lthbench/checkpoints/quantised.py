@@ -21,9 +21,10 @@ _FAKE = re.compile(r"(.*\.|)(\w+)_fake_quant\.(scale|zero_point|fake_quant_enabl
 _OBSERVED = re.compile(r"(^|\.)(\w+_fake_quant|activation_post_process)\.")
 _OUTPUT = re.compile(r"(^|\.)(scale|zero_point)$|_(scale|zero_point)_\d{1,4}$")
 #: The same of a weight, where it is needed when the network is known.
-_BY, _AT = "_fake_quant.scale", "_fake_quant.zero_point"
-#: The integers that torch.ao's fake quantisation of weights rounds to.
-_LEAST, _MOST = -128, 127
+_BY, _AT, _COUNT = "_fake_quant.scale", "_fake_quant.zero_point", "_fake_quant.steps"
+#: Where fake quantisation keeps what it observed; the steps of 8 bits, and of fewer.
+_RANGE, _EIGHT_BITS = "activation_post_process.", 255
+_STEP_COUNTS = (3, 7, 15, 31, 63, 127, _EIGHT_BITS)
 
 
 #: Where torch keeps several values in a byte, the bits of one.
@@ -95,11 +96,14 @@ def plain(
             found[name] = tensor.dequantize().to(torch.float32)
         elif {"scale", "zero_point"} <= fakes.get(name, {}).keys() and _enabled(fakes[name]):
             scale, zero = fakes[name]["scale"], fakes[name]["zero_point"]
+            steps = _steps(tensors, f"{name}_fake_quant.", scale, zero)
             if f"{name.removesuffix('weight')}bn.running_var" in tensors:  # rounded with it: see ``unfused``
                 found |= {name: tensor, f"{name}{_BY}": scale, f"{name}{_AT}": zero}
+                found[f"{name}{_COUNT}"] = torch.tensor(steps)
             else:
-                found[name] = _rounded(tensor, scale, zero, name, where)
-            stored[name] = Stored(8, sum(t.numel() * t.element_size() for t in (scale, zero)))
+                found[name] = _rounded(tensor, scale, zero, steps, name, where)
+            beside = sum(t.numel() * t.element_size() for t in (scale, zero))
+            stored[name] = Stored(steps.bit_length(), beside)
         elif not (fakes and _OBSERVED.search(name)):
             found[name] = tensor
     outputs = [name for name, tensor in found.items() if _OUTPUT.search(name) and tensor.numel() <= 1]
@@ -161,25 +165,51 @@ def _round_with_norm(found: dict[str, torch.Tensor], layer: str, epsilon: float)
         return
     factor = found[f"{layer}.bn.weight"] * (found[f"{layer}.bn.running_var"] + epsilon).rsqrt()
     factor = torch.where(factor == 0, 1.0, factor).detach().reshape(-1, *[1] * (found[weight].dim() - 1))
-    scale, zero = found.pop(f"{weight}{_BY}"), found.pop(f"{weight}{_AT}")
-    found[weight] = _rounded(found[weight] * factor, scale, zero, weight, layer) / factor
+    scale, zero, steps = (found.pop(f"{weight}{end}") for end in (_BY, _AT, _COUNT))
+    found[weight] = _rounded(found[weight] * factor, scale, zero, int(steps), weight, layer) / factor
 
 
 def _enabled(fake: Mapping[str, torch.Tensor]) -> bool:
     return "fake_quant_enabled" not in fake or bool(fake["fake_quant_enabled"].any())
 
 
+def _steps(tensors: Mapping[str, Any], before: str, scale: torch.Tensor, zero: torch.Tensor) -> int:
+    """How many steps of ``scale`` fake quantisation has, by the ranges that it observed; else 255.
+
+    Symmetric scales, with zero at 0, are of twice the larger end of each range.
+    """
+    ends = [tensors.get(f"{before}{_RANGE}{end}") for end in ("min_val", "max_val")]
+    told = [e for e in ends if isinstance(e, torch.Tensor) and e.dtype == torch.float32]
+    readable = scale.is_floating_point() and all(
+        t.device.type != "meta" and t.layout == torch.strided for t in (*told, scale, zero)
+    )
+    if len(told) < 2 or not readable or any(t.numel() != scale.numel() for t in (*told, zero)):
+        return _EIGHT_BITS
+    least, most = (end.detach().double().flatten() for end in told)
+    width = most.clamp(min=0) - least.clamp(max=0)
+    if not bool(zero.any()):
+        width = 2 * torch.maximum(most.abs(), least.abs())
+    widest = int(width.argmax()) if bool(width.isfinite().all()) and width.numel() else -1
+    step = float(scale.detach().flatten()[widest]) if widest >= 0 else 0.0
+    if not step > 0:
+        return _EIGHT_BITS
+    return min(_STEP_COUNTS, key=lambda possible: abs(possible - float(width[widest]) / step))
+
+
 def _rounded(
-    weight: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor, name: str, where: str
+    weight: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor, steps: int, name: str, where: str
 ) -> torch.Tensor:
-    """A weight as fake quantisation makes it, by its scale, or by that of each of its channels."""
+    """A weight as fake quantisation makes it, by its scale, or by that of each of its channels.
+
+    It rounds to ``steps`` + 1 signed integers, with the reciprocal of the scale, as torch does.
+    """
     channels = scale.numel()
     if channels not in (1, len(weight)) or zero.numel() != channels:
         raise BadInput(f"{where}: {name[:100]} has {channels} scales, for {len(weight)} channels.")
     shape = (-1, *[1] * (weight.dim() - 1))
     s, z = scale.float().reshape(shape), zero.float().reshape(shape)
-    levels = torch.clamp(torch.round(weight.detach().float() / s) + z, _LEAST, _MOST)
-    return (levels - z) * s
+    rounded = torch.clamp(torch.round(weight.detach().float() * (1.0 / s)) + z, -(steps + 1) // 2, steps // 2)
+    return (rounded - z) * s
 
 
 def _stored(tensor: torch.Tensor, name: str, where: str) -> Stored:
