@@ -68,3 +68,21 @@ def test_only_shares_of_the_images_have_a_least_common_part():
     assert least_common("nll") == 0.0
     assert shared_part([0.004] * 4, 0.002, 0.1) == pytest.approx(0.1 * 0.004**2)
     assert shared_part([0.004] * 4, 0.003, 0.1) == pytest.approx(shared_part([0.004] * 4, 0.003))
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_the_level_holds_for_a_single_network_near_its_parent_or_apart(near):
+    """Of 4,000 images. Beside dense trainings it varies with the images as its parent does, and by itself."""
+    rng, images, trials, found = np.random.default_rng(7), 4000, 800, []
+    for _ in range(trials):
+        hard = rng.beta(0.05, 0.05 * (1 - ERROR) / ERROR, images)
+        parent, other = rng.random((2, images)) < hard
+        pruned = (parent if near else other) | (rng.random(images) < MARGIN / (1 - ERROR))
+        own = (pruned.astype(float) - parent).var() / images
+        apart = (other.astype(float) - (rng.random(images) < hard)).var() / images
+        mean = pruned.mean() - hard.mean()
+        errors = max(own, apart / 2), own + apart / 2
+        found.append([Difference(mean, 0.0, v, 1).p_value(MARGIN) for v in errors])
+    greater, both = (np.array(found) <= ALPHA).mean(0)
+    assert both <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / trials)
+    assert not near or greater > 0.08, "the greater of the two is too little for a network near its parent"

@@ -258,9 +258,9 @@ def _with_population(
     mean, between, prior = seeds_spread([scale.place(v) for v in values], dense.score, theirs, scattered)
     shared, known = shared_images(*errors, scale, least_common(aspect.score))
     if seeds == 1 and known:
-        # Beside its own parent a network may change little with the images, and beside all others as they do.
+        # What other images change in its difference to its parent, and in the parent's to all trainings.
         apart = scale.error(dense.pair_error or 0.0, scale.value(center))
-        shared = max(shared, apart**2 / 2.0)
+        shared += apart**2 / 2.0
     found = Difference(
         mean - center,
         between,

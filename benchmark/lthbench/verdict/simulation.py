@@ -108,7 +108,7 @@ def simulated(
     ]
     mean, between = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     center = rng.standard_normal((trials, count)) @ centred / np.sqrt(count)
-    picture = rng.standard_normal((trials, len(limit))) * images
+    picture = rng.standard_normal((trials, len(limit))) * images / np.sqrt(2.0)
     variance = np.broadcast_to((centred**2).sum(0), center.shape)
     return _trials(calibration, seeds, mean, between, center, variance, count, picture, images, limit)
 
@@ -185,7 +185,8 @@ def _trials(
         freedom, own, off = prior + seeds - 1, np.zeros_like(mean), mean - center
         shared = images**2 * [least_common(score) for score in calibration.scores]
     else:
-        part, shared = np.zeros_like(mean), images**2
+        # of its difference to its parent, and half as much of the parent's to all: ``comparison`` adds both
+        part, shared = np.zeros_like(mean), 1.5 * images**2
         own, off = mean, picture - center
     total = part + reference + shared
     lost = part**2 / freedom + reference**2 / (count - 1)
