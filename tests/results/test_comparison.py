@@ -84,16 +84,30 @@ def test_a_table_that_cannot_be_reported_is_named():
         compare(first, (frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "accuracy", A)), facts()))
 
 
-def test_scores_that_failed_or_are_no_headline_are_left_out():
-    first = frame(rows("m", 0.5, "accuracy", A, step="a")), facts()
-    second = (
-        frame(
-            rows("m", 0.5, "accuracy", (math.nan,) * 3, status="failed"),
-            rows("m", 0.5, "accuracy", A, variant="x"),
-        ),
-        facts(),
-    )
-    assert compare(first, second).changes == ()
+@pytest.mark.parametrize("status", ["gated", "degenerate", "failed"])
+def test_scores_that_are_not_ok_in_both_are_told_and_not_compared(status):
+    """A network that collapsed is not better, and what failed for some seeds is told beside the others."""
+    better = rows("m", 0.5, "nll", (0.1, 0.11, 0.12), status=status, reason="it <lost> all")
+    some = [
+        {**r, "status": status, "value": math.nan} if r["seed"] else r for r in rows("m", 0.5, "accuracy", A)
+    ]
+    some += rows("m", 0.9, "accuracy", (math.nan,) * 3, status=status)
+    first = frame(*(rows("m", at, score, A, step="a") for at in (0.5, 0.9) for score in ("accuracy", "nll")))
+    second = frame(better, some, rows("m", 0.5, "accuracy", A, variant="x"))
+    found = compare((first, facts()), (second, facts()))
+    assert [(c.score, c.seeds) for c in found.changes] == [("accuracy", 1)]
+    left = [(u.sparsity, u.score, u.seeds, u.a, u.b) for u in found.uncompared]
+    assert left == [
+        (0.5, "accuracy", (1, 2), "ok", status),
+        (0.5, "nll", (0, 1, 2), "ok", status),
+        (0.9, "accuracy", (0, 1, 2), "ok", status),
+    ]
+    assert (found.only_a, found.only_b) == ((), ())
+    said = text(found, {"nll": "NLL"})
+    assert f"  m 50.0 %, seeds 0, 1, 2: NLL ({status} in B: it <lost> all)\n" in said
+    assert "<lost>" not in text(found, {}, "md")
+    both = compare((second, facts()), (second, facts()))
+    assert f"m 90.0 %, seeds 0, 1, 2: accuracy ({status} in both)" in text(both, {})
 
 
 def test_specs_that_differ_are_named_and_cells_of_one_table_only():

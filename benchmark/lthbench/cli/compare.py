@@ -23,7 +23,8 @@ from lthbench.cli.terminal import echo
 def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     """Put two reports A and B side by side: what was asked for differently, and what that changed.
 
-    Differences of scores are paired by seed and come with 95 % intervals over the seeds.
+    Differences of scores are paired by seed and come with 95 % intervals over the seeds. A score that is
+    gated, degenerate or failed in one of them is not compared; it is listed with the reason.
 
     \b
     Example: lthbench compare before after
@@ -31,13 +32,13 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     from lthbench.results.comparison import compare as compared
     from lthbench.results.comparison import text
 
-    first, second = read(a), read(b)
-    with as_a_run_wrote_it(b):
-        found = compared(first, second, every)
+    tables = read(a), read(b)
+    with as_a_run_wrote_it(a, b, alone=lambda k: compared(tables[k], tables[k], every)):
+        found = compared(*tables, every)
     if as_json:
         echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
     else:
-        titles = {s.name: s.title for s in first[1].scores}
+        titles = {s.name: s.title for s in tables[0][1].scores}
         echo(text(found, titles, form))
 
 

@@ -223,17 +223,35 @@ def summary_of(source: Path, rule: str | None, *methods: str) -> Summary:
         return summarise(only(scores, *methods) if methods else scores, facts, rule)
 
 
+#: What tables and facts that were edited raise somewhere. Numbers may be too large to be squared.
+_EDITED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
 @contextmanager
-def as_a_run_wrote_it(folder: Path) -> Iterator[None]:
+def as_a_run_wrote_it(
+    folder: Path, *others: Path, alone: Callable[[int], object] | None = None
+) -> Iterator[None]:
     """Raise BadInput, and nothing else, for a table or facts that were changed since a run wrote them.
 
-    Numbers may be too large to be squared.
+    Of several folders that one is named for whose place ``alone`` fails, too: it takes one table by itself.
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except _EDITED as error:
+        folders = (folder, *others)
+        places = range(len(folders)) if others and alone is not None else ()
+        odd = [place for place in places if alone is not None and _fails(alone, place)]
+        named = " or ".join(str(folders[place]) for place in odd[:1] or range(len(folders)))
         said = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{folder}: run.json and scores.csv are not as a run wrote them ({said}).") from error
+        raise BadInput(f"{named}: run.json and scores.csv are not as a run wrote them ({said}).") from error
+
+
+def _fails(alone: Callable[[int], object], place: int) -> bool:
+    try:
+        alone(place)
+    except (*_EDITED, BadInput):
+        return True
+    return False
 
 
 def normalization(mean: list[float] | None, std: list[float] | None) -> tuple[Any, Any] | None:

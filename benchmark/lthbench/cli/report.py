@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -58,16 +59,22 @@ def report(
     if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):
         what = "several tables" if len(sources) > 1 else "a bundle"
         raise BadInput(f"--out DIR: say where the reports of {what} go.")
+
+    def alone(place: int) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            write_several([tables[place]], Path(scratch), rule, wanted)
+
     target = out or folders[0]
     check_folder("--out", target)
+    wanted = tuple(formats or ("site",))
     with ProgressLine() as tell:
         tables = []
         for source in sources:
             tell(f"reading {source}")
             tables.append(read(source))
-        with as_a_run_wrote_it(folders[0]):
+        with as_a_run_wrote_it(*folders, alone=alone):
             if len(tables) > 1:
-                written = write_several(tables, target, rule, tuple(formats or ("site",)), tell, force)
+                written = write_several(tables, target, rule, wanted, tell, force)
             else:
                 written = write(*tables[0], target, rule, tuple(formats or FORMATS), tell, force)
     if len(written) > 20:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,22 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Uncompared:
+    """A score of these seeds that stands in both tables, and not with a value to compare in each.
+
+    ``a`` and ``b`` are its status there, such as "ok", "gated" or "failed"; ``reason`` is why.
+    """
+
+    method: str
+    sparsity: float
+    score: str
+    seeds: tuple[int, ...]
+    a: str
+    b: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """``specs`` are (what, in A, in B); ``only_a`` and ``only_b`` cells that the other table lacks."""
 
@@ -55,13 +72,14 @@ class Comparison:
     changes: tuple[Change, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    uncompared: tuple[Uncompared, ...] = ()
 
 
 Read = tuple["pd.DataFrame", RunFacts]
 
 
 def compare(a: Read, b: Read, every: bool = False) -> Comparison:
-    """Compare the scores that the verdict asks for, or ``every`` one.
+    """Compare the scores that the verdict asks for, or ``every`` one, where they are "ok" in both tables.
 
     Raises BadInput for unlike tasks, and for a table that cannot be reported.
     """
@@ -76,18 +94,30 @@ def compare(a: Read, b: Read, every: bool = False) -> Comparison:
     shown = [s.name for s in a[1].scores if every or s.verdict]
     tables = [_headline(table, shown) for table, _ in (a, b)]
     both = tables[0].merge(tables[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
-    changes = [_change(key, rows) for key, rows in both.groupby(_CELL, sort=False)]
+    fine = (both["status_a"] == "ok") & (both["status_b"] == "ok")
+    changes = [_change(key, rows) for key, rows in both[fine].groupby(_CELL, sort=False)]
+    unlike = both[~fine].groupby([*_CELL, "status_a", "status_b"], sort=False)
     cells = [dict.fromkeys(zip(t["method"], t["sparsity"], strict=True)) for t in tables]
     only = [
         tuple(f"{m} {formatting.sparsity(s)}" for m, s in mine if (m, s) not in others)
         for mine, others in (cells, cells[::-1])
     ]
-    return Comparison(specs(a[1], b[1]), tuple(changes), *only)
+    left = tuple(_uncompared(key, rows) for key, rows in unlike)
+    return Comparison(specs(a[1], b[1]), tuple(changes), *only, left)
 
 
 def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
-    rows = table[(table["variant"] == "") & table["score"].isin(scores) & table["value"].notna()]
-    return rows[[*_CELL, "seed", "value", "se", "unit", "direction", "step"]]
+    rows = table[(table["variant"] == "") & table["score"].isin(scores)]
+    known = rows["value"].notna() | (rows["status"] != "ok")
+    rows = rows.assign(status=rows["status"].where(known, "without a value"))
+    return rows[[*_CELL, "seed", "value", "se", "unit", "direction", "step", "status", "reason"]]
+
+
+def _uncompared(key: Any, rows: pd.DataFrame) -> Uncompared:
+    method, sparsity, score, a, b = key
+    seeds = tuple(sorted(map(int, rows["seed"])))
+    reasons = [*rows["reason_b"], *rows["reason_a"]]
+    return Uncompared(method, float(sparsity), score, seeds, a, b, next(filter(None, reasons), ""))
 
 
 def _change(key: Any, rows: pd.DataFrame) -> Change:
@@ -174,11 +204,37 @@ def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
             f"values ({safe(named)}{' and others' if len(odd) > 1 else ''}): {cause}one table was changed."
         )
     if not found.changes:
-        parts.append("No score is in both.")
+        parts.append("No score is there to compare in both.")
+    if found.uncompared:
+        mark = "- " if form == "md" else "  "
+        lines = [f"{mark}{safe(line)}" for line in _left_out(found.uncompared, titles)]
+        parts.append("Not compared:" + ("\n\n" if form == "md" else "\n") + "\n".join(lines))
     for name, cells in (("A", found.only_a), ("B", found.only_b)):
         if cells:
             parts.append(f"Only in {name}: {safe(', '.join(cells))}.")
     return "\n\n".join(parts)
+
+
+def _left_out(found: Sequence[Uncompared], titles: dict[str, str]) -> list[str]:
+    """A line for each network, and each reason why scores of it were not compared."""
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for one in found:
+        title = titles.get(one.score, one.score)
+        alike.setdefault((one.method, one.sparsity, one.seeds, one.a, one.b, one.reason), []).append(title)
+    lines = []
+    for (method, sparsity, seeds, a, b, reason), scores in alike.items():
+        status = (
+            f"{a} in both"
+            if a == b
+            else " and ".join(
+                f"{status} in {name}" for status, name in ((a, "A"), (b, "B")) if status != "ok"
+            )
+        )
+        which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        why = f": {reason}" if reason else ""
+        network = f"{method} {formatting.sparsity(sparsity)}, {which}"
+        lines.append(f"{network}: {formatting.listed(scores)} ({status}{why})")
+    return lines
 
 
 def _row(change: Change, titles: dict[str, str]) -> dict[str, str]:
