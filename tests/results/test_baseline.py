@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,21 @@ def test_elsewhere_is_a_share_where_differences_are_ratios_and_by_these_seeds_wi
     )
     (entry,) = baseline.baseline(table, facts())["scores"]
     assert entry["elsewhere"] == pytest.approx(3 * 0.1 * math.sqrt(2 / 3), rel=0.01)
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.05, 0.95), (0.7, 1.0, 1.6)])
+def test_elsewhere_a_ratio_to_the_parent_varies_as_the_network_and_its_parent_do(values):
+    """Another machine trains both anew: the variance is twice that of trainings, or that of these seeds."""
+    trainings = [math.exp(0.18 * v) for v in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)]
+    known = DenseScore("mce", "key", False, True, 0.05, 0.5, tuple(trainings))
+    table, told = tables.grid(("m",), sparsities=(0.5,))
+    ours = (table["method"] == "m") & (table["score"] == "mce")
+    table.loc[ours, "value"] = values
+    made = baseline.baseline(table, told, ["mce"], ["m"], trainings={"mce": known})
+    entry = next(e for e in made["scores"] if e["method"] == "m")
+    own = statistics.variance(map(math.log, values))
+    wide = math.expm1(3 * math.sqrt(2 / 3 * max(2 * known.variance, own)))
+    assert entry["elsewhere"] == pytest.approx(statistics.fmean(values) * wide, rel=0.01)
 
 
 def test_a_baseline_without_environments_is_as_narrow_as_it_was(base):

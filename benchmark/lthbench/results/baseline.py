@@ -23,7 +23,7 @@ from lthbench.formatting import escape
 from lthbench.results import baseline_file, validation
 from lthbench.results.baseline_file import SCHEMA
 from lthbench.results.run_facts import RunFacts, ScoreFacts
-from lthbench.verdict.calibration import DenseScore
+from lthbench.verdict.calibration import RATIO, DenseScore
 from lthbench.verdict.noninferiority import ALPHA, difference, spread
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def baseline(
     Dense is always there; what failed, is degenerate or gated is not. The tolerance is a score's margin, or
     twice its standard deviation over seeds where that is more. That ``elsewhere`` is at least three standard
     deviations of the difference of two means over as many seeds, by the ``trainings`` that calibrate the
-    task, or else by these seeds. Raises BadInput for a score, method or sparsity that is not in the table,
+    task, or else by these seeds; mCE, a ratio to a parent that is another one elsewhere, varies by both.
+    Raises BadInput for a score, method or sparsity that is not in the table,
     and for a table that cannot be reported.
     """
     validation.check(table, facts)
@@ -154,7 +155,11 @@ def _elsewhere(trainings: DenseScore | None, values: Sequence[float]) -> float:
     if trainings is None or (trainings.relative and min(values) <= 0.0):
         found = wide * spread(values)[1] ** 0.5
     else:
-        found = trainings.scale.shown(wide * trainings.variance**0.5)
+        variance = trainings.variance
+        if trainings.score == RATIO:  # here it is one to the parent, which is trained elsewhere as well
+            own = spread([trainings.scale.place(v) for v in values])[1]
+            variance = max(2.0 * variance, 0.0 if math.isnan(own) else own)
+        found = trainings.scale.shown(wide * variance**0.5)
         found *= abs(mean) if trainings.relative else 1.0
     return float(f"{0.0 if math.isnan(found) else found:.3g}")
 
