@@ -1,5 +1,7 @@
 """Where ``gate`` puts its summary, and where ``submit`` and ``store export`` put their files."""
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -102,6 +104,43 @@ def test_a_baseline_replaces_one_and_with_force_anything(folder, capsys):
     assert "did not write it as a baseline" in refused(["gate", "--write-baseline", "mine.json"], capsys)
     main(["gate", "--write-baseline", "mine.json", "--force"])
     assert (folder / "mine.json").read_bytes() == (folder / "baseline.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words", [["--json"], ["--rule", "noninferior"], ["--elsewhere"], ["--summary", "s.md"]]
+)
+def test_what_no_baseline_is_written_by_is_refused_beside_it(folder, words, capsys):
+    said = refused(["gate", "--write-baseline", "other.json", *words], capsys)
+    assert f"Error: {words[0]} beside --write-baseline" in said
+    assert not (folder / "other.json").exists()
+    assert not (folder / "s.md").exists()
+
+
+def test_a_score_between_the_two_tolerances_holds_elsewhere_alone(folder, made_table, capsys):
+    """Worse by more than its tolerance, and by less than that for other machines."""
+    base = json.loads((folder / "baseline.json").read_text())
+    entry = next(e for e in base["scores"] if (e["method"], e["score"]) == ("imp", "accuracy"))
+    entry["tolerance"], entry["elsewhere"] = 0.01, 0.05
+    (folder / "baseline.json").write_text(json.dumps(base))
+    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    table.loc[(table["method"] == "imp") & (table["score"] == "accuracy"), "value"] -= 0.03
+    report.write(table, facts, folder / "lthbench-report", formats=("csv",))
+    with pytest.raises(SystemExit, match="1"):
+        main(["gate", "--baseline", "baseline.json"])
+    assert "1 score does not hold" in capsys.readouterr().out
+    main(["gate", "--baseline", "baseline.json", "--elsewhere", "--json"])
+    assert json.loads(capsys.readouterr().out)["elsewhere"] is True
+    there = ({**facts.environments[0], "device": "cpu: another"},)
+    other = dataclasses.replace(facts, environments=there)
+    report.write(table, other, folder / "lthbench-report", formats=("csv",))
+    main(["gate", "--baseline", "baseline.json"])
+    said = capsys.readouterr().out
+    assert "hold against the baseline." in said
+    assert "The baseline is of another kind of device or version of PyTorch" in said
+    table.loc[(table["method"] == "imp") & (table["score"] == "accuracy"), "value"] -= 0.03
+    report.write(table, other, folder / "lthbench-report", formats=("csv",))
+    with pytest.raises(SystemExit, match="1"):
+        main(["gate", "--baseline", "baseline.json"])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")

@@ -29,7 +29,7 @@ from lthbench.errors import BadInput, unknown
 @click.option("--scores", type=Words(), help="With --write-baseline: these instead of the verdict's.")
 @click.option("--methods", type=Words(), help="With --write-baseline: only these, and dense.")
 @click.option("--sparsity", type=Sparsities(), help="With --write-baseline: only these.")
-@click.option("--rule", default="tolerance", show_default=True, help="tolerance or noninferior.")
+@click.option("--rule", help="tolerance (default) or noninferior.")
 @click.option(
     "--elsewhere",
     is_flag=True,
@@ -45,7 +45,7 @@ def gate(
     scores: list[str] | None,
     methods: list[str] | None,
     sparsity: list[float] | None,
-    rule: str,
+    rule: str | None,
     elsewhere: bool,
     summary: Path | None,
     as_json: bool,
@@ -66,7 +66,7 @@ def gate(
     from lthbench.results import baseline as gates
     from lthbench.results import baseline_file, overwriting
 
-    if rule not in gates.RULES:
+    if rule is not None and rule not in gates.RULES:
         raise unknown("rule", rule, gates.RULES)
     if (baseline is None) == (target is None):
         raise BadInput("give --baseline FILE to hold scores to it, or --write-baseline FILE to make one.")
@@ -75,6 +75,11 @@ def gate(
             "--scores, --methods and --sparsity choose what a baseline holds: --write-baseline FILE."
         )
     if target is not None:
+        given = {"--json": as_json, "--rule": rule, "--elsewhere": elsewhere, "--summary": summary}
+        if beside := [option for option, value in given.items() if value]:
+            raise BadInput(
+                f"{', '.join(beside)} beside --write-baseline: nothing is held to it there; leave it out."
+            )
         check_file("--write-baseline", target)
         overwriting.check_one(target, "baseline", force)
         with as_a_run_wrote_it(source):
@@ -99,7 +104,7 @@ def gate(
     table, facts = read(source)
     with as_a_run_wrote_it(source):
         wide = elsewhere or not gates.made_alike(facts, base)
-        found = gates.hold(table, facts, base, rule, wide)
+        found = gates.hold(table, facts, base, rule or "tolerance", wide)
         titles = {s.name: s.title for s in facts.scores}
         changed = not wide and not gates.dense_alike(table, base)
         where = gates.ELSEWHERE if wide and not elsewhere else gates.CHANGED if changed else ""
