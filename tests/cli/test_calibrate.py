@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from lthbench.cli import main
 from lthbench.cli.app import cli
+from lthbench.errors import BadInput
 from lthbench.planning.plan import plan
 from lthbench.report.summary import summarise
 from lthbench.results import table
@@ -50,7 +51,8 @@ def test_a_task_of_ones_own_has_its_calibration_beside_it(place):
     folder, said, _ = place
     record = json.loads((folder / "calibrations" / "tiny-quick.json").read_text())
     assert record["seeds"] == list(range(1000, 1007))
-    assert record["command"] == "lthbench calibrate --task tiny.toml --budget quick --seeds 1000-1006"
+    again = f"--task {folder / 'tiny.toml'} --budget quick --seeds 1000-1006 --metrics accuracy,nll,gini"
+    assert record["command"] == f"lthbench calibrate {again}"
     assert set(record["scores"]) == {"accuracy", "nll"}, "other scores are not judged"
     assert record["scores"]["accuracy"]["pair_error"] > 0
     assert "7 dense trainings" in said
@@ -108,6 +110,66 @@ def test_a_task_that_ships_is_copied_beside_its_calibration(tmp_path, monkeypatc
     Path("digits-r8.toml").write_text("mine")
     calibrate._copied("digits-r8", "digits-r8")
     assert Path("digits-r8.toml").read_text() == "mine"
+
+
+@pytest.fixture
+def dense(tmp_path, made_table, monkeypatch):
+    """Reports of seven dense networks, by the task that was typed, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lthbench.cli.calibrate._say", lambda found, as_json: None)  # it simulates
+
+    def written(typed, name):
+        made, facts = made_table((), name, seeds=7)
+        made.loc[made["score"] == "nll", "se"] = 0.03
+        asked = dataclasses.replace(facts.requests[0], task=typed)
+        keys = {a.score: "key" for a in facts.aspects}
+        facts = dataclasses.replace(facts, requests=(asked,), dense_keys=keys)
+        table.write(made, facts, tmp_path / "report")
+        return made
+
+    return written
+
+
+def test_a_report_is_calibrated_beside_its_task_with_bounded_errors_over_images(dense, tiny_task, tmp_path):
+    """Two networks that err on other images differ by at most the root of 2 of what each is off."""
+    (tmp_path / "sub").mkdir()
+    shutil.copy(tiny_task, tmp_path / "sub" / "tiny.toml")
+    dense("sub/tiny.toml", "tiny")
+    said = call("calibrate", "report")
+    assert "bounded by those of each network" in said
+    record = json.loads((tmp_path / "sub" / "calibrations" / "tiny-quick.json").read_text())
+    assert record["scores"]["nll"]["pair_error"] == pytest.approx(0.03 * 2**0.5, rel=1e-3)
+    assert not (tmp_path / "calibrations").exists()
+    (tmp_path / "sub" / "tiny.toml").unlink()
+    assert "Say with --out" in refused("calibrate", "report")
+
+
+def test_a_report_of_a_task_that_ships_gets_a_copy_of_its_file_but_not_beside_an_edited_one(dense, tmp_path):
+    dense("digits-r8", "digits-r8")
+    copy = tmp_path / "digits-r8.toml"
+    copy.write_text("mine")
+    for words in (["report"], ["--task", "digits-r8", "--store", "s"]):
+        assert "./digits-r8.toml: is not as the task that ships" in refused("calibrate", *words)
+    assert not (tmp_path / "calibrations").exists()
+    copy.unlink()
+    assert "--task ./digits-r8.toml: a copy of the task that ships" in call("calibrate", "report")
+    assert copy.is_file()
+
+
+def refused(*words):
+    """What a command says that ends as bad input does."""
+    found = CliRunner().invoke(cli, [str(w) for w in words])
+    assert isinstance(found.exception, BadInput), found.output
+    return str(found.exception)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--task", "digits-r8"], ["--seeds", "7"], ["--metrics", "nll"], ["--budget", "quick"], ["--show"]],
+)
+def test_what_a_report_says_itself_is_refused_beside_it(dense, words):
+    dense("digits-r8", "digits-r8")
+    assert f"{words[0]} beside report" in refused("calibrate", "report", *words)
 
 
 def test_what_has_no_effect_is_no_option():

@@ -1,11 +1,15 @@
 """What is typed almost as it should be: names in another spelling, folders for files, several faults."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
+from lthbench.checkpoints import bringing
 from lthbench.cli.app import main
-from lthbench.planning import task
+from lthbench.errors import BadInput
+from lthbench.planning import request, task
 
 
 def call(capsys, *words: object) -> tuple[int, str, str]:
@@ -95,3 +99,31 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(capsys, tmp_pa
     assert code == 2
     assert [said for said in ("no rule", "no metric", 'no device "gpu"') if err.count(said) != 1] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_that_a_score_keeps_names_plugins_and_what_is_left_out(capsys, tmp_path, monkeypatch):
+    """It asks for the same again: with the files of plug-ins, and with no data set out of distribution."""
+    kept = []
+
+    def bring(*_, typed, **__):
+        kept.append(shlex.split(typed))
+        raise BadInput("far enough")
+
+    monkeypatch.setattr(bringing, "bring", bring)
+    monkeypatch.chdir(tmp_path)
+    example = Path(__file__).parents[2] / "docs" / "examples" / "top2.py"
+    (tmp_path / "my own.py").write_bytes(example.read_bytes())
+    words = ["--task", "digits-r8", "--checkpoint", "a.pt", "--name", "given", "--ood", ""]
+    words += ["--plugin", "my own.py"]
+    assert call(capsys, "score", *words)[0] == 2
+    assert kept == [["lthbench", "score", *words]]
+
+
+def test_the_command_of_a_request_without_data_sets_out_of_distribution_is_taken(capsys, tmp_path):
+    asked = request.ask("digits-r8", ["omp"], [0.5], None, 1, ["accuracy"], ood=[])
+    words = shlex.split(asked.command())
+    assert words[words.index("--ood") + 1] == ""
+    code, out, err = call(capsys, "plan", *words[2:], "--store", tmp_path / "s", "--json")
+    assert code == 0, err
+    assert json.loads(out)["request"]["ood"] == []
+    assert call(capsys, "plan", "--metrics", "")[0] == 2

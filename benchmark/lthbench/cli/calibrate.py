@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lthbench import resources
 from lthbench.cli.at_once import told_at_once
@@ -24,6 +25,7 @@ from lthbench.cli.options import (
     read,
     run_options,
     scored_options,
+    words_of,
 )
 from lthbench.cli.targets import check_file
 from lthbench.cli.terminal import echo
@@ -60,7 +62,8 @@ def calibrate(
     Networks are then compared with these trainings: is a pruned network as good as another training of the
     dense one? A task's own file has its calibration beside it, in calibrations/. Of a task that ships, a copy
     of its file is put here, too: give that as --task to have runs judged by it. What the store holds is not
-    done again. REPORT is a folder that a run of dense networks wrote; then nothing is trained.
+    done again. REPORT is a folder that a run of dense networks wrote; then nothing is trained, and errors of
+    differences over images, by which single networks are judged, are bounded by those of each network.
 
     \b
     Example: lthbench calibrate --task mine.toml --budget quick --seeds 1000-1039
@@ -68,20 +71,30 @@ def calibrate(
     """
     from lthbench.results.dense_trainings import calibration, judged_alone
 
+    if source is not None:
+        _check_alone(source, show)
     if show:
         _say(_kept(options), as_json)
         return
+    typed = options["task"]
     if source is not None:
         table, facts = read(source)
         if facts.dense_keys is None:
             raise BadInput(f"{source}: was written by an earlier version; run its command again.")
         found = calibration(table, facts)
-        file = _free(out or Path("calibrations") / f"{found.task}-{found.budget}.json", force)
+        typed = facts.requests[0].task if facts.requests else found.task
+        if out is None:
+            _check_task(source, typed, found.task)
+            _check_copy(typed, found.task)
+        usual = _beside(typed) / "calibrations" / f"{found.task}-{found.budget}.json"
+        file = _free(out or usual, force)
     else:
         with told_at_once(options):
             asked = ask({**options, "methods": [], "sparsity": None, "rounds": [], "seeds": seeds})
         asked = judged_alone(asked)
-        usual = _beside(options["task"]) / "calibrations" / f"{asked.task.name}-{asked.budget}.json"
+        if out is None:
+            _check_copy(typed, asked.task.name)
+        usual = _beside(typed) / "calibrations" / f"{asked.task.name}-{asked.budget}.json"
         file = _free(out or usual, force)
         if options["download"]:
             fetch_missing(asked, options["data"])
@@ -90,8 +103,52 @@ def calibrate(
     publish(file, found.to_json().encode())
     _say(found, as_json)
     echo(f"\n{file}", err=as_json)
-    if source is None and out is None and (copy := _copied(options["task"], found.task)) is not None:
+    if source is not None:
+        echo(
+            "Errors of differences over images are bounded by those of each network: a report has no results "
+            "by image. The store has: with --task, and the same seeds, they are measured.",
+            err=as_json,
+        )
+    if out is None and (copy := _copied(typed, found.task)) is not None:
         echo(f"Runs are judged by it with --task ./{copy}: a copy of the task that ships.", err=as_json)
+
+
+#: What says which networks are trained: a report has them.
+_ASKED = ("task", "seeds", "metrics", "budget", "ood", "concepts", "corruptions")
+
+
+def _check_alone(source: Path, show: bool) -> None:
+    """Raise BadInput for an option beside a report that says what the report says already."""
+    context = click.get_current_context()
+    beside = [n for n in _ASKED if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    named = [f"--{name}" for name in beside] + ["--show"] * show
+    if named:
+        raise BadInput(
+            f"{', '.join(named)} beside {source}: a calibration of a report is of what was run for it; give "
+            "one of the two."
+        )
+
+
+def _check_task(source: Path, typed: str, name: str) -> None:
+    """Raise BadInput where the task that a calibration lies beside is not here as the run had it."""
+    from lthbench.planning import task
+
+    try:
+        here = task.load(typed).name == name
+    except BadInput as error:
+        raise BadInput(f"{source}: {error} Say with --out where the calibration goes.") from error
+    if not here:
+        raise BadInput(f"{source}: is of task {name}, and {typed} is another; say with --out where to.")
+
+
+def _check_copy(typed: str, task: str) -> None:
+    """Raise BadInput where the file that a task that ships would be copied to is another task's."""
+    copy = _copy(typed, task)
+    if copy is not None and copy.exists() and copy.read_bytes() != _shipped(task):
+        raise BadInput(
+            f"./{copy}: is not as the task that ships, and a calibration of that would be taken for its own. "
+            f"Calibrate it (--task ./{copy}), or say with --out where to."
+        )
 
 
 def _free(file: Path, force: bool) -> Path:
@@ -108,6 +165,7 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
     from lthbench.cli.output import execute, tell_failures
     from lthbench.data.loading import checked_folders
     from lthbench.planning.plan import plan
+    from lthbench.planning.request_record import from_here
     from lthbench.planning.settle import settled
     from lthbench.results.dense_trainings import calibration, pair_errors
     from lthbench.store import open_store
@@ -125,11 +183,9 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
         sys.exit(1)
     made = plan(asked, checked_folders(how.data))
     found = calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
-    task = shlex.quote(Path(options["task"]).name)
-    return replace(
-        found,
-        command=f"lthbench calibrate --task {task} --budget {asked.budget} --seeds {_ranges(found.seeds)}",
-    )
+    words = ["--task", from_here(options["task"]), "--budget", asked.budget, "--seeds", _ranges(found.seeds)]
+    words += words_of(options, ("metrics", "ood", "concepts", "corruptions"))
+    return replace(found, command=shlex.join(["lthbench", "calibrate", *words]))
 
 
 def _ranges(seeds: Sequence[int]) -> str:
@@ -148,16 +204,23 @@ def _beside(task: str) -> Path:
     return Path(task).parent if task.endswith(".toml") else Path()
 
 
+def _copy(typed: str, task: str) -> Path | None:
+    """Where the file of a task that ships is copied to; None for one of one's own, ``typed`` as a path."""
+    return None if "/" in typed or typed.endswith(".toml") else Path(f"{task}.toml")
+
+
+def _shipped(task: str) -> bytes:
+    return (resources.tasks() / f"{task}.toml").read_bytes()
+
+
 def _copied(typed: str, task: str) -> Path | None:
     """The file of a task that ships, copied here: one that ships is judged by the calibration it ships with.
 
-    One that is here already stays. None for a task of one's own, which was ``typed`` as a path.
+    One that is here already stays. None for a task of one's own.
     """
-    if "/" in typed or typed.endswith(".toml"):
-        return None
-    copy = Path(f"{task}.toml")
-    if not copy.exists():
-        publish(copy, (resources.tasks() / copy.name).read_bytes())
+    copy = _copy(typed, task)
+    if copy is not None and not copy.exists():
+        publish(copy, _shipped(task))
     return copy
 
 

@@ -27,14 +27,17 @@ class Place(ParamType):
 
 
 class Words(ParamType):
-    """Names separated by commas; spaces around them do not matter."""
+    """Names separated by commas; spaces around them do not matter. ``none``: an empty text is no name."""
 
     name = "a,b,..."
+
+    def __init__(self, none: bool = False):
+        self.none = none
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         """A list of names."""
         words = value if isinstance(value, list) else [w.strip() for w in value.split(",") if w.strip()]
-        if not words:
+        if not words and not (self.none and value in ("", [])):
             self.fail("give at least one.", param, ctx)
         return words
 

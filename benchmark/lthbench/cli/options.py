@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lthbench.report.summary import Summary
     from lthbench.results.run_facts import RunFacts
 
+#: Where a command keeps the files of plug-ins that were named.
+_PLUGINS = "lthbench.plugins"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -35,6 +37,20 @@ def _take(context: click.Context, option: click.Parameter, paths: tuple[str, ...
 
     for path in paths:
         registry.take(path)
+    context.meta[_PLUGINS] = paths
+
+
+def words_of(options: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Some options as they are typed, as far as they were, and the files of plug-ins: for a command kept."""
+    from lthbench.planning.request_record import from_here
+
+    words = []
+    for name in names:
+        if options[name] is not None:
+            value = options[name]
+            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    paths = click.get_current_context().meta.get(_PLUGINS, ())
+    return words + [word for path in paths for word in ("--plugin", from_here(path))]
 
 
 def _options() -> dict[str, Callable[..., Any]]:
@@ -70,7 +86,10 @@ def _options() -> dict[str, Callable[..., Any]]:
             "callback": _take,
             "help": "A file of your own: the plug-ins in it can be named by what they are called.",
         },
-        "ood": {"type": Words(), "help": "Data sets out of distribution, instead of the task's."},
+        "ood": {
+            "type": Words(none=True),
+            "help": "Data sets out of distribution, instead of the task's; '' for none.",
+        },
         "concepts": {"metavar": "NAME", "help": "Bank of concepts, instead of the task's."},
         "corruptions": {
             "metavar": "SOURCE",

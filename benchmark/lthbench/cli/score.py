@@ -17,6 +17,7 @@ from lthbench.cli.options import (
     result_options,
     run_options,
     scored_options,
+    words_of,
 )
 from lthbench.cli.output import execute_and_show
 from lthbench.cli.terminal import echo
@@ -103,8 +104,5 @@ def _typed(context: click.Context, options: dict[str, Any]) -> str:
         words += [w for value in params[key] for w in (option, value)]
     words += ["--key", params["key"]] if params["key"] is not None else []
     words += ["--name", params["name"]]
-    for key in ("mean", "std", "metrics", "budget", "ood", "concepts", "corruptions"):
-        if params[key] is not None:
-            value = params[key]
-            words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else value]
-    return shlex.join(words)
+    names = ("mean", "std", "metrics", "budget", "ood", "concepts", "corruptions")
+    return shlex.join([*words, *words_of(params, names)])

@@ -27,16 +27,30 @@ def judged_alone(request: Request) -> Request:
 
 
 def calibration(table: pd.DataFrame, facts: RunFacts, pairs: dict[str, float] | None = None) -> Calibration:
-    """The calibration out of a table's dense networks; ``pairs`` are errors that ``pair_errors`` found."""
+    """The calibration out of a table's dense networks.
+
+    ``pairs`` are errors that ``pair_errors`` found; without them they are those of ``bounded_pair_errors``.
+    """
     return calibrate(
         table,
         facts.aspects,
         facts.dense_keys or {},
-        pairs or {},
+        bounded_pair_errors(table) if pairs is None else pairs,
         facts.task_name,
         facts.budget_name,
         facts.command,
     )
+
+
+def bounded_pair_errors(table: pd.DataFrame) -> dict[str, float]:
+    """The most that ``pair_errors`` are expected to be, out of a table alone, which has no results by image.
+
+    Two networks see the same images, and err on many of them together: their difference has at most the
+    variance of both. Scores whose error over images is not known have none.
+    """
+    rows = table[(table["method"] == "dense") & (table["variant"] == "") & (table["status"] == "ok")]
+    means = rows["se"].pow(2).groupby(rows["score"]).agg(lambda squares: squares.mean(skipna=False))
+    return {str(score): float(f"{math.sqrt(2.0 * mean):.4g}") for score, mean in means.items() if mean > 0.0}
 
 
 def pair_errors(plan: Plan, store: ResultReader) -> dict[str, float]:
