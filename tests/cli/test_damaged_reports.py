@@ -1,5 +1,7 @@
 """Of several reports, the one that was edited is named."""
 
+from pathlib import Path
+
 import pytest
 
 from lthbench import report
@@ -35,6 +37,6 @@ def test_where_each_by_itself_is_whole_both_are_named(odd, named):
 
     with (
         pytest.raises(BadInput, match=f"^{named}: run.json"),
-        options.as_a_run_wrote_it("a", "b", alone=alone),
+        options.as_a_run_wrote_it(Path("a"), Path("b"), alone=alone),
     ):
         raise ValueError

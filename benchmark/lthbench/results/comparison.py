@@ -103,7 +103,7 @@ def compare(a: Read, b: Read, every: bool = False) -> Comparison:
         for mine, others in (cells, cells[::-1])
     ]
     left = tuple(_uncompared(key, rows) for key, rows in unlike)
-    return Comparison(specs(a[1], b[1]), tuple(changes), *only, left)
+    return Comparison(specs(a[1], b[1]), tuple(changes), only[0], only[1], left)
 
 
 def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
