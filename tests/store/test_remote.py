@@ -138,7 +138,7 @@ def test_one_url_is_one_store_and_one_that_was_emptied_is_another(url, init):
 
 def test_what_was_not_sent_for_a_kill_is_sent_by_the_next_who_looks(url, init, tmp_path, monkeypatch):
     here = opened(url)
-    monkeypatch.setattr(RemoteStore, "_send", lambda self, key: None)
+    monkeypatch.setattr(RemoteStore, "_send", lambda self, key, new: new)
     here.put(init, FILES, {})
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(here.root.parents[2]))
@@ -190,15 +190,15 @@ def test_two_who_send_at_once_from_one_machine_send_each_what_is_theirs(
 ):
     """The other one packs and sends while this one's object is on its way."""
     one, two, other = opened(url), opened(url), Init(network, 1)
-    put, sent = Objects.put, []
+    create, sent = Objects.create, []
 
     def slow(objects, name, content):
         if not sent:
             sent.append(name)
             two.put(other, {"weights.safetensors": b"9876543210" * 900}, {})
-        put(objects, name, content)
+        return create(objects, name, content)
 
-    monkeypatch.setattr(Objects, "put", slow)
+    monkeypatch.setattr(Objects, "create", slow)
     one.put(init, FILES, {})
     monkeypatch.undo()
     elsewhere(monkeypatch, tmp_path / "other")

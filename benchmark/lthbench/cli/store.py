@@ -224,12 +224,12 @@ def export(
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):
         asked = set().union(*(_wanted(s, opened) for s in sources))
-        if (there := opened.elsewhere()) is not None:
-            for key in asked if sources else there:
-                opened.hold(key)
+        there = opened.elsewhere() or {}
+        lost = [key for key in sorted(there) if (key in asked or not sources) and not opened.hold(key)]
         held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
         wanted = held & asked if sources else held
         carried = archive.export(opened, wanted, target)
+        carried.refused |= dict.fromkeys(lost, f"its object in {opened.address} is damaged")
     if not _tell(carried, f"to {target}"):
         sys.exit(1)
 
@@ -284,7 +284,8 @@ def _wanted(source: Path, opened: Store) -> set[str]:
         for network in facts.networks:
             asked |= {network.network, network.mask or network.network}
         asked = {key for key in asked if layout.KEY.fullmatch(key)}
-        there = {key for key in asked if opened.hold(key) or opened.place(key).is_dir()}
+        objects = opened.elsewhere() or {}
+        there = {k for k in asked if opened.hold(k) or opened.place(k).is_dir() or k in objects}
         if not there:
             raise BadInput(
                 f"{source}: store {opened.address} holds nothing of it; give the store that made it."

@@ -28,6 +28,8 @@ from lthbench.store import reading
 BEAT, STALE = 10.0, 60.0
 #: The lease of who deletes: nobody else may work meanwhile, not even look at what there is to do.
 UPKEEP = "upkeep"
+#: How often in a row who waits for a lease looks again where the store fails.
+PATIENT = 5
 #: No lease has more bytes.
 LIMIT = 4096
 #: What this process holds, or is about to: its number, as a fork has another, and the mark of each lease.
@@ -94,12 +96,18 @@ class Leases(ABC):
     ) -> Iterator[bool]:
         """Hold a lease for a while, once nobody else does. ``waited`` is asked meanwhile whether to give up.
 
-        Yields whether it is held. A thread touches it as long as it is.
+        Yields whether it is held. A thread touches it as long as it is. Raises Unwritable; who waits looks
+        ``PATIENT`` times more before.
         """
-        mark = self.take(name)
+        mark, patience = self.take(name), PATIENT
         while mark is None and not waited():
             time.sleep(look)
-            mark = self.take(name)
+            try:
+                mark, patience = self.take(name), PATIENT
+            except Unwritable:
+                patience -= 1
+                if patience < 0:
+                    raise
         if mark is None:
             yield False
             return

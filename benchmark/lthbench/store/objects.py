@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,25 @@ class Objects:
             else:
                 self._fs.pipe_file(self._path(name), content)
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Write an object unless there is one: whether it was written. As exact as the object store is."""
+    def create(self, name: str, content: bytes | Path) -> bool:
+        """Write an object unless there is one: whether it was written. As exact as the object store is.
+
+        False, too, where the object is just being written or deleted by others, who said so.
+        """
         try:
             with self._asked(FileNotFoundError):
                 if self._folder is not None:
-                    return create(self._file(name), content)
-                self._fs.pipe_file(self._path(name), content, mode="create")
+                    read = content.read_bytes() if isinstance(content, Path) else content
+                    return create(self._file(name), read)
+                try:
+                    if isinstance(content, Path):
+                        self._fs.put_file(str(content), self._path(name), mode="create")
+                    else:
+                        self._fs.pipe_file(self._path(name), content, mode="create")
+                except OSError as error:
+                    if _conflicts(error):
+                        return False
+                    raise
         except FileExistsError:
             return False
         return True
@@ -122,6 +135,11 @@ class Objects:
                 f"store {self._url}: {_said(error)}. What was finished is stored; give the same command "
                 "again."
             ) from error
+
+
+def _conflicts(error: OSError) -> bool:
+    """Whether an object was not written as somebody else writes or deletes it: S3 answers 409 to that."""
+    return error.errno == errno.EBUSY or "ConditionalRequestConflict" in str(error)
 
 
 def _said(error: Exception) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -35,6 +36,9 @@ from lthbench.store.leases import BEAT, STALE
 from lthbench.store.local import LocalStore
 from lthbench.store.object_leases import ObjectLeases
 from lthbench.store.objects import Objects
+
+#: What is said of an object that is not there.
+_LACKING = "is not there"
 
 
 def is_url(where: Path | str) -> bool:
@@ -141,16 +145,17 @@ class RemoteStore(Store):
         return not self._fetch(key)
 
     def put(self, step: Step, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> bool:
-        """Publish an artefact whole here, and send it. False if another process published it first."""
+        """Publish an artefact whole here, and send it. False if another process published it first.
+
+        What is there then is the other's, and so is the copy here.
+        """
         new = self.copies.put(step, files, meta)
-        self._send(step.key)
-        return new
+        return self._send(step.key, new)
 
     def publish(self, key: str, scratch: Path) -> bool:
-        """Put a complete folder into its place, and send it."""
+        """Put a complete folder into its place, and send it: see ``put``."""
         new = self.copies.publish(key, scratch)
-        self._send(key)
-        return new
+        return self._send(key, new)
 
     def delete(self, key: str) -> None:
         """Delete an artefact, and the copy of it here."""
@@ -191,8 +196,16 @@ class RemoteStore(Store):
     def _fetch(self, key: str) -> str:
         """Get an artefact into the folder. Returns why it cannot be had, or ""."""
         reason = self._unpacked(key, self.copies)
-        (self._broken if reason else self._known).add(key)
+        self._learned(key, reason)
         return reason
+
+    def _learned(self, key: str, reason: str) -> None:
+        """Remember that an object is there, or damaged."""
+        self._broken.discard(key)
+        if not reason:
+            self._known.add(key)
+        elif reason != _LACKING:
+            self._broken.add(key)
 
     def _unpacked(self, key: str, into: LocalStore) -> str:
         """Get an artefact into a folder. Returns what is wrong with the object, or "".
@@ -204,7 +217,7 @@ class RemoteStore(Store):
             with self.writing():
                 packed.parent.mkdir(parents=True, exist_ok=True)
             if not self.objects.get(_name(key), packed):
-                return "is not there"
+                return _LACKING
             reason = take_in(into, packed).refused.get(key, "")
         except Unfit as error:
             reason = str(error)
@@ -219,24 +232,65 @@ class RemoteStore(Store):
         path = self.scratch()
         return path.with_name(f"{path.name}.zip")
 
-    def _send(self, key: str) -> None:
-        """Put an artefact of the folder on the object store, if it is not there, or damaged there."""
+    def _send(self, key: str, new: bool = False) -> bool:
+        """Put an artefact of the folder on the object store, if it is not there, or damaged there.
+
+        Of two machines that make the same at once, the first one's stays. One that is ``new`` here gives way
+        to it. Returns whether it is new in both places.
+        """
+        for wait in (*reading.WAITS, *reading.WAITS, None):
+            there = self.objects.there(_name(key))
+            if there and not new and key not in self._broken:
+                self._known.add(key)
+                return False
+            if there and self._given_way(key):
+                return False
+            if self._put_object(key):
+                return new
+            if wait is not None:  # others write it, or delete it
+                time.sleep(wait)
+        raise Unwritable(f"store {self.url}: {_name(key)} cannot be written, as others write it. Try again.")
+
+    def _put_object(self, key: str) -> bool:
+        """Put an artefact of the folder on the object store. False where somebody else just put one."""
         packed = self._scratch_zip()
-        if key not in self._broken and self.objects.there(_name(key)):
-            self._known.add(key)
-            return
         try:
             try:
                 reason = export(self.copies, [key], packed).refused.get(key)
             except BadInput as error:
                 raise Unwritable(str(error)) from error
             if reason:
-                return  # damaged here: who reads it notices, and it is made again
-            self.objects.put(_name(key), packed)
+                return True  # damaged here: who reads it notices, and it is made again
+            if key in self._broken:
+                self.objects.put(_name(key), packed)
+            elif not self.objects.create(_name(key), packed):
+                return False
         finally:
             packed.unlink(missing_ok=True)
         self._known.add(key)
         self._broken.discard(key)
+        return True
+
+    def _given_way(self, key: str) -> bool:
+        """Let the copy here be that of the object there. False where that is gone, or damaged."""
+        scratch = LocalStore(self.scratch())
+        try:
+            reason = self._unpacked(key, scratch)
+            self._learned(key, reason)
+            if reason:
+                return False
+            theirs, ours = (store.place(key) / "manifest.json" for store in (scratch, self.copies))
+            if reading.content(theirs) != reading.content(ours):
+                self.copies.delete(key)
+                with self.writing():
+                    self.copies.publish(key, scratch.place(key))
+        except Unwritable:
+            if key not in self._broken:
+                self.copies.delete(key)
+            raise
+        finally:
+            reading.clear_away(scratch.root)
+        return True
 
     def save(self, key: str, content: bytes) -> None:
         """Keep where a training is, where all who share the store find it. Raises Unwritable."""

@@ -1,0 +1,180 @@
+"""A store at a URL where two make the same at once: the first one's stays, and both have it."""
+
+import errno
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from lthbench.cli import main
+from lthbench.errors import Unwritable
+from lthbench.results import table
+from lthbench.spec import Init
+
+pytest.importorskip("fsspec")
+
+import fsspec
+
+from lthbench.store import RemoteStore, leases, open_store, reading
+from lthbench.store.objects import Objects
+
+OURS, THEIRS = {"weights.safetensors": b"ours" * 500}, {"weights.safetensors": b"theirs" * 500}
+
+
+@pytest.fixture
+def url(request):
+    """An empty prefix."""
+    fsspec.filesystem("memory").store.clear()
+    return f"memory://{request.node.name}"
+
+
+@pytest.fixture
+def machine_of(url, tmp_path, monkeypatch):
+    """Opens the store as on a machine of some name, which has copies of its own."""
+
+    def opened(name: str) -> RemoteStore:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        made = open_store(url)
+        assert isinstance(made, RemoteStore)
+        made.open()
+        return made
+
+    return opened
+
+
+def path_of(url: str, key: str) -> str:
+    return f"{fsspec.url_to_fs(url)[1]}/steps/{key[:2]}/{key}.zip"
+
+
+def weights(store: RemoteStore, step) -> bytes:
+    assert store.intact(step)
+    return store.read(step, "weights.safetensors")
+
+
+def test_of_two_machines_that_make_the_same_both_have_what_the_first_put(machine_of, init):
+    one, two = machine_of("one"), machine_of("two")
+    assert [one.has(init), two.has(init)] == [False, False]
+    assert two.put(init, THEIRS, {"seconds": 2.0})
+    assert not one.put(init, OURS, {"seconds": 1.0})
+    third = machine_of("third")
+    for store in (one, two, third):
+        assert weights(store, init) == THEIRS["weights.safetensors"]
+        assert store.meta(init) == {"seconds": 2.0}
+    assert list((one.root / "tmp").iterdir()) == []
+
+
+def test_it_is_so_where_the_other_puts_it_while_this_one_sends(machine_of, init, monkeypatch):
+    one, two = machine_of("one"), machine_of("two")
+    create = Objects.create
+
+    def slow(objects, name, content):
+        if not two.has(init):
+            two.put(init, THEIRS, {})
+        return create(objects, name, content)
+
+    def first(objects, name, content):
+        monkeypatch.setattr(Objects, "create", create)
+        return slow(objects, name, content)
+
+    monkeypatch.setattr(Objects, "create", first)
+    assert not one.put(init, OURS, {})
+    assert [weights(store, init) for store in (one, two)] == [THEIRS["weights.safetensors"]] * 2
+
+
+def test_a_damaged_object_is_replaced_and_one_that_was_replaced_stays(machine_of, url, init):
+    one, two = machine_of("one"), machine_of("two")
+    fsspec.filesystem("memory").pipe_file(path_of(url, init.key), b"PK")
+    assert [one.has(init), two.has(init)] == [False, False]
+    assert two.put(init, THEIRS, {})
+    assert not one.put(init, OURS, {})
+    assert [weights(store, init) for store in (one, two)] == [THEIRS["weights.safetensors"]] * 2
+
+
+def test_a_machine_that_cannot_fetch_the_first_ones_keeps_no_other(machine_of, init, monkeypatch):
+    one, two = machine_of("one"), machine_of("two")
+    two.put(init, THEIRS, {})
+
+    def fail(*arguments, **options):
+        raise TimeoutError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.objects._fs, "get_file", fail)
+        with pytest.raises(Unwritable, match="no answer"):
+            one.put(init, OURS, {})
+    assert weights(machine_of("one"), init) == THEIRS["weights.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(
+            errno.EIO, "An error occurred (ConditionalRequestConflict) when calling PutObject: concurrent"
+        ),
+        OSError(errno.EBUSY, "409"),
+    ],
+)
+def test_a_write_that_meets_a_deletion_is_tried_again(machine_of, init, monkeypatch, error):
+    """So S3 answers, and says to try again."""
+    one = machine_of("one")
+    files, left = one.objects._fs, [error, error]
+    monkeypatch.setattr(reading, "WAITS", (0.0, 0.0))
+    for name in ("pipe_file", "put_file"):
+
+        def conflict(real, *arguments, **options):
+            if options.get("mode") == "create" and left:
+                raise left.pop()
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(files, name, partial(conflict, getattr(files, name)))
+    assert one.put(init, OURS, {})
+    assert not left
+    left.extend([error] * 3)
+    with one.leases().held("job", look=0.0) as held:
+        assert held
+    left.extend([error] * 5)
+    with pytest.raises(Unwritable, match="cannot be written, as others write it"):
+        one.put(type(init)(init.network, 7), OURS, {})
+
+
+def test_who_waits_for_a_lease_looks_again_where_the_store_fails_for_a_moment(machine_of, monkeypatch):
+    one, two = machine_of("one").leases(), machine_of("two").leases()
+    mark = two.take("job")
+    assert mark
+    real, fails = one._take, [False, *[True] * leases.PATIENT, False]
+
+    def take(name, written):
+        if fails.pop(0):
+            raise Unwritable("no answer")
+        if not fails:
+            two.release("job", mark)
+        return real(name, written)
+
+    monkeypatch.setattr(one, "_take", take)
+    with one.held("job", look=0.0) as held:
+        assert held
+    fails[:] = [False, *[True] * (leases.PATIENT + 1)]
+    again = two.take("job")
+    assert again
+    with pytest.raises(Unwritable, match="no answer"), one.held("job", look=0.0):
+        pass
+
+
+def test_export_names_a_damaged_object_and_prune_deletes_nothing_for_it(
+    machine_of, url, init, network, tmp_path, capsys, monkeypatch
+):
+    for step in (init, Init(network, 1)):
+        machine_of("one").put(step, OURS, {})
+    fsspec.filesystem("memory").pipe_file(path_of(url, init.key), b"PK")
+    before = machine_of("two").elsewhere()
+    with pytest.raises(SystemExit, match="1"):
+        main(["store", "export", str(tmp_path / "all.zip"), "--store", url])
+    said = capsys.readouterr().out
+    assert f"refused: {init.key}: its object in {url} is damaged" in said
+    assert "1 artefacts to" in said
+
+    report = {"step": [init.key, Init(network, 1).key]}, SimpleNamespace(networks=())
+    monkeypatch.setattr(table, "read", lambda folder: report)
+    with pytest.raises(SystemExit, match="2"):
+        main(["store", "prune", "--store", url, "--keep", str(tmp_path), "--yes"])
+    assert f"{init.key} is damaged, so that what it needs is not known" in capsys.readouterr().err
+    assert machine_of("two").elsewhere() == before
