@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from lthbench.errors import Damaged, Unwritable
-from lthbench.spec import Step, Train
+from lthbench.spec import Rewind, Step, Train
 from lthbench.store import Store
 from lthbench.training.optimization import Trained
 
@@ -73,21 +73,30 @@ def unpacked(key: str, given: bytes | None) -> Savepoint | None:
     return Savepoint(weights, so_far, float(tensors["seconds"]))
 
 
-def of(step: Train, store: Store) -> Savepoint | None:
-    """Where a training was left on its way."""
+def of(step: Train | Rewind, store: Store) -> Savepoint | None:
+    """Where a training, or one up to a rewind point, was left on its way."""
     found = unpacked(step.key, store.savepoint(step.key))
-    if found is None or not 0 < len(found.so_far.losses) < step.epochs:
+    if found is None or not 0 < len(found.so_far.losses) < _epochs(step):
         return None
     return found
+
+
+def _training(step: Train | Rewind) -> Train:
+    return step.train if isinstance(step, Rewind) else step
+
+
+def _epochs(step: Train | Rewind) -> int:
+    """How many epochs it runs."""
+    return step.epoch - step.train.first_epoch if isinstance(step, Rewind) else step.epochs
 
 
 def shares(steps: Iterable[Step], store: Store) -> dict[str, float]:
     """What share of trainings is done that are left on their way, by key."""
     saved, found = store.saved(), {}
     for step in steps:
-        if isinstance(step, Train) and step.key in saved:
+        if isinstance(step, Train | Rewind) and step.key in saved:
             point = of(step, store)
-            found[step.key] = len(point.so_far.losses) / step.epochs if point else 0.0
+            found[step.key] = len(point.so_far.losses) / _epochs(step) if point else 0.0
     return found
 
 
@@ -124,18 +133,24 @@ class Keeper:
         self._epoch, self._due, self._tells, self._pauses = 0, False, False, False
 
     def passed(
-        self, step: Train, epoch: int, model: nn.Module, so_far: Callable[[], Trained], spent: float
+        self,
+        step: Train | Rewind,
+        epoch: int,
+        model: nn.Module,
+        so_far: Callable[[], Trained],
+        spent: float,
     ) -> None:
         """Take note that a training has done so many epochs; it took ``spent`` seconds before this start."""
         self._decide(epoch)
+        training = _training(step)
         # A disk that is full ends the run when a step is published, and not before.
         with contextlib.suppress(*(() if self._pauses else (Unwritable,))):
             if self._tells:
-                share = (epoch - step.first_epoch) / step.epochs
+                share = (epoch - training.first_epoch) / _epochs(step)
                 self._store.log({"training": step.key, "epoch": epoch, "share": share, "pid": os.getpid()})
             if self._due:
                 seconds = spent + (time.monotonic() - self.started) / self._trainings
-                left = so_far() if step.rewire is not None else so_far()._replace(mask=None)
+                left = so_far() if training.rewire is not None else so_far()._replace(mask=None)
                 self._store.save(step.key, packed(step.key, model, left, seconds))
                 self.saved.add(step.key)
 
