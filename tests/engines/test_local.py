@@ -7,10 +7,12 @@ import pytest
 
 from lthbench.engines import local, local_worker
 from lthbench.engines.local import Local
+from lthbench.engines.queue import known, skipped
 from lthbench.errors import BadInput
 from lthbench.kinds.origins import OwnFile
 from lthbench.planning import request
 from lthbench.planning.plan import plan
+from lthbench.spec import Data, Explain, Init, Inputs, Measure, Predict
 from lthbench.store import LocalStore
 from lthbench.training import savepoints
 
@@ -47,3 +49,17 @@ def test_controls_have_names(tiny_task):
     made = plan(request.ask(tiny_task, ["omp"], rounds=[1], metrics=["gini"]), ())
     control = next(m.subject.key for e in made.entries for _, m in e.controls)
     assert made.labels()[control] == "untrained network seed 0"
+
+
+def test_of_a_job_only_what_needs_a_failed_step_is_not_done(network, init):
+    digits = Data("digits", 1, "0" * 64)
+    dense, inputs = Init(network, 1), Inputs(digits, "test", 0, "clean", 1)
+    explain, predict = Explain(init, inputs, dense), Predict(init, inputs)
+    failed = {Predict(dense, inputs).key: "diverged"}
+    assert skipped([explain, predict], failed) == {}
+    assert known([explain, predict], failed) == failed
+    drift = Measure("drift", "1", init, (), dense, maps=(("maps", inputs),))
+    assert explain in drift.needs()
+    both = skipped([explain, drift], failed)
+    assert both == {explain.key: "diverged", drift.key: "diverged"}
+    assert skipped([explain, drift, predict], failed | {init.key: "no room"})[predict.key] == "no room"

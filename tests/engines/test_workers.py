@@ -50,6 +50,19 @@ def test_only_its_own_processes_are_killed():
         other.wait()
 
 
+def test_one_that_could_not_be_started_is_passed_over(monkeypatch):
+    workers = Workers()
+    process = workers.Process(target=time.sleep, args=(60,))
+    monkeypatch.setattr(type(process), "_Popen", _no_more)
+    with pytest.raises(BlockingIOError):
+        process.start()
+    workers.kill()
+
+
+def _no_more(*given):
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
 _PROGRAM = """
 import multiprocessing, subprocess, sys, threading, time
 import lthbench

@@ -128,12 +128,14 @@ def stacks(jobs: dict[str, Job], stack: int, workers: int) -> Iterator[list[Job]
 
 
 def skipped(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:
-    """Why a job's steps cannot be started: what the first of them needs has failed."""
-    own = {s.key for s in steps}
-    for need in steps[0].needs():
-        if need.key in failed and need.key not in own:
-            return {s.key: failed[need.key] for s in steps}
-    return {}
+    """Why a job's steps cannot be started, by key: each needs what has failed. {} where one can be."""
+    reasons: dict[str, str] = {}
+    for step in steps:  # needs come before those that need them
+        lost = [n.key for n in step.needs() if n.key in failed or n.key in reasons]
+        if not lost:
+            return {}
+        reasons[step.key] = failed.get(lost[0]) or reasons[lost[0]]
+    return reasons
 
 
 def known(steps: Sequence[Step], failed: Mapping[str, str]) -> dict[str, str]:

@@ -23,5 +23,5 @@ class Workers(SpawnContext):
     def kill(self) -> None:
         """End those that live, which nothing else ends but the end of this process."""
         for process in self.started:
-            with contextlib.suppress(ValueError):  # not started, or closed
+            with contextlib.suppress(ValueError, AttributeError):  # closed, or not started
                 process.kill()
