@@ -12,7 +12,7 @@ from lthbench.data import concepts, loading
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
 from lthbench.planning.reads import Read, reads
-from lthbench.spec import Measure, Prune, Step, Weights, network_of
+from lthbench.spec import Measure, Prune, Step, network_of
 
 #: Looking takes no more than this share of the time: data sets of a million files are not looked at each job.
 SHARE = 0.01
@@ -40,9 +40,8 @@ def _code(step: Step) -> Iterator[tuple[type, str, int | str]]:
         yield Method, step.criterion, step.criterion_version
     if isinstance(step, Measure):
         yield Metric, step.metric, step.metric_version
-    if isinstance(step, Weights):
-        network = network_of(step)
-        yield Architecture, network.architecture, network.version
+    network = network_of(step)  # each step builds it
+    yield Architecture, network.architecture, network.version
 
 
 def _source(read: Read) -> Read:
