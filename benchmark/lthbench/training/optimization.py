@@ -60,9 +60,9 @@ def gone_on(optimizer: torch.optim.Optimizer, model: nn.Module, so_far: Trained 
     named = dict(model.named_parameters())
     for key, place in STATES[type(optimizer).__name__].items():
         for name, value in (getattr(so_far, place) or {}).items():
-            # It lies in memory as the weights do, so that one call takes many.
-            lain = torch.empty_like(named[name]) if value.dim() else torch.empty_like(value)
-            if not value.dim() and optimizer.defaults.get("capturable"):
+            # It lies in memory as the weights do, so that one call takes many. Steps are counted on the host.
+            lain = torch.empty_like(value if place == "steps" else named[name])
+            if place == "steps" and optimizer.defaults.get("capturable"):
                 lain = lain.to(named[name].device)
             optimizer.state[named[name]][key] = lain.copy_(value).detach()
     return list(so_far.losses)

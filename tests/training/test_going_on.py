@@ -1,14 +1,17 @@
-"""A rewind point whose training is stored already: it is trained again, and may be stopped on the way."""
+"""What goes on from where it was left: a training done again for a rewind point, and single numbers."""
 
 import dataclasses
 
 import pytest
+import torch
+from torch import nn
 
 from lthbench.data import loading
 from lthbench.execution.runner import Runner
 from lthbench.spec import Data, Rewind, Train
 from lthbench.store import LocalStore
-from lthbench.training import savepoints
+from lthbench.training import optimization, savepoints
+from lthbench.training.optimization import Trained
 
 
 @pytest.fixture
@@ -68,3 +71,19 @@ def test_it_is_kept_now_and_then(stored, steps, monkeypatch):
     assert Runner(store, (), save_every=0.0).do([steps[2]]) == {}
     assert kept == [steps[2].key] * 2
     assert store.saved() == {}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_what_is_left_of_a_single_number_lies_where_the_number_lies(recipe, optimizer):
+    """A temperature, or a gate: a parameter without dimensions, and the device is no CPU."""
+    model = nn.Module()
+    model.gate = nn.Parameter(torch.tensor(1.0))
+    made = optimization.optimizer_of(
+        model.to("meta"), dataclasses.replace(recipe, optimizer=optimizer, nesterov=False)
+    )
+    left = {"gate": torch.tensor(0.5)}
+    so_far = Trained([1.0], left, squares=left, steps=left)
+    assert optimization.gone_on(made, model, so_far) == [1.0]
+    devices = {key: value.device.type for key, value in made.state[model.gate].items()}
+    assert devices.pop("step", "cpu") == "cpu"
+    assert set(devices.values()) == {"meta"}
