@@ -14,7 +14,8 @@ from lthbench.kinds import Architecture
 from lthbench.networks.normalize import Normalize
 from lthbench.planning import plan, request
 from lthbench.planning import task as tasks
-from lthbench.report.summary import summarise, yardstick_sentence
+from lthbench.report.summary import summarise
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import WEIGHTS
 

@@ -9,7 +9,8 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.planning.request import ask
 from lthbench.report import answer, leaderboard, markdown, shell, task_page
-from lthbench.report.summary import own_calibration, sentence, standing, summarise, yardstick_sentence
+from lthbench.report.summary import own_calibration, sentence, standing, summarise
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.verdict import calibration as calibrations
 
 SAID = "They come with this table, and not with lthbench."
@@ -49,6 +50,17 @@ def table_of(made_table):
 def test_a_forged_calibration_of_a_task_that_ships_is_refused(table_of):
     with pytest.raises(BadInput, match="calibration is not that of task digits-r8"):
         summarise(*table_of(forged(), "digits-r8"))
+
+
+def test_a_run_whose_own_dense_networks_are_not_like_the_trainings_names_the_scores(table_of):
+    table, facts = table_of(None, "digits-r8")
+    dense = (table["method"] == "dense") & (table["variant"] == "")
+    for name, score in calibrations.shipped("digits-r8", "quick").scores.items():
+        table.loc[dense & (table["score"] == name), "value"] = fmean(score.values)
+    assert "not like these trainings" not in yardstick_sentence(summarise(table, facts))
+    table.loc[dense & (table["score"] == "accuracy"), "value"] = 0.5
+    said = yardstick_sentence(summarise(table, facts))
+    assert "not like these trainings (p below .001) in accuracy: there networks" in said
 
 
 def test_one_of_a_task_of_ones_own_is_named_as_such(table_of):

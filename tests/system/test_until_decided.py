@@ -13,7 +13,8 @@ from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.plan import plan
-from lthbench.report.summary import summarise, yardstick_sentence
+from lthbench.report.summary import summarise
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results import run_facts, table
 
 WORDS = ("--methods", "omp", "--sparsity", "0.5", "--seeds", "2", "--metrics", "accuracy,nll")

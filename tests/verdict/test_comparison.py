@@ -90,7 +90,12 @@ def test_networks_with_parents_of_their_own_are_compared_with_these(lab, made):
 def test_a_run_whose_dense_networks_are_of_another_kind_is_not_judged_by_the_calibration(lab, made):
     rng = np.random.default_rng(5)
     frame = lab.table(lab.drawn(3, rng, lost=0.05), lab.drawn(3, rng, lost=0.05))
-    assert not compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY).population
+    wide = replace(made.scores["accuracy"], margin=0.05)
+    made = replace(made, scores={**made.scores, "accuracy": wide})
+    found = compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY)
+    assert not found.population
+    assert found.limit == lab.ACCURACY.margin, "its margin is not, either"
+    assert math.isnan(found.better_than), "nor is there a place among its trainings"
     assert compare(yardstick(frame, made), "m", 0.5, lab.NLL).population, "other scores are"
 
 

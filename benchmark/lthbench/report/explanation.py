@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
 from lthbench.report import answer, findings
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.between import Contrast
 from lthbench.verdict.calibration import MULTIPLE

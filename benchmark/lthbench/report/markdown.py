@@ -20,8 +20,8 @@ from lthbench.report.summary import (
     sentence,
     trainings_named,
     verdict_rows,
-    yardstick_sentence,
 )
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results import latency
 from lthbench.results.run_facts import RunFacts
 

@@ -14,8 +14,8 @@ from lthbench.report.summary import (
     lacking_sentence,
     sentence,
     standing,
-    yardstick_sentence,
 )
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.verdict import explanation
 from lthbench.verdict.rules import Verdict
 

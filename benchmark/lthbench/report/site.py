@@ -28,7 +28,8 @@ from lthbench.report import (
 from lthbench.report.claims import any_task
 from lthbench.report.figures import kinds
 from lthbench.report.figures.files import as_csv as as_csv_file
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence, yardstick_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import as_csv
 from lthbench.verdict import rules

@@ -19,7 +19,6 @@ from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.rules import SHORT, Verdict
-from lthbench.verdict.until_decided import open_networks, why_ended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +61,16 @@ class Summary:
         return found
 
     @cached_property
+    def yardstick(self) -> Yardstick:
+        """What its networks are compared with."""
+        return Yardstick.of(
+            self.table, self.calibration, self.facts.looks, own_parents=own_parents(self.facts)
+        )
+
+    @cached_property
     def pairs(self) -> Pairs:
         """The scores of each method beside those of each other."""
-        facts, own = self.facts, own_parents(self.facts)
-        yardstick = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
-        return Pairs(yardstick, facts.aspects)
+        return Pairs(self.yardstick, self.facts.aspects)
 
     @cached_property
     def networks(self) -> tuple[tuple[str, float], ...]:
@@ -338,60 +342,10 @@ RULE_TEXT = {
 def dense_sentence(summary: Summary) -> str:
     """How good the dense parents are."""
     cell = summary.cell("dense", 0.0, "accuracy")
-    seeds = len(summary.facts.seeds)
-    number = "one seed" if seeds == 1 else f"{seeds} seeds"
+    number = "one seed" if (seeds := len(summary.facts.seeds)) == 1 else f"{seeds} seeds"
     if cell and cell.seeds:
         accuracy = formatting.measured(cell.mean, cell.spread, "fraction")
         some = f"{cell.seeds} of " if cell.seeds < seeds else ""
         return f"Dense parent: accuracy {accuracy} % ({some}{number})."
     measured = any(method == "dense" for method, _, _ in summary.cells)
     return f"{'The accuracy of the' if measured else 'The'} dense parent was not measured."
-
-
-#: So many scores are named in a sentence, and more are counted.
-MANY = 4
-
-
-def yardstick_sentence(summary: Summary) -> str:
-    """What networks are compared with, and how wide the margins are."""
-    found = summary.calibration
-    if found is None:
-        other = "the calibration of this task is of another version, or of another copy of its images; "
-        why = other if summary.outdated else ""
-        if any(request.pretrained for request in summary.facts.requests):
-            why = "these networks begin with pretrained weights; "
-        alone = f"Not calibrated: {why}each network is compared with the dense parent of its seed."
-        return alone + _looks_sentence(summary)
-    wide = [summary.title_of(n) for n, s in found.scores.items() if not s.resolved]
-    text = f"Calibrated by {len(found.seeds)} other trainings of the dense network."
-    if own_calibration(summary.facts) is not None:
-        text += " They come with this table, and not with lthbench."
-    if wide:
-        many = f"{len(wide)} of {len(found.scores)} scores" if len(wide) > MANY else formatting.listed(wide)
-        text += (
-            f" Two trainings of it alone differ by more than the practical margin in {many}. There the "
-            "margin is wider: one training is worse than another by that much in 5 of 100 cases."
-        )
-    if summary.outdated:
-        text += f" Of another version, and not used: {summary.titles(summary.outdated)}."
-    return text + _looks_sentence(summary)
-
-
-def _looks_sentence(summary: Summary) -> str:
-    """With how many seeds results were looked at, and why no more were added."""
-    looks = summary.facts.looks
-    if looks is None:
-        return ""
-    counts = formatting.listed([str(len(seeds)) for seeds in looks.seen()])
-    return (
-        f" Seeds were added where a network was undecided, with a look at {counts} seeds; each score keeps "
-        f"its level over all looks. {_why_ended(summary)}"
-    ).rstrip()
-
-
-def _why_ended(summary: Summary) -> str:
-    """Why no more seeds were added, as the table shows it; "" where nothing says that they were not."""
-    found, seeds = summary.verdicts[rules.HEADLINE], len(summary.facts.seeds)
-    most = max(request.most_seeds for request in summary.facts.requests)
-    ended = summary.facts.ended and (seeds >= most or not any(open_networks(found).values()))
-    return why_ended(found, seeds, most) if ended else ""

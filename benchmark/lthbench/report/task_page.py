@@ -39,8 +39,8 @@ from lthbench.report.summary import (
     standing,
     trainings_named,
     verdict_rows,
-    yardstick_sentence,
 )
+from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results.run_facts import RunFacts
 from lthbench.results.table import as_csv
 

@@ -111,6 +111,7 @@ class Yardstick:
     looks: tuple[Yardstick, ...] = ()
     images: Observed | None = None
     _populations: dict[str, DenseScore | None] = field(default_factory=dict)
+    _unlike: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -137,24 +138,33 @@ class Yardstick:
         return found.of(method, sparsity, aspect.score), found.dense(aspect.score)
 
     def dense(self, aspect: Aspect) -> DenseScore | None:
-        """What the calibration knows of a score."""
-        return self.calibration.scores.get(aspect.score) if self.calibration else None
+        """What the calibration knows of a score; None where it is of another kind than this run."""
+        return None if self.unlike(aspect) else self._known(aspect)
+
+    def unlike(self, aspect: Aspect) -> bool:
+        """Whether the run's own dense networks are not like the calibration's in a score: ``foreign``."""
+        if aspect.score not in self._unlike:
+            places = None if self.own_parents else self._own_places(aspect)
+            known, scores = self._known(aspect), self.calibration.scores if self.calibration else ()
+            self._unlike[aspect.score] = bool(known and places and foreign(known, places, len(scores)))
+        return self._unlike[aspect.score]
 
     def population(self, aspect: Aspect) -> DenseScore | None:
         """The dense trainings that a score is compared with; None where it is compared with parents."""
         if aspect.score not in self._populations:
-            self._populations[aspect.score] = self._population(aspect)
+            there = not self.own_parents and self._own_places(aspect) is not None
+            self._populations[aspect.score] = self.dense(aspect) if there else None
         return self._populations[aspect.score]
 
-    def _population(self, aspect: Aspect) -> DenseScore | None:
-        found = self.dense(aspect)
-        if found is None or self.calibration is None or self.own_parents:
+    def _known(self, aspect: Aspect) -> DenseScore | None:
+        return self.calibration.scores.get(aspect.score) if self.calibration else None
+
+    def _own_places(self, aspect: Aspect) -> list[float] | None:
+        """The run's own dense networks on the calibration's scale; None where not all can be placed."""
+        found, values = self._known(aspect), self.values("dense", 0.0, aspect)
+        if found is None or len(values) < len(self.observed.dense(aspect.score)):
             return None
-        values = self.values("dense", 0.0, aspect)
-        if len(values) < len(self.observed.dense(aspect.score)) or not fits(found.scale, values):
-            return None
-        places = [found.scale.place(v) for v in values]
-        return None if foreign(found, places, len(self.calibration.scores)) else found
+        return [found.scale.place(v) for v in values] if fits(found.scale, values) else None
 
     def values(
         self, method: str, sparsity: float, aspect: Aspect, statuses: Sequence[str] = ("ok",)
