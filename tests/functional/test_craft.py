@@ -188,6 +188,20 @@ def test_importance_follows_what_the_head_reads():
 
 
 @torch.no_grad()
+def test_with_all_concepts_a_layer_is_as_large_as_it_was(monkeypatch):
+    """The logits are then the network's own: activations were divided by their largest, and are enlarged."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 10, 1), nn.ReLU(), nn.Flatten(), nn.Linear(160, 2)).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 4, 4), dtype=np.uint8)
+    x = torch.from_numpy(pixels).float() / 255.0
+    scale = 0.25 * float(model[:2](x).max())
+    given = craft.Concepts(np.zeros((1, 10)), np.eye(10), 0.0)
+    monkeypatch.setattr(craft, "total_sobol", lambda logit, count: logit(np.ones((count, count))))
+    found = craft.importance(model, "1", pixels, 1, given, scale)
+    assert found == pytest.approx(float(model(x)[:, 1].mean()), rel=1e-4)
+
+
+@torch.no_grad()
 def test_maps_in_place_of_a_layers_are_left_as_they_are():
     """What follows the layer may overwrite them, and may be done again for all maps apart."""
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(32, 2)).eval()

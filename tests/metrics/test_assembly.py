@@ -211,12 +211,13 @@ def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
     made = SimpleNamespace(lost=0.4)
     monkeypatch.setattr(concepts, "LEAST", IMAGES)
     monkeypatch.setattr(concepts, "crops_of", lambda of: SimpleNamespace(pixels=None))
-    monkeypatch.setattr(concepts, "activations_of", lambda *of: np.ones((IMAGES, 3), np.float32))
+    monkeypatch.setattr(concepts, "activations_of", lambda *of: np.full((IMAGES, 3), 2.5, np.float32))
     monkeypatch.setattr(image_similarity, "embedded", lambda pixels: np.ones((IMAGES, 2), np.float32))
     monkeypatch.setattr(craft, "halves", lambda labels: np.ones((8, len(labels)), bool))
     monkeypatch.setattr(craft, "part", lambda crops, kept: (crops, np.arange(IMAGES)))
     monkeypatch.setattr(craft, "factored", lambda *of: made)
-    monkeypatch.setattr(craft, "importance", lambda *of: first)
+    scales = []
+    monkeypatch.setattr(craft, "importance", lambda *of: scales.append(of[-1]) or first)
     monkeypatch.setattr(craft, "coherence", lambda *of: 0.1 * first + 0.9 * (1 - first))
     monkeypatch.setattr(craft, "purity", lambda *of: np.full(craft.CONCEPTS, 0.2))
     monkeypatch.setattr(craft, "redundancy", lambda *of: 0.3)
@@ -225,6 +226,7 @@ def test_each_score_of_concepts_of_a_layer_has_its_name(context, monkeypatch):
     monkeypatch.setattr(context, "network", lambda: read.append("network"))
     found = measured("craft", context)
     assert read == ["network"]  # once
+    assert set(scales) == {2.5}, "the largest activation, by which craft.factored divides"
     expected = {"coherence": 0.1, "purity": 0.2, "redundancy": 0.3, "loss": 0.4, "focus": 0.5}
     assert found == pytest.approx({(f"concept_{name}", ""): value for name, value in expected.items()})
 

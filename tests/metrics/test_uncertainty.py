@@ -196,6 +196,12 @@ def test_uncertainty_under_corruption_is_the_mean_over_severities_and_kinds():
     assert 0 < found["corrupted_ece", ""].se < 0.1
 
 
+def test_the_brier_score_under_corruption_is_summed_over_classes():
+    fog = np.log([[[0.7, 0.2, 0.1]], [[0.5, 0.25, 0.25]]])
+    found = measure("shift", Given(corrupted__fog=(fog, [0])))
+    assert found["corrupted_brier", ""].value == pytest.approx((0.14 + 0.375) / 2)
+
+
 # --------------------------------------------------------------------------------------------- detection
 
 

@@ -91,6 +91,14 @@ def test_seeds_and_scores_that_the_table_lacks_are_named(base):
     assert {h.reason for h in baseline.hold(other, facts(), base)} == {"no such method in the table"}
 
 
+def test_a_score_without_a_value_is_told_from_one_that_is_not_there(base):
+    empty = rows("m", 0.5, "accuracy", (math.nan,) * 3, status="missing", reason="not run")
+    elsewhere = rows("m", 0.6, "nll", LOSS)
+    table, beside = frame(empty, elsewhere), dataclasses.replace(facts(), sparsities=(0.5, 0.6))
+    found = {h.score: h.reason for h in baseline.hold(table, beside, base)}
+    assert found == {"accuracy": "it has no value", "nll": "not in the table"}
+
+
 @pytest.mark.parametrize("status", ["degenerate", "gated", "failed"])
 def test_what_would_not_hold_against_itself_is_left_out_of_a_baseline(status):
     """One seed of one score: the baseline of a table always holds for that table."""

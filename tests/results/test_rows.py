@@ -51,3 +51,17 @@ def test_interpretability_is_gated_where_half_of_what_dense_has_above_chance_is_
         made += [row, maps]
     rows._gate(made, plan)
     assert [row.status for row in made] == ["ok", "ok", "ok", "ok", "ok", "gated"]
+
+
+@pytest.mark.parametrize("there", ["dense", "omp", ""])
+def test_interpretability_is_gated_where_accuracy_of_its_own_or_of_dense_is_not_known(there):
+    plan = made_of(request=made_of(task=made_of(data=made_of(dataset="digits"))))
+    accuracies = [accuracy(method, 0, 0.9 if method == there else np.nan) for method in ("dense", "omp")]
+    maps = accuracy("omp", 0)
+    maps.score.name, maps.score.group = "ig_road_gap", "interpretability"
+    for row in accuracies:
+        row.score.group = "generalization"
+    rows._gate([*accuracies, maps], plan)
+    assert [row.status for row in accuracies] == ["ok", "ok"]
+    said = "without its accuracy, or that of dense, it cannot be compared with dense"
+    assert (maps.status, maps.reason) == ("gated", said)

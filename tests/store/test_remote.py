@@ -35,7 +35,7 @@ from lthbench.errors import BadInput, Damaged, Unwritable
 from lthbench.planning.request import ask
 from lthbench.report import write
 from lthbench.spec import Init
-from lthbench.store import LocalStore, RemoteStore, disk, open_store, reading
+from lthbench.store import LocalStore, RemoteStore, disk, open_store, pruning, reading
 from lthbench.store.object_leases import ObjectLeases
 from lthbench.store.objects import Objects
 
@@ -449,6 +449,25 @@ def test_a_lease_of_a_machine_that_vanished_blocks_no_prune(url, init, capsys, m
     assert "nothing to delete" in said.out
     assert here.leases().others() == []
     assert objects(url) == [f"steps/{init.key[:2]}/{init.key}.zip", "store.json"]
+
+
+def test_what_nobody_needs_goes_from_the_url_too_whoever_put_it_there(
+    url, init, network, tmp_path, monkeypatch
+):
+    """Copies that are here, and what another machine made and this one has no copy of."""
+    mine, theirs = Init(network, 1), Init(network, 2)
+    elsewhere(monkeypatch, tmp_path / "other")
+    assert opened(url).put(theirs, FILES, {})
+    elsewhere(monkeypatch, tmp_path / "here")
+    here = opened(url)
+    assert here.put(init, FILES, {})
+    assert here.put(mine, FILES, {})
+    unneeded = pruning.unneeded(here, {init.key})
+    assert (unneeded.artefacts.keys(), unneeded.left) == ({mine.key, theirs.key}, 1)
+    pruning.delete(here, unneeded)
+    assert here.elsewhere().keys() == {init.key}
+    assert (here.listed(), opened(url).listed()) == ({init.key}, {init.key})
+    assert (here.copies.has(init), here.copies.has(mine)) == (True, False)
 
 
 def test_of_two_who_make_a_store_at_once_both_work_in_the_same(url, init, network, monkeypatch):
