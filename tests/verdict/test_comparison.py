@@ -122,6 +122,17 @@ def test_values_that_have_no_logarithm_are_compared_as_shares_of_the_mean(lab, m
     nll = made.scores["nll"]
     assert not found.scale.relative
     assert found.limit == pytest.approx(nll.margin * np.mean(nll.values))
+    assert (found.better_than, found.as_bad) == (1.0, 1.0), "no training has a lower NLL"
+
+
+def test_a_share_of_zero_is_worse_than_all_trainings_where_higher_is_better(lab, made):
+    rng = np.random.default_rng(7)
+    dense, judged = lab.drawn(3, rng), lab.drawn(3, rng)
+    judged[1]["accuracy"] = 0.0
+    shares = replace(made.scores["accuracy"], relative=True)
+    made = replace(made, scores={**made.scores, "accuracy": shares})
+    found = compare(yardstick(lab.table(dense, judged), made), "m", 0.5, lab.ACCURACY)
+    assert (found.better_than, found.as_bad) == (0.0, 0.0)
 
 
 def test_the_scatter_of_all_scores_widens_what_is_expected_and_never_narrows_it(lab, made):

@@ -212,8 +212,9 @@ def compare(
     known = yardstick.dense(aspect)
     if known is None or not whole:
         return found
-    if not fits(known.scale, values):
-        return replace(found, better_than=0.0, as_bad=0.0)
+    if not fits(known.scale, values):  # a value of 0 has no logarithm: it is as low as can be
+        least = 0.0 if known.higher_is_better else 1.0
+        return replace(found, better_than=least, as_bad=least)
     place = fmean(known.scale.place(v) for v in values)
     return replace(found, better_than=known.better_than(place), as_bad=known.as_bad(place))
 
