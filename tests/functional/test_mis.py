@@ -159,6 +159,56 @@ def test_top_concepts_overlap_as_sets_do():
     assert concept_bottleneck.top_overlap(ours, theirs, 3).tolist() == pytest.approx([1.0, 0.5])
 
 
+#: The weights of five classes for 30 concepts in two sparse heads, by class: place and weight.
+OURS = ({4: 2.0}, {7: 1.0, 9: -1.0}, {1: 1.0, 2: 2.0, 3: 3.0, 5: 0.5}, {6: -1.0}, {8: 1.0})
+THEIRS = ({20: 2.0}, {7: 3.0, 11: 1.0}, {1: 1.0, 2: 2.0, 3: 3.0}, {6: -2.0}, {6: -2.0})
+
+
+def heads():
+    made = np.zeros((2, 5, 30))
+    for head, classes in zip(made, (OURS, THEIRS), strict=True):
+        for weights, given in zip(head, classes, strict=True):
+            weights[list(given)] = list(given.values())
+    return made
+
+
+def test_concepts_without_a_weight_are_not_shared():
+    """Two heads that have nothing in common, of one concept each, agreed in two of three."""
+    ours, theirs = heads()
+    found = concept_bottleneck.top_overlap(ours, theirs, 3)
+    np.testing.assert_allclose(found, [0.0, 0.5, 1.0, np.nan, 0.0])
+
+
+def test_overlap_by_chance_is_of_as_many_concepts_as_speak_for_a_class():
+    ours, theirs = heads()
+    found = concept_bottleneck.overlap_by_chance(ours, theirs, 3)
+    np.testing.assert_allclose(found[[0, 1, 3, 4]], [1 / 30, 2 / 30 * 1 / 2, np.nan, 0.0])
+    draw = np.random.Generator(np.random.PCG64(0))
+    shared = (np.argsort(draw.random((20000, 30)), axis=1)[:, :3] < 3).sum(1)
+    assert found[2] == pytest.approx((shared / (6 - shared)).mean(), rel=0.05)
+
+
+def test_classes_that_no_concept_speaks_for_are_left_out(monkeypatch):
+    own, dense = heads()
+    shown = types.SimpleNamespace(labels=np.zeros(50))
+    context = types.SimpleNamespace(own=False, weights=own, images=lambda name: shown)
+    context.reference = types.SimpleNamespace(weights=dense)
+    monkeypatch.setattr(bottleneck, "read", lambda of: (None, types.SimpleNamespace(weights=of.weights), 0.0))
+    monkeypatch.setattr(bottleneck, "too_few", lambda context: "")
+    metric = registry.get(Metric, "concept-weights")
+    found = {v.variant: v for v in metric.measure(context) if v.score == "concept_overlap"}
+    assert found[""].value == pytest.approx(1.5 / 4)
+    assert found["top 5"].value == pytest.approx((0.5 + 0.75) / 4)
+    chance = concept_bottleneck.overlap_by_chance(own, dense, 3)
+    assert found["chance"].value == pytest.approx(np.nanmean(chance))
+    assert np.isnan(found["chance"].se)
+    assert {v.reason for v in found.values()} == {"1 of 5 classes have no concept with a weight above 0"}
+    context.weights = context.reference.weights = np.minimum(own, 0.0)
+    none = {v.variant: v for v in metric.measure(context) if v.score == "concept_overlap"}
+    assert all(np.isnan((v.value, v.se)).all() for v in none.values())
+    assert none[""].reason == "5 of 5 classes have no concept with a weight above 0"
+
+
 def test_weights_of_few_concepts_have_a_correlation_but_no_overlap(monkeypatch):
     """The top three of three are the same in any two networks; the order of their weights is not."""
     weights = {

@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "b0278f6cd3a0282b"),
-    "c10-r20s": (1512, "8b4403b17f06d48a"),
-    "c10-vgg11": (1512, "2a887a4341f4c1ed"),
-    "c10-vit": (1512, "b7c99deeb0cf371e"),
-    "c10-wrn28-10": (1512, "e488dc606f32316a"),
-    "c100-r18": (1482, "8bb0d071b0b3d83e"),
-    "c100-r20s": (1512, "8922675d860163b6"),
-    "c100-vgg11": (1512, "09073baf901803b6"),
-    "c100-wrn28-10": (1512, "7729fc441d9a54bf"),
-    "clothing10-r18": (1419, "a047d59e67c74cf1"),
-    "cub-r50": (1422, "94a5e087e0bb98d3"),
-    "derma-r18": (1482, "d2a0447f9f1c8c8d"),
+    "c10-r18": (1482, "20164af4c40290c0"),
+    "c10-r20s": (1512, "288285a2315747c7"),
+    "c10-vgg11": (1512, "eaf05ae12d655030"),
+    "c10-vit": (1512, "0fc5a760b56b4835"),
+    "c10-wrn28-10": (1512, "fcfb9fdc06c9f21a"),
+    "c100-r18": (1482, "56baa38892014186"),
+    "c100-r20s": (1512, "49d6a297d2fe4b1a"),
+    "c100-vgg11": (1512, "dcf60d6c4e24ec67"),
+    "c100-wrn28-10": (1512, "41b106a27204e171"),
+    "clothing10-r18": (1419, "4b2b17b54d205134"),
+    "cub-r50": (1422, "7b3f94e5e1df9251"),
+    "derma-r18": (1482, "947b4a127b94b5b0"),
     "digits-r8": (1281, "3086a7a1c550eef1"),
-    "imagenette-r18": (1422, "3b4e63935358024b"),
-    "img-googlenet": (1422, "38345489db23a43e"),
-    "img-r50": (1422, "20d3032be8c7063c"),
+    "imagenette-r18": (1422, "ccf3c9cde6be72aa"),
+    "img-googlenet": (1422, "533e26027099d533"),
+    "img-r50": (1422, "c51353fae076d6e3"),
 }
 
 

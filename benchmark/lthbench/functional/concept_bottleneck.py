@@ -140,8 +140,32 @@ def as_csv(read: Head, bank: Annotated) -> bytes:
 
 
 def top_overlap(ours: Floats, theirs: Floats, k: int) -> Floats:
-    """For each class, intersection over union of the ``k`` concepts with the largest weights."""
-    tops = [np.argsort(-w, axis=1, kind="stable")[:, :k] for w in (ours, theirs)]
-    shared = np.array([len(set(a) & set(b)) for a, b in zip(*(t.tolist() for t in tops), strict=True)])
-    result: Floats = shared / (2 * k - shared)
-    return result
+    """For each class, intersection over union of the ``k`` concepts with the largest weights.
+
+    Concepts whose weight is not above zero do not count: sparse heads must not agree by these. NaN for a
+    class that no concept speaks for in either head.
+    """
+    a, b = (_speaking(weights, k) for weights in (ours, theirs))
+    either = (a | b).sum(1)
+    return np.where(either > 0, (a & b).sum(1) / np.maximum(either, 1), np.nan)
+
+
+def overlap_by_chance(ours: Floats, theirs: Floats, k: int) -> Floats:
+    """The expected ``top_overlap`` of as many concepts of each class, drawn independently for each head."""
+    from scipy.stats import hypergeom
+
+    concepts = ours.shape[1]
+    sizes = [_speaking(weights, k).sum(1) for weights in (ours, theirs)]
+    found = np.full(len(ours), np.nan)
+    for label, (a, b) in enumerate(zip(*sizes, strict=True)):
+        if a + b:
+            shared = np.arange(min(a, b) + 1)
+            found[label] = (hypergeom.pmf(shared, concepts, a, b) * shared / (a + b - shared)).sum()
+    return found
+
+
+def _speaking(weights: Floats, k: int) -> NDArray[np.bool_]:
+    """Which concepts are among the ``k`` with the largest weights of a class, and above zero."""
+    tops = np.zeros(weights.shape, dtype=np.bool_)
+    np.put_along_axis(tops, np.argsort(-weights, axis=1, kind="stable")[:, :k], True, axis=1)
+    return tops & (weights > 0)

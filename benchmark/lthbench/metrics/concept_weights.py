@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lthbench.kinds import Context, Metric, Score, Value
 from lthbench.metrics.agreement import ALONE
+
+if TYPE_CHECKING:
+    from lthbench.scoring import Floats
 
 
 def measure(context: Context) -> list[Value]:
@@ -12,8 +17,7 @@ def measure(context: Context) -> list[Value]:
     """
     import numpy as np
 
-    from lthbench.functional.concept_bottleneck import top_overlap
-    from lthbench.functional.saliency_maps import overlap_by_chance
+    from lthbench.functional.concept_bottleneck import overlap_by_chance, top_overlap
     from lthbench.metrics.bottleneck import TOPS, read, too_few
     from lthbench.scoring import mean_and_error, none_of
 
@@ -37,11 +41,10 @@ def measure(context: Context) -> list[Value]:
     for k in TOPS:
         variant = "" if k == TOPS[0] else f"top {k}"
         if k < concepts:  # of no more concepts than are compared, all are shared
-            shared = mean_and_error(top_overlap(ours.weights, theirs.weights, k))
-            values.append(Value("concept_overlap", *shared, n, variant))
+            values.append(_overlap(top_overlap(ours.weights, theirs.weights, k), n, variant))
     if values:
-        chance = overlap_by_chance(concepts, TOPS[0] / concepts)
-        values.append(Value("concept_overlap", chance, float("nan"), n, "chance"))
+        chance = _overlap(overlap_by_chance(ours.weights, theirs.weights, TOPS[0]), n, "chance")
+        values.append(chance._replace(se=float("nan")))
     else:
         values = nothing(f"the dense parent tells {concepts} concepts")[:1]
     ranks = [rankdata(h.weights, axis=1) for h in (ours, theirs)]
@@ -52,16 +55,31 @@ def measure(context: Context) -> list[Value]:
     return [*values, Value("concept_rho", *error, n, reason="" if len(rho) else "no class has two weights")]
 
 
+def _overlap(classes: Floats, n: int, variant: str) -> Value:
+    """The mean over the classes that concepts speak for."""
+    import numpy as np
+
+    from lthbench.scoring import mean_and_error
+
+    there = classes[~np.isnan(classes)]
+    lacking = len(classes) - len(there)
+    reason = f"{lacking} of {len(classes)} classes have no concept with a weight above 0" if lacking else ""
+    found = mean_and_error(there) if len(there) else (float("nan"), float("nan"))
+    return Value("concept_overlap", *found, n, variant, reason=reason)
+
+
 METRIC = Metric(
     name="concept-weights",
-    version=2,
-    values_since=1,  # version 2 gives no value of fewer than five training images a class
+    version=3,
+    # Version 2 gives no value of fewer than five training images a class, version 3 counts weights above 0
+    # alone: neither changes a value of the published tables, whose networks tell three concepts or fewer.
+    values_since=1,
     title="concepts that speak for a class, as in dense",
-    formula="mean over classes of intersection over union of the 3 concepts with the largest weights in the "
-    "bottleneck; Spearman correlation of all weights",
+    formula="mean over classes of intersection over union of the 3 concepts with the largest weights above 0 "
+    "in the bottleneck; Spearman correlation of all weights",
     source=(
         "Ghosh & Batmanghelich, made numeric. What stands for dense is the dense network of the next seed "
-        "beside it. Errors are over classes"
+        "beside it. Errors are over classes; a class that no concept speaks for in either is left out"
     ),
     scores=(
         Score("concept_overlap", "top concepts as in dense", "fraction", True, 0.0, 1.0, "interpretability"),
