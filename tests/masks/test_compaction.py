@@ -14,7 +14,7 @@ from lthbench.functional.model_size import cost
 from lthbench.kinds import Architecture
 from lthbench.masks import structured
 from lthbench.masks.compaction import compact
-from lthbench.masks.expansion import narrower
+from lthbench.masks.expansion import Narrower, narrower
 from lthbench.registry import get
 
 #: Networks of which filters can go, narrow, with the size of image that each needs.
@@ -116,6 +116,17 @@ def test_networks_of_which_no_channel_can_go_are_refused_in_words(kind, why):
     with pytest.raises(StepFailed, match=f"{why}.*nothing gets smaller"):
         compact(model, mask)
     assert narrower(model, {n: t.shape for n, t in model.state_dict().items()}) is None
+
+
+def test_a_narrower_tensor_on_a_gpu_is_widened_on_the_cpu(pretended, monkeypatch):
+    rows, columns = torch.tensor([0, 2]), torch.tensor([1])
+    left = Narrower({"a": (rows, None), "b": (rows, columns)}, {})
+    with pretended.device(monkeypatch.setattr) as cuda:
+        for name, shape in (("a", (2, 2)), ("b", (2, 1))):
+            found = left.widened(name, torch.ones(shape).to(cuda), torch.Size((3, 2)))
+            assert found.device.type == "cpu"
+            assert found[1].tolist() == [0.0, 0.0]
+            assert found[2, 1] == 1.0
 
 
 def test_weights_that_go_one_by_one_make_nothing_smaller(network):

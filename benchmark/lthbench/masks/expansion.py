@@ -39,10 +39,11 @@ class Narrower:
         return found
 
     def widened(self, name: str, tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """A tensor of the narrower network at full width: zeros around it; ones among variances."""
+        """A tensor of the narrower network at full width, on the CPU: zeros around it, variances of 1."""
         rows, columns = self.places.get(name, (None, None))
         if rows is None and columns is None:
             return tensor
+        tensor = tensor.cpu()
         whole = torch.full(shape, float(name.endswith("running_var")), dtype=tensor.dtype)
         at = torch.arange(shape[0]) if rows is None else rows
         if columns is None:
