@@ -303,6 +303,12 @@ def test_a_name_that_would_be_taken_for_another_is_refused(own_file, tmp_path, n
         ('"geometry")', '"geometry", margin=-0.1)', "margin must be a number, 0 or more, not -0.1"),
         ('"geometry")', '"geometry", margin=1.0, relative_margin=True)', "must be below 1, not 1.0"),
         ('"geometry")', '"geometry", spread_of="accuracy")', "say relative_margin=True, or leave spread_of"),
+        ('"1", True', '"-log10(p)", True', "unit is a formula to spreadsheets: '-log10(p)'"),
+        (
+            '"answer", "1"',
+            '"an\\nswer", "1"',
+            "title must be a line without control characters, not 'an",
+        ),
         ('"1", True', '"ratio", True', ""),
         ("(Score", "(", "scores must be a tuple of Score, such as"),
         ("SCORES, ()", "(), ()", "scores is empty"),

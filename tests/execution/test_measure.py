@@ -27,6 +27,12 @@ METRIC = Metric("rude", 1, "rude", "f", "s", (SCORE,), ("test",), lambda context
         ([Value("rude", 0.5, 0.0, None)], "is of None images"),
         ([Value("rude", 0.5, 0.0, 1, 5)], "variant and reason must be texts"),
         ([Value("rude", 0.5, 0.0, 1, "", None)], "variant and reason must be texts"),
+        (
+            [Value("rude", np.nan, 0.0, 1, "", "-inf (log of 0)")],
+            r"'-inf \(log of 0\)' is a formula",
+        ),
+        ([Value("rude", 0.5, 0.0, 1, "=0.5")], "'=0.5' is a formula to spreadsheets; begin it otherwise"),
+        ([Value("rude", 0.5, 0.0, 1, "a\nb")], r"variant 'a\\nb' must be one line"),
         ([Value("rude", 0.5, 0.0, 1, draws=np.zeros((200, 1)))], r"they are of shape \[200, 1\]"),
         ([Value("rude", 0.5, 0.0, 1, draws=np.float64(1))], r"they are of shape \[\]"),
         ([Value("rude", 0.5, 0.0, 1, draws=np.zeros(3))], r"one list of 200 numbers.*of shape \[3\]"),

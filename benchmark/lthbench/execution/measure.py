@@ -13,6 +13,7 @@ from lthbench.errors import Damaged, StepFailed
 from lthbench.execution.context import StoredContext
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
+from lthbench.formatting import is_formula, one_line
 from lthbench.global_state import kept
 from lthbench.kinds import Metric, Score, Value
 from lthbench.kinds.scores import ROUNDING, left_out
@@ -93,6 +94,11 @@ def check(values: Sequence[Value], metric: Metric) -> None:
         _check_numbers(value, declared[value.score], what)
         if not isinstance(value.variant, str) or not isinstance(value.reason, str):
             raise StepFailed(f"{what}: variant and reason must be texts")
+        if not one_line(value.variant):
+            raise StepFailed(f"{what}: variant {value.variant[:100]!a} must be one line of plain characters")
+        computed = next(filter(is_formula, (value.variant, value.reason)), None)
+        if computed is not None:
+            raise StepFailed(f"{what}: {computed[:100]!a} is a formula to spreadsheets; begin it otherwise")
         if (value.score, value.variant) in places:
             raise StepFailed(f"{what} {value.variant}".rstrip() + " is yielded twice")
         places.add((value.score, value.variant))

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from lthbench.errors import BadInput
+from lthbench.formatting import is_formula, one_line
 
 
 def count(value: Any) -> bool:
@@ -32,6 +33,16 @@ def texts(who: str, record: Any, *names: str) -> None:
             raise BadInput(f"{who}: {name} must be a text, not {value!r}.")
         if name == "name" and not value:
             raise BadInput(f"{who}: name is empty.")
+
+
+def cells(who: str, record: Any, *names: str) -> None:
+    """Raise BadInput for a text that reports could not read again: of several lines, or a formula."""
+    for name in names:
+        value = getattr(record, name)
+        if not one_line(value):
+            raise BadInput(f"{who}: {name} must be a line without control characters, not {value[:100]!a}.")
+        if is_formula(value):
+            raise BadInput(f"{who}: {name} is a formula to spreadsheets: {value[:100]!a}; begin it anew.")
 
 
 def version(who: str, value: Any) -> None:

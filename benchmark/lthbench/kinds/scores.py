@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lthbench.errors import BadInput
-from lthbench.kinds.filled_in import count, finite, plain, texts, version
+from lthbench.kinds.filled_in import cells, count, finite, plain, texts, version
 from lthbench.kinds.image_sets import ImageSet
 from lthbench.kinds.images import Annotated, Images
 
@@ -72,7 +72,10 @@ class Score:
     shortest: str = ""
 
     def __post_init__(self) -> None:
-        texts(f"score {self.name}", self, "name", "title", "group", "margin_reason", "spread_of")
+        written = ("name", "title", "unit", "group", "margin_reason", "spread_of", "short", "shortest")
+        texts(f"score {self.name}", self, *written)
+        cells("score", self, "name")
+        cells(f"score {self.name}", self, *written[1:])
         wrong = _unreadable(self) or _misjudged(self)
         if wrong:
             raise BadInput(f"score {self.name}: {wrong}.")
@@ -302,6 +305,7 @@ class Metric:
     def __post_init__(self) -> None:
         who = f"metric {self.name}"
         texts(who, self, "name", "title", "formula", "source", "package", "extra")
+        cells("metric", self, "name")
         version(who, self.version)
         if not isinstance(self.scores, tuple) or not all(isinstance(s, Score) for s in self.scores):
             raise BadInput(f"{who}: scores must be a tuple of Score, such as (Score(...),): mind the comma.")
@@ -350,5 +354,5 @@ def apart(
         if score.spread_of and score.spread_of not in known and score.spread_of not in offered():
             raise BadInput(
                 f"{where}: score {score.name}: spread_of={score.spread_of!r} is a score of no metric known "
-                "here. One of another file: name that file first."
+                "here. One of another file: name that file first (--plugin FILE)."
             )
