@@ -405,6 +405,36 @@ def test_the_normalisation_is_the_files_or_as_told():
         read(plain, ((0.5,), (0.0,)))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        (np.array([0.25], np.float32), np.array([0.5], np.float32)),
+        (torch.tensor([0.25]), [np.float32(0.5)]),
+        torch.tensor([[0.25], [0.5]]),
+    ],
+)
+def test_numbers_of_arrays_and_tensors_are_taken_as_pythons_own(given):
+    _, found = bringing.bring("digits-r8", "mine", [pruned()[2]], [np.int64(0)], [], given)
+    step = found.pruned[0].step
+    assert (step.network.mean, step.network.std) == ((0.25,), (0.5,))
+    assert json.dumps([step.network.mean, step.network.std]) == "[[0.25], [0.5]]"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((0.5, 0.5), "mean: expected a list of numbers, got 0.5"),
+        (([0.5], torch.tensor(0.5)), "std: expected a list of numbers, got 0.5"),
+        ((["a"], [0.5]), r"mean: expected a list of numbers, got \['a'\]"),
+        (([0.5],), "normalization: a mean and a standard deviation for each channel"),
+        (0.5, "normalization: a mean and a standard deviation for each channel"),
+    ],
+)
+def test_a_normalisation_that_is_no_pair_of_lists_is_refused(given, said):
+    with pytest.raises(BadInput, match=said):
+        bringing.bring("digits-r8", "mine", [pruned()[2]], [0], [], given)
+
+
 @pytest.mark.parametrize("held", [True, False])
 def test_a_networks_normalisation_may_have_any_name(held):
     """The example of the documentation: its normalisation is called 0."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from lthbench.checkpoints import importing
 from lthbench.checkpoints.importing import Brought
 from lthbench.errors import BadInput
+from lthbench.planning.checks import pixels
 from lthbench.planning.plan import network
 from lthbench.planning.request import Request, ask
 from lthbench.spec import round_density
@@ -40,7 +42,7 @@ def bring(
         raise BadInput("dense: give networks or seeds, not both.")
     parents = [] if seeds else list(dense)
     asked = ask(name, [], None, [], seeds or max(len(pruned), 1), metrics, budget, ood, concepts, corruptions)
-    both = None if normalization is None else (tuple(normalization[0]), tuple(normalization[1]))
+    both = None if normalization is None else pixels(normalization)
     found = importing.brought(
         method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both, key
     )
@@ -50,6 +52,6 @@ def bring(
 
 
 def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) or (
+    return (type(value) is not bool and isinstance(value, Integral)) or (
         isinstance(value, str) and value.isdecimal() and not Path(value).exists()
     )

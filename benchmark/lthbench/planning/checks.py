@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 from lthbench import corruptions as generated
@@ -58,6 +59,19 @@ def listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) 
     if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
         raise BadInput(f"{what}: expected a list of {noun}, got {value!r}.")
     return [plain(v) for v in values]
+
+
+def pixels(expected: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """A mean and a standard deviation for each channel: of lists, arrays or tensors. Raises BadInput."""
+    try:
+        mean, std = expected
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            "normalization: a mean and a standard deviation for each channel are needed, and nothing else."
+        ) from error
+    plain = (v.tolist() if hasattr(v, "tolist") else v for v in (mean, std))
+    mean, std = (listed(n, v, Real, float, "numbers") for n, v in zip(("mean", "std"), plain, strict=True))
+    return tuple(mean or ()), tuple(std or ())
 
 
 def methods(names: Iterable[str], faults: Faults) -> tuple[str, ...]:

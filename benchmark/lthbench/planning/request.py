@@ -24,8 +24,6 @@ from lthbench.spec import as_sparsity
 
 #: The greatest number of networks of a request that stands in a file: it is planned whole.
 NETWORKS = 100_000
-#: What pixels are normalised by.
-_PIXELS = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,7 @@ class Request:
             return self
         if self.pretrained is None:
             raise BadInput("mean and std are those of pretrained weights: name these, too (--pretrained).")
-        both = zip(_PIXELS, expected, strict=True)
-        mean, std = (listed(what, values, numbers.Real, float, "numbers") for what, values in both)
-        return dataclasses.replace(self, normalization=(tuple(mean or ()), tuple(std or ())))
+        return dataclasses.replace(self, normalization=checks.pixels(expected))
 
     def looked(self, open_networks: Mapping[str, tuple[float, ...]]) -> Request | None:
         """The same with one look more, for the networks that are open; None where there is no other look."""
