@@ -55,6 +55,34 @@ def test_a_network_of_another_density_than_its_cell_is_refused(planned, ticket, 
 
 
 @pytest.mark.parametrize(
+    ("ticket", "said"),
+    [
+        (
+            lambda c: c.train(c.rewound, c.prune(c.dense, MAGNITUDE), c.finetune),
+            r"from weights rewound to epoch (\d+) goes .* from \1 on, and this one has \1: start",
+        ),
+        (
+            lambda c: c.train(c.rewound, rewire=Rewire(0.0, 0.0, 10, 0.1, density=0.5)),
+            "up to the share 0.1 of 2 epochs, and training begins at epoch 1: the network would stay dense",
+        ),
+        (
+            lambda c: c.train(
+                c.init, None, dataclasses.replace(c.recipe, epochs=0), Rewire(0.0, 0.0, 1, 0.5, density=0.5)
+            ),
+            "the share 0.5 of 0 epochs, and training begins at epoch 0: the network would stay dense",
+        ),
+    ],
+)
+def test_a_training_of_which_nothing_is_left_is_refused(planned, ticket, said):
+    with pytest.raises(BadInput, match=f"method omp: .*{said}"):
+        planned(ticket)
+
+
+def test_a_training_of_no_epochs_may_start_anywhere(planned):
+    assert planned(lambda c: c.untrained(c.rewound, c.prune(c.dense, MAGNITUDE))).recipe.epochs == 0
+
+
+@pytest.mark.parametrize(
     ("ticket", "criterion"),
     [
         (lambda c: trained(c, MAGNITUDE), MAGNITUDE),

@@ -145,9 +145,10 @@ class Cell:
     ) -> Train:
         """Training from ``start`` with this cell's data and seed, and its recipe unless another is given.
 
-        With ``from_epoch`` it goes through the epochs of the recipe from that one on, wherever it starts.
-        Raises BadInput for the mask of another network, a recipe that no training can follow, or an epoch
-        that it has not.
+        From weights that were rewound to epoch k it goes through the epochs of any recipe from k on, as from
+        epoch 0 through all of them; with ``from_epoch`` from that one on, wherever it starts. Raises BadInput
+        for the mask of another network, a recipe that no training can follow or of which nothing is left,
+        an epoch that it has not, and gradual pruning (``rewire``) that would be over before it begins.
         """
         if recipe is not None and recipe not in (self.recipe, self.finetune):
             check_recipe(recipe, "recipe", untrained=True)
@@ -158,7 +159,23 @@ class Cell:
             wanted = f"a whole number from 0 to {epochs - 1}, as the recipe has {epochs} epochs"
             raise BadInput(f"from_epoch must be {wanted}; got {from_epoch!r}.")
         found = Train(start, recipe or self.recipe, self.data, self.seed, mask, rewire=rewire)
-        return replace(found, from_epoch=from_epoch) if from_epoch else found
+        found = replace(found, from_epoch=from_epoch) if from_epoch else found
+        first = found.first_epoch
+        if epochs and found.epochs < 1:
+            raise BadInput(
+                f"training from weights rewound to epoch {first} goes through the epochs of its recipe from "
+                f"{first} on, and this one has {epochs}: start from other weights, or name from_epoch."
+            )
+        if (
+            rewire is not None
+            and rewire.density is not None
+            and (found.epochs < 1 or rewire.until * epochs < first)
+        ):
+            raise BadInput(
+                f"rewire prunes to its density up to the share {rewire.until:g} of {epochs} epochs, and "
+                f"training begins at epoch {first}: the network would stay dense."
+            )
+        return found
 
     def prune(
         self,
