@@ -26,7 +26,7 @@ from lthbench.cli.explain import explain
 from lthbench.cli.export import export
 from lthbench.cli.gate import gate
 from lthbench.cli.latency import latency
-from lthbench.cli.options import CONTEXT
+from lthbench.cli.options import CONTEXT, plugin_option
 from lthbench.cli.plan import show_plan
 from lthbench.cli.report import report
 from lthbench.cli.run import run
@@ -62,6 +62,7 @@ def _listing(plural: str, kind: str, summary: str) -> None:
     @click.argument("name", required=False)
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
     @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
+    @plugin_option
     def listing(name: str | None, as_json: bool, data: Path | None) -> None:
         from lthbench import registry
         from lthbench.cli import listing

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from lthbench.cli.options import CONTEXT
+from lthbench.cli.options import CONTEXT, plugin_option
 from lthbench.cli.terminal import echo
 
 
@@ -18,11 +18,12 @@ from lthbench.cli.terminal import echo
 @click.argument("plugin")
 @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@plugin_option
 def check(plugin: str, data: Path | None, as_json: bool) -> None:
     """Check a PLUGIN: a file of your own, or one that is installed, by name. Exits with 1 if a check fails.
 
     Methods and metrics are tried on a task of seconds: ResNet-8 on a few handwritten digits. The file is run;
-    check only what you trust.
+    check only what you trust. What it takes of another file, such as a score, is named with --plugin.
 
     \b
     Example: lthbench check ./mine.py

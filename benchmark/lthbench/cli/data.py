@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from lthbench.cli.options import CONTEXT, force_option
+from lthbench.cli.options import CONTEXT, force_option, plugin_option
 from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, wrapped
 from lthbench.errors import BadInput
@@ -32,6 +32,7 @@ class _OrName(click.Group):
 @click.group(cls=_OrName, context_settings=CONTEXT, invoke_without_command=True)
 @_folder
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@plugin_option
 @click.pass_context
 def data(context: click.Context, data: Path | None, as_json: bool) -> None:
     """List the data sets and banks of concepts that are here, where, and how to get the others.
@@ -77,11 +78,13 @@ def _described(name: str, commands: list[str]) -> click.Command:
     kind = "dataset" if registry.known(Dataset, name) else "bank" if registry.known(Bank, name) else ""
     if not kind:
         valid = [*commands, *registry.names(Dataset), *registry.names(Bank)]
-        raise unknown("command, data set or bank of concepts", name, valid, "lthbench data")
+        where = "lthbench data; one in a file of your own: lthbench data --plugin FILE NAME"
+        raise unknown("command, data set or bank of concepts", name, valid, where)
 
     @click.command(name, context_settings=CONTEXT, help=f"Describe {name}.")
     @_folder
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+    @plugin_option
     def show(data: Path | None, as_json: bool) -> None:
         found = listing.describe(kind, name, data)
         echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, "datasets"))
@@ -93,6 +96,7 @@ def _described(name: str, commands: list[str]) -> click.Command:
 @click.argument("names", nargs=-1)
 @_folder
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@plugin_option
 def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """Read the data sets NAMES, or all that are here, and compare files with their published hashes.
 
@@ -128,6 +132,7 @@ def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 @data.command(context_settings=CONTEXT)
 @click.argument("names", nargs=-1, required=True)
 @click.option("--to", type=click.Path(path_type=Path), help="The folder; by default lthbench's cache.")
+@plugin_option
 def download(names: tuple[str, ...], to: Path | None) -> None:
     """Fetch the data sets NAMES. What was stopped goes on where it was, with the same command.
 
@@ -158,6 +163,7 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
 @click.option("--split", default="train", show_default=True, help="Which images: train, val, test.")
 @_folder
 @click.option("--out", type=click.Path(path_type=Path), help="A file of NumPy.  [default: NAME-SPLIT.npz]")
+@plugin_option
 @force_option
 def export(name: str, split: str, data: Path | None, out: Path | None, force: bool) -> None:
     """Write a split of the data set NAME as arrays: what a network that is scored here may be trained on.

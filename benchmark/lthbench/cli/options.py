@@ -126,7 +126,8 @@ def _options() -> dict[str, Callable[..., Any]]:
         },
     }
     shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in described.items()}
-    return {name: click.option(f"--{name}", **o) for name, o in shown.items()}
+    own = {"plugin": ("files_of_plugins",)}  # an argument may be called as the option is
+    return {name: click.option(f"--{name}", *own.get(name, ()), **o) for name, o in shown.items()}
 
 
 def plugin_option(command: Callable[..., Any]) -> Callable[..., Any]:
