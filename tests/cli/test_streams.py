@@ -1,6 +1,7 @@
 """Output of every encoding that terminals and redirections have: each command writes it, and no traceback."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from lthbench.cli import main, streams
+from lthbench.cli import main, streams, terminal
 
 ENCODINGS = [
     "utf-8",
@@ -88,6 +89,18 @@ def test_every_command_writes_in_every_encoding(written, encoding, command):
     said = told()
     assert "Traceback" not in said
     assert len(said) > 20
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp437", "ascii", "utf-16"])
+def test_json_is_json_in_every_encoding(written, encoding):
+    """Typographic quotes would stand as those that end a text."""
+    found = {"title": "as “good” as dense – ŽIŽEK ✓", "value": 0.5}
+    told = written(encoding)
+    streams.legible()
+    terminal.echo_json(found)
+    said = told()
+    assert json.loads(said) == found
+    assert ("“" in said) == (encoding == "utf-8")
 
 
 def test_a_process_whose_output_is_ascii_writes_ascii():

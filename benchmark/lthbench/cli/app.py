@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import signal
@@ -33,7 +32,7 @@ from lthbench.cli.run import run
 from lthbench.cli.score import score
 from lthbench.cli.store import store
 from lthbench.cli.submit import submit, verify
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput, LthbenchError
 
 #: What torch and others say where memory is short, or the address space is.
@@ -68,7 +67,10 @@ def _listing(plural: str, kind: str, summary: str) -> None:
         from lthbench.cli import listing
 
         found = listing.describe(kind, name, data) if name else listing.every(kind, data)
-        echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, plural))
+        if as_json:
+            echo_json(found)
+        else:
+            echo(listing.text(found, plural))
         for what, why in registry.unusable().items():
             echo(f"not usable: {what}: {why}", err=True)
 

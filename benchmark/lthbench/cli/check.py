@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 
 from lthbench.cli.options import CONTEXT, plugin_option
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 
 
 @click.command(context_settings=CONTEXT)
@@ -47,7 +46,7 @@ def check(plugin: str, data: Path | None, as_json: bool) -> None:
                     echo(f"  {'':<8}   {line}")
     failed = sum(f.state == "FAILED" for f in found)
     if as_json:
-        echo(json.dumps([dataclasses.asdict(f) for f in found], indent=1, ensure_ascii=False))
+        echo_json([dataclasses.asdict(f) for f in found])
     else:
         echo(f"{len(found)} checks, {failed} failed")
     if failed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from lthbench.cli.options import CONTEXT, as_a_run_wrote_it, read
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 
 
 @click.command(context_settings=CONTEXT)
@@ -36,7 +35,7 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     with as_a_run_wrote_it(a, b, alone=lambda k: compared(tables[k], tables[k], every)):
         found = compared(*tables, every)
     if as_json:
-        echo(json.dumps(_known(dataclasses.asdict(found)), indent=1, ensure_ascii=False))
+        echo_json(_known(dataclasses.asdict(found)))
     else:
         titles = {s.name: s.title for s in tables[0][1].scores}
         echo(text(found, titles, form))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from lthbench.cli.options import CONTEXT, force_option, plugin_option
 from lthbench.cli.targets import check_file, check_folder
-from lthbench.cli.terminal import echo, wrapped
+from lthbench.cli.terminal import echo, echo_json, wrapped
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def data(context: click.Context, data: Path | None, as_json: bool) -> None:
 
     found = status.listed(data)
     if as_json:
-        echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     for title, key in (("here", "found"), ("not here", "missing"), ("broken", "broken")):
         rows = [(f["name"], f["detail"]) for f in found["sets"] if f["state"] == key]
@@ -87,7 +86,10 @@ def _described(name: str, commands: list[str]) -> click.Command:
     @plugin_option
     def show(data: Path | None, as_json: bool) -> None:
         found = listing.describe(kind, name, data)
-        echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else listing.text(found, "datasets"))
+        if as_json:
+            echo_json(found)
+        else:
+            echo(listing.text(found, "datasets"))
 
     return show
 
@@ -122,7 +124,7 @@ def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
             for fault in result["faults"]:
                 echo(f"  {fault}")
     if as_json:
-        echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
     elif not found:
         echo("no data set is here; lthbench data says how to get them")
     if any(f["faults"] for f in found):

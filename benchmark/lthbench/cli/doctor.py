@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from lthbench.cli.options import CONTEXT, Place
-from lthbench.cli.terminal import echo, wrapped
+from lthbench.cli.terminal import echo, echo_json, wrapped
 from lthbench.formatting import counted
 
 
@@ -34,7 +33,7 @@ def doctor(data: Path | None, store: Path | str, as_json: bool) -> None:
     found = list(examined(data, store))
     problems = [f for f in found if f.state == "problem"]
     if as_json:
-        echo(json.dumps([f._asdict() for f in found], indent=1, ensure_ascii=False))
+        echo_json([f._asdict() for f in found])
     else:
         marks = {"ok": "ok      ", "note": "note    ", "problem": "PROBLEM "}
         topic = ""

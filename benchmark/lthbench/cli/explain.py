@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from lthbench.cli.options import CONTEXT, Sparsity, plugin_option, summary_of
-from lthbench.cli.terminal import columns, echo
+from lthbench.cli.terminal import columns, echo, echo_json
 from lthbench.errors import BadInput
 
 
@@ -49,4 +48,7 @@ def explain(
             raise BadInput("--rule is of the verdict, which is against dense; leave it out with --against.")
         found = beside.account(summary_of(source, None, method, against), method, against, sparsity)
         text = beside.text
-    echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text(found, columns()))
+    if as_json:
+        echo_json(found)
+    else:
+        echo(text(found, columns()))

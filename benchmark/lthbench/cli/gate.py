@@ -11,7 +11,7 @@ import click
 
 from lthbench.cli.options import CONTEXT, Sparsities, Words, as_a_run_wrote_it, force_option, read
 from lthbench.cli.targets import check_file
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput, unknown
 
 
@@ -114,7 +114,7 @@ def gate(
         if place is not None:
             _append(named, place, summed)
     if as_json:
-        echo(gates.as_json(found, wide))
+        echo_json(json.loads(gates.as_json(found, wide)))
     else:
         echo(gates.text(found, titles, notes=notes))
     if not all(h.good for h in found):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import json
 import re
 import shlex
 import shutil
+import sys
 import textwrap
+from typing import Any
 
 import click
 
@@ -20,6 +24,13 @@ def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
     """
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(printable(str(message)), err=err, nl=nl)
+
+
+def echo_json(value: Any) -> None:
+    """Print as JSON, in ASCII where standard output is not UTF-8: what stands for its signs ends texts."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    plain = codecs.lookup(encoding).name != "utf-8"
+    echo(json.dumps(value, indent=1, ensure_ascii=plain))
 
 
 def columns() -> int:
