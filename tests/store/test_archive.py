@@ -225,6 +225,34 @@ def test_prune_keeps_what_a_report_needs_and_that_is_enough_to_make_it_again(cop
     assert again.table.to_csv(index=False).encode() == (copy / "first" / "scores.csv").read_bytes()
 
 
+def test_prune_and_export_keep_what_each_of_several_reports_needs(copy, tiny_task, tmp_path):
+    """Reports of one seed each, which need no network of the other: both can be made again."""
+    store = copy / "store"
+
+    def run(seed, where):
+        asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=[seed], metrics=["accuracy", "ece"])
+        before = (where / "events.jsonl").read_bytes() if (where / "events.jsonl").exists() else b""
+        outcome = api.execute(asked, api.RunOptions(store=where, device="cpu"))
+        assert (where / "events.jsonl").read_bytes() == before, "nothing is done again"
+        return outcome
+
+    second = run(1, store)
+    report.write(second.table, second.facts, copy / "second", formats=("csv",))
+    reports = copy / "first", copy / "second"
+    code, dry, _ = call("store", "prune", "--store", store, "--keep", reports[1], "--dry-run")
+    assert "To delete" in dry
+    kept = [word for each in reports for word in ("--keep", each)]
+    code, out, _ = call("store", "prune", "--store", store, *kept, "--yes")
+    assert (code, out) == (0, "There is nothing to delete.\n")
+    both = [word for each in reports for word in ("--for", each)]
+    assert call("store", "export", tmp_path / "both.zip", "--store", store, *both)[0] == 0
+    assert call("store", "import", tmp_path / "both.zip", "--store", tmp_path / "new")[0] == 0
+    (tmp_path / "new" / "events.jsonl").touch()
+    for seed, name in enumerate(("first", "second")):
+        made = run(seed, tmp_path / "new").table.to_csv(index=False).encode()
+        assert made == (copy / name / "scores.csv").read_bytes()
+
+
 def test_prune_keeps_what_a_plan_needs(copy, tiny_task):
     words = ("--task", tiny_task, "--methods", "omp", "--rounds", 1, "--seeds", "1,", "--metrics", "ece")
     code, text, _ = call("plan", *words, "--json")
@@ -295,11 +323,14 @@ def test_what_is_read_runs_no_plugin_that_was_not_named(copy, tiny_task, monkeyp
 
 def test_prune_asks_and_does_nothing_on_no(copy, monkeypatch):
     before = tree(copy / "store")
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    code, _, err = call("store", "prune", "--store", copy / "store", "--keep", copy / "first")
-    assert code == 130
-    assert "Delete them?" in err
-    assert tree(copy / "store") == before
+    for answer in ("n\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        code, _, err = call("store", "prune", "--store", copy / "store", "--keep", copy / "first")
+        assert code == 1
+        assert "Delete them?" in err
+        assert "Nothing was deleted (--yes does not ask)." in err
+        assert "Stopped" not in err
+        assert tree(copy / "store") == before
 
 
 def test_prune_without_keep_deletes_leftovers_alone(copy):

@@ -183,10 +183,20 @@ def prune(
             for key, bytes_ in found.savepoints.items():
                 echo(f"savepoint\t{key}\t{bytes_}")
             return
-        if not yes:
-            click.confirm("Delete them?", abort=True, err=True)
+        if not (yes or _agreed()):
+            echo("Nothing was deleted (--yes does not ask).", err=True)
+            sys.exit(1)
         pruning.delete(opened, found)
     echo(f"Deleted {size}.")
+
+
+def _agreed() -> bool:
+    """Whether to delete; not where nobody answers."""
+    try:
+        return bool(click.confirm("Delete them?", err=True))
+    except click.Abort:
+        echo(err=True)
+        return False
 
 
 def _tell_on_stderr(said: str) -> None:
