@@ -25,6 +25,14 @@ def test_a_gpu_has_one_worker_and_a_cpu_as_many_as_are_asked_for(monkeypatch):
         device.with_workers("cuda:1", 16)
 
 
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:"])
+def test_what_is_no_device_is_refused_where_there_is_a_gpu_too(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(BadInput, match=f'no device "{name}". Valid: auto, cpu, cuda, cuda:N'):
+        device.resolve(name)
+
+
 @pytest.mark.parametrize(
     ("built", "driver", "said"),
     [

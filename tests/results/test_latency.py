@@ -1,14 +1,17 @@
 """What forward passes take: read back as written, refused where it cannot be, and in no verdict."""
 
 import dataclasses
+import json
 
 import pytest
 
 from lthbench import report
+from lthbench.cli import main
 from lthbench.errors import BadInput, Damaged
 from lthbench.report import cells, machine_readable, markdown
 from lthbench.report.summary import summarise
 from lthbench.results import latency, merge, table
+from lthbench.store import LocalStore
 
 
 @pytest.fixture
@@ -76,7 +79,45 @@ def test_all_kinds_of_reports_are_written_with_them(timed, tmp_path):
     assert "time of 64 images" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_tables_put_together_keep_the_times_of_both(timed, made_table):
+def test_timing_keeps_the_rule_that_a_report_was_written_by(timed, tmp_path, monkeypatch):
+    scores, facts = timed
+    times, facts = facts.latencies, dataclasses.replace(facts, latencies=())
+    LocalStore(tmp_path / "store").open()
+    monkeypatch.setattr("lthbench.execution.stored.stored", lambda *_: None)
+    monkeypatch.setattr("lthbench.execution.latency.timed", lambda *_: [t for t in times if t.seed == 0])
+    whole, written = report.write, []
+    for rule in ("paper", None):
+        monkeypatch.setattr(report, "write", whole)
+        report.write(scores, facts, tmp_path / "report", rule, formats=("csv",))
+        assert table.read(tmp_path / "report")[1].rule == (rule or "")
+        monkeypatch.setattr(report, "write", lambda *given, **_: written.append(given[3]) or [])
+        main(["latency", str(tmp_path / "report"), "--store", str(tmp_path / "store")])
+    assert written == ["paper", None]
+    assert "rule" not in json.loads((tmp_path / "report" / "run.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["latency", "export"])
+def test_what_is_no_device_is_refused_as_such(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["lthbench-report"] if name == "latency" else ["omp", "0.5"]
+    with pytest.raises(SystemExit, match="2"):
+        main([name, *words, "--device", "cuda:x"])
+    assert 'no device "cuda:x". Valid: auto' in capsys.readouterr().err
+
+
+def test_of_tables_that_were_timed_apart_those_of_one_session_are_kept(timed, made_table):
+    """How much faster a network is than dense is of one machine at one moment."""
+    scores, facts = timed
+    other, more = made_table(("snip",))
+    slower = (t._replace(seconds=2 * t.seconds, device="cpu: y") for t in facts.latencies)
+    later = tuple(t for t in slower if t.method == "dense")
+    more = dataclasses.replace(more, data=facts.data, latencies=later)
+    _, both = merge.merged([(other[other["method"] != "dense"], more), (scores, facts)])
+    assert both.latencies == facts.latencies
+    assert [line.partition(",")[0] for line in latency.said(both.latencies)] == ["passes timed on cpu: x"]
+
+
+def test_tables_put_together_keep_the_times_of_the_one_that_was_timed(timed, made_table):
     scores, facts = timed
     other, more = made_table(("rigl", "snip", "set"))
     more = dataclasses.replace(more, data=facts.data)

@@ -54,6 +54,21 @@ def test_what_was_said_of_files_of_others_is_kept(two):
     assert both.checkpoints == (ours, mine), "the dense networks were trained here"
 
 
+def test_the_calibration_that_one_of_them_has_judges_all_and_two_that_differ_are_refused(two):
+    """A task file is calibrated after its first run: the other run's calibration is the task's."""
+
+    def beside(first, second):
+        given = zip(two, (first, second), strict=True)
+        return [(table, dataclasses.replace(facts, calibration=found)) for (table, facts), found in given]
+
+    one, again = {"seeds": [1000], "command": "a"}, {"seeds": [1000], "command": "b"}
+    for tables in (beside(one, None), beside(None, one), beside(one, again)):
+        assert merge.merged(tables)[1].calibration == one
+    assert merge.merged(two)[1].calibration is None
+    with pytest.raises(BadInput, match="judged by calibrations that differ"):
+        merge.merged(beside(one, {"seeds": [1001], "command": "a"}))
+
+
 def test_the_table_of_most_networks_comes_first(two):
     table, facts = merge.merged(two[::-1])
     assert facts.methods == ("imp", "omp", "snip")

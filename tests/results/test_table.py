@@ -66,6 +66,14 @@ def test_parquet_holds_the_same_table(tmp_path):
     pd.testing.assert_frame_equal(found, made, check_exact=True)
 
 
+def test_where_pyarrow_is_absent_no_table_of_before_stays_beside_the_new_one(tmp_path, monkeypatch):
+    table.write(frame(seed=1), FACTS, tmp_path)
+    assert (tmp_path / "scores.parquet").exists()
+    monkeypatch.setattr(table, "to_parquet", lambda made: None)
+    table.write(frame(seed=2), FACTS, tmp_path)
+    assert not (tmp_path / "scores.parquet").exists()
+
+
 def test_writing_again_replaces_the_files_and_leaves_no_scraps(tmp_path):
     table.write(frame(seed=1), FACTS, tmp_path)
     written = table.write(frame(seed=2), FACTS, tmp_path)

@@ -75,13 +75,14 @@ def export(
     Example: lthbench export filter 0.5 --compact --from lthbench-report --out smaller
     """
     from lthbench import files
-    from lthbench.compute.device import resolve
+    from lthbench.compute.device import check_device, resolve
     from lthbench.execution.exporting import NAMES, exported
     from lthbench.execution.stored import stored
     from lthbench.execution.workspace import Workspace
     from lthbench.results import overwriting
     from lthbench.store import open_store
 
+    check_device(device)
     check_folder("--out", out)
     overwriting.check([out / name for name in NAMES], force)
     scores, facts = read(source)

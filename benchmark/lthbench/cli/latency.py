@@ -46,13 +46,14 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
     from dataclasses import replace
 
     from lthbench import report
-    from lthbench.compute.device import resolve
+    from lthbench.compute.device import check_device, resolve
     from lthbench.execution.latency import timed
     from lthbench.execution.stored import stored
     from lthbench.execution.workspace import Workspace
     from lthbench.results import overwriting
     from lthbench.store import open_store
 
+    check_device(device)
     table, facts = read(folder)
     if not folder.is_dir():
         raise BadInput(
@@ -60,6 +61,7 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
             "--out DIR --format csv."
         )
     overwriting.check([folder / name for name in overwriting.REPORT], force)
+    used = resolve(device)
     opened = open_store(store)
     opened.check()
     found: list[Latency] = []
@@ -67,7 +69,7 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
         for seed, networks in _by_seed(facts, seeds).items():
             tell(f"timing {formatting.counted(len(networks), 'network', 'networks')} of seed {seed}")
             steps = {(n.method, n.sparsity, n.seed): stored(opened, n.network) for n in networks}
-            found += timed(Workspace(opened, (), resolve(device)), steps)
+            found += timed(Workspace(opened, (), used), steps)
         if not found:
             raise BadInput(
                 f"{folder}: there is no network to time: those that round activations and those of which no "
@@ -78,7 +80,8 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
                 f"{folder}: no mask removes a channel whole, so that its networks take what dense takes. "
                 "Structured methods remove channels: lthbench run --methods filter."
             )
-        written = report.write(table, replace(facts, latencies=tuple(found)), folder, tell=tell, force=force)
+        facts = replace(facts, latencies=tuple(found))
+        written = report.write(table, facts, folder, facts.rule or None, tell=tell, force=force)
     echo(text(found))
     echo(f"Wrote {formatting.listed([path.name for path in written])} to {folder}")
 

@@ -18,7 +18,8 @@ def check_device(device: str) -> None:
 
 
 def resolve(device: str) -> str:
-    """The device to use: ``auto`` is a CUDA device where one is, else the CPU."""
+    """The device to use: ``auto`` is a CUDA device where one is, else the CPU. Raises BadInput for none."""
+    check_device(device)
     if device == "cpu" or (device == "auto" and not nvidia_driver()):
         return "cpu"
     import torch

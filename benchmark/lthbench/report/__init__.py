@@ -48,8 +48,10 @@ def write(
     from lthbench.report.summary import summarise
     from lthbench.results import overwriting
     from lthbench.results import table as tables
+    from lthbench.verdict.rules import HEADLINE
 
     tell("the verdict")
+    facts = replace(facts, rule="" if rule is None or rule == HEADLINE else rule)
     summary = summarise(table, facts, rule) if summary is None else replace(summary, facts=facts)
     made: dict[str, bytes] = {}
     if "parquet" in formats:

@@ -50,6 +50,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     """One table of several, that of most networks first.
 
     A network that was made twice, such as a dense parent on two machines, has the scores of the first table.
+    Times are those of the first table that has any. The calibration is the one that some of them have.
     Raises BadInput where they were not asked for alike, or contradict each other.
     """
     import pandas as pd
@@ -104,9 +105,23 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         pictures=tuple(p for facts in several for p in facts.pictures),
         checkpoints=tuple(c for i, c in enumerate(given) if c not in given[:i]),
         units=tuple({u[:7]: u for facts in several for u in facts.units}.values()),
-        latencies=tuple({t[:5]: t for facts in several for t in facts.latencies}.values()),
+        calibration=_calibration(several, cannot),
+        # Times of one session alone: a machine is not as fast at another moment, and dense is in each.
+        latencies=next((facts.latencies for facts in several if facts.latencies), ()),
     )
     return table.reset_index(drop=True), combined
+
+
+def _calibration(several: Sequence[RunFacts], cannot: str) -> dict[str, Any] | None:
+    """The calibration that stands beside some of the tables. Raises BadInput for two that differ."""
+    there = [facts.calibration for facts in several if facts.calibration is not None]
+    values = [{name: part for name, part in one.items() if name != "command"} for one in there]
+    if any(other != values[0] for other in values[1:]):
+        raise BadInput(
+            f"{cannot}: they are judged by calibrations that differ. Run both again beside one of them: what "
+            "is stored is not done again."
+        )
+    return there[0] if there else None
 
 
 def _check_made_twice(table: pd.DataFrame, several: Sequence[RunFacts]) -> None:

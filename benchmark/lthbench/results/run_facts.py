@@ -62,8 +62,9 @@ class RunFacts:
     machines and versions that had a part, ``seconds`` of work by verb, ``masks`` counts of weights by key.
     ``dense_keys`` bind a table to a calibration (None: of a version before there were any); ``calibration``
     is that of a task of one's own. ``ended`` says why no more seeds were added, where they were until all was
-    decided. ``checkpoints`` are accounts of networks made elsewhere. ``pictures``, ``units`` and
-    ``latencies`` are kept beside run.json, ``more`` is what other versions have in it.
+    decided. ``rule`` is what the pages beside it judge by ("" for the usual one). ``checkpoints`` are
+    accounts of networks made elsewhere. ``pictures``, ``units`` and ``latencies`` are kept beside run.json,
+    ``more`` is what other versions have in it.
     """
 
     schema: int
@@ -86,6 +87,7 @@ class RunFacts:
     dense_keys: dict[str, str] | None = None
     calibration: dict[str, Any] | None = None
     ended: str = ""
+    rule: str = ""
     checkpoints: tuple[dict[str, Any], ...] = ()
     pictures: tuple[dict[str, Any], ...] = ()
     units: tuple[Unit, ...] = ()
@@ -145,8 +147,8 @@ _PARTS = {
     name: name
     for name in (
         *("schema", "command", "requests", "task", "budget", "methods", "sparsities", "seeds", "data"),
-        *("plugins", "classes", "aspects", "scores", "dense_keys", "calibration", "ended", "environments"),
-        *("seconds", "masks", "networks"),
+        *("plugins", "classes", "aspects", "scores", "dense_keys", "calibration", "ended", "rule"),
+        *("environments", "seconds", "masks", "networks"),
     )
 } | {"given": "checkpoints"}
 _LACKING = {
@@ -156,6 +158,7 @@ _LACKING = {
     "dense_keys": (None,),
     "calibration": (None,),
     "ended": ("",),
+    "rule": ("",),
     "checkpoints": ((),),
 }
 _NETWORK = ("network", "expression", "mask")

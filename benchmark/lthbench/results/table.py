@@ -146,8 +146,8 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     for name in made:
         clear_left(folder / name)
     publish_all({folder / name: content for name, content in made.items()})
-    for name in {*BESIDE} - {*made}:
-        (folder / name).unlink(missing_ok=True)  # those of an earlier run are of other networks
+    for name in {*BESIDE, "scores.parquet"} - {*made}:
+        (folder / name).unlink(missing_ok=True)  # those of an earlier run are of another table
     return [folder / name for name in made]
 
 
