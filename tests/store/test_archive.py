@@ -436,6 +436,26 @@ def test_a_damaged_artefact_is_neither_exported_nor_imported(copy, tmp_path):
     assert call("store", "verify", "--store", tmp_path / "n")[0] == 0
 
 
+def test_nothing_is_imported_where_one_of_several_files_is_none_of_a_store(init, tmp_path):
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    store.put(init, {"weights.safetensors": b"0123"}, {})
+    archive.export(store, [init.key], tmp_path / "good.zip")
+    (tmp_path / "bad.zip").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as made:
+        made.writestr("photo.png", b"x")
+    (tmp_path / "folder").mkdir()
+    for bad, why in (
+        ("bad.zip", "no zip file"),
+        ("other.zip", "no file of a store"),
+        ("folder", "is no store"),
+    ):
+        words = ("import", tmp_path / "good.zip", tmp_path / bad, "--store", tmp_path / "new")
+        code, _, err = call("store", *words)
+        assert (code, why in err) == (2, True), err
+        assert not (tmp_path / "new").exists()
+
+
 def test_nothing_is_imported_where_one_of_several_files_is_not_there(made, tmp_path):
     code, _, err = call("store", "import", made / "store", tmp_path / "gone.zip", "--store", tmp_path / "new")
     assert code == 2

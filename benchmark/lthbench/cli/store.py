@@ -263,6 +263,7 @@ def take_in(context: click.Context, sources: tuple[Path, ...], store: Path | str
     for source in sources:  # before the first is taken in
         if not source.exists():
             raise BadInput(f"{source}: no such file.")
+        archive.check(source)
     into = open_store(_root(context, store))
     into.check()
     whole = True

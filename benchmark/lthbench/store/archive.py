@@ -83,9 +83,7 @@ def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
     Raises Unfit for what is none, BadInput where the store cannot be written or has no room.
     """
     if reading.is_folder(source):
-        LocalStore(source).check()
-        if not (source / "store.json").is_file():
-            raise Unfit(f"{source}: is no store; give a folder or zip file that lthbench store export made.")
+        check(source)
         store.open()
         carried = Carried()
         for key, folder in places(source):
@@ -94,15 +92,29 @@ def take_in(store: Store, source: Path, misfit: Misfit = no_misfit) -> Carried:
             else:
                 _copy(folder, key, store, carried, misfit)
         return carried
+    with _opened(source) as archive:
+        return _unzip(store, source, archive, misfit)
+
+
+def check(source: Path) -> None:
+    """Raise BadInput for what holds no artefacts that ``take_in`` could take. They are not read."""
+    if not reading.is_folder(source):
+        with _opened(source) as archive:
+            _members(source, archive)
+        return
+    LocalStore(source).check()
+    if not (source / "store.json").is_file():
+        raise Unfit(f"{source}: is no store; give a folder or zip file that lthbench store export made.")
+
+
+def _opened(source: Path) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(source)
+        return zipfile.ZipFile(source)
     except FileNotFoundError as error:
         raise BadInput(f"{source}: no such file.") from error
     except (OSError, *BROKEN) as error:
         _check_read(error, source)
         raise Unfit(f"{source}: is no zip file that can be read: {error}") from error
-    with archive:
-        return _unzip(store, source, archive, misfit)
 
 
 def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> None:
@@ -131,7 +143,8 @@ def _zip(store: Store, whole: Iterable[str], target: Path, carried: Carried) -> 
         scratch.unlink(missing_ok=True)
 
 
-def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit) -> Carried:
+def _members(source: Path, archive: zipfile.ZipFile) -> dict[str, list[zipfile.ZipInfo]]:
+    """The files of each artefact in a zip file, by key. Raises Unfit for other files."""
     found: dict[str, list[zipfile.ZipInfo]] = {}
     seen = set()
     for info in archive.infolist():
@@ -144,6 +157,11 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit)
         found.setdefault(match[2], []).append(info)
     if not found:
         raise Unfit(f"{source}: holds no artefacts; give a file that lthbench store export made.")
+    return found
+
+
+def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit) -> Carried:
+    found = _members(source, archive)
     store.open()
     carried = Carried()
     new = {key: members for key, members in found.items() if not holds(store.root, key)}
