@@ -187,3 +187,15 @@ def test_each_kind_may_change_images_of_its_own(made):
 def test_there_must_be_images_for_each_kind():
     with pytest.raises(BadInput, match="8 corruptions of 1,250 images each need more than 10,000 test"):
         apart(1250)
+
+
+def test_of_two_who_write_a_set_at_once_the_first_ones_stays(made, sets):
+    """Others may have mapped it."""
+    expected, slow = shown(inputs(), 5, None), corrupted.corrupted(inputs(), 5, (), sets)
+    begun = next(slow)
+    np.testing.assert_array_equal(shown(inputs(), 5, sets), expected)
+    [path] = sets.glob("*.u8")
+    before = path.stat()
+    np.testing.assert_array_equal(np.concatenate([begun, *slow]), expected)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert list((sets.parent / "tmp").iterdir()) == []

@@ -44,7 +44,7 @@ def _digest(path: Path, changed: int, inode: int) -> str:
 def written(path: Path, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """The images of a set as they are made. They are written on the way, and after the last one their hash:
     what was cut short has none. A disk that is full or read-only stops nothing; two processes may write at
-    once.
+    once: of those the first one's stays, which others may be reading.
     """
     scratch = Folder(path.parent.parent).scratch()
     digest, kept = hashlib.sha256(), True
@@ -52,8 +52,8 @@ def written(path: Path, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for batch in made:
             kept = kept and _appended(scratch, batch.tobytes(), digest)
             yield batch
-        if kept:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if kept and not whole(path, scratch.stat().st_size):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 scratch.replace(path)
                 scratch.write_text(digest.hexdigest(), encoding="ascii")
