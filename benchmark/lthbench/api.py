@@ -222,10 +222,11 @@ def _table(
     """
     if report is not None:
         overwriting.check(Path(report) / name for name in overwriting.REPORT)
-    outcome = execute(asked, options, brought=brought)
-    if report is not None:
-        write_report(outcome, Path(report))
-    return outcome.table
+    with ExitStack() as held:
+        outcome = execute(asked, options, brought=brought, held=held)
+        if report is not None:
+            write_report(outcome, Path(report))
+        return outcome.table
 
 
 def _take(plugins: Sequence[str | Path] | str | Path) -> None:
@@ -246,13 +247,18 @@ def execute(
     brought: Brought | None = None,
     *,
     controls: bool = True,
+    held: ExitStack | None = None,
 ) -> Outcome:
     """Do what of a request the store does not hold. Data is read and checked before anything is written.
 
     Networks made elsewhere are ``brought``. ``announce`` is told the plan, what is to do, how long it takes
     and with how many workers; at each look at the results, where seeds are added until all is decided.
-    ``controls``: whether untrained networks are scored beside the dense ones.
+    ``controls``: whether untrained networks are scored beside the dense ones. What keeps others from deleting
+    what is stored is ``held``, by who reads it afterwards, or given back at the end.
     """
+    if held is None:
+        with ExitStack() as own:
+            return execute(asked, options, announce, brought, controls=controls, held=own)
     asked = settled(asked, checked_folders(options.data))
     while True:
         pretrained = None
@@ -261,10 +267,10 @@ def execute(
 
             asked, pretrained = begun(asked)
         try:
-            outcome = _execute(asked, options, announce, brought, controls, pretrained)
+            outcome = _execute(asked, options, announce, brought, controls, pretrained, held)
         except Damaged:  # what was whole when it was last looked at has lost bits since
             Seen(open_store(options.store).root).forget()
-            outcome = _execute(asked, options, announce, brought, controls, pretrained)
+            outcome = _execute(asked, options, announce, brought, controls, pretrained, held)
         if not asked.looks:
             return outcome
         found = _headline(outcome)
@@ -289,6 +295,7 @@ def _execute(
     brought: Brought | None,
     controls: bool,
     pretrained: Pretrained | None,
+    held: ExitStack,
 ) -> Outcome:
     """The same for what is asked for at one look."""
     options.check()
@@ -299,36 +306,33 @@ def _execute(
     with uncollected():
         made = plan(asked, places, elsewhere=brought.networks if brought else None)
         made = made if controls else made.without_controls()
-    with ExitStack() as held:  # from the first look at what is there to the last
-        known = store.made()
-        if known:
-            held.enter_context(store.in_use("run", options.tell))
-        told: dict[str, dict[str, Any]] = {}
-        with uncollected():
-            todo = missing(made, store, told)
-        failures: dict[str, str] = {}
-        if todo:
-            check_data(todo, places)
-            room(store, footprint(todo), "this run")
-            with _connected(options) as runs:
-                store.open()
-                if not known:
-                    held.enter_context(store.in_use("run", options.tell))
-                failures = _carried_out(
-                    made, todo, store, places, options, runs, announce, brought or pretrained
-                )
-            told.clear()  # what is stored may have been made anew
-            store.look_again()
-        else:
-            announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
-        from lthbench.results import pictures, units
+    known = store.made()
+    if known:  # from the first look at what is there
+        held.enter_context(store.in_use("run", options.tell))
+    told: dict[str, dict[str, Any]] = {}
+    with uncollected():
+        todo = missing(made, store, told)
+    failures: dict[str, str] = {}
+    if todo:
+        check_data(todo, places)
+        room(store, footprint(todo), "this run")
+        with _connected(options) as runs:
+            store.open()
+            if not known:
+                held.enter_context(store.in_use("run", options.tell))
+            failures = _carried_out(made, todo, store, places, options, runs, announce, brought or pretrained)
+        told.clear()  # what is stored may have been made anew
+        store.look_again()
+    else:
+        announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
+    from lthbench.results import pictures, units
 
-        facts = run_facts.facts(made, store, brought.accounts() if brought else (), told)
-        gather = partial(pictures.gather, made, store, places)
-        of_units = partial(units.gather, made, store)
-        with uncollected():
-            built = table.build(made, store, failures)
-        return Outcome(built, facts, failures, gather, of_units)
+    facts = run_facts.facts(made, store, brought.accounts() if brought else (), told)
+    gather = partial(pictures.gather, made, store, places)
+    of_units = partial(units.gather, made, store)
+    with uncollected():
+        built = table.build(made, store, failures)
+    return Outcome(built, facts, failures, gather, of_units)
 
 
 def _carried_out(

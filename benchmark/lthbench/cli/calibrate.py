@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,12 +178,13 @@ def _trained(asked: Any, options: dict[str, Any]) -> Calibration:
         )
     how = run_options(options)
     asked = settled(asked, checked_folders(how.data))
-    outcome = execute(asked, how, controls=False)
-    if outcome.failures:
-        tell_failures(outcome)
-        sys.exit(1)
-    made = plan(asked, checked_folders(how.data))
-    found = calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
+    with ExitStack() as held:
+        outcome = execute(asked, how, controls=False, held=held)
+        if outcome.failures:
+            tell_failures(outcome)
+            sys.exit(1)
+        made = plan(asked, checked_folders(how.data))
+        found = calibration(outcome.table, outcome.facts, pair_errors(made, open_store(how.store)))
     words = ["--task", from_here(options["task"]), "--budget", asked.budget, "--seeds", _ranges(found.seeds)]
     words += words_of(options, ("metrics", "ood", "concepts", "corruptions"))
     return replace(found, command=shlex.join(["lthbench", "calibrate", *words]))

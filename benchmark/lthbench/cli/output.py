@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,19 @@ def execute_and_show(
     force: bool = False,
 ) -> None:
     """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
-    show(execute(asked, options, brought), report, rule, force)
+    with ExitStack() as held:
+        show(execute(asked, options, brought, held=held), report, rule, force)
 
 
 def execute(
-    asked: Request, options: RunOptions, brought: Brought | None = None, *, controls: bool = True
+    asked: Request,
+    options: RunOptions,
+    brought: Brought | None = None,
+    *,
+    controls: bool = True,
+    held: ExitStack | None = None,
 ) -> Outcome:
-    """Do what is asked for, and say before what it takes; exit with 130 when stopped."""
+    """Do what is asked for, and say before what it takes; exit with 130 when stopped: see ``api.execute``."""
     from lthbench import api
     from lthbench.cli import foresight
     from lthbench.engines.queue import Interrupted
@@ -56,7 +63,7 @@ def execute(
                 echo(wrapped(f"decide {said}", 7), err=True)
 
     try:
-        outcome = api.execute(asked, options, announce, brought, controls=controls)
+        outcome = api.execute(asked, options, announce, brought, controls=controls, held=held)
         if planned and options.progress != "none":
             took = duration(time.monotonic() - started)
             said = span(sum(p.low for p in planned), sum(p.high for p in planned))
