@@ -30,6 +30,14 @@ def shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
     return {name: t.shape for name, t in model.state_dict().items() if name not in own}
 
 
+def names(model: torch.nn.Module) -> dict[str, list[str]]:
+    """All names of each parameter, the first one first, by each: layers may share one."""
+    found: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        found.setdefault(id(parameter), []).append(name)
+    return {name: alike for alike in found.values() for name in alike}
+
+
 def pixels(model: torch.nn.Module) -> dict[str, str]:
     """The names of the tensors that a network's pixels are normalised by, each with ``mean`` or ``std``.
 

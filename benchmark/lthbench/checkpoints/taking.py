@@ -121,7 +121,7 @@ def take(
     mask, source = mask_reading.mask_of(parts, weights, list(prunable), found, fit.chosen.key, given_mask)
     mask, source = _meant(mask, source, fit, prunable, stored)
     own_weights = dict(weights)
-    zeroed = _set_to_zero(weights, mask)
+    mask, zeroed = _set_to_zero(weights, mask, skeletons.names(model))
     mask, density = _removed(mask, weights, prunable, dense, where)
     homes = activations.layers(found.tensors, matched.parts, made)
     rounded, told = activations.placed(
@@ -238,13 +238,22 @@ def _meant(
     return both, f"narrower layers{f' and {source}' if own else ''}"
 
 
-def _set_to_zero(weights: dict[str, torch.Tensor], mask: masks.Mask | None) -> int:
-    """Apply a mask to the weights. Returns how many of those it removes were not zero."""
-    count = 0
+def _set_to_zero(
+    weights: dict[str, torch.Tensor], mask: masks.Mask | None, names: Mapping[str, Sequence[str]]
+) -> tuple[masks.Mask | None, int]:
+    """Apply a mask to the weights, by all their ``names``.
+
+    Returns it by the first of these, and how many of those it removes were not zero.
+    """
+    count, found = 0, masks.Mask()
     for name, held in (mask or {}).items():
-        count += int(((weights[name] != 0) & ~held).sum())
-        weights[name] = weights[name].masked_fill(~held, 0.0)
-    return count
+        first = names.get(name, [name])[0]
+        found[first] = found[first] & held if first in found else held
+    for first, held in found.items():
+        count += int(((weights[first] != 0) & ~held).sum())
+        for name in names.get(first, [first]):
+            weights[name] = weights[name].masked_fill(~held, 0.0)
+    return found if mask is not None else None, count
 
 
 def _removed(

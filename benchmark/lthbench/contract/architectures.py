@@ -15,6 +15,7 @@ from lthbench.functional.model_size import operations
 from lthbench.kinds import Architecture
 from lthbench.masks import coupled, structured
 from lthbench.spec import Network
+from lthbench.store.artifacts import WEIGHTS
 
 
 def built(architecture: Architecture, seed: int = 0, **changes: Any) -> tuple[Network, nn.Module]:
@@ -126,6 +127,18 @@ def weights_come_from_the_global_generator(architecture: Architecture) -> None:
     demand(any(not torch.equal(v, other[k]) for k, v in first.items()), "another seed gives the same weights")
 
 
+def weights_can_be_kept(architecture: Architecture) -> None:
+    """Is the same network again when its weights are written into a file and read into another one."""
+    network, model = built(architecture)
+    _, other = built(architecture, 1)
+    content = WEIGHTS.encode(model.state_dict())
+    other.load_state_dict(dict(WEIGHTS.decode(content)))
+    x = _images(network, 2)
+    with torch.no_grad():
+        same = torch.equal(model.eval()(x), other.eval()(x))
+    demand(same, "with the weights of another one read in it gives other logits than that")
+
+
 def layer_for_maps_has_a_grid(architecture: Architecture) -> None:
     """Names a layer for maps that is there, is passed once, and has a grid of at least 2 x 2."""
     network, model = built(architecture)
@@ -149,5 +162,6 @@ CHECKS = (
     logits_have_their_shape,
     pixels_are_normalised_inside,
     weights_come_from_the_global_generator,
+    weights_can_be_kept,
     layer_for_maps_has_a_grid,
 )

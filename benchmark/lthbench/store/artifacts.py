@@ -62,10 +62,22 @@ class Passed(NamedTuple):
     labels: NDArray[np.int64]
 
 
+def apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors on the host, each in memory of its own: a weight that layers share is kept by all its names."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        here = tensor.detach().cpu().contiguous()
+        place = here.untyped_storage().data_ptr()
+        found[name] = here.clone() if place in seen else here
+        seen.add(place)
+    return found
+
+
 def _save_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     import safetensors.torch
 
-    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    return safetensors.torch.save(apart(tensors))
 
 
 def _load_tensors(content: bytes) -> Mapping[str, torch.Tensor]:

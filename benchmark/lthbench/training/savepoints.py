@@ -21,6 +21,7 @@ from torch import nn
 from lthbench.errors import Damaged, Unwritable
 from lthbench.spec import Rewind, Step, Train
 from lthbench.store import Store
+from lthbench.store.artifacts import apart
 from lthbench.training.optimization import Trained
 
 SCHEMA = 1
@@ -41,11 +42,7 @@ class Savepoint(NamedTuple):
 def packed(key: str, model: nn.Module, so_far: Trained, seconds: float) -> bytes:
     """A savepoint of a training as bytes."""
     parts = {"weights": model.state_dict(), **{part: getattr(so_far, part) or {} for part in BESIDE}}
-    tensors = {
-        f"{part}/{name}": tensor.detach().cpu().contiguous()
-        for part, named in parts.items()
-        for name, tensor in named.items()
-    }
+    tensors = apart({f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()})
     tensors["losses"] = torch.tensor(so_far.losses, dtype=torch.float64)
     tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
     content = safetensors.torch.save(tensors)
