@@ -127,3 +127,49 @@ def test_the_chart_shows_numbers_as_the_tables_do():
         plain = formatting.difference(value, unit, relative=False)
         sign = "+" if value > 0 and any(c in plain for c in "123456789") else ""
         assert signed == sign + plain.replace("-", "−")
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node here")
+def test_the_numbers_of_the_axis_are_told_apart_and_fit_beside_it():
+    """In three decimals, and as the browser's language has them, 0.006 stood there several times."""
+    script = (resources.templates() / "explorer.js").read_text(encoding="utf-8")
+    functions = script[script.index("function number") : script.index("function score()")]
+    cases = [
+        ([0.0062, 0.0064, 0.0066], 0.0002),
+        ([0.0, 0.0025, 0.005], 0.0025),
+        ([-0.5, 0.0, 0.5], 0.5),
+        ([90.0, 92.5, 95.0], 2.5),
+        ([0, 40_000_000, 80_000_000], 40_000_000),
+        ([7000, 7500, 8000], 500),
+        ([0, 5000, 10_000], 5000),
+        ([97_500, 100_000], 2500),
+    ]
+    code = (
+        f"{functions}\nconsole.log(JSON.stringify({json.dumps(cases)}.map(([p, step]) => ticks(p, step))));"
+    )
+    done = subprocess.run(["node", "-e", code], capture_output=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == [
+        ["0.0062", "0.0064", "0.0066"],
+        ["0.0000", "0.0025", "0.0050"],
+        ["−0.5", "0.0", "0.5"],
+        ["90.0", "92.5", "95.0"],
+        ["0", "40M", "80M"],
+        ["7000", "7500", "8000"],
+        ["0", "5k", "10k"],
+        ["97.5k", "100.0k"],
+    ]
+    assert "return ticks(places, step)" in script
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node here")
+def test_a_link_with_a_stray_sign_unfolds_what_it_names():
+    """decodeURIComponent ended the script, and tables could not be sorted."""
+    script = (resources.templates() / "site.js").read_text(encoding="utf-8")
+    unfold = script[script.index("function unfold()") : script.index("/* On paper")]
+    code = (
+        f"{unfold}\nvar seen = [], location, document = {{ getElementById: n => {{ seen.push(n); }} }};\n"
+        'for (var hash of ["#50%", "#a%20b", ""]) { location = { hash: hash }; unfold(); }\n'
+        "console.log(JSON.stringify(seen));"
+    )
+    done = subprocess.run(["node", "-e", code], capture_output=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == ["50%", "a b"]

@@ -182,6 +182,32 @@ def test_lines_are_dashed_from_the_end_of_region_one(summary):
     assert len(dashes) == beyond + 1  # and dense
 
 
+def test_where_accuracy_is_not_known_no_line_is_dashed(made):
+    frame, facts = made
+    far = frame.copy()
+    accuracy = (far["method"] == "imp") & (far["score"] == "accuracy")
+    gone = {"value": math.nan, "status": "failed", "reason": "out of memory"}
+    far.loc[accuracy, list(gone)] = list(gone.values())
+    assert curves.region_two(summarise(far, facts))["imp"] == 0.98
+    far.loc[accuracy & (far["sparsity"] == 0.9), ["value", "status"]] = [0.1, "ok"]
+    assert curves.region_two(summarise(far, facts))["imp"] == 0.5
+
+
+def test_large_counts_have_no_factor_apart(made):
+    """It was cut off at the page's edge, and ten million read as one."""
+    frame, facts = made
+    large = frame.copy()
+    (name,) = (s.name for s in facts.scores if s.title == "parameters kept")
+    large.loc[large["score"] == name, "value"] *= 3e7
+    figure = curve(summarise(large, facts), "parameters kept")
+    axes = figure.canvas.axes[0]
+    figure.canvas.draw_without_rendering()
+    assert axes.yaxis.get_offset_text().get_text() == ""
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [f"{place / 1e6:g}M" if place else "0" for place in axes.get_yticks()]
+    assert len(set(shown)) == len(shown) > 2
+
+
 def test_what_would_flatten_a_curve_is_cut_and_named(made):
     frame, facts = made
     far = frame.copy()
@@ -390,6 +416,22 @@ def test_a_score_that_was_not_measured_has_no_point_in_a_radar(made):
         assert "NLL not measured" in figure.text
         lines = [x for x in figure.canvas.axes[0].lines if x.get_color() != drawing.DENSE]
         assert [sum(math.isnan(y) for y in line.get_ydata()) for line in lines] == [1, 1, 1]
+
+
+def test_a_radar_tells_what_has_no_ratio_from_what_was_not_measured():
+    cells = {("dense", 0.0): -0.1, ("imp", 0.5): 0.3, ("omp", 0.5): math.nan}
+    score: Any = SimpleNamespace(name="gap", title="gap", higher_is_better=True)
+    found: Any = SimpleNamespace(
+        cell=lambda method, level, name: SimpleNamespace(mean=cells[method, level]),
+        methods=("imp", "omp"),
+        drawn_alone=("imp", "omp"),
+        foremost=("imp", "omp"),
+    )
+    fixed, stretched = radar._pairs(found, [score] * 3, 0.5)
+    assert "imp: gap no ratio to dense" in fixed.text
+    assert "omp: gap not measured" in fixed.text
+    assert "omp: gap not measured" in stretched.text
+    assert "no ratio" not in stretched.text
 
 
 def test_a_method_of_one_sparsity_has_a_point_in_each_figure(made):

@@ -49,10 +49,19 @@ def curves(summary: Summary, *, all_scores: bool = True) -> list[Figure]:
 
 
 def region_two(summary: Summary) -> dict[str, float]:
-    """For each method the largest sparsity of region I (-1 for none): accuracy within a point of dense."""
-    if not any(s.name == "accuracy" for s in summary.scores):
-        return {}
-    return {v.method: -1.0 if v.region is None else v.region for v in summary.headline if not v.undecided}
+    """For each method the last sparsity before region II (-1 for none): up to where its line is solid.
+
+    In region II accuracy is more than a point below dense, by the paper's rule; where accuracy is not known
+    nothing is in it.
+    """
+    found = {}
+    for result in summary.verdicts.get("paper", ()):
+        accuracy = [m for m in result.matches if m.score == "accuracy"]
+        holding = max((m.sparsity for m in accuracy if m.matches), default=-1.0)
+        lost = [m.sparsity for m in accuracy if m.sparsity > holding and m.finding in ("worse", "degenerate")]
+        below = (s for s in result.sparsities if not lost or s < min(lost))
+        found[result.method] = max(below, default=-1.0)
+    return found
 
 
 def halves(points: list[Any], levels: list[float], last: float) -> tuple[list[Any], list[Any]]:

@@ -178,8 +178,26 @@ def over_sparsity(axes: Any, summary: Summary) -> None:
         margin = 0.06 * max(place(sparsities[-1]) - place(sparsities[0]), 0.5)
         axes.set_xlim(place(sparsities[0]) - margin, place(sparsities[-1]) + margin)
     plain(axes)
-    axes.ticklabel_format(axis="y", useOffset=False)
+    counted(axes)
     axes.locator_params(axis="y", nbins=5)
+
+
+def counted(axes: Any) -> None:
+    """Numbers of a vertical axis that are whole: large ones have k, M, G or T, and none a factor apart."""
+    from matplotlib.ticker import ScalarFormatter
+
+    class Whole(ScalarFormatter):
+        def format_ticks(self, values: Any) -> list[str]:
+            largest = max(map(abs, values), default=0.0)
+            if largest < 10_000:
+                return super().format_ticks(values)
+            power = min(int(math.log10(largest) / 3 + 1e-9), 4)
+            shown = (f"{v / 1000**power:.6g}{' kMGT'[power] if v else ''}" for v in values)
+            return [self.fix_minus(text) for text in shown]
+
+    shown = Whole(useOffset=False)
+    shown.set_scientific(False)
+    axes.yaxis.set_major_formatter(shown)
 
 
 def ticked(summary: Summary) -> list[float]:

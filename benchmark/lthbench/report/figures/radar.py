@@ -8,7 +8,7 @@ the worst to the best network shown, so that a difference of any size fills it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -56,7 +56,8 @@ def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
         shown = {m: stretched[m] for m in (*some, "dense")}
         own = {m: fixed[m] for m in some}
         note = "relative to dense: 1 on the ring, 2 at the rim"
-        found.append(_draw(summary, scores, own, where, "fixed axes", note))
+        known = {(m, s.name) for m in some for s, v in zip(scores, raw[m], strict=True) if not math.isnan(v)}
+        found.append(_draw(summary, scores, own, where, "fixed axes", note, known))
         note = "each spoke from the worst to the best of all methods"
         found.append(_draw(summary, scores, shown, where, "stretched", note))
     return found
@@ -106,8 +107,15 @@ def wrapped(title: str, letters: int = WRAP) -> str:
 
 
 def _draw(
-    summary: Summary, scores: list[Shown], values: dict[str, list[float]], where: str, form: str, note: str
+    summary: Summary,
+    scores: list[Shown],
+    values: dict[str, list[float]],
+    where: str,
+    form: str,
+    note: str,
+    measured: Container[tuple[str, str]] = (),
 ) -> Figure:
+    """One drawing. ``measured``: the methods and scores that lack a point only where a ratio says nothing."""
     top = END if form == "fixed axes" else 1.0
     canvas, axes = polar([wrapped(s.title) for s in scores], top)
     angles = around(len(scores))
@@ -117,8 +125,12 @@ def _draw(
     rows: list[tuple[Any, ...]] = []
     for method, spokes in values.items():
         pairs = list(zip(scores, spokes, strict=True))
-        said = ", ".join(f"{s.title} {'not measured' if math.isnan(v) else f'{v:.2f}'}" for s, v in pairs)
-        words.append(f"{method}: {said}")
+        lacking = ("no ratio to dense" if (method, s.name) in measured else "not measured" for s in scores)
+        said = (
+            f"{s.title} {why if math.isnan(v) else f'{v:.2f}'}"
+            for (s, v), why in zip(pairs, lacking, strict=True)
+        )
+        words.append(f"{method}: {', '.join(said)}")
         rows += [(method, s.title, "" if math.isnan(v) else v, note) for s, v in pairs]
         line(axes, summary, method, spokes)
     title = f"{where}, {form}"

@@ -16,6 +16,7 @@ from lthbench.report.figures.drawing import (
     SPARSITY,
     Figure,
     Kind,
+    counted,
     place,
     plain,
     samples,
@@ -57,6 +58,7 @@ def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
             words.append(f"{method} at its highest sparsity: {ends}")
         panel.set_title(method, fontsize=8, color=INK, pad=2)
         plain(panel, "")
+        counted(panel)
         panel.tick_params(labelsize=7)
     ends_ = (summary.sparsities[0], summary.sparsities[-1])
     panels[0][0].set_xticks([place(s) for s in ends_], [formatting.share(s) for s in ends_])
