@@ -515,6 +515,21 @@ def test_claims_that_compare_agree_and_differ(text, agreeing, differing):
         assert claim.check(summary(agreeing, methods, spread=50.0))[1] == "cannot say"
 
 
+def test_more_data_of_other_methods_does_not_undo_a_claim():
+    """The lowest sparsity of a table may be one at which what a claim is about was not measured."""
+    values = {("random", 0.2, "accuracy"): 0.9, ("snip", 0.2, "accuracy"): 0.895}
+    values |= {("grasp", 0.2, "accuracy"): 0.895}
+    more = {("omp", 0.1, "accuracy"): 0.9, ("random", 0.1, "accuracy"): 0.9, ("snip", 0.1, "accuracy"): 0.9}
+    found = summary(values | more, ("random", "snip", "grasp", "omp"))
+    assert any_task._at_init(found) == any_task._at_init(summary(values, ("random", "snip", "grasp")))
+    assert any_task._at_init(found)[1] == "agrees"
+    values = series("composition", 0.103, {0.59: 0.111})
+    values |= series("composition", 0.103, {0.59: 0.07}, "random")
+    more = {("omp", 0.56, "accuracy"): 0.9, ("imp", 0.57, SCORES["composition"]): 0.01}
+    found = summary(values | more, ("imp", "random", "omp"))
+    assert interpretability._composition(found)[1] == "agrees"
+
+
 def test_noise_and_coarse_grids_do_not_tell_where_units_and_accuracy_fall():
     def held(units, accuracy, spread=0.0005):
         values = series("units", 100, units) | {("dense", 0.0, "accuracy"): 0.9}

@@ -9,6 +9,7 @@ from lthbench.report.claims.base import (
     CHEN,
     NOT_MEASURED,
     Claim,
+    Interval,
     Shown,
     all_of,
     compared,
@@ -115,15 +116,22 @@ def _one_shot(summary: Summary) -> Shown:
     return f"where they differ the most, imp is {points(worst, 'omp')}", finding
 
 
-def _at_init(summary: Summary) -> Shown:
-    """None of the methods at initialisation is more than a point ahead of random at the lowest sparsity."""
-    there = [m for m in AT_INIT if m in summary.methods]
-    if "random" not in summary.methods or not there or min(summary.sparsities) > LOW:
-        return NOT_MEASURED
-    level = min(summary.sparsities)
+def _random_beside(summary: Summary, level: float) -> dict[str, Interval]:
+    """How far random is ahead of each method at initialisation that was measured at a sparsity."""
     random = summary.cell("random", level, "accuracy")
-    ahead = {m: difference(random, summary.cell(m, level, "accuracy"), tests=len(there)) for m in there}
-    known = {m: a for m, a in ahead.items() if a is not None}
+    others = {m: c for m in AT_INIT if (c := summary.cell(m, level, "accuracy")) is not None}
+    ahead = {m: difference(random, cell, tests=len(others)) for m, cell in others.items()}
+    return {m: gap for m, gap in ahead.items() if gap is not None}
+
+
+def _at_init(summary: Summary) -> Shown:
+    """None of the methods at initialisation is more than a point ahead of random at the lowest sparsity.
+
+    It is the lowest at which most of them were measured beside random, whatever others were measured at.
+    """
+    found = {s: _random_beside(summary, s) for s in summary.sparsities if s <= LOW}
+    level = max(found, key=lambda s: (len(found[s]), -s), default=0.0)
+    known = found.get(level)
     if not known:
         return NOT_MEASURED
     best = min(known, key=lambda m: known[m].mean)

@@ -127,16 +127,15 @@ def _share(name: str, published: float) -> Callable[[Summary], Shown]:
 
 def _composition(summary: Summary) -> Shown:
     """At about 59 %: tickets at most a tenth below dense, dense above random."""
-    level = [s for s in summary.sparsities if 0.55 <= s <= 0.63]
-    name = SCORES["composition"]
-    cells = [sound(summary, m, level[0], name) for m in (TICKETS, "random")] if level else []
+    tickets, others = (dict(_at(summary, m, 0.55, 0.63, "composition")) for m in (TICKETS, "random"))
+    level = min(tickets.keys() & others.keys(), default=None)
     dense = _dense(summary, "composition")
-    if dense is None or len(cells) < 2 or None in cells:
+    if dense is None or level is None:
         return NOT_MEASURED
-    ticket, random = (c for c in cells if c is not None)
+    ticket, random = tickets[level], others[level]
     shown = (
         f"imp {ticket.mean:.3f}, dense {dense.mean:.3f}, random {random.mean:.3f} at "
-        f"{formatting.sparsity(level[0])}"
+        f"{formatting.sparsity(level)}"
     )
     parts = [(difference(ticket, dense, 0.9, tests=2), 0.0), (difference(dense, random, tests=2), 0.0)]
     findings = [all_of([gap], above) for gap, above in parts if gap is not None]
