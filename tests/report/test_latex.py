@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from lthbench.report import latex
+from lthbench.report import latex, task_page
+from lthbench.report.figures import curves
 from lthbench.report.summary import summarise
 
 NASTY = 'a_b%c&d#e$f{g}h~i^j\\k"l<m>n|o'
@@ -108,6 +109,17 @@ def test_the_dense_trainings_have_a_row_and_findings_are_told_apart(published):
     assert r"\textbf{834.7 $\pm$ 36.9}" in others[-1][2][3][-1]
     assert first[2][2].strip() == r"90.4 $\pm$ 0.4"
     assert "dagger" not in scored
+
+
+def test_captions_give_the_seeds_that_networks_have(made_table):
+    """Where seeds are added until all is decided, they do not all have as many."""
+    scores, facts = made_table(("imp", "omp"), seeds=4)
+    assert "over 4 seeds:" in latex.render(summarise(scores, facts))
+    left = scores[(scores["method"] != "omp") | (scores["seed"] < 3)].reset_index(drop=True)
+    summary = summarise(left, facts)
+    assert "over 3 to 4 seeds:" in latex.render(summary)
+    page = task_page.render(summary, figures=[(curves.KIND, [])])
+    assert "Lines are means over 3 to 4 seeds, bands" in page
 
 
 def test_what_cannot_be_said_has_a_dagger(judged_as):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -107,6 +107,16 @@ def of_trainings(calibration: Calibration | None, scores: Iterable[Shown]) -> di
 def of_values(values: Iterable[float], unit: str = "") -> Cell:
     """The cell of values that are all good, one for each seed."""
     return _cell([(value, "ok", "") for value in values], unit)
+
+
+def seeds_of(found: Mapping[tuple[str, float, str], Cell]) -> str:
+    """How many seeds networks have: "3 seeds", or "3 to 6 seeds" where they were added to some."""
+    counts: dict[tuple[str, float], int] = {}
+    for (method, sparsity, _), cell in found.items():
+        counts[method, sparsity] = max(counts.get((method, sparsity), 0), cell.seeds)
+    known = [count for count in counts.values() if count] or [0]
+    fewest, most = min(known), max(known)
+    return f"{fewest} to {most} seeds" if fewest < most else formatting.counted(most, "seed", "seeds")
 
 
 def _timed(facts: RunFacts) -> _Found:

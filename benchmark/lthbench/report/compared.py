@@ -131,6 +131,18 @@ class Compared:
         return reference.dense if reference is not None else own.mean if own is not None else math.nan
 
 
+def drawn_as(summary: Summary) -> str:
+    """What curves show otherwise than the tables do, as the verdict has it; "" for nothing."""
+    matches = [m for v in summary.headline for m in v.matches]
+    said = ""
+    if any(m.reference == "trainings" for m in matches) and summary.calibration is not None:
+        said = f" Dense is what the verdict compares with: {len(summary.calibration.seeds)} trainings."
+    if any(m.relative for m in matches):
+        said += " Means of scores whose margin is a share are geometric, as the verdict compares them; "
+        said += "those in the tables are arithmetic."
+    return said.strip()
+
+
 def _kind(match: Match) -> tuple[float, float, bool, bool]:
     return match.dense, match.allowed, match.relative, match.reference == "trainings"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from lthbench import formatting
-from lthbench.report import answer, heads, tallies
+from lthbench.report import answer, cells, heads, tallies
 from lthbench.report.cells import Shown
 from lthbench.report.summary import Summary, far
 from lthbench.verdict.rules import SHORT
@@ -124,9 +124,8 @@ def _scores(summary: Summary) -> list[str]:
     facts = summary.facts
     findings = {(m.method, m.sparsity, m.score): m.finding for v in summary.headline for m in v.matches}
     caption = (
-        f"Scores of the verdict, mean ± standard deviation over "
-        f"{formatting.counted(len(facts.seeds), 'seed', 'seeds')}: {facts.task_title}, budget "
-        f"{facts.budget_name}. {LEGEND}"
+        f"Scores of the verdict, mean ± standard deviation over {cells.seeds_of(summary.cells)}: "
+        f"{facts.task_title}, budget {facts.budget_name}. {LEGEND}"
     )
     caption += DAGGERED if set(findings.values()) - set(SET) else ""
     trainings = f"dense ({len(summary.calibration.seeds)})" if summary.calibration is not None else ""

@@ -11,6 +11,8 @@ from lthbench.report.explanation import account, gap, limits, number
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
 from lthbench.results.run_facts import RunFacts
+from lthbench.verdict.calibration import RATIO
+from lthbench.verdict.rules import Match
 
 
 def name(method: str, sparsity: float) -> str:
@@ -49,7 +51,8 @@ class Cards:
             account=found,
             losses=self._losses(method, sparsity),
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
-            against=self._against(method),
+            against=self._against(method, sparsity),
+            **self._conventions(method, sparsity),
             others=beside.lines(summary, method, sparsity) if found else [],
             seeds=seeds,
             scores=self._scores(rows, seeds, notes, headline=True),
@@ -60,25 +63,35 @@ class Cards:
             provenance=self._provenance,
         )
 
-    def _against(self, method: str) -> str:
-        """What the mean of a method's networks is compared with."""
-        results = [v for v in self._summary.headline if v.method == method]
-        if any(m.reference == "trainings" for v in results for m in v.matches):
-            trainings = len(self._summary.calibration.seeds) if self._summary.calibration else 0
-            return f"the mean of the {trainings} dense trainings that calibrate the task"
-        return "the mean of the dense parents of the same seeds"
+    def _found(self, method: str, sparsity: float) -> tuple[Match, ...]:
+        return next((v.at(sparsity) for v in self._summary.headline if v.method == method), ())
+
+    def _against(self, method: str, sparsity: float) -> str:
+        """What the mean of a method's networks is compared with, score by score where it is not the same."""
+        found = self._found(method, sparsity)
+        others = tuple(m.score for m in found if m.reference != "trainings")
+        parents = "the mean of the dense parents of the same seeds"
+        if len(others) == len(found) or self._summary.calibration is None:
+            return parents
+        trainings = len(self._summary.calibration.seeds)
+        said = f"the mean of the {trainings} dense trainings that calibrate the task"
+        return f"{said}; for {self._summary.titles(others)} {parents}" if others else said
+
+    def _conventions(self, method: str, sparsity: float) -> dict[str, bool]:
+        """Whether means are geometric, and mCE is relative to that of the calibration's trainings."""
+        found = self._found(method, sparsity)
+        mce = any(m.score == RATIO and m.reference == "trainings" for m in found)
+        return {"geometric": any(m.relative for m in found), "ratio_of_trainings": mce}
 
     def _losses(self, method: str, sparsity: float) -> str:
         """What a network loses within the margins; by other rules there are no bounds."""
-        result = next((v for v in self._summary.headline if v.method == method), None)
-        return answer.losses(self._summary, result.at(sparsity)) if result else ""
+        return answer.losses(self._summary, self._found(method, sparsity))
 
     def _judged_at(
         self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]
     ) -> list[dict[str, Any]]:
         """A line for each score of the verdict, with its mark in the forest plot."""
-        result = next(v for v in self._summary.headline if v.method == method)
-        marks = {m.score: forest.mark(self._summary, m) for m in result.at(sparsity)}
+        marks = {m.score: forest.mark(self._summary, m) for m in self._found(method, sparsity)}
         return [
             {**self._judged(s), "mark": marks[s["score"]], "note": _noted(s["reason"], notes)} for s in scores
         ]
@@ -102,12 +115,14 @@ class Cards:
     def _scores(
         self, rows: list[dict[str, Any]], seeds: list[int], notes: dict[str, int], *, headline: bool
     ) -> list[dict[str, Any]]:
-        """A line for each score: its value at each seed, and standard error and images of the first."""
+        """A line for each score: its value at each seed, with its standard error, and the most images."""
         lines: dict[tuple[str, str], dict[str, Any]] = {}
         for row in rows:
             if (row["variant"] == "") is not headline:
                 continue
-            line = lines.setdefault((row["score"], row["variant"]), {"values": {}, **row})
+            line = lines.setdefault((row["score"], row["variant"]), {"values": {}, "images": 0, **row})
+            if row["status"] == "ok":
+                line["images"] = max(line["images"], int(row["n"]))
             text = formatting.measured(row["value"], row["se"], row["unit"])
             line["values"][int(row["seed"])] = (
                 text if row["status"] == "ok" else f"{row['status']}{_noted(row['reason'], notes)}"
@@ -124,7 +139,7 @@ class Cards:
                     "unit": "" if unit == "ratio" else unit,
                     "verdict": shown is not None and shown.verdict,
                     "cells": [line["values"].get(seed, "–") for seed in seeds],
-                    "n": int(line["n"]),
+                    "n": line["images"] or int(line["n"]),
                 }
             )
         return found

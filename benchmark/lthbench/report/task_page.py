@@ -16,7 +16,9 @@ from lthbench.planning import task
 from lthbench.report import (
     answer,
     caveats,
+    cells,
     chart_data,
+    compared,
     controls,
     findings,
     forest,
@@ -115,6 +117,8 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         more_scores=_grouped(summary, {s.title: s for s in summary.scores}),
         **drawings,
         legend=legend,
+        seeds=cells.seeds_of(summary.cells),
+        drawn_as=compared.drawn_as(summary),
         others=len(summary.methods) - len(legend),
         keys=_keys(summary, [(kind, of_kind) for kind, of_kind in plates if kind.keyed]),
         rows=_rows(summary, linked),

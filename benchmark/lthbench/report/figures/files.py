@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
-from lthbench import formatting
-from lthbench.report import figures, picture_panels
+from lthbench.report import cells, figures, picture_panels
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, literally
 from lthbench.report.summary import Summary
 from lthbench.textfiles import csv_bytes
@@ -121,11 +120,10 @@ def _fit(summary: Summary, figure: Figure, width: float, ratio: float) -> None:
     canvas, facts = figure.canvas, summary.facts
     for legend in list(canvas.legends):
         legend.remove()
-    seeds = formatting.counted(len(facts.seeds), "seed", "seeds")
     about: tuple[str, ...] = (
         figure.title,
         figure.note,
-        f"{facts.task_title}, budget {facts.budget_name}, {seeds}",
+        f"{facts.task_title}, budget {facts.budget_name}, {cells.seeds_of(summary.cells)}",
     )
     whole = (text.replace(" %", "\u00a0%") for text in about)
     lines = [line for text in whole for line in wrap(text, int(LETTERS * width))]

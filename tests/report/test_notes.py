@@ -1,0 +1,88 @@
+"""Notes on pages say what their table was held to: by which rule, and beside which dense networks."""
+
+import dataclasses
+import math
+
+import pytest
+
+from lthbench.report import compared, network_page, task_page
+from lthbench.report.figures import curves
+from lthbench.report.summary import summarise
+from lthbench.verdict.calibration import Calibration
+
+
+@pytest.fixture(scope="module")
+def made(made_table):
+    return made_table(("imp", "omp"))
+
+
+def by_rule(made, rule):
+    scores, facts = made
+    return summarise(scores, facts, rule)
+
+
+def page(summary):
+    """The page of a task, without its figures."""
+    return task_page.render(summary, linked=True, figures=[(curves.KIND, [])])
+
+
+def test_means_are_called_geometric_where_the_verdict_has_them_so(made):
+    """On a task without a calibration, too, and not by a rule that compares plain means."""
+    assert "are geometric, as the verdict compares them; those in the tables are" in page(summarise(*made))
+    by_paper = page(by_rule(made, "paper"))
+    assert "geometric" not in by_paper
+    methods = by_paper[by_paper.index('<section id="methods"') : by_paper.index("<details class")]
+    assert "Hommel" not in methods
+    assert "95 %" not in methods
+    assert "what the rule paper allows" in methods
+
+
+def test_a_calibration_that_nothing_was_compared_with_is_not_named(made):
+    plain = by_rule(made, "paper")
+    calibration = Calibration("made", "quick", tuple(range(21)), {}, {})
+    calibrated = dataclasses.replace(plain, calibration=calibration)
+    assert compared.drawn_as(calibrated) == ""
+    text = page(calibrated)
+    assert "dense is its 21 trainings" not in text
+    assert "compares with: 21" not in text
+
+
+def test_a_page_without_curves_leads_to_no_numbers_of_them(made):
+    assert "numbers-curve.csv" not in page(summarise(*made))
+
+
+def test_a_network_page_says_what_each_score_is_compared_with(made):
+    """Where some scores were compared with the parents, it said trainings of all."""
+    summary = summarise(*made)
+    cards = network_page.Cards(summary)
+    assert cards._against("imp", 0.5) == "the mean of the dense parents of the same seeds"
+    assert cards._conventions("imp", 0.5) == {"geometric": True, "ratio_of_trainings": False}
+    results = tuple(
+        dataclasses.replace(
+            v,
+            matches=tuple(
+                dataclasses.replace(m, reference="parents" if m.score == "nll" else "trainings")
+                for m in v.matches
+            ),
+        )
+        for v in summary.headline
+    )
+    verdicts = {**summary.verdicts, summary.rule: results}
+    calibration = Calibration("made", "quick", tuple(range(21)), {}, {})
+    mixed = network_page.Cards(dataclasses.replace(summary, verdicts=verdicts, calibration=calibration))
+    assert mixed._against("imp", 0.5) == (
+        "the mean of the 21 dense trainings that calibrate the task; "
+        "for NLL the mean of the dense parents of the same seeds"
+    )
+    assert mixed._conventions("imp", 0.5)["ratio_of_trainings"]
+
+
+def test_images_are_those_of_the_seeds_that_were_measured(made):
+    frame, facts = made
+    left = frame.copy()
+    gone = (left["method"] == "imp") & (left["sparsity"] == 0.5) & (left["score"] == "nll")
+    gone &= left["seed"] == 0
+    left.loc[gone, ["value", "n", "status", "reason"]] = [math.nan, 0, "failed", "out of memory"]
+    cards = network_page.Cards(summarise(left, facts))
+    rows = cards._scores(cards._rows["imp", 0.5], [0, 1, 2], {}, headline=True)
+    assert {row["title"]: row["n"] for row in rows}["NLL"] == 500
