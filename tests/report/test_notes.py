@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lthbench.report import compared, network_page, task_page
+from lthbench.report import compared, network_page, site, task_page, templates
 from lthbench.report.figures import curves
 from lthbench.report.summary import summarise
 from lthbench.verdict.calibration import Calibration
@@ -86,3 +86,36 @@ def test_images_are_those_of_the_seeds_that_were_measured(made):
     cards = network_page.Cards(summarise(left, facts))
     rows = cards._scores(cards._rows["imp", 0.5], [0, 1, 2], {}, headline=True)
     assert {row["title"]: row["n"] for row in rows}["NLL"] == 500
+
+
+def index(*tables):
+    """The first page of a site."""
+    pairs = [(summary, site.folder_of(summary)) for summary in (summarise(*table) for table in tables)]
+    return site._index([summary for summary, _ in pairs], pairs)
+
+
+def test_tabs_of_one_title_have_their_budgets_wherever_they_stand(made_table):
+    def titled(title, budget):
+        scores, facts = made_table(("imp",), task=title, budget=budget)
+        return scores, dataclasses.replace(facts, task=facts.task | {"title": title})
+
+    text = index(titled("one", "quick"), titled("two", "quick"), titled("one", "long"))
+    labels = [part.partition("</label>")[0] for part in text.split('">') if "</label>" in part]
+    assert labels == ["one, quick", "two", "one, long"]
+    assert 'href="#boards"' in text
+
+
+def test_any_number_of_panels_can_be_shown(made_table):
+    text = index(made_table(("imp",)), made_table(("imp",), budget="long"))
+    tabs = text[text.index('<div class="tabs">') :]
+    order = [tabs.index(f'id="task-{k}"') for k in (1, 2)]
+    assert order[0] < tabs.index('<div class="panel">') < order[1] < tabs.rindex('<div class="panel">')
+    style = (templates._asset("style.css")).read_text(encoding="utf-8")
+    assert ".tabs > input:checked + label + .panel { display: block; }" in style
+    assert "nth-of-type(2):checked" not in style
+
+
+def test_the_skip_link_of_a_site_of_trials_leads_somewhere(made_table):
+    text = index(made_table(("imp",), seeds=1))
+    assert 'id="boards"' not in text
+    assert '<a class="skip" href="#main">' in text
