@@ -69,7 +69,10 @@ def test_a_network_page_says_what_each_score_is_compared_with(made):
     )
     verdicts = {**summary.verdicts, summary.rule: results}
     calibration = Calibration("made", "quick", tuple(range(21)), {}, {})
-    mixed = network_page.Cards(dataclasses.replace(summary, verdicts=verdicts, calibration=calibration))
+    some = dataclasses.replace(summary, verdicts=verdicts, calibration=calibration)
+    said = "Dense is what the verdict compares with: 21 trainings; for NLL the dense networks of this table."
+    assert compared.drawn_as(some).startswith(said)
+    mixed = network_page.Cards(some)
     assert mixed._against("imp", 0.5) == (
         "the mean of the 21 dense trainings that calibrate the task; "
         "for NLL the mean of the dense parents of the same seeds"

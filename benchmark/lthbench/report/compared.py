@@ -135,8 +135,11 @@ def drawn_as(summary: Summary) -> str:
     """What curves show otherwise than the tables do, as the verdict has it; "" for nothing."""
     matches = [m for v in summary.headline for m in v.matches]
     said = ""
-    if any(m.reference == "trainings" for m in matches) and summary.calibration is not None:
-        said = f" Dense is what the verdict compares with: {len(summary.calibration.seeds)} trainings."
+    known = {m.score for m in matches if m.reference == "trainings"}
+    if known and summary.calibration is not None:
+        others = tuple(dict.fromkeys(m.score for m in matches if m.score not in known))
+        own = f"; for {summary.titles(others)} the dense networks of this table" if others else ""
+        said = f" Dense is what the verdict compares with: {len(summary.calibration.seeds)} trainings{own}."
     if any(m.relative for m in matches):
         said += " Means of scores whose margin is a share are geometric, as the verdict compares them; "
         said += "those in the tables are arithmetic."
