@@ -58,6 +58,17 @@
   function decimals(mean, spread) {
     return Math.abs(mean) < 100 && !(Number.isInteger(mean) && Number.isInteger(spread)) ? 1 : 0;
   }
+  /* The numbers of an axis, with as many decimals as the step between them; large ones with k, M, G or T. */
+  function ticks(places, step) {
+    var largest = Math.max.apply(null, places.map(Math.abs)), power = 0, needed = 0;
+    while (largest >= 10000 && power < 4 && largest / Math.pow(1000, power) >= 1000) { power += 1; }
+    var unit = Math.pow(1000, power), part = step / unit;
+    while (needed < 12 && Math.abs(Number(part.toFixed(needed)) - part) > 1e-6 * part) { needed += 1; }
+    return places.map(function (place) {
+      var text = fixed(place / unit, needed).replace("-", "−");
+      return /[1-9]/.test(text) ? text + ["", "k", "M", "G", "T"][power] : text;
+    });
+  }
   /* So many figures, as "%g" has them in Python, or with zeros at their end as "%#g". */
   function figures(value, most, zeros) {
     var parts = value.toExponential(most - 1).split("e"), power = Number(parts[1]);
@@ -127,7 +138,8 @@
             return points.filter(function (_, i) { return i % every === 0; });
           },
           values: function (_, places) { return places.map(function (x) { return data.labels[points.indexOf(x)]; }); } },
-        { stroke: ink, font: font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 56 }
+        { stroke: ink, font: font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 56,
+          values: function (_, places, axis, space, step) { return ticks(places, step); } }
       ],
       hooks: { setCursor: [function (self) {
         var at = self.cursor.idx;

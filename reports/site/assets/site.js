@@ -62,7 +62,9 @@
 
   /* A link to what is folded unfolds it. */
   function unfold() {
-    var target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    var name = location.hash.slice(1);
+    try { name = decodeURIComponent(name); } catch (error) { /* a sign that is no escape stands for itself */ }
+    var target = name && document.getElementById(name);
     var folded = target && (target.closest("details") || target.querySelector(":scope > details"));
     for (; folded; folded = folded.parentElement.closest("details")) { folded.open = true; }
   }
