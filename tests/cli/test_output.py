@@ -20,7 +20,7 @@ from lthbench.planning.estimate import Estimate
 def test_a_run_says_what_it_took_beside_what_was_planned(monkeypatch, capsys, looks, progress, said):
     """Looks after the first are planned one by one; where all is stored there is nothing to compare."""
 
-    def execute(asked, options, announce, brought, *, controls):
+    def execute(asked, options, announce, brought, *, controls, held):
         announce(None, [], Estimate(0.0, 0.0, 0.0, True), 2)
         for low in looks:
             announce(None, ["a step"], Estimate(low, 2 * low, 0.0, True), 2)

@@ -22,6 +22,7 @@ from lthbench.verdict.comparison import (
 from lthbench.verdict.observed import Observed, Row
 from lthbench.verdict.rules import verdicts
 from lthbench.verdict.scale import Scale
+from lthbench.verdict.sequential import Looks
 from lthbench.verdict.simulation import _arrays, _spread, _trials
 
 #: The fields of a calibrated accuracy, but for its values.
@@ -92,11 +93,29 @@ def test_a_run_whose_dense_networks_are_of_another_kind_is_not_judged_by_the_cal
     frame = lab.table(lab.drawn(3, rng, lost=0.05), lab.drawn(3, rng, lost=0.05))
     wide = replace(made.scores["accuracy"], margin=0.05)
     made = replace(made, scores={**made.scores, "accuracy": wide})
-    found = compare(yardstick(frame, made), "m", 0.5, lab.ACCURACY)
+    beside = Yardstick.of(frame, made, None, own_parents=False)
+    assert beside.unlike == ("accuracy",)
+    found = compare(beside, "m", 0.5, lab.ACCURACY)
     assert not found.population
     assert found.limit == lab.ACCURACY.margin, "its margin is not, either"
     assert math.isnan(found.better_than), "nor is there a place among its trainings"
-    assert compare(yardstick(frame, made), "m", 0.5, lab.NLL).population, "other scores are"
+    assert compare(beside, "m", 0.5, lab.NLL).population, "other scores are"
+    elsewhere = Yardstick.of(frame, made, None, own_parents=True)
+    assert elsewhere.unlike == (), "parents of one's own need not be like them"
+
+
+def test_whether_dense_networks_are_like_the_calibration_is_decided_at_the_first_look(lab, made):
+    """More seeds say it more surely; a network that stopped at the first look was judged without them."""
+    off = 2.2 * math.sqrt(made.scores["accuracy"].variance)
+    dense = [
+        {**n, "accuracy": made.scores["accuracy"].scale.value(made.scores["accuracy"].mean) - off}
+        for n in lab.drawn(6, np.random.default_rng(6))
+    ]
+    frame = lab.table(dense, lab.drawn(6, np.random.default_rng(7)))
+    assert Yardstick.of(frame, made, None, own_parents=False).unlike == ("accuracy",)
+    looked = Yardstick.of(frame, made, Looks((2, 6), tuple(range(6))), own_parents=False)
+    assert looked.unlike == ()
+    assert all(part.calibration == looked.calibration == made for part in looked.looks)
 
 
 def test_one_network_is_compared_as_it_is_and_placed_among_the_trainings(lab, made):
@@ -217,9 +236,10 @@ def test_seeds_that_are_near_each_other_by_chance_are_no_surer_than_their_images
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds):
-    """The same networks by both: findings and bounds are the same."""
+    """The same networks by both: findings and bounds are the same. Accuracy has an error over images."""
     rng = np.random.default_rng(9)
-    made = replace(made, scores={n: replace(s, pair_error=None) for n, s in made.scores.items()})
+    error = {"accuracy": 0.004}
+    made = replace(made, scores={n: replace(s, pair_error=error.get(n)) for n, s in made.scores.items()})
     networks = [lab.drawn(seeds, rng, widened=1.5) for _ in range(5)]
     order = [made.scores[a.score] for a in lab.ASPECTS]
     places = np.array(
@@ -232,10 +252,12 @@ def test_a_simulation_takes_the_steps_that_a_table_is_judged_by(lab, made, seeds
     places -= theirs.mean(0)
     variance = np.broadcast_to(theirs.var(0, ddof=1), (5, 3))
     none = np.zeros((5, 3))
-    trials = _trials(made, seeds, *_spread(places), none, variance, 40, none, np.zeros(3), limit)
+    trials = _trials(made, seeds, *_spread(places), none, variance, 40, none, images, limit)
     for place, group in enumerate(networks):
         frame = lab.table(lab.drawn(seeds, np.random.default_rng(10)), group)
         frame.loc[frame.method == "m", ["diff_se", "mean_diff_se"]] = 0.0  # a single seed needs to know them
+        own = (frame.method == "m") & (frame.score == "accuracy")
+        frame.loc[own, ["diff_se", "mean_diff_se"]] = 0.004, 0.004 / math.sqrt(seeds)  # nothing in common
         measure = yardstick(frame, made)
         scattered = scatter(measure, "m", 0.5, lab.ASPECTS)
         for k, aspect in enumerate(lab.ASPECTS):

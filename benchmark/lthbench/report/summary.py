@@ -35,7 +35,8 @@ class Summary:
     """A table, summarised. ``cells`` are by (method, sparsity, score).
 
     ``calibration`` is the task's, as far as it fits the table; ``outdated`` are the scores that it is of
-    another version of, and so not used for.
+    another version of, and ``unlike`` those in which the table's own dense networks are not like it: it is
+    not used for these.
     """
 
     facts: RunFacts
@@ -48,6 +49,7 @@ class Summary:
     verdicts: dict[str, tuple[Verdict, ...]]
     calibration: Calibration | None = None
     outdated: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
     @cached_property
     def by_seed(self) -> dict[tuple[str, float, str], dict[int, float]]:
@@ -61,16 +63,11 @@ class Summary:
         return found
 
     @cached_property
-    def yardstick(self) -> Yardstick:
-        """What its networks are compared with."""
-        return Yardstick.of(
-            self.table, self.calibration, self.facts.looks, own_parents=own_parents(self.facts)
-        )
-
-    @cached_property
     def pairs(self) -> Pairs:
         """The scores of each method beside those of each other."""
-        return Pairs(self.yardstick, self.facts.aspects)
+        facts, own = self.facts, own_parents(self.facts)
+        yardstick = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
+        return Pairs(yardstick, facts.aspects)
 
     @cached_property
     def networks(self) -> tuple[tuple[str, float], ...]:
@@ -129,9 +126,8 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         raise unknown("rule", rule, rules.RULES)
     scores, found = cells.of_table(table, facts)
     calibration, outdated = calibrated(table, facts)
-    verdicts = rules.by_rule(
-        table, facts.aspects, rules.RULES, calibration, own_parents=own_parents(facts), looks=facts.looks
-    )
+    yardstick = Yardstick.of(table, calibration, facts.looks, own_parents=own_parents(facts))
+    verdicts = rules.beside(yardstick, facts.aspects)
     return Summary(
         facts,
         table,
@@ -141,8 +137,9 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         found,
         rule,
         {r: tuple(by_method) for r, by_method in verdicts.items()},
-        calibration,
+        yardstick.calibration,
         outdated,
+        yardstick.unlike,
     )
 
 

@@ -17,6 +17,8 @@ def yardstick_sentence(summary: Summary) -> str:
     if found is None:
         other = "the calibration of this task is of another version, or of another copy of its images; "
         why = other if summary.outdated else ""
+        if summary.unlike:
+            why = "this run's own dense networks are not like those of the calibration; "
         if any(request.pretrained for request in summary.facts.requests):
             why = "these networks begin with pretrained weights; "
         alone = f"Not calibrated: {why}each network is compared with the dense parent of its seed."
@@ -38,12 +40,11 @@ def yardstick_sentence(summary: Summary) -> str:
 
 def _unlike_sentence(summary: Summary) -> str:
     """The scores in which a run's own dense networks are not like the trainings of the calibration."""
-    names = tuple(a.score for a in summary.facts.aspects if summary.yardstick.unlike(a))
-    if not names:
+    if not summary.unlike:
         return ""
     return (
-        " This run's own dense networks are not like these trainings (p below .001) in "
-        f"{summary.titles(names)}: there networks are compared with their parents, by the practical margin."
+        " This run's own dense networks are not like these trainings (p below .001 over all scores) in "
+        f"{summary.titles(summary.unlike)}: the calibration is not used there."
     )
 
 

@@ -101,7 +101,8 @@ class Yardstick:
 
     ``counts`` are numbers of seeds at which results are looked at, and ``looks`` the same as this for each
     that was, of the seeds that there were then. ``images``: the table that errors over images are taken from,
-    all seeds in it, as the error of a mean over seeds is of them all.
+    all seeds in it, as the error of a mean over seeds is of them all. ``unlike`` are scores that were left
+    out of the calibration.
     """
 
     observed: Observed
@@ -110,20 +111,29 @@ class Yardstick:
     counts: tuple[int, ...] = ()
     looks: tuple[Yardstick, ...] = ()
     images: Observed | None = None
+    unlike: tuple[str, ...] = ()
     _populations: dict[str, DenseScore | None] = field(default_factory=dict)
-    _unlike: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, table: pd.DataFrame, calibration: Calibration | None, looks: Looks | None, *, own_parents: bool
     ) -> Yardstick:
-        """That of a table: see ``rules.verdicts``."""
+        """That of a table: see ``rules.verdicts``.
+
+        Of the calibration the scores are left out in which the run's own dense networks are ``unlike`` it: at
+        the first look, so that a network is judged alike at each.
+        """
         observed = Observed(table)
         counts, seen = (looks.counts, looks.seen()) if looks else ((), [])
         # At each look networks were compared with the seeds that there were, alone.
         tables = [Observed(table[table["seed"].isin(seeds)]) for seeds in seen]
+        other: tuple[str, ...] = ()
+        if calibration is not None and not own_parents:
+            other = unlike(tables[0] if tables else observed, calibration)
+            kept = {name: s for name, s in calibration.scores.items() if name not in other}
+            calibration = replace(calibration, scores=kept) if kept else None
         parts = tuple(cls(t, calibration, own_parents, counts, images=observed) for t in tables)
-        return cls(observed, calibration, own_parents, counts, parts)
+        return cls(observed, calibration, own_parents, counts, parts, unlike=other)
 
     def at_looks(self, method: str, sparsity: float) -> tuple[Yardstick, ...]:
         """Those of the looks at a network; this alone where there are none, or its seeds are not of one."""
@@ -138,31 +148,21 @@ class Yardstick:
         return found.of(method, sparsity, aspect.score), found.dense(aspect.score)
 
     def dense(self, aspect: Aspect) -> DenseScore | None:
-        """What the calibration knows of a score; None where it is of another kind than this run."""
-        return None if self.unlike(aspect) else self._known(aspect)
-
-    def unlike(self, aspect: Aspect) -> bool:
-        """Whether the run's own dense networks are not like the calibration's in a score: ``foreign``."""
-        if aspect.score not in self._unlike:
-            places = None if self.own_parents else self._own_places(aspect)
-            known, scores = self._known(aspect), self.calibration.scores if self.calibration else ()
-            self._unlike[aspect.score] = bool(known and places and foreign(known, places, len(scores)))
-        return self._unlike[aspect.score]
+        """What the calibration knows of a score."""
+        return self.calibration.scores.get(aspect.score) if self.calibration else None
 
     def population(self, aspect: Aspect) -> DenseScore | None:
         """The dense trainings that a score is compared with; None where it is compared with parents."""
         if aspect.score not in self._populations:
-            there = not self.own_parents and self._own_places(aspect) is not None
+            there = not self.own_parents and self.own_places(aspect.score) is not None
             self._populations[aspect.score] = self.dense(aspect) if there else None
         return self._populations[aspect.score]
 
-    def _known(self, aspect: Aspect) -> DenseScore | None:
-        return self.calibration.scores.get(aspect.score) if self.calibration else None
-
-    def _own_places(self, aspect: Aspect) -> list[float] | None:
+    def own_places(self, score: str) -> list[float] | None:
         """The run's own dense networks on the calibration's scale; None where not all can be placed."""
-        found, values = self._known(aspect), self.values("dense", 0.0, aspect)
-        if found is None or len(values) < len(self.observed.dense(aspect.score)):
+        found = self.calibration.scores.get(score) if self.calibration else None
+        values = self._values("dense", 0.0, score, ("ok",))
+        if found is None or len(values) < len(self.observed.dense(score)):
             return None
         return [found.scale.place(v) for v in values] if fits(found.scale, values) else None
 
@@ -170,13 +170,24 @@ class Yardstick:
         self, method: str, sparsity: float, aspect: Aspect, statuses: Sequence[str] = ("ok",)
     ) -> list[float]:
         """A score of a method's networks as it is compared with the calibration: what can be."""
-        rows = [r for r in self.observed.of(method, sparsity, aspect.score) if r.status in statuses]
-        if aspect.score == RATIO and self.calibration is not None:
+        return self._values(method, sparsity, aspect.score, statuses)
+
+    def _values(self, method: str, sparsity: float, score: str, statuses: Sequence[str]) -> list[float]:
+        rows = [r for r in self.observed.of(method, sparsity, score) if r.status in statuses]
+        if score == RATIO and self.calibration is not None:
             errors = (self.observed.corruption_errors(method, sparsity, r.seed) for r in rows)
             found = [self.calibration.ratio(e) for e in errors]
         else:
             found = [r.value for r in rows]
         return [v for v in found if not math.isnan(v)]
+
+
+def unlike(observed: Observed, calibration: Calibration) -> tuple[str, ...]:
+    """The scores in which a run's own dense networks are not like the calibration's: ``foreign``."""
+    beside = Yardstick(observed, calibration)
+    places = {name: beside.own_places(name) or [] for name in calibration.scores}
+    count = len(places)
+    return tuple(n for n, found in places.items() if foreign(calibration.scores[n], found, count))
 
 
 def fits(scale: Scale, values: Sequence[float]) -> bool:

@@ -164,7 +164,13 @@ def by_rule(
     looks: Looks | None = None,
 ) -> dict[str, list[Verdict]]:
     """The ``verdicts`` of several rules, for which the table is gone through once."""
-    yardstick = Yardstick.of(table, calibration, looks, own_parents=own_parents)
+    return beside(Yardstick.of(table, calibration, looks, own_parents=own_parents), aspects, chosen)
+
+
+def beside(
+    yardstick: Yardstick, aspects: Sequence[Aspect], chosen: Sequence[str] = RULES
+) -> dict[str, list[Verdict]]:
+    """The same of what a table is compared with."""
     return {r: [_verdict(yardstick, m, aspects, r) for m in yardstick.observed.methods] for r in chosen}
 
 

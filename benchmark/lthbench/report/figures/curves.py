@@ -58,7 +58,12 @@ def region_two(summary: Summary) -> dict[str, float]:
     for result in summary.verdicts.get("paper", ()):
         accuracy = [m for m in result.matches if m.score == "accuracy"]
         holding = max((m.sparsity for m in accuracy if m.matches), default=-1.0)
-        lost = [m.sparsity for m in accuracy if m.sparsity > holding and m.finding in ("worse", "degenerate")]
+        # Of a degenerate network, which never matches, accuracy may be as good as it likes.
+        lost = [
+            m.sparsity
+            for m in accuracy
+            if m.sparsity > holding and m.finding in ("worse", "degenerate") and m.shortfall > m.allowed
+        ]
         below = (s for s in result.sparsities if not lost or s < min(lost))
         found[result.method] = max(below, default=-1.0)
     return found
