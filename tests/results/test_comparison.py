@@ -110,6 +110,14 @@ def test_scores_that_are_not_ok_in_both_are_told_and_not_compared(status):
     assert f"m 90.0 %, seeds 0, 1, 2: accuracy ({status} in both)" in text(both, {})
 
 
+def test_what_is_not_compared_has_the_reasons_of_the_side_that_lacks_it():
+    fine = frame(rows("m", 0.5, "nll", A, reason="3 images were left out"))
+    lost = list(rows("m", 0.5, "nll", A, status="failed", reason="no memory"))
+    lost[2]["reason"] = "diverged"
+    (left,) = compare((frame(lost), facts()), (fine, facts())).uncompared
+    assert (left.seeds, left.reason) == ((0, 1, 2), "no memory; diverged")
+
+
 def test_specs_that_differ_are_named_and_cells_of_one_table_only():
     first = frame(rows("m", 0.5, "accuracy", A), rows("old", 0.9, "accuracy", A)), facts()
     changed = facts().budget | {"train": {"epochs": 5, "lr": 0.1}}

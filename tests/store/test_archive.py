@@ -333,6 +333,17 @@ def test_prune_asks_and_does_nothing_on_no(copy, monkeypatch):
         assert tree(copy / "store") == before
 
 
+def test_who_interrupts_the_question_of_prune_is_told_of_a_stop(copy, monkeypatch):
+    before = tree(copy / "store")
+
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupted)
+    assert call("store", "prune", "--store", copy / "store", "--keep", copy / "first")[0] == 130
+    assert tree(copy / "store") == before
+
+
 def test_prune_without_keep_deletes_leftovers_alone(copy):
     store = LocalStore(copy / "store")
     before = tree(store.root)

@@ -104,13 +104,21 @@ def test_a_machine_that_cannot_fetch_the_first_ones_keeps_no_other(machine_of, i
     assert weights(machine_of("one"), init) == THEIRS["weights.safetensors"]
 
 
+def answered(number: int, text: str, code: str) -> OSError:
+    """An error as s3fs raises it from what the server answered."""
+    error = OSError(number, text)
+    error.__cause__ = type("ClientError", (Exception,), {"response": {"Error": {"Code": code}}})()
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
         OSError(
             errno.EIO, "An error occurred (ConditionalRequestConflict) when calling PutObject: concurrent"
         ),
-        OSError(errno.EBUSY, "409"),
+        answered(errno.EBUSY, "At least one of the pre-conditions did not hold", "409"),
+        answered(errno.EIO, "conflict", "OperationAborted"),
     ],
 )
 def test_a_write_that_meets_a_deletion_is_tried_again(machine_of, init, monkeypatch, error):
@@ -134,6 +142,75 @@ def test_a_write_that_meets_a_deletion_is_tried_again(machine_of, init, monkeypa
     left.extend([error] * 5)
     with pytest.raises(Unwritable, match="cannot be written, as others write it"):
         one.put(type(init)(init.network, 7), OURS, {})
+
+
+def test_a_server_that_is_too_busy_is_named_and_is_no_rival(machine_of, init, monkeypatch):
+    """s3fs makes an error of the same kind of both."""
+    one = machine_of("one")
+
+    def busy(*arguments, **options):
+        raise answered(errno.EBUSY, "Please reduce your request rate", "SlowDown")
+
+    monkeypatch.setattr(one.objects._fs, "put_file", busy)
+    with pytest.raises(Unwritable, match="Please reduce your request rate"):
+        one.put(init, OURS, {})
+
+
+def test_what_was_not_sent_gives_way_to_what_another_has_sent_since(machine_of, init, monkeypatch):
+    one, two = machine_of("one"), machine_of("two")
+
+    def fail(*arguments, **options):
+        raise TimeoutError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.objects._fs, "put_file", fail)
+        with pytest.raises(Unwritable, match="no answer"):
+            one.put(init, OURS, {})
+    assert two.put(init, THEIRS, {})
+    again = machine_of("one")
+    assert weights(again, init) == THEIRS["weights.safetensors"]
+    assert list((again.root / "unsent").iterdir()) == []
+
+
+def test_what_was_not_sent_is_sent_where_nobody_else_made_it(machine_of, init, monkeypatch):
+    one = machine_of("one")
+    with monkeypatch.context() as patched:
+        patched.setattr(one.objects._fs, "put_file", lambda *a, **o: (_ for _ in ()).throw(TimeoutError("x")))
+        with pytest.raises(Unwritable):
+            one.put(init, OURS, {})
+    assert machine_of("one").has(init)
+    assert weights(machine_of("two"), init) == OURS["weights.safetensors"]
+
+
+def test_two_who_make_a_store_at_once_have_the_first_ones(url, machine_of, monkeypatch):
+    """The second is told of a conflict before the first one's marker is to be seen."""
+    create, told = Objects.create, []
+
+    def late(objects, name, content):
+        if name == "store.json" and not told:
+            told.append(name)
+            return False
+        return create(objects, name, content)
+
+    monkeypatch.setattr(Objects, "create", late)
+    put = monkeypatch.setattr(Objects, "put", lambda *a: pytest.fail("the marker is overwritten"))
+    assert put is None
+    assert machine_of("one").root == machine_of("one").root
+    assert told
+
+
+def test_artefacts_that_are_on_the_object_store_are_not_fetched_for_an_import(
+    machine_of, init, tmp_path, monkeypatch
+):
+    from lthbench.store import archive
+
+    one, two = machine_of("one"), machine_of("two")
+    assert one.put(init, OURS, {})
+    archive.export(one, [init.key], tmp_path / "some.zip")
+    two.open()
+    monkeypatch.setattr(Objects, "get", lambda *a: pytest.fail("fetched"))
+    taken = archive.take_in(two, tmp_path / "some.zip")
+    assert (taken.there, taken.refused) == (1, {})
 
 
 def test_who_waits_for_a_lease_looks_again_where_the_store_fails_for_a_moment(machine_of, monkeypatch):

@@ -42,6 +42,15 @@ def test_a_step_of_another_version_is_matched_and_named(network, older, newer, s
     assert versions.differences(theirs, [new], pairs) == [said]
 
 
+def test_a_score_of_another_version_of_logits_is_matched_and_named(network):
+    old = measure(network)
+    new = dataclasses.replace(old, predict_version=2)
+    theirs = versions.described([old])
+    pairs = versions.matched(theirs, [new])
+    assert pairs == {new.key: old.key}
+    assert versions.differences(theirs, [new], pairs) == ["predict 1, here 2"]
+
+
 @pytest.mark.parametrize(
     "other",
     [{"seed": 7}, {"rewire": Rewire(0.3, 0.0, 1, 1.0)}, {"snow": dataclasses.replace(SNOW, images=5)}],

@@ -194,8 +194,10 @@ def _agreed() -> bool:
     """Whether to delete; not where nobody answers."""
     try:
         return bool(click.confirm("Delete them?", err=True))
-    except click.Abort:
-        echo(err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        echo(err=True)  # nobody is there to answer
         return False
 
 
@@ -304,7 +306,7 @@ def _wanted(source: Path, opened: Store) -> set[str]:
         for key in there:
             if key not in layout.history_of(opened.place(key)):
                 raise BadInput(
-                    f"store {opened.root}: {key} is damaged, so that what it needs is not known. Run the "
+                    f"store {opened.address}: {key} is damaged, so that what it needs is not known. Run the "
                     "report's command again first."
                 )
         return inventory.needed(opened, there)

@@ -116,8 +116,13 @@ def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
 def _uncompared(key: Any, rows: pd.DataFrame) -> Uncompared:
     method, sparsity, score, a, b = key
     seeds = tuple(sorted(map(int, rows["seed"])))
-    reasons = [*rows["reason_b"], *rows["reason_a"]]
-    return Uncompared(method, float(sparsity), score, seeds, a, b, next(filter(None, reasons), ""))
+    # A row that is ok may have a reason, too, as for images that were left out.
+    told = [
+        reason for side, status in (("b", b), ("a", a)) if status != "ok" for reason in rows[f"reason_{side}"]
+    ]
+    return Uncompared(
+        method, float(sparsity), score, seeds, a, b, "; ".join(dict.fromkeys(filter(None, told)))
+    )
 
 
 def _change(key: Any, rows: pd.DataFrame) -> Change:

@@ -164,7 +164,7 @@ def _unzip(store: Store, source: Path, archive: zipfile.ZipFile, misfit: Misfit)
     found = _members(source, archive)
     store.open()
     carried = Carried()
-    new = {key: members for key, members in found.items() if not holds(store.root, key)}
+    new = {key: members for key, members in found.items() if not _there(store, key)}
     carried.there = len(found) - len(new)
     room(store, sum(info.file_size for members in new.values() for info in members), str(source))
     for key, members in new.items():
@@ -209,9 +209,14 @@ def _check_read(error: Exception, source: Path | str | None) -> None:
         raise Unreadable(f"{source}: cannot be read ({error.strerror}).") from error
 
 
+def _there(store: Store, key: str) -> bool:
+    """Whether an artefact is there; of what an object store has, nothing is fetched to see it."""
+    return key in store.sent or holds(store.root, key)
+
+
 def _copy(folder: Path, key: str, store: Store, carried: Carried, misfit: Misfit) -> None:
     """Copy the files of a folder, and no links, into a store."""
-    if holds(store.root, key):
+    if _there(store, key):
         carried.there += 1
         return
     scratch = store.scratch()

@@ -12,7 +12,7 @@ import json
 import re
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,6 +123,11 @@ class Store(ABC):
     @abstractmethod
     def listed(self) -> set[str]:
         """The keys of all artefacts for which ``lists`` says yes, from one look."""
+
+    @property
+    def sent(self) -> Collection[str]:
+        """The keys of artefacts that are elsewhere, whether or not they are in ``root``."""
+        return ()
 
     @abstractmethod
     def whole(self, step: Step) -> dict[str, bytes] | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +136,19 @@ class Objects:
             ) from error
 
 
+#: What S3 says where somebody else writes or deletes the same object at this moment (HTTP 409).
+_CONFLICTS = ("ConditionalRequestConflict", "OperationAborted")
+
+
 def _conflicts(error: OSError) -> bool:
-    """Whether an object was not written as somebody else writes or deletes it: S3 answers 409 to that."""
-    return error.errno == errno.EBUSY or "ConditionalRequestConflict" in str(error)
+    """Whether an object was not written as somebody else writes or deletes it.
+
+    The kind of the error does not tell: s3fs makes one of conflicts and of servers that are too busy.
+    """
+    response = getattr(error.__cause__, "response", None)
+    told = response.get("Error") if isinstance(response, Mapping) else None
+    code = str(told.get("Code")) if isinstance(told, Mapping) else ""
+    return code in (*_CONFLICTS, "409") or any(name in str(error) for name in _CONFLICTS)
 
 
 def _said(error: Exception) -> str:

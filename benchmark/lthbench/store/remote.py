@@ -19,7 +19,7 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -127,6 +127,11 @@ class RemoteStore(Store):
         """Whether the artefact is on the object store: it is sent if it was not."""
         return self.lists(step) or self.has(step)
 
+    @property
+    def sent(self) -> Collection[str]:
+        """The keys of the artefacts that were on the object store when it was checked, or are known since."""
+        return self._known
+
     def listed(self) -> set[str]:
         """The keys of the artefacts that were there when the store was checked."""
         return set(self._known)
@@ -139,7 +144,10 @@ class RemoteStore(Store):
     def hold(self, key: str) -> bool:
         """Whether the artefact of a key is in one of the two places. It then is in both."""
         if self.copies.hold(key):
-            if key not in self._known:
+            if (self.root / "unsent" / key).exists():  # another's may be there in the meantime
+                with self._unsent(key):
+                    self._send(key, new=True)
+            elif key not in self._known:
                 self._send(key)
             return True
         return not self._fetch(key)
@@ -149,13 +157,23 @@ class RemoteStore(Store):
 
         What is there then is the other's, and so is the copy here.
         """
-        new = self.copies.put(step, files, meta)
-        return self._send(step.key, new)
+        with self._unsent(step.key):
+            return self._send(step.key, self.copies.put(step, files, meta))
 
     def publish(self, key: str, scratch: Path) -> bool:
         """Put a complete folder into its place, and send it: see ``put``."""
-        new = self.copies.publish(key, scratch)
-        return self._send(key, new)
+        with self._unsent(key):
+            return self._send(key, self.copies.publish(key, scratch))
+
+    @contextlib.contextmanager
+    def _unsent(self, key: str) -> Iterator[None]:
+        """Remember on disk that an artefact is new here until it is sent, should this process be stopped."""
+        mark = self.root / "unsent" / key
+        with self.writing():
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        yield
+        mark.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         """Delete an artefact, and the copy of it here."""
@@ -338,8 +356,15 @@ class RemoteStore(Store):
     def _mark(self) -> None:
         """Write the marker: of two who do so at once, the first wins."""
         content = layout.new_marker(id=uuid.uuid4().hex)
-        if not self.objects.create("store.json", content) and not self._identity():
-            self.objects.put("store.json", content)  # what is there, a power cut has torn
+        for wait in (*reading.WAITS, *reading.WAITS, None):
+            if self.objects.create("store.json", content) or self._identity():
+                return
+            if self.objects.read("store.json") is not None:
+                self.objects.put("store.json", content)  # what is there, a power cut has torn
+                return
+            if wait is not None:  # another writes it at this moment
+                time.sleep(wait)
+        raise Unwritable(f"store {self.url}: store.json cannot be written, as others write it. Try again.")
 
     def _folder(self, identity: str) -> Path:
         return default_folder() / (identity or f"none-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}")

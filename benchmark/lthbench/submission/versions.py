@@ -16,7 +16,7 @@ from lthbench.kinds import Metric
 from lthbench.spec import Step, describe, history
 
 #: The fields of steps and records that hold a version. One that is absent is version 1.
-FIELDS = ("version", "metric_version", "criterion_version")
+FIELDS = ("version", "metric_version", "criterion_version", "predict_version", "explain_version")
 
 Described = Mapping[str, Mapping[str, Any]]
 
@@ -87,6 +87,8 @@ def _same_values(name: str, old: str, new: str) -> bool:
 
 def _named(name: str, field: str, record: Mapping[str, Any]) -> str:
     """What a version is of."""
+    if field in ("predict_version", "explain_version"):
+        return field.removesuffix("_version")
     kinds = {"metric_version": ("metric",), "criterion_version": ("criterion",)}
     for kind in kinds.get(field, ("view", "architecture", "name")):
         if kind in record:
