@@ -22,7 +22,10 @@ def test_the_error_of_a_difference_is_that_of_all_pairs_of_dense_networks(monkey
     def entry(method, *measures):
         return SimpleNamespace(method=method, measures=measures)
 
-    relative = [measure({"agreement": random.random(200)}, reference=object()) for _ in draws]
+    relative = [
+        measure({"agreement": np.full(200, 0.7), "road": own["accuracy"] / 2}, reference=object())
+        for own in draws
+    ]
     noise = {"accuracy": 100 * random.random(200)}
     entries = [
         *(entry("dense", measure(own), other) for own, other in zip(draws, relative, strict=True)),
@@ -33,7 +36,8 @@ def test_the_error_of_a_difference_is_that_of_all_pairs_of_dense_networks(monkey
     plan: Any = SimpleNamespace(entries=entries)
     store: Any = SimpleNamespace(has=lambda measure: measure.stored)
     found = dense_trainings.pair_errors(plan, store)
-    assert found.keys() == {"accuracy"}, "nll is of one network alone, agreement is relative to it"
+    assert found.keys() == {"accuracy", "road"}, "nll is of one network alone, agreement is with itself"
+    assert found["road"] == pytest.approx(found["accuracy"] / 2, rel=1e-3)
     pairs = itertools.combinations([own["accuracy"] for own in draws], 2)
     expected = math.sqrt(np.mean([np.var(a - b, ddof=1) for a, b in pairs]))
     assert found["accuracy"] == pytest.approx(expected, rel=1e-3)

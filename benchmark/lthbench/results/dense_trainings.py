@@ -53,17 +53,22 @@ def bounded_pair_errors(table: pd.DataFrame) -> dict[str, float]:
     return {str(score): float(f"{math.sqrt(2.0 * mean):.4g}") for score, mean in means.items() if mean > 0.0}
 
 
+#: Rounding alone gives errors of less.
+_NONE = 1e-12
+
+
 def pair_errors(plan: Plan, store: ResultReader) -> dict[str, float]:
     """The standard error, over images, of the difference of two dense networks: by score, over all pairs.
 
-    Scores that are relative to the parent itself have none.
+    Scores that are ratios to the parent have none: a dense network's own parent is itself, and they are the
+    same under every resample of the images.
     """
     import numpy as np
 
     found: dict[str, list[Any]] = {}
     for entry in plan.entries:
         for measure in entry.measures if entry.method == "dense" else ():
-            if measure.reference is None and store.has(measure):
+            if store.has(measure):
                 for score, draws in draws_of(store, measure).items():
                     found.setdefault(score, []).append(draws)
     errors = {}
@@ -73,4 +78,4 @@ def pair_errors(plan: Plan, store: ResultReader) -> dict[str, float]:
             off = np.stack(draws) - np.mean(draws, axis=0)
             # The mean over pairs of a variance of differences is 2 N / (N - 1) that of deviations.
             errors[score] = math.sqrt(2 * count / (count - 1) * float(off.var(axis=1, ddof=1).mean()))
-    return {score: float(f"{error:.4g}") for score, error in errors.items()}
+    return {score: float(f"{error:.4g}") for score, error in errors.items() if error > _NONE}
