@@ -62,7 +62,9 @@ def test_a_run_whose_own_dense_networks_are_not_like_the_trainings_names_the_sco
     table.loc[dense & (table["score"] == "accuracy"), "value"] = 0.5
     said = yardstick_sentence(summarise(table, facts))
     assert "not like these trainings (p below .001 over all scores) in accuracy: the calibration" in said
-    assert "accuracy" not in summarise(table, facts).calibration.scores
+    summary = summarise(table, facts)
+    assert "accuracy" not in summary.calibration.scores
+    assert summary.pairs._yardstick is summary.yardstick, "it is decided once"
 
 
 def test_one_of_a_task_of_ones_own_is_named_as_such(table_of):

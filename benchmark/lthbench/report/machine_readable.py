@@ -26,8 +26,8 @@ def as_json(summary: Summary) -> str:
             "seeds": len(summary.calibration.seeds),
             "scores": list(summary.calibration.scores),
             "outdated": list(summary.outdated),
-            "unlike": list(summary.unlike),
         },
+        "unlike": list(summary.unlike),
         "verdicts": {rule: [_verdict(v) for v in found] for rule, found in summary.verdicts.items()},
         "sentences": [sentence(summary, v) for v in summary.headline],
         "scores": [

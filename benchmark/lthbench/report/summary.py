@@ -50,6 +50,7 @@ class Summary:
     calibration: Calibration | None = None
     outdated: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    yardstick: Yardstick | None = None
 
     @cached_property
     def by_seed(self) -> dict[tuple[str, float, str], dict[int, float]]:
@@ -65,9 +66,11 @@ class Summary:
     @cached_property
     def pairs(self) -> Pairs:
         """The scores of each method beside those of each other."""
-        facts, own = self.facts, own_parents(self.facts)
-        yardstick = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
-        return Pairs(yardstick, facts.aspects)
+        facts, known = self.facts, self.yardstick
+        if known is None or known.calibration is not self.calibration:
+            own = own_parents(facts)
+            known = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
+        return Pairs(known, facts.aspects)
 
     @cached_property
     def networks(self) -> tuple[tuple[str, float], ...]:
@@ -140,6 +143,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         yardstick.calibration,
         outdated,
         yardstick.unlike,
+        yardstick,
     )
 
 

@@ -120,9 +120,9 @@ def _uncompared(key: Any, rows: pd.DataFrame) -> Uncompared:
     told = [
         reason for side, status in (("b", b), ("a", a)) if status != "ok" for reason in rows[f"reason_{side}"]
     ]
-    return Uncompared(
-        method, float(sparsity), score, seeds, a, b, "; ".join(dict.fromkeys(filter(None, told)))
-    )
+    first, *others = list(dict.fromkeys(filter(None, told))) or [""]
+    more = f" (and {len(others)} more)" if others else ""
+    return Uncompared(method, float(sparsity), score, seeds, a, b, f"{first}{more}")
 
 
 def _change(key: Any, rows: pd.DataFrame) -> Change:

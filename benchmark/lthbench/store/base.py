@@ -125,9 +125,9 @@ class Store(ABC):
         """The keys of all artefacts for which ``lists`` says yes, from one look."""
 
     @property
+    @abstractmethod
     def sent(self) -> Collection[str]:
         """The keys of artefacts that are elsewhere, whether or not they are in ``root``."""
-        return ()
 
     @abstractmethod
     def whole(self, step: Step) -> dict[str, bytes] | None:

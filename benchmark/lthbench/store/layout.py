@@ -31,7 +31,7 @@ SCHEMA = 1
 #: What stands in a store's folder.
 OWN = {
     *("store.json", "steps", "sets", "tmp", "savepoints", "damaged", "leases", "index.tsv", "events.jsonl"),
-    *("seen.txt", "unsent"),
+    "seen.txt",
     "rerun.json",  # of a store in which a bundle is run again
 }
 #: The beginning of every marker.

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -130,6 +130,11 @@ class LocalStore(Store):
         """It is: all share the folder."""
         del step
         return True
+
+    @property
+    def sent(self) -> Collection[str]:
+        """None: what is there is in the folder."""
+        return ()
 
     def listed(self) -> set[str]:
         """The keys of all artefacts that are there."""

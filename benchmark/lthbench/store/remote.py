@@ -129,8 +129,8 @@ class RemoteStore(Store):
 
     @property
     def sent(self) -> Collection[str]:
-        """The keys of the artefacts that were on the object store when it was checked, or are known since."""
-        return self._known
+        """The keys of the artefacts on the object store, but for those that were found damaged."""
+        return self._known - self._broken
 
     def listed(self) -> set[str]:
         """The keys of the artefacts that were there when the store was checked."""
@@ -144,10 +144,7 @@ class RemoteStore(Store):
     def hold(self, key: str) -> bool:
         """Whether the artefact of a key is in one of the two places. It then is in both."""
         if self.copies.hold(key):
-            if (self.root / "unsent" / key).exists():  # another's may be there in the meantime
-                with self._unsent(key):
-                    self._send(key, new=True)
-            elif key not in self._known:
+            if key not in self._known:
                 self._send(key)
             return True
         return not self._fetch(key)
@@ -157,23 +154,11 @@ class RemoteStore(Store):
 
         What is there then is the other's, and so is the copy here.
         """
-        with self._unsent(step.key):
-            return self._send(step.key, self.copies.put(step, files, meta))
+        return self._send(step.key, self.copies.put(step, files, meta))
 
     def publish(self, key: str, scratch: Path) -> bool:
         """Put a complete folder into its place, and send it: see ``put``."""
-        with self._unsent(key):
-            return self._send(key, self.copies.publish(key, scratch))
-
-    @contextlib.contextmanager
-    def _unsent(self, key: str) -> Iterator[None]:
-        """Remember on disk that an artefact is new here until it is sent, should this process be stopped."""
-        mark = self.root / "unsent" / key
-        with self.writing():
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        yield
-        mark.unlink(missing_ok=True)
+        return self._send(key, self.copies.publish(key, scratch))
 
     def delete(self, key: str) -> None:
         """Delete an artefact, and the copy of it here."""
@@ -357,10 +342,12 @@ class RemoteStore(Store):
         """Write the marker: of two who do so at once, the first wins."""
         content = layout.new_marker(id=uuid.uuid4().hex)
         for wait in (*reading.WAITS, *reading.WAITS, None):
-            if self.objects.create("store.json", content) or self._identity():
+            if self.objects.create("store.json", content):
                 return
-            if self.objects.read("store.json") is not None:
-                self.objects.put("store.json", content)  # what is there, a power cut has torn
+            there = self.objects.read("store.json")
+            if there is not None:
+                if layout.torn(there):  # by a power cut
+                    self.objects.put("store.json", content)
                 return
             if wait is not None:  # another writes it at this moment
                 time.sleep(wait)
