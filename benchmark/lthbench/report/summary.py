@@ -343,7 +343,8 @@ RULE_TEXT = {
 def dense_sentence(summary: Summary) -> str:
     """How good the dense parents are."""
     cell = summary.cell("dense", 0.0, "accuracy")
-    number = "one seed" if (seeds := len(summary.facts.seeds)) == 1 else f"{seeds} seeds"
+    seeds = len(summary.facts.seeds)
+    number = "one seed" if seeds == 1 else f"{seeds} seeds"
     if cell and cell.seeds:
         accuracy = formatting.measured(cell.mean, cell.spread, "fraction")
         some = f"{cell.seeds} of " if cell.seeds < seeds else ""

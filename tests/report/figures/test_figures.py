@@ -193,6 +193,20 @@ def test_where_accuracy_is_not_known_no_line_is_dashed(made):
     assert curves.region_two(summarise(far, facts))["imp"] == 0.5
 
 
+def test_the_line_of_a_degenerate_network_is_solid_where_its_accuracy_is_kept(made):
+    """As of connection on the digits at 93.1 %: a layer is empty, and half a point is lost."""
+    frame, facts = made
+    same = frame.copy()
+    dense = same.loc[(same["method"] == "dense") & (same["score"] == "accuracy"), "value"].mean()
+    accuracy = (same["method"] == "imp") & (same["score"] == "accuracy")
+    same.loc[accuracy, "value"] = dense
+    last = accuracy & (same["sparsity"] == 0.98)
+    same.loc[last, ["value", "status", "reason"]] = [dense, "degenerate", "layer x is empty"]
+    assert curves.region_two(summarise(same, facts))["imp"] == 0.98
+    same.loc[last, "value"] = dense - 0.3
+    assert curves.region_two(summarise(same, facts))["imp"] == 0.9
+
+
 def test_large_counts_have_no_factor_apart(made):
     """It was cut off at the page's edge, and ten million read as one."""
     frame, facts = made
