@@ -147,3 +147,23 @@ def test_a_score_between_the_two_tolerances_holds_elsewhere_alone(folder, made_t
 def test_a_summary_on_a_full_disk_is_no_regression(folder, capsys):
     said = refused(["gate", "--baseline", "baseline.json", "--summary", "/dev/full"], capsys)
     assert said == "Error: --summary /dev/full: cannot be written: No space left on device.\n"
+
+
+def test_by_noninferior_the_shell_the_summary_and_json_say_where_there_is_not_enough_data(
+    folder, made_table, capsys
+):
+    table, facts = made_table(("imp",), seeds=1, sparsities=(0.5,))
+    report.write(table, facts, folder / "lthbench-report", formats=("csv",))
+    main(["gate", "--baseline", "baseline.json"])
+    assert "hold against the baseline, by 1 of its 2 seeds alone." in capsys.readouterr().out.splitlines()[0]
+    words = ["gate", "--baseline", "baseline.json", "--rule", "noninferior", "--summary", "s.md"]
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit, match="1"):
+            main([*words, *more])
+        said = capsys.readouterr().out
+        if more:
+            assert {s["finding"] for s in json.loads(said)["scores"]} == {"not enough data"}
+        else:
+            assert ", by 1 of its 2 seeds alone. None is shown to be worse; for" in said.splitlines()[0]
+            assert "not enough data: one seed in both, and a test needs two or more" in said
+    assert "None is shown to be worse" in (folder / "s.md").read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lthbench.errors import BadInput
-from lthbench.results import baseline, baseline_file
+from lthbench.results import baseline, baseline_file, baseline_text
 from lthbench.verdict.calibration import DenseScore
 
 SPEC = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1] / "tables.py")
@@ -64,9 +64,10 @@ def test_by_noninferior_it_must_be_shown(base):
     assert held(base, (0.897, 0.898, 0.898), rule="noninferior")["accuracy"].good
     found = held(base, (0.88, 0.92, 0.90), rule="noninferior")["accuracy"]
     assert not found.good
-    assert found.reason.startswith("p = 0.")
+    assert found.reason.startswith("not enough data: p = 0.")
     few = held(base, (0.9,), rule="noninferior")["accuracy"]
-    assert (few.good, few.reason) == (False, "the rule noninferior needs at least two seeds")
+    assert (few.good, few.finding, few.seeds) == (False, "not enough data", 1)
+    assert few.reason == "not enough data: one seed in both, and a test needs two or more"
 
 
 def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
@@ -82,11 +83,14 @@ def test_seeds_and_scores_that_the_table_lacks_are_named(base):
     beside = dataclasses.replace(facts(), seeds=(7, 8, 9))
     found = {h.score: h.reason for h in baseline.hold(table, beside, base)}
     assert found == {"accuracy": "of other seeds", "nll": "not measured"}
-    said = baseline.unlike(table, base, {"nll": "NLL"})
+    said = baseline_text.unlike(table, base, {"nll": "NLL"})
     assert said.startswith("The baseline has seeds 0, 1, 2, the table 7, 8, 9 (--seeds): those in both")
     assert said.endswith("The run did not measure NLL (--metrics).")
-    assert baseline.text(baseline.hold(table, beside, base), {}, notes=[said]).endswith(said)
-    assert baseline.unlike(frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS)), base, {}) == ""
+    assert baseline_text.text(baseline.hold(table, beside, base), {}, notes=[said]).endswith(said)
+    assert (
+        baseline_text.unlike(frame(rows("m", 0.5, "accuracy", A), rows("m", 0.5, "nll", LOSS)), base, {})
+        == ""
+    )
     other = frame(rows("n", 0.5, "accuracy", A), rows("n", 0.5, "nll", LOSS))
     assert {h.reason for h in baseline.hold(other, facts(), base)} == {"no such method in the table"}
 
@@ -137,13 +141,13 @@ def test_other_sparsities_and_variants_do_not_count(base):
 
 def test_the_list_names_what_does_not_hold(base):
     found = list(held(base, (0.85, 0.85, 0.85)).values())
-    said = baseline.text(found, {"accuracy": "accuracy"})
+    said = baseline_text.text(found, {"accuracy": "accuracy"})
     assert said.startswith("1 score does not hold against the baseline, 1 does.")
     assert "90.1" in said
     assert "85.0" in said
     assert "5.1" in said
-    assert baseline.text(list(held(base).values()), {}) == "All 2 scores hold against the baseline."
-    assert json.loads(baseline.as_json(found))["good"] is False
+    assert baseline_text.text(list(held(base).values()), {}) == "All 2 scores hold against the baseline."
+    assert json.loads(baseline_text.as_json(found))["good"] is False
 
 
 @pytest.mark.parametrize(("part", "facts_"), [("task", {"task": "other"}), ("budget", {"budget": "paper"})])
@@ -335,3 +339,89 @@ def test_by_noninferior_equal_numbers_hold_where_no_tolerance_is_given(base):
     exact = {**base, "scores": [{**e, "tolerance": 0.0} for e in base["scores"]]}
     assert held(exact, rule="noninferior")["accuracy"].good
     assert not held(exact, (A[0] - 0.001, *A[1:]), rule="noninferior")["accuracy"].good
+
+
+# -------------------------------------------------------------------------------- what a test does not show
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "finding", "said"),
+    [
+        ((0.897, 0.898, 0.898), "holds", ""),
+        ((0.870, 0.872, 0.871), "worse", "worse than the baseline (p = 0.0"),
+        ((0.893, 0.893, 0.892), "worse", "worse than the baseline (p = 0.01"),
+        ((0.890, 0.910, 0.900), "not enough data", "about 6 seeds would do, if these are typical"),
+        ((0.860, 0.920, 0.880), "not enough data", "beyond its tolerance, and it may be chance"),
+        ((0.852, 0.890, 0.935), "not enough data", "not with 100 seeds either"),
+    ],
+)
+def test_by_noninferior_what_is_worse_is_told_from_what_has_not_enough_data(base, accuracy, finding, said):
+    found = held(base, accuracy, rule="noninferior")["accuracy"]
+    assert (found.finding, found.good) == (finding, finding == "holds")
+    assert said in found.reason
+
+
+def test_the_seeds_that_would_do_are_those_with_which_it_holds_at_this_mean_and_scatter(base):
+    found = held(base, (0.890, 0.910, 0.900), rule="noninferior")["accuracy"]
+    scatter = statistics.variance(a - b for a, b in zip(A, (0.890, 0.910, 0.900), strict=True))
+    from scipy.stats import t
+
+    def p(seeds):
+        return t.sf((found.tolerance - found.worse_by) / math.sqrt(scatter / seeds), seeds - 1)
+
+    assert p(found.seeds_needed) <= 0.05 < p(found.seeds_needed - 1)
+
+
+def test_worse_is_shown_for_all_scores_of_a_network_together():
+    """A score that is worse with p = .03 by itself, and one of two, has not enough data."""
+    names = [s.name for s in facts().scores if s.verdict and s.name != "accuracy"]
+    same = [rows("m", 0.5, name, (0.3, 0.4, 0.5)) for name in names]
+    made = baseline.baseline(frame(rows("m", 0.5, "accuracy", A), *same), facts())
+    fallen = [v - d for v, d in zip(A, (0.012, 0.02, 0.03), strict=True)]
+    (alone,) = [e for e in made["scores"] if e["score"] == "accuracy"]
+    for scores, finding in (([alone], "worse"), (made["scores"], "not enough data")):
+        table = frame(rows("m", 0.5, "accuracy", fallen), *same)
+        found = baseline.hold(table, facts(), {**made, "scores": scores}, "noninferior")
+        assert next(h.finding for h in found if h.score == "accuracy") == finding
+
+
+def test_the_first_line_says_what_is_worse_and_for_what_there_is_not_enough_data(base):
+    found = list(held(base, (0.87, 0.872, 0.871), (0.30, 0.35, 0.28), rule="noninferior").values())
+    first = baseline_text.text(found, {}, "md").splitlines()[0]
+    assert first == (
+        "2 scores do not hold against the baseline, 0 do. 1 is shown to be worse; for 1 there is not enough "
+        f"data (about {found[1].seeds_needed} seeds would do, if these are typical)."
+    )
+    found = list(held(base, (0.890, 0.910, 0.900), rule="noninferior").values())
+    assert "None is shown to be worse; for 1 there is" in baseline_text.text(found, {}).splitlines()[0]
+    told = json.loads(baseline_text.as_json(found))["scores"]
+    assert [(t["finding"], t["good"], t["seeds_needed"]) for t in told] == [
+        ("not enough data", False, 6),
+        ("holds", True, None),
+    ]
+
+
+def test_no_number_of_seeds_is_named_where_the_tolerance_shrinks_with_them():
+    made = baseline.baseline(*trained(A))
+    for entry in made["scores"]:
+        entry["elsewhere"] = 0.02
+    table, told = trained((0.88, 0.92, 0.90), torch="2.15")
+    found = next(h for h in baseline.hold(table, told, made, "noninferior", wide=True) if h.method == "m")
+    assert (found.finding, found.seeds_needed) == ("not enough data", None)
+    assert found.reason == f"not enough data: p = {found.p:.3f}"
+
+
+@pytest.mark.parametrize("rule", baseline.RULES)
+def test_the_first_line_says_by_how_many_seeds_scores_are_held(base, rule):
+    for few, said in ((A[:1], ", by 1 of its 3 seeds alone."), (A, ", 1 score by fewer seeds than it has.")):
+        found = list(held(base, few, LOSS[:1], rule=rule).values())
+        assert baseline_text.text(found, {}).splitlines()[0].split(". None")[0].rstrip(".") + "." == (
+            {
+                ("tolerance", 1): "All 2 scores hold against the baseline",
+                ("tolerance", 3): "All 2 scores hold against the baseline",
+                ("noninferior", 1): "2 scores do not hold against the baseline, 0 do",
+                ("noninferior", 3): "1 score does not hold against the baseline, 1 does",
+            }[rule, len(few)]
+            + said
+        )
+    assert "seeds" not in baseline_text.text(list(held(base).values()), {})

@@ -54,8 +54,9 @@ def gate(
     """Hold a report's scores to a baseline; exit with 1 where one got worse than it may.
 
     By tolerance, a mean over seeds may be worse by the tolerance that stands beside it in the baseline; by
-    noninferior, a test over seeds must show that it is worse by less. On another kind of device or version of
-    PyTorch the wider tolerance "elsewhere" holds. On GitHub the summary of the job gets the list as well.
+    noninferior, a test over seeds must show that it is worse by less: a score holds, is worse, or has not
+    enough data, which ends with 1 as well. On another kind of device or version of PyTorch the wider
+    tolerance "elsewhere" holds. On GitHub the summary of the job gets the list as well.
 
     \b
     Example: lthbench gate --write-baseline baseline.json
@@ -64,7 +65,7 @@ def gate(
     from lthbench.files import publish
     from lthbench.report.summary import calibrated
     from lthbench.results import baseline as gates
-    from lthbench.results import baseline_file, overwriting
+    from lthbench.results import baseline_file, baseline_text, overwriting
 
     if rule is not None and rule not in gates.RULES:
         raise unknown("rule", rule, gates.RULES)
@@ -108,15 +109,15 @@ def gate(
         titles = {s.name: s.title for s in facts.scores}
         changed = not wide and not gates.dense_alike(table, base)
         where = gates.ELSEWHERE if wide and not elsewhere else gates.CHANGED if changed else ""
-        notes = gates.unlike(table, base, titles), where
-    summed = f"### lthbench gate\n\n{gates.text(found, titles, 'md', notes)}\n\n"
+        notes = baseline_text.unlike(table, base, titles), where
+    summed = f"### lthbench gate\n\n{baseline_text.text(found, titles, 'md', notes)}\n\n"
     for named, place in places.items():
         if place is not None:
             _append(named, place, summed)
     if as_json:
-        echo_json(json.loads(gates.as_json(found, wide)))
+        echo_json(json.loads(baseline_text.as_json(found, wide)))
     else:
-        echo(gates.text(found, titles, notes=notes))
+        echo(baseline_text.text(found, titles, notes=notes))
     if not all(h.good for h in found):
         sys.exit(1)
 

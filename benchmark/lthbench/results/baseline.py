@@ -8,28 +8,25 @@ as another seed would: where a table was made so, each score has a wider toleran
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
-from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.formatting import escape
 from lthbench.results import baseline_file, validation
 from lthbench.results.baseline_file import SCHEMA
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.calibration import RATIO, DenseScore
-from lthbench.verdict.noninferiority import ALPHA, difference, spread
+from lthbench.verdict.noninferiority import ALPHA, MOST_SEEDS, difference, hommel, spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RULES = ("tolerance", "noninferior")
+#: What is found of a score that has values in both. The last is what a test alone can find: neither is shown.
+HOLDS, WORSE, OPEN = "holds", "worse", "not enough data"
 #: By so many standard deviations of the difference of two means over seeds a score may be worse elsewhere. On
 #: the calibrations that ship, one network with ten scores is then worse by chance in less than 1 % of cases.
 DEVIATIONS = 3.0
@@ -48,7 +45,14 @@ CHANGED = (
 
 @dataclass(frozen=True)
 class Held:
-    """One score held to its baseline: ``worse_by`` is positive where it is worse, NaN where not there."""
+    """One score held to its baseline: ``worse_by`` is positive where it is worse, NaN where not there.
+
+    ``finding`` is "holds", "worse" or "not enough data"; of what has no value to compare it is the status, or
+    "missing". Means are over the ``seeds`` in both, of the ``baseline_seeds``. The rule noninferior alone has
+    ``p``, of the hypothesis that it is worse by the tolerance or more, ``p_worse``, of the hypothesis that it
+    is no worse, corrected for the scores of the network, and ``seeds_needed``: so many in both would show
+    that it holds if these are typical (None where it holds, or where no number would do or is known).
+    """
 
     method: str
     sparsity: float
@@ -58,8 +62,18 @@ class Held:
     now: float
     worse_by: float
     tolerance: float
-    good: bool
+    finding: str
     reason: str
+    seeds: int
+    baseline_seeds: int
+    p: float = math.nan
+    p_worse: float = math.nan
+    seeds_needed: int | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether it holds; what has not enough data does not."""
+        return self.finding == HOLDS
 
 
 def baseline(
@@ -221,47 +235,91 @@ def hold(
 
     Raises BadInput where the task or the budget differs, and for a table that cannot be reported. By
     ``tolerance`` a mean over the seeds in both may be worse by the tolerance; by ``noninferior`` a test over
-    these seeds must show, at 5 %, that it is worse by less. The tolerance is that ``elsewhere`` where it is
-    ``wide``: where the table was not ``made_alike``.
+    these seeds must show, at 5 %, that it is worse by less; a score that does not hold is then worse where
+    that is shown, at 5 % for all scores of a network together, and has not enough data where it is not. The
+    tolerance is that ``elsewhere`` where it is ``wide``: where the table was not ``made_alike``.
     """
     for part, own in (("task", facts.task_name), ("budget", facts.budget_name)):
         if own != base[part]:
             raise BadInput(f"the baseline is of {part} {base[part]}, the table of {part} {own}.")
     validation.check(table, facts)
     baseline_file.check_read_alike(base, facts)
-    return [_held(table, entry, rule, wide) for entry in base["scores"]]
+    found = [_held(table, entry, rule, wide) for entry in base["scores"]]
+    return _corrected(found) if rule == "noninferior" else found
 
 
 def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> Held:
     rows = _rows(table, entry["method"], entry["sparsity"], entry["score"])
-    known = {int(seed): float(value) for seed, value in entry["values"].items()}
+    known = [float(value) for value in entry["values"].values()]
     both = _both(table, entry)
     tolerance = float(entry["tolerance"])
-    if wide and entry.get("elsewhere", 0.0) > tolerance:  # means of fewer seeds scatter more
+    widened = wide and entry.get("elsewhere", 0.0) > tolerance
+    if widened:  # means of fewer seeds scatter more
         tolerance = float(entry["elsewhere"]) * math.sqrt(len(known) / max(len(both), 1))
-
-    def held(good: bool, reason: str, before: float, after: float, worse_by: float) -> Held:
-        facts = entry["method"], float(entry["sparsity"]), entry["score"], entry["unit"]
-        return Held(*facts, before, after, worse_by, tolerance, good, reason)
-
+    place = entry["method"], float(entry["sparsity"]), entry["score"], entry["unit"]
+    none = Held(*place, fmean(known), math.nan, math.nan, tolerance, "missing", "", 0, len(known))
     bad = rows[~rows["status"].isin(["ok", "missing"])]
     if len(bad):
-        reason = f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
-        return held(False, reason, fmean(known.values()), math.nan, math.nan)
+        status = str(bad["status"].iloc[0])
+        return replace(none, finding=status, reason=f"{status}: {bad['reason'].iloc[0]}")
     if not both:
-        return held(False, _absent(table, entry, rows), fmean(known.values()), math.nan, math.nan)
+        return replace(none, reason=_absent(table, entry, rows))
     before, after = (fmean(values) for values in zip(*both, strict=True))
     sign = 1.0 if entry["direction"] == "higher" else -1.0
     gaps = [sign * (old - new) for old, new in both]
+    found = replace(none, baseline=before, now=after, worse_by=fmean(gaps), seeds=len(both))
     if rule == "noninferior":
-        if len(both) < 2:
-            return held(False, "the rule noninferior needs at least two seeds", before, after, gaps[0])
-        p = difference(gaps, 0.0).p_value(tolerance)
-        good = p <= ALPHA or (tolerance == 0.0 and max(gaps) <= 0.0)  # equal numbers have no p-value
-        return held(good, "" if good else f"p = {p:.3f}", before, after, fmean(gaps))
+        return _tested(found, gaps, widened)
     # A tolerance of zero is for equal numbers, whose means may differ in the last bit.
-    good = fmean(gaps) <= tolerance + 1e-12 * max(1.0, abs(before))
-    return held(good, "" if good else "worse by more than its tolerance", before, after, fmean(gaps))
+    if fmean(gaps) <= tolerance + 1e-12 * max(1.0, abs(before)):
+        return replace(found, finding=HOLDS)
+    return replace(found, finding=WORSE, reason="worse by more than its tolerance")
+
+
+def _tested(found: Held, gaps: Sequence[float], widened: bool) -> Held:
+    """What a test over seeds shows of one score: that it holds, or nothing yet."""
+    if len(gaps) < 2:
+        return replace(found, finding=OPEN, reason=f"{OPEN}: one seed in both, and a test needs two or more")
+    shown = difference(gaps, 0.0)
+    p, p_worse = shown.p_value(found.tolerance), shown.p_above(0.0)
+    if p <= ALPHA or (found.tolerance == 0.0 and max(gaps) <= 0.0):  # equal numbers have no p-value
+        return replace(found, finding=HOLDS, p=p, p_worse=p_worse)
+    # A wide tolerance shrinks with more seeds as the error does: how many would do is not known.
+    needed = None if widened else shown.seeds_needed(found.tolerance)
+    if needed:
+        more = f"; {would_do(needed)}"
+    elif shown.mean >= found.tolerance:
+        more = "; beyond its tolerance, and it may be chance"
+    else:
+        more = "" if widened else f"; not with {MOST_SEEDS} seeds either"
+    reason = f"{OPEN}: p = {p:.3f}{more}"
+    return replace(found, finding=OPEN, reason=reason, p=p, p_worse=p_worse, seeds_needed=needed)
+
+
+def would_do(seeds: int) -> str:
+    """How many seeds would show that a score holds, in words."""
+    return f"about {seeds} seeds would do, if these are typical"
+
+
+def _corrected(found: Sequence[Held]) -> list[Held]:
+    """Findings in which a score is worse where that is shown, at 5 % for all scores of a network together.
+
+    As in the verdict, a score that could not be tested counts as one that shows nothing.
+    """
+    networks: dict[tuple[str, float], list[int]] = {}
+    for place, one in enumerate(found):
+        networks.setdefault((one.method, one.sparsity), []).append(place)
+    told = list(found)
+    for places in networks.values():
+        chances = hommel([1.0 if math.isnan(found[i].p_worse) else found[i].p_worse for i in places])
+        for i, p_worse in zip(places, chances, strict=True):
+            if math.isnan(found[i].p_worse):
+                continue
+            told[i] = replace(found[i], p_worse=p_worse)
+            if found[i].finding == OPEN and p_worse <= ALPHA:
+                reason = f"worse than the baseline (p = {p_worse:.2g})"
+                told[i] = replace(told[i], finding=WORSE, reason=reason, seeds_needed=None)
+    return told
 
 
 def _absent(table: pd.DataFrame, entry: dict[str, Any], rows: pd.DataFrame) -> str:
@@ -274,64 +332,3 @@ def _absent(table: pd.DataFrame, entry: dict[str, Any], rows: pd.DataFrame) -> s
     if entry["method"] not in set(table["method"]):
         return "no such method in the table"
     return "not in the table"
-
-
-def unlike(table: pd.DataFrame, base: dict[str, Any], titles: dict[str, str]) -> str:
-    """What the table lacks of the seeds and scores of a baseline, in words; "" where it has them all."""
-    seeds = [sorted({int(s) for entry in base["scores"] for s in entry["values"]})]
-    seeds.append(sorted({int(s) for s in table["seed"]}))
-    said = []
-    if not set(seeds[0]) <= set(seeds[1]):
-        had, has = (", ".join(map(str, some)) for some in seeds)
-        said.append(f"The baseline has seeds {had}, the table {has} (--seeds): those in both are compared.")
-    there = set(table["score"])
-    lacking = dict.fromkeys(e["score"] for e in base["scores"] if e["score"] not in there)
-    if lacking:
-        named = formatting.listed([titles.get(score, score) for score in lacking])
-        said.append(f"The run did not measure {named} (--metrics).")
-    return " ".join(said)
-
-
-def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", notes: Sequence[str] = ()) -> str:
-    """What is worse, and how many scores were held, with ``notes``; for the shell, or as Markdown."""
-    said = [escape(note) if form == "md" else note for note in notes]
-    return "\n\n".join(filter(None, (_text(found, titles, form), *said)))
-
-
-def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:
-    bad = [h for h in found if not h.good]
-    rest = len(found) - len(bad)
-    style, safe = ("github", escape) if form == "md" else ("simple", str)
-    if not bad:
-        return f"All {formatting.counted(rest, 'score holds', 'scores hold')} against the baseline."
-    rows = [{k: safe(v) for k, v in _row(h, titles).items()} for h in bad]
-    grid = tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True)
-    worse = formatting.counted(len(bad), "score does not hold", "scores do not hold")
-    return f"{worse} against the baseline, {rest} {'does' if rest == 1 else 'do'}.\n\n{grid}"
-
-
-def as_json(found: Sequence[Held], wide: bool = False) -> str:
-    """All that was held, with null for what is missing, and whether by the tolerances ``elsewhere``."""
-    records = [
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(h).items()}
-        for h in found
-    ]
-    return json.dumps(
-        {"good": all(h.good for h in found), "elsewhere": wide, "scores": records},
-        indent=1,
-        ensure_ascii=False,
-    )
-
-
-def _row(held: Held, titles: dict[str, str]) -> dict[str, str]:
-    unit = held.unit
-    return {
-        "method": held.method,
-        "sparsity": formatting.sparsity(held.sparsity),
-        "score": titles.get(held.score, held.score) + (", %" if unit in formatting.PERCENT else ""),
-        "baseline": formatting.number(held.baseline, unit),
-        "now": formatting.number(held.now, unit),
-        "worse by": formatting.number(held.worse_by, unit),
-        "tolerance": formatting.number(held.tolerance, unit),
-        "why": held.reason,
-    }
