@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench._version import __version__
 
-__all__ = ["__version__", "run", "score"]
+__all__ = ["__version__", "read", "run", "score"]
 
 if TYPE_CHECKING:
-    from lthbench.api import run, score
+    from lthbench.api import read, run, score
 
 
 def __dir__() -> list[str]:
@@ -18,7 +18,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     # Looked up late, so that importing the package costs nothing.
-    if name in ("run", "score"):
+    if name in ("read", "run", "score"):
         from lthbench import api
 
         return getattr(api, name)

@@ -1,11 +1,10 @@
-"""The verbs of the command line as functions: ``run`` and ``score``."""
+"""The verbs of the command line as functions: ``run``, ``score`` and ``read``."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,8 @@ from lthbench.planning.missing import check_data, missing, shares_done
 from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request import Request, ask
 from lthbench.planning.settle import settled
-from lthbench.results import overwriting, run_facts, table
-from lthbench.results.run_facts import RunFacts
+from lthbench.report.outcome import Outcome as Outcome
+from lthbench.results import overwriting, reading, run_facts, table
 from lthbench.spec import Given, Step
 from lthbench.store import Store, open_store
 from lthbench.store.disk import room, sets_limit
@@ -41,29 +40,11 @@ if TYPE_CHECKING:
     from lthbench.checkpoints.importing import Brought
     from lthbench.checkpoints.pretrained import Pretrained
     from lthbench.engines.ray import OnRay
-    from lthbench.report.pictures import Drawable
-    from lthbench.report.summary import Summary
-    from lthbench.results.units import Unit
     from lthbench.verdict.rules import Verdict
 
 
 def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
     """What is announced where nobody listens."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A run's results: the score table, the facts beside it, and why what failed did.
-
-    ``pictures`` reads from the store what a report's pictures are drawn from, ``units`` what is known of
-    single units.
-    """
-
-    table: pd.DataFrame
-    facts: RunFacts
-    failures: dict[str, str]
-    pictures: Callable[[], tuple[Drawable, ...]] = tuple
-    units: Callable[[], tuple[Unit, ...]] = tuple
 
 
 def run(
@@ -194,23 +175,18 @@ def score(
     return _table(asked, options, report, brought)
 
 
-def write_report(
-    outcome: Outcome,
-    folder: Path,
-    rule: str | None = None,
-    force: bool = False,
-    summary: Summary | None = None,
-) -> list[Path]:
-    """Draw the pictures of a run and write its report into a folder. Returns the paths of its files.
+def read(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> Outcome:
+    """The results of a run, read from the folder of its report or from a bundle (``lthbench submit``).
 
-    ``summary`` is that of its table by the same rule, where it was made before. Raises BadInput where a file
-    of others is in the way, unless ``force`` replaces it.
+    A folder holds scores.csv and run.json; a path of a file in it stands for it. ``plugins`` are as in
+    ``run``: what a report says of the methods in them. See ``Outcome`` for what it has: ``table``,
+    ``facts``, ``verdict``, ``compare`` and ``report``. Raises BadInput for what cannot be read, or is of
+    another schema, and for a bundle ``lthbench.results.bundle_file.Refused`` where it was changed.
     """
-    from lthbench.report import pictures, write
-
-    drawn, units = pictures.drawn(outcome.pictures()), outcome.units()
-    facts = dataclasses.replace(outcome.facts, pictures=drawn, units=units)
-    return write(outcome.table, facts, folder, rule, force=force, summary=summary)
+    _take(plugins)
+    source = Path(path)
+    scores, facts = reading.read(source)
+    return Outcome(scores, facts, {}, source=source)
 
 
 def _table(
@@ -225,7 +201,7 @@ def _table(
     with ExitStack() as held:
         outcome = execute(asked, options, brought=brought, held=held)
         if report is not None:
-            write_report(outcome, Path(report))
+            outcome.report(report)
         return outcome.table
 
 

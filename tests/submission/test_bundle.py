@@ -18,7 +18,7 @@ from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
 from lthbench.planning import plan, request
-from lthbench.results import run_facts
+from lthbench.results import bundle_file, run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, facts_told, rerun
@@ -290,7 +290,7 @@ def test_what_is_no_bundle_is_refused_by_name(tmp_path, content):
 
 
 def test_a_zip_that_unpacks_without_end_is_refused(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "LIMIT", 1000)
+    monkeypatch.setattr(bundle_file, "LIMIT", 1000)
     with pytest.raises(BadInput, match="unpacks to more than"):
         bundle.verify(whole)
 

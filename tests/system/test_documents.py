@@ -134,3 +134,15 @@ def test_the_readme_fits_a_page_and_its_second_command_runs_the_tests():
     assert len(lines) <= 150
     block = lines[lines.index("```sh") + 1 :]
     assert block[block.index("```") - 1].endswith(".venv/bin/pytest")
+
+
+def test_the_example_of_reading_a_published_table_works(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    (code,) = (c for c in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "lthbench.read" in c)
+    (tmp_path / "reports").symlink_to(ROOT / "reports")
+    monkeypatch.chdir(tmp_path)
+    lines, names = code.rstrip().splitlines(), {}
+    exec("\n".join(lines[:-1]), names)
+    assert set(eval(lines[-1], names).index) == {"same"}
+    assert names["found"].facts.command.startswith("lthbench run --task clothing10-r18")
+    assert (tmp_path / "again" / "report.md").is_file()

@@ -27,7 +27,7 @@ def at_work(store: LocalStore) -> list[str]:
 
 def test_a_run_is_at_work_until_its_report_is_written(store, tiny_task, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(api, "write_report", lambda outcome, folder: seen.append(at_work(store)))
+    monkeypatch.setattr(api.Outcome, "report", lambda outcome, folder: seen.append(at_work(store)))
     how = {"methods": ["omp"], "seeds": 1, "store": store.root}
     assert api.run(tiny_task, **how, report=tmp_path / "report") == "the table"
     assert seen == [["run"]]

@@ -12,7 +12,7 @@ from lthbench.planning.plan import plan
 # What README and the template's plug-in import, and what a plug-in of anyone's may: its file is hashed into
 # its keys, so an author who has to edit an import line loses every stored result.
 PUBLIC = {
-    "lthbench": ("__version__", "run", "score"),
+    "lthbench": ("__version__", "read", "run", "score"),
     "lthbench.kinds": [
         "Architecture",
         "Bank",
@@ -104,6 +104,19 @@ KEYS = {
 def test_public_names_are_there(module):
     found = importlib.import_module(module)
     assert [name for name in PUBLIC[module] if not hasattr(found, name)] == []
+
+
+def test_the_package_exports_its_verbs_and_no_more():
+    import lthbench
+
+    assert tuple(lthbench.__all__) == PUBLIC["lthbench"]
+
+
+def test_what_is_read_has_what_programs_ask_for():
+    from lthbench.api import Outcome
+
+    there = {name for name in (*vars(Outcome), *Outcome.__dataclass_fields__) if not name.startswith("_")}
+    assert {"table", "facts", "failures", "verdict", "compare", "report"} <= there
 
 
 @pytest.mark.parametrize("task", KEYS)

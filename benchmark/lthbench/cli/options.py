@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,13 @@ from lthbench.cli.option_types import Words as Words
 from lthbench.cli.terminal import echo
 from lthbench.errors import BadInput
 from lthbench.planning.looks import MOST
+from lthbench.results.reading import as_a_run_wrote_it as as_a_run_wrote_it
+from lthbench.results.reading import read as read
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lthbench.api import RunOptions
     from lthbench.planning.request import Request
     from lthbench.report.summary import Summary
-    from lthbench.results.run_facts import RunFacts
 
 #: Where a command keeps the files of plug-ins that were named.
 _PLUGINS = "lthbench.plugins"
@@ -219,19 +217,6 @@ def check_rule(rule: str | None) -> None:
         raise unknown("rule", rule, RULES)
 
 
-def read(source: Path) -> tuple[pd.DataFrame, RunFacts]:
-    """The table and its facts in a folder that a run wrote, beside its scores.csv, or in a bundle. Raises
-    BadInput.
-    """
-    from lthbench.results import table
-
-    if source.suffix == ".zip" and source.is_file():
-        from lthbench.submission import bundle
-
-        return bundle.opened(source)
-    return table.read(source.parent if source.is_file() else source)
-
-
 def summary_of(source: Path, rule: str | None, *methods: str) -> Summary:
     """The summary of the table in a folder that a run wrote, or of some methods of it. Raises BadInput."""
     from lthbench.report.explanation import only
@@ -241,37 +226,6 @@ def summary_of(source: Path, rule: str | None, *methods: str) -> Summary:
     scores, facts = read(source)
     with as_a_run_wrote_it(source):
         return summarise(only(scores, *methods) if methods else scores, facts, rule)
-
-
-#: What tables and facts that were edited raise somewhere. Numbers may be too large to be squared.
-_EDITED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-
-
-@contextmanager
-def as_a_run_wrote_it(
-    folder: Path, *others: Path, alone: Callable[[int], object] | None = None
-) -> Iterator[None]:
-    """Raise BadInput, and nothing else, for a table or facts that were changed since a run wrote them.
-
-    Of several folders that one is named for whose place ``alone`` fails, too: it takes one table by itself.
-    """
-    try:
-        yield
-    except _EDITED as error:
-        folders = (folder, *others)
-        places = range(len(folders)) if others and alone is not None else ()
-        odd = [place for place in places if alone is not None and _fails(alone, place)]
-        named = " or ".join(str(folders[place]) for place in odd[:1] or range(len(folders)))
-        said = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{named}: run.json and scores.csv are not as a run wrote them ({said}).") from error
-
-
-def _fails(alone: Callable[[int], object], place: int) -> bool:
-    try:
-        alone(place)
-    except (*_EDITED, BadInput):
-        return True
-    return False
 
 
 def normalization(mean: list[float] | None, std: list[float] | None) -> tuple[Any, Any] | None:

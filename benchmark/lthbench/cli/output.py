@@ -79,7 +79,6 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
 
     The report comes first: it is there even when nobody reads stdout to its end.
     """
-    from lthbench.api import write_report
     from lthbench.report import shell
     from lthbench.report.summary import RULE_TEXT, summarise
 
@@ -91,7 +90,7 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
             "What was computed for it is still in its store; --report DIR keeps both reports.",
             err=True,
         )
-    written = [] if folder is None else write_report(outcome, folder, rule, force, summary)
+    written = [] if folder is None else outcome.report(folder, rule=rule, force=force, summary=summary)
     width = columns()
     echo(shell.text(summary, width))
     others = [

@@ -19,7 +19,7 @@ from lthbench.cli.options import (
 from lthbench.cli.progress_line import ProgressLine
 from lthbench.cli.targets import check_folder
 from lthbench.cli.terminal import echo
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput
 
 
 @click.command(context_settings=CONTEXT)
@@ -48,12 +48,10 @@ def report(
     Example: lthbench report lthbench-report --format latex,png
              lthbench report first second --out site
     """
-    from lthbench.report import FORMATS, MORE, write, write_several
+    from lthbench.report import FORMATS, check_formats, write, write_several
 
     check_rule(rule)
-    for name in formats or ():
-        if name not in (*FORMATS, *MORE):
-            raise unknown("format", name, (*FORMATS, *MORE))
+    check_formats(formats or ())
     sources = sources or (Path("lthbench-report"),)
     folders = [s.parent if s.is_file() else s for s in sources]
     if out is None and (len(sources) > 1 or sources[0].suffix == ".zip"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 FORMATS = ("html", "md", "csv")
 #: What can be asked for beside these.
 MORE = ("site", "latex", "json", "badge", "svg", "png", "pdf", "parquet", "robustbench")
+
+
+def check_formats(names: Iterable[str]) -> None:
+    """Raise BadInput for a format that there is not."""
+    from lthbench.errors import unknown
+
+    for name in names:
+        if name not in (*FORMATS, *MORE):
+            raise unknown("format", name, (*FORMATS, *MORE))
 
 
 def silent(_: str) -> None:

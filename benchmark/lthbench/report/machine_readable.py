@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lthbench.report import answer
 from lthbench.report.summary import Summary, sentence
 from lthbench.report.templates import parted, render
 from lthbench.verdict.rules import Match
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def as_json(summary: Summary) -> str:
@@ -85,6 +88,18 @@ _CHANCES = ("p", "p_better", "p_worse", "better_than", "as_bad")
 def _finding(match: Match) -> dict[str, Any]:
     numbers = {name: _known(getattr(match, name)) for name in (*_NUMBERS, *_CHANCES)}
     return {name: getattr(match, name) for name in _FACTS} | numbers
+
+
+def as_table(summary: Summary) -> pd.DataFrame:
+    """The findings by the rule that heads the report: a row for each method, sparsity and score."""
+    import pandas as pd
+
+    names = (*_FACTS, *_NUMBERS, *_CHANCES)
+    found = [m for verdict in summary.headline for m in verdict.matches]
+    columns = {name: [getattr(m, name) for m in found] for name in ("method", *names)}
+    table = pd.DataFrame(columns)
+    table.insert(3, "unit", [summary.unit_of(m.score) for m in found])
+    return table
 
 
 def _known(value: float) -> float | None:

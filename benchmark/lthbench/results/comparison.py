@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -178,6 +179,24 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, list):
         return [(name, ", ".join(map(str, value)))]
     return [(name, str(value))]
+
+
+def as_table(found: Comparison, units: dict[str, str]) -> pd.DataFrame:
+    """A row for each score in both tables: the fields of ``Change``, ``status_a``, ``status_b``, ``reason``.
+
+    Scores that are not compared stand last, with the ``finding`` "uncompared" and without numbers. ``units``
+    are those of all scores.
+    """
+    import pandas as pd
+
+    names = [field.name for field in dataclasses.fields(Change)]
+    rows = [dataclasses.asdict(c) | {"status_a": "ok", "status_b": "ok", "reason": ""} for c in found.changes]
+    nothing = dict.fromkeys(("a", "b", "difference", "low", "high"), math.nan)
+    for one in found.uncompared:
+        place = {"method": one.method, "sparsity": one.sparsity, "score": one.score, "unit": units[one.score]}
+        told = {"seeds": len(one.seeds), "finding": "uncompared", "odd": False}
+        rows.append({**place, **nothing, **told, "status_a": one.a, "status_b": one.b, "reason": one.reason})
+    return pd.DataFrame(rows, columns=[*names, "status_a", "status_b", "reason"])
 
 
 def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
