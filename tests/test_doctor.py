@@ -23,11 +23,13 @@ def of(found, topic):
 
 
 def test_this_machine_is_described(tmp_path):
+    import scipy
     import torch
 
     found = examined(tmp_path)
     assert of(found, "python")[0].text.startswith(f"Python {sys.version.split()[0]}")
     assert torch.__version__ in of(found, "torch")[0].text
+    assert f"scipy {scipy.__version__}" in of(found, "packages")[0].text
     assert of(found, "cores")[0].text.startswith(str(device.default_workers()))
     assert "GiB" in of(found, "memory")[0].text
     assert "GB free" in of(found, "disk")[0].text

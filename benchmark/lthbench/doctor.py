@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import lthbench
 from lthbench import registry
-from lthbench.compute import device
+from lthbench.compute import device, libraries
 from lthbench.compute.memory import memory
 from lthbench.data import loading, status
 from lthbench.errors import LthbenchError
@@ -34,6 +34,8 @@ def examined(folder: Path | None, store: Path | str) -> Iterator[Finding]:
     """Everything that is looked at, in order; nothing is written. Raises BadInput for a folder not there."""
     loading.checked_folders(folder)
     yield from _versions()
+    if there := libraries.versions():
+        yield Finding("packages", "ok", ", ".join(f"{name} {version}" for name, version in there.items()))
     yield from _device()
     yield from _machine(store)
     yield from _extras()

@@ -1,12 +1,16 @@
 """The device that is asked for is one that is here."""
 
 import re
+import subprocess
+import sys
+from importlib import metadata
 
 import pytest
 import torch
 
 from lthbench import doctor
-from lthbench.compute import device
+from lthbench.compute import device, libraries
+from lthbench.compute.environment import environment
 from lthbench.engines.options import RunOptions
 from lthbench.errors import BadInput
 
@@ -72,3 +76,14 @@ def test_a_gpu_of_a_number_that_is_not_here_is_refused(monkeypatch):
     assert [device.resolve(name) for name in given] == ["cuda", "cpu", "cuda", "cuda:0", "cuda:1"]
     with pytest.raises(BadInput, match=r"cuda:7: there is none .*: auto, cpu, cuda, cuda:0, cuda:1"):
         device.resolve("cuda:7")
+
+
+def test_the_environment_names_the_libraries_that_are_installed_and_imports_none():
+    found = environment(torch.device("cpu"))
+    for name in ("captum", "pillow", "scikit-image", "scikit-learn", "scipy"):
+        assert found[name] == metadata.version(name)
+    absent = [n for n in libraries.LIBRARIES if not list(metadata.distributions(name=n))]
+    assert found.keys().isdisjoint(absent)
+    code = "from lthbench.compute import libraries; libraries.versions(); import sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"captum", "PIL", "skimage", "sklearn", "scipy", "torch"}.isdisjoint(loaded.stdout.split())

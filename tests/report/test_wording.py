@@ -25,6 +25,14 @@ def test_threads_of_a_worker_are_counted(made, threads, said):
     assert markdown.provenance(facts)[0].startswith(f"cpu, {said} a worker, torch")
 
 
+def test_versions_of_libraries_are_told_where_they_were_recorded(made):
+    facts = made[1]
+    (environment,) = facts.environments
+    line = markdown.provenance(facts)[0]
+    facts = dataclasses.replace(facts, environments=({**environment, "scipy": "1.17"},))
+    assert markdown.provenance(facts)[0] == f"{line}, scipy 1.17"
+
+
 def test_one_seed_is_one(made):
     text = latex.render(summarise(*made))
     assert "over 1 seed: " in text

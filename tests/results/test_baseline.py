@@ -192,6 +192,8 @@ def test_a_baseline_may_hold_some_methods_and_sparsities_and_always_dense():
         (lambda b: b["scores"][1].pop("tolerance"), r"scores\[1\].tolerance: expected a float, got None"),
         (lambda b: b["scores"][0].update(tolerance=-1), r"scores\[0\].tolerance: must not be negative"),
         (lambda b: b["scores"][0].update(direction="up"), "higher or lower, got 'up'"),
+        (lambda b: b.update(libraries={"scipy": "1"}), "libraries: expected a list of versions for each"),
+        (lambda b: b.update(libraries={"scipy": [1]}), "libraries: expected a list of versions for each"),
         (lambda b: b["scores"][0]["values"].update({"1": "x"}), "a finite number for each seed"),
         (lambda b: b["scores"][0].update(values={}), "a finite number for each seed"),
         (lambda b: b["scores"][0].update(values={"a": 1.0}), "whole numbers"),
@@ -425,3 +427,19 @@ def test_the_first_line_says_by_how_many_seeds_scores_are_held(base, rule):
             + said
         )
     assert "seeds" not in baseline_text.text(list(held(base).values()), {})
+
+
+def test_other_versions_of_libraries_are_named_where_both_have_recorded_them():
+    table, told = trained(A)
+
+    def of(**versions):
+        return dataclasses.replace(told, environments=(told.environments[0] | versions,))
+
+    made = baseline.baseline(table, of(scipy="1.16", numpy="2.1"))
+    assert baseline.made_alike(of(scipy="1.17"), made)
+    said = "Scores may differ by other versions: scipy 1.17 (the baseline 1.16)."
+    assert baseline_text.other_libraries(of(scipy="1.17", pillow="12"), made) == said
+    assert baseline_text.other_libraries(of(scipy="1.16"), made) == ""
+    assert baseline_text.other_libraries(told, made) == ""
+    del made["libraries"]
+    assert baseline_text.other_libraries(of(scipy="1.17"), made) == ""

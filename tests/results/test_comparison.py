@@ -78,6 +78,23 @@ def test_the_same_measurement_with_another_value_is_not_the_same():
     assert said + "other machines or versions give other networks, or one table was" in text(found, {})
 
 
+def test_versions_of_libraries_are_compared_where_both_have_recorded_them():
+    table = frame(rows("m", 0.5, "accuracy", A))
+    (early,) = facts().environments
+
+    def compared(a, b):
+        told = [facts(environments=[early | e for e in side]) for side in (a, b)]
+        found = compare((table, told[0]), (table, told[1]))
+        return found.specs, text(found, {}).splitlines()[0]
+
+    old, new = {"scipy": "1.16", "captum": "0.9"}, {"scipy": "1.17", "dreamsim": "0.2"}
+    assert compared([old], [new])[0] == (("environments.0.scipy", "1.16", "1.17"),)
+    alike = "Both were asked for alike and done with the same versions"
+    assert compared([old], [old]) == ((), f"{alike}.")
+    for some in ([{}], [{}, old]):  # an earlier run, and one that was gone on with
+        assert compared(some, [old]) == ((), f"{alike}, as far as these were recorded.")
+
+
 def test_a_table_that_cannot_be_reported_is_named():
     first = frame(rows("m", 0.5, "accuracy", A)), facts()
     with pytest.raises(BadInput, match="B: the table has more than one row"):

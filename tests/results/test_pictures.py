@@ -94,6 +94,21 @@ def test_notices_name_versions_budgets_rules_and_seeds_that_differ(made_table):
     assert "several versions of torch" in task_page.render(first)
 
 
+def test_notices_name_libraries_of_several_versions_in_one_line_where_they_were_recorded(made_table):
+    summary = summarise(*made_table(("imp",)))
+    (early,) = summary.facts.environments
+    one, other = {"scipy": "1.16", "pillow": "12"}, {"scipy": "1.17", "pillow": "11"}
+
+    def said(*several):
+        facts = dataclasses.replace(summary.facts, environments=tuple(early | e for e in several))
+        return caveats.of_table(dataclasses.replace(summary, facts=facts))
+
+    assert said({}, one) == []
+    assert said({}, one, other) == [
+        "This table was made with several versions of pillow (11 and 12) and scipy (1.16 and 1.17)."
+    ]
+
+
 @pytest.mark.long
 def test_several_tables_have_a_site_and_a_folder_each_for_other_formats(tmp_path, made_table):
     tables = [made_table(("imp",), task=name) for name in ("one", "two")]

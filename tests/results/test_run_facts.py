@@ -51,6 +51,7 @@ def test_they_are_the_same_after_json(facts):
             "has a text with control characters",
         ),
         (lambda c: c.update(environments=[{**VERSIONS, "threads": "z"}]), "threads: expected int"),
+        (lambda c: c.update(environments=[{**VERSIONS, "scipy": 1}]), "scipy: expected str, got 1"),
     ],
 )
 def test_what_pages_tell_is_there(facts, change, said):

@@ -109,7 +109,8 @@ def gate(
         titles = {s.name: s.title for s in facts.scores}
         changed = not wide and not gates.dense_alike(table, base)
         where = gates.ELSEWHERE if wide and not elsewhere else gates.CHANGED if changed else ""
-        notes = baseline_text.unlike(table, base, titles), where
+        others = baseline_text.other_libraries(facts, base)
+        notes = baseline_text.unlike(table, base, titles), where, others
     summed = f"### lthbench gate\n\n{baseline_text.text(found, titles, 'md', notes)}\n\n"
     for named, place in places.items():
         if place is not None:

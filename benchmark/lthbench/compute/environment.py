@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lthbench._version import __version__
+from lthbench.compute import libraries
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "lthbench": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
+        **libraries.versions(),
         "python": platform.python_version(),
         "platform": sys.platform,
         "device": f"{device.type}: {kind}",

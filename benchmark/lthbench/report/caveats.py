@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lthbench import formatting
+from lthbench.compute.libraries import LIBRARIES
 from lthbench.report.summary import Summary, lacking_sentence
 from lthbench.results.run_facts import RunFacts
 
@@ -42,11 +43,15 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _versions(every: Sequence[RunFacts]) -> list[str]:
-    """Each program that several versions of had a part, with them."""
+    """Each program that several versions of had a part, with them; libraries in one line.
+
+    A table of before the versions of libraries were recorded says nothing of them.
+    """
     environments = [e for facts in every for e in facts.environments]
-    found = []
-    for program in _PROGRAMS:
-        versions = sorted({str(e[program]) for e in environments if program in e})
-        if len(versions) > 1:
-            found.append(f"several versions of {program} ({formatting.listed(versions)})")
-    return found
+
+    def several(names: Sequence[str]) -> list[str]:
+        there = {n: sorted({str(e[n]) for e in environments if n in e}) for n in names}
+        return [f"{n} ({formatting.listed(found)})" for n, found in there.items() if len(found) > 1]
+
+    found = [*several(_PROGRAMS), formatting.listed(several(LIBRARIES))]
+    return [f"several versions of {said}" for said in found if said]

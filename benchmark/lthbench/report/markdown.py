@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from lthbench import formatting
+from lthbench.compute.libraries import LIBRARIES
 from lthbench.formatting import escape
 from lthbench.report import answer, findings, tallies
 from lthbench.report.cells import Shown
@@ -112,6 +113,7 @@ def provenance(facts: RunFacts) -> list[str]:
     lines = [
         f"{e['device']}, {_threads(e['threads'])} a worker, torch {e['torch']}, numpy {e['numpy']}, "
         f"Python {e['python']}, lthbench {e['lthbench']}"
+        + "".join(f", {name} {e[name]}" for name in LIBRARIES if name in e)
         for e in facts.environments
     ]
     lines += latency.said(facts.latencies)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput, unknown
 from lthbench.results import baseline_file, validation
 from lthbench.results.baseline_file import SCHEMA
@@ -129,6 +130,7 @@ def baseline(
         "budget": facts.budget_name,
         "command": facts.command,
         "environments": _environments(facts),
+        "libraries": libraries(facts),
         "scores": entries,
     }
 
@@ -181,6 +183,12 @@ def _elsewhere(trainings: DenseScore | None, values: Sequence[float]) -> float:
 def _environments(facts: RunFacts) -> list[dict[str, Any]]:
     """The devices and versions of PyTorch that a table was made with."""
     return [{key: each.get(key) for key in ("device", "torch")} for each in facts.environments]
+
+
+def libraries(facts: RunFacts) -> dict[str, list[str]]:
+    """The versions of libraries that a table was made with, as far as they were recorded."""
+    told = {n: sorted({str(e[n]) for e in facts.environments if n in e}) for n in ("numpy", *LIBRARIES)}
+    return {name: versions for name, versions in told.items() if versions}
 
 
 def made_alike(facts: RunFacts, base: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lthbench import textfiles
 from lthbench.errors import BadInput, shown
+from lthbench.formatting import one_line
 from lthbench.results.run_facts import RunFacts
 
 SCHEMA = 1
@@ -32,6 +33,14 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(f"baseline {path}: has schema {found.get('schema')}, this version reads {SCHEMA}.")
     if not isinstance(found.get("environments", []), list):
         raise BadInput(f"baseline {path}: environments: expected a list.")
+    told = found.get("libraries", {})
+    lists = isinstance(told, dict) and all(isinstance(versions, list) for versions in told.values())
+    if not lists or not all(
+        isinstance(v, str) and one_line(v) for versions in told.values() for v in versions
+    ):
+        raise BadInput(
+            f"baseline {path}: libraries: expected a list of versions for each, got {shown(told)}."
+        )
     for part in ("task", "budget"):
         if not isinstance(found.get(part), str):
             raise BadInput(f"baseline {path}: {part}: expected a name, got {shown(found.get(part))}.")

@@ -12,7 +12,8 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
-from lthbench.results.baseline import OPEN, WORSE, Held, would_do
+from lthbench.results.baseline import OPEN, WORSE, Held, libraries, would_do
+from lthbench.results.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,17 @@ def unlike(table: pd.DataFrame, base: dict[str, Any], titles: dict[str, str]) ->
         named = formatting.listed([titles.get(score, score) for score in lacking])
         said.append(f"The run did not measure {named} (--metrics).")
     return " ".join(said)
+
+
+def other_libraries(facts: RunFacts, base: dict[str, Any]) -> str:
+    """Which libraries have other versions than in the baseline, in words; "" where none is known to."""
+    here, there = libraries(facts), base.get("libraries", {})
+    said = [
+        f"{name} {formatting.listed(here[name])} (the baseline {formatting.listed(there[name])})"
+        for name in here
+        if there.get(name) and here[name] != there[name]
+    ]
+    return f"Scores may differ by other versions: {formatting.listed(said)}." if said else ""
 
 
 def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", notes: Sequence[str] = ()) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from lthbench import formatting
+from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput
 from lthbench.formatting import escape
 from lthbench.results import validation
@@ -67,13 +68,17 @@ class Uncompared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``specs`` are (what, in A, in B); ``only_a`` and ``only_b`` cells that the other table lacks."""
+    """``specs`` are (what, in A, in B); ``only_a`` and ``only_b`` cells that the other table lacks.
+
+    ``untold``: one of them is of before the versions of libraries were recorded.
+    """
 
     specs: tuple[tuple[str, str, str], ...]
     changes: tuple[Change, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     uncompared: tuple[Uncompared, ...] = ()
+    untold: bool = False
 
 
 Read = tuple["pd.DataFrame", RunFacts]
@@ -104,7 +109,8 @@ def compare(a: Read, b: Read, every: bool = False) -> Comparison:
         for mine, others in (cells, cells[::-1])
     ]
     left = tuple(_uncompared(key, rows) for key, rows in unlike)
-    return Comparison(specs(a[1], b[1]), tuple(changes), only[0], only[1], left)
+    untold = any(e.keys().isdisjoint(LIBRARIES) for _, facts in (a, b) for e in facts.environments)
+    return Comparison(specs(a[1], b[1]), tuple(changes), only[0], only[1], left, untold)
 
 
 def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
@@ -151,23 +157,38 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
 
 
 def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
-    """What differs between two runs' facts: (what, in A, in B), written out."""
+    """What differs between two runs' facts: (what, in A, in B), written out.
+
+    Of a library's version nothing is said where one of them has none: it was not recorded, or not installed.
+    """
     first, second = _spec(a), _spec(b)
     mine, theirs = ({score.name for score in facts.scores} for facts in (a, b))
     for told, more in ((first, mine - theirs), (second, theirs - mine)):
         told["scores"] = f"{', '.join(sorted(more))}, too" if more else "–"
-    keys = dict.fromkeys((*first, *second))
+    alone = {key for key in first.keys() ^ second.keys() if key.rpartition(".")[2] in LIBRARIES}
     return tuple(
-        (key, first.get(key, "–"), second.get(key, "–")) for key in keys if first.get(key) != second.get(key)
+        (key, first.get(key, "–"), second.get(key, "–"))
+        for key in dict.fromkeys((*first, *second))
+        if key not in alone and first.get(key) != second.get(key)
     )
 
 
 def _spec(facts: RunFacts) -> dict[str, str]:
     found = facts.to_json()
+    found["environments"] = _fullest(found["environments"])
     told = {key: said for part in _SPECS for key, said in _flat(part, stated(found[part]))}
     told["pretrained"] = ", ".join(dict.fromkeys(str(r.pretrained) for r in facts.requests if r.pretrained))
     told["checkpoints"] = ", ".join(sorted(str(c.get("method")) for c in facts.checkpoints))
     return told | {f"{p.kind} {p.name}": p.code for p in facts.plugins}
+
+
+def _fullest(environments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Environments without those that another one repeats: steps of before it recorded as much."""
+    return [
+        e
+        for e in environments
+        if not any(e != other and e.items() <= other.items() for other in environments)
+    ]
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
@@ -209,7 +230,8 @@ def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
         parts.append("What differs in what was asked for, and in what it was done with:")
         parts.append(tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True))
     else:
-        parts.append("Both were asked for alike and done with the same versions.")
+        known = ", as far as these were recorded" if found.untold else ""
+        parts.append(f"Both were asked for alike and done with the same versions{known}.")
     same = sum(c.finding == "same" for c in found.changes)
     told = [c for c in found.changes if c.finding != "same"]
     if told:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
+from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput, Damaged, shown
 from lthbench.formatting import is_formula, one_line, texts_in
 from lthbench.kinds import Metric
@@ -220,7 +221,8 @@ def from_json(content: Any, where: str = "run.json") -> RunFacts:
     for part, kinds in _TOLD.items():
         _check_told(getattr(facts, part), kinds, f"{where}: {part}")
     for place, environment in enumerate(facts.environments):
-        _check_told(environment, _VERSIONS, f"{where}: environments[{place}]")
+        libraries = {name: str for name in LIBRARIES if name in environment}
+        _check_told(environment, _VERSIONS | libraries, f"{where}: environments[{place}]")
     odd = next(filter(is_formula, _in_tables(facts)), None)
     if odd is not None:
         raise BadInput(f"{where}: has a name that spreadsheets would compute: {odd[:100]!a}.")
