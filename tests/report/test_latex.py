@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lthbench.report import latex, task_page
+from lthbench.report import forest, latex, task_page
 from lthbench.report.figures import curves
 from lthbench.report.summary import summarise
 
@@ -74,10 +74,8 @@ def test_tables_are_whole_and_fit_a_page(made_table):
     braces = re.sub(r"\\[{}\\]", "", text)
     assert braces.count("{") == braces.count("}")
     labels = re.findall(r"\\label\{(.*?)\}", text)
-    assert labels == [
-        *("tab:lthbench-verdict", "tab:lthbench-verdict-2", "tab:lthbench-verdict-3"),
-        *("tab:lthbench-scores", "tab:lthbench-scores-2"),
-    ]
+    task = f"tab:lthbench-{found.facts.task_name}-{found.facts.budget_name}"
+    assert labels == [f"{task}-{end}" for end in ("verdict", "verdict-2", "verdict-3", "scores", "scores-2")]
     assert set(re.findall(r"\\ref\{(.*?)\}", text)) <= set(labels)
     seen = [0, 0]
     for columns, before, rows in tables(text):
@@ -109,6 +107,24 @@ def test_the_dense_trainings_have_a_row_and_findings_are_told_apart(published):
     assert r"\textbf{834.7 $\pm$ 36.9}" in others[-1][2][3][-1]
     assert first[2][2].strip() == r"90.4 $\pm$ 0.4"
     assert "dagger" not in scored
+
+
+def test_tables_of_several_tasks_stand_in_one_document(made_table):
+    scores, facts = made_table(("imp",))
+    other = dataclasses.replace(facts, task=facts.task | {"name": "own-task"})
+    made = ((scores, facts), (scores.assign(task="own-task"), other))
+    one, two = (re.findall(r"\\label\{(.*?)\}", latex.render(summarise(*m))) for m in made)
+    assert len(two) == len(one) > 0
+    assert not set(one) & set(two)
+    assert all(re.fullmatch(r"tab:[\w-]+", label) for label in two)
+
+
+def test_sparsities_that_read_alike_are_told_apart(made_table):
+    found = summarise(*made_table(("imp",), sparsities=(0.5, 0.672, 0.67232)))
+    (_, before, _), (_, _, scored), *_ = tables(latex.render(found))
+    assert r"50.0~\% & 67.20~\% & 67.23~\%" in before
+    assert [row[1].strip() for row in scored[1:]] == [r"50.0 \%", r"67.20 \%", r"67.23 \%"]
+    assert forest.of_method(found, found.headline[0], found.sparsities).columns == ("50.0", "67.20", "67.23")
 
 
 def test_captions_give_the_seeds_that_networks_have(made_table):

@@ -64,4 +64,4 @@ def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> F
     for score in scores:
         marks = tuple(mark(summary, found[score, level]) for level in levels)
         rows.append((findings.pointed(summary, score, summary.title_of(score)), marks))
-    return Forest(tuple(formatting.share(level) for level in levels), tuple(rows))
+    return Forest(tuple(s.removesuffix(" %") for s in formatting.sparsities(levels)), tuple(rows))

@@ -97,14 +97,14 @@ def _verdicts(summary: Summary) -> list[str]:
         f"{answer.of_table(summary).said} At each sparsity, ✓: all scores match dense; else how many are "
         "worse, or where none is, how many are open; –: not measured, or no verdict."
     )
-    found = []
+    found, read = [], dict(zip(summary.sparsities, formatting.sparsities(summary.sparsities), strict=True))
     for part, levels in enumerate(_parts(summary.sparsities, SPARSITIES)):
-        names = ["method", *(f"{formatting.share(s)} %" for s in levels), "up to"]
+        names = ["method", *(read[s] for s in levels), "up to"]
         rows = [
             [escape(r.method), *(_passes(tallies.of(r, s)) for s in levels), escape(far(r))]
             for r in summary.headline
         ]
-        found.append(_table([_head(name) for name in names], rows, caption, "verdict", part))
+        found.append(_table([_head(name) for name in names], rows, caption, _label(summary, "verdict"), part))
     return found
 
 
@@ -133,11 +133,11 @@ def _scores(summary: Summary) -> list[str]:
     if trainings and summary.trainings:
         others = " that the others are compared with" if used else " that calibrate the task"
         caption += f" {trainings}: the trainings of the dense network{others}."
-    found = []
+    found, read = [], dict(zip(summary.sparsities, formatting.sparsities(summary.sparsities), strict=True))
     for part, scores in enumerate(_parts([s for s in summary.scores if s.verdict], SCORES)):
         rows = []
         for method, level in summary.networks:
-            row = [escape(method), escape(formatting.sparsity(level))]
+            row = [escape(method), escape(read.get(level) or formatting.sparsity(level))]
             for score in scores:
                 cell = summary.cell(method, level, score.name)
                 form = SET.get(findings.get((method, level, score.name), "matches"), DAGGER)
@@ -147,7 +147,7 @@ def _scores(summary: Summary) -> list[str]:
                 there = [summary.trainings.get(s.name) for s in scores]
                 rows.append([escape(trainings), row[1], *(escape(c.text if c else "–") for c in there)])
         names = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
-        found.append(_table(names, rows, caption, "scores", part))
+        found.append(_table(names, rows, caption, _label(summary, "scores"), part))
     return found
 
 
@@ -166,21 +166,27 @@ def _of_score(score: Shown) -> str:
 
 def _head(text: str, arrow: str = "") -> str:
     """The head of a column, a word to a line, so that it is no wider than its numbers."""
-    lines = [escape(word) for word in text.replace(" %", "\u00a0%").split(" ") if word]
-    lines = [line.replace("\u00a0", "~") for line in lines]
+    words = [word for word in text.replace(" %", "\n%").split(" ") if word]
+    lines = ["~".join(map(escape, word.split("\n"))) for word in words]
     if arrow:
         lines[-1] += f"~{escape(arrow)}"
     return lines[0] if len(lines) == 1 else r"\shortstack[r]{{{}}}".format(r"\\".join(lines))
 
 
+def _label(summary: Summary, of: str) -> str:
+    """What a table is called in ``\\ref``: the tables of several tasks can stand in one document."""
+    named = f"lthbench-{summary.facts.task_name}-{summary.facts.budget_name}-{of}"
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in named)
+
+
 def _table(names: list[str], rows: list[list[str]], caption: str, label: str, part: int) -> str:
     """A table that goes on over pages, from cells of LaTeX, its first column to the left."""
     after = "" if part == 0 else f"-{part + 1}"
-    title = escape(caption) if part == 0 else rf"Table~\ref{{tab:lthbench-{label}}}, continued."
+    title = escape(caption) if part == 0 else rf"Table~\ref{{tab:{label}}}, continued."
     head = " & ".join(names) + r" \\"
     lines = [
         rf"\begin{{longtable}}{{@{{}}l{'r' * (len(names) - 1)}@{{}}}}",
-        rf"\caption{{{title}}}\label{{tab:lthbench-{label}{after}}}\\",
+        rf"\caption{{{title}}}\label{{tab:{label}{after}}}\\",
         rf"\toprule {head} \midrule",
         r"\endfirsthead",
         rf"\toprule {head} \midrule",
@@ -191,7 +197,7 @@ def _table(names: list[str], rows: list[list[str]], caption: str, label: str, pa
     for place, row in enumerate(rows):
         # The networks of a method stand together, dense and its trainings, too.
         before = rows[place - 1][0] if place else row[0]
-        if label == "scores" and row[0] != before and not (place == 1 and row[1] == rows[0][1]):
+        if label.endswith("-scores") and row[0] != before and not (place == 1 and row[1] == rows[0][1]):
             lines.append(r"\addlinespace")
         lines.append(" & ".join(row) + r" \\")
     begin = r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"
