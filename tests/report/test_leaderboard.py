@@ -1,11 +1,14 @@
 """The table of methods and scores: what a cell shows, and what it says on hover."""
 
 import dataclasses
+import json
 
 import pytest
 
-from lthbench.report import leaderboard, templates
-from lthbench.report.summary import far
+from lthbench.report import leaderboard, machine_readable, markdown, network_page, task_page, templates
+from lthbench.report.figures import curves
+from lthbench.report.summary import far, summarise
+from lthbench.results.training_costs import Cost
 from lthbench.verdict.rules import Match, Verdict
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -83,3 +86,44 @@ def test_none_is_said_of_what_is_worse_and_not_of_what_was_not_measured(judged_a
     (result,) = summary.headline
     assert leaderboard.reach(result, ["accuracy", "nll"]) == found[0]
     assert far(result).replace("no verdict", "–") == found[0]
+
+
+def costed(summary, found):
+    """The same summary, whose networks have these costs."""
+    vars(summary)["costs"] = found
+    return summary
+
+
+def test_trainings_are_those_at_which_all_scores_hold_or_at_the_lowest_sparsity(judged_as):
+    summary = judged_as(imp=("yyy", "yyx"), omp=("xxx", "yyy"), mine=("yyy", "yyy"))
+    found = {("imp", s): Cost(n, n + 0.25) for n, s in enumerate(LEVELS, 2)}
+    summary = costed(summary, found | {("omp", 0.5): Cost(1.0, 0.0625)})
+    board = leaderboard.board(summary)
+    assert {row.method: row.trainings.text for row in board.rows} == {"mine": "–", "imp": "3.0", "omp": "1.0"}
+    words = {row.method: row.trainings.words for row in board.rows}
+    assert words["imp"].startswith("imp at 80.0 %: to find and train the network takes 3.0 trainings")
+    assert "0.062 times the operations of one dense network" in words["omp"]
+    assert "not known here" in words["mine"]
+    macro = vars(templates.environment().get_template("leaderboard.html.j2").module)["leaderboard"]
+    page = macro(board, "board", "made")
+    assert "one training of the dense network = 1; that of its dense parent" in page
+    bare = macro(leaderboard.board(costed(summary, {})), "board", "made")
+    assert page.count("<t") - bare.count("<t") == 1 + len(board.rows) + len(board.dense)
+    assert ">trainings<" in page
+    assert ">trainings<" not in bare
+
+
+def test_every_form_of_a_report_has_the_trainings_of_each_network(made_table):
+    summary = costed(summarise(*made_table(("imp",), sparsities=(0.5,))), {("imp", 0.5): Cost(2.5, 2.75)})
+    told = json.loads(machine_readable.as_json(summary))["costs"]
+    assert told == [{"method": "imp", "sparsity": 0.5, "trainings": 2.5, "operations": 2.75}]
+    assert [row["trainings"] for row in markdown.score_rows(summary)] == ["–", "2.5"]
+    assert markdown.render(summary).count("| trainings") == 1
+    no_figures = [(curves.KIND, [])]
+    page = task_page.render(summary, figures=no_figures)
+    assert '<td data-order="2.5">2.5</td>' in page
+    assert "takes 2.5 trainings and 2.8 times" in network_page.Cards(summary).render("imp", 0.5)
+    costed(summary, {})
+    assert "trainings" not in markdown.score_rows(summary)[0]
+    assert ">trainings<" not in task_page.render(summary, figures=no_figures)
+    assert "to find and train" not in network_page.Cards(summary).render("imp", 0.5).lower()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthbench import formatting
-from lthbench.report import cells, findings, heads, network_page
+from lthbench.report import cells, costs, findings, heads, network_page
 from lthbench.report.families import family
 from lthbench.report.summary import Summary, trainings_named
 from lthbench.verdict import rules
@@ -33,10 +33,21 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Trainings:
+    """The trainings that a network took: the number, what it is sorted by, and all that is known in words."""
+
+    text: str
+    order: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Row:
     """A method: ``rank`` is shared by all that get as far (a tie group), ``joint`` asks for all scores.
 
     ``note`` is said of one that was measured at a single sparsity, where others were at several.
+    ``trainings`` is what a network took: as far as all scores hold, or where they hold nowhere, at the lowest
+    sparsity.
     """
 
     rank: str
@@ -46,6 +57,7 @@ class Row:
     cells: tuple[Cell, ...]
     joint: Cell
     note: str = ""
+    trainings: Trainings = Trainings("–", "", "")
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,15 @@ class Board:
     """The leaderboard of one task and budget.
 
     ``dense`` are what dense networks have, by score, in rows: the table's own under what they are called, and
-    on a calibrated task the trainings that pruned networks are compared with.
+    on a calibrated task the trainings that pruned networks are compared with. ``trainings`` says what these
+    of a row are ("" where nothing is known of any).
     """
 
     heads: tuple[Head, ...]
     dense: tuple[tuple[str, tuple[str, ...]], ...]
     rows: tuple[Row, ...]
     families: tuple[str, ...]
+    trainings: str = ""
 
 
 def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | None:
@@ -103,6 +117,7 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
                 cells,
                 _cell(summary, result, scores, root, linked),
                 f"at {formatting.sparsity(result.sparsities[0])} alone" if result in alone else "",
+                _cost(summary, result, scores),
             )
         )
     dense = [("dense itself", tuple(_text_of(summary.cell("dense", 0.0, s)) for s in scores))]
@@ -110,7 +125,16 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
         others = tuple(_text_of(summary.trainings.get(s)) for s in scores)
         dense = [("dense, these seeds", dense[0][1]), (trainings_named(summary), others)]
     families = tuple(dict.fromkeys(r.family for r in rows if r.family))
-    return Board(_heads(summary, results, scores), tuple(dense), tuple(rows), families)
+    known = costs.MEANING if any(row.trainings.order for row in rows) else ""
+    return Board(_heads(summary, results, scores), tuple(dense), tuple(rows), families, known)
+
+
+def _cost(summary: Summary, result: Verdict, scores: Sequence[str]) -> Trainings:
+    last, _ = holds(result, scores)
+    level = result.sparsities[0] if last is None else last
+    place = (summary, result.method, level)
+    words = f"{result.method} at {formatting.sparsity(level)}: {costs.words(*place)}"
+    return Trainings(costs.text(*place), costs.order(*place), words)
 
 
 def head(summary: Summary, score: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def as_json(summary: Summary) -> str:
-    """The verdict by each rule, and the mean and deviation over seeds of each score. No number is null."""
+    """The verdict by each rule, what networks cost, means and deviations over seeds. No number is null."""
     facts = summary.facts
     found = {
         "task": facts.task_name,
@@ -33,6 +34,10 @@ def as_json(summary: Summary) -> str:
         "unlike": list(summary.unlike),
         "verdicts": {rule: [_verdict(v) for v in found] for rule, found in summary.verdicts.items()},
         "sentences": [sentence(summary, v) for v in summary.headline],
+        "costs": [
+            {"method": method, "sparsity": sparsity, **dataclasses.asdict(cost)}
+            for (method, sparsity), cost in summary.costs.items()
+        ],
         "scores": [
             {
                 "method": method,

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from lthbench import formatting
 from lthbench.compute.libraries import LIBRARIES
 from lthbench.formatting import escape
-from lthbench.report import answer, findings, tallies
+from lthbench.report import answer, costs, findings, tallies
 from lthbench.report.cells import Shown
 from lthbench.report.summary import (
     RULE_TEXT,
@@ -56,7 +56,8 @@ def render(summary: Summary) -> str:
         "",
         "Mean ± standard deviation over seeds. ✗ marks a score of the verdict that is worse than dense, "
         "★ one that is better; open is one that may match or be worse, ! one that was not measured; ∅ is of "
-        "a degenerate network, ⊘ of one whose accuracy is too low to compare.",
+        "a degenerate network, ⊘ of one whose accuracy is too low to compare."
+        f"{f' {costs.MEANING}.' if summary.costs else ''}",
         "",
         *(line for group in _score_tables(summary) for line in group),
         "## How it was made",
@@ -92,9 +93,11 @@ def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[
     """One row for each method and sparsity, dense first; by default with all scores."""
     scores = summary.scores if scores is None else scores
     matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
+    costed = bool(summary.costs) and any(s.verdict for s in scores)
     rows = []
     for method, sparsity in summary.networks:
         row = {"method": method, "sparsity": formatting.sparsity(sparsity)}
+        row |= {"trainings": costs.text(summary, method, sparsity)} if costed else {}
         for score in scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
@@ -103,6 +106,7 @@ def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[
         rows.append(row)
         if method == "dense" and summary.trainings:
             row = {"method": trainings_named(summary), "sparsity": row["sparsity"]}
+            row |= {"trainings": ""} if costed else {}
             row |= {s.header: c.text if (c := summary.trainings.get(s.name)) else "–" for s in scores}
             rows.append(row)
     return rows

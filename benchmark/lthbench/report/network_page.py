@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lthbench import formatting
-from lthbench.report import answer, beside, forest, templates
+from lthbench.report import answer, beside, costs, forest, templates
 from lthbench.report.explanation import account, gap, limits, number
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
@@ -59,6 +59,7 @@ class Cards:
             variants=self._scores(rows, seeds, notes, headline=False),
             notes=notes,
             made=_made(summary, method, sparsity),
+            cost=costs.words(summary, method, sparsity) if (method, sparsity) in summary.costs else "",
             command=command(summary.facts, method, sparsity),
             provenance=self._provenance,
         )

@@ -11,7 +11,8 @@ from lthbench import formatting
 from lthbench.errors import BadInput, unknown
 from lthbench.report import cells, families, heads
 from lthbench.report.cells import Cell, Shown
-from lthbench.results import score_order, validation
+from lthbench.results import score_order, training_costs, validation
+from lthbench.results.training_costs import Cost
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
 from lthbench.verdict.between import Pairs
@@ -93,6 +94,11 @@ class Summary:
     def lacking(self) -> tuple[str, ...]:
         """The titles of scores that LTH-PASS asks for on this task and that were not measured."""
         return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects}, self.facts.classes)
+
+    @cached_property
+    def costs(self) -> dict[tuple[str, float], Cost]:
+        """What networks took to find and train, by method and sparsity, as far as that is known."""
+        return training_costs.of_table(self.facts)
 
     @property
     def drawn_alone(self) -> tuple[str, ...]:

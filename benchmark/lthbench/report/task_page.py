@@ -20,6 +20,7 @@ from lthbench.report import (
     chart_data,
     compared,
     controls,
+    costs,
     findings,
     forest,
     leaderboard,
@@ -122,6 +123,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         others=len(summary.methods) - len(legend),
         keys=_keys(summary, [(kind, of_kind) for kind, of_kind in plates if kind.keyed]),
         rows=_rows(summary, linked),
+        trainings=costs.MEANING if summary.costs else "",
         provenance=provenance(facts),
         empty_layers=_empty_layers(facts),
         csv=csv_name if linked else _packed(summary),
@@ -226,6 +228,8 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for method, sparsity in summary.networks:
         cells = []
+        known = {"trainings": costs.text(summary, method, sparsity)}
+        known["trainings_order"] = costs.order(summary, method, sparsity)
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
             match = matches.get((method, sparsity, score.name))
@@ -241,7 +245,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
         judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
         passed = bool(judged) and all(judged)
         row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
-        rows.append({**row, "link": network_page.name(method, sparsity) if linked else ""})
+        rows.append({**row, **known, "link": network_page.name(method, sparsity) if linked else ""})
         if method == "dense" and summary.trainings:
             rows.append(_of_trainings(summary))
     return rows
@@ -256,7 +260,8 @@ def _of_trainings(summary: Summary) -> dict[str, Any]:
         for score, c in found
     ]
     name = trainings_named(summary)
-    return {"method": name, "sparsity": 0.0, "cells": cells, "first": False, "passed": False, "link": ""}
+    row = {"method": name, "sparsity": 0.0, "cells": cells, "first": False, "passed": False, "link": ""}
+    return {**row, "trainings": "", "trainings_order": ""}
 
 
 def _kinds(summary: Summary) -> dict[str, Any]:
