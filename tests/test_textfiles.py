@@ -1,6 +1,7 @@
 """Text files with byte order marks, from spreadsheets, of other encodings: read, or refused by name."""
 
 import csv
+import gzip
 
 import pytest
 
@@ -80,3 +81,32 @@ def test_a_table_that_is_written_reads_back(tmp_path):
     assert b"\r" not in content
     (tmp_path / "a.csv").write_bytes(content)
     assert textfiles.table(tmp_path / "a.csv", ["name"]) == rows
+
+
+def test_a_packed_file_is_read_as_what_it_holds(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress("\ufeffname\ntür\n".encode()))
+    assert textfiles.read(path) == "name\ntür\n"
+    with textfiles.opened(path) as content:
+        assert content.read() == "name\ntür\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name\n", "is no gzip file, or damaged"),
+        (gzip.compress(b"name\n" * 50)[:-9], "is no gzip file, or damaged"),
+        (gzip.compress(b"name\n" * 50)[:-8] + bytes(8), "is no gzip file, or damaged"),
+        (gzip.compress(bytes(20_000)), r"unpacks to more than 1[0-9],[0-9]{3} bytes; tables do not"),
+        (gzip.compress("größe".encode("latin-1")), "is not UTF-8"),
+    ],
+)
+def test_a_packed_file_that_is_damaged_or_without_end_is_refused(tmp_path, monkeypatch, content, said):
+    monkeypatch.setattr(textfiles, "SMALL", 5_000)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(content)
+    for read in (textfiles.read, textfiles.opened):
+        with pytest.raises(BadInput, match=rf"a\.csv\.gz: {said}"):
+            read(path)
+    with pytest.raises(BadInput, match=r"absent\.gz: cannot be read"):
+        textfiles.opened(tmp_path / "absent.gz")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +25,8 @@ _MARKS = (
 )
 #: No JSON that is read has more values: three bytes of a text may take a hundred of memory.
 VALUES = 5_000_000
+#: No file unpacks to so many times what it is, unless it is small, and none to more than this.
+RATIO, SMALL, UNPACKED = 200, 10_000_000, 1_000_000_000
 #: So many bytes of a large file are looked at together.
 _BLOCK = 1 << 20
 #: What spreadsheets put between columns.
@@ -46,19 +50,35 @@ def decoded(content: bytes, where: object) -> str:
 
 
 def read(path: Path) -> str:
-    """The text of a file. Raises BadInput, naming it, where there is none."""
+    """The text of a file, which may be packed by gzip. Raises BadInput, naming it, where there is none."""
     try:
-        content = path.read_bytes()
+        content = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except OSError as error:
         raise BadInput(f"{in_line(str(path))}: cannot be read: {error.strerror or error}") from error
     return decoded(content, path)
 
 
+def _unpacked(path: Path) -> bytes:
+    """What a gzip file holds. Raises BadInput for another file, and for one that holds far more."""
+    shown = in_line(str(path))
+    most = min(UNPACKED, SMALL + RATIO * path.stat().st_size)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(most + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise BadInput(f"{shown}: is no gzip file, or damaged{because(error)}.") from error
+    if len(content) > most:
+        raise BadInput(f"{shown}: unpacks to more than {most:,} bytes; tables do not.")
+    return content
+
+
 def opened(path: Path) -> IO[bytes]:
-    """A text file, read as UTF-8 from its beginning and never held whole where it is UTF-8.
+    """A text file, read as UTF-8 from its beginning and never held whole where it is UTF-8 and not packed.
 
     Raises BadInput for what ``read`` raises it for.
     """
+    if path.suffix == ".gz":
+        return io.BytesIO(read(path).encode())
     try:
         file = path.open("rb")
     except OSError as error:

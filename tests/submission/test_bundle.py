@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -306,6 +307,13 @@ def test_an_edited_report_cannot_be_bundled(run, tmp_path):
     with pytest.raises(BadInput, match="no such folder"):
         bundle.write(run / "report", LocalStore(tmp_path / "none"), tmp_path / "b.zip")
     assert not (tmp_path / "b.zip").exists()
+
+
+def test_a_table_that_is_packed_is_bundled_as_it_was(run, whole, tmp_path):
+    (tmp_path / "run.json").write_bytes((run / "report" / "run.json").read_bytes())
+    (tmp_path / "scores.csv.gz").write_bytes(gzip.compress((run / "report" / "scores.csv").read_bytes()))
+    bundle.write(tmp_path, LocalStore(run / "store"), tmp_path / "b.zip")
+    assert (tmp_path / "b.zip").read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import safetensors.numpy
 from lthbench import textfiles
 from lthbench.cli import main
 from lthbench.planning import contents
-from lthbench.results import bundle_file, table
+from lthbench.results import table
 from lthbench.submission import bundle
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "entries"
@@ -161,7 +161,7 @@ def test_a_stored_zip_holds_no_more_than_it_is(tmp_path):
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("x", bytes(11_000_000))
     info = zipfile.ZipFile(content).infolist()[0]
-    assert info.file_size <= bundle_file.SMALL + bundle_file.RATIO * info.compress_size
+    assert info.file_size <= textfiles.SMALL + textfiles.RATIO * info.compress_size
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def report(
 ) -> None:
     """Write reports of the tables of one or more runs: folders that hold scores.csv and run.json, or bundles.
 
+    The folder of a task in a site is one, too: its scores.csv may be scores.csv.gz.
+
     By default the report in the folder lthbench-report. Of several tables it is a site: start with its
     index.html. The site of one table is --format site; the other formats of several tables go into a
     folder for each.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lthbench import formatting
 from lthbench.report import cells, costs, findings, heads, network_page
 from lthbench.report.families import family
+from lthbench.report.figures.files import as_csv as rows_as_csv
 from lthbench.report.summary import Summary, trainings_named
 from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
@@ -62,12 +63,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a score's column: a short name, title, an arrow to what is better, and that in words.
+    """The head of a column: its score, a short name, title, an arrow to what is better, and that in words.
 
     ``margin`` is how much worse the score may be ("" by other rules), ``wide`` whether that is more than the
     practical margin: by retraining alone.
     """
 
+    score: str
     short: str
     title: str
     arrow: str
@@ -137,6 +139,36 @@ def _cost(summary: Summary, result: Verdict, scores: Sequence[str]) -> Trainings
     return Trainings(costs.text(*place), costs.order(*place), words)
 
 
+#: The score of a row that asks for all at once.
+ALL = "all"
+#: What cells say that hold up to no sparsity, as programs read it.
+_NOWHERE = {"open": "open", "none": "none", "–": "unknown"}
+_PLACE = ("task", "budget", "folder", "seeds", "method", "rank", "trainings")
+_FOUND = ("score", "title", "finding", "up_to", "decided_by")
+
+
+def as_csv(pairs: Sequence[tuple[Summary, str]]) -> bytes:
+    """The leaderboards of a site as CSV: a row for each table, method and score, and one for all scores.
+
+    ``finding`` is "holds" with ``up_to``, the largest sparsity up to which it does; or open, none or unknown.
+    ``decided_by`` are the numbers of the network that decides, ``trainings`` what one took.
+    """
+    rows = []
+    for summary, folder in pairs:
+        made, facts = board(summary), summary.facts
+        if made is None:
+            continue
+        names = [(ALL, "all scores at once"), *((head.score, head.title) for head in made.heads)]
+        for row in made.rows:
+            trainings = "" if row.trainings.text == "–" else row.trainings.text
+            table = (facts.task_name, facts.budget_name, folder, len(facts.seeds))
+            place = (*table, row.method, row.rank, trainings)
+            for name, cell in zip(names, (row.joint, *row.cells), strict=True):
+                finding = _NOWHERE.get(cell.text, "holds")
+                rows.append([*place, *name, finding, cell.order if finding == "holds" else "", cell.words])
+    return rows_as_csv((*_PLACE, *_FOUND), rows)
+
+
 def head(summary: Summary, score: str) -> str:
     """A score's short name, with an arrow to what is better."""
     return findings.pointed(summary, score, heads.column(score, summary.title_of(score)))
@@ -154,7 +186,7 @@ def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
             wide = match.allowed > match.practical * (1 + 1e-9)
         title = summary.title_of(score)
         arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
-        found.append(Head(heads.column(score, title), title, arrow, better, margin, wide))
+        found.append(Head(score, heads.column(score, title), title, arrow, better, margin, wide))
     return tuple(found)
 
 

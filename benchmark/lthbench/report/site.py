@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import re
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from lthbench.report.figures.files import as_csv as as_csv_file
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
 from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
-from lthbench.results.table import as_csv
+from lthbench.results.table import BESIDE, SCORES, as_csv, beside
 from lthbench.verdict import rules
 from lthbench.verdict.noninferiority import ALPHA
 
@@ -83,6 +84,7 @@ def write(
     pairs = sorted(zip(summaries, folders, strict=True), key=lambda pair: _standing(pair[0]))
     files.page("index.html", _index(summaries, pairs))  # first: it says whose files those beside it are
     _put_claims(files, pairs)
+    files.add("leaderboard.csv", leaderboard.as_csv(pairs))
     scores = _scores(summaries)
     reading = templates.render(
         "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=scores
@@ -108,7 +110,14 @@ def _put_task(files: _Files, summary: Summary, folder: str, tell: Callable[[str]
                 head, *rows = picture.numbers
                 files.add(f"{folder}/{picture.table}", as_csv_file(head, rows))
     content, name = as_csv(summary.table), templates.table_name(len(summary.table))
-    files.add(f"{folder}/{name}", gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+    table = {name: gzip.compress(content, mtime=0) if name.endswith(".gz") else content}
+    # So that the folder can be read again. Its pictures are files already, and would be twice as large so.
+    rule = "" if summary.rule == rules.HEADLINE else summary.rule
+    table |= beside(dataclasses.replace(summary.facts, rule=rule, pictures=()))
+    for of_table, made in table.items():
+        files.add(f"{folder}/{of_table}", made)
+    for stale in {*SCORES, *BESIDE} - {*table}:
+        (files.out / folder / stale).unlink(missing_ok=True)  # of a table that was here before
     cards = network_page.Cards(summary)
     there = dict.fromkeys((method, sparsity) for method, sparsity, _ in summary.cells)
     for done, (method, sparsity) in enumerate(there, 1):
@@ -154,7 +163,7 @@ def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -
 
 def in_the_way(summaries: Sequence[Summary], out: Path) -> list[Path]:
     """The files of a site, as far as others are there in their place."""
-    names = [*(href for _, href in templates.NAV), "claims.csv", "claims.md"]
+    names = [*(href for _, href in templates.NAV), "claims.csv", "claims.md", "leaderboard.csv"]
     for summary in summaries:
         names += [f"{folder_of(summary)}/{name}" for name in _of_task(summary)]
     assets = {out / "assets" / name: source for name, source in templates.assets().items()}
@@ -168,7 +177,9 @@ def _of_task(summary: Summary) -> list[str]:
     pictures = [p for _, _, found in picture_panels.grouped(summary.facts.pictures) for p in found]
     return [
         "index.html",
-        templates.table_name(len(summary.table)),
+        "run.json",
+        *SCORES,
+        *BESIDE,
         *(f"numbers-{kind.name}.csv" for kind in kinds()),
         *(name for picture in pictures for name in (picture.file, picture.table)),
         *(network_page.name(*network) for network in networks),

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lthbench import formatting, resources
 from lthbench._version import __version__
+from lthbench.results.table import SCORES
 
 #: The scripts of a page, in the order in which they are read.
 SCRIPTS = ("dataTables.min.js", "dataTables.buttons.min.js", "site.js")
@@ -89,7 +90,7 @@ def alone() -> dict[str, Any]:
 
 def table_name(rows: int) -> str:
     """The file of a site that holds a table of so many rows: compressed where it would be large."""
-    return "scores.csv" if rows <= COMPRESSED else "scores.csv.gz"
+    return SCORES[rows > COMPRESSED]
 
 
 def assets() -> dict[str, Path]:

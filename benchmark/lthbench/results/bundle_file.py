@@ -17,6 +17,7 @@ from lthbench.results import table
 from lthbench.results.run_facts import RunFacts
 from lthbench.store import layout
 from lthbench.store.archive import BROKEN, pieces
+from lthbench.textfiles import RATIO, SMALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,6 @@ HEAD = "bundle.json"
 LIMIT = 1_000_000_000
 #: And to no more files.
 ENTRIES = 500_000
-#: None of which unpacks to so many times what it is, unless it is small.
-RATIO, SMALL = 200, 10_000_000
 #: What its files are called: each name once on every file system, and nothing above its folder.
 _BESIDE = "|".join(map(re.escape, table.BESIDE))
 _NAME = re.compile(
@@ -98,7 +97,7 @@ def _of_folder(path: Path) -> str:
     named = shlex.quote(str(path))
     if (path / "store.json").is_file():
         return f"a store, no bundle. Check it with: lthbench store verify --store {named}"
-    if (path / "scores.csv").is_file():
+    if table.scores_file(path).is_file():
         return f"the folder of a report, no bundle. Make one of it with: lthbench submit {named}"
     return "a folder; a bundle is the zip file that lthbench submit writes."
 

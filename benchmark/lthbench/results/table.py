@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value", bound=Hashable)
 
+#: What a table is called: packed where a site would be large. The first that is there is read.
+SCORES = ("scores.csv", "scores.csv.gz")
 #: The file beside a table that holds its pictures.
 PICTURES = "pictures.json"
 #: What may lie beside a table, and is carried with it.
@@ -132,14 +134,8 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     make_folder(folder)
     made: dict[str, bytes | Callable[[IO[bytes]], None]] = {
         "scores.csv": partial(_write_csv, table),
-        "run.json": (json.dumps(facts.to_json(), indent=1) + "\n").encode(),
+        **beside(facts),
     }
-    if facts.pictures:
-        made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
-    if facts.units:
-        made[units.FILE] = units.as_csv(facts.units)
-    if facts.latencies:
-        made[latency.FILE] = latency.as_csv(facts.latencies)
     parquet = to_parquet(table)
     if parquet is not None:
         made["scores.parquet"] = parquet
@@ -149,6 +145,23 @@ def write(table: pd.DataFrame, facts: RunFacts, folder: Path) -> list[Path]:
     for name in {*BESIDE, "scores.parquet"} - {*made}:
         (folder / name).unlink(missing_ok=True)  # those of an earlier run are of another table
     return [folder / name for name in made]
+
+
+def beside(facts: RunFacts) -> dict[str, bytes]:
+    """The files beside a table, by name: ``run.json``, and those of ``BESIDE`` that it has."""
+    made = {"run.json": (json.dumps(facts.to_json(), indent=1) + "\n").encode()}
+    if facts.pictures:
+        made[PICTURES] = (json.dumps(facts.pictures, indent=1) + "\n").encode()
+    if facts.units:
+        made[units.FILE] = units.as_csv(facts.units)
+    if facts.latencies:
+        made[latency.FILE] = latency.as_csv(facts.latencies)
+    return made
+
+
+def scores_file(folder: Path) -> Path:
+    """The file of the table in a folder; what it would be called where there is none."""
+    return next((path for name in SCORES if (path := folder / name).is_file()), folder / SCORES[0])
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
@@ -181,10 +194,13 @@ def to_parquet(table: pd.DataFrame) -> bytes | None:
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
-    """The table and its facts from a folder that a run wrote. Raises BadInput for what is not one."""
+    """The table and its facts from a folder that a run wrote, or of a task in a site.
+
+    Raises BadInput for what is not one.
+    """
     import pandas as pd
 
-    csv, run = folder / "scores.csv", folder / "run.json"
+    csv, run = scores_file(folder), folder / "run.json"
     for path in (csv, run):
         if not path.is_file():
             raise BadInput(f"{folder}: has no {path.name}; give a folder that lthbench run --report wrote.")

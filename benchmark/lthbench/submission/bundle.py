@@ -54,7 +54,8 @@ def write(folder: Path, store: Store, target: Path) -> int:
     made = planned(facts)
     if not store.root.is_dir():
         raise BadInput(f"store {store.root}: no such folder; give the one that the run used, with --store.")
-    files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in ("scores.csv", "run.json")}
+    with textfiles.opened(table.scores_file(folder)) as content:
+        files = {"scores.csv": content.read(), "run.json": (folder / "run.json").read_bytes()}
     measures = [m for e in made.entries for m in e.scored()]
     failures = _failures(scores)
     for measure in measures:
@@ -67,7 +68,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
             raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
     again = table.as_csv(table.build(made, store, failures))
     if again != files["scores.csv"]:
-        raise BadInput(f"{folder / 'scores.csv'}: is not what the store {store.root} gives; run again.")
+        raise BadInput(f"{table.scores_file(folder)}: is not what the store {store.root} gives; run again.")
     try:
         facts_told.check_asked(facts, made, [])
         facts_told.check_collapsed(facts, made, store)
