@@ -100,6 +100,7 @@ def test_a_packed_file_is_read_as_what_it_holds(tmp_path):
         (gzip.compress(bytes(20_000)), r"unpacks to more than 1[0-9],[0-9]{3} bytes; tables do not"),
         (gzip.compress("größe".encode("latin-1")), "is not UTF-8"),
     ],
+    ids=["plain", "cut", "another-sum", "without-end", "latin-1"],
 )
 def test_a_packed_file_that_is_damaged_or_without_end_is_refused(tmp_path, monkeypatch, content, said):
     monkeypatch.setattr(textfiles, "SMALL", 5_000)
