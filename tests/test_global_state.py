@@ -142,6 +142,24 @@ def test_results_are_made_with_torchs_defaults_whatever_calls():
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.parametrize("outer", [None, "meta"])
+def test_results_are_made_on_the_cpu_also_inside_a_device_of_torch(outer):
+    torch.set_default_device(outer)
+    try:
+        with torch.device("meta"):
+            with standard(), kept("metric mine"):
+                assert torch.zeros(1).device.type == "cpu"
+                with torch.device("meta"):
+                    assert torch.zeros(1).device.type == "meta"
+            assert torch.zeros(1).device.type == "meta"
+        assert torch.zeros(1).device.type == (outer or "cpu")
+        with standard():
+            assert torch.zeros(1).device.type == "cpu"
+        assert torch.zeros(1).device.type == (outer or "cpu")
+    finally:
+        torch.set_default_device(None)
+
+
 #: Ways to set how exactly float32 is multiplied, old ones and those of PyTorch 2.9; mixed, old getters raise.
 PRECISIONS = {
     "nothing": (),

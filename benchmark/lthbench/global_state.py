@@ -89,7 +89,7 @@ def _end_copy(who: str) -> None:
 def standard() -> Iterator[None]:
     """Results are made with torch's defaults, whatever the program has set that calls; it gets that back."""
     usual = [(part, part.standard) for part in _parts() if part.standard is not None]
-    with _set(usual), _no_inference_mode():
+    with _set(usual), _no_inference_mode(), _on_cpu():
         yield
 
 
@@ -124,6 +124,14 @@ def _put(wanted: list[tuple[_Part, Any]]) -> None:
 def _no_inference_mode() -> contextlib.AbstractContextManager[Any]:
     torch = sys.modules.get("torch")
     return torch.inference_mode(False) if torch else contextlib.nullcontext()
+
+
+def _on_cpu() -> contextlib.AbstractContextManager[Any]:
+    """Tensors are made on the CPU, also where the program that calls is inside ``with torch.device(...)``."""
+    torch = sys.modules.get("torch")
+    if torch is None or torch.get_default_device() == torch.device("cpu"):
+        return contextlib.nullcontext()  # one for nothing would slow each call of torch
+    return torch.device("cpu")  # type: ignore[no-any-return]
 
 
 def _put_back(before: list[tuple[_Part, Any]], who: str) -> None:
@@ -284,11 +292,10 @@ def _torch() -> list[_Part]:
             there.update(own)
 
     tiny, one = 5e-324, 1.0
-    cpu = torch.device("cpu")
     parts = [
         _Part("the state of torch's random numbers", torch.get_rng_state, torch.set_rng_state, told=False),
         _Part("the default dtype", torch.get_default_dtype, torch.set_default_dtype, True, torch.float32),
-        _Part("the default device", torch.get_default_device, put_device, True, cpu),
+        _Part("the default device", torch.get_default_device, put_device),
         _Part("the number of threads", torch.get_num_threads, torch.set_num_threads),
         _Part("inference mode", torch.is_inference_mode_enabled, lambda value: None),
         _Part("gradients", torch.is_grad_enabled, torch.set_grad_enabled, True, True),

@@ -1,5 +1,6 @@
 """Networks pruned elsewhere: how files are read, what is refused, and that their scores are the same."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -448,6 +449,40 @@ def test_a_networks_normalisation_may_have_any_name(held):
     assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
     other = taking.take(network, files.of(file, "model"), None, ((0.25,), (0.5,)), dense=True)
     assert (float(other.weights["0.mean"]), float(other.weights["0.std"])) == (0.25, 0.5)
+
+
+@pytest.fixture(params=["dtype", "device", "inside a device"])
+def calling(request):
+    """What a program may have set of torch: half precision, or a device without memory."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "dtype":
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.bfloat16)
+        elif request.param == "device":
+            stack.callback(torch.set_default_device, None)
+            torch.set_default_device("meta")
+        else:
+            stack.enter_context(torch.device("meta"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def brought():
+    """What two networks are brought by, a state dict and its parent as a module, and how they are read."""
+    words = ("digits-r8", "mine", [drawn_again(0)], [built(seed=5)[1]], [])
+    return words, bringing.bring(*words)[1]
+
+
+@pytest.mark.usefixtures("calling")
+def test_networks_are_read_with_torchs_defaults_whatever_calls(brought):
+    words, usual = brought
+    _, found = bringing.bring(*words)
+    for got, wanted in ((found.pruned[0], usual.pruned[0]), (found.dense[0], usual.dense[0])):
+        assert got.step == wanted.step
+        assert got.weights.keys() == wanted.weights.keys()
+        for name, tensor in wanted.weights.items():
+            assert got.weights[name].dtype == tensor.dtype
+            assert torch.equal(got.weights[name], tensor)
 
 
 # ---------------------------------------------------------------------------------------------- refusals

@@ -57,6 +57,20 @@ def test_weights_for_the_tasks_classes_are_the_dense_parent(tmp_path, tiny_task)
     assert pruned.start == pruned.mask.given == made.entries[0].dense
 
 
+def test_they_are_read_with_torchs_defaults_whatever_calls(tmp_path, tiny_task):
+    weights(tmp_path / "whole.pt")
+    request, usual = pretrained.begun(asked(tiny_task, tmp_path / "whole.pt"))
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            begun, found = pretrained.begun(asked(tiny_task, tmp_path / "whole.pt"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert begun == request
+    for name, tensor in usual.networks[0].weights.items():
+        assert torch.equal(found.networks[0].weights[name], tensor)
+
+
 def test_a_run_prunes_and_trains_on_from_them(tmp_path, tiny_task):
     state = weights(tmp_path / "whole.pt")
     outcome = api.execute(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from safetensors import safe_open
 
 from lthbench import api, registry
@@ -31,6 +32,7 @@ from lthbench.spec import (
     Train,
     describe,
     history,
+    network_of,
 )
 from lthbench.store import LocalStore, layout, open_store
 
@@ -281,3 +283,15 @@ def test_an_object_that_does_not_fit_is_made_again(scored, steps, tiny_task, tmp
     assert spoiled in missing(plan(asked(tiny_task), ()), store)
     assert spoiled.key not in (store.elsewhere() or {})
     assert not store.has(spoiled)
+
+
+def test_what_a_network_holds_is_known_whatever_torchs_defaults(steps):
+    network = network_of(first(steps, Init))
+    usual = contents._expected(network)
+    contents._expected.cache_clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert contents._expected(network) == usual
+    finally:
+        torch.set_default_dtype(torch.float32)
+        contents._expected.cache_clear()

@@ -11,12 +11,14 @@ from typing import Any
 from lthbench.checkpoints import importing
 from lthbench.checkpoints.importing import Brought
 from lthbench.errors import BadInput
+from lthbench.global_state import standard
 from lthbench.planning.checks import pixels
 from lthbench.planning.plan import network
 from lthbench.planning.request import Request, ask
 from lthbench.spec import round_density
 
 
+@standard()
 def bring(
     name: str,
     method: str,

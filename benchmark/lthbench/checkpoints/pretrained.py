@@ -14,7 +14,7 @@ from lthbench.checkpoints.importing import publish
 from lthbench.checkpoints.taking import Taken, digest, take
 from lthbench.compute.rng import generator
 from lthbench.errors import BadInput
-from lthbench.global_state import kept
+from lthbench.global_state import kept, standard
 from lthbench.kinds import Architecture
 from lthbench.planning.plan import network
 from lthbench.planning.request import Request
@@ -37,6 +37,7 @@ class Pretrained:
         publish(store, self.networks)
 
 
+@standard()
 def begun(request: Request) -> tuple[Request, Pretrained | None]:
     """The request with what a plan needs of its pretrained weights, and these weights; None for none.
 

@@ -291,9 +291,10 @@ def _not_stored(model: torch.nn.Module, network: Network, weights: Container[str
     pixels, tensors = skeletons.pixels(model), {}
     for name, value in model.state_dict().items():
         if name in pixels:
-            tensors[name] = torch.tensor(numbers[pixels[name]]).reshape(value.shape)
+            tensor = torch.tensor(numbers[pixels[name]], dtype=value.dtype, device="cpu")
+            tensors[name] = tensor.reshape(value.shape)
         elif name not in weights:  # counters, which older files lack
-            tensors[name] = torch.zeros(value.shape, dtype=value.dtype)
+            tensors[name] = torch.zeros(value.shape, dtype=value.dtype, device="cpu")
     return tensors
 
 

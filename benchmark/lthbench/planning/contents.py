@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from lthbench import registry
 from lthbench.errors import Damaged, because
+from lthbench.global_state import standard
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.kinds.scores import left_out
 from lthbench.planning.step_record import restored
@@ -309,7 +310,7 @@ def _expected(network: Network) -> dict[str, Tensor] | None:
             return args[0] if fills else func(*args, **(kwargs or {}))
 
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), Unfilled():
+        with standard(), torch.random.fork_rng(devices=[]), torch.device("meta"), Unfilled():
             state = architecture.build(network).state_dict()
     except Exception as error:  # whatever torch says of a layer of -3 classes
         if not registry.ships(Architecture, architecture.name):
