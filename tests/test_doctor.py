@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from lthbench import doctor
 from lthbench.cli import main
@@ -57,6 +58,20 @@ def test_every_extra_has_a_line():
     assert doctor.EXTRAS.keys() == project["optional-dependencies"].keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "lacking", "least"),
+    [
+        ("numpy", "1.26.4", "2.0.0"),  # trapezoid and bitwise_count
+        ("scipy", "1.14.1", "1.15.0"),  # qmc.Sobol(rng=)
+    ],
+)
+def test_the_least_versions_have_all_that_is_called(name, lacking, least):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    required = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    assert required[name].contains(least)
+    assert not required[name].contains(lacking)
+
+
 def test_a_python_that_is_too_old_is_a_problem(tmp_path, monkeypatch):
     wanted = doctor._metadata("Requires-Python")[0]
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.0")
@@ -72,7 +87,8 @@ def test_a_missing_or_old_package_is_a_problem(tmp_path, monkeypatch, capsys, gi
         main(["doctor", "--store", str(tmp_path / "store")])
     out = capsys.readouterr().out
     assert f"PROBLEM {shown}" in out
-    assert "pip install 'numpy>=1.26'" in out
+    wanted = next(name for name in doctor._metadata("Requires-Dist") if name.startswith("numpy"))
+    assert f"pip install '{wanted}'" in out
     assert "1 problem: nothing can be run" in out
 
 
