@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthbench import masks
-from lthbench.errors import StepFailed
+from lthbench.errors import BadInput, StepFailed
 
 
 def scores(*values):
@@ -36,6 +36,27 @@ def test_within_a_mask_only_its_weights_are_kept():
     assert inner["layer0.weight"].tolist() == [True, False, True, False]
     with pytest.raises(StepFailed, match="cannot keep 3 weights"):
         masks.top(scores([0.1, 9.0, 0.2, 8.0]), 0.75, outer)
+
+
+@pytest.mark.parametrize("density", [1.5, -0.1, float("nan")])
+def test_a_density_that_no_mask_has_is_refused(density):
+    """NumPy counts a place before the first from the end: 1.5 would keep half."""
+    given_scores = {"layer.weight": torch.arange(8.0).reshape(2, 2, 2, 1)}
+    shapes = {"layer.weight": (2, 2, 2, 1)}
+    for keep in (
+        lambda: masks.top(given_scores, density),
+        lambda: masks.top(given_scores, density, allocation="erk"),
+        lambda: masks.top_kernels(given_scores, density),
+        lambda: masks.allocated(shapes, density, "uniform"),
+    ):
+        with pytest.raises(BadInput, match=f"density {density:g}: .* from 0 to 1"):
+            keep()
+
+
+@pytest.mark.parametrize("count", [5, -1])
+def test_a_layer_keeps_no_more_weights_than_it_has(count):
+    with pytest.raises(BadInput, match=rf"layer0\.weight has 4 weights and cannot keep {count}"):
+        masks.top(scores([3.0, 1.0, 2.0, 0.0]), 0.5, allocation={"layer0.weight": count})
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

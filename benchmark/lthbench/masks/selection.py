@@ -56,7 +56,8 @@ def top(
     """Keep the round(density * N) highest of all N scores together, or of each layer with ``allocation``.
 
     An allocation such as ``2:4`` keeps so many of each group, whatever the density: see ``top_grouped``. It
-    may also say itself how many weights each layer keeps.
+    may also say itself how many weights each layer keeps. Raises BadInput for a density outside of [0, 1],
+    and for more weights than a layer has.
 
     Ties go to the earlier weight (parameters in the order given, row-major within one), so the count is
     exact and the mask does not depend on the device. With ``within``, only weights that it keeps can be
@@ -67,11 +68,21 @@ def top(
         raise StepFailed(f"scores are not finite in {', '.join(bad)}")
     if isinstance(allocation, str) and ":" in allocation:
         return top_grouped(scores, allocation, within)
+    if allocation is None:
+        return _highest(scores, round(_share(density) * sum(s.numel() for s in scores.values())), within)
     if isinstance(allocation, str):
         allocation = allocated({n: tuple(s.shape) for n, s in scores.items()}, density, allocation)
-    if allocation is not None:
-        return {n: _highest({n: s}, allocation[n], within)[n] for n, s in scores.items()}
-    return _highest(scores, round(density * sum(s.numel() for s in scores.values())), within)
+    for name, s in scores.items():
+        if not 0 <= allocation[name] <= s.numel():
+            raise BadInput(f"allocation: {name} has {s.numel()} weights and cannot keep {allocation[name]}.")
+    return {n: _highest({n: s}, allocation[n], within)[n] for n, s in scores.items()}
+
+
+def _share(density: float) -> float:
+    """A density that a mask can have. Raises BadInput for any other."""
+    if not 0.0 <= density <= 1.0:
+        raise BadInput(f"density {density:g}: a mask keeps a share of the weights from 0 to 1.")
+    return density
 
 
 def _highest(
@@ -99,12 +110,12 @@ def allocated(shapes: Mapping[str, tuple[int, ...]], density: float, allocation:
     ``uniform``: each layer keeps the same share. ``erk``: the share is in proportion to
     (out + in + height + width) / (out * in * height * width), at most 1, the Erdos-Renyi-Kernel rule of
     Evci et al. 2020, Rigging the Lottery, section 3. Fractions are rounded by largest remainder. Raises
-    BadInput for another allocation.
+    BadInput for another allocation, and for a density outside of [0, 1].
     """
     if allocation not in ("uniform", "erk"):
         raise unknown("allocation", allocation, ("uniform", "erk"))
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    total = round(density * sum(sizes.values()))
+    total = round(_share(density) * sum(sizes.values()))
     raw = {n: sum(s) / sizes[n] if allocation == "erk" else 1.0 for n, s in shapes.items()}
     full: set[str] = set()
     while True:  # layers that would keep more than all are full, and the others share what is left
@@ -128,8 +139,10 @@ def top_kernels(scores: Mapping[str, torch.Tensor], density: float) -> Mask:
     """Keep the kernels (one input channel of one filter) whose weights score highest on average.
 
     The average makes kernels of different sizes comparable. As many are kept as have at most
-    round(density * N) weights together, the best first; ties go to the earlier one.
+    round(density * N) weights together, the best first; ties go to the earlier one. Raises BadInput for a
+    density outside of [0, 1].
     """
+    _share(density)
     if any(s.dim() != 4 for s in scores.values()):
         raise StepFailed("only convolutions have kernels, and not all prunable weights are of convolutions")
     average = torch.cat([s.detach().double().cpu().mean((2, 3)).reshape(-1) for s in scores.values()])
