@@ -191,6 +191,17 @@ def test_an_image_set_may_round(shown):
     assert float(attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))[0].max()) > 1.0
 
 
+def test_an_image_set_may_change_its_labels_in_place(shown):
+    """As attacks at a target do: the next network's labels are those of the data set."""
+
+    def aimed(model, images, labels, draw):
+        return images + 0 * labels.add_(1).view(-1, 1, 1, 1)
+
+    labels = shown[1].clone()
+    attacks.perturbed_by(ImageSet("odd", perturb=aimed))(linear(4)[0], shown[0], labels, 0.0, generator("a"))
+    assert torch.equal(labels, shown[1])
+
+
 def test_a_device_that_fails_in_an_image_set_is_no_matter_of_the_set(shown):
     def lost(model, images, labels, draw):
         raise torch.AcceleratorError("CUDA error")

@@ -111,7 +111,8 @@ def perturbed_by(own: ImageSet) -> Attack:
         assert own.perturb is not None
         who = f"image set {own.name}"
         with kept(who), _foreign(who), torch.enable_grad():
-            changed = own.perturb(model, x.clone(), labels, draw).detach()
+            # What is changed in place are copies: on a processor the labels are those of the data set.
+            changed = own.perturb(model, x.clone(), labels.clone(), draw).detach()
         wrong = _no_images(changed, x.shape)
         if wrong:
             raise StepFailed(f"the image set {own.name} gives {wrong}")
