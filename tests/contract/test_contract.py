@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lthbench import contract, registry
+from lthbench import contract, masks, registry
 from lthbench.cli import main
 from lthbench.contract import architectures, banks, datasets, records, trials
 from lthbench.contract.broken import Broken, Skipped
-from lthbench.kinds import Architecture, Bank, Dataset, Method, Metric
+from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 
 METHODS = [m for m in registry.names(Method) if m != "dense"]
 #: All but AutoAttack, which takes minutes for a batch and a package of its own (tests/test_attacks.py).
@@ -61,6 +61,18 @@ def criteria():
 @pytest.mark.parametrize("criterion", criteria())
 def test_criteria(criterion):
     trials.criterion_scores_every_prunable_weight(criterion)
+
+
+def test_a_criterion_is_tried_on_as_many_images_as_in_a_run():
+    """Of ten classes never more than 100 each; digits have 107 of most."""
+    told = []
+
+    def scores(model, batches, generator):
+        told.extend(labels for _, labels in batches)
+        return {name: weight.detach() for name, weight in masks.prunable(model).items()}
+
+    trials.criterion_scores_every_prunable_weight(Criterion("own", 1, scores, per_class=500))
+    assert [set(labels.bincount().tolist()) for labels in told] == [{100}, {100}]
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,8 @@ def criterion_scores_every_prunable_weight(criterion: Criterion) -> None:
     """Scores every prunable weight, finitely and repeatably, in its shape and without a gradient."""
     demand(isinstance(criterion, Criterion), f"criterion is a {type(criterion).__name__}, not a Criterion")
     network = plan.network(tasks.load("digits-r8"))
-    images = loading.per_class(loading.load("digits", "train", ()), criterion.per_class)
+    per_class = criterion.scored_per_class(network.classes)
+    images = loading.per_class(loading.load("digits", "train", ()), per_class)
     results = []
     for again in range(2):
         with torch.random.fork_rng(devices=[]):

@@ -35,8 +35,8 @@ class Criterion:
     ``score(model, batches, generator)`` returns ``{parameter name: float tensor of the weight's shape}``;
     the highest are kept. ``model`` is a copy that it may use up, in training mode but for dropout, on the
     device; ``batches`` yields (images in [0, 1], labels) of at most 250 images: ``per_class`` fixed training
-    images of each class, fewer where there are more than 100 classes (``scored_per_class``), or one image of
-    ones where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
+    images of each class but at most 1,000 in all, one of each class at least (``scored_per_class``), or one
+    image of ones where ``per_class`` is 0; ``generator`` is a seeded CPU generator.
 
     ``unit`` is what is kept or removed whole, by the sum of its scores: ``weight``; ``kernel``, the weights
     from one input channel to one filter; or ``filter``, with all that reads its channel (in transformers, a
@@ -91,7 +91,10 @@ class Criterion:
             raise BadInput(f"criterion {self.name}: {unknown('allocation', allocation, names, others)}")
 
     def scored_per_class(self, classes: int) -> int:
-        """How many images of each class are looked at: ``per_class``, but not above 1,000 images in all."""
+        """How many images of each class are looked at: ``per_class``, but at most 1,000 images in all.
+
+        Of more than 1,000 classes it is one each.
+        """
         return min(self.per_class, max(1, 1000 // classes)) if self.per_class else 0
 
 
