@@ -44,11 +44,12 @@ def sick(monkeypatch):
 
 
 def test_images_that_are_looked_at_are_those_whose_logits_are_read():
-    inputs = Inputs(loading.identify("digits", ()), "test", 20, "fog", 1, (1,), 40)
-    step = Measure("x", "1", Init(network(load("digits-r8")), 0), (), looks=(("corrupted/fog", inputs),))
-    shown = StoredContext(Workspace(LocalStore("none"), ()), step, step.subject).images("corrupted/fog")
-    chosen = loading.numbers(540, 20, 40)
-    assert np.array_equal(shown.labels, loading.load("digits", "test", ()).labels[chosen])
+    inputs = Inputs(loading.identify("digits", ()), "test", 20, "clean", 1, (), 40)
+    step = Measure("x", "1", Init(network(load("digits-r8")), 0), (), looks=(("some", inputs),))
+    shown = StoredContext(Workspace(LocalStore("none"), ()), step, step.subject).images("some")
+    chosen, whole = loading.numbers(540, 20, 40), loading.load("digits", "test", ())
+    assert np.array_equal(shown.labels, whole.labels[chosen])
+    assert np.array_equal(shown.pixels[:], whole.pixels[chosen])
 
 
 def test_logits_that_are_no_numbers_fail_the_scores_that_read_them_and_nothing_else(

@@ -113,6 +113,27 @@ def test_a_set_of_ones_own_is_called_as_none_that_ships(tiny_task, mirrored):
         plan.plan(asked, ())
 
 
+@pytest.mark.parametrize("field", ["looks", "maps"])
+@pytest.mark.parametrize("name", ["mirrored", "fgsm", "corrupted"])
+def test_a_set_whose_images_are_changed_is_neither_looked_at_nor_explained(tiny_task, mirrored, field, name):
+    """Its images would be shown as they are."""
+    text = MIRRORED.replace("COST", "1.0")
+    mirrored.write_text(text.replace('needs=("mirrored",)', f'needs=("mirrored",), {field}=("{name}",)'))
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=[str(mirrored)])
+    with pytest.raises(BadInput, match=f"{field} names {name}, whose images are changed: .* in needs"):
+        plan.plan(asked, ())
+
+
+def test_a_set_of_ones_own_is_looked_at_where_its_images_stay_as_they_are(tiny_task, mirrored):
+    text = MIRRORED.replace(", perturb=mirror, passes=COST", "").replace("needs=(", "needs=(), looks=(")
+    mirrored.write_text(text)
+    asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=[str(mirrored)])
+    (measure,) = plan.plan(asked, ()).entries[0].measures
+    assert [(name, inputs.images, inputs.view) for name, inputs in measure.looks] == [
+        ("mirrored", 40, "clean")
+    ]
+
+
 def test_two_metrics_may_call_sets_of_their_own_alike(tiny_task, mirrored):
     """Each is shown its own."""
     other = mirrored.with_name("upside.py")

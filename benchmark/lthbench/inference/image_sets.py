@@ -61,13 +61,15 @@ class Shipped(ImageSet):
 def of(metrics: Sequence[Metric], asked: Asked) -> dict[str, dict[str, Named]]:
     """The inputs behind the names that metrics ask for, by metric and name.
 
-    Raises BadInput for a name that there is not, and for a set of a metric's own that is called as one here.
+    Raises BadInput for a name that there is not, for a set of a metric's own that is called as one here, and
+    for a set whose images are changed where a metric looks at them itself or reads their maps.
     """
     shipped: dict[str, Named] = {}
     found: dict[str, dict[str, Named]] = {}
     for metric in metrics:
         own = {each.name: each for each in metric.sets}
-        for name in (*metric.needs, *metric.looks, *metric.maps):
+        named = [(field, name) for field in ("needs", "looks", "maps") for name in getattr(metric, field)]
+        for field, name in named:
             if name in own and name in SETS:
                 raise BadInput(f"metric {metric.name}: its image set {name} has the name of one that ships.")
             if name in own:
@@ -76,8 +78,18 @@ def of(metrics: Sequence[Metric], asked: Asked) -> dict[str, dict[str, Named]]:
                 made = shipped[name] = shipped.get(name) or _shipped(SETS[name], asked)
             else:
                 raise unknown("set of images", name, [*SETS, *own], f"metric {metric.name} asks for it")
+            if field != "needs" and not _as_they_are(made) and (field, name) != ("looks", "concepts"):
+                raise BadInput(
+                    f"metric {metric.name}: {field} names {name}, whose images are changed: only its logits "
+                    f"can be read. Name it in needs, or in {field} a set of images as they are, such as test."
+                )
             found.setdefault(metric.name, {})[name] = made
     return found
+
+
+def _as_they_are(made: Named) -> bool:
+    """Whether the images of a set are those of a data set, with nothing done to them."""
+    return all(inputs.view == "clean" for _, inputs in made)
 
 
 def _shipped(each: Shipped, asked: Asked) -> Named:

@@ -262,17 +262,18 @@ class UnitFile:
 class Metric:
     """A measurement of a network.
 
-    ``needs`` are sets of images whose logits it reads, ``looks`` those it shows the network itself: test,
-    train, val, ood, fgsm, corrupted, geometry and others of ``inference.image_sets``. ``passes`` is what it
+    ``needs`` are sets of images whose logits it reads: test, train, val, ood, fgsm, corrupted, geometry and
+    others of ``inference.image_sets``. ``looks`` are those it shows the network itself, ``maps`` those whose
+    saliency maps it reads: sets of images as they are, neither attacked nor corrupted. ``passes`` is what it
     does with each image it looks at, in forward passes; where that depends on the network or on how many
-    images there are, ``passes_of(family, images)`` says it of all of them. ``maps`` are sets of images whose
-    saliency maps it reads.
+    images there are, ``passes_of(family, images)`` says it of all of them.
     ``relative`` means that it compares with the dense parent. One with ``nulls`` is also measured of an
     untrained network of each seed; with ``rival``, the value of a dense network is that of the dense network
     of the next seed, beside it: what agreement two trainings have without any pruning. One that is not
     ``usual`` is measured only where it is asked for by name. ``package`` is a module that it imports and that
     lthbench does not depend on, ``extra`` the extra of lthbench that installs it, if any. ``sets`` are image
-    sets of its own, which ``needs`` and ``looks`` may name beside the others. ``values_since`` is the first
+    sets of its own, which ``needs`` may name beside the others; ``looks`` and ``maps`` may, too, where they
+    have no ``perturb``. ``values_since`` is the first
     version that gave the same values, where later ones changed standard errors or attached files alone (0:
     this version): published tables and calibrations of these versions stay valid. ``units`` is the file that
     it attaches with rows for single units.
