@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -98,11 +99,38 @@ def test_a_set_that_there_is_not_is_named(tiny_task, mirrored):
         plan.plan(asked, ())
 
 
-def test_a_count_that_there_is_not_is_named(tiny_task, mirrored):
-    mirrored.write_text(MIRRORED.replace("COST", "1.0").replace("count=40", 'count="images"'))
+@pytest.mark.parametrize("count", ["images", "fgsm_epsilon_255"])
+def test_a_count_that_there_is_not_is_named(tiny_task, mirrored, count):
+    mirrored.write_text(MIRRORED.replace("COST", "1.0").replace("count=40", f'count="{count}"'))
     asked = request.ask(tiny_task, ["omp"], rounds=[1], seeds=1, metrics=[str(mirrored)])
-    with pytest.raises(BadInput, match="image set mirrored has the count 'images'"):
+    with pytest.raises(BadInput, match=f"image set mirrored has the count '{count}'"):
         plan.plan(asked, ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("count=40", "count=-3", "image set mirrored: count must be a whole number, 0 or more, or the name"),
+        (
+            "count=40",
+            "count=True",
+            "image set mirrored: count must be a whole number, 0 or more, or the name",
+        ),
+        ("count=40", "count=4.0", "image set mirrored: count must be a whole number, 0 or more, or the name"),
+        ('ImageSet("mirrored"', 'ImageSet("mirrored/x"', "image set mirrored/x: name must have no '/'"),
+        ('ImageSet("mirrored"', "ImageSet(7", "image set: name must be a text, not 7"),
+        ("count=40", "split=None", "image set mirrored: split must be a text, not None"),
+        ("perturb=mirror", "perturb=3", "image set mirrored: perturb must be a function, or None, not 3"),
+        ("passes=COST", "passes=-1.0", "image set mirrored: passes must be a number, 0 or more, not -1.0"),
+        ("COST),)", "COST),) * 2", "metric mirrored: has two image sets called mirrored; give one another"),
+        ("COST),)", "COST))", "metric mirrored: sets must be a tuple of ImageSet"),
+    ],
+)
+def test_a_set_that_is_not_filled_in_is_refused_by_its_file(mirrored, before, after, said):
+    assert before in MIRRORED
+    mirrored.write_text(MIRRORED.replace(before, after).replace("COST", "1.0"))
+    with pytest.raises(BadInput, match=r"mirrored\.py: .*" + re.escape(said)):
+        registry.take(mirrored)
 
 
 def test_a_set_of_ones_own_is_called_as_none_that_ships(tiny_task, mirrored):

@@ -106,7 +106,9 @@ def _brought(metric: Metric, own: ImageSet, asked: Asked) -> Named:
 
 def _one(each: ImageSet, asked: Asked, view: str, what: str) -> Named:
     """A set of the task's data set. Raises BadInput for a count that there is not."""
-    count = each.count if isinstance(each.count, int) else getattr(asked.evaluate, each.count, None)
+    count: object = each.count
+    if isinstance(count, str):  # other whole numbers of an evaluation are no numbers of images
+        count = getattr(asked.evaluate, count, None) if count.endswith("_images") else None
     if not isinstance(count, int):
         raise BadInput(
             f"{what} has the count {each.count!r}; give a number, or the name of a number of images in a "

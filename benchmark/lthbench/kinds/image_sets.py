@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lthbench.errors import BadInput
+from lthbench.kinds.filled_in import cells, count, finite, texts
+
 if TYPE_CHECKING:
     import torch
 
@@ -48,6 +51,8 @@ class ImageSet:
     ``generator`` is seeded, on the CPU. None: the images as they are. ``passes`` is what making and showing
     an image costs, in forward passes. A metric lists sets of its own in ``sets``: what they are called is
     between it and them, and its file's hash is part of the keys of what ``perturb`` makes.
+
+    Raises BadInput where it is not filled in like this.
     """
 
     name: str
@@ -57,3 +62,20 @@ class ImageSet:
         None
     )
     passes: float = 1.0
+
+    def __post_init__(self) -> None:
+        texts("image set", self, "name")
+        who = f"image set {self.name}"
+        texts(who, self, "split")
+        cells(who, self, "name", "split")
+        if "/" in self.name:
+            raise BadInput(f"{who}: name must have no '/', which parts it from its metric's in keys.")
+        if not isinstance(self.count, str) and not count(self.count):
+            raise BadInput(
+                f"{who}: count must be a whole number, 0 or more, or the name of one in a budget's "
+                f"evaluation, as test_images, not {self.count!r}."
+            )
+        if self.perturb is not None and not callable(self.perturb):
+            raise BadInput(f"{who}: perturb must be a function, or None, not {self.perturb!r}.")
+        if not finite(self.passes) or self.passes < 0:
+            raise BadInput(f"{who}: passes must be a number, 0 or more, not {self.passes!r}.")

@@ -316,6 +316,14 @@ class Metric:
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise BadInput(f"{who}: has two scores called {twice}; give one another name.")
+        if not isinstance(self.sets, tuple) or not all(isinstance(s, ImageSet) for s in self.sets):
+            raise BadInput(
+                f"{who}: sets must be a tuple of ImageSet, such as (ImageSet(...),): mind the comma."
+            )
+        called = [s.name for s in self.sets]
+        twice = next((n for n in called if called.count(n) > 1), None)
+        if twice is not None:
+            raise BadInput(f"{who}: has two image sets called {twice}; give one another name.")
         for name in ("needs", "looks", "maps"):
             if isinstance(getattr(self, name), str):
                 raise BadInput(f'{who}: {name} must be a tuple, such as ("test",): mind the comma.')
