@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from lthbench.engines import ray as engine
+from lthbench.engines.ray_worker import site_of
 from lthbench.errors import LthbenchError
+from lthbench.planning.jobs import group
 from lthbench.spec import Init
 from lthbench.store import LocalStore
 
@@ -44,6 +46,25 @@ def pretended_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(engine, "_submitted", lambda together, *more: {"task": together[0]})
     return ray
+
+
+@pytest.mark.parametrize(("device", "calls"), [("cuda", 1), ("cpu", None)])
+def test_a_process_does_one_task_of_a_gpu_and_many_of_a_cpu(monkeypatch, tmp_path, init, device, calls):
+    """One that has used a GPU sees no other, and keeps memory of it; what ``options`` say comes too late."""
+    asked = []
+
+    def remote(*given, max_calls=None):
+        made = types.SimpleNamespace(remote=lambda *args: "task")
+        made.options = lambda **options: asked.append((max_calls, options.get("num_gpus"))) or made
+        return made if given else lambda function: made
+
+    ray = types.SimpleNamespace(remote=remote, put=lambda site: "site")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    store = LocalStore(tmp_path / "store")
+    store.open()
+    stack = list(group([init]).values())
+    assert engine._submitted([stack], site_of(store, (), device), device, store) == {"task": stack}
+    assert [(one, gpus is not None) for one, gpus in asked] == [(calls, device == "cuda")]
 
 
 def raising(kind):
