@@ -68,6 +68,8 @@ def _(step: Count, together, space, course):
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
     if step.fault == "room":  # not by the allocator of torch, which has an error of its own
         raise torch.AcceleratorError("CUDA error: out of memory")
+    if step.fault == "engine":
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
     if step.fault == "all":
         raise ValueError("nothing can be counted")
     for one in together:
@@ -187,6 +189,10 @@ def test_criteria_score_a_network_in_training_mode_without_dropout():
     assert [model.training, *(part.training for part in model)] == [True, True, False, False]
 
 
-def test_a_device_without_room_fails_one_step_and_ends_no_run(init, store):
-    step = Count(init, fault="room")
-    assert Runner(store, ()).do([init, step]) == {step.key: "the device ran out of memory"}
+@pytest.mark.parametrize(
+    ("fault", "more"), [("room", ""), ("engine", ", as it seems (GET was unable to find")]
+)
+def test_a_device_without_room_fails_one_step_and_ends_no_run(init, store, fault, more):
+    step = Count(init, fault=fault)
+    (why,) = Runner(store, ()).do([init, step]).values()
+    assert why.startswith(f"the device ran out of memory{more}")

@@ -189,8 +189,8 @@ def _submitted(stacked: Iterable[list[Job]], site: Site, device: str, store: Sto
     """All jobs as tasks, in order; each waits for those it needs. A stack takes a whole GPU."""
     import ray
 
-    # A process that has used a GPU sees no other for good, and keeps memory of it: the next task has a new one.
-    # Ray does so by itself where the decorator says num_gpus, but not where only the options do.
+    # A process that has used a GPU sees no other from then on, and keeps memory of it: the next task has a
+    # new one. Ray sees to that where the decorator says num_gpus, but not where only the options do.
     task = ray.remote(max_calls=1)(do) if device == "cuda" else ray.remote(do)
     measured = shares(store.events()) if device == "cuda" else {}
     where = ray.put(site)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from lthbench.compute.room import no_room
 from lthbench.execution.verbs import Course, alike, do
 from lthbench.execution.workspace import Workspace
 from lthbench.inference.predict import passed, predict, ready, shared
@@ -37,8 +37,8 @@ def _pass(steps: Sequence[Predict], space: Workspace) -> None:
     started, found = time.monotonic(), None
     try:
         found = _logits(steps, space)
-    except torch.OutOfMemoryError:
-        if len(steps) == 1:
+    except RuntimeError as error:
+        if len(steps) == 1 or not no_room(error):
             raise
     if found is None:  # not in the handler, which would keep what was in memory
         space.forget()

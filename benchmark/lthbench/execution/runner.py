@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lthbench.compute.room import lacking, no_room
 from lthbench.errors import Damaged, DeviceLost, LthbenchError, Unreadable, Unwritable, because
 
 # Each verb's file registers itself.
@@ -112,18 +113,19 @@ class Runner:
         except (Damaged, Unreadable, Unwritable):
             raise
         except torch.AcceleratorError as error:
-            if "out of memory" not in str(error):  # each call that follows would fail, too
+            if not no_room(error):  # each call that follows would fail, too
                 what = f"{type(step).__name__.lower()} {step.key[:12]}"
                 raise DeviceLost(f"{self.device} failed at {what}{because(error)}") from error
-            reason = "the device ran out of memory"
+            reason = lacking(error)
         except LthbenchError as error:
             reason = str(error)
-        except torch.OutOfMemoryError:
-            reason = "the device ran out of memory"
         except Exception as error:
-            if not runs_plugins(step):
+            if no_room(error):
+                reason = lacking(error)
+            elif runs_plugins(step):
+                reason = f"{type(error).__name__}: {error}"
+            else:
                 raise
-            reason = f"{type(error).__name__}: {error}"
         if reason:
             found |= {s.key: reason for s in together if not self.store.has(s)}
         self._log_all(together, started, began, found, course)

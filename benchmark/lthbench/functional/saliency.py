@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lthbench.compute.room import no_room
 from lthbench.errors import StepFailed
 from lthbench.inference.batches import as_pixels, with_gradients
 from lthbench.kinds import Images, Maps
@@ -112,7 +113,7 @@ def gradcam(model: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor
     try:
         cam = LayerGradCam(model, module).attribute(x, target=classes, relu_attributions=True)
     except (AssertionError, RuntimeError, IndexError) as error:
-        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
+        if isinstance(error, torch.AcceleratorError) or no_room(error):
             raise
         raise StepFailed(f"layer {layer!r} cannot be explained by Grad-CAM: {error}") from error
     if not isinstance(cam, torch.Tensor) or cam.dim() != 4:

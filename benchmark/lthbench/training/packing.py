@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from lthbench.compute.cuda_graphs import LANES
+from lthbench.compute.room import lacking, no_room
 from lthbench.data.streaming import Stream
 from lthbench.errors import StepFailed
 from lthbench.kinds import Images
@@ -23,7 +24,6 @@ from lthbench.training.optimization import Trained, draws
 SHARE, MARGIN = 0.8, 2.0
 
 Result = Trained | StepFailed
-_NO_ROOM = StepFailed("the device ran out of memory")
 
 
 class _Epochs(NamedTuple):
@@ -56,7 +56,7 @@ def in_stacks(
     while waiting:
         started = time.monotonic()
         size = min(size, len(waiting))
-        members, results = _attempt(waiting[:size], images, recipe, epochs, replayed)
+        members, results, lack = _attempt(waiting[:size], images, recipe, epochs, replayed)
         if not results and size > 1:
             size //= 2
         elif not results and replayed:
@@ -64,7 +64,7 @@ def in_stacks(
         else:
             seconds = (time.monotonic() - started) / size
             for i in range(size):
-                yield (members[i], results[i], seconds) if results else (None, _NO_ROOM, seconds)
+                yield (members[i], results[i], seconds) if results else (None, StepFailed(lack), seconds)
             waiting = waiting[size:]
         members, results = [], []
         tidy()
@@ -75,7 +75,9 @@ def _size(make: Callable[[], Member], images: Images, recipe: Recipe) -> int:
     try:
         member = make()
         return 1 if draws(member.model, images) else fits(member, images, recipe)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not no_room(error):
+            raise
         return 1
 
 
@@ -85,8 +87,8 @@ def _attempt(
     recipe: Recipe,
     epochs: _Epochs,
     replayed: bool,
-) -> tuple[list[Member], list[Result]]:
-    """The members and results; none where the device ran out of memory."""
+) -> tuple[list[Member], list[Result], str]:
+    """The members and results; none, and why, where the device ran out of memory."""
     limited: torch.device | None = None
     try:
         members = [one() for one in make]
@@ -94,11 +96,14 @@ def _attempt(
         if device.type == "cuda" and not (len(members) == 1 and draws(members[0].model, images)):
             limited = device
             torch.cuda.set_per_process_memory_fraction(SHARE, device)
-        return members, train_together(
+        results = train_together(
             members, images, recipe, epochs.first, epochs.last, replayed=replayed, pauses=epochs.pauses
         )
-    except torch.OutOfMemoryError:
-        return [], []
+        return members, results, ""
+    except RuntimeError as error:
+        if not no_room(error):
+            raise
+        return [], [], lacking(error)
     finally:
         if limited is not None:
             torch.cuda.set_per_process_memory_fraction(1.0, limited)
