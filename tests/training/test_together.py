@@ -310,6 +310,89 @@ def test_lanes_are_joined_after_an_error(monkeypatch):
     assert [mine for mine, _ in waited].count(here) == 1  # the second lane did not begin
 
 
+def test_lanes_that_cannot_be_joined_hide_no_error(monkeypatch):
+    """A capture that the work broke refuses to wait for any lane; all are tried."""
+    waited: list[object] = []
+
+    class Here:
+        def wait_stream(self, other):
+            waited.append(other)
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    class Stream:
+        def wait_stream(self, other):
+            pass
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Here())
+    monkeypatch.setattr(torch.cuda, "stream", lambda lane: contextlib.nullcontext())
+    lanes = cuda_graphs.Lanes(torch.device("cuda"), 2)
+
+    def breaks(item):
+        if item == 1:
+            raise ValueError("looked at a value")
+
+    with pytest.raises(ValueError, match="looked at a value"):
+        lanes(breaks, 2)
+    assert len(waited) == 2
+    with pytest.raises(RuntimeError, match="previous error"):  # where there is no other reason
+        lanes(lambda item: None, 2)
+
+
+@pytest.mark.parametrize(
+    ("version", "breaks", "released"),
+    [
+        ("2.13.0+cu130", "work", [(0, (0, 1))]),
+        ("2.9.1", "end", [(0, (0, 1))]),
+        ("2.13.0", "instantiation", []),  # the graph was captured, and gives the pool back itself
+        ("2.13.0", "beginning", []),
+        ("2.14.0.dev20260801", "work", []),
+    ],
+)
+def test_the_memory_of_a_broken_capture_is_released_once(monkeypatch, version, breaks, released):
+    pools, given = iter([(0, 1), (0, 2)]), []
+
+    class Graph:
+        replay, ended = print, False
+
+        def pool(self):
+            if not self.ended:
+                raise RuntimeError("Called CUDAGraph::pool() without a preceding successful capture.")
+
+    @contextlib.contextmanager
+    def graph(made, pool, stream, capture_error_mode):
+        if pool == (0, 1) and breaks == "beginning":
+            raise RuntimeError("beginning")
+        try:
+            yield
+        finally:
+            if pool == (0, 1):
+                made.ended = breaks == "instantiation"
+                raise RuntimeError("end of a broken capture")
+
+    for name, value in {
+        "device": lambda device: contextlib.nullcontext(),
+        "graph_pool_handle": lambda: next(pools),
+        "Stream": lambda device: "own",
+        "CUDAGraph": Graph,
+        "current_stream": lambda device: "here",
+        "set_stream": lambda stream: None,
+        "graph": graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *pool: None, raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *pool: given.append(pool), raising=False)
+
+    def work():
+        if breaks == "work":
+            raise ValueError("looked at a value")
+
+    with pytest.raises((RuntimeError, ValueError)):
+        cuda_graphs.graphs(torch.device("cuda:0"))(work)
+    assert given == released
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), ValueError("looked at a value")])
 def test_a_capture_says_what_the_work_said_and_takes_other_memory_afterwards(monkeypatch, error):
     """The end of a broken capture raises an error of its own."""
@@ -328,7 +411,7 @@ def test_a_capture_says_what_the_work_said_and_takes_other_memory_afterwards(mon
         "device": lambda device: contextlib.nullcontext(),
         "graph_pool_handle": lambda: next(pools),
         "Stream": lambda device: "own",
-        "CUDAGraph": lambda: type("Graph", (), {"replay": print}),
+        "CUDAGraph": lambda: type("Graph", (), {"replay": print, "pool": print}),
         "current_stream": lambda device: "here",
         "set_stream": streams.append,
         "graph": graph,

@@ -67,9 +67,11 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
     def capture(work: Work) -> Work:
         nonlocal pool
         reasons: list[Exception] = []
+        began = False
         graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
         try:
             with torch.cuda.device(device), onto(graph):
+                began = True
                 try:
                     work()
                 except Exception as error:
@@ -77,7 +79,7 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
                     raise
         except Exception as error:
             torch.cuda.set_stream(here)
-            pool = _abandon(device, pool)
+            pool = _abandon(device, pool, graph if began else None)
             # Some versions refuse random draws after a broken capture until another has ended well.
             with contextlib.suppress(RuntimeError), torch.cuda.device(device), onto(torch.cuda.CUDAGraph()):
                 torch.zeros(1, device=device)
@@ -89,15 +91,33 @@ def graphs(device: torch.device) -> Callable[[Work], Work]:
     return capture
 
 
-def _abandon(device: torch.device, pool: Any) -> Any:
-    """Another pool of memory, after a capture into this one broke off."""
+def _abandon(device: torch.device, pool: Any, begun: torch.cuda.CUDAGraph | None) -> Any:
+    """Another pool of memory, after a capture into this one broke off, of the graph that had ``begun``."""
     # A capture that ends in an error can leave the allocator filling its pool, and freeing nothing else.
-    stop = getattr(torch._C, "_cuda_endAllocateToPool", None)
-    if stop is not None:
-        with contextlib.suppress(RuntimeError, TypeError):
-            stop(torch.cuda.current_device() if device.index is None else device.index, pool)
+    calls = ["_cuda_endAllocateToPool"]
+    if begun is not None and _holds(begun):
+        calls.append("_cuda_releasePool")
+    for call in calls:
+        with contextlib.suppress(RuntimeError, TypeError, AttributeError):
+            index = torch.cuda.current_device() if device.index is None else device.index
+            getattr(torch._C, call)(index, pool)
     with torch.cuda.device(device):
         return torch.cuda.graph_pool_handle()
+
+
+def _holds(graph: torch.cuda.CUDAGraph) -> bool:
+    """Whether a graph whose capture broke off keeps its pool of memory for good, as before torch 2.14.
+
+    See pytorch#190348. One that was captured, and failed after that, gives it back itself; a pool that is
+    given back twice ends the process.
+    """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 14):
+        return False
+    try:
+        graph.pool()
+    except RuntimeError:  # without a successful capture
+        return True
+    return False
 
 
 class Lanes:
@@ -113,6 +133,7 @@ class Lanes:
     def __call__(self, work: Callable[[int], None], items: int) -> None:
         """Do the work of each item, in the lane that is its turn."""
         here = torch.cuda.current_stream(self._device)
+        # A lane that did not begin is no part of a capture, and would break it.
         begun: list[torch.cuda.Stream] = []
         try:
             for lane, stream in enumerate(self._streams):
@@ -121,9 +142,14 @@ class Lanes:
                 with torch.cuda.stream(stream):
                     for item in range(lane, items, len(self._streams)):
                         work(item)
-        finally:  # also after an error: what the lanes still read must not be given to others before
-            for stream in begun:  # one that did not begin is no part of a capture, and would break it
-                here.wait_stream(stream)
+        except BaseException:  # what the lanes still read must not be given to others before
+            for stream in begun:
+                # A capture that the work broke refuses this, too; the reason is what the work raised.
+                with contextlib.suppress(RuntimeError):
+                    here.wait_stream(stream)
+            raise
+        for stream in begun:
+            here.wait_stream(stream)
 
 
 class Passes:
