@@ -42,6 +42,22 @@ def digits():
     return torch.from_numpy(loading.load("digits", "test", ()).pixels[:30]).float().div(255.0)
 
 
+def test_networks_are_compared_in_full_precision():
+    """A GPU rounds what goes into convolutions, beyond the tolerance, where it is not told otherwise."""
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    asked = []
+
+    class Looks(torch.nn.Conv2d):
+        def forward(self, batch):
+            asked.append(convolutions.fp32_precision)
+            return super().forward(batch)
+
+    model = Looks(1, 2, 3)
+    assert exporting._difference(model, model, (1, 8, 8)) == 0.0
+    assert asked == ["ieee", "ieee"]
+    assert convolutions.fp32_precision != "ieee"
+
+
 def test_a_program_of_a_gpu_asks_for_none(pretended, monkeypatch):
     traced = []
 

@@ -21,6 +21,7 @@ from lthbench.errors import StepFailed
 from lthbench.execution.latency import BATCHES, latencies
 from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
+from lthbench.global_state import full_precision
 from lthbench.masks.compaction import compact
 from lthbench.spec import Weights, network_of
 from lthbench.store.artifacts import WEIGHTS
@@ -68,6 +69,7 @@ def exported(
     return files, account
 
 
+@full_precision()  # what a GPU rounds by default is more than the tolerance
 @torch.inference_mode()
 def _difference(model: nn.Module, other: nn.Module, shape: tuple[int, int, int]) -> float:
     """The largest difference of logits on 64 images of noise. Raises StepFailed where it is no rounding."""
