@@ -338,13 +338,16 @@ def test_the_files_of_a_bank_are_in_the_key(tiny_task, tmp_path):
     ]
 
 
-def test_a_bank_whose_masks_do_not_fit_its_images_is_refused(monkeypatch, tiny_task):
+def test_a_bank_that_is_of_no_use_is_refused(monkeypatch, tiny_task):
     made = plan.plan(request.ask(tiny_task, ["omp"], metrics=["dissection"], concepts="shapes"), ())
     (inputs,) = concept_inputs(made)
     shipped = registry.get(Bank, "shapes")
     wrong = {
         "do not fit: expected": lambda a: a._replace(layers=a.layers[:-1]),
         "names and categories": lambda a: a._replace(names=a.names[:3]),
+        "names and categories do": lambda a: a._replace(layers=a.layers - 1),
+        "images must be uint8 and .* found float64 and int16": lambda a: a._replace(pixels=a.pixels / 255),
+        "masks whole numbers .* found uint8 and float64": lambda a: a._replace(layers=a.layers * 1.0),
     }
     for said, change in wrong.items():
         concepts.load.cache_clear()

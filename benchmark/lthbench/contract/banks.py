@@ -26,6 +26,8 @@ def annotations_are_whole(bank: Bank, places: Places = None) -> None:
     demand(found.pixels.shape == wanted, f"pixels have shape {found.pixels.shape}, not {wanted}")
     labels = (count, layers, SIZE, SIZE)
     demand(found.layers.shape == labels, f"layers have shape {found.layers.shape}, not {labels}")
+    whole = found.layers.dtype.kind in "iu"
+    demand(whole, f"layers are {found.layers.dtype}, not whole numbers (int16)")
     low, high = int(found.layers.min()), int(found.layers.max())
     demand(low >= 0 and high <= len(found.names), f"labels {low}..{high} for {len(found.names)} concepts")
     same = len(found.names) == len(found.categories)

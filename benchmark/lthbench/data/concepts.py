@@ -62,20 +62,28 @@ def _found(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Sour
 @lru_cache(maxsize=1)
 def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> Annotated:
     """The images of a bank, at the size of a network's. Raises BadInput for a bank that cannot be used."""
+    import numpy as np
+
     name = inputs.view.removeprefix(PREFIX).partition("/")[0]
     bank = registry.get(Bank, name)
     backdrop = loading.shown(inputs, places)
     source = _found(bank, places)
     with kept(f"bank of concepts {bank.name}"):
         made = bank.load(source, backdrop, inputs.images, size, channels)
+    if made.pixels.dtype != np.uint8 or made.layers.dtype.kind not in "iu":
+        raise BadInput(
+            f"bank of concepts {name}: images must be uint8 and masks whole numbers (int16), found "
+            f"{made.pixels.dtype} and {made.layers.dtype}."
+        )
     shape = (len(made.pixels), channels, size, size)
     labels = made.layers.shape
-    square = labels[0] == shape[0] and labels[2] == labels[3] <= size
+    square = len(labels) == 4 and labels[0] == shape[0] and labels[2] == labels[3] <= size
     if made.pixels.shape != shape or not square:
         raise BadInput(
             f"bank of concepts {name}: images {made.pixels.shape} and masks {made.layers.shape} do not fit: "
             f"expected {shape}, and squares that are no larger."
         )
-    if len(made.names) != len(made.categories) or made.layers.max(initial=0) > len(made.names):
+    wrong = made.layers.min(initial=0) < 0 or made.layers.max(initial=0) > len(made.names)
+    if len(made.names) != len(made.categories) or wrong:
         raise BadInput(f"bank of concepts {name}: masks, names and categories do not fit each other.")
     return made
