@@ -92,6 +92,11 @@ def test_resamples_are_the_same_when_drawn_again():
     np.testing.assert_array_equal(scoring.resamples(41), first)
 
 
+def test_resamples_cannot_be_changed_for_others():
+    with pytest.raises(ValueError, match="read-only"):
+        scoring.resamples(37)[0, 0] += 1.0
+
+
 def test_the_bootstrap_error_of_a_mean_is_near_the_analytic_one():
     values = np.random.default_rng(1).exponential(size=500)
     _, analytic = scoring.mean_and_error(values)

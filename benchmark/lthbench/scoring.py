@@ -114,11 +114,15 @@ def defined_value(score: str, values: Floats, what: str, *, variant: str = "") -
 
 @lru_cache(maxsize=16)
 def resamples(n: int) -> Floats:
-    """How often each of n images stands in each bootstrap resample: ``[RESAMPLES, n]``, the same always."""
+    """How often each of n images stands in each bootstrap resample: ``[RESAMPLES, n]``, the same always.
+
+    All metrics get the same array, so it cannot be written to.
+    """
     draw = np.random.Generator(np.random.PCG64(n)).integers(0, n, (RESAMPLES, n))
     rows = np.repeat(np.arange(RESAMPLES), n)
     counts = np.zeros((RESAMPLES, n))
     np.add.at(counts, (rows, draw.ravel()), 1.0)
+    counts.setflags(write=False)
     return counts
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lthbench import api, registry
 from lthbench.data import loading
@@ -13,6 +14,7 @@ from lthbench.errors import StepFailed
 from lthbench.execution import predict as verb
 from lthbench.execution.context import StoredContext
 from lthbench.execution.workspace import Workspace
+from lthbench.inference.batches import as_pixels
 from lthbench.kinds import Dataset, Metric
 from lthbench.planning.plan import network
 from lthbench.planning.task import load
@@ -50,6 +52,29 @@ def test_images_that_are_looked_at_are_those_whose_logits_are_read():
     chosen, whole = loading.numbers(540, 20, 40), loading.load("digits", "test", ())
     assert np.array_equal(shown.labels, whole.labels[chosen])
     assert np.array_equal(shown.pixels[:], whole.pixels[chosen])
+
+
+@pytest.mark.parametrize("count", [0, 20])
+def test_what_a_metric_changes_in_its_images_stays_as_it_is_for_others(context, count):
+    inputs = Inputs(Data("digits", 1, ""), "test", count, "clean", 1)
+    step = dataclasses.replace(context._step, looks=(("some", inputs),))
+    kept = loading.load("digits", "test", ())
+    before = (np.array(kept.pixels), kept.labels.copy())
+    shown = StoredContext(context._space, step, step.subject).images("some")
+    shown.pixels[:] += np.uint8(1)
+    shown.labels[:] += 1
+    assert np.array_equal(kept.pixels[:], before[0])
+    assert np.array_equal(kept.labels, before[1])
+
+
+def test_the_images_of_concepts_cannot_be_changed_for_others(context):
+    inputs = Inputs(Data("digits", 1, ""), "test", 0, "bank/shapes", 1)
+    step = dataclasses.replace(context._step, looks=(("concepts", inputs),))
+    bank = StoredContext(context._space, step, step.subject).concepts()
+    for shared in (bank.pixels, bank.layers):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0] = 0
+    assert as_pixels(bank.pixels[:2], torch.device("cpu")).max() <= 1.0  # without a warning
 
 
 def test_logits_that_are_no_numbers_fail_the_scores_that_read_them_and_nothing_else(

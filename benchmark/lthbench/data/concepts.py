@@ -61,12 +61,15 @@ def _found(bank: Bank, places: tuple[Path, ...], *, needed: bool = True) -> Sour
 
 @lru_cache(maxsize=1)
 def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> Annotated:
-    """The images of a bank, at the size of a network's. Raises BadInput for a bank that cannot be used."""
+    """The images of a bank, at the size of a network's. Raises BadInput for a bank that cannot be used.
+
+    All metrics get the same arrays, so they cannot be written to.
+    """
     import numpy as np
 
     name = inputs.view.removeprefix(PREFIX).partition("/")[0]
     bank = registry.get(Bank, name)
-    backdrop = loading.shown(inputs, places)
+    backdrop = loading.lent(inputs, places)
     source = _found(bank, places)
     with kept(f"bank of concepts {bank.name}"):
         made = bank.load(source, backdrop, inputs.images, size, channels)
@@ -86,4 +89,7 @@ def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> 
     wrong = made.layers.min(initial=0) < 0 or made.layers.max(initial=0) > len(made.names)
     if len(made.names) != len(made.categories) or wrong:
         raise BadInput(f"bank of concepts {name}: masks, names and categories do not fit each other.")
-    return made
+    pixels, layers = made.pixels.view(), made.layers.astype(np.int16, copy=False).view()
+    for shared in (pixels, layers):
+        shared.setflags(write=False)
+    return made._replace(pixels=pixels, layers=layers)

@@ -185,6 +185,20 @@ def shown(inputs: Inputs, places: tuple[Path, ...]) -> Images:
     return subset(load(inputs.data.name, inputs.split, places), inputs.images, inputs.first)
 
 
+def lent(inputs: Inputs, places: tuple[Path, ...]) -> Images:
+    """The same for the code of others: what it changes in them is changed for nobody else.
+
+    Some images of a set are copies already; all of them would be those that are kept in memory.
+    """
+    from lthbench.data.streaming import Stream
+
+    images = shown(inputs, places)
+    if images is not load(inputs.data.name, inputs.split, places):
+        return images
+    pixels = images.pixels if isinstance(images.pixels, Stream) else images.pixels[:].copy()
+    return Images(pixels, images.labels.copy())
+
+
 def numbers(total: int, count: int, first: int | None = None) -> NDArray[np.int64]:
     """Which of ``total`` images, by their places in file order, ``subset`` takes: int64 ``[images]``."""
     import numpy as np

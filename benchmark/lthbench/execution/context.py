@@ -94,7 +94,7 @@ class StoredContext:
     def images(self, name: str) -> Images:
         """The images of a set that the metric looks at itself."""
         inputs = self._declared(self._step.looks, name, f"looks at {name!r}")
-        return loading.shown(inputs, self._space.places)
+        return loading.lent(inputs, self._space.places)
 
     def maps(self, name: str, of: str = "labels") -> Maps:
         """The saliency maps of a set of images for its ``labels``, or for what the ``reference`` predicts."""
@@ -103,7 +103,7 @@ class StoredContext:
         return saliency_maps.unpacked(MAPS.read(self._store, step), of)
 
     def concepts(self) -> Annotated:
-        """The images of the task's bank of concepts."""
+        """The images of the task's bank of concepts, which cannot be written to."""
         inputs = self._declared(self._step.looks, "concepts", "looks at concepts")
         network = network_of(self._subject)
         return concepts.load(inputs, network.size, network.channels, self._space.places)

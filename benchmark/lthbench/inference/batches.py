@@ -52,7 +52,10 @@ def pinned(made: Iterator[np.ndarray], device: torch.device) -> Iterator[torch.T
 
 def as_pixels(batch: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """A batch of uint8 as float32 in [0, 1], channels last, on the device."""
-    tensor = batch if isinstance(batch, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(batch))
+    if isinstance(batch, torch.Tensor):
+        tensor = batch
+    else:  # PyTorch warns of an array that cannot be written to, so that a copy is made of it
+        tensor = torch.from_numpy(np.require(batch, requirements=("C", "W")))
     # First to the device, then to floats: a quarter of the bytes travel. Nothing waits for those that are
     # pinned: what follows on the stream comes after the copy, and PyTorch gives such memory to nobody before.
     tensor = tensor.to(device, non_blocking=True).to(torch.float32).div_(255.0)

@@ -196,7 +196,7 @@ class Context(Protocol):
         ...
 
     def concepts(self) -> Annotated:
-        """The images of the task's bank of concepts."""
+        """The images of the task's bank of concepts, which cannot be written to."""
         ...
 
     def layers(self) -> tuple[str, ...]:
