@@ -130,6 +130,21 @@ def test_a_name_that_no_file_of_an_artefact_has_fails_the_metric_that_attaches_i
     assert context.attached == {}
 
 
+@pytest.mark.parametrize("asked", ["own", "reference"])
+def test_a_metric_that_is_not_relative_is_told_nothing_of_the_dense_parent(context, asked):
+    with pytest.raises(StepFailed, match="metric own asks for the dense parent but is not declared relative"):
+        getattr(context, asked)
+
+
+def test_a_relative_metric_is_told_whether_a_network_is_the_dense_parent(context):
+    step = dataclasses.replace(context._step, reference=context._subject)
+    pruned = dataclasses.replace(context._subject, seed=context._subject.seed + 1)
+    assert StoredContext(context._space, step, context._subject).own
+    other = StoredContext(context._space, step, pruned)
+    assert not other.own
+    assert other.reference.own
+
+
 def test_other_names_are_kept(context):
     context.attach("per_class-1.csv", b"x")
     assert context.attached == {"per_class-1.csv": b"x"}

@@ -32,16 +32,20 @@ class StoredContext:
     @property
     def own(self) -> bool:
         """Whether the network is the dense parent itself."""
-        return self._step.reference is not None and self._step.reference.key == self._subject.key
+        return self._parent().key == self._subject.key
 
     @property
     def reference(self) -> StoredContext:
         """The context of the dense parent."""
+        return StoredContext(self._space, self._step, self._parent())
+
+    def _parent(self) -> Weights:
+        """The dense parent. Raises StepFailed for a metric that does not compare with it."""
         if self._step.reference is None:
             raise StepFailed(
                 f"metric {self._step.metric} asks for the dense parent but is not declared relative"
             )
-        return StoredContext(self._space, self._step, self._step.reference)
+        return self._step.reference
 
     def logits(self, name: str) -> Logits:
         """The logits of one set of images."""

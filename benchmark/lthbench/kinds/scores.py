@@ -167,7 +167,7 @@ class Context(Protocol):
 
     @property
     def own(self) -> bool:
-        """Whether the network is the dense parent itself."""
+        """Whether the network is the dense parent itself; only for a metric with ``relative``."""
         ...
 
     @property
