@@ -80,9 +80,10 @@ def run(
     that guards its start with ``if __name__ == "__main__"``. With ``report``, pages are written there.
     ``ood`` replaces the task's data sets out of distribution, ``concepts`` its bank of concepts, and
     ``corruptions`` where corrupted images come from (generated, official, official-if-found). ``engine``
-    ray runs on the Ray cluster at ``address``, or on one of this machine. Up to ``stack`` networks that are
-    alike are trained as one (0: as many as pay on the device, 1: none). ``until_decided`` adds seeds to
-    networks that neither match on every score nor fall short on one, up to that number (True: 10).
+    ray runs on the Ray cluster at ``address``; without one, on that which is connected already, or else on
+    one of this machine. Up to ``stack`` networks that are alike are trained as one (0: as many as pay on the
+    device, 1: none). ``until_decided`` adds seeds to networks that neither match on every score nor fall
+    short on one, up to that number (True: 10).
     ``pretrained`` is a file, or a repository of the Hugging Face hub, with weights that networks begin with:
     the dense parent, if they tell the task's classes; ``normalization`` is the mean and standard deviation by
     channel, for pixels from 0 to 1, that they expect (None: what the file holds, or else the task's).

@@ -8,7 +8,7 @@ import pytest
 
 from lthbench.engines import ray as engine
 from lthbench.engines.ray_worker import site_of
-from lthbench.errors import LthbenchError
+from lthbench.errors import BadInput, LthbenchError
 from lthbench.planning.jobs import group
 from lthbench.spec import Init
 from lthbench.store import LocalStore
@@ -104,6 +104,20 @@ def test_work_that_died_too_often_is_told_as_before(pretended_ray, tmp_path, ini
     store.open()
     with pytest.raises(LthbenchError, match="a worker died 3 times at the same work"):
         engine.OnRay(1, "cpu").run([init], store, ())
+
+
+def test_another_address_than_that_of_the_cluster_that_is_connected_is_refused(pretended_ray):
+    """The run would be of the one that is connected."""
+    pretended_ray.is_initialized = lambda: True
+    pretended_ray.cluster_resources = lambda: {"CPU": 3.0}
+    with (
+        pytest.raises(BadInput, match=r"--address other:6379: this process is connected to a Ray cluster"),
+        engine.connected("other:6379", 1, "cpu"),
+    ):
+        pass
+    pretended_ray.shutdown = None  # what others connected is left alone
+    with engine.connected(None, 1, "cpu") as cluster:
+        assert cluster.workers == 3
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, TimeoutError, KINDS["RpcError"]])

@@ -114,6 +114,8 @@ class OnRay:
 def connected(address: str | None, workers: int, device: str, stack: int = 0) -> Iterator[OnRay]:
     """A cluster: the one at ``address``, or one of this machine with so many workers. Raises BadInput.
 
+    Where this process is connected to one already, it is that one, which stays connected; an ``address``
+    beside it is refused.
     ``device`` auto is a GPU where the cluster has one; ``stack`` is as for ``OnRay``.
     """
     # Set before ray is imported: it asks no outside address, and leaves it to us what a task may see.
@@ -124,6 +126,11 @@ def connected(address: str | None, workers: int, device: str, stack: int = 0) ->
     except ImportError as error:
         raise BadInput("engine ray needs the package ray: pip install 'lthbench[ray]'") from error
     own = not ray.is_initialized()
+    if not own and address is not None:
+        raise BadInput(
+            f"--address {address}: this process is connected to a Ray cluster already. "
+            "Leave the address away to run on that one, or call ray.shutdown() first."
+        )
     if own and address is None:
         _start(
             ray,
