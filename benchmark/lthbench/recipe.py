@@ -10,14 +10,20 @@ REWIRE_VERSION = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: SGD with momentum, or the ``optimizer`` ``adamw``, on random crops and flips.
+    """How a network is trained: SGD with momentum, or another ``optimizer``, on random crops and flips.
 
     ``images`` limits training to the first so many images of the training split (0: all of them).
     ``schedule`` is ``step`` (times ``gamma`` at each epoch of ``milestones``), ``exponential`` (times
     ``gamma`` at each epoch), ``cosine`` or ``linear`` (both fall to zero at the last step); each starts with
     ``warmup_epochs`` of linear rise from zero. ``crop_padding`` is in pixels on each side (0: no random
     crop); ``resized_crop`` is the smallest share of the area that a crop of random size and shape may have
-    (None: crops keep their size). The ``momentum`` of adamw is the first of its two rates of decay.
+    (None: crops keep their size).
+
+    ``optimizer`` is ``adamw``, whose ``momentum`` is the first of its two rates of decay, or ``muon``, which
+    makes the momentum of weights of convolutions orthogonal: Jordan et al. 2024. ``matrix_lr`` is the
+    highest learning rate of these weights, on the schedule of ``lr``, and ``matrix_decay`` their weight decay
+    (None: 0); ``lr`` and ``weight_decay`` are those of the first convolution and of all other parameters,
+    which SGD moves.
 
     ``small_sizes`` are sides in pixels to which images are scaled down early in training: to each up to and
     without the share of all epochs that ``small_until`` has at its place; then they keep their size (None:
@@ -51,6 +57,8 @@ class Recipe:
     alternate_flips: bool | None = None
     label_smoothing: float | None = None
     scale_penalty: float | None = None
+    matrix_lr: float | None = None
+    matrix_decay: float | None = None
 
     def size_at(self, epoch: int) -> int | None:
         """The side in pixels to which images are scaled down in an epoch; None where they keep their size."""

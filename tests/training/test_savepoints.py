@@ -22,6 +22,7 @@ from lthbench.training.optimization import Paused, Trained
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 ADAMW = {"optimizer": "adamw", "nesterov": False, "lr": 0.003, "weight_decay": 0.05}
+MUON = {"optimizer": "muon", "matrix_lr": 0.05, "matrix_decay": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def equal(one, other):
         (1.0, None, {"precision": "bfloat16"}),
         (0.3, None, {"precision": "bfloat16"}),
         (0.2, RIGL, ADAMW),
+        (0.2, RIGL, MUON),
     ],
 )
 def test_a_training_left_after_each_epoch_ends_with_the_same_bits(

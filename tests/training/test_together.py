@@ -109,9 +109,13 @@ def test_the_batches_are_to_the_bit_those_of_trainings_alone(images, recipe, cha
 # ------------------------------------------------------------------------------- equal to training alone
 
 
-@pytest.mark.parametrize("capture", [None, as_it_is])
-def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, recipe, capture):
+@pytest.mark.parametrize(
+    ("capture", "change"),
+    [(None, {}), (as_it_is, {}), (as_it_is, {"optimizer": "muon", "matrix_lr": 0.05, "matrix_decay": 0.1})],
+)
+def test_in_turns_each_member_is_to_the_bit_what_it_is_alone(members, images, recipe, capture, change):
     """With a capture the step goes through the buffers that a CUDA graph would read and write."""
+    recipe = dataclasses.replace(recipe, **change)
     one, other = members(), members()
     expected = alone(one, images, recipe)
     found = loop.train_together(other, images, recipe, way="turns", capture=capture)

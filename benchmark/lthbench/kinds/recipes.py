@@ -9,7 +9,7 @@ from lthbench.kinds.filled_in import finite
 from lthbench.spec import Recipe
 
 SCHEDULES = ("step", "exponential", "cosine", "linear")
-OPTIMIZERS = ("adamw",)
+OPTIMIZERS = ("adamw", "muon")
 WHOLE = ("epochs", "images", "batch_size", "crop_padding")
 NUMBERS = ("lr", "momentum", "weight_decay", "warmup_epochs", "gamma")
 
@@ -39,8 +39,9 @@ def check_recipe(train: Recipe, where: str, untrained: bool = False) -> None:
     if train.optimizer not in (None, *OPTIMIZERS):
         said = unknown("value", str(train.optimizer), OPTIMIZERS, "without one it is SGD")
         raise BadInput(f"{where}.optimizer: {said}")
-    if train.optimizer is not None and train.nesterov:
+    if train.optimizer == "adamw" and train.nesterov:
         raise BadInput(f"{where}.nesterov: must be false with optimizer {train.optimizer}")
+    _check_matrices(train, where)
     if train.nesterov and not train.momentum:
         raise BadInput(f"{where}.nesterov: must be false with momentum 0")
     if train.label_smoothing is not None and not 0 < train.label_smoothing < 1:
@@ -53,6 +54,18 @@ def check_recipe(train: Recipe, where: str, untrained: bool = False) -> None:
     for key, valid in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
         if getattr(train, key) not in valid:
             raise BadInput(f"{where}.{key}: {unknown('value', getattr(train, key), valid)}")
+
+
+def _check_matrices(train: Recipe, where: str) -> None:
+    """That Muon has a rate for the weights that it makes orthogonal, and no other optimiser has one."""
+    for key in ("matrix_lr", "matrix_decay"):
+        value = getattr(train, key)
+        if train.optimizer != "muon" and value is not None:
+            raise BadInput(f"{where}.{key}: is of optimizer muon alone; leave it out")
+        if value is not None and not (finite(value) and value > 0):
+            raise BadInput(f"{where}.{key}: must be positive and finite, got {shown(value)}")
+    if train.optimizer == "muon" and train.matrix_lr is None:
+        raise BadInput(f"{where}.matrix_lr: optimizer muon needs the learning rate of its weights, e.g. 0.1")
 
 
 def _check_sizes(train: Recipe, where: str) -> None:

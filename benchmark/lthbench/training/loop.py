@@ -75,7 +75,7 @@ class Net:
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
         self.held = hold(self.model, member.mask, member.so_far)
-        self.optimizer = optimizer_of(self.model, recipe, fused)
+        self.optimizer = optimizer_of(self.model, recipe, fused, self.held)
         self.smoothing = recipe.label_smoothing or 0.0
         self.penalty = recipe.scale_penalty or 0.0
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.affine]

@@ -20,6 +20,7 @@ from lthbench.errors import StepFailed
 from lthbench.kinds import Images
 from lthbench.masks import Mask
 from lthbench.spec import Recipe
+from lthbench.training.muon import Muon
 
 #: Weights, each with its mask.
 Held = list[tuple[nn.Parameter, torch.Tensor]]
@@ -49,6 +50,7 @@ class Paused(Exception):
 #: What optimisers remember of each parameter, and where ``Trained`` has it.
 STATES = {
     "SGD": {"momentum_buffer": "momentum"},
+    "Muon": {"momentum_buffer": "momentum"},
     "AdamW": {"exp_avg": "momentum", "exp_avg_sq": "squares", "step": "steps"},
 }
 
@@ -114,9 +116,25 @@ def ended(model: nn.Module, losses: list[float], optimizer: torch.optim.Optimize
     return Trained(losses, left.pop("momentum"), mask or None, **left)
 
 
-def optimizer_of(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:
-    """The optimiser of a recipe: see ``sgd`` and ``adamw``."""
-    return (adamw if recipe.optimizer == "adamw" else sgd)(model, recipe, fused)
+def optimizer_of(
+    model: nn.Module, recipe: Recipe, fused: bool = False, held: Held | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser of a recipe: see ``sgd``, ``muon`` and ``adamw``. ``held`` weights have masks."""
+    if recipe.optimizer == "muon":
+        return muon(model, recipe, fused, held or [])
+    return adamw(model, recipe, fused) if recipe.optimizer == "adamw" else sgd(model, recipe, fused)
+
+
+def muon(model: nn.Module, recipe: Recipe, fused: bool, held: Held) -> Muon:
+    """Muon for the weights of convolutions but the first, SGD for all others: see ``Muon``."""
+    convolutions = dict.fromkeys(m.weight for m in model.modules() if isinstance(m, nn.Conv2d))
+    matrices = [p for p in list(convolutions)[1:] if p.requires_grad]
+    taken = {id(p) for p in matrices}
+    others = sgd(nn.ParameterList(p for p in model.parameters() if id(p) not in taken), recipe, fused)
+    rate = (recipe.matrix_lr or recipe.lr) / recipe.lr
+    half = recipe.precision == "bfloat16"  # as in the authors' code
+    precision = torch.bfloat16 if half else next(model.parameters()).dtype
+    return Muon(matrices, others, rate, recipe.matrix_decay or 0.0, held, precision)
 
 
 def adamw(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.AdamW:
