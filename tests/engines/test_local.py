@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import lthbench
 from lthbench.engines import local, local_worker
 from lthbench.engines.local import Local
 from lthbench.engines.queue import known, skipped
@@ -63,3 +64,17 @@ def test_of_a_job_only_what_needs_a_failed_step_is_not_done(network, init):
     both = skipped([explain, drift], failed)
     assert both == {explain.key: "diverged", drift.key: "diverged"}
     assert skipped([explain, drift, predict], failed | {init.key: "no room"})[predict.key] == "no room"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_is_stopped_ends_a_program_that_goes_on_after_errors(
+    tmp_path, tiny_task, monkeypatch, workers
+):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local._Crew, "give", stopped)
+    monkeypatch.setattr(local, "_in_process", stopped)
+    with pytest.raises(KeyboardInterrupt) as end:
+        lthbench.run(tiny_task, ["omp"], metrics=["gini"], store=tmp_path, device="cpu", workers=workers)
+    assert not isinstance(end.value, Exception)

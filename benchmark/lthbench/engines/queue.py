@@ -31,8 +31,11 @@ Done = Callable[[Job, dict[str, str]], None]
 Stepped = Callable[[Step, float], None]
 
 
-class Interrupted(LthbenchError):
-    """The user asked to stop; all steps that were finished are stored."""
+class Interrupted(KeyboardInterrupt):
+    """The user asked to stop; all steps that were finished are stored.
+
+    It is no Exception, so that a program that goes on after errors of a run stops, too.
+    """
 
 
 def died(times: int) -> LthbenchError:
