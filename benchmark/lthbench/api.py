@@ -48,7 +48,7 @@ def _nothing(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> 
 
 
 def run(
-    task: str = "digits-r8",
+    task: str | Path = "digits-r8",
     methods: Sequence[str] | None = None,
     sparsities: Sequence[float] | None = None,
     rounds: Sequence[int] | None = None,
@@ -111,7 +111,7 @@ def run(
 
 def score(
     model: Any,
-    task: str = "digits-r8",
+    task: str | Path = "digits-r8",
     *,
     dense: Any = None,
     mask: Any = None,
@@ -236,6 +236,7 @@ def execute(
     if held is None:
         with ExitStack() as own:
             return execute(asked, options, announce, brought, controls=controls, held=own)
+    options.check()
     asked = settled(asked, checked_folders(options.data))
     while True:
         pretrained = None
@@ -275,7 +276,6 @@ def _execute(
     held: ExitStack,
 ) -> Outcome:
     """The same for what is asked for at one look."""
-    options.check()
     places = checked_folders(options.data)
     store = open_store(options.store)
     store.check()

@@ -499,6 +499,21 @@ def test_two_networks_of_one_parent_are_refused():
     assert sorted(found.pruned) == [0, 1]
 
 
+def test_of_several_networks_it_is_told_which_one_is_refused():
+    good, bad = drawn_again(0), {"other": torch.zeros(3, 3)}
+    both = [good, bad], [0, 1], []
+    with pytest.raises(BadInput, match="the state dict given as checkpoint 2 of 2: does not hold"):
+        bringing.bring("digits-r8", "mine", *both)
+    with pytest.raises(BadInput, match="checkpoint 2 of 2: expected a path, a module or a state dict"):
+        bringing.bring("digits-r8", "mine", [good, 3], [0, 1], [])
+    with pytest.raises(BadInput, match="the state dict given as dense 2 of 2: does not hold"):
+        bringing.bring("digits-r8", "mine", [good, drawn_again(1)], [built()[1], bad], [])
+    with pytest.raises(BadInput, match=r"the state dict given as mask 2 of 2: .*has a mask for other"):
+        bringing.bring("digits-r8", "mine", [good, drawn_again(1)], [0, 1], [None, bad])
+    with pytest.raises(BadInput, match="the state dict given as checkpoint: does not hold"):
+        bringing.bring("digits-r8", "mine", [bad], [0], [])
+
+
 def test_an_account_names_what_is_missing_unexpected_and_of_another_shape(tmp_path):
     network, _, effective = pruned()
     broken = {k.replace("layer2.0.conv1", "layer2.0.conv_1"): v for k, v in effective.items()}
@@ -724,6 +739,8 @@ def test_what_does_not_go_together_is_refused(tmp_path, tiny_task):
     refused(r"IMP is a method of lthbench \(imp\); give", first, name="IMP")
     refused(r"lth is a method of lthbench \(imp\); give", first, name="lth")
     refused("letters, digits", first, name="../x")
+    refused("letters, digits", first, name=3)
+    refused("key: expected a text, got 3", first, key=3)
     refused("is a folder", tmp_path)
     refused("expected a path, a module or a state dict, got int", 3)
     refused("at least one network", [])

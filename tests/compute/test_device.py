@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +62,29 @@ def test_why_no_gpu_is_seen_is_said(monkeypatch, built, driver, said):
 def test_ray_is_given_no_number_of_a_gpu():
     with pytest.raises(BadInput, match=r"device cuda:1: with --engine ray, .* Valid: auto, cpu, cuda$"):
         RunOptions(engine="ray", device="cuda:1").check()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": torch.device("cpu")}, r'device: expected "auto", .*, got device\(type=.cpu.\)'),
+        ({"progress": False}, r'progress: expected "auto", "plain" or "none", got False'),
+        ({"progress": "quiet"}, 'no way to show progress "quiet". Valid: auto, none, plain'),
+        ({"workers": "2"}, "workers: expected a whole number, got '2'"),
+        ({"stack": 1.5}, r"stack: expected a whole number, got 1\.5"),
+        ({"store": None}, "store: expected a folder or a URL, got None"),
+        ({"data": 3}, "data: expected a folder, got 3"),
+        ({"engine": None}, 'engine: expected "local" or "ray", got None'),
+    ],
+)
+def test_options_of_another_type_are_refused(given, said):
+    with pytest.raises(BadInput, match=said):
+        RunOptions(**given).check()
+
+
+def test_options_may_be_paths_and_numbers_of_numpy(tmp_path):
+    two: Any = np.int64(2)
+    RunOptions(store=tmp_path, data=tmp_path, workers=two, stack=two).check()
 
 
 @pytest.mark.parametrize("name", ["cuda:-1", "cuda:", "cuda:x", "cuda:²", "cpu:0", "auto:0", "gpu"])

@@ -102,6 +102,7 @@ def test_looks_that_no_run_takes_are_refused(asked, change, said):
         ({"seeds": [3]}, 5, "at least two seeds"),
         ({}, 2, "more than the 2 seeds"),
         ({}, 10_001, "at most 10,000"),
+        ({}, "5", "expected a whole number, got '5'"),
         ({"methods": []}, 5, "nothing to decide"),
     ],
 )

@@ -352,12 +352,22 @@ def test_all_faults_of_a_request_are_named_at_once():
         ({"seeds": 1.5}, "seeds: expected a list of whole numbers"),
         ({"seeds": [0.5]}, "seeds: expected a list of whole numbers"),
         ({"seeds": True}, "seeds: expected a list of whole numbers"),
+        ({"budget": 3}, "budget: expected a text, got 3"),
+        ({"concepts": 3}, "concepts: expected a text, got 3"),
+        ({"corruptions": 3}, "corruptions: expected a text, got 3"),
     ],
 )
-def test_one_value_in_the_place_of_a_list_is_refused(given, said):
+def test_a_value_of_another_type_is_refused(given, said):
     with pytest.raises(BadInput) as caught:
         ask(str(TINY), **given)
     assert said in str(caught.value)
+
+
+def test_a_task_is_a_name_or_a_path():
+    assert ask(Path(TINY)) == ask(str(TINY))
+    wrong: Any = 3
+    with pytest.raises(BadInput, match="task: expected a name or a path, got 3"):
+        ask(wrong)
 
 
 def test_arrays_and_ranges_are_lists():
@@ -365,6 +375,7 @@ def test_arrays_and_ranges_are_lists():
     asked = ask(str(TINY), **arrays)
     assert asked == ask(str(TINY), sparsities=(0.3,), seeds=range(2))
     assert [type(s) for s in asked.seeds] == [int, int]
+    assert ask(str(TINY), sparsities=(0.3,), seeds=arrays["seeds"][-1] + 1) == asked
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from lthbench.checkpoints import importing
 from lthbench.checkpoints.importing import Brought
 from lthbench.errors import BadInput
 from lthbench.global_state import standard
-from lthbench.planning.checks import pixels
+from lthbench.planning.checks import pixels, text
 from lthbench.planning.plan import network
 from lthbench.planning.request import Request, ask
 from lthbench.spec import round_density
@@ -20,7 +20,7 @@ from lthbench.spec import round_density
 
 @standard()
 def bring(
-    name: str,
+    name: str | Path,
     method: str,
     pruned: Sequence[Any],
     dense: Sequence[Any],
@@ -39,6 +39,7 @@ def bring(
 
     ``dense`` holds seeds or networks; ``typed`` is the command line.
     """
+    text("key", key)
     seeds = [int(d) for d in dense if _is_seed(d)] if dense else list(range(len(pruned)))
     if dense and len(seeds) not in (0, len(dense)):
         raise BadInput("dense: give networks or seeds, not both.")
@@ -48,7 +49,8 @@ def bring(
     found = importing.brought(
         method, network(asked.task), pruned, parents, masks, seeds or range(len(pruned)), both, key
     )
-    shown = typed or f"lthbench.score(..., task={name!r}, name={method!r}, budget={asked.budget!r})"
+    of_task = f"task={asked.task_as_typed!r}"
+    shown = typed or f"lthbench.score(..., {of_task}, name={method!r}, budget={asked.budget!r})"
     density = round_density(1.0 - found.sparsity)
     return dataclasses.replace(asked, methods=(method,), densities=(density,), typed=shown), found
 

@@ -54,7 +54,12 @@ _PICKLES = 5
 
 
 def of(source: Any, what: str) -> Checkpoint:
-    """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory."""
+    """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory.
+
+    ``what`` says what it is given as. One that was read already is given back.
+    """
+    if isinstance(source, Checkpoint):
+        return source
     if isinstance(source, nn.Module):
         where, pixels = f"the network given as {what}", googlenet.of_module(source)
         state = modules.tensors(source, where)

@@ -12,6 +12,7 @@ import torch
 
 from lthbench import masks, registry
 from lthbench.checkpoints import files
+from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.taking import Taken, take
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
@@ -104,12 +105,16 @@ def brought(
     named_twice = next((seed for place, seed in enumerate(seeds) if seed in seeds[:place]), None)
     if named_twice is not None:
         raise BadInput(f"dense: seed {named_twice} is named twice; {_OWN_PARENT}.")
-    wanted = [None] * len(pruned) if not given_masks else list(given_masks)
+    of_all = [f" {place} of {count}" if count > 1 else "" for place in range(1, count + 1)]
+    given = zip(pruned, given_masks or [None] * count, of_all, strict=True)
     taken = [
-        take(network, files.of(p, "checkpoint"), m, normalization, key=key)
-        for p, m in zip(pruned, wanted, strict=True)
+        take(network, files.of(p, f"checkpoint{n}"), _mask(m, f"mask{n}"), normalization, key=key)
+        for p, m, n in given
     ]
-    parents = [take(network, files.of(d, "dense"), None, normalization, dense=True, key=key) for d in dense]
+    parents = [
+        take(network, files.of(d, f"dense{n}"), None, normalization, dense=True, key=key)
+        for d, n in zip(dense, of_all, strict=False)  # there may be none
+    ]
     sparsities = [t.account["sparsity"] for t in taken]
     if max(sparsities) - min(sparsities) > ALIKE:
         listed = ", ".join(f"{100 * s:.2f} %" for s in sparsities)
@@ -129,9 +134,13 @@ def brought(
     )
 
 
+def _mask(source: Any, what: str) -> Checkpoint | None:
+    return None if source is None else files.of(source, what)
+
+
 def check_name(name: str) -> None:
     """Raise BadInput for a name that cannot stand in the table."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         raise BadInput(f"name: letters, digits, '-', '_' and '.' only, at most 64, got {name!r}.")
     method = registry.called(Method, name)
     if method is not None:

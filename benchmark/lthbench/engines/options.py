@@ -5,13 +5,29 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import dataclass
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from lthbench.compute.device import check_device
 from lthbench.errors import BadInput, unknown
 
 DEFAULT_STORE = "lthbench-store"
 ENGINES = ("local", "ray")
+#: How progress is shown.
+PROGRESS = ("auto", "plain", "none")
+#: Of what types each option may be, and how that is said.
+_KINDS: dict[str, tuple[tuple[type[Any], ...], str]] = {
+    "data": ((str, PathLike, type(None)), "a folder"),
+    "store": ((str, PathLike), "a folder or a URL"),
+    "device": ((str,), '"auto", "cpu", "cuda" or "cuda:N"'),
+    "workers": ((Integral,), "a whole number"),
+    "progress": ((str,), '"auto", "plain" or "none"'),
+    "engine": ((str,), '"local" or "ray"'),
+    "address": ((str, type(None)), '"HOST:PORT" or "auto"'),
+    "stack": ((Integral,), "a whole number"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +49,18 @@ class RunOptions:
     stack: int = 0
 
     def check(self) -> None:
-        """Raise BadInput for a device or an engine that there is not, or numbers below 0. Imports no Ray."""
+        """Raise BadInput for what there is not, or numbers below 0. Imports no Ray."""
+        for name, (kinds, said) in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise BadInput(f"{name}: expected {said}, got {value!r}.")
         check_device(self.device)
         if self.stack < 0:
             raise BadInput(f"stack: must not be negative, got {self.stack}. 0 is as many as pay, 1 is none.")
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
+        if self.progress not in PROGRESS:
+            raise unknown("way to show progress", self.progress, PROGRESS)
         if self.engine != "ray" and self.address is not None:
             raise BadInput("--address is that of a Ray cluster: give --engine ray, too.")
         if self.engine == "ray" and self.device.startswith("cuda:"):

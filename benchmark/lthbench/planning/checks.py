@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 from lthbench import corruptions as generated
 from lthbench import registry
@@ -59,6 +59,17 @@ def listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) 
     if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
         raise BadInput(f"{what}: expected a list of {noun}, got {value!r}.")
     return [plain(v) for v in values]
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether an argument is one whole number, of Python or of NumPy."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def text(what: str, value: Any) -> None:
+    """Raise BadInput for an argument that is neither text nor left out."""
+    if not isinstance(value, str | None):
+        raise BadInput(f"{what}: expected a text, got {value!r}.")
 
 
 def pixels(expected: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

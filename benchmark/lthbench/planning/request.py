@@ -6,6 +6,7 @@ import dataclasses
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lthbench import corruptions as generated
@@ -74,6 +75,8 @@ class Request:
 
     def until_decided(self, most: int) -> Request:
         """The same with seeds added until all is decided. Raises BadInput for a number that cannot be."""
+        if not checks.is_whole(most):
+            raise BadInput(f"until-decided: expected a whole number, got {most!r}.")
         if len(self.seeds) < 2:
             raise BadInput("until-decided: the first look needs at least two seeds; give --seeds 2 or more.")
         if not len(self.seeds) < most <= MAX_SEEDS:
@@ -85,7 +88,7 @@ class Request:
             raise BadInput("until-decided: there is nothing to decide without a pruned network.")
         sparsities = tuple(as_sparsity(d) for d in self.densities)
         first = Look(self.seeds, dict.fromkeys(self.methods, sparsities))
-        return dataclasses.replace(self, most_seeds=most, looks=(first,))
+        return dataclasses.replace(self, most_seeds=int(most), looks=(first,))
 
     def normalized(self, expected: tuple[Sequence[float], Sequence[float]] | None) -> Request:
         """The same with the normalisation of pixels that its pretrained weights expect. Raises BadInput."""
@@ -210,7 +213,7 @@ def _with_looks(found: Request, record: RequestRecord, where: str) -> Request:
 
 
 def ask(
-    task: str | Task,
+    task: str | Path | Task,
     methods: Sequence[str] | None = None,
     sparsities: Sequence[float] | None = None,
     rounds: Sequence[int] | None = None,
@@ -229,8 +232,12 @@ def ask(
     """
     named = listed("methods", methods, str, str, "names")
     measured = listed("metrics", metrics, str, str, "names")
-    typed = "" if isinstance(task, Task) else task
-    given = task if isinstance(task, Task) else _loaded(task, named or (), measured or ())
+    if not isinstance(task, str | Path | Task):
+        raise BadInput(f"task: expected a name or a path, got {task!r}.")
+    for what, value in (("budget", budget), ("concepts", concepts), ("corruptions", corruptions)):
+        checks.text(what, value)
+    typed = "" if isinstance(task, Task) else str(task)
+    given = task if isinstance(task, Task) else _loaded(typed, named or (), measured or ())
     faults = checks.Faults()
     if corruptions is not None:
         with faults.taken():
@@ -242,8 +249,8 @@ def ask(
     given = dataclasses.replace(given, data=data)
     removed = listed("sparsities", sparsities, numbers.Real, float, "numbers")
     after = listed("rounds", rounds, numbers.Integral, int, "whole numbers")
-    counted = isinstance(seeds, int) and not isinstance(seeds, bool)
-    drawn = seeds if counted else listed("seeds", seeds, numbers.Integral, int, "whole numbers")
+    counted = int(seeds) if checks.is_whole(seeds) else None
+    drawn = listed("seeds", seeds, numbers.Integral, int, "whole numbers") if counted is None else counted
     chosen = checks.methods(given.grid.methods if named is None else named, faults)
     scored = checks.metrics(measured, given, faults)
     faults.known(Architecture, given.architecture)
