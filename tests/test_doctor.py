@@ -100,6 +100,33 @@ def test_a_driver_without_cuda_in_torch_is_noted(tmp_path, monkeypatch):
     (found,) = of(examined(tmp_path), "device")
     assert found.state == "note"
     assert "--index-url https://download.pytorch.org/" in found.remedy
+    assert "pip install --force-reinstall" in found.remedy  # pip keeps what is there else
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device", "whl/cu130"),
+        ("CUDA error: out of memory", "end what fills its memory"),
+    ],
+)
+def test_a_gpu_that_computes_nothing_is_noted(pretended, monkeypatch, error, remedy):
+    import torch
+
+    with pretended.device(monkeypatch.setattr):
+        (found,) = of(doctor._device(), "device")
+        assert (found.state, found.remedy) == ("ok", "")
+        assert "cuda:0 pretended, 16 GiB" in found.text
+
+        def fails(*given, **named):
+            raise torch.AcceleratorError(error)
+
+        monkeypatch.setattr(torch, "zeros", fails)
+        (found,) = of(doctor._device(), "device")
+    assert found.state == "note"
+    assert f"cuda:0 pretended cannot be used ({error})" in found.text
+    assert remedy in found.remedy
+    assert "--device cpu" in found.remedy
 
 
 def test_too_little_memory_or_disk_is_a_problem(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from lthbench import registry
 from lthbench.compute import device, libraries
 from lthbench.compute.memory import memory
 from lthbench.data import loading, status
-from lthbench.errors import LthbenchError
+from lthbench.errors import LthbenchError, because
 
 #: What the smallest run needs, in GB of memory and of disk.
 MEMORY, DISK = 1.0, 0.5
@@ -112,16 +112,39 @@ def _device() -> Iterator[Finding]:
     )
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            facts = torch.cuda.get_device_properties(index)
-            memory = f"{facts.total_memory / 2**30:.0f} GiB"
-            yield Finding(
-                "device", "ok", f"cuda:{index} {facts.name}, {memory}: runs the budgets standard and paper"
-            )
+            yield _gpu(index)
     elif device.nvidia_driver():
         why, remedy = device.unseen()
         yield Finding("device", "note", f"there is an NVIDIA driver, and {why}", remedy)
     else:
         yield Finding("device", "ok", "cpu: runs the budget quick; standard and paper want a CUDA device")
+
+
+def _gpu(index: int) -> Finding:
+    """A GPU, which is made to add two numbers: torch may have no kernels for one that it sees."""
+    import torch
+
+    from lthbench.compute.room import no_room
+
+    name = f"cuda:{index}"
+    try:
+        facts = torch.cuda.get_device_properties(index)
+        name += f" {facts.name}"
+        (torch.zeros(1, device=f"cuda:{index}") + 1).item()
+    except RuntimeError as error:
+        remedy = (
+            "end what fills its memory"
+            if no_room(error)
+            else f"take a build of torch for it: {device.BUILDS}"
+        )
+        return Finding(
+            "device",
+            "note",
+            f"{name} cannot be used{because(error)}",
+            f"{remedy}; or work without it: --device cpu",
+        )
+    memory = f"{facts.total_memory / 2**30:.0f} GiB"
+    return Finding("device", "ok", f"{name}, {memory}: runs the budgets standard and paper")
 
 
 def _machine(store: Path | str) -> Iterator[Finding]:

@@ -57,6 +57,8 @@ def test_why_no_gpu_is_seen_is_said(monkeypatch, built, driver, said):
         (found,) = [f for f in doctor._device() if f.topic == "device"]
         assert re.search(said, found.text)
         assert ("update the driver" in found.remedy) == (built is not None)
+        assert "pip install --force-reinstall torch" in found.remedy
+        assert ("whl/cu130" in found.remedy) == (built is None)  # the newest takes no old driver
 
 
 def test_ray_is_given_no_number_of_a_gpu():

@@ -8,6 +8,12 @@ import os
 from lthbench.compute import control_groups
 from lthbench.errors import BadInput
 
+#: Without the first option pip keeps a torch that is there. Builds for CUDA 13 are for GPUs from Turing to
+#: Blackwell and drivers from 580 on, those for CUDA 12.6 for GPUs up to Hopper (torch.cuda says which).
+_WHEELS = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/"
+NEW, OLD = f"{_WHEELS}cu130", f"{_WHEELS}cu126"
+BUILDS = f"{NEW} (cu126 where the GPU is older than Turing, or the driver than 580)"
+
 
 def check_device(device: str) -> None:
     """Raise BadInput for what is not the name of a device. Does not import torch."""
@@ -40,15 +46,14 @@ def unseen() -> tuple[str, str]:
     import torch
 
     said = f"torch {torch.__version__} sees no CUDA device"
-    wheels = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
     if torch.version.cuda is None:
-        return f"{said}: it was built without CUDA", wheels
+        return f"{said}: it was built without CUDA", BUILDS
     if not nvidia_driver():
         return f"{said}: there is no NVIDIA driver", "install the driver of the GPU"
     return (
         f"{said}: the NVIDIA driver is too old for its CUDA {torch.version.cuda}, or shows none "
         "(CUDA_VISIBLE_DEVICES)",
-        f"update the driver, or take a build for an older CUDA: {wheels}",
+        f"update the driver, or take a build for an older CUDA, which has nothing for Blackwell: {OLD}",
     )
 
 
