@@ -4,7 +4,8 @@
 
 Runs from a checkout with what is installed, and skips, with a reason, what is missing. A small checkout will
 do: ``git clone --sparse URL``, and in it ``git sparse-checkout set benchmark tests tasks ci``. The file is
-written after each row, what matters most first, so that a run that is cut off leaves what it found.
+written after each row, what matters most first, so that a run that is cut off leaves what it found. Rows run
+in a process of their own; after one that fails, crashes or hangs the next has a new one.
 ``--dry`` measures at tiny sizes on a CPU: a test of the script, of no worth as a measurement.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -20,16 +22,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
+from lthbench.compute.cuda_graphs import NotCaptured
 from lthbench.training import loop
 
 
@@ -106,6 +111,84 @@ def attempt(work: Callable[[], Any], left: Left = lambda: float("inf")) -> Any:
         return work()
     except Exception as error:  # one row must not take the others with it
         return {"skipped": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
+
+
+class Until:
+    """How many seconds are left until a moment, in this process and others."""
+
+    def __init__(self, seconds: float):
+        self.end = time.monotonic() + seconds
+
+    def __call__(self) -> float:
+        """The seconds."""
+        return self.end - time.monotonic()
+
+
+class Watched(NamedTuple):
+    """What a row yields, and why work in it could not be captured."""
+
+    result: Any
+    refused: Sequence[str] = ()
+
+
+def watched(work: Callable[[], Any]) -> Watched:
+    """Do a row, and hear what it warns of."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        result = attempt(work)
+    for one in said:
+        if not issubclass(one.category, NotCaptured):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return Watched(result, sorted({str(w.message) for w in said if issubclass(w.category, NotCaptured)}))
+
+
+def serve(link: Any) -> None:
+    """Do the rows that come, until none do."""
+    with suppress(EOFError):
+        while True:
+            link.send(watched(link.recv()))
+
+
+class Apart:
+    """Does rows in a process of their own. A row that fails, crashes or hangs costs no other.
+
+    The process is ended after it, as a device that failed does nothing more there. A row that has no end has
+    half of the time that is left, and ``least`` seconds.
+    """
+
+    def __init__(self, least: float = 60.0, start: str = "spawn"):
+        self.least = least
+        self._context: Any = multiprocessing.get_context(start)
+        self._process: Any = None
+
+    def __call__(self, work: Callable[[], Any], left: Left) -> Watched:
+        """Do a row, or say why it was left out."""
+        if left() <= 0:
+            return Watched(attempt(work, left))
+        if self._process is None:
+            self._link, theirs = self._context.Pipe()
+            self._process = self._context.Process(target=serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        limit = max(left() / 2, self.least)
+        late = Watched({"skipped": f"not done after {limit:.0f} s"})
+        try:
+            self._link.send(work)
+            found: Watched = self._link.recv() if self._link.poll(limit) else late
+        except (EOFError, OSError):
+            self._process.join(self.least)
+            found = Watched({"skipped": f"its process ended with exit code {self._process.exitcode}"})
+        if isinstance(found.result, dict) and "skipped" in found.result:
+            self.end()
+        return found
+
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._link.close()
+            self._process = None
 
 
 # ------------------------------------------------------------------------------------------------- program
@@ -195,19 +278,22 @@ class Found:
             "dry": dry,
             "facts": facts(sizes.device),
             "sizes": asdict(sizes),
+            "refused": {},
         }
 
-    def put(self, place: Sequence[str], result: Any) -> None:
-        """Keep a result, and say it; long output is only kept."""
+    def put(self, place: Sequence[str], result: Any, refused: Sequence[str] = ()) -> None:
+        """Keep a result, and say it, with why work in it was not captured; long output is only kept."""
         at = self.all
         for name in place[:-1]:
             at = at.setdefault(name, {})
         at[place[-1]] = result
+        if refused:
+            self.all["refused"][": ".join(place)] = list(refused)
         compared(self.all)
         self.project()
         self.all["seconds"] = time.perf_counter() - self.start
         brief = {k: v for k, v in result.items() if k != "output"} if isinstance(result, dict) else result
-        print(": ".join(place), json.dumps(brief), flush=True)
+        print(": ".join(place), json.dumps(brief), *refused, flush=True)
         if self.path is not None:
             part = self.path.with_name(self.path.name + ".part")
             part.write_text(json.dumps(self.all, indent=1) + "\n", encoding="utf-8")
@@ -222,11 +308,17 @@ class Found:
         self.all["flop_per_second"] = attempt(partial(projection.flop_per_second, self.all, network))
 
     def whole(self) -> bool:
-        """Whether the hours of the grid are known in each precision, and no test failed."""
+        """Whether the hours of the grid are known in each precision, all was captured, and the tests passed.
+
+        The batched way is only held against the others: it need not be captured.
+        """
         hours = all(
             "hours" in self.all[b].get(p, {}) for b in ("paper", "standard") for p in rates.PRECISIONS
         )
-        return hours and "skipped" not in self.all["ceilings"] and self.all["checks"].get("rc", 0) == 0
+        tests = self.all["checks"]
+        passed = self.all["dry"] or (tests.get("rc") == 0 and tests["ended"].get("PASSED", 0) > 0)
+        captured = all(row.endswith("batched") for row in self.all["refused"])
+        return bool(hours and "skipped" not in self.all["ceilings"] and captured and passed)
 
 
 def place_for(given: argparse.Namespace, device: str) -> Path | None:
@@ -258,16 +350,14 @@ def main() -> int:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     found = Found(sizes, path, given.dry)
-
-    def left() -> float:
-        return float(given.seconds) - (time.perf_counter() - found.start)
-
+    left, apart = Until(given.seconds), Apart()
     for place, work in first(sizes, left):
-        found.put(place, attempt(work, left))
+        found.put(place, *apart(work, left))
     # Half of what is left is for the sweeps.
     found.put(["checks"], {"skipped": "dry"} if given.dry else attempt(lambda: checks(max(left() / 2, 60.0))))
     for place, work in sweeps(sizes, left):
-        found.put(place, attempt(work, left))
+        found.put(place, *apart(work, left))
+    apart.end()
     for name in ("paper", "standard", "reached", "flop_per_second"):
         print(name, json.dumps(found.all[name], indent=1))
     if path is not None:

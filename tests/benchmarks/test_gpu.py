@@ -7,9 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import time
+import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from lthbench import registry
 from lthbench.kinds import Architecture
@@ -186,6 +190,80 @@ def test_the_file_goes_where_it_is_asked_for(gpu, monkeypatch, tmp_path):
     assert place(out=tmp_path / "mine.json") == tmp_path / "mine.json"
 
 
+def fails(error):
+    raise error
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_row_that_crashes_hangs_or_fails_costs_no_other(gpu):
+    """On a device that failed all that follows in its process would fail, too."""
+    apart = gpu.Apart(least=0.3, start="fork")  # which need not import torch again
+
+    def done(work, left=240.0):
+        return apart(work, lambda: left).result
+
+    first = done(os.getpid)
+    assert first not in (done(partial(os._exit, 3)), os.getpid())
+    seen = [first, done(os.getpid)]
+    assert done(partial(os._exit, 3)) == {"skipped": "its process ended with exit code 3"}
+    seen.append(done(os.getpid))
+    assert done(partial(time.sleep, 60), left=0.1) == {"skipped": "not done after 0 s"}
+    seen.append(done(os.getpid))
+    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    assert done(partial(fails, error)) == {"skipped": f"AcceleratorError: {error}"}
+    seen += [done(os.getpid), done(os.getpid)]
+    assert len(set(seen)) == 5
+    assert seen[-1] == seen[-2]  # one that goes well leaves its process to the next
+    assert done(os.getpid, left=0.0) == {"skipped": "no time left"}
+    apart.end()
+
+
+def test_work_that_is_not_captured_is_told_with_its_row(gpu, projection):
+    def refused():
+        for _ in range(2):
+            warnings.warn("no CUDA graph", gpu.NotCaptured, stacklevel=1)
+        return 2.0
+
+    assert gpu.watched(refused) == (2.0, ["no CUDA graph"])
+    assert gpu.watched(lambda: 2.0) == (2.0, [])
+    found = complete(gpu)
+    assert found.whole()
+    found.put(("training", "float32", "2, batched"), {"skipped": "no kernel"}, ["no CUDA graph"])
+    assert found.whole()  # it is only held against the others
+    found.put(("evaluation", "2 together"), *gpu.watched(refused))
+    assert found.all["refused"]["evaluation: 2 together"] == ["no CUDA graph"]
+    assert not found.whole()
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"skipped": "OSError: no space left"},
+        {"rc": 1, "ended": {"PASSED": 3, "FAILED": 1}},
+        {"rc": None, "ended": {"PASSED": 3}},
+        {"rc": 0, "ended": {"SKIPPED": 3}},
+    ],
+)
+def test_nothing_is_whole_where_the_tests_on_a_gpu_did_not_pass(gpu, projection, tests):
+    found = complete(gpu)
+    found.all["checks"] = tests
+    assert not found.whole()
+    found.all["dry"] = True
+    assert found.whole()
+
+
+def complete(gpu):
+    """All that a run wants to have found on a GPU."""
+    found = gpu.Found(gpu.rates.DRY, None, dry=False)
+    found.put(["ceilings"], {"bfloat16_flop_per_second": 1e12})
+    for precision in gpu.rates.PRECISIONS:
+        row = {"networks": 8, "images_per_second": 4.0, "peak_bytes": 0}
+        found.put(("training", precision, "8, turns"), row)
+    found.put(("evaluation", "2 together"), 2.0)
+    found.put(["checks"], {"rc": 0, "ended": {"PASSED": 3, "SKIPPED": 1}})
+    return found
+
+
 @pytest.mark.long
 def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
     """All but what ``torch.func`` does, which the pretended device does not."""
@@ -194,7 +272,7 @@ def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
         found = gpu.Found(sizes, None, dry=True)
         for rows in (gpu.first, gpu.sweeps):
             for place, work in rows(sizes, lambda: 1.0):
-                found.put(place, gpu.attempt(work))
+                found.put(place, *gpu.watched(work))
     assert found.all["facts"]["device"] == "pretended"
     assert all(rate > 0 for rate in (*found.all["ceilings"].values(), *found.all["evaluation"].values()))
     assert all(found.all["repeated"][precision]["differ"] == 0 for precision in gpu.rates.PRECISIONS)
@@ -202,6 +280,7 @@ def test_what_is_measured_runs_on_a_pretended_gpu(gpu, pretended, monkeypatch):
     assert {"3, lanes", "2, turns", "2, turns, not replayed", "2, 1 lanes"} <= set(rows["float32"])
     skipped = [name for every in rows.values() for name, row in every.items() if "skipped" in row]
     assert skipped == ["2, batched"]
+    assert found.all["refused"] == {}
 
 
 @pytest.mark.long

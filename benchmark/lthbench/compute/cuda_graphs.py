@@ -23,6 +23,10 @@ LANES = 8
 SHAPES = 4
 
 
+class NotCaptured(UserWarning):
+    """Work could not be captured, and is launched kernel by kernel."""
+
+
 class Replayed:
     """Work on buffers that stay where they are: run as it is at first, then captured once and replayed.
 
@@ -45,7 +49,8 @@ class Replayed:
                 raise
             except RuntimeError as error:
                 self.refused = str(error).strip().partition("\n")[0] or type(error).__name__
-                warnings.warn(f"no CUDA graph, so launches are slower: {self.refused}", stacklevel=2)
+                said = f"no CUDA graph, so launches are slower: {self.refused}"
+                warnings.warn(said, NotCaptured, stacklevel=2)
         self._calls += 1
         (self._replay or self._work)()
 
