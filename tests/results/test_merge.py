@@ -45,6 +45,32 @@ def test_methods_of_both_stand_beside_the_dense_networks_once(two):
     ]
 
 
+def test_other_seeds_of_the_same_networks_become_more_seeds(made_table):
+    table, facts = made_table(("imp", "omp"), seeds=5)
+
+    def part(seeds, **changed):
+        kept = table[table["seed"].isin(seeds)].reset_index(drop=True)
+        requests = tuple(dataclasses.replace(r, seeds=seeds) for r in facts.requests)
+        networks = tuple(n for n in facts.networks if n.seed in seeds)
+        of = {"seeds": seeds, "requests": requests, "networks": networks, "command": requests[0].command()}
+        return kept, dataclasses.replace(facts, **{**of, **changed})
+
+    ((found, both),) = merge.grouped([part((4, 1)), part((0, 2, 3))])
+    assert both.seeds == (0, 1, 2, 3, 4)
+    assert len(both.command.splitlines()) == 2
+    order = ["method", "sparsity", "seed", "score", "variant"]
+    same = [t.sort_values(order).reset_index(drop=True) for t in (found, table)]
+    pd.testing.assert_frame_equal(*same)
+    one, other = (summarise(found, both).headline, summarise(table, facts).headline)
+    assert [dataclasses.asdict(v) for v in one] == [dataclasses.asdict(v) for v in other]
+    assert "--seeds 0,1,2,3,4" in command(both, "imp", 0.5)
+    few = part((3,))
+    fewer = few[0][few[0]["method"] != "omp"], few[1]
+    for odd in (part((1, 2)), fewer, (few[0], looked(few[1], 5))):
+        with pytest.raises(BadInput, match=r"their seeds differ.* each with other seeds, are put together"):
+            merge.grouped([part((0, 1)), odd])
+
+
 def test_what_was_said_of_files_of_others_is_kept(two):
     ours, mine = {"method": "imp", "files": "a"}, {"method": "snip", "files": "b"}
     dense = {"method": "dense", "files": "c"}
@@ -222,6 +248,6 @@ def test_other_code_of_a_plugin_is_told_as_the_cause_where_tables_differ(made_ta
         with pytest.raises(BadInput, match=said):
             merge.merged([(one, facts), other])
     with pytest.raises(BadInput, match=r"their seeds differ.*other code of method imp"):
-        merge.merged([(table, dataclasses.replace(facts, seeds=(7,))), other])
+        merge.merged([(table, dataclasses.replace(facts, seeds=(0,))), other])
     _, both = merge.merged([(table, facts), (table, facts)])
     assert both.plugins == facts.plugins

@@ -174,7 +174,8 @@ def command(facts: RunFacts, method: str, sparsity: float) -> str:
         return facts.command
     for line, record in zip(lines, facts.requests, strict=True):
         if method in record.methods and not record.elsewhere:
-            return dataclasses.replace(record, methods=(method,), sparsities=(float(sparsity),)).command()
+            alone = dataclasses.replace(record, methods=(method,), sparsities=(float(sparsity),))
+            return dataclasses.replace(alone, seeds=facts.seeds).command()
         if len(lines) == 1 or method == "dense" or method in record.methods:
             return line
     return facts.command

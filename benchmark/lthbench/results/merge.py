@@ -1,4 +1,4 @@
-"""Several tables of one task and budget as one: methods of several runs, held to the same dense parents."""
+"""Several tables of one task and budget as one: methods beside the same dense parents, or more seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: What must be the same for tables to be one.
-SAME = ("schema", "task", "budget", "data", "seeds", "aspects", "scores")
+SAME = ("schema", "task", "budget", "data", "aspects", "scores")
 _NETWORK = ["method", "sparsity", "seed"]
 _KEY = [*_NETWORK, "score", "variant"]
 #: Two machines may round one network's score otherwise: by so much of its standard error, or of itself.
@@ -49,6 +49,7 @@ def grouped(
 def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
     """One table of several, that of most networks first.
 
+    They have the same seeds, or each the same networks for seeds of its own.
     A network that was made twice, such as a dense parent on two machines, has the scores of the first table.
     Times are those of the first table that has any. The calibration is the one that some of them have.
     Raises BadInput where they were not asked for alike, or contradict each other.
@@ -62,6 +63,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     )  # what was added stands last
     first = group[0][1]
     cannot = f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together"
+    apart = _seeds_apart(group)
     for _, facts in group[1:]:
         code = other_code([facts.plugins, first.plugins])
         for part in SAME:
@@ -70,6 +72,11 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                 raise BadInput(
                     f"{cannot}: their {part} differ. Give one of them, or run both alike{alike}.{code}"
                 )
+        if facts.seeds != first.seeds and not apart:
+            raise BadInput(
+                f"{cannot}: their seeds differ. Give one of them, or run both alike; tables of the same "
+                f"methods and sparsities, each with other seeds, are put together.{code}"
+            )
         if _other_digests(facts, first):
             raise BadInput(f"{cannot}.{code} Give one of them, or run both alike.")
         if _levels(facts) != _levels(first):
@@ -93,6 +100,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     given = [*first.checkpoints, *later]
     combined = dataclasses.replace(
         first,
+        seeds=tuple(sorted({s for facts in several for s in facts.seeds})) if apart else first.seeds,
         command="\n".join(facts.command for facts in several),
         requests=requests if all(facts.requests for facts in several) else (),
         methods=tuple(dict.fromkeys(m for facts in several for m in facts.methods)),
@@ -110,6 +118,14 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         latencies=next((facts.latencies for facts in several if facts.latencies), ()),
     )
     return table.reset_index(drop=True), combined
+
+
+def _seeds_apart(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> bool:
+    """Whether tables have the same networks, each for seeds of its own, and none had seeds added to it."""
+    seeds = [seed for _, facts in group for seed in facts.seeds]
+    networks = [set(zip(table["method"], table["sparsity"], strict=True)) for table, _ in group]
+    alike = all(found == networks[0] for found in networks)
+    return alike and len(seeds) == len(set(seeds)) and not any(_levels(facts) for _, facts in group)
 
 
 def _calibration(several: Sequence[RunFacts], cannot: str) -> dict[str, Any] | None:
