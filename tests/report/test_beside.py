@@ -98,8 +98,8 @@ def test_margins_of_shares_are_told_to_either_side(trained):
     assert "(1 of 13 scores paired by seed, of the others each method's" in beside.text(mixed, 200)
 
 
-def test_of_one_seed_sentence_and_page_say_that_it_is_of_single_networks(published):
-    found = published["clothing10-r18-quick"]
+def test_of_one_seed_sentence_and_page_say_that_it_is_of_single_networks():
+    found = summary_of(BUNDLE.with_name("clothing10-r18.zip"), None)
     said = beside.account(found, "imp", "snip", 0.488)["said"]
     assert said.startswith("imp, this one network of it, is better than snip in ")
     (level,) = found.sparsities
