@@ -131,6 +131,39 @@ def test_what_the_code_of_a_plugin_raises_fails_its_step_alone(init, store, plug
             Runner(store, ()).do([init, broken])
 
 
+BROKEN = """from dataclasses import replace
+from torch import nn
+from lthbench.architectures.resnet8 import ARCHITECTURE as SHIPPED
+
+class Broken(nn.Sequential):
+    def forward(self, x):
+        raise IndexError("no such layer")
+
+def build(network):
+    if network.classes == 3:
+        raise KeyError("three")
+    return Broken(SHIPPED.build(network))
+
+ARCHITECTURE = replace(SHIPPED, name="broken", build=build)
+"""
+
+
+def test_an_architecture_of_ones_own_that_raises_fails_its_steps_and_the_run_goes_on(tmp_path, init, store):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    registry.take(tmp_path / "broken.py")
+    version = registry.record_version(Architecture, "broken")
+    network = dataclasses.replace(init.network, architecture="broken", version=version)
+    drawn, unmade = Init(network, 0), Init(dataclasses.replace(network, classes=3), 0)
+    predict = Predict(drawn, Inputs(loading.identify("digits", ()), "test", 64, "clean", 1))
+    failed = Runner(store, ()).do([unmade, drawn, predict, init])
+    assert failed == {
+        unmade.key: "KeyError: 'three'",
+        predict.key: "IndexError: no such layer",
+    }
+    assert store.has(drawn)
+    assert store.has(init)
+
+
 def test_a_device_that_fails_ends_the_run_and_its_worker(init, store, monkeypatch):
     """Whatever is computed in the same process after it fails as well."""
     broken, other = Count(init, "device"), Count(Init(init.network, init.seed + 1))

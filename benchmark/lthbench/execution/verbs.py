@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 
+from lthbench import registry
 from lthbench.execution.workspace import Workspace
-from lthbench.spec import Step
+from lthbench.kinds import Architecture
+from lthbench.spec import Step, network_of
 from lthbench.training.savepoints import SAVE_EVERY
 
 
@@ -54,6 +56,8 @@ def in_full(step: Step) -> bool:
 
 @singledispatch
 def runs_plugins(step: Step) -> bool:
-    """Whether doing a step runs the code of plug-ins: whatever that raises fails the step, not the run."""
-    del step
-    return False
+    """Whether doing a step runs the code of plug-ins: whatever that raises fails the step, not the run.
+
+    A network's own is such code where its architecture does not ship.
+    """
+    return not registry.ships(Architecture, network_of(step).architecture)
