@@ -21,9 +21,9 @@ class Recipe:
 
     ``optimizer`` is ``adamw``, whose ``momentum`` is the first of its two rates of decay, or ``muon``, which
     makes the momentum of weights of convolutions orthogonal: Jordan et al. 2024. ``matrix_lr`` is the
-    highest learning rate of these weights, on the schedule of ``lr``, and ``matrix_decay`` their weight decay
-    (None: 0); ``lr`` and ``weight_decay`` are those of the first convolution and of all other parameters,
-    which SGD moves.
+    highest learning rate of these weights, on the schedule of ``lr``, ``matrix_momentum`` their momentum
+    (None: ``momentum``) and ``matrix_decay`` their weight decay (None: 0); ``lr``, ``momentum`` and
+    ``weight_decay`` are those of the first convolution and of all other parameters, which SGD moves.
 
     ``small_sizes`` are sides in pixels to which images are scaled down early in training: to each up to and
     without the share of all epochs that ``small_until`` has at its place; then they keep their size (None:
@@ -58,6 +58,7 @@ class Recipe:
     label_smoothing: float | None = None
     scale_penalty: float | None = None
     matrix_lr: float | None = None
+    matrix_momentum: float | None = None
     matrix_decay: float | None = None
 
     def size_at(self, epoch: int) -> int | None:

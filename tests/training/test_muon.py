@@ -17,7 +17,8 @@ from lthbench.spec import Rewire
 from lthbench.training import batches, loop, optimization
 from lthbench.training.muon import COEFFICIENTS, Muon, orthogonal
 
-MUON = {"optimizer": "muon", "lr": 0.1, "matrix_lr": 0.05, "matrix_decay": 0.2, "nesterov": True}
+MUON = {"optimizer": "muon", "lr": 0.1, "nesterov": True}
+MUON |= {"matrix_lr": 0.05, "matrix_momentum": 0.8, "matrix_decay": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,9 @@ def test_steps_are_those_of_the_paper(model, images, recipe, density):
                 g = p.grad * mask.get(name, True)
                 if name not in matrices:
                     g = g + recipe.weight_decay * p
-                momentum[name] = recipe.momentum * momentum[name] + g
-                ahead = g + recipe.momentum * momentum[name]
+                kept = 0.8 if name in matrices else recipe.momentum
+                momentum[name] = kept * momentum[name] + g
+                ahead = g + kept * momentum[name]
                 if name in matrices:
                     moved = by_singular_values(ahead.flatten(1))[0].view(p.shape) * mask.get(name, True)
                     p.mul_(1 - 0.05 * falling * 0.2).sub_(0.05 * falling * moved)
@@ -105,7 +107,7 @@ def test_a_convolution_moves_as_a_matrix_does_by_torch(precision, near):
     twin = torch.nn.Parameter(weight.detach().flatten(1).clone())
     theirs = torch.optim.Muon([twin], lr=0.03, weight_decay=0.1, momentum=0.9, nesterov=True, ns_steps=5)
     others = torch.optim.SGD([first], lr=0.06, momentum=0.9, nesterov=True)
-    ours = Muon([weight], others, rate=0.5, decay=0.1, precision=precision)
+    ours = Muon([weight], others, rate=0.5, momentum=0.9, decay=0.1, precision=precision)
     before = twin.detach().clone()
     for _ in range(3):
         weight.grad = torch.randn(weight.shape, generator=draw)
@@ -134,10 +136,11 @@ def test_pruned_weights_stay_exactly_zero(model, images, recipe, rewire):
     [
         ({"matrix_lr": None}, "matrix_lr: optimizer muon needs"),
         ({"matrix_lr": 0.0}, "matrix_lr: must be positive"),
+        ({"matrix_momentum": 1.0}, "matrix_momentum: must be below 1"),
         ({"matrix_decay": math.nan}, "matrix_decay: must be positive and finite"),
         ({"optimizer": None}, "matrix_lr: is of optimizer muon alone"),
         (
-            {"optimizer": "adamw", "nesterov": False, "matrix_lr": None},
+            {"optimizer": "adamw", "nesterov": False, "matrix_lr": None, "matrix_momentum": None},
             "matrix_decay: is of optimizer muon alone",
         ),
     ],

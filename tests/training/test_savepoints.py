@@ -22,7 +22,7 @@ from lthbench.training.optimization import Paused, Trained
 
 RIGL = Rewire(0.3, 0.0, 4, 0.75)
 ADAMW = {"optimizer": "adamw", "nesterov": False, "lr": 0.003, "weight_decay": 0.05}
-MUON = {"optimizer": "muon", "matrix_lr": 0.05, "matrix_decay": 0.1}
+MUON = {"optimizer": "muon", "matrix_lr": 0.05, "matrix_momentum": 0.9}
 
 
 @pytest.fixture(scope="module")

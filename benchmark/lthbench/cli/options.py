@@ -75,7 +75,7 @@ def _options() -> dict[str, Callable[..., Any]]:
             "help": "Metrics; by default the usual ones that the data allow; -A,-B leaves some out.",
         },
         "budget": {
-            "help": "quick, standard or paper, as far as the task has them; quick-bf16 trains in bfloat16."
+            "help": "quick, short, standard or paper, as far as the task has them; quick-bf16 is in bfloat16."
         },
         "plugin": {
             "multiple": True,

@@ -58,12 +58,14 @@ def check_recipe(train: Recipe, where: str, untrained: bool = False) -> None:
 
 def _check_matrices(train: Recipe, where: str) -> None:
     """That Muon has a rate for the weights that it makes orthogonal, and no other optimiser has one."""
-    for key in ("matrix_lr", "matrix_decay"):
+    for key in ("matrix_lr", "matrix_momentum", "matrix_decay"):
         value = getattr(train, key)
         if train.optimizer != "muon" and value is not None:
             raise BadInput(f"{where}.{key}: is of optimizer muon alone; leave it out")
         if value is not None and not (finite(value) and value > 0):
             raise BadInput(f"{where}.{key}: must be positive and finite, got {shown(value)}")
+    if train.matrix_momentum is not None and train.matrix_momentum >= 1:
+        raise BadInput(f"{where}.matrix_momentum: must be below 1, got {train.matrix_momentum}")
     if train.optimizer == "muon" and train.matrix_lr is None:
         raise BadInput(f"{where}.matrix_lr: optimizer muon needs the learning rate of its weights, e.g. 0.1")
 

@@ -18,7 +18,7 @@ from lthbench.spec import Recipe, round_density
 
 #: Where corrupted images come from; the last is the published sets where they are found, else generated.
 SOURCES = ("generated", "official", "official-if-found")
-BUDGETS = ("quick", "standard", "paper")
+BUDGETS = ("quick", "short", "standard", "paper")
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
 

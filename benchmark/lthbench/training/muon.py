@@ -33,13 +33,14 @@ class Muon(torch.optim.Optimizer):
         matrices: list[torch.Tensor],
         others: torch.optim.SGD,
         rate: float,
+        momentum: float,
         decay: float,
         held: Iterable[tuple[torch.Tensor, torch.Tensor]] = (),
         precision: torch.dtype = torch.float32,
     ):
         (group,) = others.param_groups
-        known = {key: group[key] for key in ("lr", "momentum", "nesterov")}
-        super().__init__([{"params": matrices, "rate": rate, "decay": decay}], known)
+        known = {key: group[key] for key in ("lr", "nesterov")}
+        super().__init__([{"params": matrices, "rate": rate, "momentum": momentum, "decay": decay}], known)
         self.others, self.precision = others, precision
         self.keep = {id(weight): keep for weight, keep in held}
         self.param_groups.append(group)

@@ -134,7 +134,8 @@ def muon(model: nn.Module, recipe: Recipe, fused: bool, held: Held) -> Muon:
     rate = (recipe.matrix_lr or recipe.lr) / recipe.lr
     half = recipe.precision == "bfloat16"  # as in the authors' code
     precision = torch.bfloat16 if half else next(model.parameters()).dtype
-    return Muon(matrices, others, rate, recipe.matrix_decay or 0.0, held, precision)
+    momentum = recipe.momentum if recipe.matrix_momentum is None else recipe.matrix_momentum
+    return Muon(matrices, others, rate, momentum, recipe.matrix_decay or 0.0, held, precision)
 
 
 def adamw(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.AdamW:
