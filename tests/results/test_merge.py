@@ -63,7 +63,10 @@ def test_other_seeds_of_the_same_networks_become_more_seeds(made_table):
     pd.testing.assert_frame_equal(*same)
     one, other = (summarise(found, both).headline, summarise(table, facts).headline)
     assert [dataclasses.asdict(v) for v in one] == [dataclasses.asdict(v) for v in other]
-    assert "--seeds 0,1,2,3,4" in command(both, "imp", 0.5)
+    assert "--methods imp --sparsity 0.5 --seeds 0,1,2,3,4" in command(both, "imp", 0.5)
+    assert "--methods dense --seeds 0,1,2,3,4" in command(both, "dense", 0.0)
+    foreign = tuple(dataclasses.replace(r, elsewhere=True) for r in both.requests)
+    assert command(dataclasses.replace(both, requests=foreign), "imp", 0.5) == both.command
     few = part((3,))
     fewer = few[0][few[0]["method"] != "omp"], few[1]
     for odd in (part((1, 2)), fewer, (few[0], looked(few[1], 5))):

@@ -168,14 +168,21 @@ def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]
 
 
 def command(facts: RunFacts, method: str, sparsity: float) -> str:
-    """The command of the run, for this network alone; of several runs, of the one that has its method."""
+    """The command of the run, for this network alone; of several runs, of the one that has its method.
+
+    Of runs with other seeds each it asks for all seeds; where networks were made elsewhere it is all commands.
+    """
     lines = facts.command.splitlines()
     if len(lines) != len(facts.requests):
         return facts.command
+    apart = len({record.seeds for record in facts.requests}) > 1
     for line, record in zip(lines, facts.requests, strict=True):
         if method in record.methods and not record.elsewhere:
             alone = dataclasses.replace(record, methods=(method,), sparsities=(float(sparsity),))
             return dataclasses.replace(alone, seeds=facts.seeds).command()
         if len(lines) == 1 or method == "dense" or method in record.methods:
-            return line
+            if not apart:
+                return line
+            dense = dataclasses.replace(record, methods=(), sparsities=(), seeds=facts.seeds)
+            return facts.command if record.elsewhere else dense.command()
     return facts.command
