@@ -202,12 +202,20 @@ def test_an_image_set_may_change_its_labels_in_place(shown):
     assert torch.equal(labels, shown[1])
 
 
-def test_a_device_that_fails_in_an_image_set_is_no_matter_of_the_set(shown):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error"),
+        torch.OutOfMemoryError("of 8 GiB"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
+)
+def test_a_device_that_fails_in_an_image_set_is_no_matter_of_the_set(shown, error):
     def lost(model, images, labels, draw):
-        raise torch.AcceleratorError("CUDA error")
+        raise error
 
     attack = attacks.perturbed_by(ImageSet("odd", perturb=lost))
-    with pytest.raises(torch.AcceleratorError):
+    with pytest.raises(type(error)):
         attack(linear(4)[0], shown[0], shown[1], 0.0, generator("a"))
 
 

@@ -117,6 +117,28 @@ def test_a_convolution_moves_as_a_matrix_does_by_torch(precision, near):
     assert (weight.flatten(1) - twin).norm() < near * (twin - before).norm()
 
 
+def test_weights_that_are_computed_from_others_move_by_sgd(images, recipe):
+    """A convolution with weight normalisation, and networks with one convolution or none."""
+
+    def network(*layers):
+        torch.manual_seed(0)
+        return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.LazyLinear(10))
+
+    def convolution(inside):
+        return torch.nn.Conv2d(inside, 4, 3)
+
+    recipe = dataclasses.replace(recipe, **MUON)
+    normed = torch.nn.utils.parametrizations.weight_norm(convolution(4))
+    for model in (network(convolution(1), normed, convolution(4)), network(convolution(1)), network()):
+        model(torch.zeros(2, 1, 8, 8))
+        made = optimization.optimizer_of(model, recipe)
+        moved = [p for group in made.param_groups for p in group["params"]]
+        assert {id(p) for p in moved} == {id(p) for p in model.parameters()}
+        assert len(made.param_groups[0]["params"]) == (len(model) == 5)
+        losses = loop.train(model, images, recipe, 0).losses
+        assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("rewire", [None, Rewire(0.3, 0.0, 4, 0.75), Rewire(0.0, 0.0, 4, 0.75, density=0.2)])
 def test_pruned_weights_stay_exactly_zero(model, images, recipe, rewire):
     recipe = dataclasses.replace(recipe, epochs=4, **MUON)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from lthbench.compute.room import no_room
 from lthbench.errors import LthbenchError, StepFailed, because
 from lthbench.global_state import kept
 from lthbench.inference.batches import with_gradients
@@ -92,9 +93,11 @@ def _foreign(who: str) -> Iterator[None]:
     """What the code of others raises fails the step alone: it becomes StepFailed, which names ``who``."""
     try:
         yield
-    except (LthbenchError, torch.OutOfMemoryError, torch.AcceleratorError):
+    except (LthbenchError, torch.AcceleratorError):
         raise
     except Exception as error:
+        if no_room(error):
+            raise
         raise StepFailed(f"{who} failed: {type(error).__name__}{because(error)}") from error
 
 

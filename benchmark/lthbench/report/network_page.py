@@ -170,7 +170,7 @@ def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]
 def command(facts: RunFacts, method: str, sparsity: float) -> str:
     """The command of the run, for this network alone; of several runs, of the one that has its method.
 
-    Of runs with other seeds each it asks for all seeds; where networks were made elsewhere it is all commands.
+    Of runs with other seeds each it asks for all seeds; where networks came from elsewhere, all commands.
     """
     lines = facts.command.splitlines()
     if len(lines) != len(facts.requests):

@@ -128,7 +128,8 @@ def optimizer_of(
 def muon(model: nn.Module, recipe: Recipe, fused: bool, held: Held) -> Muon:
     """Muon for the weights of convolutions but the first, SGD for all others: see ``Muon``."""
     convolutions = dict.fromkeys(m.weight for m in model.modules() if isinstance(m, nn.Conv2d))
-    matrices = [p for p in list(convolutions)[1:] if p.requires_grad]
+    known = {id(p) for p in model.parameters() if p.requires_grad}  # computed weights are no parameters
+    matrices = [p for p in list(convolutions)[1:] if id(p) in known]
     taken = {id(p) for p in matrices}
     others = sgd(nn.ParameterList(p for p in model.parameters() if id(p) not in taken), recipe, fused)
     rate = (recipe.matrix_lr or recipe.lr) / recipe.lr
