@@ -37,7 +37,7 @@ def mask_of(
     if supplied is not None:
         read = files.of(supplied, "mask")
         where, source = read.where, f"mask from {read.where}"
-        own = _by_weight(_of_file(read, weights), weights, where)
+        own = _by_weight(_of_file(read), weights, where)
     elif own:
         source = "mask in the file"
     elif found.masks:
@@ -66,7 +66,7 @@ def only_mask(found: Checkpoint, prunable: Sequence[str], weights: Mapping[str, 
     return any(n in prunable for parts in ways for n in parts) and all(map(_binary, found.tensors.values()))
 
 
-def _of_file(read: Checkpoint, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _of_file(read: Checkpoint) -> dict[str, torch.Tensor]:
     """The masks in a file that was given for one. Raises BadInput for a file of weights, with what to do."""
     if read.masks:
         return _nearest(read, "")

@@ -15,14 +15,6 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
-#: Functions that multiply activations with each other, as attention does.
-PRODUCTS = frozenset(
-    (
-        *("matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum", "inner", "tensordot"),
-        *("scaled_dot_product_attention", "multi_head_attention_forward"),
-    )
-)
-
 _ONE_AT_A_TIME = threading.RLock()
 
 

@@ -103,7 +103,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         linked=linked,
         cards=[_card(summary, v) for v in summary.headline],
         board=leaderboard.board(summary, linked=linked),
-        contents=_contents(summary, drawings),
+        contents=_contents(drawings),
         dense_sentence=f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         answer=answer.of_table(summary),
         signs=findings.signs(summary),
@@ -177,7 +177,7 @@ def _grouped(summary: Summary, by_title: Mapping[str, Any]) -> list[tuple[str, l
     return list(groups.items())
 
 
-def _contents(summary: Summary, drawings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _contents(drawings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The sections of the page: where they are, and what they are called."""
     first = [
         ("verdict", "Leaderboard"),

@@ -23,7 +23,7 @@ def distributions(summary: Summary) -> list[Figure]:
     """One figure for each method whose units were dissected."""
     units = units_of.of_metric(summary, "dissection")
     methods = [m for m in summary.methods if units_of.levels(units, m)]
-    return [_figure(summary, method, units) for method in methods]
+    return [_figure(method, units) for method in methods]
 
 
 def _values(networks: list[list[Unit]]) -> list[NDArray[np.float64]]:
@@ -39,7 +39,7 @@ def _ranked(networks: list[list[Unit]]) -> NDArray[np.float64]:
     return mean
 
 
-def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
+def _figure(method: str, units: units_of.Units) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(7.2, 2.8), layout="constrained")
