@@ -143,7 +143,9 @@ def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
 def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -> str:
     """The first page: the answers of all tables, what stands out, and the leaderboards."""
     told = [p for p in pairs if not _trial(p[0])] or pairs
-    rows, lines = [_answer(*p) for p in told], highlights.of_site(told)
+    decided = [p for p in told if p[0].calibration is not None or any(r.joint for r in p[0].headline)]
+    # What nothing is shown of yet has its leaderboard below, so that answers fit a telephone.
+    rows, lines = [_answer(*p) for p in decided or told], highlights.of_site(told)
     return templates.render(
         "index.html.j2",
         here="index.html",
