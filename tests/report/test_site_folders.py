@@ -12,7 +12,7 @@ from PIL import Image
 import lthbench
 from lthbench import report
 from lthbench.cli import main
-from lthbench.report import task_page, templates
+from lthbench.report import site, task_page, templates
 from lthbench.report.figures import curves
 from lthbench.results import latency, table, units
 from lthbench.results.merge import grouped
@@ -108,3 +108,17 @@ def test_the_leaderboard_is_a_table_too(tables, tmp_path):
         assert row["decided_by"].startswith(f"{row['method']} at ")
     assert {row["finding"] for row in rows} > {"holds"}
     assert 'href="leaderboard.csv"' in (tmp_path / "index.html").read_text()
+
+
+def test_the_first_page_begins_with_tables_of_which_something_is_shown(published):
+    """On clothing, which is not calibrated, no method passes: its leaderboard stands below, with all others."""
+    pairs = [(summary, name) for name, summary in published.items()]
+    page = site._index([summary for summary, _ in pairs], pairs)
+    answers = page.partition('class="answers"')[2].partition("</tbody>")[0]
+    assert "digits-r8" in answers
+    assert "c10-r20s-standard-bf16" in answers
+    assert "clothing10" not in answers
+    assert "clothing10" in page
+    (alone,) = [p for p in pairs if p[1] == "clothing10-r18-quick"]
+    page = site._index([alone[0]], [alone])
+    assert "clothing10" in page.partition('class="answers"')[2].partition("</tbody>")[0]
