@@ -111,7 +111,7 @@ def test_the_leaderboard_is_a_table_too(tables, tmp_path):
 
 
 def test_the_first_page_begins_with_tables_of_which_something_is_shown(published):
-    """On clothing, which is not calibrated, no method passes: its leaderboard stands below, with all others."""
+    """No method passes on clothing, which is not calibrated: its leaderboard stands below alone."""
     pairs = [(summary, name) for name, summary in published.items()]
     page = site._index([summary for summary, _ in pairs], pairs)
     answers = page.partition('class="answers"')[2].partition("</tbody>")[0]
