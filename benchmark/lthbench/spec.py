@@ -20,6 +20,8 @@ from lthbench.recipe import Rewire as Rewire
 
 #: Raise when a change to ``training/`` changes the weights that the same step yields.
 TRAIN_VERSION = 1
+#: Raise when a change to ``training/muon.py`` changes the weights that a training with Muon yields.
+MUON_VERSION = 2
 #: Raise when a change to ``inference/predict.py`` changes the logits that the same step yields.
 PREDICT_VERSION = 1
 #: Raise when a change to ``functional/saliency.py`` changes the maps that the same step yields.
@@ -148,9 +150,14 @@ class Train(Step):
     data: Data
     seed: int
     mask: Prune | None = None
-    version: int = TRAIN_VERSION
+    version: int = 0
     rewire: Rewire | None = None
     from_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """The version is that of today's code, where none is given."""
+        today = MUON_VERSION if self.recipe.optimizer == "muon" else TRAIN_VERSION
+        object.__setattr__(self, "version", self.version or today)
 
     @property
     def first_epoch(self) -> int:

@@ -3,7 +3,7 @@
 Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks; weights decay as in Liu et al.
 2025, Muon is Scalable for LLM Training, section 2.2. ``torch.optim.Muon`` takes matrices alone.
 
-Whatever changes the weights that a step yields must raise ``spec.TRAIN_VERSION``.
+Whatever changes the weights that a step yields must raise ``spec.MUON_VERSION``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ class Muon(torch.optim.Optimizer):
     The momentum (of Nesterov, with ``nesterov``) is made orthogonal and scaled by the root of rows over
     columns, where there are more rows; weights shrink by ``decay`` times their learning rate. ``rate`` is
     that over the one of ``others``: both groups have the same ``lr``, so that one schedule moves both.
-    ``held`` are weights with their masks: what is pruned does not move. ``precision`` is the type of numbers
-    in which the momentum is made orthogonal.
+    ``held`` are weights with their masks: what is pruned does not move.
     """
 
     def __init__(
@@ -36,12 +35,11 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         decay: float,
         held: Iterable[tuple[torch.Tensor, torch.Tensor]] = (),
-        precision: torch.dtype = torch.float32,
     ):
         (group,) = others.param_groups
         known = {key: group[key] for key in ("lr", "nesterov")}
         super().__init__([{"params": matrices, "rate": rate, "momentum": momentum, "decay": decay}], known)
-        self.others, self.precision = others, precision
+        self.others = others
         self.keep = {id(weight): keep for weight, keep in held}
         self.param_groups.append(group)
         others.state = self.state
@@ -56,8 +54,10 @@ class Muon(torch.optim.Optimizer):
         self.others.step()
         group = self.param_groups[0]
         rate = group["lr"] * group["rate"]
-        for (rows, columns), weights in self.alike.items():
-            moved = [weight for weight in weights if weight.grad is not None]
+        weights: list[torch.Tensor] = []
+        steps: list[torch.Tensor] = []
+        for (rows, columns), alike in self.alike.items():
+            moved = [weight for weight in alike if weight.grad is not None]
             if not moved:
                 continue
             pulls = [weight.grad for weight in moved if weight.grad is not None]
@@ -67,26 +67,37 @@ class Muon(torch.optim.Optimizer):
             ahead = momenta
             if group["nesterov"]:
                 ahead = list(torch._foreach_add(pulls, momenta, alpha=group["momentum"]))
-            steps = orthogonal(torch.stack([pull.flatten(1) for pull in ahead]).to(self.precision))
-            scale = rate * math.sqrt(max(1.0, rows / columns))
-            for weight, step in zip(moved, steps, strict=True):
-                step = step.view(weight.shape).to(weight.dtype) * scale
-                if id(weight) in self.keep:
-                    step = step * self.keep[id(weight)]
-                weight.mul_(1.0 - rate * group["decay"]).sub_(step)
+            # columns in the order in which channels_last weights have them: which one matters to nothing
+            lying = torch.stack([pull.permute(0, 2, 3, 1) for pull in ahead])
+            made = orthogonal(lying.flatten(2)).view(lying.shape).permute(0, 1, 4, 2, 3)
+            weights += moved
+            steps += made.mul_(rate * math.sqrt(max(1.0, rows / columns))).unbind()
+        held = [(step, self.keep[id(w)]) for step, w in zip(steps, weights, strict=True) if id(w) in self.keep]
+        if held:
+            torch._foreach_mul_([step for step, _ in held], [keep for _, keep in held])
+        if weights:
+            torch._foreach_mul_(weights, 1.0 - rate * group["decay"])
+            torch._foreach_sub_(weights, steps)
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     """Matrices ``[k, rows, columns]`` with the same singular vectors, and singular values of about one.
 
     By five steps of the Newton-Schulz iteration of Jordan et al. 2024, which ends between 0.7 and 1.2 unless
-    a value was very small. What is zero stays zero.
+    a value was very small. What is zero stays zero. Each step multiplies by a polynomial of the product of
+    rows with rows, and these commute: they are multiplied with each other first, as they are smaller.
     """
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x: torch.Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
-    for _ in range(TIMES):
-        square = x @ x.mT
-        x = a * x + (b * square + c * (square @ square)) @ x
+    square = x @ x.mT
+    factor = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    for last in reversed(range(TIMES)):
+        step = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        step.diagonal(dim1=1, dim2=2).add_(a)
+        factor = step @ factor
+        if last:
+            square = step @ square @ step
+    x = factor @ x
     return x.mT if tall else x

@@ -133,10 +133,8 @@ def muon(model: nn.Module, recipe: Recipe, fused: bool, held: Held) -> Muon:
     taken = {id(p) for p in matrices}
     others = sgd(nn.ParameterList(p for p in model.parameters() if id(p) not in taken), recipe, fused)
     rate = (recipe.matrix_lr or recipe.lr) / recipe.lr
-    half = recipe.precision == "bfloat16"  # as in the authors' code
-    precision = torch.bfloat16 if half else next(model.parameters()).dtype
     momentum = recipe.momentum if recipe.matrix_momentum is None else recipe.matrix_momentum
-    return Muon(matrices, others, rate, momentum, recipe.matrix_decay or 0.0, held, precision)
+    return Muon(matrices, others, rate, momentum, recipe.matrix_decay or 0.0, held)
 
 
 def adamw(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.AdamW:
