@@ -72,10 +72,11 @@ class Muon(torch.optim.Optimizer):
             made = orthogonal(lying.flatten(2)).view(lying.shape).permute(0, 1, 4, 2, 3)
             weights += moved
             steps += made.mul_(rate * math.sqrt(max(1.0, rows / columns))).unbind()
-        held = [(step, self.keep[id(w)]) for step, w in zip(steps, weights, strict=True) if id(w) in self.keep]
-        if held:
-            torch._foreach_mul_([step for step, _ in held], [keep for _, keep in held])
         if weights:
+            keeps = [self.keep.get(id(weight)) for weight in weights]
+            held = [(step, keep) for step, keep in zip(steps, keeps, strict=True) if keep is not None]
+            if held:
+                torch._foreach_mul_([step for step, _ in held], [keep for _, keep in held])
             torch._foreach_mul_(weights, 1.0 - rate * group["decay"])
             torch._foreach_sub_(weights, steps)
 
