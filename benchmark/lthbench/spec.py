@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property, singledispatch
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from lthbench.recipe import Recipe as Recipe
@@ -384,21 +384,11 @@ def trains_alike(step: Train) -> tuple[Network, Recipe, Data, int]:
     return network_of(step), step.recipe, step.data, step.first_epoch
 
 
-@singledispatch
 def mask_keeper(step: Weights) -> Prune | Train | Given | None:
     """The step whose artefact holds a network's mask: a rewired training's own, or the one it was given.
 
     A network made elsewhere holds its own.
     """
-    del step
-    return None
-
-
-@mask_keeper.register
-def _(step: Given) -> Given | None:
-    return step if step.density is not None else None
-
-
-@mask_keeper.register
-def _(step: Train) -> Prune | Train | None:
-    return step if step.rewire is not None else step.mask
+    if isinstance(step, Train):
+        return step if step.rewire is not None else step.mask
+    return step if isinstance(step, Given) and step.density is not None else None
