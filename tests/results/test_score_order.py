@@ -9,6 +9,7 @@ from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
 from lthbench.results import dense_trainings, run_facts, score_order
 from lthbench.verdict import rules
+from lthbench.verdict.comparison import Yardstick
 
 METRICS = ("accuracy", "ece", "calibration")
 
@@ -49,8 +50,9 @@ def test_other_probabilities_than_the_largest_are_judged_by_sce_where_ece_is_bli
             row |= {"status": "ok", "diff_se": 0.0, "mean_diff_se": 0.0}
             found += [{**row, "seed": k, "value": value * (1 + 0.001 * k)} for k in range(3)]
     table = pd.DataFrame(found)
-    (few,) = rules.verdicts(table, score_order.aspects(METRICS, 10))
-    (many,) = rules.verdicts(table, score_order.aspects(METRICS, 100))
+    yardstick = Yardstick.of(table)
+    (few,) = rules.verdicts(yardstick, score_order.aspects(METRICS, 10))["noninferior"]
+    (many,) = rules.verdicts(yardstick, score_order.aspects(METRICS, 100))["noninferior"]
     assert few.joint == 0.5
     assert many.joint is None
     assert {m.score: m.finding for m in many.matches} == {

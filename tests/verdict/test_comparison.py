@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from lthbench.verdict import rules
 from lthbench.verdict.calibration import Calibration, DenseScore
 from lthbench.verdict.comparison import (
     EXPECTED,
@@ -20,7 +21,6 @@ from lthbench.verdict.comparison import (
     shared_images,
 )
 from lthbench.verdict.observed import Observed, Row
-from lthbench.verdict.rules import verdicts
 from lthbench.verdict.scale import Scale
 from lthbench.verdict.sequential import Looks
 from lthbench.verdict.simulation import _arrays, _spread, _trials
@@ -32,6 +32,10 @@ FLAT = ("accuracy", "key", True, False, 0.02, 0.02)
 @pytest.fixture(scope="module")
 def made(lab):
     return lab.calibration()
+
+
+def verdicts(frame, aspects, rule="noninferior", **known):
+    return rules.verdicts(Yardstick.of(frame, **known), aspects)[rule]
 
 
 def yardstick(frame, found, **more):

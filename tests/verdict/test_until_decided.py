@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from lthbench.planning.looks import schedule
+from lthbench.verdict import rules
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.calibration import Calibration, DenseScore, shipped
+from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA
-from lthbench.verdict.rules import Match, verdicts
+from lthbench.verdict.rules import Match
 from lthbench.verdict.sequential import Looks, levels, spent
 from lthbench.verdict.until_decided import FUTILE, open_networks, short, undecided, unsettled, why_ended
 
@@ -39,8 +41,12 @@ def table(values, method="m", dense=None, score="loss"):
     return pd.DataFrame(rows)
 
 
+def verdicts(frame, aspects, rule="noninferior", **known):
+    return rules.verdicts(Yardstick.of(frame, **known), aspects)[rule]
+
+
 def judge(frame, seeds, aspects=(LOSS,), calibration=None):
-    return verdicts(frame, list(aspects), calibration=calibration, looks=Looks(COUNTS, tuple(range(seeds))))
+    return verdicts(frame, aspects, calibration=calibration, looks=Looks(COUNTS, tuple(range(seeds))))
 
 
 def near(center, count, spread=0.4):

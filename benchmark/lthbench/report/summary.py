@@ -136,7 +136,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
     scores, found = cells.of_table(table, facts)
     calibration, outdated = calibrated(table, facts)
     yardstick = Yardstick.of(table, calibration, facts.looks, own_parents=own_parents(facts))
-    verdicts = rules.beside(yardstick, facts.aspects)
+    verdicts = rules.verdicts(yardstick, facts.aspects)
     return Summary(
         facts,
         table,

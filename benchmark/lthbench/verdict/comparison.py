@@ -116,12 +116,18 @@ class Yardstick:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, calibration: Calibration | None, looks: Looks | None, *, own_parents: bool
+        cls,
+        table: pd.DataFrame,
+        calibration: Calibration | None = None,
+        looks: Looks | None = None,
+        *,
+        own_parents: bool = False,
     ) -> Yardstick:
-        """That of a table: see ``rules.verdicts``.
+        """That of a table, which ``calibration`` fits (``calibration.fitting``).
 
-        Of the calibration the scores are left out in which the run's own dense networks are ``unlike`` it: at
-        the first look, so that a network is judged alike at each.
+        ``looks`` are those of a run that added seeds where something was open: networks have as many seeds as
+        there were at some look. Of the calibration the scores are left out in which the run's own dense
+        networks are ``unlike`` it: at the first look, so that a network is judged alike at each.
         """
         observed = Observed(table)
         counts, seen = (looks.counts, looks.seen()) if looks else ((), [])

@@ -24,18 +24,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
 
 from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
-from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter, untested
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.observed import Observed, mean
-from lthbench.verdict.sequential import Looks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RULES = ("noninferior", "std", "paper")
 HEADLINE = "noninferior"
@@ -134,44 +128,9 @@ class Verdict:
         return tuple(m for m in self.matches if m.sparsity == sparsity)
 
 
-def verdicts(
-    table: pd.DataFrame,
-    aspects: Sequence[Aspect],
-    rule: str = HEADLINE,
-    calibration: Calibration | None = None,
-    *,
-    own_parents: bool = False,
-    looks: Looks | None = None,
-) -> list[Verdict]:
-    """The verdict on every method of a table of one task and budget, in the table's order of methods.
-
-    ``calibration`` is one that fits the table (``calibration.fitting``). ``own_parents``: the dense networks
-    were trained elsewhere, and are what their pruned networks are compared with. ``looks`` are those of a run
-    that added seeds where something was open: networks have as many seeds as there were at some look.
-    """
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {RULES}, not {rule!r}")
-    return by_rule(table, aspects, (rule,), calibration, own_parents=own_parents, looks=looks)[rule]
-
-
-def by_rule(
-    table: pd.DataFrame,
-    aspects: Sequence[Aspect],
-    chosen: Sequence[str] = RULES,
-    calibration: Calibration | None = None,
-    *,
-    own_parents: bool = False,
-    looks: Looks | None = None,
-) -> dict[str, list[Verdict]]:
-    """The ``verdicts`` of several rules, for which the table is gone through once."""
-    return beside(Yardstick.of(table, calibration, looks, own_parents=own_parents), aspects, chosen)
-
-
-def beside(
-    yardstick: Yardstick, aspects: Sequence[Aspect], chosen: Sequence[str] = RULES
-) -> dict[str, list[Verdict]]:
-    """The same of what a table is compared with."""
-    return {r: [_verdict(yardstick, m, aspects, r) for m in yardstick.observed.methods] for r in chosen}
+def verdicts(yardstick: Yardstick, aspects: Sequence[Aspect]) -> dict[str, list[Verdict]]:
+    """The verdict by each rule on every method of a table of one task and budget, in the table's order."""
+    return {r: [_verdict(yardstick, m, aspects, r) for m in yardstick.observed.methods] for r in RULES}
 
 
 def _verdict(yardstick: Yardstick, method: str, aspects: Sequence[Aspect], rule: str) -> Verdict:
