@@ -10,7 +10,7 @@ from torch import nn
 
 from lthbench import masks, registry
 from lthbench.kinds import Architecture
-from lthbench.masks import structured
+from lthbench.masks import structured, units
 from lthbench.spec import Network
 
 INCEPTION = (4, 3, 5, *((3, 4, 2, 3, 4, 2) * 9))
@@ -224,9 +224,9 @@ def test_a_masked_network_computes_what_the_smaller_one_does(tiny):
     weights = sum(w.numel() for w in masks.prunable(small).values())
     mask = structured.mask_without(model, found, kept)
     assert weights == sum(int(mask[name].sum()) for name in masks.prunable(model))
-    filters = {producer: int(stay.sum()) for producer, stay in kept.items()}
-    shapes = {name: tuple(m.weight.shape) for name, m in convolutions(model).items()}
-    assert weights == structured.kept_weights(found, filters, shapes)
+    stay = torch.cat([kept[cut.producer] for cut in found])
+    shapes = {name: m.weight.shape for name, m in convolutions(model).items()}
+    assert weights == units.weights_left(structured.channels_of(model, found), stay, shapes)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from lthbench import masks
 from lthbench.contract.broken import demand
 from lthbench.functional.model_size import operations
 from lthbench.kinds import Architecture
-from lthbench.masks import coupled, structured
+from lthbench.masks import coupled, structured, units
 from lthbench.spec import Network
 from lthbench.store.artifacts import WEIGHTS
 
@@ -70,7 +70,7 @@ def coupled_floor_is_as_declared(architecture: Architecture) -> None:
     found = coupled.channels(model)
     kept = torch.zeros(found.count, dtype=torch.bool)
     kept[[int(group[0]) for group in found.groups]] = True
-    mask = coupled.mask_of(model, found, kept)
+    mask = units.mask_of(model, found, kept)
     left = sum(int(mask[name].sum()) for name in masks.prunable(model))
     demand(left == declared, f"{left:,} are left, declared {declared:,}")
 

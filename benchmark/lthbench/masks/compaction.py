@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
 import torch
@@ -11,7 +11,8 @@ from torch import nn
 from lthbench.compute.tracing import traceable
 from lthbench.errors import StepFailed
 from lthbench.masks.coupled import channels
-from lthbench.masks.structured import Cut, by_unit, cuts
+from lthbench.masks.structured import channels_of, cuts
+from lthbench.masks.units import Channels
 
 
 def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
@@ -26,79 +27,47 @@ def compact(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> nn.Module:
             "torch.fx cannot trace its forward pass, so that no channel can be followed: nothing gets smaller"
         )
     smaller = deepcopy(model).eval()
-    every = cuts(model)
-    found = [(cut, kept) for cut in every if not bool((kept := _kept(model, cut, mask)).all())]
-    coupled = _uncoupled(smaller, model, every, mask)
-    if not found and not coupled:
+    found, coupled = cuts(model), channels(model)
+    alone = channels_of(model, found)
+    held = _held(model, mask, alone)
+    held_together = _held(model, mask, coupled, whole=alone.made)
+    if bool(held.all() and held_together.all()):
         raise StepFailed(
             "its mask removes no filter, neuron or head whole, with what reads it: nothing gets smaller"
         )
-    for cut, kept in found:
-        channels = len(model.get_parameter(f"{cut.producer}.weight"))
-        places = kept[cut.unit_of(channels)].nonzero()[:, 0]
-        _take(smaller.get_submodule(cut.producer), places, 0)
-        for norm in cut.norms:
-            _take(smaller.get_submodule(norm), places, 0)
-        for consumer in cut.consumers:
-            features = model.get_parameter(f"{consumer}.weight").shape[1]
-            columns = kept[cut.read_of(channels, features)].nonzero()[:, 0]
-            _take(smaller.get_submodule(consumer), columns, 1)
-        if cut.heads:
-            smaller.get_submodule(cut.producer.rpartition(".")[0]).heads = int(kept.sum())  # type: ignore[assignment]
+    for units, kept in ((alone, held), (coupled, held_together)):
+        for layer, of_layer, axis in units.layers():
+            left = units.left(of_layer, kept)
+            if not bool(left.all()):
+                _take(smaller.get_submodule(layer), left.nonzero()[:, 0], axis)
+    for cut, group in zip(found, alone.groups, strict=True):
+        if cut.heads and not bool(held[group].all()):
+            smaller.get_submodule(cut.producer.rpartition(".")[0]).heads = int(held[group].sum())  # type: ignore[assignment]
     return smaller
 
 
-def _uncoupled(
-    smaller: nn.Module, model: nn.Module, alone: Sequence[Cut], mask: Mapping[str, torch.Tensor]
-) -> bool:
-    """Take out the units that ``mask`` removes in all layers that make them; whether there are any.
+def _held(
+    model: nn.Module, mask: Mapping[str, torch.Tensor], found: Channels, whole: Iterable[str] = ()
+) -> torch.Tensor:
+    """The units of which a mask holds anything, bool ``[count]``: one of each group at least.
 
-    Those of ``alone``, which one layer makes and nothing else reads, are left to others.
+    Of layers that stay ``whole``, all that they make.
     """
-    found, named = channels(model), dict(model.named_parameters())
+    named = dict(model.named_parameters())
     held = torch.zeros(found.count, dtype=torch.bool)
-    for cut in alone:
-        own = found.made.get(cut.producer)
+    for layer in whole:
+        own = found.made.get(layer)
         if own is not None:
             held[own[own >= 0]] = True
-    for layers, axis in ((found.made, 0), (found.norms, 0), (found.reads, 1)):
-        for layer, units in layers.items():
-            for name in (f"{layer}.weight", f"{layer}.bias") if axis == 0 else (f"{layer}.weight",):
-                if name in named:
-                    part = mask.get(name, torch.ones_like(named[name], dtype=torch.bool))
-                    some = part.transpose(0, axis).reshape(len(units), -1).any(1).cpu()
-                    held[units[some & (units >= 0)]] = True
+    for layer, units, axis in found.layers():
+        for name in (f"{layer}.weight", f"{layer}.bias")[: 2 - axis]:
+            if name in named:
+                part = mask.get(name, torch.ones_like(named[name], dtype=torch.bool))
+                some = part.transpose(0, axis).reshape(len(units), -1).any(1).cpu()
+                held[units[some & (units >= 0)]] = True
     for group in found.groups:
         held[group[0]] |= not bool(held[group].any())
-    for layers, axis in ((found.made, 0), (found.norms, 0), (found.reads, 1)):
-        for layer, units in layers.items():
-            left = found.left(units, held)
-            if not bool(left.all()):
-                _take(smaller.get_submodule(layer), left.nonzero()[:, 0], axis)
-    return not bool(held.all())
-
-
-def _kept(model: nn.Module, cut: Cut, mask: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Which units of a layer are left, bool ``[units]``; one at least."""
-    named = dict(model.named_parameters())
-    channels = len(named[f"{cut.producer}.weight"])
-    units = cut.units(channels)
-    kept = torch.zeros(units, dtype=torch.bool)
-    for module in (cut.producer, *cut.norms):
-        for name in (f"{module}.weight", f"{module}.bias"):
-            if name in named:
-                held = mask.get(name)
-                if held is None:
-                    return torch.ones_like(kept)
-                kept |= by_unit(cut, held.reshape(channels, -1).any(1).int()) > 0
-    for consumer in cut.consumers:
-        held = mask.get(f"{consumer}.weight")
-        if held is None:
-            return torch.ones_like(kept)
-        kept |= held.transpose(0, 1).reshape(units, -1).any(1).cpu()
-    if not kept.any():
-        kept[0] = True
-    return kept
+    return held
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ that are put beside others, as they may differ in size.
 
 from __future__ import annotations
 
-import bisect
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import torch
 from torch import fx, nn
 
 from lthbench.compute.tracing import traced
-from lthbench.masks.selection import Mask, full, prunable, smallest_first
+from lthbench.masks.selection import Mask, prunable
 from lthbench.masks.structured import (
     called_again,
     flattens,
@@ -28,34 +27,10 @@ from lthbench.masks.structured import (
     leaves_channels,
     leaves_one_pixel,
 )
+from lthbench.masks.units import Channels, highest, mask_of
 
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _BESIDE = {torch.cat, torch.concat}
-
-
-@dataclass(frozen=True)
-class Channels:
-    """Where the units of a network are made, normalised and read: by layer, the unit of each of its channels.
-
-    Each is int64: ``made`` and ``norms`` ``[channels]``, ``reads`` ``[features]``; -1 stands for what stays.
-    ``groups`` are the units that the same layers make, which lose the same share.
-    """
-
-    made: Mapping[str, torch.Tensor]
-    norms: Mapping[str, torch.Tensor]
-    reads: Mapping[str, torch.Tensor]
-    groups: tuple[torch.Tensor, ...]
-
-    @property
-    def count(self) -> int:
-        """One more than the largest unit."""
-        return 1 + max((int(units.max()) for units in self.made.values() if len(units)), default=-1)
-
-    def left(self, units: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Which channels are left with the units that are ``kept``, bool ``[count]``; what stays, stays."""
-        if not len(kept):
-            return torch.ones_like(units, dtype=torch.bool)
-        return torch.where(units < 0, True, kept[units.clamp(min=0)])
 
 
 @dataclass
@@ -186,70 +161,7 @@ def _groups(made: Mapping[str, list[int]]) -> list[list[int]]:
     return [list(group) for group in found.values()]
 
 
-def mask_of(model: nn.Module, found: Channels, kept: torch.Tensor) -> Mask:
-    """The mask of a network without the units that ``kept``, bool ``[count]``, leaves out.
-
-    Their biases, normalisations and what reads them go, too.
-    """
-    named = dict(model.named_parameters())
-    mask = full(model)
-
-    def remove(name: str, units: torch.Tensor, axis: int) -> None:
-        left = found.left(units, kept)
-        if name in named and not bool(left.all()):
-            part = mask.setdefault(name, torch.ones_like(named[name], dtype=torch.bool, device="cpu"))
-            part.index_fill_(axis, (~left).nonzero()[:, 0], False)
-
-    for layers in (found.made, found.norms):
-        for layer, units in layers.items():
-            remove(f"{layer}.weight", units, 0)
-            remove(f"{layer}.bias", units, 0)
-    for layer, units in found.reads.items():
-        remove(f"{layer}.weight", units, 1)
-    return mask
-
-
 def top_coupled(model: nn.Module, scores: Mapping[str, torch.Tensor], density: float) -> Mask:
-    """Remove the units with the smallest sums of scores over all layers that make them.
-
-    The same share of each group goes, as much as brings the prunable weights nearest to density * N; each
-    group keeps one unit at least.
-    """
+    """Remove the units with the smallest sums of scores over all layers that make them: see ``highest``."""
     found = channels(model)
-    totals = torch.zeros(found.count, dtype=torch.float64)
-    for layer, units in found.made.items():
-        rows = scores[f"{layer}.weight"].detach().double().cpu().flatten(1).sum(1)
-        totals.index_add_(0, units[units >= 0], rows[units >= 0])
-    ranked = [group[smallest_first(totals[group])].tolist() for group in found.groups]
-    shapes = {name.removesuffix(".weight"): w.shape for name, w in prunable(model).items()}
-    # Units in the order of removal: in step, so that all groups lose the same share.
-    steps = sorted(
-        ((i + 1) / len(units), place, unit)
-        for place, units in enumerate(ranked)
-        for i, unit in enumerate(units[:-1])
-    )
-
-    def kept_after(count: int) -> torch.Tensor:
-        kept = torch.ones(found.count, dtype=torch.bool)
-        kept[[unit for _, _, unit in steps[:count]]] = False
-        return kept
-
-    def off(count: int) -> float:
-        return _left(found, kept_after(count), shapes) - target
-
-    target = density * sum(shape.numel() for shape in shapes.values())
-    enough = bisect.bisect_left(range(len(steps)), 0.0, key=lambda count: -off(count))
-    best = min((max(enough - 1, 0), enough), key=lambda count: abs(off(count)))
-    return mask_of(model, found, kept_after(best))
-
-
-def _left(found: Channels, kept: torch.Tensor, shapes: Mapping[str, torch.Size]) -> int:
-    """How many prunable weights are left."""
-    total = 0
-    for layer, (rows, columns, *area) in shapes.items():
-        if layer in found.made:
-            rows = int(found.left(found.made[layer], kept).sum())
-        if layer in found.reads:
-            columns = int(found.left(found.reads[layer], kept).sum())
-        total += rows * columns * int(torch.Size(area).numel())
-    return total
+    return mask_of(model, found, highest(model, found, scores, density))

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from lthbench.compute.tracing import traceable
-from lthbench.masks.coupled import Channels, channels, mask_of
+from lthbench.masks.coupled import channels
 from lthbench.masks.selection import Mask
-from lthbench.masks.structured import Cut, cuts, mask_without
+from lthbench.masks.structured import Cut, by_producer, channels_of, cuts, mask_without
+from lthbench.masks.units import Channels, mask_of
 
 Places = dict[str, tuple[torch.Tensor | None, torch.Tensor | None]]
 
@@ -62,71 +63,44 @@ def narrower(model: nn.Module, shapes: Mapping[str, torch.Size]) -> Narrower | N
     if not traceable(model):
         return None
     state = model.state_dict()
-    found = channels(model)
-    left = _of_channels(model, found, state, shapes) if found.groups else _of_cuts(model, state, shapes)
-    if left is None or not left.places:
+    found, alone = channels(model), list[Cut]()
+    if not found.groups:
+        alone = cuts(model)
+        found = channels_of(model, alone)
+    kept = _first(found, shapes)
+    if kept is None or bool(kept.all()):
         return None
-    expected = left.shapes({name: tensor.shape for name, tensor in state.items()})
-    return left if all(shapes.get(name, shape) == shape for name, shape in expected.items()) else None
+    places: Places = {}
+    for layer, units, axis in found.layers():
+        left = found.left(units, kept)
+        for kind in ("weight", "bias", "running_mean", "running_var")[: 1 if axis else None]:
+            name = f"{layer}.{kind}"
+            if name in state and not bool(left.all()):
+                rows, columns = places.get(name, (None, None))
+                at = left.nonzero()[:, 0]
+                places[name] = (rows, at) if axis else (at, columns)
+    if alone:
+        mask = mask_without(model, alone, by_producer(alone, found, kept))
+    else:
+        mask = mask_of(model, found, kept)
+    narrow = Narrower(places, mask)
+    expected = narrow.shapes({name: tensor.shape for name, tensor in state.items()})
+    return narrow if all(shapes.get(name, shape) == shape for name, shape in expected.items()) else None
 
 
-def _of_channels(
-    model: nn.Module, found: Channels, state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]
-) -> Narrower | None:
+def _first(found: Channels, shapes: Mapping[str, torch.Size]) -> torch.Tensor | None:
+    """The first units of each group, bool ``[count]``: as many as a layer with these shapes makes.
+
+    None where it makes none, more than there are, or a part of one.
+    """
     kept = torch.ones(found.count, dtype=torch.bool)
     for group in found.groups:
         units = set(group.tolist())
-        maker = next(layer for layer, own in found.made.items() if units & set(own.tolist()))
-        count = (shapes.get(f"{maker}.weight") or (0,))[0]
-        if not 1 <= count <= len(group):
+        made = ((layer, [u for u in own.tolist() if u in units]) for layer, own in found.made.items())
+        maker, own = next((layer, own) for layer, own in made if own)
+        # Of a head there are several channels.
+        count, rest = divmod((shapes.get(f"{maker}.weight") or (0,))[0], len(own) // len(set(own)))
+        if rest or not 1 <= count <= len(group):
             return None
         kept[group[count:]] = False
-    places: Places = {}
-    for layers in (found.made, found.norms):
-        for layer, units_of in layers.items():
-            left = found.left(units_of, kept)
-            if not bool(left.all()):
-                _add_rows(places, layer, state, left.nonzero()[:, 0])
-    for layer, units_of in found.reads.items():
-        left = found.left(units_of, kept)
-        if not bool(left.all()):
-            name = f"{layer}.weight"
-            places[name] = (places.get(name, (None, None))[0], left.nonzero()[:, 0])
-    return Narrower(places, mask_of(model, found, kept))
-
-
-def _of_cuts(
-    model: nn.Module, state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]
-) -> Narrower | None:
-    found, kept = cuts(model), dict[str, torch.Tensor]()
-    places: Places = {}
-    for cut in found:
-        made = f"{cut.producer}.weight"
-        whole = len(state[made])
-        units = cut.units(whole)
-        count, rest = divmod((shapes.get(made) or (0,))[0] * units, whole)
-        if rest or not 1 <= count <= units:
-            return None
-        kept[cut.producer] = torch.arange(units) < count
-        if count < units:
-            _add(places, cut, state, kept[cut.producer])
-    return Narrower(places, mask_without(model, found, kept))
-
-
-def _add_rows(found: Places, module: str, state: Mapping[str, torch.Tensor], rows: torch.Tensor) -> None:
-    for kind in ("weight", "bias", "running_mean", "running_var"):
-        name = f"{module}.{kind}"
-        if name in state:
-            found[name] = (rows, found.get(name, (None, None))[1])
-
-
-def _add(found: Places, cut: Cut, state: Mapping[str, torch.Tensor], kept: torch.Tensor) -> None:
-    """Add the places of the units of a layer that are ``kept``, bool ``[units]``."""
-    channels = len(state[f"{cut.producer}.weight"])
-    rows = kept[cut.unit_of(channels)].nonzero()[:, 0]
-    for module in (cut.producer, *cut.norms):
-        _add_rows(found, module, state, rows)
-    for consumer in cut.consumers:
-        name = f"{consumer}.weight"
-        columns = kept[cut.read_of(channels, state[name].shape[1])].nonzero()[:, 0]
-        found[name] = (found.get(name, (None, None))[0], columns)
+    return kept

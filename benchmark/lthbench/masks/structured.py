@@ -9,10 +9,8 @@ Layers that a forward pass calls more than once keep all of theirs, as each call
 
 from __future__ import annotations
 
-import bisect
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +18,8 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lthbench.compute.tracing import traced
-from lthbench.masks.selection import Mask, full, prunable, smallest_first
+from lthbench.masks.selection import Mask, full, prunable
+from lthbench.masks.units import Channels, highest
 
 _SAME_CHANNELS = (
     nn.BatchNorm2d,
@@ -74,6 +73,27 @@ class Cut:
         """
         units = self.units(channels)
         return torch.arange(units).repeat_interleave(features // units)
+
+
+def channels_of(model: nn.Module, found: Sequence[Cut]) -> Channels:
+    """Where the units of these layers are made, normalised and read; each layer's are a group."""
+    made, norms, reads = ({} for _ in range(3))
+    groups, first = [], 0
+    for cut in found:
+        channels = len(model.get_parameter(f"{cut.producer}.weight"))
+        made[cut.producer] = first + cut.unit_of(channels)
+        norms.update(dict.fromkeys(cut.norms, made[cut.producer]))
+        for consumer in cut.consumers:
+            features = model.get_parameter(f"{consumer}.weight").shape[1]
+            reads[consumer] = first + cut.read_of(channels, features)
+        groups.append(first + torch.arange(cut.units(channels)))
+        first += len(groups[-1])
+    return Channels(made, norms, reads, tuple(groups))
+
+
+def by_producer(found: Sequence[Cut], units: Channels, kept: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The part of ``kept``, bool ``[count]``, that is of each layer's units."""
+    return {c.producer: kept[group] for c, group in zip(found, units.groups, strict=True)}
 
 
 def cuts(model: nn.Module) -> list[Cut]:
@@ -209,61 +229,9 @@ def top_filters(
 ) -> Mask:
     """Remove the units with the smallest sums of scores, the same share of each layer that can lose any.
 
-    With the allocation ``pooled`` the units of all layers are ranked together. As many go as bring the
-    prunable weights nearest to density * N; each layer keeps one unit at least.
+    With the allocation ``pooled`` the units of all layers are ranked together: see ``highest``.
     """
     found = cuts(model)
-    shapes = {name.removesuffix(".weight"): tuple(w.shape) for name, w in prunable(model).items()}
-    sums = {c.producer: _sums(c, scores[f"{c.producer}.weight"]) for c in found}
-    order = {producer: smallest_first(values) for producer, values in sums.items()}
-    # Units in the order of removal: in step, so that all layers lose the same share, or by their scores.
-    steps = sorted(
-        (
-            float(sums[producer][ranked[i]]) if allocation == "pooled" else (i + 1) / len(ranked),
-            place,
-            producer,
-        )
-        for place, (producer, ranked) in enumerate(order.items())
-        for i in range(len(ranked) - 1)
-    )
-
-    def left(count: int) -> tuple[dict[str, int], int]:
-        units = {producer: len(ranked) for producer, ranked in order.items()}
-        for _, _, producer in steps[:count]:
-            units[producer] -= 1
-        return units, kept_weights(found, units, shapes)
-
-    target = density * sum(math.prod(shape) for shape in shapes.values())
-    enough = bisect.bisect_left(range(len(steps)), -target, key=lambda count: -left(count)[1])
-    best = min((enough - 1, enough), key=lambda count: abs(left(max(count, 0))[1] - target))
-    units, _ = left(max(best, 0))
-    kept = {}
-    for producer, ranked in order.items():
-        kept[producer] = torch.ones(len(ranked), dtype=torch.bool)
-        kept[producer][ranked[: len(ranked) - units[producer]]] = False
-    return mask_without(model, found, kept)
-
-
-def by_unit(cut: Cut, rows: torch.Tensor) -> torch.Tensor:
-    """Sums over the channels of each unit, of values by channel ``[channels]``; on the CPU."""
-    sums = torch.zeros(cut.units(len(rows)), dtype=rows.dtype)
-    return sums.index_add_(0, cut.unit_of(len(rows)), rows.cpu())
-
-
-def _sums(cut: Cut, scores: torch.Tensor) -> torch.Tensor:
-    """The sum of the scores of each unit of a layer, float64 ``[units]``; on the CPU."""
-    return by_unit(cut, scores.detach().double().cpu().flatten(1).sum(1))
-
-
-def kept_weights(found: list[Cut], kept: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """How many weights are left of layers of these shapes with so many units kept of each producer."""
-    units = {c.producer: c.units(shapes[c.producer][0]) for c in found}
-    read = {consumer: c.producer for c in found for consumer in c.consumers}
-    total = 0
-    for name, (channels, features, *area) in shapes.items():
-        if name in units:
-            channels = channels * kept[name] // units[name]
-        if name in read:
-            features = features * kept[read[name]] // units[read[name]]
-        total += channels * features * math.prod(area)
-    return total
+    units = channels_of(model, found)
+    kept = highest(model, units, scores, density, pooled=allocation == "pooled")
+    return mask_without(model, found, by_producer(found, units, kept))

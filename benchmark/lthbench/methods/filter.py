@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from lthbench.kinds import Batches, Scores
-    from lthbench.masks.coupled import Channels
     from lthbench.masks.structured import Cut
+    from lthbench.masks.units import Channels
 
 Gate = TypeVar("Gate")
 Unit = TypeVar("Unit")
