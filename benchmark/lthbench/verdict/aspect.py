@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lthbench.verdict.scale import Scale
+
 
 @dataclass(frozen=True)
 class Aspect:
@@ -28,3 +30,8 @@ class Aspect:
     def relative(self) -> bool:
         """Whether logarithms are compared: its margin is a share, or it is itself a ratio."""
         return self.relative_margin or bool(self.spread_of)
+
+    @property
+    def scale(self) -> Scale:
+        """The scale it is compared on, where all values can be placed on it."""
+        return Scale(self.higher_is_better, self.relative)

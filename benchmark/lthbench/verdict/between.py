@@ -24,7 +24,6 @@ from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.comparison import (
     Scatter,
     Yardstick,
-    fits,
     margins,
     own_images,
     scatter,
@@ -142,7 +141,7 @@ class Pairs:
         )
         if dense is None or not whole:
             return self._paired(look, both, sparsity, aspect)
-        scale = dense.scale if all(fits(dense.scale, v) for v in values) else Scale(dense.higher_is_better)
+        scale = dense.scale.fitted(*values)
         one, other = (self._side(look, m, sparsity, aspect, scale) for m in both)
         shared, seeds = _shared(one, other), len(values[0])
         known = not math.isnan(shared)
@@ -162,8 +161,7 @@ class Pairs:
     def _paired(self, look: Yardstick, both: tuple[str, str], sparsity: float, aspect: Aspect) -> _Tested:
         """The difference by pairs of one seed."""
         own, theirs = ({r.seed: r.value for r in look.observed.of(m, sparsity, aspect.score)} for m in both)
-        relative = aspect.relative and all(v > 0.0 for v in (*own.values(), *theirs.values()))
-        scale = Scale(aspect.higher_is_better, relative)
+        scale = aspect.scale.fitted(own.values(), theirs.values())
         mean, between = spread([scale.place(own[seed]) - scale.place(theirs[seed]) for seed in own])
         one, other = (self._side(look, m, sparsity, aspect, scale) for m in both)
         shared, alone = _shared(one, other), len(own) == 1

@@ -10,7 +10,6 @@ from lthbench.errors import BadInput
 from lthbench.verdict.calibration import FEWEST, RATIO, Calibration, DenseScore, margin
 from lthbench.verdict.noninferiority import spread
 from lthbench.verdict.observed import Observed
-from lthbench.verdict.scale import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +44,7 @@ def calibrate(
     scores = {}
     for aspect in measured:
         values = _values(observed, aspect, seeds, found)
-        relative = aspect.relative
-        scale = Scale(aspect.higher_is_better, relative)
+        relative, scale = aspect.relative, aspect.scale
         bad = [s for s, v in zip(seeds, values, strict=True) if not math.isfinite(v) or (relative and v <= 0)]
         if bad:
             raise BadInput(f"{aspect.score} of the dense network of seed {bad[0]} cannot be compared.")

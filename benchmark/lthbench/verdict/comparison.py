@@ -170,7 +170,7 @@ class Yardstick:
         values = self._values("dense", 0.0, score, ("ok",))
         if found is None or len(values) < len(self.observed.dense(score)):
             return None
-        return [found.scale.place(v) for v in values] if fits(found.scale, values) else None
+        return [found.scale.place(v) for v in values] if found.scale.fits(values) else None
 
     def values(
         self, method: str, sparsity: float, aspect: Aspect, statuses: Sequence[str] = ("ok",)
@@ -196,18 +196,13 @@ def unlike(observed: Observed, calibration: Calibration) -> tuple[str, ...]:
     return tuple(n for n, found in places.items() if foreign(calibration.scores[n], found, count))
 
 
-def fits(scale: Scale, values: Sequence[float]) -> bool:
-    """Whether values can be placed on a scale."""
-    return not scale.relative or all(v > 0.0 for v in values)
-
-
 def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequence[Aspect]) -> Scatter:
     """How much more a method's scores vary over seeds than those of dense networks."""
     ratios = {}
     for aspect in aspects:
         dense = yardstick.population(aspect)
         values = yardstick.values(method, sparsity, aspect)
-        if dense is not None and dense.variance > 0.0 and len(values) > 1 and fits(dense.scale, values):
+        if dense is not None and dense.variance > 0.0 and len(values) > 1 and dense.scale.fits(values):
             places = [dense.scale.place(v) for v in values]
             ratios[aspect.score] = spread(places)[1] / dense.variance
     return Scatter(ratios)
@@ -229,7 +224,7 @@ def compare(
     known = yardstick.dense(aspect)
     if known is None or not whole:
         return found
-    if not fits(known.scale, values):  # a value of 0 has no logarithm: it is as low as can be
+    if not known.scale.fits(values):  # a value of 0 has no logarithm: it is as low as can be
         least = 0.0 if known.higher_is_better else 1.0
         return replace(found, better_than=least, as_bad=least)
     place = fmean(known.scale.place(v) for v in values)
@@ -250,9 +245,7 @@ def untested(yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect)
     theirs = list(known.values) if known else [r.value for r in yardstick.observed.dense(aspect.score)]
     if not theirs or not all(map(math.isfinite, (*theirs, *own))):
         return {}
-    scale = known.scale if known else Scale(aspect.higher_is_better, aspect.relative)
-    if not fits(scale, [*theirs, *own]):
-        scale = Scale(aspect.higher_is_better)
+    scale = (known or aspect).scale.fitted(theirs, own)
     calibrated = yardstick.dense(aspect)
     margin, practical = (calibrated or aspect).margin, (calibrated.practical if calibrated else aspect.margin)
     center, dense = fmean(map(scale.place, theirs)), fmean(theirs)
@@ -279,7 +272,7 @@ def _with_population(
     dense: DenseScore,
     scattered: Scatter,
 ) -> Comparison:
-    scale = dense.scale if fits(dense.scale, values) else Scale(dense.higher_is_better)
+    scale = dense.scale.fitted(values)
     theirs = dense.on(scale)
     center, variance = spread(theirs)
     seeds, trainings = len(values), len(theirs)
@@ -336,8 +329,7 @@ def _with_parents(
     parents = yardstick.observed.dense(aspect.score)
     theirs = {r.seed: r.value for r in parents}
     values = [r.value for r in own]
-    relative = aspect.relative and all(v > 0.0 for v in (*values, *theirs.values()))
-    scale = Scale(aspect.higher_is_better, relative)
+    scale = aspect.scale.fitted(values, theirs.values())
     gaps = [scale.place(r.value) - scale.place(theirs[r.seed]) for r in own]
     mean, between = spread(gaps)
     seeds = len(gaps)

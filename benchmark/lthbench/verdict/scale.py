@@ -24,6 +24,14 @@ class Scale:
         """1.0 where lower is better."""
         return -1.0 if self.higher_is_better else 1.0
 
+    def fits(self, values: Iterable[float]) -> bool:
+        """Whether values can be placed on it."""
+        return not self.relative or all(v > 0.0 for v in values)
+
+    def fitted(self, *values: Iterable[float]) -> Scale:
+        """This scale, or where not all of these values can be placed on it, that of scores as they are."""
+        return self if all(map(self.fits, values)) else Scale(self.higher_is_better)
+
     def place(self, value: float) -> float:
         """A score's place on the scale. A logarithm needs a positive value."""
         return self.sign * (math.log(value) if self.relative else value)
