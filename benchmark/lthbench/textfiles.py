@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -114,6 +115,15 @@ def values(text: str | bytes) -> Any:
     if len(text) > VALUES and sum(map(text.count, marks)) > VALUES:  # type: ignore[arg-type]
         raise ValueError(f"holds more than {VALUES:,} values")
     return json.loads(text)
+
+
+def known(value: Any) -> Any:
+    """The same with None for each number that is not finite: JSON has none."""
+    if isinstance(value, dict):
+        return {k: known(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def data(path: Path, what: str) -> Any:

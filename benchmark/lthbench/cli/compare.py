@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
-from typing import Any
 
 import click
 
 from lthbench.cli.options import CONTEXT, as_a_run_wrote_it, read
 from lthbench.cli.terminal import echo, echo_json
+from lthbench.textfiles import known
 
 
 @click.command(context_settings=CONTEXT)
@@ -35,16 +34,7 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     with as_a_run_wrote_it(a, b, alone=lambda k: compared(tables[k], tables[k], every)):
         found = compared(*tables, every)
     if as_json:
-        echo_json(_known(dataclasses.asdict(found)))
+        echo_json(known(dataclasses.asdict(found)))
     else:
         titles = {s.name: s.title for s in tables[0][1].scores}
         echo(text(found, titles, form))
-
-
-def _known(value: Any) -> Any:
-    """The same with null for what is no number: JSON has none."""
-    if isinstance(value, dict):
-        return {k: _known(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from lthbench.report import answer
 from lthbench.report.summary import Summary, sentence
 from lthbench.report.templates import parted, render
+from lthbench.textfiles import known
 from lthbench.verdict.rules import Match
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def as_json(summary: Summary) -> str:
                 "method": method,
                 "sparsity": sparsity,
                 "score": score,
-                "mean": _known(cell.mean),
-                "std": _known(cell.spread),
+                "mean": known(cell.mean),
+                "std": known(cell.spread),
                 "seeds": cell.seeds,
                 "status": cell.status,
                 "reason": cell.reason,
@@ -91,7 +91,7 @@ _CHANCES = ("p", "p_better", "p_worse", "better_than", "as_bad")
 
 
 def _finding(match: Match) -> dict[str, Any]:
-    numbers = {name: _known(getattr(match, name)) for name in (*_NUMBERS, *_CHANCES)}
+    numbers = {name: known(getattr(match, name)) for name in (*_NUMBERS, *_CHANCES)}
     return {name: getattr(match, name) for name in _FACTS} | numbers
 
 
@@ -105,10 +105,6 @@ def as_table(summary: Summary) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     table.insert(3, "unit", [summary.unit_of(m.score) for m in found])
     return table
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def badge(summary: Summary) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from lthbench import formatting
 from lthbench.formatting import escape
 from lthbench.results.baseline import OPEN, WORSE, Held, libraries, would_do
 from lthbench.results.run_facts import RunFacts
+from lthbench.textfiles import known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,11 +91,7 @@ def _lacking_data(bad: Sequence[Held]) -> str:
 
 def as_json(found: Sequence[Held], wide: bool = False) -> str:
     """All that was held, with null for what is missing, and whether by the tolerances ``elsewhere``."""
-    records = [
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(h).items()}
-        | {"good": h.good}
-        for h in found
-    ]
+    records = [known(asdict(h)) | {"good": h.good} for h in found]
     return json.dumps(
         {"good": all(h.good for h in found), "elsewhere": wide, "scores": records},
         indent=1,
