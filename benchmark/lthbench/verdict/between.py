@@ -133,8 +133,8 @@ class Pairs:
 
     def _tested(self, look: Yardstick, both: tuple[str, str], sparsity: float, aspect: Aspect) -> _Tested:
         """The difference of the two on a score; all rows must be there and have values."""
-        dense = look.population(aspect)
-        values = [look.values(m, sparsity, aspect) for m in both]
+        dense = look.population(aspect.score)
+        values = [look.values(m, sparsity, aspect.score) for m in both]
         whole = all(
             len(v) == len(look.observed.of(m, sparsity, aspect.score))
             for v, m in zip(values, both, strict=True)
@@ -170,7 +170,7 @@ class Pairs:
         # to those to dense stands for it.
         between = 0.0 if alone else max(between, fmean((one.own, other.own)))
         found = Difference(mean, between, shared if known or alone else 0.0, len(own))
-        margin = (look.dense(aspect) or aspect).margin
+        margin = (look.dense(aspect.score) or aspect).margin
         dense = [r.value for r in look.observed.dense(aspect.score) if math.isfinite(r.value)]
         limit, _ = margins(scale, margin, margin, fmean(dense or theirs.values()), aspect.relative)
         return _Tested(found, limit, scale, (one.middle, other.middle), known, paired=True)
@@ -182,8 +182,8 @@ class Pairs:
         return self._sides[key]
 
     def _new_side(self, look: Yardstick, method: str, sparsity: float, aspect: Aspect, scale: Scale) -> _Side:
-        dense = look.population(aspect)
-        values = look.values(method, sparsity, aspect)
+        dense = look.population(aspect.score)
+        values = look.values(method, sparsity, aspect.score)
         rows = look.observed.of(method, sparsity, aspect.score)
         if dense is None or len(values) < len(rows):
             dense, values = None, [r.value for r in rows]
@@ -193,7 +193,7 @@ class Pairs:
         else:
             scattered = self._scatter(look, method, sparsity)
             mean, between, prior = seeds_spread(places, aspect.score, dense.on(scale), scattered)
-        errors = look.errors(method, sparsity, aspect)
+        errors = look.errors(method, sparsity, aspect.score)
         shared, known = shared_images(*errors, scale)
         own = own_images(*errors, scale, shared) if known else 0.0
         return _Side(mean, between, prior, shared, own, scale.middle(values))

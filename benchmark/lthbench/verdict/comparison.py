@@ -148,37 +148,33 @@ class Yardstick:
             return (self,)
         return self.looks[: self.counts.index(seeds) + 1]
 
-    def errors(self, method: str, sparsity: float, aspect: Aspect) -> tuple[Sequence[Row], Sequence[Row]]:
+    def errors(self, method: str, sparsity: float, score: str) -> tuple[Sequence[Row], Sequence[Row]]:
         """The rows of a score, and of its parents, whose errors over images stand for it."""
         found = self.images or self.observed
-        return found.of(method, sparsity, aspect.score), found.dense(aspect.score)
+        return found.of(method, sparsity, score), found.dense(score)
 
-    def dense(self, aspect: Aspect) -> DenseScore | None:
+    def dense(self, score: str) -> DenseScore | None:
         """What the calibration knows of a score."""
-        return self.calibration.scores.get(aspect.score) if self.calibration else None
+        return self.calibration.scores.get(score) if self.calibration else None
 
-    def population(self, aspect: Aspect) -> DenseScore | None:
+    def population(self, score: str) -> DenseScore | None:
         """The dense trainings that a score is compared with; None where it is compared with parents."""
-        if aspect.score not in self._populations:
-            there = not self.own_parents and self.own_places(aspect.score) is not None
-            self._populations[aspect.score] = self.dense(aspect) if there else None
-        return self._populations[aspect.score]
+        if score not in self._populations:
+            there = not self.own_parents and self.own_places(score) is not None
+            self._populations[score] = self.dense(score) if there else None
+        return self._populations[score]
 
     def own_places(self, score: str) -> list[float] | None:
         """The run's own dense networks on the calibration's scale; None where not all can be placed."""
-        found = self.calibration.scores.get(score) if self.calibration else None
-        values = self._values("dense", 0.0, score, ("ok",))
+        found, values = self.dense(score), self.values("dense", 0.0, score)
         if found is None or len(values) < len(self.observed.dense(score)):
             return None
         return [found.scale.place(v) for v in values] if found.scale.fits(values) else None
 
     def values(
-        self, method: str, sparsity: float, aspect: Aspect, statuses: Sequence[str] = ("ok",)
+        self, method: str, sparsity: float, score: str, statuses: Sequence[str] = ("ok",)
     ) -> list[float]:
         """A score of a method's networks as it is compared with the calibration: what can be."""
-        return self._values(method, sparsity, aspect.score, statuses)
-
-    def _values(self, method: str, sparsity: float, score: str, statuses: Sequence[str]) -> list[float]:
         rows = [r for r in self.observed.of(method, sparsity, score) if r.status in statuses]
         if score == RATIO and self.calibration is not None:
             errors = (self.observed.corruption_errors(method, sparsity, r.seed) for r in rows)
@@ -200,8 +196,8 @@ def scatter(yardstick: Yardstick, method: str, sparsity: float, aspects: Sequenc
     """How much more a method's scores vary over seeds than those of dense networks."""
     ratios = {}
     for aspect in aspects:
-        dense = yardstick.population(aspect)
-        values = yardstick.values(method, sparsity, aspect)
+        dense = yardstick.population(aspect.score)
+        values = yardstick.values(method, sparsity, aspect.score)
         if dense is not None and dense.variance > 0.0 and len(values) > 1 and dense.scale.fits(values):
             places = [dense.scale.place(v) for v in values]
             ratios[aspect.score] = spread(places)[1] / dense.variance
@@ -212,16 +208,16 @@ def compare(
     yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect, scattered: Scatter | None = None
 ) -> Comparison:
     """Compare one score. All its rows must be there and have values."""
-    dense = yardstick.population(aspect)
+    dense = yardstick.population(aspect.score)
     own = yardstick.observed.of(method, sparsity, aspect.score)
-    values = yardstick.values(method, sparsity, aspect)
+    values = yardstick.values(method, sparsity, aspect.score)
     whole = len(values) == len(own)
-    errors = yardstick.errors(method, sparsity, aspect)
+    errors = yardstick.errors(method, sparsity, aspect.score)
     if dense is not None and whole:
         found = _with_population(errors, values, aspect, dense, scattered or Scatter())
     else:
         found = _with_parents(yardstick, own, errors, aspect)
-    known = yardstick.dense(aspect)
+    known = yardstick.dense(aspect.score)
     if known is None or not whole:
         return found
     if not known.scale.fits(values):  # a value of 0 has no logarithm: it is as low as can be
@@ -238,15 +234,15 @@ def untested(yardstick: Yardstick, method: str, sparsity: float, aspect: Aspect)
     """
     rows = yardstick.observed.of(method, sparsity, aspect.score)
     there = [r.value for r in rows if not math.isnan(r.value)]
-    known = yardstick.population(aspect)
-    own = yardstick.values(method, sparsity, aspect, ("ok", "degenerate")) if known else there
+    known = yardstick.population(aspect.score)
+    own = yardstick.values(method, sparsity, aspect.score, ("ok", "degenerate")) if known else there
     if len(own) < len(there):
         known, own = None, there
     theirs = list(known.values) if known else [r.value for r in yardstick.observed.dense(aspect.score)]
     if not theirs or not all(map(math.isfinite, (*theirs, *own))):
         return {}
     scale = (known or aspect).scale.fitted(theirs, own)
-    calibrated = yardstick.dense(aspect)
+    calibrated = yardstick.dense(aspect.score)
     margin, practical = (calibrated or aspect).margin, (calibrated.practical if calibrated else aspect.margin)
     center, dense = fmean(map(scale.place, theirs)), fmean(theirs)
     limits = margins(scale, margin, practical, scale.value(center) if known else dense, aspect.relative)
@@ -336,7 +332,7 @@ def _with_parents(
     shared, known = shared_images(*errors, scale)
     between = max(between, own_images(*errors, scale, shared)) if seeds > 1 else 0.0
     found = Difference(mean, between, shared if known or seeds == 1 else 0.0, seeds)
-    margin = (yardstick.dense(aspect) or aspect).margin
+    margin = (yardstick.dense(aspect.score) or aspect).margin
     limits = margins(scale, margin, aspect.margin, fmean(theirs.values()), aspect.relative)
     middles = scale.middle(values), scale.middle(theirs.values())
     return Comparison(found, *limits, scale, *middles, population=False, images=known)
