@@ -20,7 +20,7 @@ from lthbench.results import baseline_file, validation
 from lthbench.results.baseline_file import SCHEMA
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.calibration import RATIO, DenseScore
-from lthbench.verdict.noninferiority import ALPHA, MOST_SEEDS, difference, hommel, spread
+from lthbench.verdict.noninferiority import ALPHA, MOST_SEEDS, corrected, difference, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -319,10 +319,7 @@ def _corrected(found: Sequence[Held]) -> list[Held]:
         networks.setdefault((one.method, one.sparsity), []).append(place)
     told = list(found)
     for places in networks.values():
-        chances = hommel([1.0 if math.isnan(found[i].p_worse) else found[i].p_worse for i in places])
-        for i, p_worse in zip(places, chances, strict=True):
-            if math.isnan(found[i].p_worse):
-                continue
+        for i, p_worse in zip(places, corrected([found[i].p_worse for i in places]), strict=True):
             told[i] = replace(found[i], p_worse=p_worse)
             if found[i].finding == OPEN and p_worse <= ALPHA:
                 reason = f"worse than the baseline (p = {p_worse:.2g})"

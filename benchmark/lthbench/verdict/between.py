@@ -30,7 +30,7 @@ from lthbench.verdict.comparison import (
     seeds_spread,
     shared_images,
 )
-from lthbench.verdict.noninferiority import ALPHA, Difference, hommel, spread
+from lthbench.verdict.noninferiority import ALPHA, Difference, corrected, spread
 from lthbench.verdict.scale import Scale
 
 #: What is found of a score: see ``Contrast``.
@@ -126,10 +126,8 @@ class Pairs:
                 found.append(Contrast(aspect.score, "untested", why))
                 continue
             found.append(_contrast(aspect, path, counts, level))
-        tested = [c for c in found if not math.isnan(c.p)]
-        rest = [1.0] * (len(found) - len(tested))  # leaving out a score must not help
-        adjusted = dict(zip((c.score for c in tested), hommel([c.p for c in tested] + rest), strict=False))
-        return [_judged(c, adjusted[c.score]) if c.score in adjusted else c for c in found]
+        adjusted = corrected([c.p for c in found])
+        return [c if math.isnan(p) else _judged(c, p) for c, p in zip(found, adjusted, strict=True)]
 
     def _tested(self, look: Yardstick, both: tuple[str, str], sparsity: float, aspect: Aspect) -> _Tested:
         """The difference of the two on a score; all rows must be there and have values."""

@@ -178,3 +178,12 @@ def hommel(p_values: Sequence[float]) -> list[float]:
     for place, p, q in zip(order, ranked, adjusted, strict=True):
         found[place] = min(1.0, max(p, q))
     return found
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """p-values of a network's scores, adjusted by ``hommel``; NaN is one that could not be tested, and stays.
+
+    It counts as one that was tested and shows nothing: leaving a score out must not help the others.
+    """
+    found = hommel([1.0 if math.isnan(p) else p for p in p_values])
+    return [math.nan if math.isnan(p) else q for p, q in zip(p_values, found, strict=True)]

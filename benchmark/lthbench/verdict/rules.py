@@ -28,7 +28,7 @@ from statistics import fmean, stdev
 from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter, untested
-from lthbench.verdict.noninferiority import ALPHA, hommel
+from lthbench.verdict.noninferiority import ALPHA, corrected
 from lthbench.verdict.observed import Observed, mean
 
 RULES = ("noninferior", "std", "paper")
@@ -214,12 +214,9 @@ def _matches(
         replace(m, **untested(yardstick, method, sparsity, of[m.score])) if math.isnan(m.p) else m
         for m in found
     ]
-    tested = [m for m in found if not math.isnan(m.p)]
-    # A score that could not be tested counts as one that was and did not hold: leaving it out must not help.
-    rest = [1.0] * (len(found) - len(tested))
-    better = dict(zip((m.score for m in tested), hommel([m.p_better for m in tested] + rest), strict=False))
-    worse = dict(zip((m.score for m in tested), hommel([m.p_worse for m in tested] + rest), strict=False))
-    return [_tested(m, better[m.score], worse[m.score]) if m.score in better else m for m in found]
+    better = corrected([math.nan if math.isnan(m.p) else m.p_better for m in found])
+    worse = corrected([math.nan if math.isnan(m.p) else m.p_worse for m in found])
+    return [m if math.isnan(m.p) else _tested(m, *p) for m, *p in zip(found, better, worse, strict=True)]
 
 
 def _over_looks(path: Sequence[Match], counts: tuple[int, ...]) -> Match:
