@@ -10,7 +10,7 @@ import pytest
 
 from lthbench.errors import BadInput
 from lthbench.report import network_page
-from lthbench.report.explanation import account, only, text
+from lthbench.report.explanation import account, only, record, text
 from lthbench.report.summary import summarise
 from lthbench.results import run_facts, score_order, table
 
@@ -103,6 +103,15 @@ def test_a_score_that_failed_keeps_its_reason(build):
     assert found["passes"] is False
     assert found["why"] == "it failed: out of memory"
     assert "failed: out of memory" in text(found)
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_number_that_json_has_none_for_is_null(build, value):
+    summary = build()
+    match = next(m for v in summary.verdicts for m in v.matches if m.score == "nll")
+    found = record(summary, dataclasses.replace(match, bound=value))
+    assert found["bound"] is None
     json.dumps(found, allow_nan=False)
 
 

@@ -7,7 +7,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from lthbench import formatting
+from lthbench import formatting, textfiles
 from lthbench.errors import BadInput, unknown
 from lthbench.report import answer, findings
 from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
@@ -138,9 +138,8 @@ def _region(paper: Verdict | None, level: float) -> str | None:
 
 def record(summary: Summary, found: Match | Contrast) -> dict[str, Any]:
     """What is found of a score as data, with null for what is no number, and with its title and unit."""
-    numbers = dataclasses.asdict(found)
-    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
-    return {**known, "title": summary.title_of(found.score), "unit": summary.unit_of(found.score)}
+    named = {"title": summary.title_of(found.score), "unit": summary.unit_of(found.score)}
+    return {**textfiles.known(dataclasses.asdict(found)), **named}
 
 
 def _reason(summary: Summary, match: Match, practical: str) -> str:
