@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -76,3 +77,9 @@ def test_a_command_is_wrapped_so_that_a_shell_takes_it_as_one(width):
     assert all(line.endswith("\\") for line in lines[:-1])
     assert all(len(line) <= width for line in lines)
     assert (len(lines) == 1) is (width == 400)
+
+
+def test_json_has_null_for_what_is_no_number(capsys):
+    terminal.echo_json({"a": [math.nan, 1.5, (math.inf, "NaN")], "b": {"c": -math.inf, "d": None}})
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert told == {"a": [None, 1.5, [None, "NaN"]], "b": {"c": None, "d": None}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from lthbench.cli.options import (
     words_of,
 )
 from lthbench.cli.targets import check_file
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput
 from lthbench.files import publish
 
@@ -250,7 +249,7 @@ def _say(found: Calibration, as_json: bool) -> None:
     scores = {s.name: s for m in registry.every(Metric) for s in m.scores}
     said = account(found)
     if as_json:
-        echo(json.dumps(said, indent=1))
+        echo_json(said)
     else:
         echo(text(said, lambda n: scores[n].title if n in scores else n, lambda n: _unit(scores.get(n))))
 

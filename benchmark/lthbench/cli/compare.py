@@ -9,7 +9,6 @@ import click
 
 from lthbench.cli.options import CONTEXT, as_a_run_wrote_it, read
 from lthbench.cli.terminal import echo, echo_json
-from lthbench.textfiles import known
 
 
 @click.command(context_settings=CONTEXT)
@@ -34,7 +33,7 @@ def compare(a: Path, b: Path, every: bool, form: str, as_json: bool) -> None:
     with as_a_run_wrote_it(a, b, alone=lambda k: compared(tables[k], tables[k], every)):
         found = compared(*tables, every)
     if as_json:
-        echo_json(known(dataclasses.asdict(found)))
+        echo_json(dataclasses.asdict(found))
     else:
         titles = {s.name: s.title for s in tables[0][1].scores}
         echo(text(found, titles, form))

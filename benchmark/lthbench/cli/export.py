@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from lthbench.cli.options import (
     read,
 )
 from lthbench.cli.targets import check_folder
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput, StepFailed, unknown
 
 if TYPE_CHECKING:
@@ -99,7 +98,10 @@ def export(
         raise BadInput(f"{method} at {formatting.sparsity(found.sparsity)}: {error}.") from error
     files.make_folder(out)
     files.publish_all({out / name: content for name, content in contents.items()})
-    echo(json.dumps(account, indent=1) if as_json else _text(account, out, list(contents)))
+    if as_json:
+        echo_json(account)
+    else:
+        echo(_text(account, out, list(contents)))
 
 
 def _verdict(scores: pd.DataFrame, facts: RunFacts, network: NetworkFacts) -> str | None:

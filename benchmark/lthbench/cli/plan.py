@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from click.core import ParameterSource
 from lthbench import formatting
 from lthbench.cli.at_once import told_at_once
 from lthbench.cli.options import CONTEXT, ask, grid_options
-from lthbench.cli.terminal import echo, pasted, wrapped
+from lthbench.cli.terminal import echo, echo_json, pasted, wrapped
 
 if TYPE_CHECKING:
     from lthbench.planning.request import Request
@@ -59,7 +58,10 @@ def show_plan(as_json: bool, **options: Any) -> None:
         )
     account["command"] += _places_given()
     account["data_folder"] = options["data"] and str(options["data"].absolute())
-    echo(json.dumps(account, indent=1) if as_json else _plan_text(account))
+    if as_json:
+        echo_json(account)
+    else:
+        echo(_plan_text(account))
 
 
 def _with_start(asked: Request) -> Request:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from lthbench.formatting import printable
+from lthbench.textfiles import known
 
 
 def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
@@ -27,10 +28,13 @@ def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def echo_json(value: Any) -> None:
-    """Print as JSON, in ASCII where standard output is not UTF-8: what stands for its signs ends texts."""
+    """Print as JSON, in ASCII where standard output is not UTF-8: what stands for its signs ends texts.
+
+    No number is null: JSON has none that is not finite.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     plain = codecs.lookup(encoding).name != "utf-8"
-    echo(json.dumps(value, indent=1, ensure_ascii=plain))
+    echo(json.dumps(known(value), indent=1, ensure_ascii=plain, allow_nan=False))
 
 
 def columns() -> int:
