@@ -1,6 +1,7 @@
 """Timed networks: without the channels that masks remove, in turns, and beside the scores of a report."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -96,6 +97,12 @@ def test_the_networks_of_a_report_are_timed_as_small_as_their_masks_make_them(ma
         counted = cost(space.network(step).eval(), space.held(step), (1, 8, 8))
         assert t.flops == (counted.flops_sparse if t.method == "filter" else counted.flops_dense)
     assert "time of 64 images" in (made / "report" / "report.html").read_text(encoding="utf-8")
+    main(["latency", str(made / "report"), "--store", str(made / "store"), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert {(t["method"], t["images"]) for t in told["times"]} == {
+        (method, images) for method in ("dense", "filter") for images in (1, 64)
+    }
+    assert str(made / "report" / "latency.csv") in told["files"]
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ import pytest
 
 from lthbench import api, registry, report
 from lthbench.cli import main
-from lthbench.cli.store import _planned
+from lthbench.cli.needed import planned
 from lthbench.errors import BadInput
 from lthbench.planning import request
 from lthbench.planning.disk_use import footprint
@@ -273,12 +273,12 @@ def test_a_plan_needs_what_its_last_look_does(tmp_path, tiny_task):
     assert code == 0, err
     (tmp_path / "plan.json").write_text(text)
     last = plan(request.ask(tiny_task, ["omp"], rounds=[1], seeds=4, metrics=["ece"], budget="quick"), ())
-    assert _planned(tmp_path / "plan.json") == {step.key for step in last.steps}
+    assert planned(tmp_path / "plan.json") == {step.key for step in last.steps}
     pretrained = json.loads(text)
     pretrained["request"] |= {"pretrained": "mine.pt", "start": {"digests": {"0": "a", "1": "b"}}}
     (tmp_path / "plan.json").write_text(json.dumps(pretrained))
     with pytest.raises(BadInput, match=r"adds seeds to networks that begin with mine\.pt"):
-        _planned(tmp_path / "plan.json")
+        planned(tmp_path / "plan.json")
 
 
 def test_what_is_read_runs_no_plugin_that_was_not_named(copy, tiny_task, monkeypatch):
@@ -585,3 +585,57 @@ def test_a_run_shows_itself_from_its_first_look_to_its_last(copy, tiny_task, mon
         code, _, err = call("store", "prune", "--store", store.root, "--yes")
     assert code == 2
     assert "is in use by process" in err
+
+
+# ----------------------------------------------------------------------------------------------------- JSON
+
+
+def told(*words: object) -> tuple[int, dict]:
+    """Exit code of a command, and the document that is all it prints."""
+    code, out, _ = call("store", *words)
+    return code, json.loads(out)
+
+
+def test_verify_tells_what_is_damaged_as_json(copy):
+    store = copy / "store"
+    count = len(stock(LocalStore(store)).artefacts)
+    whole = {"store": str(store), "whole": count, "damaged": [], "unread": []}
+    assert told("verify", "--store", store, "--json") == (0, whole)
+    victim = next((store / "steps").rglob("*.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    code, found = told("--store", store, "--json", "verify", "--aside")
+    assert (code, found["whole"]) == (1, count - 1)
+    (damaged,) = found["damaged"]
+    assert victim.parent.name in damaged["what"]
+    assert victim.name in damaged["reason"]
+    assert told("verify", "--store", store, "--json") == (0, {**whole, "whole": count - 1})
+
+
+def test_export_and_import_tell_what_they_carried_as_json(copy, tmp_path):
+    store, part, other = copy / "store", tmp_path / "part.zip", tmp_path / "other"
+    victim = next((store / "steps").rglob("*.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    code, found = told("export", part, "--store", store, "--json")
+    count = len(list(layout.places(store))) - 1
+    (refused,) = found.pop("refused")
+    assert (code, refused["artefact"]) == (1, victim.parent.name)
+    size = part.stat().st_size
+    assert found == {"store": str(store), "target": str(part), "artefacts": count, "bytes": size, "there": 0}
+    code, found = told("import", part, part, "--store", other, "--json")
+    assert (code, found["store"]) == (0, str(other))
+    assert [(s["source"], s["artefacts"], s["there"], s["refused"]) for s in found["sources"]] == [
+        (str(part), count, 0, []),
+        (str(part), 0, count, []),
+    ]
+
+
+def test_prune_tells_what_it_deletes_as_json(copy):
+    store, words = copy / "store", ("--keep", copy / "first", "--json")
+    before = len(stock(LocalStore(store)).artefacts)
+    code, found = told("prune", "--store", store, *words, "--dry-run")
+    gone = len(found["delete"])
+    assert (code, found["deleted"], found["stay"]) == (0, False, before - gone)
+    assert sum(part["bytes"] for part in found["delete"]) == found["bytes"] > 0
+    assert told("prune", "--store", store, *words, "--yes") == (0, {**found, "deleted": True})
+    code, left = told("prune", "--store", store, *words)
+    assert (code, left["delete"], left["stay"]) == (0, [], before - gone)

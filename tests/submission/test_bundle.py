@@ -469,3 +469,42 @@ def test_only_a_verdict_that_asked_for_fewer_scores_is_of_an_earlier_version():
     assert facts_told._asked_for_fewer("scores", before, scores)
     assert not facts_told._asked_for_fewer("scores", scores, before)
     assert not facts_told._asked_for_fewer("seeds", (0,), (0, 1))
+
+
+def test_a_check_tells_what_it_found_as_json(whole, tmp_path, capsys, monkeypatch):
+    main(["verify", str(whole), "--json", "--unpack", str(tmp_path / "table")])
+    told = json.loads(capsys.readouterr().out)
+    files = told.pop("files")
+    assert str(tmp_path / "table" / "scores.csv") in files
+    table, _ = bundle.verify(whole)
+    assert told == {
+        **{"bundle": str(whole), "holds": True, "reason": None, "task": "digits-r8", "budget": "quick"},
+        **{"networks": 4, "scores": len(table), "rerun": None},
+    }
+    differs = ["omp 0.59 seed 0: ece is 0.1, run again 0.2"]
+    monkeypatch.setattr(rerun, "rerun", lambda *_, **__: differs)
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(whole), "--json", "--rerun", "1", "--draw", "3", "--methods", "omp"])
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (end.value.code, told["holds"]) == (1, False)
+    assert (told["rerun"]["draw"], told["rerun"]["differs"]) == (3, differs)
+    (again,) = told["rerun"]["networks"]
+    assert again in table[["method", "sparsity", "seed"]].to_dict("records")
+    assert again["method"] == "omp"
+    assert "--draw 3" in err
+
+
+def test_a_bundle_that_was_changed_is_told_as_json(whole, tmp_path, capsys):
+    path = tmp_path / "changed.zip"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content.replace(b"omp", b"imp") if name == "scores.csv" else content)
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(path), "--json"])
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (end.value.code, told["holds"], told["networks"]) == (1, False, None)
+    assert "scores.csv was changed" in told["reason"]
+    assert err == f"Error: {told['reason']}\n"

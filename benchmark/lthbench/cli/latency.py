@@ -10,7 +10,7 @@ import click
 from lthbench import formatting
 from lthbench.cli.options import CONTEXT, Place, Seeds, as_a_run_wrote_it, force_option, plugin_option, read
 from lthbench.cli.progress_line import ProgressLine
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     "--seeds", type=Seeds(), default="1", show_default=True, help="How many seeds, or which: 3, or 0,1."
 )
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N: what is timed.")
+@click.option("--json", "as_json", is_flag=True, help="The times of each network as JSON.")
 @force_option
 @plugin_option
-def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str, force: bool) -> None:
+def latency(
+    folder: Path, store: Path | str, seeds: int | list[int], device: str, as_json: bool, force: bool
+) -> None:
     """Time forward passes of the networks of a report, and put the times beside its scores.
 
     Pruned networks are timed without the channels that their masks remove whole, of 1 and of 64 images, in
@@ -82,8 +85,12 @@ def latency(folder: Path, store: Path | str, seeds: int | list[int], device: str
             )
         facts = replace(facts, latencies=tuple(found))
         written = report.write(table, facts, folder, facts.rule or None, tell=tell, force=force)
-    echo(text(found))
-    echo(f"Wrote {formatting.listed([path.name for path in written])} to {folder}")
+    if as_json:
+        files = list(map(str, written))
+        echo_json({"report": str(folder), "files": files, "times": [t._asdict() for t in found]})
+    else:
+        echo(text(found))
+        echo(f"Wrote {formatting.listed([path.name for path in written])} to {folder}")
 
 
 def _by_seed(facts: RunFacts, seeds: int | list[int]) -> dict[int, list[NetworkFacts]]:

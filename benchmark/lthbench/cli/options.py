@@ -167,6 +167,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--rule",
             help="The verdict's rule: noninferior (default), std or paper.",
         ),
+        click.option("--json", "as_json", is_flag=True, help="The same as JSON, with what was done."),
     ]
     return _with(progress_options(command), options)
 

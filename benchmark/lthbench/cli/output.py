@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lthbench.cli.terminal import columns, echo, wrapped
+from lthbench.cli.run_json import Tally, record
+from lthbench.cli.terminal import columns, echo, echo_json, wrapped
 from lthbench.formatting import duration, span
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lthbench.planning.estimate import Estimate
     from lthbench.planning.plan import Plan
     from lthbench.planning.request import Request
+    from lthbench.report.summary import Summary
     from lthbench.spec import Step
     from lthbench.verdict.rules import Verdict
 
@@ -28,10 +30,13 @@ def execute_and_show(
     rule: str | None,
     brought: Brought | None = None,
     force: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
+    tally = Tally() if as_json else None
     with ExitStack() as held:
-        show(execute(asked, options, brought, held=held), report, rule, force)
+        outcome = execute(asked, options, brought, held=held, tally=tally)
+        show(outcome, report, rule, force, tally, scored=brought is not None)
 
 
 def execute(
@@ -41,8 +46,12 @@ def execute(
     *,
     controls: bool = True,
     held: ExitStack | None = None,
+    tally: Tally | None = None,
 ) -> Outcome:
-    """Do what is asked for, and say before what it takes; exit with 130 when stopped: see ``api.execute``."""
+    """Do what is asked for, and say before what it takes; exit with 130 when stopped: see ``api.execute``.
+
+    Its steps are counted in the ``tally``.
+    """
     from lthbench import api
     from lthbench.cli import foresight
     from lthbench.engines.queue import Interrupted
@@ -52,6 +61,8 @@ def execute(
     started = time.monotonic()
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
+        if tally is not None:
+            tally.add(made, todo)
         if todo:
             planned.append(estimate)
         if options.progress != "none":
@@ -74,13 +85,20 @@ def execute(
         sys.exit(130)
 
 
-def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = False) -> None:
+def show(
+    outcome: Any,
+    folder: Path | None,
+    rule: str | None,
+    force: bool = False,
+    tally: Tally | None = None,
+    scored: bool = False,
+) -> None:
     """Write the report, print the verdict on stdout, and say where the report is; exit with 1 on failures.
 
-    The report comes first: it is there even when nobody reads stdout to its end.
+    The report comes first: it is there even when nobody reads stdout to its end. With a ``tally`` all is told
+    as JSON, of networks that were made elsewhere (``scored``) with their scores.
     """
-    from lthbench.report import shell
-    from lthbench.report.summary import RULE_TEXT, summarise
+    from lthbench.report.summary import summarise
 
     summary = summarise(outcome.table, outcome.facts, rule)
     earlier = "" if folder is None else _other_request(folder, outcome.facts.command)
@@ -91,6 +109,22 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
             err=True,
         )
     written = [] if folder is None else outcome.report(folder, rule=rule, force=force, summary=summary)
+    if folder is not None and not any(p.suffix == ".parquet" for p in written):
+        echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
+    if tally is not None:
+        echo_json(record(outcome, summary, tally, written, folder, scored))
+    else:
+        _tell(summary, folder)
+    if outcome.failures:
+        tell_failures(outcome)
+        sys.exit(1)
+
+
+def _tell(summary: Summary, folder: Path | None) -> None:
+    """Print the verdict in words, and where the report is."""
+    from lthbench.report import shell
+    from lthbench.report.summary import RULE_TEXT
+
     width = columns()
     echo(shell.text(summary, width))
     others = [
@@ -102,12 +136,7 @@ def show(outcome: Any, folder: Path | None, rule: str | None, force: bool = Fals
         echo(shell.wrapped(line, width))
     echo(f"\n{shell.answer(summary, width)}")
     if folder is not None:
-        if not any(p.suffix == ".parquet" for p in written):
-            echo("scores.parquet is not written: pip install 'lthbench[parquet]'", err=True)
         echo(f"\nPage   {folder / 'report.html'}\nTable  {folder / 'scores.csv'}")
-    if outcome.failures:
-        tell_failures(outcome)
-        sys.exit(1)
 
 
 def tell_failures(outcome: Any) -> None:

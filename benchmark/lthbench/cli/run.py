@@ -16,7 +16,15 @@ from lthbench.cli.output import execute_and_show
 @click.command(context_settings=CONTEXT)
 @grid_options
 @result_options
-def run(folder: Path, no_report: bool, force: bool, rule: str | None, download: bool, **options: Any) -> None:
+def run(
+    folder: Path,
+    no_report: bool,
+    force: bool,
+    rule: str | None,
+    as_json: bool,
+    download: bool,
+    **options: Any,
+) -> None:
     """Prune, train and score what is asked for, and say which networks match their dense parent.
 
     What the store holds is not done again: the same command continues a run that was stopped.
@@ -30,4 +38,4 @@ def run(folder: Path, no_report: bool, force: bool, rule: str | None, download: 
     how = run_options(options)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, report, rule, force=force)
+    execute_and_show(asked, how, report, rule, force=force, as_json=as_json)

@@ -57,6 +57,7 @@ def score(
     no_report: bool,
     force: bool,
     rule: str | None,
+    as_json: bool,
     download: bool,
     **options: Any,
 ) -> None:
@@ -93,7 +94,7 @@ def score(
             echo(taken.text(), err=True)
     if download:
         fetch_missing(asked, how.data)
-    execute_and_show(asked, how, report, rule, brought, force)
+    execute_and_show(asked, how, report, rule, brought, force, as_json)
 
 
 def _typed(context: click.Context, options: dict[str, Any]) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lthbench import formatting, textfiles
+from lthbench import formatting
+from lthbench.cli import needed
 from lthbench.cli.options import CONTEXT, Place, force_option, plugin_option
 from lthbench.cli.targets import check_file, check_folder
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _OPTION = click.option("--store", type=Place(), help="The store.  [default: lthbench-store]")
+_JSON = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 
 
 @click.group(context_settings=CONTEXT, invoke_without_command=True)
 @_OPTION
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@_JSON
 @click.pass_context
 def store(context: click.Context, store: Path | str | None, as_json: bool) -> None:
     """Say how large a store is, and what it holds: artefacts by kind, and leftovers.
@@ -54,7 +55,10 @@ def store(context: click.Context, store: Path | str | None, as_json: bool) -> No
     }
     if (there := opened.elsewhere()) is not None:
         account["objects"] = {"url": opened.address, "artefacts": len(there), "bytes": sum(there.values())}
-    echo(json.dumps(account, indent=1) if as_json else _text(account, found))
+    if as_json:
+        echo_json(account)
+    else:
+        echo(_text(account, found))
 
 
 def _text(account: dict[str, Any], found: Stock) -> str:
@@ -94,8 +98,9 @@ def _text(account: dict[str, Any], found: Stock) -> str:
 @store.command("verify", context_settings=CONTEXT)
 @_OPTION
 @click.option("--aside", is_flag=True, help="Move what is damaged aside, so that a run makes it again.")
+@_JSON
 @click.pass_context
-def verify_store(context: click.Context, store: Path | str | None, aside: bool) -> None:
+def verify_store(context: click.Context, store: Path | str | None, aside: bool, as_json: bool) -> None:
     """Compare every file with its hash. Names what is damaged, and exits with 1 where anything is.
 
     \b
@@ -105,27 +110,37 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
     from lthbench.store import inventory
     from lthbench.store.seen import Seen
 
-    opened = _opened(context, store)
-    whole, copies, wrong, unread = 0, 0, 0, 0
+    opened, as_json = _opened(context, store), _as_json(context, as_json)
+    whole, copies = 0, 0
+    wrong: list[dict[str, str]] = []
+    unread: list[dict[str, str]] = []
+
+    def tell(state: str, faults: list[dict[str, str]], what: str, reason: str) -> None:
+        faults.append({"what": what, "reason": reason})
+        if not as_json:
+            echo(f"{state}: {what}: {reason}")
+
     for found in opened.audit(misfit_by_key):
         if not found.reason:
             copies += found.copy
             whole += not found.copy
             continue
         if found.put_aside is None:
-            unread += 1
-            echo(f"unread: {found.what}: {found.reason}")
+            tell("unread", unread, found.what, found.reason)
             continue
-        wrong += 1
-        echo(f"damaged: {found.what}: {found.reason}")
+        tell("damaged", wrong, found.what, found.reason)
         if aside:
             found.put_aside()
     for path, reason in inventory.set_faults(opened):
-        wrong += 1
-        echo(f"damaged: {path.relative_to(opened.root)}: {reason}; it may be deleted")
+        tell("damaged", wrong, str(path.relative_to(opened.root)), f"{reason}; it may be deleted")
     here = f", and {copies:,} copies here" if opened.elsewhere() is not None else ""
-    left = f", {unread:,} could not be read" if unread else ""
-    echo(f"{whole:,} artefacts{here} are whole" + (f", {wrong:,} things are not" if wrong else "") + left)
+    left = f", {len(unread):,} could not be read" if unread else ""
+    if as_json:
+        counts = {"whole": whole, **({"copies": copies} if here else {})}
+        echo_json({"store": opened.address, **counts, "damaged": wrong, "unread": unread})
+    else:
+        lost = f", {len(wrong):,} things are not" if wrong else ""
+        echo(f"{whole:,} artefacts{here} are whole{lost}{left}")
     if wrong or unread:
         Seen(opened.root).forget()  # a run must find it, too
         if wrong and not aside:
@@ -147,6 +162,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool) 
 @click.option("--savepoints", is_flag=True, help="Delete savepoints of trainings that were stopped, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@_JSON
 @click.pass_context
 def prune(
     context: click.Context,
@@ -156,6 +172,7 @@ def prune(
     savepoints: bool,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Delete what is unfinished or damaged and, with --keep, all that no kept report or plan needs.
 
@@ -166,28 +183,46 @@ def prune(
 
     from lthbench.store import pruning
 
-    opened = _opened(context, store)
+    opened, as_json = _opened(context, store), _as_json(context, as_json)
     with nullcontext() if dry_run else opened.leases().alone(opened.address, _tell_on_stderr):
-        wanted = set().union(*(_wanted(source, opened) for source in kept)) if kept else None
+        wanted = set().union(*(needed.wanted(source, opened) for source in kept)) if kept else None
         found = pruning.unneeded(opened, wanted, sets, savepoints)
+        listed = [(kind.lower(), key, size) for key, (kind, size) in sorted(found.artefacts.items())]
+        listed += [("spare", str(p.relative_to(opened.root)), size) for p, size in found.rubbish.items()]
+        listed += [("savepoint", key, size) for key, size in found.savepoints.items()]
+        account = {
+            "store": opened.address,
+            "delete": [{"kind": kind, "what": what, "bytes": size} for kind, what, size in listed],
+            "bytes": found.size(),
+            "stay": found.left,
+            "deleted": False,
+        }
         if not found.parts():
-            echo("There is nothing to delete.")
+            if as_json:
+                echo_json(account)
+            else:
+                echo("There is nothing to delete.")
             return
         size = formatting.size(found.size())
-        echo(f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay.")
+        said = f"To delete: {', '.join(found.parts())}; {size}. {found.left:,} artefacts stay."
+        echo(said, err=as_json)  # whoever is asked must know
         if dry_run:
-            for key, (kind, bytes_) in sorted(found.artefacts.items()):
-                echo(f"{kind.lower()}\t{key}\t{bytes_}")
-            for path, bytes_ in found.rubbish.items():
-                echo(f"spare\t{path.relative_to(opened.root)}\t{bytes_}")
-            for key, bytes_ in found.savepoints.items():
-                echo(f"savepoint\t{key}\t{bytes_}")
+            if as_json:
+                echo_json(account)
+            else:
+                for row in listed:
+                    echo("\t".join(map(str, row)))
             return
         if not (yes or _agreed()):
+            if as_json:
+                echo_json(account)
             echo("Nothing was deleted (--yes does not ask).", err=True)
             sys.exit(1)
         pruning.delete(opened, found)
-    echo(f"Deleted {size}.")
+    if as_json:
+        echo_json({**account, "deleted": True})
+    else:
+        echo(f"Deleted {size}.")
 
 
 def _agreed() -> bool:
@@ -216,10 +251,16 @@ def _tell_on_stderr(said: str) -> None:
     help="Only what the report in this folder, or what lthbench plan --json printed, needs.",
 )
 @force_option
+@_JSON
 @plugin_option
 @click.pass_context
 def export(
-    context: click.Context, target: Path, store: Path | str | None, sources: tuple[Path, ...], force: bool
+    context: click.Context,
+    target: Path,
+    store: Path | str | None,
+    sources: tuple[Path, ...],
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Copy artefacts into TARGET: a zip file, or a folder that is then a store of its own.
 
@@ -235,22 +276,29 @@ def export(
         overwriting.check_one(target, "store", force)
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):
-        asked = set().union(*(_wanted(s, opened) for s in sources))
+        asked = set().union(*(needed.wanted(s, opened) for s in sources))
         there = opened.elsewhere() or {}
         lost = [key for key in sorted(there) if (key in asked or not sources) and not opened.hold(key)]
         held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
         wanted = held & asked if sources else held
         carried = archive.export(opened, wanted, target)
         carried.refused |= dict.fromkeys(lost, f"its object in {opened.address} is damaged")
-    if not _tell(carried, f"to {target}"):
+    if _as_json(context, as_json):
+        echo_json({"store": opened.address, "target": str(target), **_record(carried)})
+    else:
+        _tell(carried, f"to {target}")
+    if carried.refused:
         sys.exit(1)
 
 
 @store.command("import", context_settings=CONTEXT)
 @click.argument("sources", type=_PATH, nargs=-1, required=True, metavar="SOURCE...")
 @_OPTION
+@_JSON
 @click.pass_context
-def take_in(context: click.Context, sources: tuple[Path, ...], store: Path | str | None) -> None:
+def take_in(
+    context: click.Context, sources: tuple[Path, ...], store: Path | str | None, as_json: bool
+) -> None:
     """Copy the artefacts in each SOURCE, which export or another run made, into a store.
 
     Every file is compared with its hash, and nothing is written elsewhere. Hashes show damage; whether
@@ -268,87 +316,48 @@ def take_in(context: click.Context, sources: tuple[Path, ...], store: Path | str
         archive.check(source)
     into = open_store(_root(context, store))
     into.check()
-    whole = True
+    as_json = _as_json(context, as_json)
+    taken: list[Carried] = []
     with into.in_use("import", _tell_on_stderr):
         for source in sources:
-            whole &= _tell(archive.take_in(into, source, misfit_by_key), f"from {source}")
-    if not whole:
+            taken.append(archive.take_in(into, source, misfit_by_key))
+            if not as_json:
+                _tell(taken[-1], f"from {source}")
+    if as_json:
+        pairs = zip(sources, taken, strict=True)
+        told = [{"source": str(source), **_record(carried)} for source, carried in pairs]
+        echo_json({"store": into.address, "sources": told})
+    if any(carried.refused for carried in taken):
         sys.exit(1)
 
 
-def _tell(carried: Carried, where: str) -> bool:
-    """Print what was carried, and say whether that was all."""
+def _record(carried: Carried) -> dict[str, Any]:
+    """What was carried, as data."""
+    refused = [{"artefact": key, "reason": reason} for key, reason in carried.refused.items()]
+    return {
+        "artefacts": len(carried.new),
+        "bytes": carried.size,
+        "there": carried.there,
+        "refused": refused,
+    }
+
+
+def _tell(carried: Carried, where: str) -> None:
+    """Print what was carried."""
     for key, reason in carried.refused.items():
         echo(f"refused: {key}: {reason}")
     there = f", {carried.there:,} were there" if carried.there else ""
     echo(f"{len(carried.new):,} artefacts {where}, {formatting.size(carried.size)}{there}")
-    return not carried.refused
-
-
-def _wanted(source: Path, opened: Store) -> set[str]:
-    """The keys that a report or a plan needs. Raises BadInput."""
-    from lthbench.store import inventory, layout
-
-    if source.is_dir() or source.suffix == ".csv":
-        from lthbench.results import table
-
-        scores, facts = table.read(source if source.is_dir() else source.parent)
-        asked = set(scores["step"])
-        for network in facts.networks:
-            asked |= {network.network, network.mask or network.network}
-        asked = {key for key in asked if layout.KEY.fullmatch(key)}
-        objects = opened.elsewhere() or {}
-        there = {k for k in asked if opened.hold(k) or opened.place(k).is_dir() or k in objects}
-        if not there:
-            raise BadInput(
-                f"{source}: store {opened.address} holds nothing of it; give the store that made it."
-            )
-        for key in there:
-            if key not in layout.history_of(opened.place(key)):
-                raise BadInput(
-                    f"store {opened.address}: {key} is damaged, so that what it needs is not known. Run the "
-                    "report's command again first."
-                )
-        return inventory.needed(opened, there)
-    return _planned(source)
-
-
-def _planned(source: Path) -> set[str]:
-    """The keys of all steps of a plan that ``lthbench plan --json`` printed into a file.
-
-    Where seeds are added until all is decided, they are those of the last look: what a run needs at most.
-    """
-    from lthbench.data import loading
-    from lthbench.planning import request
-    from lthbench.planning.plan import plan
-
-    try:
-        if not source.exists():
-            raise FileNotFoundError
-        account = textfiles.values(textfiles.read(source))
-        record, folder = account["request"], account["data_folder"]
-        if not isinstance(folder, str | None):
-            raise TypeError("data_folder")
-    except FileNotFoundError as error:
-        raise BadInput(f"{source}: no such file; give a report's folder, or a plan as JSON.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(
-            f"{source}: is neither a report's folder nor what lthbench plan --json prints."
-        ) from error
-    asked = request.from_json(record, str(source))
-    if asked.looks:
-        asked = asked.to_the_last_look()
-        if asked.start is not None and not asked.start.covers(asked.seeds):
-            raise BadInput(
-                f"{source}: adds seeds to networks that begin with {asked.pretrained}, and does not say what "
-                "those need. Give the folder of the report instead."
-            )
-    return {step.key for step in plan(asked, loading.checked_folders(folder)).steps}
 
 
 def _root(context: click.Context, where: Path | str | None) -> Path | str:
     outer: Path | str | None = context.parent.params.get("store") if context.parent is not None else None
     return where or outer or Path("lthbench-store")
+
+
+def _as_json(context: click.Context, given: bool) -> bool:
+    """Whether the command, or ``store`` before it, was asked for JSON."""
+    return given or (context.parent is not None and bool(context.parent.params.get("as_json")))
 
 
 def _opened(context: click.Context, where: Path | str | None) -> Store:

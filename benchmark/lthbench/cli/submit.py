@@ -10,7 +10,7 @@ import click
 
 from lthbench.cli.options import CONTEXT, Place, Words, force_option
 from lthbench.cli.targets import check_file, check_folder
-from lthbench.cli.terminal import echo
+from lthbench.cli.terminal import echo, echo_json
 
 
 @click.command(context_settings=CONTEXT)
@@ -48,6 +48,7 @@ def submit(source: Path, store: Path | str, out: Path, force: bool) -> None:
 )
 @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
 @click.option("--unpack", type=click.Path(path_type=Path), help="Write its table into this folder.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @force_option
 def verify(
     path: Path,
@@ -58,6 +59,7 @@ def verify(
     workers: int | None,
     data: Path | None,
     unpack: Path | None,
+    as_json: bool,
     force: bool,
 ) -> None:
     """Check a bundle: make its table again from its results, and some of them again from nothing.
@@ -85,14 +87,25 @@ def verify(
     if unpack is not None:
         check_folder("--unpack", unpack)
         overwriting.check([unpack / name for name in overwriting.REPORT], force)
-    scores, facts = bundle.verify(path)
+    account: dict[str, Any] = {"bundle": str(path), "holds": False, "reason": None}
+    account |= {"task": None, "budget": None, "networks": None, "scores": None, "rerun": None, "files": []}
+    try:
+        scores, facts = bundle.verify(path)
+    except bundle.Refused as error:
+        if as_json:
+            echo_json(account | {"reason": str(error)})
+        raise
     networks = scores.groupby(["method", "sparsity", "seed"]).ngroups
     said = f"task {facts.task_name}, budget {facts.budget_name}"
-    echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
+    account |= {"task": facts.task_name, "budget": facts.budget_name}
+    account |= {"networks": networks, "scores": len(scores)}
+    if not as_json:
+        echo(f"{path}: {said}: {networks} networks, {len(scores):,} scores follow from its results.")
     if rerun:
         draw = secrets.randbelow(10**6) if draw is None else draw
         chosen = again.drawn(facts, rerun, draw, methods)
-        echo(f"To run again (--draw {draw}): {', '.join(map(again.named, chosen))}.")
+        # Who stops it must know the draw.
+        echo(f"To run again (--draw {draw}): {', '.join(map(again.named, chosen))}.", err=as_json)
         how: dict[str, Any] = {"workers": device.default_workers() if workers is None else workers}
         how |= {"data": data, "progress": "auto"}
         if store:
@@ -108,12 +121,21 @@ def verify(
                 )
                 echo(f"Stopped. {going_on}", err=True)
                 sys.exit(130)
-        for line in wrong:
-            echo(f"differs: {line}")
+        drawn = [{"method": e.method, "sparsity": e.sparsity, "seed": e.seed} for e in chosen]
+        account["rerun"] = {"draw": draw, "networks": drawn, "differs": wrong}
         if wrong:
+            if as_json:
+                echo_json(account | {"reason": "scores that were run again differ"})
+            else:
+                for line in wrong:
+                    echo(f"differs: {line}")
             sys.exit(1)
         said = formatting.counted(len(chosen), "network was", "networks were")
-        echo(f"{said} run again: the scores are the same within noise.")
-    if unpack is not None:
-        for written in write(scores, facts, unpack):
+        if not as_json:
+            echo(f"{said} run again: the scores are the same within noise.")
+    files = [] if unpack is None else write(scores, facts, unpack)
+    if as_json:
+        echo_json(account | {"holds": True, "files": list(map(str, files))})
+    else:
+        for written in files:
             echo(written)

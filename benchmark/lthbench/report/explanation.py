@@ -55,7 +55,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "rule_text": RULE_TEXT[summary.rule],
         "said": answer.of_network(summary, headline.at(level)),
         "up_to": _up_to(summary, headline),
-        "passes": _passes(headline, level),
+        "passes": passes(headline, level),
         "only_open": explanation.only_open(headline.at(level)),
         "scope": headline.scope,
         "compared_with": yardstick_sentence(summary),
@@ -69,7 +69,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         ],
         "other_rules": {
             rule: {
-                "passes": _passes(found, level),
+                "passes": passes(found, level),
                 "why": explanation.why(found.at(level), summary.title_of),
                 "joint": found.joint,
                 "smallest_extreme": found.paper_pass,
@@ -112,7 +112,7 @@ def level_of(summary: Summary, method: str, sparsity: float) -> float:
     )
 
 
-def _passes(result: Verdict, level: float) -> bool | None:
+def passes(result: Verdict, level: float) -> bool | None:
     """Whether a network passes; None where that cannot be said. One score that does not hold is enough."""
     found = result.at(level)
     if any(m.finding in (*SHORT, "failed") for m in found):

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def as_json(summary: Summary) -> str:
+    """What ``record`` has, as text."""
+    return json.dumps(record(summary), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record(summary: Summary) -> dict[str, Any]:
     """The verdict by each rule, what networks cost, means and deviations over seeds. No number is null."""
     facts = summary.facts
-    found = {
+    return {
         "task": facts.task_name,
         "budget": facts.budget_name,
         "command": facts.command,
@@ -52,7 +57,6 @@ def as_json(summary: Summary) -> str:
             for (method, sparsity, score), cell in summary.cells.items()
         ],
     }
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _verdict(verdict: Any) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""``run --json`` and ``score --json``: one document, and nothing else, on stdout."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from lthbench import api
+from lthbench.cli import main, output
+from lthbench.cli.run_json import Tally
+from lthbench.report import machine_readable
+from lthbench.report.summary import summarise
+
+
+def read(text):
+    return json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+
+def steps(*keys):
+    return [SimpleNamespace(key=key) for key in keys]
+
+
+@pytest.fixture
+def done(made_table, monkeypatch):
+    """What the next runs give, and which step of theirs fails."""
+    table, facts = made_table(("imp", "omp"), seeds=2, sparsities=(0.5, 0.9))
+    failures = {}
+
+    def execute(asked, options, announce, brought, *, controls, held):
+        announce(SimpleNamespace(steps=steps("a", "b", "c")), steps("b", "c"), None, 2)
+        announce(SimpleNamespace(steps=steps("a", "b", "c", "d")), steps("c", "d"), None, 2)
+        return api.Outcome(table, facts, failures)
+
+    monkeypatch.setattr(api, "execute", execute)
+    return SimpleNamespace(table=table, facts=facts, failures=failures)
+
+
+RUN = ["run", "--no-report", "--progress", "none", "--workers", "0", "--json"]
+
+
+def test_a_run_tells_what_was_done_and_the_verdict_on_each_network(done, capsys):
+    main(RUN)
+    out, err = capsys.readouterr()
+    told = read(out)
+    assert err == ""
+    assert (told["state"], told["report"], told["files"], told["failures"]) == ("complete", None, [], [])
+    assert told["steps"] == {"all": 4, "reused": 1, "done": 3, "failed": 0}
+    networks = {(n["method"], n["sparsity"]): n["passes"] for n in told["networks"]}
+    assert list(networks) == [(m, s) for m in ("imp", "omp") for s in (0.5, 0.9)]
+    assert set(networks.values()) <= {True, False, None}
+    assert told.items() >= read(machine_readable.as_json(summarise(done.table, done.facts))).items()
+    assert "values" not in told
+
+
+def test_a_run_in_which_a_step_failed_tells_so_and_ends_with_1(done, capsys):
+    done.failures["c"] = "it is too hot"
+    with pytest.raises(SystemExit) as end:
+        main(RUN)
+    out, err = capsys.readouterr()
+    told = read(out)
+    assert end.value.code == 1
+    assert (told["state"], told["failures"]) == ("failed", ["it is too hot"])
+    assert told["steps"] == {"all": 4, "reused": 1, "done": 2, "failed": 1}
+    assert err == "failed: it is too hot\n"
+
+
+def test_bad_input_leaves_stdout_empty(done, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*RUN, "--methods", "ipm"])
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert "Did you mean imp?" in err
+
+
+def test_a_scoring_tells_each_score_with_its_errors_and_where_the_report_is(
+    done, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(api.Outcome, "report", lambda self, folder, **more: [folder / "report.html"])
+    outcome = api.Outcome(done.table, done.facts, {})
+    output.show(outcome, tmp_path / "r", None, tally=Tally(), scored=True)
+    told = read(capsys.readouterr().out)
+    assert told["report"] == str(tmp_path / "r")
+    assert told["files"] == [str(tmp_path / "r" / "report.html")]
+    shown = done.table[done.table["variant"] == ""]
+    assert len(told["values"]) == len(shown)
+    for row, found in zip(shown.to_dict("records"), told["values"], strict=True):
+        assert found == {k: None if row[k] != row[k] else row[k] for k in found}
+    assert {math.isfinite(row["se"]) for row in told["values"] if row["se"] is not None} == {True}
