@@ -19,6 +19,7 @@ from lthbench.cli import streams
 from lthbench.cli.calibrate import calibrate
 from lthbench.cli.check import check
 from lthbench.cli.compare import compare
+from lthbench.cli.completion import names
 from lthbench.cli.data import data
 from lthbench.cli.doctor import doctor
 from lthbench.cli.explain import explain
@@ -58,7 +59,7 @@ def _listing(plural: str, kind: str, summary: str) -> None:
     """Add the command that lists a kind of plug-in, or describes one."""
 
     @cli.command(plural, context_settings=CONTEXT, help=f"{summary}\n\nNAME describes one.")
-    @click.argument("name", required=False)
+    @click.argument("name", required=False, shell_complete=names(kind))
     @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
     @click.option("--data", type=click.Path(path_type=Path), help="A folder that holds data sets.")
     @plugin_option

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from lthbench.cli import completion
 from lthbench.cli.options import CONTEXT, force_option, plugin_option
 from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, echo_json, wrapped
@@ -95,7 +96,7 @@ def _described(name: str, commands: list[str]) -> click.Command:
 
 
 @data.command(context_settings=CONTEXT)
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.names("dataset"))
 @_folder
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @plugin_option
@@ -132,7 +133,7 @@ def verify(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 
 
 @data.command(context_settings=CONTEXT)
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=completion.names("dataset"))
 @click.option("--to", type=click.Path(path_type=Path), help="The folder; by default lthbench's cache.")
 @plugin_option
 def download(names: tuple[str, ...], to: Path | None) -> None:
@@ -161,7 +162,7 @@ def download(names: tuple[str, ...], to: Path | None) -> None:
 
 
 @data.command(context_settings=CONTEXT)
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names("dataset"))
 @click.option("--split", default="train", show_default=True, help="Which images: train, val, test.")
 @_folder
 @click.option("--out", type=click.Path(path_type=Path), help="A file of NumPy.  [default: NAME-SPLIT.npz]")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from lthbench.cli.completion import names
 from lthbench.cli.options import CONTEXT, Sparsity, plugin_option, summary_of
 from lthbench.cli.terminal import columns, echo, echo_json
 from lthbench.errors import BadInput
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("method")
+@click.argument("method", shell_complete=names("method"))
 @click.argument("sparsity", type=Sparsity())
 @click.option(
     "--from",

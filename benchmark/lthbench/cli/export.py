@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lthbench import formatting
+from lthbench.cli.completion import names
 from lthbench.cli.options import (
     CONTEXT,
     Place,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("method")
+@click.argument("method", shell_complete=names("method"))
 @click.argument("sparsity", type=Sparsity())
 @click.option("--seed", type=int, help="Which of its networks; the first by default.")
 @click.option(

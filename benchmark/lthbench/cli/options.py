@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lthbench.cli.completion import names
 from lthbench.cli.option_types import Numbers as Numbers
 from lthbench.cli.option_types import Place as Place
 from lthbench.cli.option_types import Seeds as Seeds
@@ -49,6 +50,18 @@ def words_of(options: dict[str, Any], names: Sequence[str]) -> list[str]:
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
     paths = click.get_current_context().meta.get(_PLUGINS, ())
     return words + [word for path in paths for word in ("--plugin", from_here(path))]
+
+
+#: What shells complete of them.
+_COMPLETED = {
+    "task": "task",
+    "methods": "method",
+    "metrics": "metric",
+    "budget": "budget",
+    "ood": "dataset",
+    "concepts": "bank",
+    "corruptions": "corruptions",
+}
 
 
 def _options() -> dict[str, Callable[..., Any]]:
@@ -123,6 +136,8 @@ def _options() -> dict[str, Callable[..., Any]]:
             "N at most N.",
         },
     }
+    for name, kind in _COMPLETED.items():
+        described[name]["shell_complete"] = names(kind)
     shown = {name: {"show_default": True, **o} if "default" in o else o for name, o in described.items()}
     own = {"plugin": ("files_of_plugins",)}  # an argument may be called as the option is
     return {name: click.option(f"--{name}", *own.get(name, ()), **o) for name, o in shown.items()}
@@ -165,6 +180,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
         force_option,
         click.option(
             "--rule",
+            shell_complete=names("rule"),
             help="The verdict's rule: noninferior (default), std or paper.",
         ),
         click.option("--json", "as_json", is_flag=True, help="The same as JSON, with what was done."),
