@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from lthbench.errors import because, first_lines
+from lthbench.errors import because, cut_short
 
 
 def test_what_a_library_says_comes_last_in_brackets_and_on_one_line():
@@ -20,6 +20,6 @@ def test_numpy_tells_nobody_to_unpickle():
     assert because(caught.value) == " (no array that is read without unpickling)"
 
 
-def test_a_screen_shows_two_lines_of_what_a_library_says():
-    assert first_lines("one\ntwo") == "one\ntwo"
-    assert first_lines("\n".join(["KeyError: x", *"abc"])) == "KeyError: x\na ..."
+def test_a_screen_shows_the_beginning_of_what_a_library_says():
+    assert cut_short("KeyError: x") == "KeyError: x"
+    assert cut_short("long " * 100) == "long " * 59 + "long ..."

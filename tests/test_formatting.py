@@ -163,3 +163,23 @@ def test_means_of_a_few_have_a_decimal_and_large_counts_a_letter(value, shown):
 )
 def test_a_mean_of_counts_and_its_spread_have_as_many_decimals(mean, spread, shown):
     assert formatting.measured(mean, spread, "count") == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("layer3.0.conv1 is empty; 12\u202f%", "layer3.0.conv1 is empty; 12\u202f%"),
+        ("RuntimeError: 10%\r20%", "RuntimeError: 10% 20%"),
+        ("Error(s):\r\n\tsize of a\n\n\tsize of b\n", "Error(s): size of a size of b"),
+        ("no \udcff.png, \x1b[31m, \0", "no \\udcff.png, \\u001b[31m, \\u0000"),
+        ("@home", "reason: @home"),
+        ("\n=1+1", "reason: =1+1"),
+        ("-inf (log of 0)", "reason: -inf (log of 0)"),
+        ("-0.5", "-0.5"),
+        (" \n", ""),
+    ],
+)
+def test_a_reason_is_one_line_that_tables_take(text, line):
+    assert formatting.reason_line(text) == line == formatting.reason_line(line)
+    assert formatting.one_line(line)
+    assert not formatting.is_formula(line)

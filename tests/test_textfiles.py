@@ -83,6 +83,13 @@ def test_a_table_that_is_written_reads_back(tmp_path):
     assert textfiles.table(tmp_path / "a.csv", ["name"]) == rows
 
 
+@pytest.mark.parametrize("text", ["10%\r20%", "a\r\nb", "\r", "\r\n", "a\n"])
+def test_line_ends_of_all_kinds_in_a_field_read_back(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(textfiles.csv_bytes(("name", "last"), [(1, text), (text, 2)]))
+    found = textfiles.table(tmp_path / "a.csv", ["name"])
+    assert found == [{"name": "1", "last": text}, {"name": text, "last": "2"}]
+
+
 def test_a_packed_file_is_read_as_what_it_holds(tmp_path):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress("\ufeffname\ntür\n".encode()))

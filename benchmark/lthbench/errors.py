@@ -66,10 +66,9 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
-def first_lines(reason: str) -> str:
-    """Why something failed, as a screen shows it: two lines, of what may be dozens from a library."""
-    lines = reason.strip().splitlines()
-    return "\n".join(lines[:2]) + (" ..." if len(lines) > 2 else "")
+def cut_short(reason: str) -> str:
+    """Why something failed, as a screen shows it: the beginning of what may be pages from a library."""
+    return reason if len(reason) <= 300 else f"{reason[:300].rstrip()} ..."
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> BadInput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -192,6 +193,13 @@ def in_line(text: str) -> str:
     """A name from elsewhere as it may stand in a line: what breaks it or steers terminals is escaped."""
     shown = printable(text)
     return "".join({"\n": "\\n", "\t": "\\t"}.get(c, c) for c in shown)
+
+
+def reason_line(text: str) -> str:
+    """Why something failed, as tables take it: one line without control characters, and no formula."""
+    lines = (part.strip() for part in re.split(r"[\n\r\t]", text))
+    line = in_line(" ".join(filter(None, lines)))
+    return f"reason: {line}" if is_formula(line) else line
 
 
 def texts_in(value: object) -> Iterator[str]:

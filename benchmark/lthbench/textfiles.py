@@ -154,13 +154,45 @@ def separator(text: str, columns: Sequence[str]) -> str | None:
     return None
 
 
+def uneven(content: IO[bytes], separator: str) -> str:
+    """Which row of a CSV file has another number of columns than its header; "" for none."""
+    text = io.TextIOWrapper(content, "utf-8", newline="")
+    try:
+        rows = csv.reader(text, delimiter=separator)
+        header = next(rows, [])
+        for number, row in enumerate(rows, 2):
+            if row and len(row) != len(header):
+                return f"row {number} has {len(row)} columns, the header {len(header)}"
+    except csv.Error:  # a field without end
+        return ""
+    finally:
+        text.detach()
+    return ""
+
+
+class CsvLines:
+    """A file for a writer of CSV whose lines end with "\\r\\n"; they end with "\\n" in ``file``.
+
+    Before Python 3.11.9 and 3.12.3, writers quote a "\\r" in a field only where their lines end with one.
+    """
+
+    END = "\r\n"
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def write(self, line: str) -> None:
+        """Write a line of a table, which may have more line ends within its fields."""
+        self._file.write(f"{line.removesuffix(self.END)}\n".encode())
+
+
 def csv_bytes(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A CSV file of a header and rows. Names may hold commas, quotes and line ends."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer, lineterminator="\n")
+    buffer = io.BytesIO()
+    write = csv.writer(CsvLines(buffer), lineterminator=CsvLines.END)
     write.writerow(head)
     write.writerows(rows)
-    return buffer.getvalue().encode()
+    return buffer.getvalue()
 
 
 def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ spec = importlib.util.spec_from_file_location("tables", Path(__file__).parents[1
 tables = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tables)
 FACTS = tables.facts(later={"high": None})
-TEXTS = ["", "NA", "nan", "null", "None", "1e3", 'a, "b"', "<b>&\n", "é ✗ "]
+TEXTS = ["", "NA", "nan", "null", "None", "1e3", 'a, "b"', "<b>&\n", "é ✗ ", "10%\r20%"]
 
 
 def frame(rows=400, seed=0):
@@ -34,7 +34,7 @@ def frame(rows=400, seed=0):
     columns = {}
     for place, (name, kind) in enumerate(table.COLUMNS.items()):
         if kind == "str":
-            texts = TEXTS if name == "reason" else [text.strip("\n") for text in TEXTS]
+            texts = TEXTS if name == "reason" else [text.strip("\n").replace("\r", "") for text in TEXTS]
             columns[name] = [texts[(place + i) % len(texts)] for i in range(rows)]
         elif kind == "int64":
             columns[name] = rng.integers(0, 2**53, rows)
@@ -56,6 +56,7 @@ def test_csv_keeps_every_value_and_text_to_the_last_bit(tmp_path):
 
 def test_the_bytes_of_a_table_are_those_of_its_text():
     made = frame()
+    made["reason"] = made["reason"].str.replace("\r", "\n")  # which older versions of Python do not quote
     assert table.as_csv(made) == made.to_csv(index=False, lineterminator="\n").encode()
 
 
@@ -240,4 +241,24 @@ def test_a_text_in_the_place_of_a_number_is_named_by_its_column(tmp_path):
     with (tmp_path / "scores.csv").open("w", newline="") as file:
         csv.writer(file).writerows([list(table.COLUMNS), *rows])
     with pytest.raises(BadInput, match=r"scores\.csv: not a table of scores: value holds a text that is no"):
+        table.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            "RuntimeError: 10%\r20%",
+            r"row 5 has 18 columns, the header 21\. Earlier versions .* run the command",
+        ),
+        ("@home", "row 5: reason has a text that spreadsheets would compute: '@home'"),
+    ],
+)
+def test_a_reason_that_an_earlier_version_wrote_so_is_told_by_its_row(tmp_path, made_table, reason, said):
+    made, facts = made_table(["imp"], seeds=1, sparsities=(0.5,))
+    made["reason"] = ["", "", "", "why", *[""] * (len(made) - 4)]
+    table.write(made.astype(table.COLUMNS), facts, tmp_path)
+    content = (tmp_path / "scores.csv").read_bytes().replace(b",why,", f",{reason},".encode())
+    (tmp_path / "scores.csv").write_bytes(content)
+    with pytest.raises(BadInput, match=said):
         table.read(tmp_path)

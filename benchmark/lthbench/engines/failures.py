@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from lthbench.errors import first_lines
+from lthbench.errors import cut_short
 
 #: More metrics than these are counted and not named.
 _NAMED = 3
@@ -14,14 +14,14 @@ def told(failed: Mapping[str, str], metrics: Mapping[str, str], known: Collectio
     """A line for each reason why steps failed, by key; ``metrics`` are those of measures.
 
     A reason for which another step failed, or that is ``known`` from one, is that step's: what needs it has
-    it, too. Of a long reason the first lines are told.
+    it, too. Of a long reason the beginning is told.
     """
     others = {reason for key, reason in failed.items() if key not in metrics}.union(known)
     by_reason: dict[str, list[str]] = {}
     for key, reason in failed.items():
         own = metrics[key] if key in metrics and reason not in others else ""
         by_reason.setdefault(reason, []).append(own)
-    return [_line(first_lines(reason), sorted({*found} - {""})) for reason, found in by_reason.items()]
+    return [_line(cut_short(reason), sorted({*found} - {""})) for reason, found in by_reason.items()]
 
 
 def _line(reason: str, metrics: list[str]) -> str:

@@ -13,7 +13,7 @@ from lthbench.errors import Damaged, StepFailed
 from lthbench.execution.context import StoredContext
 from lthbench.execution.verbs import Course, do, runs_plugins
 from lthbench.execution.workspace import Workspace
-from lthbench.formatting import is_formula, one_line
+from lthbench.formatting import is_formula, one_line, reason_line
 from lthbench.global_state import kept
 from lthbench.kinds import Metric, Score, Value
 from lthbench.kinds.scores import ROUNDING, left_out
@@ -64,7 +64,7 @@ def _listed(value: Value) -> dict[str, object]:
         "se": _number(value.se),
         "n": int(value.n),
         "variant": value.variant,
-        "reason": value.reason,
+        "reason": reason_line(value.reason),
     }
 
 

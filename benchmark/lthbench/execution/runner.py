@@ -20,6 +20,7 @@ from lthbench.errors import Damaged, DeviceLost, LthbenchError, Unreadable, Unwr
 from lthbench.execution import explain, given, init, measure, predict, provenance, prune, rewind, train  # noqa: F401
 from lthbench.execution.verbs import Course, alike, do, in_full, runs_plugins
 from lthbench.execution.workspace import Workspace
+from lthbench.formatting import reason_line
 from lthbench.global_state import full_precision, kept, standard
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import rated_by
@@ -99,7 +100,8 @@ class Runner:
         """Do a step, and those like it that are done with it. Returns why some failed, by key."""
         together = self._together(step, course.among, failed)
         found: dict[str, str] = {}
-        started, began, reason = time.time(), time.monotonic(), ""
+        reason: str | None = None
+        started, began = time.time(), time.monotonic()
         if self.device.type == "cuda":
             # A process that has done nothing there knows of no device by number.
             torch.cuda.init()  # type: ignore[no-untyped-call]
@@ -126,8 +128,10 @@ class Runner:
                 reason = f"{type(error).__name__}: {error}"
             else:
                 raise
-        if reason:
+        if reason is not None:
             found |= {s.key: reason for s in together if not self.store.has(s)}
+        # Whatever a library or a plug-in says of it: tables of scores are read again.
+        found = {key: reason_line(why) or "no reason was given" for key, why in found.items()}
         self._log_all(together, started, began, found, course)
         return found
 

@@ -175,7 +175,7 @@ def _write_csv(table: pd.DataFrame, file: IO[bytes]) -> None:
     texts = [name for name, kind in COLUMNS.items() if kind == "str" and name in table]
     # Texts as objects, each once: Arrow's are taken out of their column one by one, in twice the time.
     table = table.assign(**{name: _as_objects(table[name]) for name in texts})
-    table.to_csv(file, index=False, lineterminator="\n", encoding="utf-8")
+    table.to_csv(textfiles.CsvLines(file), index=False, lineterminator=textfiles.CsvLines.END)
 
 
 def _as_objects(column: pd.Series) -> Any:
@@ -246,7 +246,10 @@ def read(folder: Path) -> tuple[pd.DataFrame, RunFacts]:
     for column in (*_NAMES, "reason"):
         odd = next(filter(is_formula, table[column].unique()), None)
         if odd is not None:
-            raise BadInput(f"{csv}: {column} has a text that spreadsheets would compute: {odd[:100]!a}.")
+            row = 2 + int((table[column] == odd).to_numpy().argmax())
+            raise BadInput(
+                f"{csv}: row {row}: {column} has a text that spreadsheets would compute: {odd[:100]!a}."
+            )
     return table, facts
 
 
@@ -277,6 +280,13 @@ def _parsed(csv: Path, content: IO[bytes]) -> pd.DataFrame:
             raise BadInput(
                 f"{csv}: not a table of scores: {column} holds a text that is no number; "
                 "where there is none it is left empty."
+            ) from error
+        content.seek(start)
+        uneven = textfiles.uneven(content, separator)
+        if uneven:
+            raise BadInput(
+                f"{csv}: not a table of scores: {uneven}. Earlier versions did not quote some line ends: run "
+                "the command again that stands in run.json; what its store holds is not trained again."
             ) from error
         raise BadInput(f"{csv}: not a table of scores{because(error)}.") from error
 
