@@ -344,6 +344,8 @@ def test_a_metric_that_is_not_filled_in_is_refused_by_its_file(own_file, before,
         ("std=(0.3, 0.3)", "std must be a tuple of 1 number, one for each channel, not"),
         ("channels=3", "mean must be a tuple of 3 numbers, one for each channel"),
         ("channels=0", "channels must be a whole number, 1 or more"),
+        ("classes=('0', 'a\\nb')", "own: the name of a class must be a line without control characters"),
+        ("classes=('0', '@home')", "own: the name of a class is a formula to spreadsheets: '@home'"),
     ],
 )
 def test_a_data_set_that_is_not_filled_in_is_refused_by_its_file(own_file, tmp_path, change, said):

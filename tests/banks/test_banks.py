@@ -346,6 +346,8 @@ def test_a_bank_that_is_of_no_use_is_refused(monkeypatch, tiny_task):
         "do not fit: expected": lambda a: a._replace(layers=a.layers[:-1]),
         "names and categories": lambda a: a._replace(names=a.names[:3]),
         "names and categories do": lambda a: a._replace(layers=a.layers - 1),
+        "concept or category must be a line": lambda a: a._replace(names=("a\rb", *a.names[1:])),
+        "category is a formula to": lambda a: a._replace(categories=("=1", *a.categories[1:])),
         "images must be uint8 and .* found float64 and int16": lambda a: a._replace(pixels=a.pixels / 255),
         "masks whole numbers .* found uint8 and float64": lambda a: a._replace(layers=a.layers * 1.0),
     }

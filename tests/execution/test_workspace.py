@@ -1,6 +1,7 @@
 """A forward pass that is kept for the next images is that of the same networks, and of no others."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,23 @@ def folds(monkeypatch):
     made = []
     monkeypatch.setattr(workspace, "folded", lambda model: made.append(model) or folded(model))
     return made
+
+
+def test_a_network_whose_parameters_have_names_of_several_lines_is_refused(tmp_path, init, monkeypatch):
+    shipped = registry.get(Architecture, init.network.architecture)
+
+    def build(network):
+        model: Any = shipped.build(network)
+        model.register_module("la\rst", model.fc)
+        del model.fc
+        return model
+
+    own = dataclasses.replace(shipped, build=build)
+    monkeypatch.setitem(registry._imported, (Architecture, shipped.name), own)
+    found = Runner(LocalStore(tmp_path), ())
+    found.store.open()
+    said = f"architecture {shipped.name}: a parameter has a name with control characters: 'la\\rst.weight'"
+    assert found.do([init]) == {init.key: said}
 
 
 def given(init, runner, activations):

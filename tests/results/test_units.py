@@ -163,3 +163,11 @@ def test_units_of_a_metric_of_ones_own_are_read_as_its_record_says(monkeypatch):
     ):
         with pytest.raises(Damaged, match=said):
             gathered({"accuracy": b"unit,sparsity\n" + row})
+
+
+def test_a_unit_whose_name_a_table_could_not_hold_is_refused_before_it_is_written():
+    own = UnitFile("own.csv", lambda rows: [])
+    for names in (("=1", "", ""), ("l", "@SUM(1)", ""), ("l", "", "-2+cmd|x")):
+        layer, concept, category = names
+        found = unit_rows.misfit(own, UnitRow(layer, 1, concept, category, 0.5))
+        assert found == "a unit has a name that spreadsheets would compute"

@@ -11,6 +11,7 @@ from lthbench.data import loading
 from lthbench.errors import BadInput
 from lthbench.global_state import kept
 from lthbench.kinds import Annotated, Bank, Source
+from lthbench.kinds.filled_in import cell
 from lthbench.spec import Data, Inputs
 
 #: What the names of banks begin with in keys, and the views of their images.
@@ -89,6 +90,8 @@ def load(inputs: Inputs, size: int, channels: int, places: tuple[Path, ...]) -> 
     wrong = made.layers.min(initial=0) < 0 or made.layers.max(initial=0) > len(made.names)
     if len(made.names) != len(made.categories) or wrong:
         raise BadInput(f"bank of concepts {name}: masks, names and categories do not fit each other.")
+    for text in {*made.names, *made.categories}:
+        cell(f"bank of concepts {name}: the name of a concept or category", text)
     pixels, layers = made.pixels.view(), made.layers.astype(np.int16, copy=False).view()
     for shared in (pixels, layers):
         shared.setflags(write=False)

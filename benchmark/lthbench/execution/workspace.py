@@ -15,6 +15,7 @@ from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.data import loading
 from lthbench.errors import StepFailed
+from lthbench.formatting import one_line
 from lthbench.global_state import kept
 from lthbench.inference.folding import folded
 from lthbench.inference.predict import Run, fixed, passing, ready
@@ -42,6 +43,15 @@ def _check_size(architecture: Architecture, network: Network, model: nn.Module) 
             )
 
 
+def _check_names(architecture: Architecture, model: nn.Module) -> None:
+    """Raise StepFailed for a parameter whose name reports could not read again."""
+    odd = next((name for name, _ in model.named_parameters() if not one_line(name)), None)
+    if odd is not None:
+        raise StepFailed(
+            f"architecture {architecture.name}: a parameter has a name with control characters: {odd[:100]!a}"
+        )
+
+
 class Workspace:
     """A store, the folders of data, and a device: where steps read from, and what they publish to."""
 
@@ -57,7 +67,7 @@ class Workspace:
     def built(self, step: Init) -> nn.Module:
         """The network with its weights as drawn from the step's seed, on the CPU.
 
-        Raises StepFailed where its size is not what its architecture counts.
+        Raises StepFailed where its size is not what its architecture counts, or a name is no line.
         """
         architecture = registry.get(Architecture, step.network.architecture)
         with kept(f"architecture {architecture.name}"):
@@ -65,6 +75,7 @@ class Workspace:
             model = architecture.build(step.network)
             if step.network not in self._sized:
                 _check_size(architecture, step.network, model)
+                _check_names(architecture, model)
                 self._sized.add(step.network)
         return model
 

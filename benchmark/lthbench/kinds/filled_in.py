@@ -38,11 +38,15 @@ def texts(who: str, record: Any, *names: str) -> None:
 def cells(who: str, record: Any, *names: str) -> None:
     """Raise BadInput for a text that reports could not read again: of several lines, or a formula."""
     for name in names:
-        value = getattr(record, name)
-        if not one_line(value):
-            raise BadInput(f"{who}: {name} must be a line without control characters, not {value[:100]!a}.")
-        if is_formula(value):
-            raise BadInput(f"{who}: {name} is a formula to spreadsheets: {value[:100]!a}; begin it anew.")
+        cell(f"{who}: {name}", getattr(record, name))
+
+
+def cell(what: str, value: str) -> None:
+    """Raise BadInput, beginning with ``what`` it is, for such a text."""
+    if not one_line(value):
+        raise BadInput(f"{what} must be a line without control characters, not {value[:100]!a}.")
+    if is_formula(value):
+        raise BadInput(f"{what} is a formula to spreadsheets: {value[:100]!a}; begin it anew.")
 
 
 def version(who: str, value: Any) -> None:

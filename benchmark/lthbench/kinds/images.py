@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lthbench.errors import BadInput
-from lthbench.kinds.filled_in import count, finite, plain, texts, version
+from lthbench.kinds.filled_in import cell, count, finite, plain, texts, version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +114,8 @@ class Dataset:
         who = f"data set {self.name}"
         texts(who, self, "name", "title", "obtain")
         version(who, self.version)
+        for name in self.classes:
+            cell(f"{who}: the name of a class", str(name))
         for name in ("channels", "size"):
             if not count(getattr(self, name)) or not getattr(self, name):
                 raise BadInput(f"{who}: {name} must be a whole number, 1 or more.")

@@ -9,7 +9,7 @@ import math
 
 from lthbench import registry
 from lthbench.errors import Damaged
-from lthbench.formatting import one_line
+from lthbench.formatting import is_formula, one_line
 from lthbench.kinds import Metric, UnitFile, UnitRow
 
 #: The units of one table are so many at most, and the file of one network has so many bytes.
@@ -49,6 +49,8 @@ def misfit(kept: UnitFile, row: UnitRow) -> str:
     names = (row.layer, row.concept, row.category)
     if not all(one_line(name) and len(name) <= LETTERS for name in names):
         return f"a unit has a name that is no line of at most {LETTERS} letters"
+    if any(map(is_formula, names)):
+        return "a unit has a name that spreadsheets would compute"
     if not 0 <= row.unit <= HIGHEST:
         return f"a unit has a number below 0 or above {HIGHEST:,}"
     there = (kept.unknown and math.isnan(row.value)) or kept.low <= row.value <= kept.high
