@@ -10,6 +10,7 @@ import pytest
 from lthbench import registry
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
+from lthbench.kinds.origins import Origin
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
 from lthbench.report.markdown import provenance
@@ -97,6 +98,16 @@ def test_plugins_that_do_not_ship_are_told_with_the_code_that_they_were(tiny_tas
     assert run_facts.from_json(content(found)) == found
     old = {k: v for k, v in content(found).items() if k not in ("plugins", "classes")}
     assert run_facts.from_json(old) == dataclasses.replace(found, plugins=(), classes=0)
+
+
+def test_a_plugin_in_a_folder_whose_name_has_control_characters_is_read_back(
+    monkeypatch, tiny_task, tmp_path
+):
+    origin = Origin("/my\rfolder/\x1b\udcff.py", "0" * 64)
+    monkeypatch.setattr(registry, "origin", lambda kind, name: origin if name == "omp" else None)
+    found = run_facts.facts(plan(ask(tiny_task, ["omp"]), ()), LocalStore(tmp_path))
+    assert run_facts.from_json(content(found)) == found
+    assert [p.source for p in found.plugins] == [r"/my\u000dfolder/\u001b\udcff.py"]
 
 
 def test_a_file_without_requests_has_those_of_its_command(facts):

@@ -37,7 +37,8 @@ def plugins(request: Request) -> tuple[PluginFacts, ...]:
         for name in names:
             origin = registry.origin(KINDS[kind], name)
             if origin is not None:
-                found.append(PluginFacts(kind, name, from_here(origin.source), origin.digest))
+                source = formatting.in_line(from_here(origin.source))  # run.json has names of one line alone
+                found.append(PluginFacts(kind, name, source, origin.digest))
     return tuple(found)
 
 
