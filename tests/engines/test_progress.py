@@ -187,6 +187,7 @@ def test_a_failure_is_told_once_with_the_metrics_that_failed_for_it(made, capsys
     assert told(many, many | {"0": "one", "1": "two", "2": "three", "3": "four", "4": "five"}) == [
         "5 metrics: no"
     ]
-    assert told({"0": "RuntimeError: no kernel\n" + 70 * "registered\n"}, {}) == [
-        "RuntimeError: no kernel\nregistered ..."
-    ]
+    (long,) = told({"0": "RuntimeError: no kernel" + 70 * " registered"}, {})
+    assert long.startswith("RuntimeError: no kernel registered registered ")
+    assert long.endswith(" ...")
+    assert len(long) <= 304
