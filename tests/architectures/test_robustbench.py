@@ -1,5 +1,6 @@
 """Networks of RobustBench's zoo, of a stand-in for the package; where it is there, of the package itself."""
 
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -38,7 +39,15 @@ FILES = {
         "    return nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2),\n"
         "                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))\n"
         "def broken():\n    raise RuntimeError('needs an older timm')\n"
-        "made = {'Small2020': {'model': small}, 'Broken': {'model': broken}}\n"
+        "import torch\nfrom torchvision import models as pt_models\n"
+        "def trained():\n    return pt_models.squeezenet1_1(pretrained=True)\n"
+        "def fetched():\n"
+        "    torch.hub.load_state_dict_from_url('https://example.org/weights.pth', progress=False)\n"
+        "def loaded():\n    model = small()\n    model.load_state_dict(small().state_dict())\n"
+        "    return model\n"
+        "def fixed():\n    model = small()\n    model[0].weight.data.fill_(0.5)\n    return model\n"
+        "made = {'Small2020': {'model': small}, 'Broken': {'model': broken}, 'Trained': {'model': trained},\n"
+        "        'Fetched': {'model': fetched}, 'Loaded': {'model': loaded}, 'Fixed': {'model': fixed}}\n"
         "model_dicts = {Sets.cifar_10: {'Linf': made, 'L2': {}},\n"
         "               Sets.cifar_100: {'Linf': {}}, Sets.imagenet: {'Linf': {}}}\n"
     ),
@@ -87,14 +96,53 @@ def test_a_network_of_the_zoo_is_an_architecture(package):
 
 
 def test_what_another_version_of_the_packages_builds_is_another_network(package, monkeypatch):
-    versions = {"robustbench": "1.1.1", "timm": "1.0.9"}
+    versions = {"robustbench": "1.1.1", "timm": "1.0.9", "torchvision": "0.24.0"}
     monkeypatch.setattr(importlib.metadata, "version", lambda name: versions[name])
     found = {registry.record_version(Architecture, NAME)}
     for name in versions:
         versions[name] += ".1"
         found.add(registry.record_version(Architecture, NAME))
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(str(version).startswith("1+") for version in found)
+
+
+def first_weights(build, seed):
+    torch.manual_seed(seed)
+    model = build()
+    return next(m for m in model.modules() if isinstance(m, nn.Conv2d)).weight.detach()
+
+
+def test_weights_that_torchvision_has_for_a_network_are_left_out(package):
+    from torchvision import models
+
+    before, state = models.squeezenet1_1, torch.get_rng_state()
+    found = registry.get(Architecture, "robustbench:Trained")
+    assert torch.equal(torch.get_rng_state(), state)
+    wanted = dataclasses.replace(network(), architecture="robustbench:Trained")
+    one, two, again = (first_weights(lambda: found.build(wanted), seed) for seed in (0, 1, 0))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, two)
+    assert models.squeezenet1_1 is before  # asked for weights, it has them again
+
+
+@pytest.mark.parametrize("name", ["Fetched", "Loaded", "Fixed"])
+def test_a_network_that_sets_weights_of_its_own_is_refused(package, name):
+    functions = (nn.Module.load_state_dict, torch.hub.load_state_dict_from_url)
+    with pytest.raises(BadInput, match=f"{name} cannot be used: its code sets weights of its own"):
+        registry.get(Architecture, f"robustbench:{name}")
+    assert functions == (nn.Module.load_state_dict, torch.hub.load_state_dict_from_url)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["Standard_R50", "Tian2022Deeper_DeiT-S"])
+def test_networks_that_robustbench_builds_with_weights_are_drawn(name, monkeypatch):
+    if not all(map(importlib.util.find_spec, ("robustbench", "pyautoattack", "timm"))):
+        pytest.skip("robustbench is not installed")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: pytest.fail("weights are looked for"))
+    wanted = dataclasses.replace(network(1000), architecture=f"robustbench:{name}", size=224)
+    found = registry.get(Architecture, wanted.architecture)
+    one, two = (first_weights(lambda: found.build(wanted), seed) for seed in (0, 1))
+    assert not torch.equal(one, two)
 
 
 @pytest.mark.parametrize(

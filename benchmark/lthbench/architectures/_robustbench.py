@@ -2,19 +2,22 @@
 
 Croce et al. 2021, RobustBench; package robustbench 1.1. A name is looked for among the zoo's networks for the
 task's data set: CIFAR-10 for 10 classes, CIFAR-100 for 100, ImageNet for 1,000. They take pixels in [0, 1].
+Some of the zoo's networks come with weights that torchvision or timm fetches: these are left out, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import sys
 import types
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lthbench.errors import BadInput
 from lthbench.kinds import Architecture, Counts
@@ -41,7 +44,7 @@ def architecture(name: str) -> Architecture:
             f"{', '.join(known[:5])}."
         )
     size = 224 if found == [1000] else 32
-    model = _built(member, found[0])
+    model = _checked(member, found[0])
     return Architecture(
         name=name,
         version=1,
@@ -58,7 +61,7 @@ def architecture(name: str) -> Architecture:
 def source() -> str:
     """Sha256 (hex) of the versions of the packages that build the zoo's networks."""
     found = []
-    for package in ("robustbench", "timm"):
+    for package in ("robustbench", "timm", "torchvision"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{package} {importlib.metadata.version(package)}")
     return hashlib.sha256(", ".join(found).encode()).hexdigest()
@@ -71,10 +74,93 @@ def _built(member: str, classes: int) -> torch.nn.Module:
         having = [str(other) for other in DATASETS if member in _zoo(other)]
         raise BadInput(f"{PREFIX}{member} is a network for {' or '.join(having)} classes, not {classes}.")
     try:
-        model: torch.nn.Module = zoo[member]["model"]()
+        with _without_weights():
+            model: torch.nn.Module = zoo[member]["model"]()
+    except _Trained as error:
+        raise _trained(member) from error
     except Exception as error:  # some of the zoo's do not build with today's torch and timm
         raise BadInput(f"{PREFIX}{member} cannot be built: {type(error).__name__}: {error}") from error
     return model
+
+
+def _checked(member: str, classes: int) -> torch.nn.Module:
+    """A network of the zoo. Raises BadInput where another seed does not draw other weights."""
+    import torch
+
+    first: torch.Tensor | None = None
+    for seed in (1, 0):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _built(member, classes)
+        weight = model.get_submodule(_convolutions(model)[0]).weight
+        assert isinstance(weight, torch.Tensor)
+        if first is not None and torch.equal(first, weight):
+            raise _trained(member)
+        first = weight
+    return model
+
+
+class _Trained(Exception):
+    """Raised where weights would be loaded."""
+
+
+def _trained(member: str) -> BadInput:
+    return BadInput(
+        f"{PREFIX}{member} cannot be used: its code sets weights of its own, and all seeds would begin with "
+        "these. Give a network whose weights are drawn."
+    )
+
+
+@contextlib.contextmanager
+def _without_weights() -> Iterator[None]:
+    """While a network is built, torchvision and timm are asked for none of their weights; none are loaded."""
+    import torch
+
+    changed: list[tuple[Any, str, Any]] = []
+
+    def change(module: Any, name: str, to: Callable[..., Any]) -> None:
+        if hasattr(module, name):  # what networks are built of was imported with the zoo
+            before = getattr(module, name)
+            changed.append((module, name, before))
+            setattr(module, name, to(before))
+
+    vision = sys.modules.get("torchvision.models")
+    for name in vision.list_models(vision) if vision else ():
+        change(vision, name, _untrained)
+    for module in ("timm", "timm.models"):
+        change(sys.modules.get(module), "create_model", _untrained)
+    # What asks in another way is refused, before anything is fetched.
+    change(torch.hub, "load_state_dict_from_url", _refused)
+    change(torch.hub, "download_url_to_file", _refused)
+    change(torch.nn.Module, "load_state_dict", _refused)
+    for name in ("load_pretrained", "load_custom_pretrained"):
+        change(sys.modules.get("timm.models._builder"), name, _refused)
+    try:
+        yield
+    finally:
+        for module, name, before in reversed(changed):
+            setattr(module, name, before)
+
+
+def _untrained(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that builds networks, without the weights that it is asked for."""
+    weights = ("pretrained", "pretrained_backbone", "weights", "weights_backbone")
+
+    @functools.wraps(build)
+    def built(*given: Any, **named: Any) -> Any:
+        return build(*given, **{name: value for name, value in named.items() if name not in weights})
+
+    return built
+
+
+def _refused(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that would load weights, which it must not."""
+
+    @functools.wraps(load)
+    def loaded(*given: Any, **named: Any) -> NoReturn:
+        raise _Trained
+
+    return loaded
 
 
 def _convolutions(model: torch.nn.Module) -> list[str]:
