@@ -2,7 +2,11 @@
 
 import importlib.util
 import sys
+import time
 import types
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from sklearn.svm import SVC
 
 from lthbench import registry
 from lthbench.errors import BadInput, StepFailed
+from lthbench.files import cache_folder
 from lthbench.functional import concept_bottleneck, image_similarity, mis
 from lthbench.kinds import Annotated, Metric
 from lthbench.metrics import bottleneck, mis_dreamsim
@@ -252,8 +257,12 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
         assert (image.mode, image.size) == ("RGB", (8, 6))
         return torch.from_numpy(np.asarray(image) / 255.0).permute(2, 0, 1)[None]
 
+    def loads(pretrained, device, cache_dir):
+        Path(cache_dir).mkdir(exist_ok=True)
+        return Model(), prepare
+
     module = types.ModuleType("dreamsim")
-    module.__dict__["dreamsim"] = lambda pretrained, device: (Model(), prepare)
+    module.__dict__["dreamsim"] = loads
     monkeypatch.setitem(sys.modules, "dreamsim", module)
     pixels = DRAW.integers(0, 256, (3, 1, 6, 8), dtype=np.uint8)
     found = mis_dreamsim.embedded(pixels, "cpu")
@@ -263,6 +272,76 @@ def test_dreamsims_vectors_are_asked_for_as_it_wants_them(monkeypatch):
     monkeypatch.setattr(mis_dreamsim, "AT_ONCE", 2)
     np.testing.assert_allclose(mis_dreamsim.embedded(pixels, "cpu:0"), found, atol=1e-6)
     assert seen[3:] == [(2, 3, 6, 8), (1, 3, 6, 8)]
+
+
+class Fetching:
+    """A stand-in for the package that fetches as it does: files in its folder are whole, it thinks."""
+
+    def __init__(self):
+        self.fetched, self.loaded, self.cut_off = [], [], False
+
+    def __call__(self, pretrained, device, cache_dir):
+        folder = Path(cache_dir)
+        folder.mkdir(exist_ok=True)
+        if not (folder / "lora").is_dir():
+            print("Downloading checkpoint")
+            self.fetched.append(folder)
+            time.sleep(0.05)
+            (folder / "pretrained.zip").write_bytes(b"packed")
+            (folder / "lora").mkdir()
+            if self.cut_off:
+                raise KeyboardInterrupt
+            (folder / "lora" / "weights").write_bytes(b"whole")
+        torch.hub.set_dir(cache_dir)
+        self.loaded.append((folder / "lora" / "weights").read_bytes())
+        return None, None
+
+
+@pytest.fixture
+def fetching(monkeypatch):
+    module = types.ModuleType("dreamsim")
+    module.__dict__["dreamsim"] = made = Fetching()
+    monkeypatch.setitem(sys.modules, "dreamsim", module)
+    return made
+
+
+def test_dreamsims_weights_are_fetched_once_into_the_cache(fetching, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    hub = torch.hub.get_dir()
+    mis_dreamsim._loaded("cpu")
+    mis_dreamsim._loaded("cpu")
+    (folder,) = (p for p in (cache_folder() / "dreamsim").iterdir() if p.is_dir())
+    assert len(fetching.fetched) == 1
+    assert fetching.loaded == [b"whole"] * 3
+    assert [p.name for p in folder.iterdir()] == ["lora"]
+    assert list(tmp_path.iterdir()) == []
+    assert torch.hub.get_dir() == hub
+    said = capsys.readouterr()
+    assert (said.out, "Downloading" in said.err) == ("", True)
+
+
+def test_workers_wait_for_the_one_that_fetches_dreamsims_weights(fetching, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(mis_dreamsim._fetch, [tmp_path / "dreamsim" / "1.0"] * 4))
+    assert len(fetching.fetched) == 1
+
+
+def test_of_dreamsims_weights_that_were_cut_off_none_are_used(fetching):
+    fetching.cut_off = True
+    with pytest.raises(KeyboardInterrupt):
+        mis_dreamsim._loaded("cpu")
+    fetching.cut_off = False
+    mis_dreamsim._loaded("cpu")
+    assert fetching.loaded == [b"whole"] * 2
+
+
+def test_that_dreamsims_weights_cannot_be_fetched_is_a_reason(monkeypatch, fetching):
+    def offline(pretrained, device, cache_dir):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(sys.modules["dreamsim"], "dreamsim", offline)
+    with pytest.raises(StepFailed, match=r"DreamSim's weights cannot be put into .*no route to host"):
+        mis_dreamsim._loaded("cpu")
 
 
 def test_mis_by_dreamsim_says_what_is_missing(tiny_task):

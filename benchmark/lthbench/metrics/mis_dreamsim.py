@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from typing import TYPE_CHECKING
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from lthbench.compute import libraries
+from lthbench.errors import BadInput, StepFailed, because
+from lthbench.files import PART, cache_folder, install, sync
 from lthbench.kinds import Context, Metric, Score, Value
 
 if TYPE_CHECKING:
@@ -43,10 +52,9 @@ def embedded(pixels: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
 def _embedded(pixels: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
     import numpy as np
     import torch
-    from dreamsim import dreamsim
     from PIL import Image
 
-    model, prepare = dreamsim(pretrained=True, device=device)
+    model, prepare = _loaded(device)
 
     def prepared(image: NDArray[np.uint8]) -> torch.Tensor:
         colours = np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1)
@@ -61,6 +69,56 @@ def _embedded(pixels: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
     vectors = torch.nn.functional.normalize(torch.cat(parts).float(), dim=1)
     result: NDArray[np.float32] = vectors.numpy()
     return result
+
+
+def _loaded(device: str) -> tuple[Any, Any]:
+    """DreamSim and what prepares its images, with the weights of the user's cache; these are fetched once."""
+    from dreamsim import dreamsim
+
+    try:
+        folder = cache_folder() / "dreamsim" / libraries.versions().get("dreamsim", "unknown")
+    except RuntimeError as error:
+        raise BadInput(f"DreamSim's weights have no place: {error}.") from error
+    with _hub_kept(), contextlib.redirect_stdout(sys.stderr):  # what it prints is no result
+        if not folder.is_dir():
+            try:
+                _fetch(folder)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise StepFailed(f"DreamSim's weights cannot be put into {folder}{because(error)}") from error
+        made: tuple[Any, Any] = dreamsim(pretrained=True, device=device, cache_dir=str(folder))
+    return made
+
+
+def _fetch(folder: Path) -> None:
+    """Fetch DreamSim's weights into a folder, which is there once they were loaded.
+
+    The package takes what is in its folder for whole, also where it was interrupted. Other processes wait.
+    """
+    from dreamsim import dreamsim
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if folder.is_dir():
+            return
+        scratch = folder.with_name(f"{folder.name}{PART}")
+        shutil.rmtree(scratch, ignore_errors=True)
+        dreamsim(pretrained=True, device="cpu", cache_dir=str(scratch))
+        (scratch / "pretrained.zip").unlink(missing_ok=True)
+        sync(scratch.rglob("*"))
+        install(scratch, folder)
+
+
+@contextlib.contextmanager
+def _hub_kept() -> Iterator[None]:
+    """Leave torch's folder for downloads where it was: DreamSim sets its own."""
+    import torch
+
+    before = torch.hub.get_dir()
+    try:
+        yield
+    finally:
+        torch.hub.set_dir(before)
 
 
 METRIC = Metric(
