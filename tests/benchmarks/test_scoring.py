@@ -9,7 +9,7 @@ import torch
 
 from lthbench import corruptions
 from lthbench.data import loading
-from lthbench.engines.local import one_thread
+from lthbench.engines.threads import one_thread
 from lthbench.execution.runner import Runner
 from lthbench.inference.predict import ready
 from lthbench.planning import plan, request

@@ -29,7 +29,7 @@ def check(plugin: str, data: Path | None, as_json: bool) -> None:
     """
     from lthbench import contract
     from lthbench.data.loading import checked_folders
-    from lthbench.engines.local import one_thread
+    from lthbench.engines.threads import one_thread
 
     places = checked_folders(data)
     found: list[contract.Finding] = []

@@ -6,10 +6,9 @@ results independent of how many cores there are. Only keys and steps travel; the
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from lthbench.engines.queue import (
     skipped,
     steps_of,
 )
+from lthbench.engines.threads import one_thread
 from lthbench.planning.jobs import Job, group, stack_on
 from lthbench.spec import Step
 from lthbench.store import Store
@@ -265,17 +265,3 @@ class _Crew:
             self.queue.give_back(job)
         self.running.clear()
         self.pool.begin_anew()
-
-
-@contextlib.contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """One torch thread on a CPU, as in the workers, so that results do not depend on where they are made."""
-    import torch
-
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

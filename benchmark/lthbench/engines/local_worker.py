@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.engines.queue import ending_with_its_device, held, steps_of
+from lthbench.engines.threads import keep_to_one_thread
 from lthbench.errors import LthbenchError
 from lthbench.kinds.origins import OwnFile
 from lthbench.planning.jobs import Job
@@ -44,12 +45,10 @@ def begin(
     global _runner, _flag, _unfit
     _flag = flag
     try:
-        import torch
-
         from lthbench.execution.runner import Runner
 
         if device == "cpu":
-            torch.set_num_threads(1)
+            keep_to_one_thread()
         registry.use_files(files)
         _runner = Runner(open_store(address), places, device, together)
     except LthbenchError as error:  # raised here, it would be a worker that died of nothing known

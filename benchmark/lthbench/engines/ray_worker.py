@@ -17,6 +17,7 @@ from lthbench import registry
 from lthbench._version import __version__
 from lthbench.compute.process import host
 from lthbench.engines.queue import LOOK_EVERY, ending_with_its_device, held, known, skipped
+from lthbench.engines.threads import keep_to_one_thread
 from lthbench.errors import BadInput, LthbenchError, Unwritable
 from lthbench.kinds.origins import OwnFile
 from lthbench.spec import Step
@@ -115,8 +116,6 @@ def _as_one(site: Site, runner: Runner, names: Sequence[str]) -> Iterator[None]:
 @lru_cache(maxsize=1)
 def runner_of(site: Site) -> Runner:
     """The worker's own runner, set up for a driver once. Raises BadInput if the node is set up otherwise."""
-    import torch
-
     from lthbench.execution.runner import Runner
 
     where = f"node {host()}"
@@ -130,7 +129,7 @@ def runner_of(site: Site) -> Runner:
         raise BadInput(f"{where}: {error}") from error
     os.environ.update(dict(site.settings))
     if site.device == "cpu":
-        torch.set_num_threads(1)
+        keep_to_one_thread()
     return Runner(store, site.places, site.device)
 
 
