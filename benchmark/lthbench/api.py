@@ -21,14 +21,14 @@ from lthbench.errors import Damaged
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
 from lthbench.planning.looks import MOST
-from lthbench.planning.missing import check_data, missing, shares_done
+from lthbench.planning.missing import check_data, check_some, missing, shares_done
 from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request import Request, ask
 from lthbench.planning.settle import settled
 from lthbench.report.outcome import Outcome as Outcome
-from lthbench.results import overwriting, reading, run_facts, table
+from lthbench.results import overwriting, reading, run_facts, so_far, table
 from lthbench.spec import Given, Step
-from lthbench.store import Store, open_store
+from lthbench.store import Snapshot, Store, open_store
 from lthbench.store.disk import room, sets_limit
 from lthbench.store.seen import Seen
 from lthbench.verdict.rules import HEADLINE
@@ -72,6 +72,7 @@ def run(
     pretrained: str | Path | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     plugins: Sequence[str | Path] = (),
+    collect: bool = False,
 ) -> pd.DataFrame:
     """Train, prune and score what is asked for, and return the table of scores.
 
@@ -88,6 +89,8 @@ def run(
     the dense parent, if they tell the task's classes; ``normalization`` is the mean and standard deviation by
     channel, for pixels from 0 to 1, that they expect (None: what the file holds, or else the task's).
     ``plugins`` are files of your own: what they define can be named in the task, and in other arguments.
+    ``collect`` does nothing of it and gives the same table of what is stored so far, also while another run
+    is at work: a score that is not there has the status "missing". Raises BadInput where none is there.
     Raises BadInput before anything is written.
     """
     _take(plugins)
@@ -105,6 +108,7 @@ def run(
         engine=engine,
         address=address,
         stack=stack,
+        collect=collect,
     )
     return _table(asked, options, report)
 
@@ -249,7 +253,7 @@ def execute(
         except Damaged:  # what was whole when it was last looked at has lost bits since
             Seen(open_store(options.store).root).forget()
             outcome = _execute(asked, options, announce, brought, controls, pretrained, held)
-        if not asked.looks:
+        if not asked.looks or (options.collect and so_far.of_table(outcome.table)):
             return outcome
         found = _headline(outcome)
         more = asked.looked(open_networks(found))
@@ -288,9 +292,15 @@ def _execute(
         held.enter_context(store.in_use("run", options.tell))
     told: dict[str, dict[str, Any]] = {}
     with uncollected():
-        todo = missing(made, store, told)
+        todo = missing(made, store, told, untouched=options.collect)
     failures: dict[str, str] = {}
-    if todo:
+    results: Store | Snapshot = store
+    if options.collect:
+        check_some(made, todo, store)
+        results = Snapshot(store, todo)
+        told = {key: facts for key, facts in told.items() if facts}
+        announce(made, todo, estimate((), (), options.workers, "cpu"), options.workers)
+    elif todo:
         check_data(todo, places)
         room(store, footprint(todo), "this run")
         with _connected(options) as runs:
@@ -304,11 +314,11 @@ def _execute(
         announce(made, todo, estimate(todo, (), options.workers, "cpu"), options.workers)
     from lthbench.results import pictures, units
 
-    facts = run_facts.facts(made, store, brought.accounts() if brought else (), told)
-    gather = partial(pictures.gather, made, store, places)
-    of_units = partial(units.gather, made, store)
+    facts = run_facts.facts(made, results, brought.accounts() if brought else (), told)
+    gather = partial(pictures.gather, made, results, places)
+    of_units = partial(units.gather, made, results)
     with uncollected():
-        built = table.build(made, store, failures)
+        built = table.build(made, results, failures)
     return Outcome(built, facts, failures, gather, of_units)
 
 

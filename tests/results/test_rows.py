@@ -53,6 +53,20 @@ def test_interpretability_is_gated_where_half_of_what_dense_has_above_chance_is_
     assert [row.status for row in made] == ["ok", "ok", "ok", "ok", "ok", "gated"]
 
 
+@pytest.mark.parametrize("awaited", ["dense", "omp"])
+def test_interpretability_waits_for_the_accuracy_of_its_own_and_of_dense(awaited):
+    plan = made_of(request=made_of(task=made_of(data=made_of(dataset="digits"))))
+    made = [accuracy("dense", 0), accuracy("omp", 0), accuracy("omp", 0)]
+    row = made[0 if awaited == "dense" else 1]
+    row.value, row.status = np.nan, "missing"
+    made[2].score.name, made[2].score.group = "ig_road_gap", "interpretability"
+    for one in made[:2]:
+        one.score.group = "generalization"
+    rows._gate(made, plan)
+    assert made[2].status == "missing"
+    assert made[2].reason == "its accuracy, or that of dense, is not measured yet"
+
+
 @pytest.mark.parametrize("there", ["dense", "omp", ""])
 def test_interpretability_is_gated_where_accuracy_of_its_own_or_of_dense_is_not_known(there):
     plan = made_of(request=made_of(task=made_of(data=made_of(dataset="digits"))))

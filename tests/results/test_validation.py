@@ -1,13 +1,15 @@
 """Tables that would give a wrong verdict are refused by name; those with gaps are shown as what they are."""
 
+import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lthbench import report
 from lthbench.errors import BadInput
-from lthbench.report import network_page, task_page
+from lthbench.report import answer, latex, machine_readable, markdown, network_page, task_page
 from lthbench.report.summary import summarise
 from lthbench.results import validation
 
@@ -91,9 +93,8 @@ def gap(table, method, sparsity, score, seeds=(0, 1, 2), **values):
     return table
 
 
-@pytest.mark.parametrize("status", ["failed", "missing"])
-def test_a_score_that_is_missing_never_matches_and_says_why(made, status):
-    table = gap(made[0], "imp", 0.5, "nll", value=math.nan, status=status, reason="out of memory <b>")
+def test_a_score_that_failed_never_matches_and_says_why(made):
+    table = gap(made[0], "imp", 0.5, "nll", value=math.nan, status="failed", reason="out of memory <b>")
     summary = summarise(table, made[1])
     (imp, _) = summary.headline
     (match,) = (m for m in imp.at(0.5) if m.score == "nll")
@@ -102,6 +103,62 @@ def test_a_score_that_is_missing_never_matches_and_says_why(made, status):
     text = task_page.render(summary)
     assert "out of memory &lt;b&gt;" in text
     assert "out of memory <b>" not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "seeds", "said"),
+    [
+        ("imp", (0, 1, 2), "it is not measured yet"),
+        ("imp", (1,), "it is measured for 2 of 3 seeds so far"),
+        ("dense", (1, 2), "dense is measured for 1 of 3 seeds so far"),
+    ],
+)
+def test_a_score_that_is_still_to_come_is_no_failure_and_leaves_the_network_undecided(
+    made, method, seeds, said
+):
+    nothing = {"value": math.nan, "status": "missing", "reason": "not run"}
+    table = gap(made[0], method, 0.5 if method == "imp" else 0.0, "nll", seeds, **nothing)
+    summary = summarise(table, made[1])
+    imp = summary.headline[0]
+    (match,) = (m for m in imp.at(0.5) if m.score == "nll")
+    assert (match.matches, match.finding, match.reason) == (None, "undecided", said)
+    assert imp.joint is None
+    assert said in task_page.render(summary)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.95])
+def test_no_network_passes_because_scores_are_still_to_come(made, share):
+    """A network of which all is there is judged as in the whole table, and none gets further than there."""
+    random = np.random.default_rng(0)
+    whole = summarise(*made)
+    for _ in range(3):
+        table = made[0].copy()
+        chosen = random.choice(len(table), round(share * len(table)), replace=False)
+        table.loc[chosen, ["value", "status"]] = math.nan, "missing"
+        summary = summarise(table, made[1])
+        for rule, found in summary.verdicts.items():
+            for part, result in zip(found, whole.verdicts[rule], strict=True):
+                assert (part.joint or 0.0) <= (result.joint or 0.0)
+                assert (part.paper_pass or 0.0) <= (result.paper_pass or 0.0)
+                for level in part.sparsities:
+                    if not any(m.finding == "undecided" for m in part.at(level)):
+                        assert part.at(level) == result.at(level)
+    there = summary.so_far
+    assert there.scores == ((table["variant"] == "") & (table["status"] != "missing")).sum()
+    said = f"{there.networks} of 21 networks, {there.scores} of {there.of_scores} scores"
+    assert dict(answer.of_table(summary).lines)["not finished"] == there.text == said
+    for text in (markdown.render(summary), latex.render(summary), task_page.render(summary)):
+        assert "This table is not finished" in text
+    told = json.loads(machine_readable.as_json(summary))
+    assert (told["finished"], told["so_far"]["scores"]) == (False, there.scores)
+    assert "unfinished" in machine_readable.badge(summary)
+
+
+def test_a_table_that_is_finished_says_nothing_of_it(made):
+    summary = summarise(*made)
+    assert summary.so_far is None
+    assert "finished" not in markdown.render(summary)
+    assert json.loads(machine_readable.as_json(summary))["finished"] is True
 
 
 def test_a_seed_that_is_missing_is_counted(made):

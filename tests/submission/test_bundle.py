@@ -155,6 +155,7 @@ def dropped(files):
         (edited("scores.csv", b"omp,0.5904,0", b"imp,0.5904,0"), "method is 'imp', its results give 'omp'"),
         (edited("scores.csv", b"omp,0.5904", b"omp,0.9904"), "sparsity is 0.9904"),
         (edited("scores.csv", b",ok,", b",failed,"), "status is 'failed'"),
+        (edited("scores.csv", b",ok,", b",missing,"), "is of a table that is not finished"),
         (
             lambda f: f.update({"scores.csv": f["scores.csv"].rsplit(b"\n", 2)[0] + b"\n"}),
             "rows, its results give",

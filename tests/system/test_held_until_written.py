@@ -15,7 +15,7 @@ def store(tmp_path, monkeypatch):
     """A store that lacks nothing of what is asked for, as it is said."""
     store = LocalStore(tmp_path / "store")
     store.open()
-    monkeypatch.setattr(api, "missing", lambda made, store, told: [])
+    monkeypatch.setattr(api, "missing", lambda made, store, told, **how: [])
     monkeypatch.setattr(run_facts, "facts", lambda *given: SimpleNamespace())
     monkeypatch.setattr(table, "build", lambda made, store, failures: "the table")
     return store

@@ -259,7 +259,9 @@ def run_options(options: dict[str, Any]) -> RunOptions:
 
     names = ("data", "store", "device", "progress", "engine", "address", "stack")
     workers = default_workers() if options["workers"] is None else options["workers"]
-    found = RunOptions(workers=workers, **{n: options[n] for n in names})
+    found = RunOptions(
+        workers=workers, collect=options.get("collect", False), **{n: options[n] for n in names}
+    )
     found.check()
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lthbench.cli.run_json import Tally, record
-from lthbench.cli.terminal import columns, echo, echo_json, wrapped
+from lthbench.cli.terminal import columns, echo, echo_json, pasted, wrapped
 from lthbench.formatting import duration, span
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ def execute_and_show(
     brought: Brought | None = None,
     force: bool = False,
     as_json: bool = False,
+    again: str = "",
 ) -> None:
-    """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped."""
-    tally = Tally() if as_json else None
+    """Do what is asked for, say before what it takes, and then ``show`` it; exit with 130 when stopped.
+
+    ``again`` is the command that makes what is missing, where what is stored was collected.
+    """
+    tally = Tally(options.collect) if as_json else None
     with ExitStack() as held:
-        outcome = execute(asked, options, brought, held=held, tally=tally)
+        outcome = execute(asked, options, brought, held=held, tally=tally, again=again)
         show(outcome, report, rule, force, tally, scored=brought is not None)
 
 
@@ -47,6 +51,7 @@ def execute(
     controls: bool = True,
     held: ExitStack | None = None,
     tally: Tally | None = None,
+    again: str = "",
 ) -> Outcome:
     """Do what is asked for, and say before what it takes; exit with 130 when stopped: see ``api.execute``.
 
@@ -55,20 +60,24 @@ def execute(
     from lthbench import api
     from lthbench.cli import foresight
     from lthbench.engines.queue import Interrupted
-    from lthbench.planning.summary import header
+    from lthbench.planning.summary import collected, header
 
     planned: list[Estimate] = []
+    left: list[Step] = []
     started = time.monotonic()
 
     def announce(made: Plan, todo: list[Step], estimate: Estimate, workers: int) -> None:
         if tally is not None:
             tally.add(made, todo)
-        if todo:
+        if options.collect:
+            left[:] = todo
+        elif todo:
             planned.append(estimate)
         if options.progress != "none":
-            for line in header(made, todo, estimate, workers).splitlines():  # a log keeps one line for each
+            said = collected(made, todo) if options.collect else header(made, todo, estimate, workers)
+            for line in said.splitlines():  # a log keeps one line for each
                 echo(wrapped(line, 7) if sys.stderr.isatty() else line, err=True)
-            foreseen = foresight.of_plan(made)
+            foreseen = None if options.collect else foresight.of_plan(made)
             if foreseen is not None:
                 said = foresight.in_words(made, foreseen, options.data)
                 echo(wrapped(f"decide {said}", 7), err=True)
@@ -79,10 +88,27 @@ def execute(
             took = duration(time.monotonic() - started)
             said = span(sum(p.low for p in planned), sum(p.high for p in planned))
             echo(f"done   in {took}; planned were {said.removeprefix('about ')}", err=True)
+        if left:
+            _tell_missing(outcome, again)
         return outcome
     except Interrupted:
         echo(f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True)
         sys.exit(130)
+
+
+def _tell_missing(outcome: Outcome, again: str) -> None:
+    """Say on stderr what a table lacks that was collected, and the command that makes it."""
+    from lthbench.results.so_far import of_table
+
+    found = of_table(outcome.table)
+    if found is None:
+        echo(
+            "All scores are there; other steps, of which pictures and facts are told, are missing.", err=True
+        )
+    else:
+        lacking = ", ".join(f"{name} {some:,} of {of:,}" for name, (some, of) in found.lacking.items())
+        echo(wrapped(f"{found.sentence} Networks that lack scores: {lacking}."), err=True)
+    echo(f"Go on with:\n{pasted(again)}", err=True)
 
 
 def show(

@@ -31,9 +31,13 @@ VALUES = (
 
 
 class Tally:
-    """Which steps a run has, and which of them it set out to do, over all its looks at the results."""
+    """Which steps a run has, and which of them it set out to do, over all its looks at the results.
 
-    def __init__(self) -> None:
+    Where what is stored was collected, these are missing.
+    """
+
+    def __init__(self, collected: bool = False) -> None:
+        self._collected = collected
         self._all: set[str] = set()
         self._todo: set[str] = set()
 
@@ -43,8 +47,10 @@ class Tally:
         self._todo.update(step.key for step in todo)
 
     def counts(self, failures: Mapping[str, str]) -> dict[str, int]:
-        """How many steps there are: stored before or not needed, done now, and failed."""
+        """How many steps there are: stored before or not needed, done now, and failed; or missing."""
         count, todo, failed = len(self._all), len(self._todo), len(self._todo & failures.keys())
+        if self._collected:
+            return {"all": count, "reused": count - todo, "done": 0, "failed": 0, "missing": todo}
         return {"all": count, "reused": count - todo, "done": todo - failed, "failed": failed}
 
 
@@ -60,7 +66,7 @@ def record(
 
     measured = dict(zip(outcome.table["step"], outcome.table["metric"], strict=True))
     return {
-        "state": "failed" if outcome.failures else "complete",
+        "state": "failed" if outcome.failures else "unfinished" if summary.so_far else "complete",
         "report": None if folder is None else str(folder),
         "files": [str(path) for path in written],
         "steps": tally.counts(outcome.failures),

@@ -36,7 +36,8 @@ class RunOptions:
 
     ``data`` and ``store`` are folders, ``store`` may be a URL. ``device`` is auto, cpu, cuda or cuda:N.
     ``workers`` 0 works in this process. ``progress`` is auto, plain or none. ``engine`` ray runs on the
-    cluster at ``address``, or on one of this machine. ``stack`` is as for ``run``.
+    cluster at ``address``, or on one of this machine. ``stack`` is as for ``run``. ``collect`` reports what
+    the store holds and does nothing: how steps are done has no effect then.
     """
 
     data: str | Path | None = None
@@ -47,6 +48,7 @@ class RunOptions:
     engine: str = "local"
     address: str | None = None
     stack: int = 0
+    collect: bool = False
 
     def check(self) -> None:
         """Raise BadInput for what there is not, or numbers below 0. Imports no Ray."""
@@ -54,6 +56,8 @@ class RunOptions:
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise BadInput(f"{name}: expected {said}, got {value!r}.")
+        if not isinstance(self.collect, bool):
+            raise BadInput(f"collect: expected True or False, got {self.collect!r}.")
         check_device(self.device)
         if self.stack < 0:
             raise BadInput(f"stack: must not be negative, got {self.stack}. 0 is as many as pay, 1 is none.")

@@ -18,6 +18,7 @@ from lthbench.spec import (
     Explain,
     Measure,
     Step,
+    Train,
     mask_keeper,
     network_of,
 )
@@ -31,13 +32,15 @@ MAX_OVERLAP = 0.01
 _CHECKED_WHEN_USED = {"step.json", "meta.json", SCORES.name, DRAWS.name, MASK.name, WEIGHTS.name}
 
 
-def missing(made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = None) -> list[Step]:
+def missing(
+    made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = None, *, untouched: bool = False
+) -> list[Step]:
     """The steps to do, in order: measures that the store does not hold whole, and what they need.
 
     What is read is compared with its hashes, and with what its step makes; what is damaged, or does not fit,
-    is put aside and its step done again. What was whole before and has not been written to since is not read
-    (``store.seen``). The facts of steps that are not measures are read in any case, as reports tell them, and
-    put into ``told``, by key.
+    is put aside and its step done again; where the store is to stay ``untouched``, it is left where it is.
+    What was whole before and has not been written to since is not read (``store.seen``). The facts of steps
+    that are not measures are read in any case, as reports tell them, and put into ``told``, by key.
     """
     wanted: dict[str, bool] = {}
     told = {} if told is None else told
@@ -48,7 +51,7 @@ def missing(made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = N
         while stack:
             step = stack.pop()
             if step.key not in wanted:
-                wanted[step.key] = not _is_whole(step, store, seen)
+                wanted[step.key] = not _is_whole(step, store, seen, untouched)
                 if wanted[step.key]:
                     stack.extend(step.needs())
 
@@ -62,25 +65,48 @@ def missing(made: Plan, store: Store, told: dict[str, dict[str, Any]] | None = N
     return [s for s in made.steps if wanted.get(s.key)]
 
 
-def _is_whole(step: Step, store: Store, seen: Seen) -> bool:
+def check_some(made: Plan, todo: Sequence[Step], store: Store) -> None:
+    """Raise BadInput where no score of a plan is stored, whose steps ``todo`` are missing."""
+    absent = {step.key for step in todo}
+    if all(m.key in absent for e in made.entries for m in e.measures):
+        trainings = [s for s in made.steps if isinstance(s, Train)]
+        there = f"{sum(s.key not in absent for s in trainings):,} of {len(trainings):,} trainings"
+        raise BadInput(
+            f"store {store.address}: holds no score of this table yet ({there} are there): there is nothing "
+            "to collect. Give the same command without --collect, or wait for the run that is at work."
+        )
+
+
+def _is_whole(step: Step, store: Store, seen: Seen, untouched: bool) -> bool:
     """Whether an artefact is there whole, and holds what its step makes."""
     stamp = seen.stamp(store.path_of(step.key), "whole")
     if stamp in seen and store.shared(step):
         return True
-    held = store.whole(step)
-    if held is None or not _fits(step, held, store):
+    held = _read(step, store) if untouched else store.whole(step)
+    if held is None or not _fits(step, held, store, untouched):
         return False
     if held.keys() <= _CHECKED_WHEN_USED:
         seen.add(stamp)
     return True
 
 
-def _fits(step: Step, held: Mapping[str, bytes], store: Store) -> bool:
+def _read(step: Step, store: Store) -> dict[str, bytes] | None:
+    """The files of an artefact; None where it is not there, or damaged."""
+    if not (store.lists(step) and store.has(step)):
+        return None
+    try:
+        return store.verified(step)
+    except Damaged:
+        return None
+
+
+def _fits(step: Step, held: Mapping[str, bytes], store: Store, untouched: bool) -> bool:
     """Whether an artefact holds what its step makes; one that does not is put aside."""
     if not contents.misfit(step, held):
         return True
-    store.put_aside(step)
-    store.delete(step.key)  # elsewhere, too
+    if not untouched:
+        store.put_aside(step)
+        store.delete(step.key)  # elsewhere, too
     return False
 
 

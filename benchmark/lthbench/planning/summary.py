@@ -44,20 +44,10 @@ def counted(steps: Sequence[Step], stored: Set[str]) -> dict[str, dict[str, int]
 
 def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> str:
     """What a run says before it starts."""
-    request = plan.request
-    verbs = counted(todo, set())
-    said = f"lthbench {__version__} · task {request.task.name} · budget {request.budget} · "
-    said += f"{' '.join(request.methods) or 'dense only'} · "
-    said += f"{formatting.counted(len(request.densities), 'sparsity', 'sparsities')} · "
-    said += formatting.counted(len(request.seeds), "seed", "seeds")
-    if request.looks:
-        looks = schedule(len(request.looks[0].seeds), request.most_seeds)
-        networks = sum(map(len, request.looks[-1].networks.values()))
-        said += f" · look {len(request.looks)} of {len(looks)} at most, at "
-        said += formatting.counted(networks, "network", "networks")
-    said += "".join(f"\nnote   {note}" for note in request.notes)
+    said = _asked(plan)
     if not todo:
         return f"{said}\nplan   everything is stored; nothing to do"
+    verbs = counted(todo, set())
     trainings = verbs.get("train", {"all": 0})["all"]
     scores = verbs.get("measure", {"all": 0})["all"]
     guess = "" if estimate.learned else " (a guess)"
@@ -68,6 +58,32 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
         f"{len(plan.steps) - len(todo):,} stored or not needed · "
         f"{estimate.text()}{guess} with {formatting.counted(workers, 'worker', 'workers')}"
     )
+
+
+def collected(plan: Plan, todo: list[Step]) -> str:
+    """What is said before what is stored is reported, of which steps are missing."""
+    verbs = {verb: count["all"] for verb, count in counted(todo, set()).items()}
+    named = [
+        formatting.counted(verbs.get(verb, 0), said, f"{said}s")
+        for verb, said in (("train", "training"), ("measure", "measure"))
+    ]
+    missing = f"missing are {', '.join(named)}, {len(todo):,} steps in all" if todo else "all that is needed"
+    return f"{_asked(plan)}\nstored {len(plan.steps) - len(todo):,} of {len(plan.steps):,} steps; {missing}"
+
+
+def _asked(plan: Plan) -> str:
+    """What is asked for, with notes, in lines."""
+    request = plan.request
+    said = f"lthbench {__version__} · task {request.task.name} · budget {request.budget} · "
+    said += f"{' '.join(request.methods) or 'dense only'} · "
+    said += f"{formatting.counted(len(request.densities), 'sparsity', 'sparsities')} · "
+    said += formatting.counted(len(request.seeds), "seed", "seeds")
+    if request.looks:
+        looks = schedule(len(request.looks[0].seeds), request.most_seeds)
+        networks = sum(map(len, request.looks[-1].networks.values()))
+        said += f" · look {len(request.looks)} of {len(looks)} at most, at "
+        said += formatting.counted(networks, "network", "networks")
+    return said + "".join(f"\nnote   {note}" for note in request.notes)
 
 
 def costed(

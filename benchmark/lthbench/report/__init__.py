@@ -45,7 +45,8 @@ def write(
 ) -> list[Path]:
     """Write the reports of a table into a folder, each file whole or not at all. Returns their paths.
 
-    Raises BadInput where a file of others is in the way, unless ``force`` replaces it.
+    Raises BadInput where a file of others is in the way, or for a table that is not finished a report of the
+    same command that has more, unless ``force`` replaces it.
 
     ``csv`` stands for the table itself: ``scores.csv``, ``run.json``, and ``scores.parquet`` where the
     extra ``parquet`` is installed. ``tell`` is called with what is done next. ``summary`` is that of the
@@ -86,6 +87,7 @@ def write(
         made |= robustbench.files(summary)
     names = {*made, *(overwriting.REPORT if "csv" in formats else ())}
     overwriting.check([folder / name for name in sorted(names)], force)
+    overwriting.check_further(folder, facts.command, table, force)
     for parent in sorted({(folder / name).parent for name in made} | {folder}):
         files.make_folder(parent)
     written = tables.write(table, facts, folder) if "csv" in formats else []

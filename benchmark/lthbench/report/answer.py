@@ -39,12 +39,16 @@ def words(text: str) -> int:
 
 @dataclass(frozen=True)
 class Answer:
-    """Three facts of a few words, and the same in one or two sentences."""
+    """Three facts of a few words, and the same in one or two sentences.
+
+    ``so_far`` says what of the table is there, where it is not finished.
+    """
 
     furthest: str
     up_to: str
     breaks: str
     said: str
+    so_far: str = ""
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -55,9 +59,21 @@ class Answer:
             ("breaks first", self.breaks),
         )
 
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """The same, with what of the table is there, where it is not finished."""
+        return (*((("not finished", self.so_far),) if self.so_far else ()), *self.facts)
+
 
 def of_table(summary: Summary) -> Answer:
     """What a table answers, by the rule that heads its report."""
+    found = _of_what_is_there(summary)
+    if summary.so_far is None:
+        return found
+    return replace(found, said=f"{found.said} This table is not finished.", so_far=summary.so_far.text)
+
+
+def _of_what_is_there(summary: Summary) -> Answer:
     results = [r for r in summary.headline if not r.undecided]
     if not results:
         reasons = list(dict.fromkeys(r.undecided for r in summary.headline))
@@ -222,7 +238,7 @@ def of_network(summary: Summary, matches: Sequence[Match]) -> str:
     scores = formatting.counted(len(matches), "score", "scores")
     if not matches or explanation.no_verdict(matches):
         some = f"{found['undecided']} of {scores}" if matches else "it"
-        return f"No verdict: {some} cannot be compared with dense."
+        return f"No verdict{' yet' if summary.so_far else ''}: {some} cannot be compared with dense."
     if all(m.matches for m in matches):
         better = f", and better on {found['better']}" if found["better"] else ""
         which = f"all {scores}" if len(matches) > 1 else summary.title_of(matches[0].score)

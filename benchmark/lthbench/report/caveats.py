@@ -17,6 +17,7 @@ def of_table(summary: Summary) -> list[str]:
     """About one table."""
     found = _versions([summary.facts])
     return [
+        *([summary.so_far.sentence] if summary.so_far else []),
         *filter(None, [lacking_sentence(summary)]),
         *(f"This table was made with {said}." for said in found),
     ]
@@ -29,7 +30,8 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
         for said in _versions([s.facts for s in summaries])
     ]
     found += [
-        f"{s.facts.task_title}, {s.facts.budget_name}: {lacking_sentence(s)}" for s in summaries if s.lacking
+        *unfinished(summaries),
+        *(f"{_named(s)}: {lacking_sentence(s)}" for s in summaries if s.lacking),
     ]
     for what, values in (
         ("budgets", [s.facts.budget_name for s in summaries]),
@@ -40,6 +42,15 @@ def of_site(summaries: Sequence[Summary]) -> list[str]:
         if len(several) > 1:
             found.append(f"These tables have different {what}: {formatting.listed(several)}.")
     return found
+
+
+def unfinished(summaries: Sequence[Summary]) -> list[str]:
+    """Which tables are not finished, and what of each is there."""
+    return [f"{_named(s)}: {s.so_far.sentence}" for s in summaries if s.so_far]
+
+
+def _named(summary: Summary) -> str:
+    return f"{summary.facts.task_title}, {summary.facts.budget_name}"
 
 
 def _versions(every: Sequence[RunFacts]) -> list[str]:

@@ -127,6 +127,7 @@ def _scores(summary: Summary) -> list[str]:
         f"Scores of the verdict, mean ± standard deviation over {cells.seeds_of(summary.cells)}: "
         f"{facts.task_title}, budget {facts.budget_name}. {LEGEND}"
     )
+    caption += f" {summary.so_far.sentence}" if summary.so_far else ""
     caption += DAGGERED if set(findings.values()) - set(SET) else ""
     trainings = f"dense ({len(summary.calibration.seeds)})" if summary.calibration is not None else ""
     used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)

@@ -29,6 +29,8 @@ def record(summary: Summary) -> dict[str, Any]:
         "budget": facts.budget_name,
         "command": facts.command,
         "seeds": facts.seeds,
+        "finished": summary.so_far is None,
+        "so_far": summary.so_far and dataclasses.asdict(summary.so_far),
         "rule": summary.rule,
         "calibration": summary.calibration
         and {
@@ -119,6 +121,7 @@ def badge(summary: Summary) -> str:
     value = f"{who} {far}" if good else who
     measured, every = len(summary.facts.aspects), len(summary.facts.aspects) + len(summary.lacking)
     what = f"{measured} of {every} scores," if summary.lacking else "LTH-PASS"
+    what = f"unfinished, {what}" if summary.so_far else what
     label = f"{what} {summary.facts.task_name}, {summary.facts.budget_name}"
     # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
     widths = [round(6.8 * len(text)) + 14 for text in (label, value)]

@@ -36,9 +36,10 @@ def render(summary: Summary) -> str:
         f"Task `{facts.task_name}`, budget `{facts.budget_name}`. {dense_sentence(summary)} "
         f"{yardstick_sentence(summary)}",
         "",
+        *([f"**{summary.so_far.sentence}**", ""] if summary.so_far else []),
         "## Verdict",
         "",
-        *(f"- **{name}:** {escape(what)}" for name, what in answer.of_table(summary).facts),
+        *(f"- **{name}:** {escape(what)}" for name, what in answer.of_table(summary).lines),
         "",
         *(f"- {escape(sentence(summary, result))}" for result in summary.headline),
         "",

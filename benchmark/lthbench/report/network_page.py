@@ -48,6 +48,7 @@ class Cards:
             facts=summary.facts,
             method=method,
             level=sparsity,
+            so_far=summary.so_far,
             account=found,
             losses=self._losses(method, sparsity),
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],

@@ -31,7 +31,8 @@ def text(summary: Summary, width: int = 80) -> str:
     """The verdict in detail, in lines of at most ``width`` characters (40 at least)."""
     width = max(40, min(width, WIDEST))
     results = [v for v in summary.headline if v.matches]
-    parts = [wrapped(dense_sentence(summary), width)]
+    parts = [wrapped(summary.so_far.sentence, width)] if summary.so_far else []
+    parts.append(wrapped(dense_sentence(summary), width))
     if results:
         lines = sum(len(v.sparsities) for v in results)
         parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
@@ -50,8 +51,8 @@ def answer(summary: Summary, width: int = 80) -> str:
     found = answers.of_table(summary)
     if found.furthest == answers.NO_VERDICT:
         return wrapped(found.said, width)
-    wide = max(len(name) for name, _ in found.facts) + 2
-    lines = [wrapped(f"{name:<{wide}}{what}", width, indent=" " * wide) for name, what in found.facts]
+    wide = max(len(name) for name, _ in found.lines) + 2
+    lines = [wrapped(f"{name:<{wide}}{what}", width, indent=" " * wide) for name, what in found.lines]
     return "\n".join(lines)
 
 

@@ -133,6 +133,7 @@ def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
         here="claims.html",
         claims=claims,
         said=claim_matrix.said(claims["counts"]),
+        notices=caveats.unfinished([s for s, _ in pairs]),
         elsewhere=any_task.elsewhere({s.facts.task_name for s, _ in pairs}),
     )
     files.page("claims.html", page)
@@ -233,6 +234,7 @@ def _sure(summary: Summary) -> str:
     seeds = formatting.counted(len(summary.facts.seeds), "seed", "seeds")
     used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)
     trained = len(summary.calibration.seeds) if summary.calibration and used else 0
+    seeds = f"not finished: {summary.so_far.text}; {seeds}" if summary.so_far else seeds
     against = f", against {trained} trainings of dense" if trained else ", against their dense parents"
     return f"{seeds}{against}" + (f"; level {100 * ALPHA:g} %" if summary.rule == rules.HEADLINE else "")
 

@@ -11,7 +11,8 @@ from lthbench import formatting
 from lthbench.errors import BadInput, unknown
 from lthbench.report import cells, families, heads
 from lthbench.report.cells import Cell, Shown
-from lthbench.results import score_order, training_costs, validation
+from lthbench.results import score_order, so_far, training_costs, validation
+from lthbench.results.so_far import SoFar
 from lthbench.results.training_costs import Cost
 from lthbench.verdict import calibration as calibrations
 from lthbench.verdict import explanation, rules
@@ -94,6 +95,11 @@ class Summary:
     def lacking(self) -> tuple[str, ...]:
         """The titles of scores that LTH-PASS asks for on this task and that were not measured."""
         return score_order.lacking(self.facts.task, {a.score for a in self.facts.aspects}, self.facts.classes)
+
+    @cached_property
+    def so_far(self) -> SoFar | None:
+        """What of the table is there, where its run is not finished; None where all is."""
+        return so_far.of_table(self.table)
 
     @cached_property
     def costs(self) -> dict[tuple[str, float], Cost]:
@@ -199,7 +205,7 @@ def sentence(summary: Summary, result: Verdict) -> str:
     if result.joint is None:
         lowest = result.sparsities[0]
         reason = explanation.why(result.at(lowest), summary.title_of)
-        at = f"{formatting.sparsity(lowest)}, the lowest sparsity measured"
+        at = f"{formatting.sparsity(lowest)}, the lowest sparsity{'' if summary.so_far else ' measured'}"
         if explanation.only_open(result.at(lowest)):
             return f"{who} may be as good as {like(summary, result)} or not: at {at}, {reason}."
         short = "has no verdict" if explanation.no_verdict(result.at(lowest)) else "falls short already"

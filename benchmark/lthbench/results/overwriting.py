@@ -5,9 +5,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lthbench import textfiles
 from lthbench.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What a run writes into the folder of its report.
 REPORT = (
@@ -49,6 +53,29 @@ def check(paths: Iterable[Path], force: bool = False) -> None:
                 f"{path}: is there, and lthbench did not write it. Name another place, or replace it with "
                 "--force."
             )
+
+
+def check_further(folder: Path, command: str, table: pd.DataFrame, force: bool = False) -> None:
+    """Raise BadInput where a table that is not finished would replace one of the same command that has more.
+
+    The run may have ended while what it had stored was collected.
+    """
+    from lthbench.results import reading, so_far
+
+    found = None if force else so_far.of_table(table)
+    if found is None:
+        return
+    try:
+        there, facts = reading.read(folder)
+    except BadInput:  # it is another's to say what that is
+        return
+    other = so_far.of_table(there)
+    if facts.command == command and (other is None or other.scores > found.scores):
+        raise BadInput(
+            f"{folder}: has the report of this command {'with more scores' if other else 'finished'}, which "
+            "one that lacks scores does not replace: its run may have gone on meanwhile. Look at that, or "
+            "write this one elsewhere (--report DIR)."
+        )
 
 
 def check_one(path: Path, kind: str, force: bool = False) -> None:

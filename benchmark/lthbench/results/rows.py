@@ -152,18 +152,21 @@ def _gate(rows: list[Row], plan: Plan) -> None:
 
     Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
     gate is half of what the dense parent of the seed has above chance; without accuracies none gets through.
+    Where one of the two is not measured yet, the score is missing until it is.
     """
     chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
-    accuracies = {
-        row.place: row.value
-        for row in rows
-        if row.variant == "" and row.score.name == "accuracy" and not math.isnan(row.value)
-    }
+    measured = [row for row in rows if row.variant == "" and row.score.name == "accuracy"]
+    accuracies = {row.place: row.value for row in measured if not math.isnan(row.value)}
+    awaited = {row.place for row in measured if row.status == "missing"}
     for row in rows:
         if row.score.group != "interpretability" or row.status != "ok":
             continue
+        parent = ("dense", 0.0, row.source.entry.seed)
+        if awaited & {row.place, parent}:
+            row.status, row.reason = "missing", "its accuracy, or that of dense, is not measured yet"
+            continue
         own = accuracies.get(row.place, math.nan)
-        bar = chance + 0.5 * (accuracies.get(("dense", 0.0, row.source.entry.seed), math.nan) - chance)
+        bar = chance + 0.5 * (accuracies.get(parent, math.nan) - chance)
         if not own >= bar:
             row.status = "gated"
             why = f"accuracy {own:.3f} is below the gate, {bar:.3f}: not comparable with dense"

@@ -27,7 +27,7 @@ from lthbench.results.score_facts import score_facts as score_facts
 from lthbench.results.score_order import aspects, scores_of
 from lthbench.results.units import Unit
 from lthbench.spec import Data, Given, Init, Step, Train, Weights, as_sparsity, mask_keeper
-from lthbench.store import Store
+from lthbench.store import Snapshot, Store
 from lthbench.verdict import calibration
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.sequential import Looks
@@ -302,7 +302,7 @@ def _plain(value: Any) -> Any:
 
 def facts(
     plan: Plan,
-    store: Store,
+    store: Store | Snapshot,
     checkpoints: Iterable[dict[str, Any]] = (),
     told: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> RunFacts:
@@ -350,7 +350,7 @@ def networks(plan: Plan) -> tuple[NetworkFacts, ...]:
     )
 
 
-def _told(step: Step, store: Store) -> dict[str, Any] | None:
+def _told(step: Step, store: Store | Snapshot) -> dict[str, Any] | None:
     """The facts of a step; None where it is not stored."""
     try:
         return store.meta(step)

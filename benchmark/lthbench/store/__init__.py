@@ -7,8 +7,9 @@ from pathlib import Path
 from lthbench.store.base import ResultReader, Store
 from lthbench.store.local import LocalStore
 from lthbench.store.remote import RemoteStore, is_url
+from lthbench.store.snapshot import Snapshot
 
-__all__ = ["LocalStore", "RemoteStore", "ResultReader", "Store", "open_store"]
+__all__ = ["LocalStore", "RemoteStore", "ResultReader", "Snapshot", "Store", "open_store"]
 
 
 def open_store(where: Store | Path | str) -> Store:

@@ -27,7 +27,7 @@ from lthbench.files import clear_left, make_folder, publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request_record import KINDS
-from lthbench.results import table, units, validation
+from lthbench.results import so_far, table, units, validation
 from lthbench.results.bundle_file import HEAD, SCHEMA
 from lthbench.results.bundle_file import Refused as Refused
 from lthbench.results.bundle_file import opened as opened
@@ -105,6 +105,8 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
     files = read(path)
     scores, facts = opened(path, files)
+    if so_far.of_table(scores):
+        raise Refused(f"{path}: is of a table that is not finished; run its command to the end.")
     try:
         made = planned(facts, len(scores))
         earlier, changed = _check_steps(files, made)

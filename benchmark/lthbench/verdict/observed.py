@@ -66,6 +66,15 @@ class Observed:
         return self._corrupted.get((method, sparsity, seed), {})
 
 
+def so_far(rows: Sequence[Row]) -> str:
+    """For how many seeds a score is measured while others are still to come; "" where none is."""
+    awaited = sum(r.status == "missing" for r in rows)
+    if not awaited:
+        return ""
+    there = len(rows) - awaited
+    return f"measured for {there} of {len(rows)} seeds so far" if there else "not measured yet"
+
+
 def _shared(column: pd.Series) -> list[Any]:
     """A column of texts, equal ones as one object: columns of text are slow to go through one by one."""
     codes, values = column.factorize(use_na_sentinel=False)

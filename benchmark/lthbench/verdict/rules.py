@@ -29,7 +29,7 @@ from lthbench.verdict import sequential
 from lthbench.verdict.aspect import Aspect
 from lthbench.verdict.comparison import Comparison, Scatter, Yardstick, compare, scatter, untested
 from lthbench.verdict.noninferiority import ALPHA, corrected
-from lthbench.verdict.observed import Observed, mean
+from lthbench.verdict.observed import Observed, mean, so_far
 
 RULES = ("noninferior", "std", "paper")
 HEADLINE = "noninferior"
@@ -46,8 +46,8 @@ class Match:
 
     ``finding``, one of ``FINDINGS``: better than dense; matches: worse by less than the margin; worse than
     dense, and not shown to be within the margin; open: neither can be said; undecided: the rule cannot be
-    applied; failed: it was not measured; gated: its accuracy is below what scores of interpretability ask
-    for; or the network is degenerate.
+    applied, or not yet; failed: it was not measured; gated: its accuracy is below what scores of
+    interpretability ask for; or the network is degenerate.
 
     ``shortfall`` is how much worse the mean is than dense (negative: better), ``bound`` what the true
     shortfall is below and ``lower`` what it is above, each at ``1 - level``; ``allowed`` is the margin, and
@@ -270,6 +270,9 @@ def _match(
 
     if (method, sparsity) in observed.degenerate:
         return match(False, "degenerate", observed.degenerate[method, sparsity])
+    for who, awaited in (("dense", so_far(parent)), ("it", so_far(own))):
+        if awaited:
+            return match(None, "undecided", f"{who} is {awaited}")
     bad = [r for r in own if r.status != "ok" or not math.isfinite(r.value)]
     if not wanted or any(math.isnan(r.value) for r in parent):
         return match(None, "undecided", f"{aspect.title} of the dense parent is not measured")

@@ -1,0 +1,177 @@
+"""``run --collect``: what a store holds of a table, which stays as it is, and what is missing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import lthbench
+from lthbench.cli import main
+from lthbench.data import loading
+from lthbench.errors import BadInput, Damaged
+from lthbench.planning.plan import plan
+from lthbench.planning.request import ask
+from lthbench.spec import Measure
+from lthbench.store import LocalStore, Snapshot
+
+TASK = str(Path(__file__).parents[1] / "tiny.toml")
+GRID = ("--task", TASK, "--sparsity", 0.5, "--seeds", 2, "--metrics", "accuracy,nll")
+ASKED = ("--methods", "omp,random", *GRID)
+
+
+def run(folder, *words):
+    """The exit code of a run in this process, with store and report in ``folder``."""
+    places = ("--store", folder / "store", "--report", folder / "report", "--workers", 0, "--device", "cpu")
+    try:
+        main([str(word) for word in ("run", *places, *words)])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def stored(folder):
+    """All that a run needs of a store: each file, and when it was written."""
+    files = (path for path in (folder / "store").rglob("*") if path.is_file())
+    return {path: path.stat().st_mtime_ns for path in files if path.name != "seen.txt"}
+
+
+def told(folder):
+    """What a report says but for the time that it took."""
+    facts = json.loads((folder / "report" / "run.json").read_text())
+    facts["seconds"] = {}
+    text = (folder / "report" / "report.md").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("- worker time")]
+    return (folder / "report" / "scores.csv").read_bytes(), facts, lines
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory):
+    """A store that has one of two methods."""
+    folder = tmp_path_factory.mktemp("part")
+    assert run(folder, "--methods", "omp", *GRID, "--no-report") == 0
+    return folder
+
+
+@pytest.fixture
+def copied(part, tmp_path):
+    """A copy of it, for tests that change it."""
+    shutil.copytree(part / "store", tmp_path / "store")
+    return tmp_path
+
+
+def test_what_is_there_is_reported_and_what_is_missing_is_told(part, capsys):
+    before = stored(part)
+    assert run(part, *ASKED, "--collect") == 0
+    assert stored(part) == before
+    out, err = capsys.readouterr()
+    said = "4 of 6 networks have all their scores, and 8 of 12 scores are there."
+    assert said in " ".join(out.split())
+    assert said in " ".join(err.split())
+    assert "missing are 2 trainings, 4 measures" in err
+    assert "Networks that lack scores: random 2 of 2." in " ".join(err.split())
+    again = err.partition("Go on with:\n")[2].replace("\\\n", "").split()
+    assert again[:2] == ["lthbench", "run"]
+    assert again[-len(ASKED) :] == [str(word) for word in ASKED]
+    table = pd.read_csv(part / "report" / "scores.csv", keep_default_na=False)
+    assert set(table.loc[table["method"] != "random", "status"]) == {"ok"}
+    assert set(table.loc[table["method"] == "random", "status"]) == {"missing"}
+    for name in ("report.md", "report.html"):
+        assert said in (part / "report" / name).read_text()
+
+
+def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(copied, tmp_path_factory, capsys):
+    assert run(copied, *ASKED, "--collect") == 0
+    assert run(copied, *ASKED) == 0
+    whole = tmp_path_factory.mktemp("whole")
+    assert run(whole, *ASKED) == 0
+    assert told(copied) == told(whole)
+    shutil.rmtree(LocalStore(copied / "store").place(a_measure().key))
+    capsys.readouterr()
+    assert run(copied, *ASKED, "--collect") == 2, "the report that is finished stays"
+    assert "has the report of this command finished" in capsys.readouterr().err
+    assert told(copied) == told(whole)
+    assert run(copied, *ASKED) == 0
+    capsys.readouterr()
+    assert run(copied, *ASKED, "--collect") == 0
+    assert told(copied) == told(whole)
+    assert "Go on with" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_where_no_score_is_stored_nothing_is_written(tmp_path, capsys, begun):
+    if begun:
+        LocalStore(tmp_path / "store").open()
+    before = sorted(tmp_path.rglob("*"))
+    assert run(tmp_path, *ASKED, "--collect") == 2
+    assert "holds no score of this table yet (0 of 6 trainings are there)" in capsys.readouterr().err
+    assert [path for path in sorted(tmp_path.rglob("*")) if "leases" not in path.parts] == before
+
+
+def a_measure():
+    """A step that both tables ask for."""
+    steps = plan(ask(TASK, ["omp"], [0.5], seeds=2, metrics=["nll"]), loading.checked_folders(None)).steps
+    return next(step for step in steps if isinstance(step, Measure))
+
+
+def test_what_is_damaged_counts_as_missing_and_stays_where_it_is(copied):
+    store, step = LocalStore(copied / "store"), a_measure()
+    path = store.place(step.key) / "scores.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    before = stored(copied)
+    assert run(copied, "--methods", "omp", *GRID, "--collect") == 0
+    assert stored(copied) == before
+    table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
+    assert table.loc[table["status"] == "missing", "step"].tolist() == [step.key]
+
+
+def test_it_is_done_beside_a_run_and_sees_one_moment(copied):
+    store = LocalStore(copied / "store")
+    with store.in_use("run"):
+        assert run(copied, *ASKED, "--collect") == 0
+    step = a_measure()
+    seen = Snapshot(store, [step])
+    assert store.has(step)
+    assert not seen.has(step)
+    for look in (seen.files, seen.meta, lambda absent: seen.read(absent, "scores.json")):
+        with pytest.raises(Damaged, match="is not there"):
+            look(step)
+
+
+def test_seeds_that_were_added_are_collected_up_to_the_first_look_that_lacks_some(copied):
+    assert run(copied, "--methods", "omp", *GRID, "--until-decided", 5, "--collect") == 0
+    facts = json.loads((copied / "report" / "run.json").read_text())
+    assert (facts["seeds"], "ended" in facts) == ([0, 1, 2], False)
+    table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
+    assert set(table.loc[table["status"] == "missing", "seed"]) == {2}
+    text = (copied / "report" / "report.md").read_text()
+    assert "omp: no verdict: dense is measured for 2 of 3 seeds so far." in text
+    assert not any(why in text for why in ("All is decided", "The most seeds", "No more seeds"))
+
+
+def test_as_json_it_tells_how_much_is_there(part, capsys):
+    assert run(part, *ASKED, "--collect", "--no-report", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["finished"], found["so_far"]["scores"]) == ("unfinished", False, 8)
+    assert (found["steps"]["done"], found["steps"]["missing"]) == (0, 10)
+    assert [n["passes"] for n in found["networks"] if n["method"] == "random"] == [None]
+
+
+def test_nothing_is_fetched(part, capsys):
+    assert run(part, *ASKED, "--collect", "--download") == 2
+    assert "leave --download out" in capsys.readouterr().err
+
+
+def test_from_python_what_is_missing_has_that_status(part, tmp_path):
+    asked: dict[str, Any] = {"sparsities": [0.5], "seeds": 2, "metrics": ["accuracy", "nll"], "device": "cpu"}
+    table = lthbench.run(TASK, ["omp", "random"], store=part / "store", collect=True, **asked)
+    assert table.groupby("method")["status"].agg(set).to_dict() == {
+        **{"dense": {"ok"}, "omp": {"ok"}},
+        "random": {"missing"},
+    }
+    asked["collect"] = "yes"
+    with pytest.raises(BadInput, match="collect: expected True or False"):
+        lthbench.run(TASK, ["omp"], store=tmp_path / "store", **asked)
+    assert list(tmp_path.iterdir()) == []
