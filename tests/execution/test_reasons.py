@@ -8,7 +8,7 @@ from lthbench.errors import StepFailed
 from lthbench.execution import measure, runner
 from lthbench.formatting import one_line
 from lthbench.kinds import Metric, Score, Value
-from lthbench.results import table
+from lthbench.results import rows, table
 from lthbench.spec import Inputs, Measure
 from lthbench.store import LocalStore
 from lthbench.store.artifacts import SCORES
@@ -71,3 +71,9 @@ def test_that_of_a_score_is_read_back(run, init, read_back, monkeypatch):
     assert run.do([step]) == {}
     (value,) = SCORES.read(run.store, step)["values"]
     assert read_back(value["reason"]) == value["reason"] == r"no \udcff.png: @home"
+
+
+@pytest.mark.parametrize(("stored", "said"), [("=1+1", "reason: =1+1"), ("10%\r20%", "10% 20%"), ("", "")])
+def test_that_which_an_earlier_version_stored_is_read_back(stored, said):
+    row = rows._told(None, SCORE, "", {"value": 0.5, "se": None, "n": 1, "reason": stored})
+    assert row.reason == said

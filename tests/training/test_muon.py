@@ -116,6 +116,27 @@ def test_a_convolution_moves_as_a_matrix_does_by_torch():
     assert (weight.flatten(1) - twin).norm() < 0.02 * (twin - before).norm()
 
 
+def test_kernels_of_other_shapes_move_as_each_alone():
+    """As in networks with kernels of 1 x 7 and 7 x 1, whose matrices have as many rows and columns."""
+    shapes = [(8, 4, 1, 7), (8, 4, 7, 1), (8, 28, 1, 1), (8, 4, 1, 7)]
+    torch.manual_seed(0)
+    pulls = [torch.randn(shape) for shape in shapes]
+
+    def moved(chosen):
+        weights = [torch.nn.Parameter(torch.zeros(shapes[i])) for i in chosen]
+        others = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, nesterov=True, momentum=0.9)
+        optimizer = Muon(weights, others, rate=1.0, momentum=0.9, decay=0.1)
+        for weight, i in zip(weights, chosen, strict=True):
+            weight.grad = pulls[i]
+        optimizer.step()
+        return [weight.detach() for weight in weights]
+
+    for i, together in enumerate(moved(range(4))):
+        (alone,) = moved([i])
+        assert torch.allclose(together, alone, atol=1e-6)
+        assert together.norm() > 0.1
+
+
 def test_weights_that_are_computed_from_others_move_by_sgd(images, recipe):
     """A convolution with weight normalisation, and networks with one convolution or none."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench import registry
 from lthbench.errors import Damaged
+from lthbench.formatting import reason_line
 from lthbench.kinds import Dataset, Metric, Score
 from lthbench.store import ResultReader
 from lthbench.store.artifacts import DRAWS, SCORES
@@ -105,9 +106,8 @@ def _told(source: Source, score: Score, variant: str, value: dict[str, Any]) -> 
     found, se = value["value"], value["se"]
     found = math.nan if found is None else found
     status = "failed" if math.isnan(found) else "ok"
-    return Row(
-        source, score, variant, found, math.nan if se is None else se, value["n"], status, value["reason"]
-    )
+    reason = value["reason"] and reason_line(value["reason"])  # earlier versions stored it as it came
+    return Row(source, score, variant, found, math.nan if se is None else se, value["n"], status, reason)
 
 
 def _empty(source: Source, score: Score, variant: str, failures: dict[str, str]) -> Row:

@@ -43,10 +43,10 @@ class Muon(torch.optim.Optimizer):
         self.keep = {id(weight): keep for weight, keep in held}
         self.param_groups.append(group)
         others.state = self.state
-        self.alike: dict[tuple[int, int], list[torch.Tensor]] = {}
+        self.alike: dict[torch.Size, list[torch.Tensor]] = {}
         for weight in matrices:
             self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-            self.alike.setdefault((len(weight), weight[0].numel()), []).append(weight)
+            self.alike.setdefault(weight.shape, []).append(weight)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
         rate = group["lr"] * group["rate"]
         weights: list[torch.Tensor] = []
         steps: list[torch.Tensor] = []
-        for (rows, columns), alike in self.alike.items():
+        for shape, alike in self.alike.items():
             moved = [weight for weight in alike if weight.grad is not None]
             if not moved:
                 continue
@@ -71,7 +71,7 @@ class Muon(torch.optim.Optimizer):
             lying = torch.stack([pull.permute(0, 2, 3, 1) for pull in ahead])
             made = orthogonal(lying.flatten(2)).view(lying.shape).permute(0, 1, 4, 2, 3)
             weights += moved
-            steps += made.mul_(rate * math.sqrt(max(1.0, rows / columns))).unbind()
+            steps += made.mul_(rate * math.sqrt(max(1.0, shape[0] / shape[1:].numel()))).unbind()
         if weights:
             keeps = [self.keep.get(id(weight)) for weight in weights]
             held = [(step, keep) for step, keep in zip(steps, keeps, strict=True) if keep is not None]
