@@ -123,7 +123,7 @@ def test_kernels_of_other_shapes_move_as_each_alone():
     pulls = [torch.randn(shape) for shape in shapes]
 
     def moved(chosen):
-        weights = [torch.nn.Parameter(torch.zeros(shapes[i])) for i in chosen]
+        weights: list[torch.Tensor] = [torch.nn.Parameter(torch.zeros(shapes[i])) for i in chosen]
         others = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, nesterov=True, momentum=0.9)
         optimizer = Muon(weights, others, rate=1.0, momentum=0.9, decay=0.1)
         for weight, i in zip(weights, chosen, strict=True):
