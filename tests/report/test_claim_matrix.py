@@ -77,7 +77,7 @@ def test_of_tables_of_one_task_that_of_the_longest_training_counts(monkeypatch):
     assert "| ✓ agrees (quick budget only) | c10-r20s, quick: dense 72.4 %, 3 seeds" in " ".join(
         markdown.split()
     )
-    page = templates.render("claims.html.j2", claims=found, said="", elsewhere=[])
+    page = templates.render("claims.html.j2", claims=found, said="", notices=[], elsewhere=[])
     told = re.findall(
         r'<td class="told" data-name="answer">.*?</td>\s*<td data-name="decided by">(.*?)</td>', page
     )

@@ -51,7 +51,7 @@ def test_folded_tables_say_how_many_they_hold(made, count):
     claim |= {"answer": "cannot say", "kind": "u", "sign": "?"}
     claims = {"columns": [], "rows": [], "open": [claim] * count, "untold": [claim] * count}
     elsewhere = [{"text": "a", "source": "b", "tasks": ["t"]}] * count
-    page = templates.render("claims.html.j2", claims=claims, said="", elsewhere=elsewhere)
+    page = templates.render("claims.html.j2", claims=claims, said="", notices=[], elsewhere=elsewhere)
     assert len(re.findall(rf"<summary>{count} claim{many} (that these|not measured|about)", page)) == 3
 
 

@@ -104,7 +104,7 @@ def taller(files):
         (value(value=10**400), "is not what its step makes (OverflowError)"),
         (value(value="x"), "'accuracy' is no number"),
         (value(reason=["x"]), "or its name no text"),
-        (value(reason="two\nlines\x1b[31m"), r"'two\nlines\x1b[31m'"),
+        (value(reason="two\nlines\x1b[31m"), r"'two lines\\u001b[31m'"),
         (scores(lambda found: found.update(forwards=10**30)), "how many images were read"),
         (scores(lambda found: found.update(degenerate=[[1]])), "what is degenerate is no text"),
         (scores(lambda found: b"[" * 100_000), "scores.json is no table"),

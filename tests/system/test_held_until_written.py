@@ -36,7 +36,9 @@ def test_a_run_is_at_work_until_its_report_is_written(store, tiny_task, tmp_path
 
 def test_so_is_the_command(store, tiny_task, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(output, "show", lambda outcome, *rest: seen.append((outcome.table, at_work(store))))
+    monkeypatch.setattr(
+        output, "show", lambda outcome, *rest, **more: seen.append((outcome.table, at_work(store)))
+    )
     words = ["--methods", "omp", "--seeds", "1", "--report", str(tmp_path / "report"), "--progress", "none"]
     main(["run", "--task", tiny_task, *words, "--store", str(store.root)])
     assert seen == [("the table", ["run"])]
