@@ -125,3 +125,14 @@ def test_a_network_made_elsewhere_keeps_its_own_mask(steps, network):
     assert spec.mask_keeper(dense) is None
     assert spec.network_of(Predict(dense, Inputs(steps["train"].data, "test", 0, "clean", 1))) == network
     assert dense.needs() == ()
+
+
+def test_trainings_with_muon_have_a_version_of_their_own(init, recipe, digits):
+    """Theirs stands in their keys alone, and one that is given, as of a stored step, stays."""
+    plain = Train(init, recipe, digits, 0)
+    muon = dataclasses.replace(recipe, optimizer="muon", matrix_lr=0.1)
+    assert plain.version == spec.TRAIN_VERSION
+    assert Train(init, muon, digits, 0).version == spec.MUON_VERSION != spec.TRAIN_VERSION
+    stored = Train(init, muon, digits, 0, version=1)
+    assert stored.version == dataclasses.replace(stored, seed=1).version == 1
+    assert stored.key != Train(init, muon, digits, 0).key
