@@ -10,6 +10,7 @@ import pytest
 
 from lthbench.report import findings, forest, leaderboard, markdown, tallies, templates
 from lthbench.report.findings import SIGNS, broken, first_break
+from lthbench.report.summary import verdict_rows
 from lthbench.verdict.rules import FINDINGS, SHORT
 
 from .conftest import ENTRIES, LEVELS
@@ -49,14 +50,28 @@ def test_a_match_in_words_has_its_bound_its_margin_and_its_p_value(judged_as):
     numbers = {"shortfall": 0.004, "bound": 0.0081, "lower": -0.0001, "allowed": 0.01, "p": 0.02}
     match = dataclasses.replace(found.headline[0].matches[0], **numbers)
     assert findings.words(found, match) == (
-        "accuracy worse by 0.4 points, at most 0.8 worse, margin 1.0, p = 0.020: matches"
+        "accuracy worse by 0.4 points, at most 0.8 worse, margin 1.0, p = 0.020 for within the margin: "
+        "matches"
     )
     share = dataclasses.replace(
         match, score="nll", shortfall=-0.2, bound=-0.1, allowed=0.5, relative=True, p=1e-5, finding="better"
     )
     assert findings.words(found, share) == (
-        "NLL better by 20 %, at least 10 % better, margin 50 %, p < 0.001: better"
+        "NLL better by 20 %, at least 10 % better, margin 50 %, p < 0.001 for within the margin: better"
     )
+    worse = dataclasses.replace(match, shortfall=0.013, bound=0.017, p=0.841, finding="worse")
+    assert findings.words(found, worse) == (
+        "accuracy worse by 1.3 points, at most 1.7 worse, margin 1.0: worse"
+    ), "a p of 0.841 would read as if that were not shown"
+
+
+def test_how_far_accuracy_holds_is_none_where_it_is_worse_at_the_lowest_sparsity(judged_as):
+    """A dash is for what was not measured."""
+    for row, holds, said in (("yxx", 0.5, "50.0 %"), ("xxx", None, "none"), ("???", None, "open")):
+        found = judged_as(imp=(row, "yyy"))
+        result = dataclasses.replace(found.headline[0], holds={"accuracy": holds})
+        found = dataclasses.replace(found, verdicts={found.rule: (result,)})
+        assert [told["accuracy holds up to"] for told in verdict_rows(found)] == [said]
 
 
 def test_markdown_marks_what_was_found_of_a_score(judged_as):

@@ -18,7 +18,7 @@ def test_what_breaks_first_is_said_of_each_task(judged_as):
     one = dataclasses.replace(one, facts=dataclasses.replace(one.facts, budget={"name": "long"}))
     (found,) = [h.text for h in highlights.of_site([(many, "a"), (one, "b")]) if "breaks" in h.about]
     name = many.facts.task_name
-    assert found == f"NLL ({name}, quick: 2 of 2 that break); accuracy ({name}, long: imp)."
+    assert found == f"NLL ({name}, quick: 2 of 2 methods); accuracy ({name}, long: imp)."
 
 
 def test_an_index_says_what_its_answers_rest_on_and_what_their_words_mean(judged_as, tmp_path):

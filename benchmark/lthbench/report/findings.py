@@ -57,7 +57,12 @@ def words(summary: Summary, match: Match) -> str:
         bound = f", at most {limit} worse"
     else:
         bound = f", at least {shown(-match.bound)} better"
-    p = "" if math.isnan(match.p) else f", {_chance(match.p)}"
+    # It is that of "within the margin": beside what is worse it would read as if that were not shown.
+    p = (
+        ""
+        if math.isnan(match.p) or match.finding == "worse"
+        else f", {_chance(match.p)} for within the margin"
+    )
     return f"{title} {said}{points}{bound}, margin {margin}{p}: {match.finding}"
 
 

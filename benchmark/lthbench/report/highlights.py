@@ -94,7 +94,8 @@ def _breaks(pairs: Pairs) -> Highlight | None:
             named = [score for score, times in counted.items() if times == most]
             more = [f"{len(named) - findings.FEW} more"] if len(named) > findings.FEW else []
             what = formatting.listed([*named[: findings.FEW], *more])
-            whom = f"{most} of {len(here)} that break" if len(here) > 1 else here[0].method
+            judged = sum(not result.undecided for result in pair[0].headline)
+            whom = f"{most} of {judged} methods" if len(here) > 1 else here[0].method
             parts.append(f"{what} ({here[0].task}: {whom})")
             every += len(here)
     return Highlight("What breaks first:", f"{'; '.join(parts)}.", "#cases") if every > 1 else None

@@ -44,14 +44,13 @@ class Trainings:
 
 @dataclass(frozen=True)
 class Row:
-    """A method: ``rank`` is shared by all that get as far (a tie group), ``joint`` asks for all scores.
+    """A method: ``joint`` asks for all scores.
 
     ``note`` is said of one that was measured at a single sparsity, where others were at several.
     ``trainings`` is what a network took: as far as all scores hold, or where they hold nowhere, at the lowest
     sparsity.
     """
 
-    rank: str
     method: str
     family: str
     colour: str
@@ -102,26 +101,22 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
     if not results:
         return None
     scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
-    reached = sorted({_order(v) for v in results}, reverse=True)
     alone = [v for v in results if len(v.sparsities) == 1 < len(summary.sparsities)]
     rows = []
-    for result in sorted(results, key=lambda v: -_order(v)):
-        cells = tuple(_cell(summary, result, [s], root, linked) for s in scores)
-        better = sum(_order(v) > _order(result) for v in results)
-        ties = sum(_order(v) == _order(result) for v in results)
-        rank = f"{better + 1}" if ties == 1 else f"{better + 1}–{better + ties}"
+    for result in results:
         rows.append(
             Row(
-                rank if len(reached) > 1 else "–",
                 result.method,
                 family(result.method),
                 figures.style(summary, result.method)[0],
-                cells,
+                tuple(_cell(summary, result, [s], root, linked) for s in scores),
                 _cell(summary, result, scores, root, linked),
                 f"at {formatting.sparsity(result.sparsities[0])} alone" if result in alone else "",
                 _cost(summary, result, scores),
             )
         )
+    # No rank: the order is how far each is shown to hold, which does not tell two methods apart.
+    rows.sort(key=lambda row: (row.note != "", -row.joint.order, row.joint.text != "open"))
     dense = [("dense itself", tuple(_text_of(summary.cell("dense", 0.0, s)) for s in scores))]
     if any(s in summary.trainings for s in scores):
         others = tuple(_text_of(summary.trainings.get(s)) for s in scores)
@@ -143,7 +138,7 @@ def _cost(summary: Summary, result: Verdict, scores: Sequence[str]) -> Trainings
 ALL = "all"
 #: What cells say that hold up to no sparsity, as programs read it.
 _NOWHERE = {"open": "open", "none": "none", "–": "unknown"}
-_PLACE = ("task", "budget", "folder", "seeds", "method", "rank", "trainings")
+_PLACE = ("task", "budget", "folder", "seeds", "method", "trainings")
 _FOUND = ("score", "title", "finding", "up_to", "decided_by")
 
 
@@ -162,7 +157,7 @@ def as_csv(pairs: Sequence[tuple[Summary, str]]) -> bytes:
         for row in made.rows:
             trainings = "" if row.trainings.text == "–" else row.trainings.text
             table = (facts.task_name, facts.budget_name, folder, len(facts.seeds))
-            place = (*table, row.method, row.rank, trainings)
+            place = (*table, row.method, trainings)
             for name, cell in zip(names, (row.joint, *row.cells), strict=True):
                 finding = _NOWHERE.get(cell.text, "holds")
                 rows.append([*place, *name, finding, cell.order if finding == "holds" else "", cell.words])
@@ -218,11 +213,6 @@ def _text(last: float | None, worst: Match | None) -> str:
     if last is None:
         return none.get(worst.finding if worst else "undecided", "none")
     return formatting.share(last)
-
-
-def _order(result: Verdict) -> float:
-    scores = list(dict.fromkeys(m.score for m in result.matches))
-    return holds(result, scores)[0] or 0.0
 
 
 def _cell(summary: Summary, result: Verdict, scores: Sequence[str], root: str, linked: bool) -> Cell:

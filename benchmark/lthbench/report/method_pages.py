@@ -93,7 +93,7 @@ def _method(name: str, pairs: Pairs) -> dict[str, Any]:
         "name": name,
         "id": templates.slug(name),
         "base": base,
-        "title": in_short(as_here) if as_here else record.title if record else name,
+        "title": re.split(r"[,:;]", as_here)[0] if as_here else record.title if record else name,
         "short": in_short(as_here or record.title) if record else "",
         "family": family(name),
         "when": sentence(name),

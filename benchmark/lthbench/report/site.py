@@ -155,6 +155,7 @@ def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -
         tasks=[_task(*p) for p in pairs if not _trial(p[0])],
         trials=[_task(*p) for p in pairs if _trial(p[0])],
         answers=rows,
+        waiting=[_answer(*p) for p in told if decided and p not in decided],
         highlights=lines,
         words=_words(
             told, [what for row in rows for _, what in row["facts"]] + [line.text for line in lines]

@@ -296,7 +296,7 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
     return [
         {
             "method": result.method,
-            "accuracy holds up to": formatting.sparsity(result.holds.get("accuracy")),
+            "accuracy holds up to": far(result, "accuracy"),
             "everything holds up to": far(result),
             "held back by": held_back(summary, result) or "–",
         }
@@ -304,14 +304,20 @@ def verdict_rows(summary: Summary) -> list[dict[str, str]]:
     ]
 
 
-def far(result: Verdict) -> str:
-    """How far a method gets: a sparsity, "open" (nothing speaks against it), "no verdict", "none" or "–"."""
+def far(result: Verdict, score: str = "") -> str:
+    """How far a method gets, or one ``score`` of it: a sparsity, "open" (nothing speaks against it),
+    "no verdict", "none" or "–".
+    """
     if result.undecided:
         return "–"
-    if result.joint is not None:
-        return formatting.sparsity(result.joint)
+    found = result.holds.get(score) if score else result.joint
+    if found is not None:
+        return formatting.sparsity(found)
     lowest = result.at(result.sparsities[0]) if result.sparsities else ()
-    return explanation.in_a_word(lowest)
+    if not score:
+        return explanation.in_a_word(lowest)
+    own = [match for match in lowest if match.score == score]
+    return explanation.in_a_word(own) if own else "–"
 
 
 def held_back(summary: Summary, result: Verdict) -> str:
