@@ -106,6 +106,26 @@ def _memory(account: dict[str, Any]) -> str:
     return f"{said}; this machine has {formatting.size(round(here))}: {cure}"
 
 
+#: A share of the time that is worth a word, and how many are named at most.
+WORTH, NAMED = 0.05, 4
+
+
+def _spent(account: dict[str, Any]) -> str:
+    """Where the time goes: training and masks, and the metrics that take most of it; "" for no time."""
+    left = {tuple(one["metrics"]): one["share"] for one in account["shares"]}
+    if not left:
+        return ""
+    said = [f"training and masks {100 * left.pop((), 0.0):.0f} %"]
+    named = [askers for askers, share in left.items() if share >= WORTH][:NAMED]
+    for askers in named:
+        others = [f"{len(askers) - 2} more"] if len(askers) > 2 else []
+        said.append(f"{formatting.listed([*askers[:2], *others])} {100 * left.pop(askers):.0f} %")
+    said.append(f"{'other ' if named else ''}scores {100 * sum(left.values()):.0f} %")
+    alone = ",".join(f"-{askers[0]}" for askers in named if len(askers) == 1)
+    typed = click.get_current_context().get_parameter_source("metrics") is ParameterSource.COMMANDLINE
+    return ", ".join(said) + (f"; cheaper: --metrics {alone}" if alone and not typed else "")
+
+
 def _plan_text(account: dict[str, Any]) -> str:
     from tabulate import tabulate
 
@@ -130,6 +150,7 @@ def _plan_text(account: dict[str, Any]) -> str:
         + (f", {account['begun']:,} of the trainings begun" if account["begun"] else "")
         + (f", {account['like']}" if account["like"] else "")
         + ("" if account["learned"] else " (a guess: nothing of this kind was run in this store yet)"),
+        *([f"spent   {said}"] if (said := _spent(account)) else []),
         *([f"disk    about {formatting.size(account['bytes'])} in the store"] if account["bytes"] else []),
         *([f"memory  {said}"] if (said := _memory(account)) else []),
         f"longest chain of trainings that must follow one another: {account['chain']}",

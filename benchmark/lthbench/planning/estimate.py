@@ -73,11 +73,8 @@ def estimate(
     others = more.beside if more else ()
     if not steps and not others:
         return Estimate(0.0, 0.0, 0.0, True)
-    events = list(events)
-    rates, log = learned_rates(events, device), _log(events, device)
     trainings = [s for s in (*steps, *others) if isinstance(s, Train)]
-    near = {size: found for s in trainings if (found := _near(log, s)) for size in [_sized(s)]}
-    rates |= {size: sum(f for f, _ in found) / sum(t for _, t in found) for size, found in near.items()}
+    rates, near = rates_for(trainings, events, device)
     known = rates.keys() >= {_kind(s) for s in (*steps, *others) if rated_by(s)}
     total = sum(seconds(s, rates, device) * (1.0 - begun.get(s.key, 0.0)) for s in steps)
     if more:
@@ -92,6 +89,17 @@ def estimate(
     like = {one for found in near.values() for one in found}
     took = max((seconds(s, rates, device) for s in trainings if _sized(s) in near), default=0.0)
     return Estimate(wall / spread, wall * spread, chain, known, going_on, len(like), took)
+
+
+def rates_for(
+    trainings: Iterable[Train], events: Iterable[dict[str, Any]], device: str
+) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
+    """FLOP/s by kind of step, and of ``trainings`` like some in the log by kind and size; and these."""
+    events = list(events)
+    rates, log = learned_rates(events, device), _log(events, device)
+    near = {size: found for s in trainings if (found := _near(log, s)) for size in [_sized(s)]}
+    rates |= {size: sum(f for f, _ in found) / sum(t for _, t in found) for size, found in near.items()}
+    return rates, near
 
 
 def _longest(

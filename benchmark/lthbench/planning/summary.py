@@ -12,7 +12,7 @@ from lthbench._version import __version__
 from lthbench.data import concepts
 from lthbench.planning import again
 from lthbench.planning.disk_use import size
-from lthbench.planning.estimate import Estimate, estimate
+from lthbench.planning.estimate import Estimate, estimate, rates_for
 from lthbench.planning.flops import flops
 from lthbench.planning.jobs import stack_on
 from lthbench.planning.looks import schedule
@@ -21,6 +21,7 @@ from lthbench.planning.missing import shares_done
 from lthbench.planning.plan import Plan
 from lthbench.planning.seeds import Thinned
 from lthbench.planning.settle import published
+from lthbench.planning.shares import shares
 from lthbench.spec import (
     Rewind,
     Step,
@@ -98,7 +99,10 @@ def costed(
     plan = found.plan
     request = plan.request
     todo = [s for s in plan.steps if s.key not in found.stored]
-    guess = estimate(todo, store.events(), workers, device, shares_done(todo, store), found.more)
+    events = list(store.events())
+    guess = estimate(todo, events, workers, device, shares_done(todo, store), found.more)
+    trainings = [s for s in (*todo, *(found.more.beside if found.more else ())) if isinstance(s, Train)]
+    spent = shares(todo, rates_for(trainings, events, device)[0], device, found.more)
     memory, most = needed(todo)
     return {
         "task": request.task.name,
@@ -113,6 +117,7 @@ def costed(
         "collapsed": _collapsed(plan, store),
         "seconds": [round(guess.low), round(guess.high)],
         "time": guess.text() if todo or found.left_out else "nothing to do",
+        "shares": [{"metrics": list(askers), "share": round(part, 4)} for askers, part in spent.items()],
         "chain": f"{_chain(plan)}",
         "bytes": _bytes(found),
         "memory": round(memory),
