@@ -99,7 +99,15 @@ def test_a_compact_network_gives_the_logits_of_the_masked_one(made, tmp_path, ca
     )
     assert min(row[f"seconds_{b}"] for row in account["rows"] for b in latency.BATCHES) > 0.0
     assert f"{small['flops']:,}" in said
+    for batch in latency.BATCHES:
+        faster = small[f"speedup_{batch}"]
+        assert faster["low"] <= faster["median"] <= faster["high"]
+        for row in account["rows"]:
+            lower, upper = row[f"quartiles_{batch}"]
+            assert lower <= row[f"seconds_{batch}"] <= upper
+    assert account["clock"] in ("thread", "process")
     assert "Timed on cpu" in said
+    assert "by the processor time of" in said
     assert "Wrote filter at 50.0 %, seed 0: " in said
     assert (account["method"], account["sparsity"], account["seed"]) == ("filter", 0.5, 0)
     main(["explain", "filter", "0.5", "--from", str(made / "report"), "--json"])

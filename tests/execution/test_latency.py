@@ -1,14 +1,18 @@
 """Timed networks: without the channels that masks remove, in turns, and beside the scores of a report."""
 
 import dataclasses
+import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from lthbench import registry
 from lthbench.checkpoints import files, importing, taking
 from lthbench.cli import main
+from lthbench.errors import StepFailed
 from lthbench.execution import latency
 from lthbench.execution.runner import Runner
 from lthbench.execution.stored import stored
@@ -23,21 +27,83 @@ from lthbench.store import LocalStore
 from lthbench.submission import bundle
 
 
-def test_networks_take_turns_and_their_medians_are_those_of_the_clock(monkeypatch):
-    """Of two networks, one takes three ticks of a clock that only their passes move."""
-    now = [0.0]
+class Pretended(torch.nn.Linear):
+    """A layer whose passes take ticks of pretended clocks, and on the wall what other work takes besides."""
 
-    class Slow(torch.nn.Linear):
-        ticks = 1.0
+    def __init__(self, now, ticks, others):
+        super().__init__(2, 2)
+        self.now, self.ticks, self.others = now, ticks, others
 
-        def forward(self, x):
-            now[0] += self.ticks
-            return super().forward(x)
+    def forward(self, x):
+        self.now["processor"] += self.ticks
+        self.now["wall"] += self.ticks + next(self.others)
+        return super().forward(x)
 
-    slow, slower = Slow(2, 2), Slow(2, 2)
-    slower.ticks = 3.0
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    assert latency.latencies({"a": slow, "b": slower}, (4, 2)) == {"a": 1.0, "b": 3.0}
+
+@pytest.fixture
+def clocks(monkeypatch):
+    """Pretended clocks: that of the wall, and that of the thread and of the process."""
+    now = {"processor": 0.0, "wall": 0.0}
+    monkeypatch.setattr("time.perf_counter", lambda: now["wall"])
+    for name in ("thread_time", "process_time"):
+        monkeypatch.setattr(f"time.{name}", lambda: now["processor"])
+    return now
+
+
+def test_a_busy_machine_leaves_ratios_as_they_are(clocks):
+    """Other work meets every pass of one network, and each third of the other."""
+    dense = Pretended(clocks, 3.0, itertools.repeat(30.0))
+    small = Pretended(clocks, 1.0, itertools.cycle((0.0, 0.0, 12.0)))
+    took = latency.passes({"dense": dense, "small": small}, (4, 2))
+    assert took.quartiles("dense") == (3.0, 3.0, 3.0)
+    assert took.quartiles("small") == (1.0, 1.0, 1.0)
+    assert took.speedup("dense", "small") == (3.0, 3.0, 3.0)
+    assert len(took.seconds["dense"]) == len(took.seconds["small"]) == latency.FEWEST
+
+
+def test_ratios_are_those_of_the_same_turn(clocks):
+    """Both networks become slower in turns: seconds spread, and their ratio does not."""
+    turns = latency.Passes("thread", {"dense": [2.0, 4.0, 6.0] * 4, "small": [1.0, 2.0, 3.0] * 4})
+    assert turns.quartiles("dense") == (2.0, 4.0, 6.0)
+    assert turns.speedup("dense", "small") == (2.0, 2.0, 2.0)
+
+
+def test_the_clock_is_named_by_device_and_threads(clocks, monkeypatch):
+    cpu = torch.device("cpu")
+    for threads, named in ((1, "thread"), (2, "process")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert latency.clock_of(cpu) == named
+        assert latency.passes({"a": Pretended(clocks, 1.0, itertools.repeat(0.0))}, (4, 2)).clock == named
+    assert latency.clock_of(torch.device("cuda")) == "wall"
+
+
+def test_a_clock_that_stands_still_is_refused(clocks):
+    with pytest.raises(StepFailed, match="counts no time in a pass"):
+        latency.passes({"a": Pretended(clocks, 0.0, itertools.repeat(1.0))}, (4, 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [(6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (20, 6, 15), (50, 18, 33), (100, 40, 61)],
+)
+def test_the_interval_of_a_median_is_that_of_the_sign_test(count, low, high):
+    """Which of the ordered values its ends are, as tables of the sign test have them."""
+    values = [float(value) for value in range(count, 0, -1)]
+    assert latency.median_interval(values) == (low, high)
+    outside = 2 * stats.binom.cdf(low - 1, count, 0.5)
+    assert outside <= 0.05 < 2 * stats.binom.cdf(low, count, 0.5)
+
+
+def test_the_interval_misses_the_median_as_seldom_as_it_says():
+    draws = np.random.default_rng(0).exponential(size=(2000, 20))
+    found = np.array([latency.median_interval(draw) for draw in draws])
+    missed = np.mean((found[:, 0] > np.log(2)) | (found[:, 1] < np.log(2)))
+    assert missed == pytest.approx(2 * stats.binom.cdf(5, 20, 0.5), abs=0.015)  # 4.1 %
+
+
+def test_few_values_have_no_interval():
+    with pytest.raises(ValueError, match="5 values have no interval"):
+        latency.median_interval([1.0] * 5)
 
 
 @pytest.fixture
@@ -67,6 +133,9 @@ def test_networks_made_elsewhere_are_found_and_timed(scored, monkeypatch):
     dense, pruned = times
     assert (dense.method, pruned.method) == ("dense", "pruned")  # and none of what rounds activations
     assert pruned.flops < dense.flops
+    assert {t.clock for t in times} <= {"thread", "process"}
+    assert all(t.lower <= t.seconds <= t.upper for t in times)
+    assert dense.speedup is pruned.speedup is None  # "pruned" is of sparsity 0 here, and has dense beside it
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +171,10 @@ def test_the_networks_of_a_report_are_timed_as_small_as_their_masks_make_them(ma
     assert {(t["method"], t["images"]) for t in told["times"]} == {
         (method, images) for method in ("dense", "filter") for images in (1, 64)
     }
+    assert {t["clock"] for t in told["times"]} <= {"thread", "process"}
+    assert all((t["speedup"] is None) == (t["method"] == "dense") for t in told["times"])
+    assert "by the processor time of" in said
+    assert "by the processor time of" in (made / "report" / "report.html").read_text(encoding="utf-8")
     assert str(made / "report" / "latency.csv") in told["files"]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from lthbench import report
 from lthbench.cli import main
+from lthbench.cli.latency import text as text_of
 from lthbench.errors import BadInput, Damaged
 from lthbench.report import cells, machine_readable, markdown
 from lthbench.report.summary import summarise
@@ -30,6 +31,16 @@ def timed(made_table):
             10_000,
             "cpu: x",
             1,
+            "thread",
+            0.9e-3 * images / (1 + n.sparsity),
+            1.2e-3 * images / (1 + n.sparsity),
+            *(
+                (None, None, None)
+                if n.method == "dense"
+                else (1.5, 1.25, 1.75)
+                if images > 1
+                else (1.1, 0.9, 1.3)
+            ),
         )
         for n in networks
         for images in (1, 64)
@@ -56,9 +67,14 @@ def test_they_stand_beside_the_scores_in_milliseconds_and_change_no_verdict(time
     plain = summarise(scores, dataclasses.replace(facts, latencies=()))
     assert found.verdicts == plain.verdicts
     assert [s.header for s in found.scores[len(plain.scores) :]] == [
-        "time of 1 image, ms ↓",
-        "time of 64 images, ms ↓",
+        "processor time of 1 image, ms ↓",
+        "processor time of 64 images, ms ↓",
+        "times as fast, 1 image ↑",
+        "times as fast, 64 images ↑",
     ]
+    faster = [found.cell("filter", found.sparsities[0], f"speedup_{images}") for images in (1, 64)]
+    assert [cell.text for cell in faster] == ["1.10 (0.90 to 1.30) not shown", "1.50 (1.25 to 1.75)"]
+    assert found.cell("dense", 0.0, "speedup_64") is None
     dense, pruned = (
         found.cell(method, level, "latency_64")
         for method, level in (("dense", 0.0), ("filter", found.sparsities[0]))
@@ -67,10 +83,48 @@ def test_they_stand_beside_the_scores_in_milliseconds_and_change_no_verdict(time
     assert pruned.mean == pytest.approx(64.0 / (1 + found.sparsities[0]))
     assert found.cell("omp", found.sparsities[0], "latency_64") is None
     text = markdown.render(found)
-    assert "time of 64 images, ms" in text
-    assert "passes timed on cpu: x, 1 thread" in text
+    assert "processor time of 64 images, ms" in text
+    assert "1.10 (0.90 to 1.30) not shown" in text
+    assert "passes timed on cpu: x, 1 thread, by the processor time of the thread: medians" in text
     assert isinstance(cells.of_table(scores, facts)[1][("dense", 0.0, "latency_1")], cells.Cell)
     assert "latency_64" in machine_readable.as_json(found)
+
+
+def former(content: bytes) -> bytes:
+    """A table as it was written before the clock was named."""
+    rows = [line.split(",") for line in content.decode().splitlines()]
+    return "".join(",".join(row[:9]) + "\n" for row in rows).encode()
+
+
+def test_times_of_before_the_clock_was_named_are_of_the_wall_clock(timed, tmp_path):
+    scores, facts = timed
+    table.write(scores, facts, tmp_path)
+    path = tmp_path / latency.FILE
+    path.write_bytes(former(path.read_bytes()))
+    _, again = table.read(tmp_path)
+    assert [t[:9] for t in again.latencies] == [t[:9] for t in latency.from_csv(path.read_bytes(), "here")]
+    assert {t[9:] for t in again.latencies} == {("wall", None, None, None, None, None)}
+    assert latency.from_csv(latency.as_csv(again.latencies), "here") == again.latencies
+    text = markdown.render(summarise(scores, again))
+    assert "wall time of 64 images, ms" in text
+    assert "by the wall clock, which counts other work of the machine too" in text
+    assert "times as fast" not in text
+
+
+def test_a_table_says_what_is_not_shown_and_takes_the_widest_of_seeds(timed):
+    _, facts = timed
+    rows = [t for t in facts.latencies if t.images > 1]
+    seed = max(t.seed for t in rows)
+    wider = [t._replace(speedup=2.5, speedup_high=3.0) if t.speedup and t.seed == seed else t for t in rows]
+    count = len({t.seed for t in rows})
+    assert f"{(1.5 * (count - 1) + 2.5) / count:.2f} (1.25 to 3.00)" in text_of(wider)
+    assert "not shown" not in text_of(wider)
+    said = text_of(facts.latencies)
+    assert "Timed by the processor time of the thread" in said
+    assert "Not shown: the interval holds 1" in said
+    assert latency.shown(1.01, 2.0)
+    assert latency.shown(0.5, 0.99)
+    assert not latency.shown(1.0, 2.0)
 
 
 def test_all_kinds_of_reports_are_written_with_them(timed, tmp_path):
@@ -138,6 +192,17 @@ def test_tables_put_together_keep_the_times_of_the_one_that_was_timed(timed, mad
         (lambda text: text.replace("0.001,", "-0.001,"), "a number that cannot be"),
         (lambda text: text.replace("cpu: x", "=cmd|x"), "no line of at most"),
         (lambda text: text.replace("cpu: x", "c" * 600), "no line of at most"),
+        (
+            lambda text: text.replace(",thread,", ",sundial,"),
+            'no clock "sundial". Valid: thread, process, wall',
+        ),
+        (lambda text: text.replace(",thread,", ",wall,", 1), "several clocks"),
+        (lambda text: text.replace(",1.5,1.25,1.75", ",1.5,1.6,1.75"), "an interval that cannot be"),
+        (lambda text: text.replace(",1.5,1.25,1.75", ",1.5,,1.75"), "an interval that cannot be"),
+        (lambda text: text.replace(",1.5,1.25,1.75", ",nan,1.25,1.75"), "an interval that cannot be"),
+        (lambda text: text.replace(",1.5,1.25,1.75", ",1.5,1.25,inf"), "an interval that cannot be"),
+        (lambda text: text.replace(",0.0009,", ",0.5,"), "an interval that cannot be"),
+        (lambda text: text.replace(",1.5,1.25,1.75", ""), "cannot be read as times"),
         (lambda text: text.replace("seconds", "minutes"), "cannot be read as times"),
         (lambda text: text + "filter,1\n", "cannot be read as times"),
     ],

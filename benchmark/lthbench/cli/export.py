@@ -68,7 +68,8 @@ def export(
 ) -> None:
     """Write the network of METHOD at SPARSITY as safetensors and as a program that PyTorch runs by itself.
 
-    With --compact, a network whose filters were pruned becomes physically smaller, and both sizes are timed.
+    With --compact, a network whose filters were pruned becomes physically smaller, and both sizes are timed,
+    on a CPU by the processor time.
     What passes take is a measurement of this machine: it stands in export.json, and in no score.
 
     \b
@@ -138,6 +139,8 @@ def _meant(facts: RunFacts, method: str, sparsity: float, seed: int | None) -> N
 def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
     from tabulate import tabulate
 
+    from lthbench.results import latency
+
     batches = [key.removeprefix("seconds_") for key in account["rows"][0] if key.startswith("seconds_")]
     rows = [
         [
@@ -153,16 +156,18 @@ def _text(account: dict[str, Any], out: Path, names: list[str]) -> str:
     said = [tabulate(rows, heads, tablefmt="plain", disable_numparse=True)]
     if "difference" in account:
         full, small = account["rows"]
-        gains = [
-            full["flops"] / small["flops"],
-            *(full[f"seconds_{b}"] / small[f"seconds_{b}"] for b in batches),
-        ]
-        shown = [f"{g:.2f}" for g in gains]
-        said.append(f"Compact: 1/{shown[0]} of the operations; {' and '.join(shown[1:])} times as fast.")
+        fewer = full["flops"] / small["flops"]
+        faster = [small[f"speedup_{b}"] for b in batches]
+        shown = [latency.speedup_text(f["median"], f["low"], f["high"]) for f in faster]
+        said.append(f"Compact: 1/{fewer:.2f} of the operations; times as fast: {' and '.join(shown)}.")
         said.append(f"Logits differ by {account['difference']:.2g} at most, on 64 images of noise.")
     where = account["environment"]
     threads = f", {formatting.counted(where['threads'], 'thread', 'threads')}" if where["threads"] else ""
-    said.append(f"Timed on {where['device']}{threads}: medians of passes, on this machine at this moment.")
+    said.append(
+        f"Timed on {where['device']}{threads}, by {latency.CLOCKS[account['clock']][0]}: medians of passes, "
+        "on this machine at this moment; in parentheses 95 % intervals over turns. "
+        "Not shown: an interval that holds 1."
+    )
     network = f"{account['method']} at {formatting.sparsity(account['sparsity'])}"
     if account["verdict"]:
         said.append(f"{network}: {account['verdict']}")

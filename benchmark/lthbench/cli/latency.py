@@ -39,8 +39,9 @@ def latency(
 
     Pruned networks are timed without the channels that their masks remove whole, of 1 and of 64 images, in
     turns with the dense network. Those of which no channel goes whole take what dense takes, and are left
-    out, as are quantised ones that round activations. Times are measurements of this machine: they stand in
-    latency.csv and in the report's table of all scores, and in no verdict. The next run into the folder
+    out, as are quantised ones that round activations. A CPU is timed by its processor time, which stands
+    still while other work runs, a GPU by the wall clock. Times are measurements of this machine: they stand
+    in latency.csv and in the report's table of all scores, and in no verdict. The next run into the folder
     leaves them out; time its networks again.
 
     \b
@@ -104,30 +105,49 @@ def _by_seed(facts: RunFacts, seeds: int | list[int]) -> dict[int, list[NetworkF
 
 
 def text(found: Sequence[Latency]) -> str:
-    """What passes take, as a table: a row for each method and sparsity, and beside each how much faster."""
+    """What passes take, as a table: a row for each method and sparsity; and by which clock, below it."""
     from statistics import fmean
 
     from tabulate import tabulate
+
+    from lthbench.results import latency as results
 
     images = list(dict.fromkeys(t.images for t in found))
     cells: dict[tuple[str, float], list[Latency]] = {}
     for t in found:
         cells.setdefault((t.method, t.sparsity), []).append(t)
-
-    def of(own: Sequence[Latency], count: int) -> float:
-        return fmean(t.seconds for t in own if t.images == count)
-
     dense = cells.get(("dense", 0.0), [])
-    rows = []
+    rows, unsaid = [], False
     for (method, sparsity), own in sorted(cells.items(), key=lambda cell: cell[0] != ("dense", 0.0)):
         flops = fmean(t.flops for t in own)
         row = [method, formatting.sparsity(sparsity) if sparsity else "–", f"{flops:,.0f}"]
         row.append(f"{fmean(t.flops for t in dense) / flops:.2f}" if dense else "–")
         for count in images:
-            row += [f"{1000 * of(own, count):.3g} ms"]
-            row.append(f"{of(dense, count) / of(own, count):.2f}" if dense else "–")
+            here = [t for t in own if t.images == count]
+            row.append(_milliseconds(here))
+            speedup = results.speedup_of(here)
+            row.append(results.speedup_text(*speedup) if speedup else "–")
+            unsaid |= speedup is not None and not results.shown(*speedup[1:])
         rows.append(row)
     heads = ["method", "sparsity", "FLOPs", "fewer"]
     for count in images:
-        heads += [formatting.counted(count, "image", "images"), "faster"]
-    return str(tabulate(rows, heads, tablefmt="plain", disable_numparse=True))
+        heads += [formatting.counted(count, "image, ms", "images, ms"), "times as fast"]
+    clock = results.CLOCKS[found[0].clock][0]
+    said = [str(tabulate(rows, heads, tablefmt="plain", disable_numparse=True))]
+    said.append(
+        f"Timed by {clock}: medians, in parentheses quartiles; times as fast as dense in the same turn, in "
+        "parentheses 95 % intervals. Of several seeds: means, and the widest that their ends reach."
+    )
+    if unsaid:
+        said.append("Not shown: the interval holds 1, so that neither is shown to be faster.")
+    return "\n".join(said)
+
+
+def _milliseconds(own: Sequence[Latency]) -> str:
+    """The mean over seeds of the medians, and the outermost quartiles."""
+    from statistics import fmean
+
+    middle = f"{1000 * fmean(t.seconds for t in own):.3g}"
+    lower = [1000 * t.lower for t in own if t.lower is not None]
+    upper = [1000 * t.upper for t in own if t.upper is not None]
+    return f"{middle} ({min(lower):.3g} to {max(upper):.3g})" if lower and upper else middle

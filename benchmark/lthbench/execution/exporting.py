@@ -18,7 +18,7 @@ from torch import nn
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
-from lthbench.execution.latency import BATCHES, latencies
+from lthbench.execution.latency import BATCHES, passes
 from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
 from lthbench.global_state import full_precision
@@ -56,13 +56,19 @@ def exported(
         account["difference"] = _difference(model, sizes["compact"], shape)
         account["channels"] = _channels(sizes["compact"])
     chosen = list(sizes.values())[-1]
-    times = {batch: latencies(sizes, (batch, *shape)) for batch in BATCHES}
-    rows = []
+    times = {batch: passes(sizes, (batch, *shape)) for batch in BATCHES}
+    rows: list[dict[str, Any]] = []
     for name, one in sizes.items():
         counted = cost(one, None, shape)
         row = {"network": name, "parameters": counted.parameters, "flops": counted.flops_dense}
-        rows.append(row | {"bytes": counted.bytes} | {f"seconds_{b}": times[b][name] for b in BATCHES})
-    account |= {"rows": rows, "environment": environment(space.device)}
+        row |= {"bytes": counted.bytes}
+        for batch, took in times.items():
+            lower, row[f"seconds_{batch}"], upper = took.quartiles(name)
+            row[f"quartiles_{batch}"] = [lower, upper]
+            if name != "full size":
+                row[f"speedup_{batch}"] = took.speedup("full size", name)._asdict()
+        rows.append(row)
+    account |= {"rows": rows, "clock": times[BATCHES[0]].clock, "environment": environment(space.device)}
     files = {WEIGHTS.name.replace("weights", "network"): WEIGHTS.encode(chosen.state_dict())}
     files[PROGRAM] = _program(chosen, shape)
     files[ACCOUNT] = json.dumps(account, indent=1).encode()

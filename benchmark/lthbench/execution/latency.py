@@ -1,11 +1,17 @@
-"""Forward passes, timed: what a network takes on this machine at this moment."""
+"""Forward passes, timed: what a network takes on this machine at this moment.
+
+On a CPU it is the processor time, which stands still while other work has the processor. What other work does
+to caches and to the clock rate is in it still. On a GPU it is the wall clock, read when the GPU is done.
+"""
 
 from __future__ import annotations
 
-import statistics
+import math
+import os
 import time
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from statistics import median, quantiles
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -23,8 +29,35 @@ _Name = TypeVar("_Name", bound=Hashable)
 
 #: Images in a pass that is timed: one, as where answers are waited for, and many.
 BATCHES = (1, 64)
-#: Passes of each network at most, and seconds for each of them at each size of batch.
-PASSES, SECONDS = 200, 1.0
+#: Passes of each network at least and at most, and seconds on the wall for each network and size of batch.
+FEWEST, PASSES, SECONDS = 10, 200, 1.0
+#: How often an interval of a median misses it, both sides together.
+MISSES = 0.05
+
+
+class Speedup(NamedTuple):
+    """How many times as fast: the median over turns, and its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Passes(NamedTuple, Generic[_Name]):
+    """What forward passes took by ``clock``, one of ``results.latency.CLOCKS``: seconds of each turn."""
+
+    clock: str
+    seconds: Mapping[_Name, Sequence[float]]
+
+    def quartiles(self, name: _Name) -> tuple[float, float, float]:
+        """The lower quartile, the median and the upper quartile of a network's seconds."""
+        lower, middle, upper = quantiles(self.seconds[name], n=4, method="inclusive")
+        return lower, middle, upper
+
+    def speedup(self, dense: _Name, name: _Name) -> Speedup:
+        """How many times as fast as ``dense`` a network is: ratios of the seconds of the same turns."""
+        ratios = [a / b for a, b in zip(self.seconds[dense], self.seconds[name], strict=True)]
+        return Speedup(median(ratios), *median_interval(ratios))
 
 
 def timed(
@@ -56,45 +89,88 @@ def timed(
     flops = {name: cost(model, None, shape).flops_dense for name, model in models.items()}
     found = []
     for images in batches:
-        took = latencies(models, (images, *shape))
-        found += [
-            Latency(
-                *name,
-                networks[name].key,
-                images,
-                took[name],
-                flops[name],
-                where["device"],
-                where["threads"] or 0,
+        took = passes(models, (images, *shape))
+        for name in models:
+            dense = ("dense", 0.0, name[2])
+            lower, middle, upper = took.quartiles(name)
+            speedup = took.speedup(dense, name) if dense in models and name != dense else (None, None, None)
+            found.append(
+                Latency(
+                    *name,
+                    networks[name].key,
+                    images,
+                    middle,
+                    flops[name],
+                    where["device"],
+                    where["threads"] or 0,
+                    took.clock,
+                    lower,
+                    upper,
+                    *speedup,
+                )
             )
-            for name in models
-        ]
     return found
 
 
 @torch.inference_mode()
-def latencies(models: Mapping[_Name, nn.Module], shape: tuple[int, ...]) -> dict[_Name, float]:
-    """The median seconds of a forward pass of each network over images of this shape.
+def passes(models: Mapping[_Name, nn.Module], shape: tuple[int, ...]) -> Passes[_Name]:
+    """The seconds of forward passes of each network over images of this shape, ``[N, C, H, W]``.
 
-    The networks take turns, so that what else the machine does meets all of them.
+    The networks take turns, so that slow changes, as of the clock rate, meet all of them. A moment's do not:
+    hence the processor time, and ratios within turns. Raises StepFailed where the clock is too coarse.
     """
     device = next(next(iter(models.values())).parameters()).device
     images = torch.rand(shape, generator=generator("export")).to(device)
+    named = clock_of(device)
+    clock = _clock(named)
     took: dict[_Name, list[float]] = {name: [] for name in models}
     for model in models.values():
         for _ in range(3):
             model(images)
     started = time.perf_counter()
     for done in range(PASSES):
-        if done >= 5 and time.perf_counter() - started > SECONDS * len(models):
+        if done >= FEWEST and time.perf_counter() - started > SECONDS * len(models):
             break
         for name, model in models.items():
             _settle(device)
-            began = time.perf_counter()
+            began = clock()
             model(images)
             _settle(device)
-            took[name].append(time.perf_counter() - began)
-    return {name: statistics.median(times) for name, times in took.items()}
+            took[name].append(clock() - began)
+    if not all(map(all, took.values())):
+        raise StepFailed(
+            f'the clock of this machine counts no time in a pass (clock "{named}"): it is too coarse'
+        )
+    return Passes(named, took)
+
+
+def median_interval(values: Sequence[float], misses: float = MISSES) -> tuple[float, float]:
+    """An interval of the median that these are drawn from, as the sign test has it: two of the values.
+
+    It assumes nothing of the distribution, but that draws are independent. It misses the median in a share
+    ``misses`` of all cases at most. Raises ValueError where so few values have none: 6 have one at 5 %.
+
+    Source: Conover, Practical Nonparametric Statistics, 1999, 3.2.
+    """
+    n = len(values)
+    left, outside = 0, 0
+    while (outside := outside + math.comb(n, left)) <= misses / 2 * 2**n:
+        left += 1
+    if not left:
+        raise ValueError(f"{n} values have no interval of their median that misses it so seldom")
+    ordered = sorted(values)
+    return ordered[left - 1], ordered[n - left]
+
+
+def clock_of(device: torch.device) -> str:
+    """What passes are timed by on a device: a name of ``results.latency.CLOCKS``."""
+    if device.type != "cpu" or os.name == "nt":  # Windows counts processor time in steps of 16 ms
+        return "wall"
+    return "thread" if torch.get_num_threads() == 1 else "process"
+
+
+def _clock(named: str) -> Callable[[], float]:
+    return {"thread": time.thread_time, "process": time.process_time, "wall": time.perf_counter}[named]
 
 
 def _settle(device: torch.device) -> None:

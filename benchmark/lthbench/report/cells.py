@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from lthbench import formatting
+from lthbench.results import latency
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lthbench.results.latency import Latency
     from lthbench.results.run_facts import RunFacts
     from lthbench.verdict.calibration import Calibration
 
@@ -77,11 +79,17 @@ def of_table(
 ) -> tuple[tuple[Shown, ...], dict[tuple[str, float, str], Cell]]:
     """The scores that a table has, and their cells by (method, sparsity, score).
 
-    What forward passes take stands beside them, in milliseconds, where networks were timed.
+    What forward passes take stands beside them, in milliseconds, where networks were timed, and how many
+    times as fast as dense they are.
     """
     by_cell = _by_cell(table) | _timed(facts)
     there = {score for _, _, score in by_cell}
     timed = {t.score: Shown(t.score, t.title, "ms", False, "efficiency", False) for t in facts.latencies}
+    faster = {
+        t.speedup_score: Shown(t.speedup_score, t.speedup_title, "ratio", True, "efficiency", False)
+        for t in facts.latencies
+        if t.speedup is not None
+    }
     scores = (
         *(
             Shown(s.name, s.title, s.unit, s.higher_is_better, s.group, s.verdict)
@@ -89,9 +97,11 @@ def of_table(
             if s.name in there
         ),
         *timed.values(),
+        *faster.values(),
     )
     units = {s.name: s.unit for s in scores}
-    return scores, {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
+    found = {key: _cell(rows, units.get(key[2], "")) for key, rows in by_cell.items()}
+    return scores, found | _faster(facts)
 
 
 def of_trainings(calibration: Calibration | None, scores: Iterable[Shown]) -> dict[str, Cell]:
@@ -124,6 +134,19 @@ def _timed(facts: RunFacts) -> _Found:
     found: _Found = {}
     for t in facts.latencies:
         found.setdefault((t.method, t.sparsity, t.score), []).append((1000.0 * t.seconds, "ok", ""))
+    return found
+
+
+def _faster(facts: RunFacts) -> dict[tuple[str, float, str], Cell]:
+    """How many times as fast as dense networks are, with intervals over turns in place of seeds' spread."""
+    rows: dict[tuple[str, float, str], list[Latency]] = {}
+    for t in facts.latencies:
+        rows.setdefault((t.method, t.sparsity, t.speedup_score), []).append(t)
+    found = {}
+    for key, own in rows.items():
+        if speedup := latency.speedup_of(own):
+            values = [t.speedup for t in own if t.speedup is not None]
+            found[key] = replace(of_values(values, "ratio"), text=latency.speedup_text(*speedup))
     return found
 
 
