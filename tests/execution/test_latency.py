@@ -135,7 +135,10 @@ def test_networks_made_elsewhere_are_found_and_timed(scored, monkeypatch):
     assert pruned.flops < dense.flops
     assert {t.clock for t in times} <= {"thread", "process"}
     assert all(t.lower <= t.seconds <= t.upper for t in times)
-    assert dense.speedup is pruned.speedup is None  # "pruned" is of sparsity 0 here, and has dense beside it
+    assert dense.speedup is None
+    assert pruned.speedup_low <= pruned.speedup <= pruned.speedup_high
+    (alone,) = latency.timed(Workspace(store, (), "cpu"), {("pruned", 0.0, 0): steps["pruned"]}, (1,))
+    assert alone[12:] == (None, None, None)  # there is no dense network that it would be faster than
 
 
 @pytest.fixture(scope="module")
