@@ -3,14 +3,17 @@
 import json
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lthbench import api
 from lthbench.cli import main, output
 from lthbench.cli.run_json import Tally
-from lthbench.report import machine_readable
+from lthbench.report import explanation, machine_readable
 from lthbench.report.summary import summarise
+from lthbench.verdict.explanation import standing
+from lthbench.verdict.rules import Match
 
 
 def read(text):
@@ -51,6 +54,55 @@ def test_a_run_tells_what_was_done_and_the_verdict_on_each_network(done, capsys)
     assert set(networks.values()) <= {True, False, None}
     assert told.items() >= read(machine_readable.as_json(summarise(done.table, done.facts))).items()
     assert "values" not in told
+
+
+def test_what_is_open_is_told_apart_from_what_falls_short(done, capsys):
+    table = done.table
+    dense = table[table["method"] == "dense"].set_index(["seed", "score", "variant"])["value"]
+    own = table["method"] != "dense"
+    places = [tuple(place) for place in table[["seed", "score", "variant"]].to_numpy()]
+    table.loc[own, "value"] = dense.loc[places].to_numpy()[own]
+    table.loc[own, ["diff_se", "mean_diff_se"]] = 1e-5
+    nll = table["score"] == "nll"
+    for method, sparsity, seed, more in (("imp", 0.9, 0, 0.5), ("omp", 0.5, 0, 0.5), ("omp", 0.5, 1, 0.5)):
+        cell = (table["method"] == method) & (table["sparsity"] == sparsity) & (table["seed"] == seed)
+        table.loc[nll & cell, "value"] += more  # in one seed of two it may be chance
+    lost = nll & (table["method"] == "omp") & (table["sparsity"] == 0.9)
+    table.loc[lost, ["value", "status"]] = math.nan, "failed"
+    main(RUN)
+    told = read(capsys.readouterr().out)
+    found = {(n["method"], n["sparsity"]): (n["finding"], n["passes"]) for n in told["networks"]}
+    assert found == {
+        ("imp", 0.5): ("pass", True),
+        ("imp", 0.9): ("open", False),
+        ("omp", 0.5): ("short", False),
+        ("omp", 0.9): ("failed", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scores", "finding", "passes"),
+    [
+        (("matches", "better"), "pass", True),
+        (("better", "open"), "open", False),
+        (("open", "worse"), "short", False),
+        (("matches", "gated"), "short", False),
+        (("degenerate", "degenerate"), "short", False),
+        (("undecided", "worse"), "short", False),
+        (("failed", "undecided"), "failed", False),
+        (("open", "undecided"), "undecided", None),
+        ((), "undecided", None),
+    ],
+)
+def test_a_network_has_one_finding_that_agrees_with_whether_it_passes(scores, finding, passes):
+    said = {"better": True, "matches": True, "undecided": None}
+    matches = [
+        Match("imp", 0.5, str(place), "noninferior", 0, 0, 0, 0, said.get(word, False), finding=word)
+        for place, word in enumerate(scores)
+    ]
+    assert standing(matches) == finding
+    result: Any = SimpleNamespace(at=lambda level: matches)
+    assert explanation.passes(result, 0.5) is passes
 
 
 def test_a_run_in_which_a_step_failed_tells_so_and_ends_with_1(done, capsys):

@@ -81,11 +81,13 @@ def record(
 def _networks(summary: Summary) -> list[dict[str, Any]]:
     """The verdict on each method and sparsity, by the rule that heads the report."""
     from lthbench.report import answer, explanation
+    from lthbench.verdict.explanation import standing
 
     return [
         {
             "method": result.method,
             "sparsity": level,
+            "finding": standing(result.at(level)),
             "passes": explanation.passes(result, level),
             "said": answer.of_network(summary, result.at(level)),
         }

@@ -68,6 +68,20 @@ def in_a_word(matches: Sequence[Match]) -> str:
     return "open" if only_open(matches) else "no verdict" if no_verdict(matches) else "–"
 
 
+def standing(matches: Sequence[Match]) -> str:
+    """What is found of a network on all its scores together, in the word that a program asks for.
+
+    "short": it is worse, gated or degenerate in a score; else "failed": a score was not measured;
+    "undecided": a score cannot be judged, or not yet; "open": all that is missing is proof; "pass".
+    """
+    found = {m.finding for m in matches}
+    if found & {*SHORT}:
+        return "short"
+    if not found:
+        return "undecided"
+    return next((word for word in ("failed", "undecided", "open") if word in found), "pass")
+
+
 def no_verdict(matches: Sequence[Match]) -> bool:
     """Whether a score cannot be compared with dense, while nothing was found against the network."""
     found = {m.finding for m in matches}
