@@ -17,7 +17,7 @@ import click
 from lthbench import registry
 from lthbench.cli import listing
 from lthbench.cli.app import cli
-from lthbench.cli.pages import margin
+from lthbench.cli.pages import calibrated, margin
 from lthbench.kinds import Bank, Dataset
 from lthbench.planning import task
 from lthbench.report.claims import any_task, between
@@ -183,17 +183,19 @@ def _needs(found: dict[str, Any]) -> Iterator[str]:
 def tasks() -> str:
     """Every task, with the recipes of its budgets."""
     found = [(name, listing.describe("task", name, None)) for name in task.names()]
+    budgets_of = {row["task"]: listing.short(row)["budgets"] for row in listing.every("task", None)}
     rows = [
         (
             _link(name),
             plain(t["title"]),
             t["data"]["dataset"],
             t["architecture"],
-            ", ".join(t["budget"]),
+            budgets_of[name],
         )
         for name, t in found
     ]
     said = ["# Tasks\n", table(("task", "title", "data", "network", "budgets"), rows), ""]
+    said.append("A number behind a budget: dense trainings that calibrate its verdict.\n")
     for name, t in found:
         grid = t["grid"]
         said += [f"## {name}\n", f"{plain(t['about'])} Source: {plain(t['source'])}.\n"]
@@ -221,6 +223,8 @@ def tasks() -> str:
         ]
         head = ("budget", "about", "epochs", "rewind", "batch", "rate", "decay", "schedule", "source")
         said += [table(head, budgets), ""]
+        half = f"In bfloat16: {', '.join(t['in bfloat16'])}, the same recipes. " if t["in bfloat16"] else ""
+        said.append(f"{half}Calibrated: {calibrated(t['calibrated'])}.\n")
     return "\n".join(said)
 
 

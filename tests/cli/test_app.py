@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lthbench import contract, registry
 from lthbench.cli import options
 from lthbench.cli.app import cli, main
 from lthbench.kinds import Method
+from lthbench.verdict import calibration
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
 
@@ -150,6 +152,40 @@ def test_everything_that_is_listed_has_a_page(plural):
         code, out, err = call(plural, row[plural[:-1]])
         assert code == 0, err
         assert out.count("\n") > 4
+
+
+def test_tasks_name_the_calibrated_budgets_also_those_in_bfloat16(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    row = next(r for r in json.loads(call("tasks", "--json")[1]) if r["task"] == "c10-r20s")
+    names = [f"{name}{end}" for name in ("quick", "short", "standard", "paper") for end in ("", "-bf16")]
+    assert row["budgets"].split(", ") == names
+    counts = {name: len(c.seeds) for name in names if (c := calibration.shipped("c10-r20s", name))}
+    assert set(counts) >= {"quick", "standard-bf16"}
+    assert row["calibrated"] == ", ".join(f"{name} ({count})" for name, count in counts.items())
+    listed = next(line for line in call("tasks")[1].splitlines() if line.startswith("c10-r20s"))
+    shown = [name for name in names if name in counts or not name.endswith("-bf16")]
+    assert listed.endswith(", ".join(f"{n} ({counts[n]})" if n in counts else n for n in shown))
+    page = " ".join(call("tasks", "c10-r20s")[1].split())
+    assert "in bfloat16 quick-bf16, short-bf16, standard-bf16 and paper-bf16: the same recipes" in page
+    for name, count in counts.items():
+        assert f"{name} ({count} dense trainings)" in page
+    told = json.loads(call("tasks", "c10-r20s", "--json")[1])
+    assert told["calibrated"] == counts
+    assert told["in bfloat16"] == names[1::2]
+    assert "calibrated no budget" in " ".join(call("tasks", "c10-r18")[1].split())
+
+
+def test_a_task_file_names_the_calibration_beside_it(tmp_path):
+    task = tmp_path / "mine.toml"
+    text = Path(TASK).read_text(encoding="utf-8")
+    task.write_text(text, encoding="utf-8")
+    name = re.search(r'^name = "(.+)"', text, re.MULTILINE)[1]
+    assert json.loads(call("tasks", task, "--json")[1])["calibrated"] == {}
+    (tmp_path / "calibrations").mkdir()
+    known = calibration.shipped("digits-r8", "quick")
+    beside = tmp_path / "calibrations" / f"{name}-quick-bf16.json"
+    beside.write_text(replace(known, task=name).to_json(), encoding="utf-8")
+    assert json.loads(call("tasks", task, "--json")[1])["calibrated"] == {"quick-bf16": len(known.seeds)}
 
 
 def test_a_metric_tells_its_version_and_the_margins_of_what_the_verdict_asks_for():

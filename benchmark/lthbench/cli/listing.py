@@ -40,7 +40,14 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
     places = loading.checked_folders(folder)
     if kind == "task":
         found = task.load(name)
-        return {**_plain(found), "data found": _found(found, places)}
+        half = [name for name in _budgets(found) if name not in found.budget]
+        known = _calibrated(found, name)
+        return {
+            **_plain(found),
+            "in bfloat16": half,
+            "calibrated": known,
+            "data found": _found(found, places),
+        }
     base, variant = name, ""
     if kind == "method" and not name.endswith(".py"):
         base, _, variant = name.partition(":")
@@ -75,7 +82,7 @@ def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
         return page(plural, found, columns())
     if isinstance(found, dict):
         return "\n".join(_lines(found))
-    shown = [formatting.table([_short(row) for row in found], width)]
+    shown = [formatting.table([short(row) for row in found], width)]
     # Addresses are long: they stand below the table, where they need no column.
     if plural == "datasets":
         shown += [wrapped(f"{row['data set']}: {row['where']}", 4, width) for row in found]
@@ -84,36 +91,51 @@ def text(found: list[dict[str, Any]] | dict[str, Any], plural: str) -> str:
         shown += ["", wrapped(f"Variants: {names}", 4, width)]
     shown[1:1] = ["", "Where it is, or how to get it:"] if plural == "datasets" else []
     if plural == "tasks":
-        shown += ["", "A number behind a budget: dense trainings that calibrate its verdict."]
+        shown += [
+            "",
+            "A number behind a budget: dense trainings that calibrate its verdict.",
+            "Budgets in bfloat16, such as quick-bf16, stand on the page of each task.",
+        ]
     shown += ["", f"Describe one: lthbench {plural} NAME", f"As JSON: lthbench {plural} --json"]
     return "\n".join(shown)
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a listing without what takes too much room in a table."""
+def short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a listing without what takes too much room in a table, as budgets in bfloat16 do."""
     kept = {key: value for key, value in row.items() if key not in ("where", "calibrated", "variants")}
     if "calibrated" in row:
-        known = row["calibrated"].split(", ")
-        sizes = {entry.partition(" ")[0]: entry for entry in known}
-        kept["budgets"] = ", ".join(sizes.get(name, name) for name in row["budgets"].split(", "))
+        sizes = {entry.partition(" ")[0]: entry for entry in row["calibrated"].split(", ")}
+        names = [n for n in row["budgets"].split(", ") if n in sizes or not n.endswith(task.HALF)]
+        kept["budgets"] = ", ".join(sizes.get(name, name) for name in names)
     return kept
 
 
 def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:
+    known = _calibrated(found, found.name)
     return {
         "task": found.name,
         "title": found.title,
         "network": found.architecture,
         "data": _found(found, places),
-        "budgets": ", ".join(found.budget),
-        "calibrated": _calibrated(found),
+        "budgets": ", ".join(_budgets(found)),
+        "calibrated": ", ".join(f"{name} ({count})" for name, count in known.items()) or "–",
     }
 
 
-def _calibrated(found: task.Task) -> str:
-    """The budgets that a task is calibrated for, with the dense trainings behind each."""
-    known = {name: calibration.shipped(found.name, name) for name in found.budget}
-    return ", ".join(f"{name} ({len(c.seeds)})" for name, c in known.items() if c is not None) or "–"
+def _budgets(found: task.Task) -> list[str]:
+    """The names of a task's budgets, each followed by that in bfloat16, if it has one."""
+    there = found.budgets()
+    pairs = ((name, f"{name}{task.HALF}") for name in found.budget)
+    return [name for pair in pairs for name in pair if name in there]
+
+
+def _calibrated(found: task.Task, typed: str) -> dict[str, int]:
+    """The budgets that are calibrated, with the dense trainings behind each."""
+    known = {
+        name: calibration.beside(found.name, name, typed) or calibration.shipped(found.name, name)
+        for name in _budgets(found)
+    }
+    return {name: len(c.seeds) for name, c in known.items() if c is not None}
 
 
 def _found(found: task.Task, places: tuple[Path, ...]) -> str:

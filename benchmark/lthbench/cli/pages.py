@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lthbench import formatting
@@ -95,6 +95,15 @@ def _task(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     for place, (name, budget) in enumerate(found["budget"].items()):
         usual = " (the default)" if name == grid["budget"] else ""
         yield "budgets" if place == 0 else "", f"{name}{usual}: {budget['about']}"
+    if found["in bfloat16"]:
+        yield "in bfloat16", f"{formatting.listed(found['in bfloat16'])}: the same recipes"
+    yield "calibrated", calibrated(found["calibrated"])
+
+
+def calibrated(trainings: Mapping[str, int]) -> str:
+    """By how many dense trainings the verdict of each budget is calibrated."""
+    known = [f"{name} ({count} dense trainings)" for name, count in trainings.items()]
+    return formatting.listed(known) or "no budget"
 
 
 def _rounds(rounds: Sequence[int], rate: float) -> str:

@@ -19,6 +19,8 @@ from lthbench.spec import Recipe, round_density
 #: Where corrupted images come from; the last is the published sets where they are found, else generated.
 SOURCES = ("generated", "official", "official-if-found")
 BUDGETS = ("quick", "short", "standard", "paper")
+#: What ends the name of a budget in float32 that is trained in bfloat16 instead.
+HALF = "-bf16"
 #: No task file has more bytes, or more characters in a line: keys of a thousand parts take minutes to read.
 LIMIT, WIDTH = 100_000, 2000
 
@@ -88,7 +90,7 @@ class Task:
     def budgets(self) -> dict[str, Budget]:
         """The budgets by name: the task's own, and those in float32 a second time in bfloat16."""
         half = {
-            f"{n}-bf16": b.in_bfloat16() for n, b in self.budget.items() if b.train.precision == "float32"
+            f"{n}{HALF}": b.in_bfloat16() for n, b in self.budget.items() if b.train.precision == "float32"
         }
         return half | self.budget
 
