@@ -17,7 +17,11 @@ LEFT = 6
 
 
 def account(calibration: Calibration, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """The scores with their margins; and for numbers of seeds, power and level, as simulated and recorded."""
+    """The scores with their margins; and for numbers of seeds, power and level, as simulated and recorded.
+
+    Of one seed, level and smallest difference are of that network, over other images: None where the
+    calibration has no error over images, and of the trainings themselves, which were scored on the same.
+    """
     trainings = len(calibration.seeds)
     return {
         "task": calibration.task,
@@ -39,7 +43,7 @@ def account(calibration: Calibration, seeds: Sequence[int] = SEEDS) -> dict[str,
         "seeds": {
             count: {
                 "simulated": _rates(calibration, simulated(calibration, count)),
-                "recorded": _rates(calibration, recorded(calibration, count))
+                "recorded": _rates(calibration, recorded(calibration, count), images=False)
                 if count + LEFT <= trainings
                 else None,
             }
@@ -48,21 +52,24 @@ def account(calibration: Calibration, seeds: Sequence[int] = SEEDS) -> dict[str,
     }
 
 
-def _rates(calibration: Calibration, trials: Trials) -> dict[str, Any]:
-    known = calibration.scores.values()
-    smallest = [s.scale.shown(float(v)) for s, v in zip(known, trials.smallest(), strict=True)]
+def _rates(calibration: Calibration, trials: Trials, images: bool = True) -> dict[str, Any]:
+    """The rates of trials. ``images``: whether they allow for other images, which one network asks for."""
+    known = calibration.scores.items()
+    drawn = [name for name, s in known if trials.seeds > 1 or (images and s.pair_error is not None)]
+
+    def by_score(values: Any) -> dict[str, float | None]:
+        found = zip(trials.scores, map(float, values), strict=True)
+        return {name: v if name in drawn else None for name, v in found}
+
+    smallest = [s.scale.shown(float(v)) for (_, s), v in zip(known, trials.smallest(), strict=True)]
     return {
         "passes": trials.passes(),
-        "matches": _by_score(trials, trials.matches()),
-        "level": _by_score(trials, trials.level()),
-        "passes_at_margin": _by_score(trials, trials.joint_level()),
-        "called_worse": trials.false_worse(),
-        "smallest": dict(zip(trials.scores, smallest, strict=True)),
+        "matches": dict(zip(trials.scores, map(float, trials.matches()), strict=True)),
+        "level": by_score(trials.level()),
+        "passes_at_margin": by_score(trials.joint_level()),
+        "called_worse": trials.false_worse() if trials.seeds > 1 else None,
+        "smallest": by_score(smallest),
     }
-
-
-def _by_score(trials: Trials, values: Any) -> dict[str, float]:
-    return {name: float(v) for name, v in zip(trials.scores, values, strict=True)}
 
 
 def text(
@@ -84,7 +91,8 @@ def text(
         "",
         "Joint: on all scores at once. Level: how often a score matches that is worse by its margin,",
         "the largest of all scores (at most 5 % is asked for). Called worse: on any score, though none is.",
-        "Of one seed these are of single networks. Recorded: on the trainings themselves, held out in turn.",
+        "Of one seed these are of single networks: the level, and what is found, over other images; –: the",
+        "calibration has no error over images. Recorded: on the trainings themselves, held out in turn.",
     ]
     wide = [title(s["score"]) for s in found["scores"] if not s["resolved"]]
     if wide:
@@ -112,8 +120,8 @@ def _row(
         "margin": shown(score["margin"]),
     }
     for count, rates in seeds.items():
-        if count > 1:
-            row[f"found, {count} seeds"] = shown(rates["simulated"]["smallest"][name])
+        found = rates["simulated"]["smallest"][name]
+        row[f"found, {formatting.counted(count, 'seed', 'seeds')}"] = "–" if found is None else shown(found)
     return row
 
 
@@ -124,9 +132,10 @@ def _counted(count: int, rates: Mapping[str, Any]) -> dict[str, str]:
         weakest = min(found["matches"], key=lambda s: found["matches"][s]) if found else ""
         row[f"joint, {how}"] = f"{found['passes']:.2f}" if found else "–"
         row[f"weakest score, {how}"] = f"{found['matches'][weakest]:.2f} {weakest}" if found else "–"
-        level = max(found["level"].values()) if found and count > 1 else math.nan
-        row[f"level, {how}"] = "–" if math.isnan(level) else f"{level:.3f}"
-    row["called worse"] = f"{rates['simulated']['called_worse']:.3f}" if count > 1 else "–"
+        levels = [level for level in found["level"].values() if level is not None] if found else []
+        row[f"level, {how}"] = f"{max(levels):.3f}" if levels else "–"
+    worse = rates["simulated"]["called_worse"]
+    row["called worse"] = "–" if worse is None else f"{worse:.3f}"
     return row
 
 
