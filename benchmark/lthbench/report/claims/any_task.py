@@ -105,7 +105,7 @@ def _one_shot(summary: Summary) -> Shown:
     """OMP within one percentage point of IMP, at all sparsities up to 48.8 %."""
     levels = [s for s in summary.sparsities if s <= 0.4885]
     pairs = [(s, summary.cell("imp", s, "accuracy"), summary.cell("omp", s, "accuracy")) for s in levels]
-    found = [(s, g) for s, a, b in pairs if (g := difference(a, b, tests=len(levels))) is not None]
+    found = [(s, g) for s, a, b in pairs if (g := difference(a, b)) is not None]
     known, gaps = [s for s, _ in found], [g for _, g in found]
     if not gaps:
         return NOT_MEASURED
@@ -120,7 +120,7 @@ def _random_beside(summary: Summary, level: float) -> dict[str, Interval]:
     """How far random is ahead of each method at initialisation that was measured at a sparsity."""
     random = summary.cell("random", level, "accuracy")
     others = {m: c for m in AT_INIT if (c := summary.cell(m, level, "accuracy")) is not None}
-    ahead = {m: difference(random, cell, tests=len(others)) for m, cell in others.items()}
+    ahead = {m: difference(random, cell) for m, cell in others.items()}
     return {m: gap for m, gap in ahead.items() if gap is not None}
 
 
@@ -143,19 +143,17 @@ def _calibration(summary: Summary) -> Shown:
     """From 67.23 % on, random pruning and each that prunes before training has a lower ECE than IMP."""
     levels = [s for s in summary.sparsities if s >= 0.672]
     others = [m for m in ("random", *AT_INIT) if m in summary.methods]
-    cells = [(m, s) for s in levels for m in others]
-    pairs = [
-        (m, s, difference(sound(summary, "imp", s, "ece"), sound(summary, m, s, "ece"), tests=len(cells)))
-        for m, s in cells
+    gaps = [
+        difference(sound(summary, "imp", s, "ece"), sound(summary, m, s, "ece"))
+        for s in levels
+        for m in others
     ]
-    known = [(m, s, gap) for m, s, gap in pairs if gap is not None]
+    known = [gap for gap in gaps if gap is not None]
     if not known:
         return NOT_MEASURED
-    lower = sum(gap.low > 0 for _, _, gap in known)
-    higher = sum(gap.high < 0 for _, _, gap in known)
-    return f"ECE, beside imp: {compared(lower, higher, len(known))}", all_of(
-        [gap for _, _, gap in known], 0.0
-    )
+    lower = sum(gap.low > 0 for gap in known)
+    higher = sum(gap.high < 0 for gap in known)
+    return f"ECE, beside imp: {compared(lower, higher, len(known))}", all_of(known, 0.0)
 
 
 def _beyond(summary: Summary) -> Shown:

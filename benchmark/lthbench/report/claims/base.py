@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cache
 
 from lthbench import formatting
 from lthbench.report.cells import Cell, of_values
@@ -69,37 +69,64 @@ def reaches(levels: Sequence[float], published: float) -> bool:
     return rounds(max(levels)) >= rounds(published) - 1.0 - 1e-3
 
 
-class Interval(NamedTuple):
-    """A difference, or a mean, with its two-sided 95 % interval over seeds; endless with one seed."""
+@dataclass(frozen=True)
+class Interval:
+    """A difference, or a mean, with its two-sided interval over seeds; endless with one seed.
+
+    ``error`` is the standard error (infinite with one seed), ``freedom`` its degrees of freedom. The interval
+    is that of 95 %, by itself; of one of several ``parts``, of which any may decide, it is Bonferroni's.
+    """
 
     mean: float
-    low: float
-    high: float
+    error: float
+    freedom: float
+    parts: int = 1
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+        return self.mean - self._half
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return self.mean + self._half
+
+    @property
+    def _half(self) -> float:
+        if self.error <= 0.0 or math.isinf(self.error):
+            return self.error
+        return _reach(self.parts, self.freedom) * self.error
+
+    def minus(self, number: float) -> Interval:
+        """What is above a number."""
+        return replace(self, mean=self.mean - number)
+
+    def of(self, parts: int) -> Interval:
+        """The interval of one of so many parts: all of theirs hold at once at 95 %."""
+        return replace(self, parts=parts)
 
 
-def difference(one: Cell | None, other: Cell | None, share: float = 1.0, tests: int = 1) -> Interval | None:
+def difference(one: Cell | None, other: Cell | None, share: float = 1.0) -> Interval | None:
     """``one`` minus ``share`` times ``other``, by Welch's t interval; None where one was not measured.
 
-    With several ``tests`` behind one claim the interval is Bonferroni's: all of them hold at once at 95 %.
     Seeds are treated as independent, which is on the safe side: networks of one seed have much in common.
     """
     if one is None or other is None or math.isnan(one.mean) or math.isnan(other.mean):
         return None
-    return combined([(1.0, one), (-share, other)], tests)
+    return combined([(1.0, one), (-share, other)])
 
 
-def combined(cells: Sequence[tuple[float, Cell]], tests: int) -> Interval:
+def combined(cells: Sequence[tuple[float, Cell]]) -> Interval:
     """The sum of means, each times its factor, by Welch's t interval."""
     mean = math.fsum(factor * cell.mean for factor, cell in cells)
     parts = [_part(cell, factor) for factor, cell in cells]
-    if any(part is None for part in parts):
-        return Interval(mean, -math.inf, math.inf)
     known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return Interval(mean, math.inf, 1.0)
     variance = sum(v for v, _ in known)
-    if variance <= 0.0:
-        return Interval(mean, mean, mean)
-    freedom = variance**2 / sum(v**2 / f for v, f in known)
-    return _interval(mean, variance, freedom, tests)
+    freedom = variance**2 / sum(v**2 / f for v, f in known) if variance > 0.0 else 1.0
+    return Interval(mean, math.sqrt(variance), freedom)
 
 
 def points(gap: Interval, other: str) -> str:
@@ -132,12 +159,15 @@ def by_finding(stands: Sequence[tuple[float, str]]) -> str:
 
 def estimate(cell: Cell | None) -> Interval | None:
     """A mean over seeds with its t interval; None where it was not measured."""
-    if cell is None or math.isnan(cell.mean):
-        return None
-    part = _part(cell, 1.0)
-    if part is None:
-        return Interval(cell.mean, -math.inf, math.inf)
-    return _interval(cell.mean, *part, tests=1)
+    return None if cell is None or math.isnan(cell.mean) else combined([(1.0, cell)])
+
+
+@cache
+def _reach(parts: int, freedom: float) -> float:
+    """Half a two-sided interval of 95 % for all of several parts, in standard errors."""
+    from scipy import stats
+
+    return float(stats.t.ppf(1 - 0.025 / parts, freedom))
 
 
 def _part(cell: Cell, share: float) -> tuple[float, int] | None:
@@ -147,25 +177,44 @@ def _part(cell: Cell, share: float) -> tuple[float, int] | None:
     return (share * cell.spread) ** 2 / cell.seeds, cell.seeds - 1
 
 
-def _interval(mean: float, variance: float, freedom: float, tests: int) -> Interval:
-    from scipy import stats
+# The level of a claim of several parts depends on how many of them must be shown. Where at least k of n are
+# shown though fewer are so, any n - k + 1 of those that are not include one that was shown wrongly: each part
+# is tested at the claim's level over n - k + 1 (the partial conjunction of Benjamini & Heller 2008). That is
+#
+# - for all of them (k = n) the level itself, uncorrected: an intersection-union test (Berger 1982);
+# - for any of them (k = 1) Bonferroni's, the level over n.
+#
+# So a claim of all agrees where the parts' own intervals show each, and differs where Bonferroni's show any
+# that is not so. Nothing is assumed of how the parts depend on each other.
 
-    half = float(stats.t.ppf(1 - 0.025 / tests, freedom)) * math.sqrt(variance)
-    return Interval(mean, mean - half, mean + half)
+
+def at_least(found: Sequence[Interval], count: int) -> list[Interval]:
+    """The intervals that must show at least so many of several parts, by the partial conjunction."""
+    return [i.of(len(found) - count + 1) for i in found]
+
+
+def any_of(found: Sequence[Interval]) -> list[Interval]:
+    """The intervals that must show any of several parts: Bonferroni's."""
+    return at_least(found, 1)
 
 
 def all_of(found: Sequence[Interval], above: float) -> str:
-    """Whether all are above a number: it agrees if every interval is, differs if one is below it whole."""
+    """Whether all are above a number: each is shown to be, or any is shown to be below."""
     if all(i.low > above for i in found):
         return "agrees"
-    return "differs" if any(i.high < above for i in found) else "cannot say"
+    return "differs" if any(i.high < above for i in any_of(found)) else "cannot say"
 
 
 def within(found: Sequence[Interval], most: float) -> str:
-    """Whether all are at most so far from zero: all intervals inside, or one outside whole."""
+    """Whether all are at most so far from zero: each is shown to be, or any is shown to be further.
+
+    That one is near is an intersection-union test, too, of its two sides (Schuirmann 1987): its own interval
+    within both. That it is further may be shown on either side, which a two-sided interval allows for.
+    """
     if all(-most <= i.low and i.high <= most for i in found):
         return "agrees"
-    return "differs" if any(i.low > most or i.high < -most for i in found) else "cannot say"
+    beyond = any(i.low > most or i.high < -most for i in any_of(found))
+    return "differs" if beyond else "cannot say"
 
 
 def headline_of(summary: Summary, method: str = TICKETS) -> Verdict | None:

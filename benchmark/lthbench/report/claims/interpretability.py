@@ -20,6 +20,8 @@ from lthbench.report.claims.base import (
     Interval,
     Shown,
     all_of,
+    any_of,
+    at_least,
     combined,
     compared,
     difference,
@@ -76,8 +78,8 @@ def _dense(summary: Summary, name: str) -> Cell | None:
 
 
 def _to(found: list[tuple[float, Cell]], dense: Cell, share: float = 1.0) -> list[Interval]:
-    """The differences to dense at each sparsity, all of which hold at once."""
-    gaps = [difference(cell, dense, share, tests=len(found)) for _, cell in found]
+    """The differences to dense at each sparsity."""
+    gaps = [difference(cell, dense, share) for _, cell in found]
     return [gap for gap in gaps if gap is not None]
 
 
@@ -104,7 +106,7 @@ def _never_more_units(summary: Summary) -> Shown:
         return NOT_MEASURED
     shown = f"at most {most.mean:.0f} (dense {dense.mean:.0f}), at {formatting.sparsity(level)}"
     gaps = _to(found, dense)
-    if any(gap.low > 0.0 for gap in gaps):
+    if any(gap.low > 0.0 for gap in any_of(gaps)):
         return shown, "differs"
     return shown, "agrees" if all(gap.high <= 0.1 * dense.mean for gap in gaps) else "cannot say"
 
@@ -120,7 +122,7 @@ def _share(name: str, published: float) -> Callable[[Summary], Shown]:
         share = estimate(cell)
         assert share is not None
         shown = f"{100 * cell.mean:.0f} % at {formatting.sparsity(level)}"
-        return shown, within([Interval(*(part - published for part in share))], 0.1)
+        return shown, within([share.minus(published)], 0.1)
 
     return check
 
@@ -137,9 +139,8 @@ def _composition(summary: Summary) -> Shown:
         f"imp {ticket.mean:.3f}, dense {dense.mean:.3f}, random {random.mean:.3f} at "
         f"{formatting.sparsity(level)}"
     )
-    parts = [(difference(ticket, dense, 0.9, tests=2), 0.0), (difference(dense, random, tests=2), 0.0)]
-    findings = [all_of([gap], above) for gap, above in parts if gap is not None]
-    return shown, next((f for f in ("differs", "cannot say") if f in findings), "agrees")
+    parts = [difference(ticket, dense, 0.9), difference(dense, random)]
+    return shown, all_of([gap for gap in parts if gap is not None], 0.0)
 
 
 def _others_more_faithful(summary: Summary) -> Shown:
@@ -147,9 +148,10 @@ def _others_more_faithful(summary: Summary) -> Shown:
     name = SCORES["fidelity"]
     cells = [(m, s) for m in OTHERS if m in summary.methods for s in summary.sparsities]
     gaps = [difference(sound(summary, TICKETS, s, name), sound(summary, m, s, name)) for m, s in cells]
-    known = [gap for gap in gaps if gap is not None]
-    if not known:
+    there = [gap for gap in gaps if gap is not None]
+    if not there:
         return NOT_MEASURED
+    known = at_least(there, len(there) // 2 + 1)
     lower, higher = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
     shown = f"raw LIME fidelity (lower is more faithful), beside imp: {compared(lower, higher, len(known))}"
     if 2 * lower > len(known):
@@ -166,7 +168,7 @@ def _linear(summary: Summary) -> Shown:
         for method in summary.methods
         for _, cell in _at(summary, method, 0.76, 0.82, name)[:1]
     ]
-    gaps = {what: difference(dense, cell, tests=len(cells)) for what, dense, cell in cells}
+    gaps = {what: difference(dense, cell) for what, dense, cell in cells}
     known = {what: gap for what, gap in gaps.items() if gap is not None}
     if not known:
         return NOT_MEASURED
@@ -212,8 +214,8 @@ def _falls(name: str, sign: int) -> Callable[[Summary], Shown]:
             return NOT_MEASURED
         middle = fmean(s for s, _ in found)
         whole = math.fsum((s - middle) ** 2 for s, _ in found)
-        slope = combined([(sign * (s - middle) / whole, cell) for s, cell in found], 1)
-        mean, low, high = (sign * end / 10 for end in slope)
+        slope = combined([(sign * (s - middle) / whole, cell) for s, cell in found])
+        mean, low, high = (sign * end / 10 for end in (slope.mean, slope.low, slope.high))
         interval = "one seed" if math.isinf(low) else f"95 %: {min(low, high):+.2g} to {max(low, high):+.2g}"
         shown = f"{mean:+.2g} for each 10 points of sparsity, over {len(found)} sparsities ({interval})"
         return shown, all_of([slope], 0.0)
@@ -259,13 +261,12 @@ def _gradual(summary: Summary) -> Shown:
         return shown, "differs" if fall is not None and fall.high < 0.0 else "cannot say"
     shown = f"the largest step, at {formatting.sparsity(level)}, is {100 * most / whole:.0f} % of the fall"
     half = [(-0.5, first), (0.5, last)]
-    beyond = [
-        (rounds(s) - rounds(t), combined([(1.0, before), (-1.0, after), *half], tests=len(steps)))
-        for (t, before), (s, after) in itertools.pairwise(found)
-    ]
-    if all(gap.high <= 0.0 for _, gap in beyond):
+    pairs = list(itertools.pairwise(found))
+    beyond = [combined([(1.0, before), (-1.0, after), *half]) for (_, before), (_, after) in pairs]
+    if all(gap.high <= 0.0 for gap in beyond):
         return shown, "agrees"
-    return shown, "differs" if any(g.low > 0.0 and n <= STEP for n, g in beyond) else "cannot say"
+    few = [gap for gap, ((t, _), (s, _)) in zip(beyond, pairs, strict=True) if rounds(s) - rounds(t) <= STEP]
+    return shown, "differs" if any(gap.low > 0.0 for gap in any_of(few)) else "cannot say"
 
 
 def _depend_on_weights(summary: Summary) -> Shown:
@@ -291,7 +292,7 @@ def _compose(summary: Summary) -> Shown:
     less = sum(long.mean <= short.mean for long, short in known)
     ratio = sum(long.mean for long, _ in known) / max(sum(short.mean for _, short in known), 1e-12)
     shown = f"{ratio:.2f} times the IoU, in {len(known) - less} of {len(known)} networks"
-    gaps = [gap for a, b in known if (gap := difference(a, b, tests=len(known))) is not None]
+    gaps = [gap for a, b in known if (gap := difference(a, b)) is not None]
     return shown, all_of(gaps, 0.0)
 
 

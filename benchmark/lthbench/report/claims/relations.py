@@ -77,8 +77,7 @@ def _up_to(found: Verdict, score: str, level: float | None) -> str:
 def _small(summary: Summary) -> Shown:
     """A small dense network is less accurate than the ticket of as many weights, at each sparsity."""
     pairs = [tuple(summary.cell(m, s, "accuracy") for m in (TICKETS, "small")) for s in summary.sparsities]
-    known = [(a, b) for a, b in pairs if difference(a, b) is not None]
-    gaps = [g for a, b in known if (g := difference(a, b, tests=len(known))) is not None]
+    gaps = [g for a, b in pairs if (g := difference(a, b)) is not None]
     if not gaps:
         return NOT_MEASURED
     ahead = sum(gap.low > 0.0 for gap in gaps)
@@ -108,7 +107,7 @@ def _iterative(summary: Summary) -> Shown:
         if many and once and many != once:
             pairs += [(many, once, s) for s in summary.sparsities]
     cells = [tuple(summary.cell(m, s, "accuracy") for m in (many, once)) for many, once, s in pairs]
-    gaps = [g for a, b in cells if (g := difference(a, b, tests=len(pairs))) is not None]
+    gaps = [g for a, b in cells if (g := difference(a, b)) is not None]
     if not gaps:
         return NOT_MEASURED
     least = min(gaps, key=lambda gap: gap.mean)
@@ -119,14 +118,17 @@ def _iterative(summary: Summary) -> Shown:
 def _knee(summary: Summary) -> Shown:
     """Units fall below nine tenths of dense within a round of where accuracy falls by a point.
 
-    It differs where one has surely fallen, and the other surely has not a round later.
+    It differs where one has surely fallen, and the other surely has not a round later. Either answer rests on
+    where the first fall is, which any wrong one would move: all intervals of both must hold at once.
     """
-    found = {
+    alone = {
         "accuracy": _above(summary, "accuracy", 1.0, -0.01),
         "interpretable units": _above(summary, "interpretable_units", 0.9, 0.0),
     }
-    if any(len(levels) < 3 for levels in found.values()):
+    if any(len(levels) < 3 for levels in alone.values()):
         return NOT_MEASURED
+    parts = sum(map(len, alone.values()))
+    found = {name: [(s, gap.of(parts)) for s, gap in levels] for name, levels in alone.items()}
     falls = {name: [s for s, gap in levels if gap.high < 0.0] for name, levels in found.items()}
     ends = {name: min(fallen, default=None) for name, fallen in falls.items()}
     shown = ", ".join(
@@ -149,10 +151,8 @@ def _knee(summary: Summary) -> Shown:
 def _above(summary: Summary, score: str, share: float, below: float) -> list[tuple[float, Interval]]:
     """At each sparsity, how far tickets are above what counts as fallen: a share of dense, and this below."""
     dense = summary.cell("dense", 0.0, score)
-    known = [(s, summary.cell(TICKETS, s, score)) for s in summary.sparsities]
-    tests = 2 * sum(difference(cell, dense, share) is not None for _, cell in known)  # of two scores
-    gaps = [(s, difference(cell, dense, share, tests=max(tests, 1))) for s, cell in known]
-    return [(s, Interval(*(end - below for end in gap))) for s, gap in gaps if gap is not None]
+    gaps = [(s, difference(summary.cell(TICKETS, s, score), dense, share)) for s in summary.sparsities]
+    return [(s, gap.minus(below)) for s, gap in gaps if gap is not None]
 
 
 def _objects_first(summary: Summary) -> Shown:

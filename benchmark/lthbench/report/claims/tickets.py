@@ -33,8 +33,7 @@ def _above(pairs: Sequence[tuple[str, str]], least: float = 0.0) -> Callable[[Su
             for one, other in pairs
             for s in summary.sparsities
         ]
-        there = [cell for cell in cells if cell[3] is not None and cell[4] is not None]
-        found = [(a, b, s, gap) for a, b, s, x, y in there if (gap := difference(x, y, tests=len(there)))]
+        found = [(a, b, s, gap) for a, b, s, x, y in cells if (gap := difference(x, y)) is not None]
         if not found:
             return NOT_MEASURED
         one, other, level, worst = min(found, key=lambda f: f[3].mean)
