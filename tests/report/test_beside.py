@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lthbench.cli.options import summary_of
@@ -122,3 +123,23 @@ def test_a_bundle_is_read_without_the_other_methods():
     assert beside.account(summary, "snip", "random", 0.672)["said"].startswith(
         "Nothing tells snip from random: "
     )
+
+
+def test_networks_of_the_same_steps_are_said_to_be_the_same(trained):
+    """As one-shot pruning is the first round of iterative pruning."""
+    table = trained.table
+    level = next(s for m, s in trained.networks if m == "omp" and s > 0.6)
+    again = table[(table["method"] == "omp") & (table["sparsity"] == level)].assign(method="first")
+    summary = summarise(pd.concat([table, again], ignore_index=True), trained.facts)
+    found = beside.account(summary, "first", "omp", level)
+    assert found["said"] == "first and omp are the same networks, seed by seed: nothing is to be compared."
+    assert {s["finding"] for s in found["scores"]} == {"same"}
+    assert {(s["gap"], s["p"]) for s in found["scores"]} == {(0.0, None)}
+    said = beside.text(found, 200)
+    assert "Hommel" not in said
+    (line,) = (line for line in said.splitlines() if line.startswith("accuracy, %"))
+    assert line.split()[2:] == ["90.2", "90.2", "0.0", "0.0", "0.0", "–", "same"]
+    rows = {r["other"]: r for r in beside.lines(summary, "first", level)}
+    assert [rows[m]["same"] for m in ("omp", "random")] == [True, False]
+    page = network_page.Cards(summary).render("first", level)
+    assert '<th scope="row">omp</th><td colspan="5">the same networks</td></tr>' in page

@@ -200,3 +200,20 @@ def test_two_methods_that_train_alike_are_told_apart_in_at_most_a_twentieth(lab,
         found = pairs(table, lab, made).contrasts("a", "b", 0.5)
         told.append(any(c.finding in ("better", "worse") for c in found))
     assert np.mean(told) <= 0.05
+
+
+def test_networks_of_the_same_steps_are_the_same_and_nothing_is_tested(lab, made):
+    """As the first round of iterative pruning is one-shot pruning; steps without a name are not the same."""
+    rng = np.random.default_rng(12)
+    one, dense = lab.drawn(3, rng), lab.drawn(3, rng)
+    table = pair(lab, one, one, dense, error=0.01)
+    keys = table["score"] + table["seed"].astype(str)
+    found = by_score(pairs(table.assign(step=keys), lab, made).contrasts("a", "b", 0.5))
+    assert {c.finding for c in found.values()} == {"same"}
+    accuracy = found["accuracy"]
+    assert (accuracy.gap, accuracy.lower, accuracy.upper, accuracy.seeds) == (0.0, 0.0, 0.0, 3)
+    assert accuracy.mean == accuracy.other == pytest.approx(np.mean([n["accuracy"] for n in one]))
+    others = table.assign(step=keys.where((table["method"] != "b") | (table["seed"] != 2), "other"))
+    for unlike in (table, table.assign(step=""), others):
+        told = pairs(unlike, lab, made).contrasts("a", "b", 0.5)
+        assert "same" not in {c.finding for c in told}

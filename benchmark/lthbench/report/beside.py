@@ -47,6 +47,10 @@ def account(summary: Summary, method: str, other: str, sparsity: float) -> dict[
 
 def sentence(summary: Summary, method: str, other: str, found: Sequence[Contrast]) -> str:
     """Which of the two is better, in one sentence."""
+    if same := _of(found, "same"):
+        once = all(c.seeds == 1 for c in same)
+        networks = "the same network" if once else "the same networks, seed by seed"
+        return f"{method} and {other} are {networks}: nothing is to be compared."
     tested = [c for c in found if c.finding != "untested"]
     if not tested:
         reasons = dict.fromkeys(c.reason for c in found)
@@ -85,6 +89,10 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         found["said"],
         "",
         formatting.table(_table(found), width, ruled=True),
+    ]
+    if any(s["finding"] == "same" for s in found["scores"]):
+        return "\n".join(part for line in lines for part in wrapped(line, width))
+    lines += [
         "",
         f"Worse by: the mean over seeds of {found['method']}, against {found['against']}; negative: better. "
         f"With % it is a share of {found['against']}.",
@@ -156,6 +164,7 @@ def lines(summary: Summary, method: str, sparsity: float) -> list[dict[str, Any]
                 "other": other,
                 **{f: _names(summary, contrasts, f) for f in ("better", "worse")},
                 **{f: len(_of(contrasts, f)) for f in ("equivalent", "open")},
+                "same": bool(_of(contrasts, "same")),
                 "accuracy": _interval(accuracy) if accuracy else "–",
             }
         )

@@ -34,7 +34,7 @@ from lthbench.verdict.noninferiority import ALPHA, Difference, corrected, spread
 from lthbench.verdict.scale import Scale
 
 #: What is found of a score: see ``Contrast``.
-FINDINGS = ("better", "worse", "equivalent", "open", "untested")
+FINDINGS = ("better", "worse", "equivalent", "open", "same", "untested")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Contrast:
     """One score of a method beside the same score of another, the ``other``, at one sparsity.
 
     ``finding``, one of ``FINDINGS``: better or worse than the other; equivalent: no such difference was
-    found, and one by the margin is ruled out; open: neither can be said; untested, with the ``reason``.
+    found, and one by the margin is ruled out; open: neither can be said; same: both are the same networks, as
+    the first round of pruning is of two methods, so that nothing is tested; untested, with the ``reason``.
     ``mean`` and ``other`` are in the score's unit. ``gap`` is how much worse the mean is than the other's
     (negative: better), ``lower`` and ``upper`` are its confidence limits (two-sided, 95 %), ``margin`` that
     of the verdict, and ``floor`` the same as far to the better side: in the score's unit, or where
@@ -119,6 +120,9 @@ class Pairs:
             reason = _untested(looks[-1], both, sparsity, aspect)
             if reason:
                 found.append(Contrast(aspect.score, "untested", reason))
+                continue
+            if same := _same(looks[-1], both, sparsity, aspect):
+                found.append(same)
                 continue
             path = [self._tested(look, both, sparsity, aspect) for look in looks]
             if math.isnan(path[-1].difference.variance):
@@ -234,6 +238,18 @@ def _untested(yardstick: Yardstick, both: tuple[str, str], sparsity: float, aspe
     if seeds[0] != seeds[1]:
         return f"{aspect.title} of {both[0]} and {both[1]} is of different seeds"
     return ""
+
+
+def _same(yardstick: Yardstick, both: tuple[str, str], sparsity: float, aspect: Aspect) -> Contrast | None:
+    """The contrast of networks that one step measured, for each seed; None where they are not the same."""
+    own, theirs = ({r.seed: r.step for r in yardstick.observed.of(m, sparsity, aspect.score)} for m in both)
+    if own != theirs or not all(own.values()):
+        return None
+    rows = yardstick.observed.of(both[0], sparsity, aspect.score)
+    middle = aspect.scale.fitted([r.value for r in rows]).middle([r.value for r in rows])
+    return Contrast(
+        aspect.score, "same", mean=middle, other=middle, gap=0.0, lower=0.0, upper=0.0, seeds=len(own)
+    )
 
 
 def _contrast(aspect: Aspect, path: Sequence[_Tested], counts: tuple[int, ...], level: float) -> Contrast:

@@ -20,6 +20,8 @@ class Row(NamedTuple):
     reason: str
     diff_se: float
     mean_diff_se: float
+    #: The key of the step that measured it; "" where a table does not say.
+    step: str = ""
 
 
 class Observed:
@@ -28,7 +30,8 @@ class Observed:
     def __init__(self, table: pd.DataFrame):
         errors = [c for c in ("diff_se", "mean_diff_se") if c in table]
         names = ["method", "sparsity", "score", "seed", "value", "status", "reason"]
-        main = table.loc[table["variant"].isna() | (table["variant"] == ""), names + errors]
+        steps = ["step"] if "step" in table else []
+        main = table.loc[table["variant"].isna() | (table["variant"] == ""), names + errors + steps]
         self.methods = [m for m in dict.fromkeys(main["method"]) if m != "dense"]
         self.names = set(main["score"])
         self.sparsities: dict[str, list[float]] = {}
@@ -41,6 +44,7 @@ class Observed:
         read = {c: main[c].tolist() for c in numbers} | {c: _shared(main[c]) for c in texts}
         columns = [read[c] for c in names]
         columns += [list(main.get(c, unknown)) for c in ("diff_se", "mean_diff_se")]
+        columns.append(_shared(main["step"].fillna("")) if steps else [""] * len(main))
         for method, sparsity, score, *facts in zip(*columns, strict=True):
             row = Row(*facts)
             self._cells.setdefault((method, sparsity, score), []).append(row)
