@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax as scipy_log_softmax
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.classification import MulticlassCalibrationError
 
 from lthbench import scoring
@@ -182,7 +182,8 @@ def test_draws_of_an_area_with_ties_are_areas_of_resampled_images():
     positive, negative = random.integers(1, 4, 60).astype(float), random.integers(0, 3, 40).astype(float)
     found = scoring.resampled_auc(positive, negative)
     for r in (0, 7, 199):
-        parts = [np.repeat(x, scoring.resamples(len(x))[r].astype(int)) for x in (positive, negative)]
+        counts = scoring.resamples(60)[r], scoring.resamples(40)[r - 1]
+        parts = [np.repeat(x, c.astype(int)) for x, c in zip((positive, negative), counts, strict=True)]
         assert found[r] == pytest.approx(scoring.roc_auc(*parts)[0], abs=1e-12)
 
 
@@ -226,6 +227,21 @@ def test_the_error_of_the_area_is_near_that_of_a_bootstrap():
         for _ in range(500)
     ]
     assert scoring.roc_auc(positive, negative)[1] == pytest.approx(np.std(areas, ddof=1), rel=0.15)
+
+
+@pytest.mark.parametrize("others", [400, 380])
+def test_sets_in_the_same_order_of_groups_are_resampled_apart(others):
+    """Against the error of DeLong, and that of drawing both kinds anew."""
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(10), 40)
+    levels = rng.normal(size=10) * 1.5
+    positive, negative = levels[group] + rng.normal(size=400), levels[group] + rng.normal(size=400) - 1.0
+    negative = negative[:others]
+    _, error = scoring.roc_auc(positive, negative)
+    assert scoring.resampled_auc(positive, negative).std(ddof=1) == pytest.approx(error, rel=0.15)
+    truth = np.r_[np.ones(400), np.zeros(others)]
+    drawn = [np.r_[rng.choice(positive, 400), rng.choice(negative, others)] for _ in range(150)]
+    spread = np.std([average_precision_score(truth, both) for both in drawn], ddof=1)
+    assert scoring.average_precision(positive, negative)[1] == pytest.approx(spread, rel=0.2)
 
 
 @pytest.mark.parametrize(

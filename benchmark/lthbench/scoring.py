@@ -126,6 +126,15 @@ def resamples(n: int) -> Floats:
     return counts
 
 
+def resamples_of_both(m: int, n: int) -> tuple[Floats, Floats]:
+    """The same for two sets of m and n images that are drawn apart: ``[RESAMPLES, m]``, ``[RESAMPLES, n]``.
+
+    Sets of equally many images would be resampled alike, and what their order shares would count as common
+    to both: the second set has the draws of one resample before.
+    """
+    return resamples(m), np.roll(resamples(n), 1, axis=0)
+
+
 def calibration_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
     """The bin of each confidence in [0, 1]: equal ones without their lower edges (0 is in the first)."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
@@ -284,7 +293,7 @@ def average_precision(positive: Floats, negative: Floats) -> tuple[float, float]
     value = float(average_precision_score(truth, both))
     order = np.argsort(-both, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(both[order]) != 0.0), len(both) - 1)
-    weights = np.concatenate([resamples(len(positive)), resamples(len(negative))], axis=1)[:, order]
+    weights = np.concatenate(resamples_of_both(len(positive), len(negative)), axis=1)[:, order]
     hit = np.cumsum(weights * truth[order], axis=1)[:, ends]
     shown = np.cumsum(weights, axis=1)[:, ends]
     gained = np.diff(hit, axis=1, prepend=0.0) / hit[:, -1:]
@@ -302,10 +311,9 @@ def false_positives_at(positive: Floats, negative: Floats, rate: float) -> tuple
     ranked, others = np.sort(positive)[::-1], np.sort(negative)[::-1]
     last = int(np.ceil(rate * m))
     above = np.searchsorted(-others, -ranked, side="right")  # the negatives that reach each positive
-    reached = np.cumsum(resamples(m), axis=1)  # how many of a resample reach each place of the ranking
+    # How many of a resample reach each place of the ranking.
+    reached, counted = (np.cumsum(counts, axis=1) for counts in resamples_of_both(m, n))
     thresholds = (reached >= last).argmax(axis=1)
-    # The same number of images would be resampled alike: the other kind has the draws of one resample later.
-    counted = np.cumsum(np.roll(resamples(n), 1, axis=0), axis=1)
     shares = [row[above[t] - 1] / n if above[t] else 0.0 for row, t in zip(counted, thresholds, strict=True)]
     return float(above[last - 1] / n), float(np.std(shares, ddof=1))
 
@@ -334,7 +342,7 @@ def resampled_auc(positive: Floats, negative: Floats) -> Floats:
     kinds = np.zeros((2, m + n))
     kinds[0, :m], kinds[1, m:] = 1.0, 1.0
     found = np.empty(RESAMPLES)
-    for r, counts in enumerate(zip(resamples(m), resamples(n), strict=True)):
+    for r, counts in enumerate(zip(*resamples_of_both(m, n), strict=True)):
         weights = np.concatenate(counts)
         high, low = np.add.reduceat((kinds * weights)[:, order], starts, axis=1)
         found[r] = (high * (np.cumsum(low) - 0.5 * low)).sum() / (m * n)

@@ -81,22 +81,22 @@ LATER = ("class-accuracy", "forgetting")
 # One plan of each task: how many steps, and a hash of their keys, where no data set has been looked at. A key
 # moves only together with a version that says why.
 KEYS = {
-    "c10-r18": (1482, "20164af4c40290c0"),
-    "c10-r20s": (1512, "288285a2315747c7"),
-    "c10-vgg11": (1512, "eaf05ae12d655030"),
-    "c10-vit": (1512, "0fc5a760b56b4835"),
-    "c10-wrn28-10": (1512, "fcfb9fdc06c9f21a"),
-    "c100-r18": (1482, "56baa38892014186"),
-    "c100-r20s": (1512, "49d6a297d2fe4b1a"),
-    "c100-vgg11": (1512, "dcf60d6c4e24ec67"),
-    "c100-wrn28-10": (1512, "41b106a27204e171"),
-    "clothing10-r18": (1419, "4b2b17b54d205134"),
-    "cub-r50": (1422, "7b3f94e5e1df9251"),
-    "derma-r18": (1482, "947b4a127b94b5b0"),
-    "digits-r8": (1281, "3086a7a1c550eef1"),
-    "imagenette-r18": (1422, "ccf3c9cde6be72aa"),
-    "img-googlenet": (1422, "533e26027099d533"),
-    "img-r50": (1422, "c51353fae076d6e3"),
+    "c10-r18": (1482, "7fc08f0fd2902bea"),
+    "c10-r20s": (1512, "bb58b9ea90793d28"),
+    "c10-vgg11": (1512, "4ffee1a5765145dd"),
+    "c10-vit": (1512, "7112ddc68cafe8ab"),
+    "c10-wrn28-10": (1512, "4eba1320ffc87fc8"),
+    "c100-r18": (1482, "c4a1710e231e8027"),
+    "c100-r20s": (1512, "db0832797d92e573"),
+    "c100-vgg11": (1512, "037b8c4f81d57713"),
+    "c100-wrn28-10": (1512, "828514e85fb188d6"),
+    "clothing10-r18": (1419, "43a783d9b6b03d35"),
+    "cub-r50": (1422, "72f2b94d01390314"),
+    "derma-r18": (1482, "032114688f331e77"),
+    "digits-r8": (1281, "1f9db96cdb02b88c"),
+    "imagenette-r18": (1422, "a3ca69d0eaaf20ab"),
+    "img-googlenet": (1422, "aad4acf507e8b0eb"),
+    "img-r50": (1422, "07ef84fe2d79af18"),
 }
 
 

@@ -71,7 +71,7 @@ def _score(name: str, title: str, higher: bool, **verdict: Any) -> Score:
 
 METRIC = Metric(
     name="ood",
-    version=5,
+    version=6,
     title="out-of-distribution detection",
     formula=(
         "P(score of a test image > that of an image of another data set), ties half; average precision with "
@@ -104,5 +104,5 @@ METRIC = Metric(
     ),
     needs=("test", "ood"),
     measure=measure,
-    values_since=4,
+    values_since=4,  # version 6 resamples sets of equally many images apart
 )
