@@ -177,6 +177,22 @@ def test_draws_of_sets_with_images_of_their_own_do_not_go_together():
     assert abs(np.corrcoef(apart.T)[0, 1]) < 0.3
 
 
+def test_batches_of_one_image_have_the_error_of_a_mean():
+    values = np.random.default_rng(0).gamma(2.0, size=60)
+    found, plain = (
+        f("s", values, *of) for f, of in ((scoring.batched_value, (1,)), (scoring.mean_value, ()))
+    )
+    assert (found.value, found.se, found.n) == (plain.value, pytest.approx(plain.se), plain.n)
+    assert found.draws - found.value == pytest.approx((plain.draws - plain.value) * (60 / 59) ** 0.5)
+
+
+def test_images_that_err_together_count_once():
+    """Batches of equal values, as Liang and Zeger have it: the error is that of as many values."""
+    of = np.random.default_rng(1).normal(3.0, size=20)
+    found = scoring.batched_value("s", np.repeat(of, 16), 16)
+    assert (found.value, found.se) == (pytest.approx(of.mean()), pytest.approx(scoring.mean_and_error(of)[1]))
+
+
 def test_draws_of_an_area_with_ties_are_areas_of_resampled_images():
     random = np.random.default_rng(0)
     positive, negative = random.integers(1, 4, 60).astype(float), random.integers(0, 3, 40).astype(float)

@@ -88,6 +88,22 @@ def mean_value(score: str, values: Floats, *, reason: str = "") -> Value:
     return Value(score, *mean_and_error(values), len(values), reason=reason, draws=draws)
 
 
+def batched_value(score: str, values: Floats, size: int, *, reason: str = "") -> Value:
+    """The same where each ``size`` images in a row share what was drawn at random, and err together.
+
+    Batches are resampled whole, and the error is that of a mean over clusters (Liang & Zeger 1986) with the
+    factor B / (B - 1) for B of them. One batch alone has neither.
+    """
+    n, starts = len(values), np.arange(0, len(values), size)
+    mean, batches = float(values.mean()), len(starts)
+    if batches < 2:
+        return Value(score, mean, float("nan"), n, reason=reason)
+    # How far each batch, the last of fewer images too, moves the mean.
+    moved = np.add.reduceat(values - mean, starts) / n * np.sqrt(batches / (batches - 1))
+    draws = mean + resamples(batches) @ moved
+    return Value(score, mean, float(np.sqrt(np.square(moved).sum())), n, reason=reason, draws=draws)
+
+
 def none_of(score: str, n: int, reason: str) -> Value:
     """A score that n images do not have."""
     return Value(score, float("nan"), float("nan"), n, reason=reason)

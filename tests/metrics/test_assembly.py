@@ -14,6 +14,7 @@ from lthbench.functional import (
     concept_bottleneck,
     craft,
     curvature,
+    directional_curvature,
     dissection,
     faithfulness,
     image_similarity,
@@ -110,6 +111,7 @@ def test_traces_stay_where_there_is_no_eigenvalue(context, monkeypatch):
 
 def test_an_estimated_trace_that_is_not_above_zero_is_no_value_and_alone(context, monkeypatch):
     below = np.array([-0.2, 0.1, -0.3, 0.2])
+    monkeypatch.setattr(directional_curvature, "BATCH", 1)
     monkeypatch.setattr(curvature, "traces", lambda *of: curvature.Traces(each(1.0), below, each(0.0)))
     monkeypatch.setattr(curvature, "no_exact_trace", lambda *of: "it is curved")
     metric = registry.get(Metric, "hessian")

@@ -1,5 +1,6 @@
 """Loss geometry as it is scored: over the weights that the mask leaves, of these images and labels."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lthbench import registry
-from lthbench.functional import curvature
+from lthbench.errors import StepFailed
+from lthbench.functional import curvature, directional_curvature
 from lthbench.kinds import Metric
 
 PRUNED = ("1.weight", "3.weight")
@@ -74,3 +76,57 @@ def test_estimates_are_of_the_mask_and_the_labels(context, monkeypatch):
     assert (model, mask) == (context.network(), context.held())
     assert torch.equal(labels, torch.from_numpy(shown.labels))
     assert torch.equal(pixels, torch.from_numpy(shown.pixels).float() / 255.0)
+
+
+def curved(seed, images):
+    """The traces of a network with GELU, by score; images and directions are those of a seed."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 16), nn.GELU(), nn.Linear(16, 3)).eval()
+    model.requires_grad_(False)
+    for layer in (1, 3):
+        model[layer].weight.mul_(3.0)
+    draw = np.random.default_rng(seed)
+    pixels, labels = draw.integers(0, 256, (images, 1, 3, 3), dtype=np.uint8), draw.integers(0, 3, images)
+    shown = SimpleNamespace(pixels=pixels, labels=labels)
+    context = SimpleNamespace(network=lambda: model, held=lambda: None, images=lambda name: shown)
+    return {v.score: v for v in registry.get(Metric, "hessian").measure(context)}
+
+
+def without_eigenvalue(monkeypatch):
+    def fails(*of):
+        raise StepFailed("it is not asked for")
+
+    monkeypatch.setattr(curvature, "top_eigenvalue", fails)
+
+
+@pytest.mark.long
+def test_the_error_of_estimated_traces_is_their_spread_over_other_directions_and_images(monkeypatch):
+    """The last batch has half as many images as the others."""
+    without_eigenvalue(monkeypatch)
+    monkeypatch.setattr(directional_curvature, "PROBES", 1)
+    plain, found = directional_curvature.generator, []
+    for seed in range(60):
+        monkeypatch.setattr(directional_curvature, "generator", lambda *of, seed=seed: plain(seed, *of))
+        found.append(curved(seed, 72))
+    for score in (
+        "hessian_trace",
+        "hessian_trace_per_parameter",
+        "hessian_trace_scaled",
+        "input_hessian_trace",
+    ):
+        spread = np.std([values[score].value for values in found], ddof=1)
+        errors = [values[score].se for values in found]
+        assert np.sqrt(np.square(errors).mean()) == pytest.approx(spread, rel=0.25), score
+    for values in found[:5]:
+        trace = values["hessian_trace"]
+        assert trace.draws.std(ddof=1) == pytest.approx(trace.se, rel=0.2)
+        assert trace.draws.mean() == pytest.approx(trace.value, abs=0.3 * trace.se)
+
+
+def test_an_estimate_from_one_batch_has_no_error(monkeypatch):
+    without_eigenvalue(monkeypatch)
+    trace, pixels = (curved(0, 16)[score] for score in ("hessian_trace", "input_hessian_trace"))
+    assert trace.value > 0.0
+    assert math.isnan(trace.se)
+    assert trace.draws is None
+    assert pixels.se > 0.0

@@ -24,7 +24,7 @@ from lthbench.compute.tracing import called
 from lthbench.errors import StepFailed
 from lthbench.masks import Mask
 
-#: Directions for each batch, and images in one: each batch draws its own.
+#: Directions for each batch, and images in one: each batch draws its own, over weights once for its images.
 PROBES, BATCH = 5, 16
 #: The step of differences, in units of the direction: their error is then below 1e-5 of the derivative.
 STEP = 1e-4

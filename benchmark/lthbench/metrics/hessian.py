@@ -38,6 +38,7 @@ def measure(context: Context) -> list[Value]:
     import torch
 
     from lthbench.functional.curvature import no_exact_trace, traces
+    from lthbench.functional.directional_curvature import BATCH
 
     model, mask = context.network(), context.held()
     device = next(model.parameters()).device
@@ -50,27 +51,31 @@ def measure(context: Context) -> list[Value]:
     )
     few, inexact = EIGENVALUE_IMAGES, no_exact_trace(model, pixels[:1])
     why = f"estimated: {inexact}" if inexact else ""
+    size = BATCH if inexact else 1  # images that share directions over weights; pixels have their own
     return [
-        _trace("hessian_trace", found.weights, why, draws=True),
-        _trace("hessian_trace_per_parameter", found.weights / max(alive, 1), why),
-        _trace("hessian_trace_scaled", found.scaled, why),
+        _trace("hessian_trace", found.weights, why, size, draws=True),
+        _trace("hessian_trace_per_parameter", found.weights / max(alive, 1), why, size),
+        _trace("hessian_trace_scaled", found.scaled, why, size),
         _trace("input_hessian_trace", found.pixels, why),
         _top(model, pixels[:few], labels[:few], mask),
     ]
 
 
-def _trace(score: str, values: NDArray[np.float64], why: str, *, draws: bool = False) -> Value:
+def _trace(score: str, values: NDArray[np.float64], why: str, size: int = 1, *, draws: bool = False) -> Value:
     """The mean of a trace over images; no value where it was estimated, as ``why`` says, and is not above 0.
 
-    What is estimated may be below 0 by chance, or because the loss bends down.
+    What is estimated may be below 0 by chance, or because the loss bends down. Each ``size`` images in a row
+    are estimated from the same directions.
     """
-    from lthbench.scoring import mean_and_error, mean_value, none_of
+    from lthbench.scoring import batched_value, mean_value, none_of
 
-    mean, error = mean_and_error(values)
-    if why and mean <= 0.0 and values.any():
-        spread = "" if math.isnan(error) else f" ± {error:.2g}"
-        return none_of(score, len(values), f"{why}; the estimate, {mean:.2g}{spread}, is not above 0")
-    return mean_value(score, values, reason=why) if draws else Value(score, mean, error, len(values), "", why)
+    found = mean_value(score, values, reason=why)
+    if size > 1:
+        found = batched_value(score, values, size, reason=why)
+    if why and found.value <= 0.0 and values.any():
+        spread = "" if math.isnan(found.se) else f" ± {found.se:.2g}"
+        return none_of(score, len(values), f"{why}; the estimate, {found.value:.2g}{spread}, is not above 0")
+    return found if draws else found._replace(draws=None)
 
 
 def _top(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, mask: Mask | None) -> Value:
@@ -97,19 +102,21 @@ def _score(name: str, title: str, low: float = 0.0, **verdict: Any) -> Score:
 
 METRIC = Metric(
     name="hessian",
-    version=4,
-    values_since=2,  # version 4 estimates traces of curved networks of plug-ins that were taken for linear
+    version=5,
+    # Version 4 estimates traces of curved networks of plug-ins that were taken for linear; version 5 gives
+    # estimates an error of directions, too.
+    values_since=2,
     title="loss geometry",
     formula="trace of the Hessian of the mean cross-entropy, exact: sum_k |J' b_k|^2; top eigenvalue",
     source=(
         "Yao et al. 2020, PyHessian; Chen et al. 2022, section 3.4. Over surviving parameters, on training "
         "images without augmentation; the trace is that of the Gauss-Newton matrix, equal to the Hessian's "
         "for piecewise linear networks whose layers are each used once; of others, such as transformers, it "
-        "is Hutchinson's estimate from five directions for every 16 images, and its reason says so; one "
-        "that is not above 0 is no value. The error of the eigenvalue is that of the mean, over images, of "
-        "second derivatives along its vector. Of more than 20 classes the columns b_k are ten combinations "
-        "of them with random signs: right in the mean, and not exact. Scaled: each term times the squared "
-        "parameter"
+        "is Hutchinson's estimate from five directions for every 16 images, with the error over these "
+        "batches, and its reason says so; one that is not above 0 is no value. The error of the eigenvalue "
+        "is that of the mean, over images, of second derivatives along its vector. Of more than 20 classes "
+        "the columns b_k are ten combinations of them with random signs: right in the mean, and not exact. "
+        "Scaled: each term times the squared parameter"
     ),
     scores=(
         _score(
