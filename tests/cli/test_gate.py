@@ -167,3 +167,21 @@ def test_by_noninferior_the_shell_the_summary_and_json_say_where_there_is_not_en
             assert ", by 1 of its 2 seeds alone. None is shown to be worse; for" in said.splitlines()[0]
             assert "not enough data: one seed in both, and a test needs two or more" in said
     assert "None is shown to be worse" in (folder / "s.md").read_text()
+
+
+def test_a_report_that_is_not_finished_is_told_and_makes_no_baseline(folder, made_table, capsys):
+    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    late = (table["method"] == "imp") & (table["seed"] == 1)
+    table.loc[late, ["value", "status", "reason"]] = [float("nan"), "missing", "not run"]
+    report.write(table, facts, folder / "unfinished", formats=("csv",))
+    said = refused(["gate", "--report", "unfinished", "--write-baseline", "new.json"], capsys)
+    assert "the table is not finished" in said
+    assert facts.command in said
+    assert not (folder / "new.json").exists()
+    with pytest.raises(SystemExit, match="1"):
+        main(["gate", "--report", "unfinished", "--baseline", "baseline.json", "--summary", "s.md"])
+    for told in (capsys.readouterr().out, (folder / "s.md").read_text()):
+        assert "measured for 1 of 2 seeds so far" in told
+        assert "This table is not finished: 3 of 4 networks have all their scores" in told
+    main(["gate", "--report", "lthbench-report", "--baseline", "baseline.json"])
+    assert "not finished" not in capsys.readouterr().out

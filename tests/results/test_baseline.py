@@ -100,7 +100,49 @@ def test_a_score_without_a_value_is_told_from_one_that_is_not_there(base):
     elsewhere = rows("m", 0.6, "nll", LOSS)
     table, beside = frame(empty, elsewhere), dataclasses.replace(facts(), sparsities=(0.5, 0.6))
     found = {h.score: h.reason for h in baseline.hold(table, beside, base)}
-    assert found == {"accuracy": "it has no value", "nll": "not in the table"}
+    assert found == {"accuracy": "not measured yet", "nll": "not in the table"}
+
+
+def test_a_score_that_lacks_a_seed_of_the_baseline_does_not_hold_yet(base):
+    """By the seeds that are there it would, and one that is not there yet may be worse."""
+    some = [
+        {**row, "value": math.nan, "status": "missing", "reason": "not run"} if row["seed"] == 2 else row
+        for row in rows("m", 0.5, "accuracy", A)
+    ]
+    table = frame(some, rows("m", 0.5, "nll", LOSS))
+    for rule in baseline.RULES:
+        found = {h.score: h for h in baseline.hold(table, facts(), base, rule)}
+        assert (found["accuracy"].good, found["accuracy"].finding) == (False, "missing")
+        assert found["accuracy"].reason == "measured for 2 of 3 seeds so far"
+        assert found["nll"].good
+    said = baseline_text.unfinished(table, facts())
+    assert said.startswith("This table is not finished: 2 of 3 networks have all their scores, and 5 of 6")
+    assert said.endswith("The command that goes on: lthbench run made")
+    assert baseline_text.unfinished(frame(rows("m", 0.5, "nll", LOSS)), facts()) == ""
+
+
+def test_seeds_that_the_baseline_lacks_may_be_missing(base):
+    more = [
+        {**row, "status": "missing"} if row["seed"] == 3 else row
+        for score, values in (("accuracy", (*A, math.nan)), ("nll", (*LOSS, math.nan)))
+        for row in rows("m", 0.5, score, values)
+    ]
+    assert all(h.good for h in baseline.hold(frame(more), facts(seeds=4), base))
+
+
+def test_a_table_that_is_not_finished_makes_no_baseline_of_what_it_lacks():
+    lacking = {"status": "missing", "reason": "not run"}
+    dense = rows("dense", 0.0, "accuracy", A)
+    part = [row | lacking if row["seed"] == 2 else row for row in rows("part", 0.5, "accuracy", A)]
+    none = rows("none", 0.5, "accuracy", (math.nan,) * 3, **lacking)
+    table = frame(dense, part, none, rows("m", 0.5, "accuracy", A))
+    said = r"is not finished: 8 of the 12 .* that lack some: part 1 of 3, none 3 of 3.*\(lthbench run made\)"
+    with pytest.raises(BadInput, match=said):
+        baseline.baseline(table, facts())
+    made = baseline.baseline(table, facts(), methods=["m"])
+    assert [e["method"] for e in made["scores"]] == ["dense", "m"]
+    with pytest.raises(BadInput, match="1 of 3"):
+        baseline.baseline(table, facts(), methods=["part"])
 
 
 @pytest.mark.parametrize("status", ["degenerate", "gated", "failed"])
@@ -111,6 +153,12 @@ def test_what_would_not_hold_against_itself_is_left_out_of_a_baseline(status):
     made = baseline.baseline(table, facts())
     assert [entry["score"] for entry in made["scores"]] == ["accuracy"]
     assert all(h.good for h in baseline.hold(table, facts(), made))
+    left_out = baseline.left_out(made, table, facts())
+    assert baseline_text.written(made, left_out) == (
+        f"1 score; 1 score has no value to hold others to: 1 {status}"
+    )
+    assert baseline.left_out(made, table, facts(), scores=["accuracy"]) == {}
+    assert baseline_text.written(made, {}) == "1 score"
 
 
 def test_numbers_without_end_make_no_baseline():

@@ -88,12 +88,13 @@ def gate(
             known = calibrated(table, facts)[0]
             asked = scores or (), methods or (), sparsity or ()
             made = gates.baseline(table, facts, *asked, trainings=known.scores if known else None)
+            left_out = gates.left_out(made, table, facts, *asked)
         if not made["scores"]:
             raise BadInput(f"{source}: holds no scores that a baseline could be made of.")
         if not target.absolute().parent.is_dir():
             raise BadInput(f"--write-baseline {target}: no folder {target.absolute().parent}.")
         publish(target, (json.dumps(made, indent=1) + "\n").encode())
-        echo(f"{target}: {len(made['scores'])} scores")
+        echo(f"{target}: {baseline_text.written(made, left_out)}")
         return
     assert baseline is not None
     on_github = os.environ.get("GITHUB_STEP_SUMMARY")
@@ -110,7 +111,8 @@ def gate(
         changed = not wide and not gates.dense_alike(table, base)
         where = gates.ELSEWHERE if wide and not elsewhere else gates.CHANGED if changed else ""
         others = baseline_text.other_libraries(facts, base)
-        notes = baseline_text.unlike(table, base, titles), where, others
+        unlike = baseline_text.unfinished(table, facts), baseline_text.unlike(table, base, titles)
+        notes = *unlike, where, others
     summed = f"### lthbench gate\n\n{baseline_text.text(found, titles, 'md', notes)}\n\n"
     for named, place in places.items():
         if place is not None:

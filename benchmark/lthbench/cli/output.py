@@ -106,8 +106,7 @@ def _tell_missing(outcome: Outcome, again: str) -> None:
             "All scores are there; other steps, of which pictures and facts are told, are missing.", err=True
         )
     else:
-        lacking = ", ".join(f"{name} {some:,} of {of:,}" for name, (some, of) in found.lacking.items())
-        echo(wrapped(f"{found.sentence} Networks that lack scores: {lacking}."), err=True)
+        echo(wrapped(f"{found.sentence} Networks that lack scores: {found.lacking_in_words}."), err=True)
     echo(f"Go on with:\n{pasted(again)}", err=True)
 
 

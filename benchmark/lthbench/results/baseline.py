@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput, unknown
-from lthbench.results import baseline_file, validation
+from lthbench.results import baseline_file, so_far, validation
 from lthbench.results.baseline_file import SCHEMA
 from lthbench.results.run_facts import RunFacts, ScoreFacts
 from lthbench.verdict.calibration import RATIO, DenseScore
@@ -91,21 +91,16 @@ def baseline(
     twice its standard deviation over seeds where that is more. That ``elsewhere`` is at least three standard
     deviations of the difference of two means over as many seeds, by the ``trainings`` that calibrate the
     task, or else by these seeds; mCE, a ratio to a parent that is another one elsewhere, varies by both.
-    Raises BadInput for a score, method or sparsity that is not in the table,
-    and for a table that cannot be reported.
+    Raises BadInput for a score, method or sparsity that is not in the table, where one of these scores is not
+    measured yet, and for a table that cannot be reported.
     """
     validation.check(table, facts)
     known = {s.name: s for s in facts.scores}
-    for name in scores:
-        if name not in known:
-            raise unknown("score", name, known, "in this table")
-    wanted = tuple(scores) or tuple(n for n, s in known.items() if s.verdict)
-    there = _methods(table, methods), _sparsities(table, sparsities)
+    chosen = _chosen(table, facts, scores, methods, sparsities)
+    _check_finished(chosen, facts.command)
     entries = []
-    for method, sparsity, name in _cells(table):
-        if name not in wanted or method not in there[0] or sparsity not in there[1]:
-            continue
-        rows = _rows(table, method, sparsity, name)
+    for method, sparsity, name in _cells(chosen):
+        rows = _rows(chosen, method, sparsity, name)
         values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
         # What is degenerate, gated or failed does not hold against any baseline, its own included.
         if len(values) and all(map(math.isfinite, values.values())) and set(rows["status"]) == {"ok"}:
@@ -133,6 +128,58 @@ def baseline(
         "libraries": libraries(facts),
         "scores": entries,
     }
+
+
+def left_out(
+    base: dict[str, Any],
+    table: pd.DataFrame,
+    facts: RunFacts,
+    scores: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    sparsities: Sequence[float] = (),
+) -> dict[str, int]:
+    """How many scores a baseline was asked to hold and does not, by status; see ``baseline``."""
+    held = {(e["method"], e["sparsity"], e["score"]) for e in base["scores"]}
+    chosen = _chosen(table, facts, scores, methods, sparsities)
+    found: dict[str, int] = {}
+    for cell in _cells(chosen):
+        if cell not in held:
+            statuses = set(_rows(chosen, *cell)["status"])
+            status = next((s for s in ("failed", "degenerate", "gated") if s in statuses), "without a value")
+            found[status] = found.get(status, 0) + 1
+    return found
+
+
+def _chosen(
+    table: pd.DataFrame,
+    facts: RunFacts,
+    scores: Sequence[str],
+    methods: Sequence[str],
+    sparsities: Sequence[float],
+) -> pd.DataFrame:
+    """The headline rows of what is asked for: see ``baseline``."""
+    known = {s.name: s for s in facts.scores}
+    for name in scores:
+        if name not in known:
+            raise unknown("score", name, known, "in this table")
+    wanted = tuple(scores) or tuple(n for n, s in known.items() if s.verdict)
+    rows = _headline(table)
+    there = rows["method"].isin(_methods(table, methods)) & rows["sparsity"].isin(
+        _sparsities(table, sparsities)
+    )
+    return rows[there & rows["score"].isin(wanted)]
+
+
+def _check_finished(chosen: pd.DataFrame, command: str) -> None:
+    """Raise BadInput for scores that are not measured yet: what a baseline lacks, a gate lets through."""
+    found = so_far.of_table(chosen)
+    if found is None:
+        return
+    raise BadInput(
+        f"the table is not finished: {found.scores:,} of the {found.of_scores:,} scores that the baseline "
+        f"would hold are there. Networks that lack some: {found.lacking_in_words}. Run its command to the "
+        f"end ({command}), or choose what is there with --methods, --sparsity and --scores."
+    )
 
 
 def _methods(table: pd.DataFrame, asked: Sequence[str]) -> set[str]:
@@ -270,8 +317,9 @@ def _held(table: pd.DataFrame, entry: dict[str, Any], rule: str, wide: bool) -> 
     if len(bad):
         status = str(bad["status"].iloc[0])
         return replace(none, finding=status, reason=f"{status}: {bad['reason'].iloc[0]}")
-    if not both:
-        return replace(none, reason=_absent(table, entry, rows))
+    awaited = _awaited(entry, rows)
+    if awaited or not both:
+        return replace(none, reason=awaited or _absent(table, entry, rows))
     before, after = (fmean(values) for values in zip(*both, strict=True))
     sign = 1.0 if entry["direction"] == "higher" else -1.0
     gaps = [sign * (old - new) for old, new in both]
@@ -325,6 +373,15 @@ def _corrected(found: Sequence[Held]) -> list[Held]:
                 reason = f"worse than the baseline (p = {p_worse:.2g})"
                 told[i] = replace(told[i], finding=WORSE, reason=reason, seeds_needed=None)
     return told
+
+
+def _awaited(entry: dict[str, Any], rows: pd.DataFrame) -> str:
+    """For how many seeds of the baseline a score is measured while others are still to come; or ""."""
+    ours = rows[rows["seed"].isin([int(seed) for seed in entry["values"]])]
+    there = int((ours["status"] != so_far.MISSING).sum())
+    if there == len(ours):
+        return ""
+    return f"measured for {there} of {len(ours)} seeds so far" if there else "not measured yet"
 
 
 def _absent(table: pd.DataFrame, entry: dict[str, Any], rows: pd.DataFrame) -> str:

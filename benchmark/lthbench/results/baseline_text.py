@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from lthbench import formatting
 from lthbench.formatting import escape
+from lthbench.results import so_far
 from lthbench.results.baseline import OPEN, WORSE, Held, libraries, would_do
 from lthbench.results.run_facts import RunFacts
 from lthbench.textfiles import known
@@ -33,6 +34,22 @@ def unlike(table: pd.DataFrame, base: dict[str, Any], titles: dict[str, str]) ->
         named = formatting.listed([titles.get(score, score) for score in lacking])
         said.append(f"The run did not measure {named} (--metrics).")
     return " ".join(said)
+
+
+def unfinished(table: pd.DataFrame, facts: RunFacts) -> str:
+    """How much of a table is there, and the command that makes the rest, in words; "" where all is there."""
+    found = so_far.of_table(table)
+    return f"{found.sentence} The command that goes on: {facts.command}" if found else ""
+
+
+def written(base: dict[str, Any], left_out: Mapping[str, int]) -> str:
+    """How many scores a new baseline holds, and how many it does not and why, in words."""
+    said = formatting.counted(len(base["scores"]), "score", "scores")
+    if left_out:
+        reasons = ", ".join(f"{count} {status}" for status, count in left_out.items())
+        few = formatting.counted(sum(left_out.values()), "score has", "scores have")
+        said += f"; {few} no value to hold others to: {reasons}"
+    return said
 
 
 def other_libraries(facts: RunFacts, base: dict[str, Any]) -> str:

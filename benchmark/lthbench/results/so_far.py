@@ -42,6 +42,11 @@ class SoFar:
             f"scores, and {self.scores:,} of {self.of_scores:,} scores are there."
         )
 
+    @property
+    def lacking_in_words(self) -> str:
+        """The networks that lack some, in words: how many, and of how many, by method."""
+        return ", ".join(f"{method} {some:,} of {of:,}" for method, (some, of) in self.lacking.items())
+
 
 def of_table(table: pd.DataFrame) -> SoFar | None:
     """What of a table is there; None where all is."""
