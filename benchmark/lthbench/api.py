@@ -281,7 +281,7 @@ def _execute(
 ) -> Outcome:
     """The same for what is asked for at one look."""
     places = checked_folders(options.data)
-    store = open_store(options.store)
+    store = open_store(options.store, sends=not options.collect)
     store.check()
     sets_limit()
     with uncollected():

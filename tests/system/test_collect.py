@@ -15,7 +15,7 @@ from lthbench.errors import BadInput, Damaged
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
 from lthbench.spec import Measure
-from lthbench.store import LocalStore, Snapshot
+from lthbench.store import LocalStore, Snapshot, open_store
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
 GRID = ("--task", TASK, "--sparsity", 0.5, "--seeds", 2, "--metrics", "accuracy,nll")
@@ -175,3 +175,33 @@ def test_from_python_what_is_missing_has_that_status(part, tmp_path):
     with pytest.raises(BadInput, match="collect: expected True or False"):
         lthbench.run(TASK, ["omp"], store=tmp_path / "store", **asked)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_store_at_a_url_copies_here_count_and_none_is_sent(part, tmp_path, capsys):
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").store.clear()
+    url = "memory://collected"
+    store = open_store(url)
+    store.open()
+    shutil.copytree(part / "store" / "steps", store.root / "steps", dirs_exist_ok=True)
+    words = ("--methods", "omp", *GRID, "--store", url)
+
+    def steps():
+        return sorted(
+            name for name in fsspec.filesystem("memory").find("/collected") if "/leases/" not in name
+        )
+
+    before = steps()
+    assert before == ["/collected/store.json"]
+    for _ in range(2):  # what was seen to be whole is looked at otherwise
+        assert run(tmp_path, *words, "--collect") == 0
+        assert steps() == before
+    table = pd.read_csv(tmp_path / "report" / "scores.csv", keep_default_na=False)
+    assert set(table["status"]) == {"ok"}
+    assert run(tmp_path, *words) == 0, "a run sends them"
+    before = [name for name in steps() if a_measure().key not in name]
+    assert len(steps()) == len(before) + 1 > 10
+    fsspec.filesystem("memory").rm(next(iter(set(steps()) - set(before))))
+    assert run(tmp_path, *words, "--collect") == 0
+    assert steps() == before
+    assert "Go on with" not in capsys.readouterr().err

@@ -12,8 +12,11 @@ from lthbench.store.snapshot import Snapshot
 __all__ = ["LocalStore", "RemoteStore", "ResultReader", "Snapshot", "Store", "open_store"]
 
 
-def open_store(where: Store | Path | str) -> Store:
-    """The store in a folder, or at a URL. Raises BadInput where what reaches that is not installed."""
+def open_store(where: Store | Path | str, sends: bool = True) -> Store:
+    """The store in a folder, or at a URL. Raises BadInput where what reaches that is not installed.
+
+    Unless it ``sends``, what is only in the folder of this machine stays there: see ``RemoteStore``.
+    """
     if isinstance(where, Store):
         return where
-    return RemoteStore(str(where)) if is_url(where) else LocalStore(where)
+    return RemoteStore(str(where), sends) if is_url(where) else LocalStore(where)

@@ -56,10 +56,14 @@ def default_folder() -> Path:
 
 @final
 class RemoteStore(Store):
-    """The store at a URL, and ``copies`` of it in the folder in which this machine works on it."""
+    """The store at a URL, and ``copies`` of it in the folder in which this machine works on it.
 
-    def __init__(self, url: str):
+    One that does not send takes what is only in the folder for stored, too, and leaves the URL as it is.
+    """
+
+    def __init__(self, url: str, sends: bool = True):
         self.url = url.rstrip("/")
+        self._sends = sends
         self.objects = Objects(self.url)
         self._known: set[str] = set()  # keys that are surely there
         self._broken: set[str] = set()  # keys of objects that were found damaged
@@ -121,10 +125,10 @@ class RemoteStore(Store):
 
     def lists(self, step: Step) -> bool:
         """Whether the artefact was there when the store was checked."""
-        return step.key in self._known
+        return step.key in self._known or (not self._sends and self.copies.has(step))
 
     def shared(self, step: Step) -> bool:
-        """Whether the artefact is on the object store: it is sent if it was not."""
+        """Whether the artefact is on the object store: it is sent if it was not (and this store sends)."""
         return self.lists(step) or self.has(step)
 
     @property
@@ -142,9 +146,9 @@ class RemoteStore(Store):
         return self.copies.whole(step) if there else None
 
     def hold(self, key: str) -> bool:
-        """Whether the artefact of a key is in one of the two places. It then is in both."""
+        """Whether the artefact of a key is in one of the two places. It then is in both, if this sends."""
         if self.copies.hold(key):
-            if key not in self._known:
+            if self._sends and key not in self._known:
                 self._send(key)
             return True
         return not self._fetch(key)
