@@ -13,6 +13,7 @@ from lthbench import registry
 from lthbench.compute.device import default_workers, with_workers
 from lthbench.compute.garbage import uncollected
 from lthbench.data.loading import checked_folders
+from lthbench.engines.failures import logged
 from lthbench.engines.local import Local
 from lthbench.engines.options import DEFAULT_STORE
 from lthbench.engines.options import RunOptions as RunOptions
@@ -296,7 +297,8 @@ def _execute(
     failures: dict[str, str] = {}
     results: Store | Snapshot = store
     if options.collect:
-        check_some(made, todo, store)
+        failures = logged(todo, store.events() if todo else ())
+        check_some(made, [step for step in todo if step.key not in failures], store)
         results = Snapshot(store, todo)
         told = {key: facts for key, facts in told.items() if facts}
         announce(made, todo, estimate((), (), options.workers, "cpu"), options.workers)

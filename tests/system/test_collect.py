@@ -1,6 +1,7 @@
 """``run --collect``: what a store holds of a table, which stays as it is, and what is missing."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,83 @@ def test_of_a_store_at_a_url_copies_here_count_and_none_is_sent(part, tmp_path, 
     assert run(tmp_path, *words, "--collect") == 0
     assert steps() == before
     assert "Go on with" not in capsys.readouterr().err
+
+
+HOT = """
+from pathlib import Path
+
+from lthbench.kinds import Metric, Score, Value
+
+
+def measure(context):
+    if not Path({cooled!r}).exists():
+        raise RuntimeError("it is too hot")
+    return [Value("coolness", value=1.0, se=0.0, n=1)]
+
+
+METRIC = Metric(
+    name="coolness",
+    version=1,
+    title="coolness",
+    formula="one",
+    source="nobody",
+    scores=(Score("coolness", "coolness", "fraction", True, 0.0, 1.0, "generalization"),),
+    needs=("test",),
+    measure=measure,
+)
+"""
+
+
+def test_what_failed_is_told_with_its_reason_as_by_the_run_and_what_is_not_tried_yet_is_missing(
+    copied, capsys
+):
+    hot = copied / "hot.py"
+    hot.write_text(HOT.format(cooled=str(copied / "cooled")))
+    few = ("--methods", "omp", *GRID[:-1], f"accuracy,nll,{hot}")
+    assert run(copied, *few) == 1
+    by_run = told(copied)
+    capsys.readouterr()
+    for _ in range(2):
+        assert run(copied, *few, "--collect") == 1
+        out, err = capsys.readouterr()
+        assert "not finished" not in out
+        assert "failed: metric coolness: RuntimeError: it is too hot" in err
+        assert told(copied) == by_run
+    assert run(copied, *few, "--collect", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["finished"]) == ("failed", True)
+    assert found["failures"] == ["metric coolness: RuntimeError: it is too hot"]
+    assert {n: found["steps"][n] for n in ("done", "failed", "missing")} == {
+        **{"done": 0, "failed": 4, "missing": 0},
+    }
+    more = ("--methods", "omp,random", *few[2:])
+    assert run(copied, *more, "--collect", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["finished"], found["steps"]["failed"]) == ("unfinished", False, 4)
+    assert (found["so_far"]["scores"], found["so_far"]["failed"], found["so_far"]["networks"]) == (8, 4, 0)
+    assert found["so_far"]["lacking"] == {"random": [2, 2]}
+    table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
+    statuses = table.groupby(["method", "score"])["status"].agg(set).to_dict()
+    assert statuses["omp", "coolness"] == statuses["dense", "coolness"] == {"failed"}
+    assert statuses["random", "coolness"] == statuses["random", "nll"] == {"missing"}
+    (copied / "cooled").touch()
+    assert run(copied, *few) == 0, "it is tried again"
+    capsys.readouterr()
+    assert run(copied, *few, "--collect") == 0
+    assert "failed" not in capsys.readouterr().err
+
+
+def test_where_all_failed_that_is_reported_too(tmp_path, capsys):
+    """A training that diverged, and what needs it: the store has no score, and the run's table says why."""
+    wild = tmp_path / "tiny.toml"
+    text = Path(TASK).read_text()
+    wild.write_text(re.sub(r"(?m)^lr = .*$", "lr = 1e30", text))
+    assert text != wild.read_text()
+    asked = ("--methods", "omp", "--task", wild, *GRID[2:4], "--seeds", 1, "--metrics", "accuracy")
+    assert run(tmp_path, *asked) == 1
+    by_run = told(tmp_path)
+    capsys.readouterr()
+    assert run(tmp_path, *asked, "--collect") == 1
+    assert "failed: " in (err := capsys.readouterr().err)
+    assert "What failed is tried again by:" in err
+    assert told(tmp_path) == by_run

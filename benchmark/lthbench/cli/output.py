@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,25 +90,28 @@ def execute(
             said = span(sum(p.low for p in planned), sum(p.high for p in planned))
             echo(f"done   in {took}; planned were {said.removeprefix('about ')}", err=True)
         if left:
-            _tell_missing(outcome, again)
+            _tell_missing(outcome, left, again)
         return outcome
     except Interrupted:
         echo(f"Stopped. What was finished is in {options.store}. Continue with the same command.", err=True)
         sys.exit(130)
 
 
-def _tell_missing(outcome: Outcome, again: str) -> None:
+def _tell_missing(outcome: Outcome, left: Sequence[Step], again: str) -> None:
     """Say on stderr what a table lacks that was collected, and the command that makes it."""
     from lthbench.results.so_far import of_table
 
     found = of_table(outcome.table)
-    if found is None:
+    how = "Go on with"
+    if found is not None:
+        echo(wrapped(f"{found.sentence} Networks that lack scores: {found.lacking_in_words}."), err=True)
+    elif all(step.key in outcome.failures for step in left):
+        how = "What failed is tried again by"
+    else:
         echo(
             "All scores are there; other steps, of which pictures and facts are told, are missing.", err=True
         )
-    else:
-        echo(wrapped(f"{found.sentence} Networks that lack scores: {found.lacking_in_words}."), err=True)
-    echo(f"Go on with:\n{pasted(again)}", err=True)
+    echo(f"{how}:\n{pasted(again)}", err=True)
 
 
 def show(

@@ -49,9 +49,10 @@ class Tally:
     def counts(self, failures: Mapping[str, str]) -> dict[str, int]:
         """How many steps there are: stored before or not needed, done now, and failed; or missing."""
         count, todo, failed = len(self._all), len(self._todo), len(self._todo & failures.keys())
-        if self._collected:
-            return {"all": count, "reused": count - todo, "done": 0, "failed": 0, "missing": todo}
-        return {"all": count, "reused": count - todo, "done": todo - failed, "failed": failed}
+        left = {"done": 0, "failed": failed, "missing": todo - failed}
+        return {"all": count, "reused": count - todo} | (
+            left if self._collected else {"done": todo - failed, "failed": failed}
+        )
 
 
 def record(
@@ -66,7 +67,7 @@ def record(
 
     measured = dict(zip(outcome.table["step"], outcome.table["metric"], strict=True))
     return {
-        "state": "failed" if outcome.failures else "unfinished" if summary.so_far else "complete",
+        "state": "unfinished" if summary.so_far else "failed" if outcome.failures else "complete",
         "report": None if folder is None else str(folder),
         "files": [str(path) for path in written],
         "steps": tally.counts(outcome.failures),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from lthbench.errors import cut_short
+from lthbench.formatting import reason_line
+from lthbench.spec import Step
 
 #: More metrics than these are counted and not named.
 _NAMED = 3
@@ -22,6 +25,21 @@ def told(failed: Mapping[str, str], metrics: Mapping[str, str], known: Collectio
         own = metrics[key] if key in metrics and reason not in others else ""
         by_reason.setdefault(reason, []).append(own)
     return [_line(cut_short(reason), sorted({*found} - {""})) for reason, found in by_reason.items()]
+
+
+def logged(todo: Sequence[Step], events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Why steps that are not stored failed when they were tried last, by key; needs stand before needers.
+
+    ``events`` are those of a store's log. What needs a step that failed fails with it, as in a run.
+    """
+    last = {event["key"]: event for event in events if "key" in event}
+    found: dict[str, str] = {}
+    for step in todo:
+        event = last.get(step.key, {})
+        lost = next((found[need.key] for need in step.needs() if need.key in found), "")
+        if lost or event.get("status") == "failed":
+            found[step.key] = lost or reason_line(str(event.get("reason", ""))) or "no reason was given"
+    return found
 
 
 def _line(reason: str, metrics: list[str]) -> str:

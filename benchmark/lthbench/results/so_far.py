@@ -19,13 +19,15 @@ MISSING = "missing"
 class SoFar:
     """The networks that have all their scores, of how many, and the scores that are there, of how many.
 
-    ``lacking`` counts the networks that lack some, of all, by method.
+    ``failed`` counts scores that will not be there unless they are tried again. ``lacking`` counts the networks
+    that lack some that nobody has measured yet, of all, by method.
     """
 
     networks: int
     of_networks: int
     scores: int
     of_scores: int
+    failed: int
     lacking: Mapping[str, tuple[int, int]]
 
     @property
@@ -39,7 +41,8 @@ class SoFar:
         """In a sentence for every form of a report."""
         return (
             f"This table is not finished: {self.networks:,} of {self.of_networks:,} networks have all their "
-            f"scores, and {self.scores:,} of {self.of_scores:,} scores are there."
+            f"scores, and {self.scores:,} of {self.of_scores:,} scores are there"
+            f"{f'; {self.failed:,} failed' if self.failed else ''}."
         )
 
     @property
@@ -53,14 +56,20 @@ def of_table(table: pd.DataFrame) -> SoFar | None:
     absent = table["status"] == MISSING
     if not absent.any():
         return None
-    networks = table.assign(absent=absent).groupby(["method", "sparsity", "seed"], sort=False)["absent"].any()
+    failed = table["status"] == "failed"
+    networks = (
+        table.assign(absent=absent, lacks=absent | failed)
+        .groupby(["method", "sparsity", "seed"], sort=False)[["absent", "lacks"]]
+        .any()
+    )
     headline = table["variant"] == ""
-    by_method = networks.groupby("method", sort=False)
+    by_method = networks["absent"].groupby("method", sort=False)
     lacking = {str(m): (int(of.sum()), len(of)) for m, of in by_method if of.any()}
     return SoFar(
-        int((~networks).sum()),
+        int((~networks["lacks"]).sum()),
         len(networks),
-        int((headline & ~absent).sum()),
+        int((headline & ~absent & ~failed).sum()),
         int(headline.sum()),
+        int((headline & failed).sum()),
         lacking,
     )
