@@ -98,3 +98,25 @@ def test_commands_refuse_before_they_do_anything(tmp_path, monkeypatch, capsys, 
     assert ended.value.code == 2
     assert f"{name}: is there, and lthbench did not write it" in capsys.readouterr().err
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine")]
+
+
+def test_a_finished_report_that_stays_is_told_from_one_of_other_versions(tmp_path, made_table):
+    table, facts = made_table(("imp",), seeds=2, sparsities=(0.5,))
+    table = table.assign(step=table["step"] + table["score"])
+    report.write(table, facts, tmp_path, formats=("csv",))
+    late = table["seed"] == 1
+    lacking = table.assign(status=table["status"].where(~late, "missing"), value=table["value"].where(~late))
+    with pytest.raises(BadInput, match=r"of this command finished, .*: its run may have gone on meanwhile\."):
+        overwriting.check_further(tmp_path, facts.command, lacking)
+    newer = lacking.assign(step=lacking["step"].where(lacking["score"] != "nll", lacking["step"] + "v2"))
+    said = rf"4 of its {table['step'].nunique()} measures are of other versions .* --force"
+    with pytest.raises(BadInput, match=said) as told:
+        overwriting.check_further(tmp_path, facts.command, newer)
+    assert "gone on meanwhile" not in str(told.value)
+    assert "lthbench plan" in str(told.value)
+    overwriting.check_further(tmp_path, facts.command, newer, force=True)
+    overwriting.check_further(tmp_path, "lthbench run another", newer)
+    overwriting.check_further(tmp_path, facts.command, newer.assign(status="ok"))
+    fewer_seeds = lacking[~late | (lacking["score"] == "nll")]  # of an earlier look
+    with pytest.raises(BadInput, match="gone on meanwhile"):
+        overwriting.check_further(tmp_path, facts.command, fewer_seeds)

@@ -58,7 +58,8 @@ def check(paths: Iterable[Path], force: bool = False) -> None:
 def check_further(folder: Path, command: str, table: pd.DataFrame, force: bool = False) -> None:
     """Raise BadInput where a table that is not finished would replace one of the same command that has more.
 
-    The run may have ended while what it had stored was collected.
+    The run may have ended while what it had stored was collected. Or the report is of other versions of what
+    measures and trains, so that its results have other keys: they are told from one another.
     """
     from lthbench.results import reading, so_far
 
@@ -70,12 +71,21 @@ def check_further(folder: Path, command: str, table: pd.DataFrame, force: bool =
     except BadInput:  # it is another's to say what that is
         return
     other = so_far.of_table(there)
-    if facts.command == command and (other is None or other.scores > found.scores):
-        raise BadInput(
-            f"{folder}: has the report of this command {'with more scores' if other else 'finished'}, which "
-            "one that lacks scores does not replace: its run may have gone on meanwhile. Look at that, or "
-            "write this one elsewhere (--report DIR)."
+    if facts.command != command or (other is not None and other.scores <= found.scores):
+        return
+    said = f"{folder}: has the report of this command {'with more scores' if other else 'finished'}, which "
+    said += "one that lacks scores does not replace: "
+    ours, theirs = set(table["step"]), set(there["step"])
+    if ours <= theirs or theirs <= ours:  # the same, or of other looks at the same
+        said += "its run may have gone on meanwhile. Look at that, or write this one elsewhere "
+        said += "(--report DIR)."
+    else:
+        said += (
+            f"{len(theirs - ours):,} of its {len(theirs):,} measures are of other versions than those here "
+            "(lthbench plan says which are made again, and why). Write this one elsewhere (--report DIR), or "
+            "replace that with --force."
         )
+    raise BadInput(said)
 
 
 def check_one(path: Path, kind: str, force: bool = False) -> None:

@@ -19,8 +19,8 @@ MISSING = "missing"
 class SoFar:
     """The networks that have all their scores, of how many, and the scores that are there, of how many.
 
-    ``failed`` counts scores that will not be there unless they are tried again. ``lacking`` counts the networks
-    that lack some that nobody has measured yet, of all, by method.
+    ``failed`` counts scores that are not there for a reason. ``lacking`` counts the networks that lack some
+    that nobody has measured yet, of all, by method.
     """
 
     networks: int
