@@ -248,7 +248,7 @@ def execute(
         if asked.pretrained is not None:
             from lthbench.checkpoints.pretrained import begun
 
-            asked, pretrained = begun(asked)
+            asked, pretrained = begun(asked, fetch=not options.collect)
         try:
             outcome = _execute(asked, options, announce, brought, controls, pretrained, held)
         except Damaged:  # what was whole when it was last looked at has lost bits since

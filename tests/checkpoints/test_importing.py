@@ -778,6 +778,11 @@ class Hub:
     def hf_hub_download(self, name, file):
         return str(self.folder / file)
 
+    def try_to_load_from_cache(self, name, file):
+        """Of what is there the second is cached; of the first it is known that there is none."""
+        cached = name == "owner/net" and file == "pytorch_model.bin"
+        return str(self.folder / file) if cached else object() if file == "model.safetensors" else None
+
 
 def test_a_repository_of_the_hub_is_read_where_its_library_is_there(tmp_path, monkeypatch):
     network, _, effective = pruned()
@@ -797,8 +802,25 @@ def test_a_repository_of_the_hub_is_read_where_its_library_is_there(tmp_path, mo
     with pytest.raises(BadInput, match=r"the Hugging Face hub does not give it: OSError: 404 Client Error$"):
         files.read("owner/absent")
     for path in ("runs/net.pt", "a/b/c", "../net", "hf://owner", "hf://../../etc"):
-        with pytest.raises(BadInput, match="no file"):
-            files.read(path)
+        for fetch in (True, False):
+            with pytest.raises(BadInput, match="no file"):
+                files.read(path, fetch)
+
+
+def test_of_a_repository_that_may_not_be_fetched_what_is_cached_is_read(tmp_path, monkeypatch):
+    network, _, effective = pruned()
+    (tmp_path / "hub").mkdir()
+    saved(tmp_path / "hub", effective, "pytorch_model.bin")
+    wanted = taking.take(network, files.of(effective, "model")).step
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(Hub, "list_repo_files")
+    monkeypatch.delattr(Hub, "hf_hub_download")
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", Hub(tmp_path / "hub"))
+    for name in ("owner/net", "hf://owner/net/pytorch_model.bin"):
+        assert taking.take(network, files.read(name, fetch=False)).step == wanted
+    for name in ("owner/other", "hf://owner/net/other.pt", "hf://owner/net/model.safetensors"):
+        with pytest.raises(BadInput, match=f"^{name}: is not on this machine yet, and .* --collect"):
+            files.read(name, fetch=False)
 
 
 def test_names_alone_decide_which_reading_leaves_the_least_over():

@@ -182,10 +182,26 @@ def test_weights_of_torchvision_are_named_as_it_names_them(tmp_path, monkeypatch
     folder.mkdir(parents=True)
     model = resnet18()
     torch.save(model.state_dict(), folder / ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1])
-    found = files.read("ResNet18_Weights.IMAGENET1K_V1")
-    assert torch.equal(found.tensors["fc.weight"], model.state_dict()["fc.weight"])
+    for fetch in (True, False):
+        found = files.read("ResNet18_Weights.IMAGENET1K_V1", fetch)
+        assert torch.equal(found.tensors["fc.weight"], model.state_dict()["fc.weight"])
     with pytest.raises(BadInput, match=r"torchvision has no weights ResNet18_Weights\.IMAGENET9K"):
         files.read("ResNet18_Weights.IMAGENET9K")
+
+
+def test_to_collect_what_is_stored_no_weights_are_fetched(tmp_path, monkeypatch, capsys):
+    def fetched(*_):
+        raise AssertionError
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetched)
+    words = ["run", "--task", "img-r50", "--pretrained", "ResNet50_Weights.IMAGENET1K_V1", "--collect"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")])
+    said = capsys.readouterr().err
+    assert "ResNet50_Weights.IMAGENET1K_V1: is not on this machine yet" in said
+    assert "without --collect" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monkeypatch):

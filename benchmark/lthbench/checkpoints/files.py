@@ -53,10 +53,10 @@ KINDS, OPERATIONS = 200, 2_000_000
 _PICKLES = 5
 
 
-def of(source: Any, what: str) -> Checkpoint:
+def of(source: Any, what: str, fetch: bool = True) -> Checkpoint:
     """A checkpoint from a path, the id of a hub's repository, a module, or a state dict in memory.
 
-    ``what`` says what it is given as. One that was read already is given back.
+    ``what`` says what it is given as. One that was read already is given back. ``fetch`` is as in ``read``.
     """
     if isinstance(source, Checkpoint):
         return source
@@ -69,14 +69,14 @@ def of(source: Any, what: str) -> Checkpoint:
     if isinstance(source, Mapping):
         return opened(source, f"the state dict given as {what}")
     if isinstance(source, str | Path):
-        return read(source)
+        return read(source, fetch)
     raise BadInput(f"{what}: expected a path, a module or a state dict, got {type(source).__name__}.")
 
 
-def read(source: str | Path) -> Checkpoint:
+def read(source: str | Path, fetch: bool = True) -> Checkpoint:
     """The tensors of a file, a folder, a repository of the Hugging Face hub, or weights of torchvision.
 
-    Raises BadInput, naming it.
+    Raises BadInput, naming it; unless it may ``fetch``, also for what would have to be fetched.
     """
     path = Path(source)
     if path.is_dir():
@@ -84,7 +84,7 @@ def read(source: str | Path) -> Checkpoint:
         source = path
     elif not path.is_file():
         named = re.fullmatch(r"\w+_Weights\.\w+", str(source))
-        path = _of_torchvision(str(source)) if named else _from_hub(str(source))
+        path = _of_torchvision(str(source), fetch) if named else _from_hub(str(source), fetch)
     if path.name.endswith(".index.json"):
         return _read(other_formats.shards(path, str(source)), str(source))
     found = _read([path], str(source))
@@ -278,7 +278,15 @@ def _objects(names: tuple[str, ...], where: str) -> BadInput:
     )
 
 
-def _of_torchvision(name: str) -> Path:
+def _not_here(name: str) -> BadInput:
+    """What is raised for weights that would have to be fetched, and may not be."""
+    return BadInput(
+        f"{name}: is not on this machine yet, and to collect what is stored nothing is fetched. Give the "
+        "same command without --collect."
+    )
+
+
+def _of_torchvision(name: str, fetch: bool) -> Path:
     """The file of weights that torchvision calls ``ResNet50_Weights.IMAGENET1K_V1``, fetched at first use.
 
     It lies where torch keeps such files (``TORCH_HOME``), and a download is held to the hash in its name.
@@ -292,6 +300,8 @@ def _of_torchvision(name: str) -> Path:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path: Path = folder / address.rsplit("/", 1)[1]
     if not path.is_file():
+        if not fetch:
+            raise _not_here(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(address, str(path), re.findall(r"-([0-9a-f]{8,})\.", path.name)[0])
@@ -300,7 +310,7 @@ def _of_torchvision(name: str) -> Path:
     return path
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, fetch: bool) -> Path:
     """The weights of a repository ``owner/name`` of the Hugging Face hub, or of one file in it."""
     parts = name.removeprefix("hf://").split("/")
     looks = len(parts) == 2 and all(re.fullmatch(r"[A-Za-z0-9][\w.-]*", p) for p in parts)
@@ -315,6 +325,14 @@ def _from_hub(name: str) -> Path:
             f"no file {name}. To read it from the Hugging Face hub: pip install 'lthbench[hub]'"
         ) from error
     repository, wanted = "/".join(parts[:2]), "/".join(parts[2:])
+    if not fetch:
+        kept = (
+            huggingface_hub.try_to_load_from_cache(repository, f) for f in ([wanted] if wanted else HUB_FILES)
+        )
+        path = next((Path(found) for found in kept if isinstance(found, str)), None)
+        if path is None:
+            raise _not_here(name)
+        return path
     try:
         held = set(huggingface_hub.list_repo_files(repository))
         chosen = wanted or next((f for f in HUB_FILES if f in held), "")

@@ -38,14 +38,15 @@ class Pretrained:
 
 
 @standard()
-def begun(request: Request) -> tuple[Request, Pretrained | None]:
+def begun(request: Request, fetch: bool = True) -> tuple[Request, Pretrained | None]:
     """The request with what a plan needs of its pretrained weights, and these weights; None for none.
 
-    Raises BadInput for a file that does not fit the task's network, but for its last layer.
+    Raises BadInput for a file that does not fit the task's network, but for its last layer; and unless it may
+    ``fetch``, for weights that are not on this machine.
     """
     if request.pretrained is None:
         return request, None
-    wanted, found = network(request.task), files.of(request.pretrained, "pretrained")
+    wanted, found = network(request.task), files.of(request.pretrained, "pretrained", fetch)
     expected = _expected(request)
     try:
         networks = {"": _in_float(take(wanted, found, None, expected, dense=True))}
