@@ -64,6 +64,8 @@ def test_dense_networks_that_failed_are_not_counted(made_table):
     assert re.fullmatch(r"Dense parent: accuracy [\d.]+ ± [\d.]+ % \(2 of 3 seeds\)\.", said), said
     scores.loc[accuracy, ["value", "status"]] = [math.nan, "failed"]
     assert said_of(scores, facts) == "The accuracy of the dense parent was not measured."
+    scores.loc[accuracy, "status"] = "missing"
+    assert said_of(scores, facts) == "The accuracy of the dense parent is not measured yet."
 
 
 def said_of(scores, facts):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lthbench.data import loading
 from lthbench.errors import BadInput, Damaged
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
-from lthbench.spec import Measure
+from lthbench.spec import Measure, Train, mask_keeper
 from lthbench.store import LocalStore, Snapshot, open_store
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
@@ -117,7 +118,7 @@ def a_measure():
     return next(step for step in steps if isinstance(step, Measure))
 
 
-def test_what_is_damaged_counts_as_missing_and_stays_where_it_is(copied):
+def test_what_is_damaged_counts_as_missing_and_stays_where_it_is(copied, capsys):
     store, step = LocalStore(copied / "store"), a_measure()
     path = store.place(step.key) / "scores.json"
     path.write_bytes(path.read_bytes() + b" ")
@@ -126,6 +127,9 @@ def test_what_is_damaged_counts_as_missing_and_stays_where_it_is(copied):
     assert stored(copied) == before
     table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
     assert table.loc[table["status"] == "missing", "step"].tolist() == [step.key]
+    assert (
+        "stored 21 of 22 steps; missing are 0 trainings, 1 measure, 1 step in all" in capsys.readouterr().err
+    )
 
 
 def test_it_is_done_beside_a_run_and_sees_one_moment(copied):
@@ -286,3 +290,45 @@ def test_where_all_failed_that_is_reported_too(tmp_path, capsys):
     assert "failed: " in (err := capsys.readouterr().err)
     assert "What failed is tried again by:" in err
     assert told(tmp_path) == by_run
+
+
+def test_what_an_unfinished_report_is_to_come_to_is_kept(tmp_path, capsys):
+    """A network on its way to one that is asked for is not in the report: the run needs it all the same."""
+    asked = ("--methods", "imp", "--task", TASK, "--rounds", 2, "--seeds", 1, "--metrics", "accuracy")
+    assert run(tmp_path, *asked, "--no-report") == 0
+    store, made = (
+        LocalStore(tmp_path / "store"),
+        plan(ask(TASK, ["imp"], rounds=[2], metrics=["accuracy"]), ()),
+    )
+    last = next(entry for entry in made.entries if entry.method == "imp")
+    late = (mask_keeper(last.network), last.network, *(s for s in made.steps if last.network in s.needs()))
+    for step in late:
+        shutil.rmtree(store.place(step.key))
+    there = store.listed()
+    assert sum(step.key in there for step in made.steps if isinstance(step, Train)) == 2
+    assert run(tmp_path, *asked, "--collect") == 0
+    for name in ("prune", "export"):
+        words = {"prune": ["--keep", "report", "--yes"], "export": ["out.zip", "--for", "report"]}[name]
+        words = [str(tmp_path / w) if w in ("report", "out.zip") else w for w in words]
+        main(["store", name, *words, "--store", str(tmp_path / "store")])
+    assert store.listed() == there
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert {key for key in there if any(key in name for name in archive.namelist())} == there
+    facts = json.loads((tmp_path / "report" / "run.json").read_text())
+    facts["requests"][0]["metrics"] = ["nll"]
+    (tmp_path / "report" / "run.json").write_text(json.dumps(facts))
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(
+            [
+                "store",
+                "prune",
+                "--keep",
+                str(tmp_path / "report"),
+                "--yes",
+                "--store",
+                str(tmp_path / "store"),
+            ]
+        )
+    assert "is not finished, and what its run needs is not known here" in capsys.readouterr().err
+    assert store.listed() == there

@@ -9,6 +9,7 @@ from lthbench import textfiles
 from lthbench.errors import BadInput
 
 if TYPE_CHECKING:
+    from lthbench.results.run_facts import RunFacts
     from lthbench.store import Store
 
 
@@ -17,10 +18,11 @@ def wanted(source: Path, opened: Store) -> set[str]:
     from lthbench.store import inventory, layout
 
     if source.is_dir() or source.suffix == ".csv":
-        from lthbench.results import table
+        from lthbench.results import so_far, table
 
         scores, facts = table.read(source if source.is_dir() else source.parent)
         asked = set(scores["step"])
+        ahead = _ahead(source, facts, asked) if so_far.of_table(scores) else set()
         for network in facts.networks:
             asked |= {network.network, network.mask or network.network}
         asked = {key for key in asked if layout.KEY.fullmatch(key)}
@@ -36,8 +38,27 @@ def wanted(source: Path, opened: Store) -> set[str]:
                     f"store {opened.address}: {key} is damaged, so that what it needs is not known. Run the "
                     "report's command again first."
                 )
-        return inventory.needed(opened, there)
+        return inventory.needed(opened, there) | ahead
     return planned(source)
+
+
+def _ahead(source: Path, facts: RunFacts, measures: set[str]) -> set[str]:
+    """The keys of all steps that lead to the ``measures`` of a report that is not finished. Raises BadInput.
+
+    Those of networks that are still to come stand neither in the report nor behind what is stored.
+    """
+    from lthbench.planning import request
+    from lthbench.planning.plan import plan
+
+    known = {data.name: data for data in facts.data}
+    asked = [request.asked_again(record, str(source)) for record in facts.requests]
+    keys = {step.key for one in asked for step in plan(one, (), data_needed=False, known=known).steps}
+    if not measures <= keys:
+        raise BadInput(
+            f"{source}: is not finished, and what its run needs is not known here: it was made with other "
+            "versions, or edited. Run its command to the end, or give what lthbench plan --json prints of it."
+        )
+    return keys
 
 
 def planned(source: Path) -> set[str]:

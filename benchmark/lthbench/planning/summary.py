@@ -55,7 +55,8 @@ def header(plan: Plan, todo: list[Step], estimate: Estimate, workers: int) -> st
     begun = f" ({estimate.begun:,} begun)" if estimate.begun else ""
     return (
         f"{said}\nplan   {formatting.counted(trainings, 'training', 'trainings')}{begun}, "
-        f"{formatting.counted(scores, 'measure', 'measures')}, {len(todo):,} steps in all; "
+        f"{formatting.counted(scores, 'measure', 'measures')}, "
+        f"{formatting.counted(len(todo), 'step', 'steps')} in all; "
         f"{len(plan.steps) - len(todo):,} stored or not needed · "
         f"{estimate.text()}{guess} with {formatting.counted(workers, 'worker', 'workers')}"
     )
@@ -68,7 +69,8 @@ def collected(plan: Plan, todo: list[Step]) -> str:
         formatting.counted(verbs.get(verb, 0), said, f"{said}s")
         for verb, said in (("train", "training"), ("measure", "measure"))
     ]
-    missing = f"missing are {', '.join(named)}, {len(todo):,} steps in all" if todo else "all that is needed"
+    every = f"{formatting.counted(len(todo), 'step', 'steps')} in all"
+    missing = f"missing are {', '.join(named)}, {every}" if todo else "all that is needed"
     return f"{_asked(plan)}\nstored {len(plan.steps) - len(todo):,} of {len(plan.steps):,} steps; {missing}"
 
 

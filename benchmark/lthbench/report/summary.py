@@ -368,4 +368,6 @@ def dense_sentence(summary: Summary) -> str:
         some = f"{cell.seeds} of " if cell.seeds < seeds else ""
         return f"Dense parent: accuracy {accuracy} % ({some}{number})."
     measured = any(method == "dense" for method, _, _ in summary.cells)
-    return f"{'The accuracy of the' if measured else 'The'} dense parent was not measured."
+    what = "The accuracy of the" if measured else "The"
+    awaited = cell is not None and cell.status == "missing"
+    return f"{what} dense parent {'is not measured yet' if awaited else 'was not measured'}."
