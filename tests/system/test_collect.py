@@ -169,6 +169,16 @@ def test_nothing_is_fetched(part, capsys):
     assert "leave --download out" in capsys.readouterr().err
 
 
+def test_a_network_that_is_not_there_yet_is_neither_exported_nor_timed(copied, capsys):
+    assert run(copied, *ASKED, "--collect") == 0
+    report, store = str(copied / "report"), ("--store", str(copied / "store"))
+    for words in (["export", "random", "0.5", "--from", report], ["latency", report]):
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="2"):
+            main([*words, *store])
+        assert "run its command to the end where it is not finished" in capsys.readouterr().err
+
+
 def test_from_python_what_is_missing_has_that_status(part, tmp_path):
     asked: dict[str, Any] = {"sparsities": [0.5], "seeds": 2, "metrics": ["accuracy", "nll"], "device": "cpu"}
     table = lthbench.run(TASK, ["omp", "random"], store=part / "store", collect=True, **asked)

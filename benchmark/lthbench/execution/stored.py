@@ -19,7 +19,8 @@ def stored(store: Store, key: str) -> Weights:
     where = f"store {store.address}"
     if not layout.KEY.fullmatch(key) or not store.hold(key):
         raise BadInput(
-            f"{where} does not hold this network ({key[:12]!a}); give the store that made the table."
+            f"{where} does not hold this network ({key[:12]!a}); give the store that made the table, or run "
+            "its command to the end where it is not finished."
         )
     try:
         step = restored(layout.history_of(store.place(key)), key)
