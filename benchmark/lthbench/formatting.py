@@ -7,6 +7,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
@@ -193,6 +194,15 @@ def in_line(text: str) -> str:
     """A name from elsewhere as it may stand in a line: what breaks it or steers terminals is escaped."""
     shown = printable(text)
     return "".join({"\n": "\\n", "\t": "\\t"}.get(c, c) for c in shown)
+
+
+def in_lines(value: Any) -> Any:
+    """The same data of dictionaries and lists, with each text as ``in_line`` has it, but for keys."""
+    if isinstance(value, dict):
+        return {key: in_lines(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [in_lines(part) for part in value]
+    return in_line(value) if isinstance(value, str) else value
 
 
 def reason_line(text: str) -> str:

@@ -50,6 +50,11 @@ def decoded(content: bytes, where: object) -> str:
     return text
 
 
+def encoded(text: str) -> bytes:
+    """A text as UTF-8. What a path has that is none is written out as in JSON, such as ``\\udce9``."""
+    return text.encode(errors="backslashreplace")
+
+
 def read(path: Path) -> str:
     """The text of a file, which may be packed by gzip. Raises BadInput, naming it, where there is none."""
     try:

@@ -58,6 +58,17 @@ def test_the_digest_of_few_files_is_the_one_it_was():
     assert loading.digest(source) == total.hexdigest()
 
 
+def test_files_may_have_names_that_are_not_utf8(tmp_path):
+    digests = []
+    for letter in ("a", "\udce9", "\udce8"):
+        try:
+            source = files(tmp_path / "set" / letter, 2)
+        except (OSError, UnicodeError):
+            pytest.skip("no folder can be called so here")
+        digests.append(loading.digest(dataclasses.replace(source, root=tmp_path / "set")))
+    assert len(set(digests)) == 3
+
+
 def test_what_stands_beside_images_is_in_the_digest(tmp_path):
     source = files(tmp_path / "set", 2)
     outline = tmp_path / "set" / "outline.mat"

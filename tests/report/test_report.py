@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import gzip
+import json
 import math
 import re
 import subprocess
@@ -135,6 +136,17 @@ def test_all_formats_are_written_and_named(tmp_path):
 def test_only_the_formats_asked_for_are_written(tmp_path, formats, names):
     report.write(built(), facts(), tmp_path, formats=formats)
     assert [p.name for p in tmp_path.iterdir()] == names
+
+
+def test_a_command_with_a_path_that_is_not_utf8_is_written_out(tmp_path):
+    command = "lthbench run --task 'caf\udce9/made.toml'"
+    odd = dataclasses.replace(facts("m"), command=command)
+    report.write(built("m"), odd, tmp_path, formats=("csv", "md", "html", "latex", "json", "site"))
+    for name in ("run.json", "report.json"):
+        assert json.loads((tmp_path / name).read_text(encoding="utf-8"))["command"] == command
+    for name in ("report.md", "report.html", "report.tex", "made-quick/index.html"):
+        assert r"caf\udce9/made.toml" in (tmp_path / name).read_text(encoding="utf-8")
+    assert table.read(tmp_path)[1].command == command
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,22 @@ def test_a_plugin_in_a_folder_whose_name_has_control_characters_is_read_back(
     found = run_facts.facts(plan(ask(tiny_task, ["omp"]), ()), LocalStore(tmp_path))
     assert run_facts.from_json(content(found)) == found
     assert [p.source for p in found.plugins] == [r"/my\u000dfolder/\u001b\udcff.py"]
+
+
+def test_a_data_set_in_a_folder_whose_name_is_not_utf8_or_has_control_characters_is_read_back(
+    tiny_task, tmp_path
+):
+    folder = tmp_path / "my\tcaf\udce9"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("no folder can be called so here")
+    file = shutil.copy(EXAMPLES / "two_digits.py", folder)
+    made = plan(ask(tiny_task, ["omp"], metrics=["ood"], ood=[str(file)]), ())
+    found = run_facts.facts(made, LocalStore(tmp_path / "store"))
+    assert run_facts.from_json(content(found)) == found
+    assert found.task["data"]["ood"] == [rf"{tmp_path}/my\tcaf\udce9/two_digits.py"]
+    assert found.command.endswith(f"--ood '{file}'")
 
 
 def test_a_file_without_requests_has_those_of_its_command(facts):

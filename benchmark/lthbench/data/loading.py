@@ -94,7 +94,7 @@ def digest(source: Source, of: str = "") -> str:
     for path, content in zip(paths, hashes, strict=True):
         # By their text, not by relative_to: there may be a million of them.
         named = str(path)[len(root) :] if str(path).startswith(root) else path.name
-        total.update(f"\n{named.replace(os.sep, '/')} ".encode())
+        total.update(f"\n{named.replace(os.sep, '/')} ".encode(errors="surrogateescape"))
         total.update(content)
     found = total.hexdigest()
     if _last.get((of, source.layout, source.root), found) != found:

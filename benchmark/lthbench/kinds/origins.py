@@ -26,7 +26,8 @@ class OwnFile(NamedTuple):
 
 def module_name(path: Path) -> str:
     """What the module of a user's own file is called."""
-    return f"lthbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    raw = str(path).encode(errors="surrogateescape")  # paths need not be UTF-8
+    return f"lthbench_user_{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
 def said(error: Exception) -> str:

@@ -52,7 +52,7 @@ def write(
     extra ``parquet`` is installed. ``tell`` is called with what is done next. ``summary`` is that of the
     table by the same rule, where it was made before. Raises BadInput for ``parquet`` where it is not.
     """
-    from lthbench import files
+    from lthbench import files, textfiles
     from lthbench.report import latex, machine_readable, markdown, robustbench, task_page
     from lthbench.report.figures import files as figure_files
     from lthbench.report.summary import summarise
@@ -76,7 +76,7 @@ def write(
     for key, (name, render) in texts.items():
         if key in formats:
             tell(name)
-            made[name] = render(summary).encode()
+            made[name] = textfiles.encoded(render(summary))
     drawings = tuple(f for f in formats if f in figure_files.FORMATS)
     if drawings:
         made |= {

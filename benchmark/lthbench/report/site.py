@@ -33,6 +33,7 @@ from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
 from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import BESIDE, SCORES, as_csv, beside
+from lthbench.textfiles import encoded
 from lthbench.verdict import rules
 from lthbench.verdict.noninferiority import ALPHA
 
@@ -50,7 +51,7 @@ class _Files:
 
     def page(self, name: str, text: str) -> None:
         """Add a page, by its path below the site."""
-        self.add(name, text.encode())
+        self.add(name, encoded(text))
         self.pages.append(self.out / name)
 
     def add(self, name: str, content: bytes) -> None:

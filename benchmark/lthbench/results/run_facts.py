@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lthbench import registry
 from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput, Damaged, shown
-from lthbench.formatting import is_formula, one_line, texts_in
+from lthbench.formatting import in_lines, is_formula, one_line, texts_in
 from lthbench.kinds import Metric
 from lthbench.planning import record_reader, request_record
 from lthbench.planning.expression import written
@@ -385,7 +385,8 @@ def asked(plan: Plan) -> dict[str, Any]:
     return {
         "command": request.command(),
         "requests": (request.record(),),
-        "task": _plain({k: v for k, v in vars(request.task).items() if k != "budget"}),
+        # Data sets and a bank may be named by path.
+        "task": in_lines(_plain({k: v for k, v in vars(request.task).items() if k != "budget"})),
         "budget": _plain({"name": request.budget, **vars(request.spec)}),
         "methods": request.methods,
         "sparsities": tuple(as_sparsity(d) for d in request.densities),
