@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from lthbench.engines.options import DEFAULT_STORE
 from lthbench.engines.options import RunOptions as RunOptions
 from lthbench.engines.progress import Course, listen
 from lthbench.errors import Damaged
+from lthbench.planning import checks
 from lthbench.planning.disk_use import footprint
 from lthbench.planning.estimate import Estimate, estimate, learned_rates
 from lthbench.planning.looks import MOST
@@ -95,6 +97,8 @@ def run(
     Raises BadInput before anything is written.
     """
     _take(plugins)
+    if pretrained is not None:
+        checks.path("pretrained", pretrained, "a file or the id of a repository of the Hugging Face hub")
     weights = None if pretrained is None else str(pretrained)
     replaced = (ood, concepts, corruptions, weights, normalization)
     asked = ask(task, methods, sparsities, rounds, seeds, metrics, budget, *replaced)
@@ -189,6 +193,7 @@ def read(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> Outcome:
     ``facts``, ``verdict``, ``compare`` and ``report``. Raises BadInput for what cannot be read, or is of
     another schema, and for a bundle ``lthbench.results.bundle_file.Refused`` where it was changed.
     """
+    checks.path("path", path, "the folder of a report, or a bundle")
     _take(plugins)
     source = Path(path)
     scores, facts = reading.read(source)
@@ -203,6 +208,7 @@ def _table(
     Raises BadInput, before anything is done, for a folder in which files of others would be replaced.
     """
     if report is not None:
+        checks.path("report", report, "a folder")
         overwriting.check(Path(report) / name for name in overwriting.REPORT)
     with ExitStack() as held:
         outcome = execute(asked, options, brought=brought, held=held)
@@ -213,7 +219,8 @@ def _table(
 
 def _take(plugins: Sequence[str | Path] | str | Path) -> None:
     """Take in files of the user's own, before the task that names what is in them is read."""
-    for path in [plugins] if isinstance(plugins, str | Path) else plugins:
+    several = [plugins] if isinstance(plugins, str | PathLike) else plugins
+    for path in checks.listed("plugins", several, (str, PathLike), Path, "files") or ():
         registry.take(path)
 
 

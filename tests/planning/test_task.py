@@ -352,6 +352,7 @@ def test_all_faults_of_a_request_are_named_at_once():
         ({"rounds": 3}, "rounds: expected a list of whole numbers"),
         ({"seeds": 1.5}, "seeds: expected a list of whole numbers"),
         ({"seeds": [0.5]}, "seeds: expected a list of whole numbers"),
+        ({"seeds": b"x"}, "seeds: expected a list of whole numbers, got b'x'"),
         ({"seeds": True}, "seeds: expected a list of whole numbers"),
         ({"budget": 3}, "budget: expected a text, got 3"),
         ({"concepts": 3}, "concepts: expected a text, got 3"),

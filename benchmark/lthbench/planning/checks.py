@@ -10,12 +10,13 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, TypeGuard
 
 from lthbench import corruptions as generated
 from lthbench import registry
 from lthbench.corruptions import official
-from lthbench.errors import BadInput, unknown
+from lthbench.errors import BadInput, shown, unknown
 from lthbench.inference import image_sets
 from lthbench.kinds import Bank, Dataset, Method, Metric
 from lthbench.planning.task import Budget, Task
@@ -51,11 +52,11 @@ class Faults(list[str]):
             raise BadInput("\n".join(dict.fromkeys(self)))
 
 
-def listed(what: str, value: Any, kind: type[Any], plain: type[Any], noun: str) -> list[Any] | None:
-    """An argument as a list. Raises BadInput for what is none, or holds values of another type."""
+def listed(what: str, value: Any, kind: Any, plain: type[Any], noun: str) -> list[Any] | None:
+    """An argument as a list. Raises BadInput for what is none, or holds values of no type of ``kind``."""
     if value is None:
         return None
-    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [None]
+    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [None]
     if not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
         raise BadInput(f"{what}: expected a list of {noun}, got {value!r}.")
     return [plain(v) for v in values]
@@ -70,6 +71,12 @@ def text(what: str, value: Any) -> None:
     """Raise BadInput for an argument that is neither text nor left out."""
     if not isinstance(value, str | None):
         raise BadInput(f"{what}: expected a text, got {value!r}.")
+
+
+def path(what: str, value: Any, noun: str) -> None:
+    """Raise BadInput for an argument that is no path; ``noun`` says what it may be."""
+    if not isinstance(value, str | PathLike):
+        raise BadInput(f"{what}: expected {noun}, got {shown(value)}.")
 
 
 def pixels(expected: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lthbench.errors import BadInput, shown
+from lthbench.planning import checks
 from lthbench.report import FORMATS, check_formats, write
 from lthbench.results.reading import as_a_run_wrote_it
 
@@ -72,6 +74,8 @@ class Outcome:
         """
         from lthbench.results import comparison
 
+        if not isinstance(other, Outcome):
+            raise BadInput(f"other: expected what lthbench.read gives, got {shown(other)}.")
         tables = [(one.table, one.facts) for one in (self, other)]
         names = [one.source or Path("the table of this run") for one in (self, other)]
         with as_a_run_wrote_it(*names, alone=lambda k: comparison.compare(tables[k], tables[k], every)):
@@ -96,7 +100,9 @@ class Outcome:
         """
         from lthbench.report import pictures
 
-        wanted = (formats,) if isinstance(formats, str) else tuple(formats)
+        checks.path("folder", folder, "a folder")
+        named = [formats] if isinstance(formats, str | None) else formats
+        wanted = tuple(checks.listed("formats", named, str, str, "names") or ())
         check_formats(wanted)
         with self._as_written():
             drawn = pictures.drawn(self.pictures()) or self.facts.pictures

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
+from lthbench.planning.checks import text
 from lthbench.report import cells, families, heads
 from lthbench.report.cells import Cell, Shown
 from lthbench.results import score_order, so_far, training_costs, validation
@@ -135,6 +136,7 @@ class Summary:
 
 def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> Summary:
     """The summary of a table. Raises BadInput for one that cannot be reported, or an unknown rule."""
+    text("rule", rule)
     validation.check(table, facts)
     rule = rules.HEADLINE if rule is None else rule
     if rule not in rules.RULES:
