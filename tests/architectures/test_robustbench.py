@@ -46,8 +46,13 @@ FILES = {
         "def loaded():\n    model = small()\n    model.load_state_dict(small().state_dict())\n"
         "    return model\n"
         "def fixed():\n    model = small()\n    model[0].weight.data.fill_(0.5)\n    return model\n"
+        "def computed():\n    model = small()\n"
+        "    nn.utils.parametrizations.weight_norm(model[2])\n    return model\n"
+        "def shared():\n    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3), *small())\n"
+        "    model[1].weight = model[0].weight\n    return model\n"
         "made = {'Small2020': {'model': small}, 'Broken': {'model': broken}, 'Trained': {'model': trained},\n"
-        "        'Fetched': {'model': fetched}, 'Loaded': {'model': loaded}, 'Fixed': {'model': fixed}}\n"
+        "        'Fetched': {'model': fetched}, 'Loaded': {'model': loaded}, 'Fixed': {'model': fixed},\n"
+        "        'Computed': {'model': computed}, 'Shared': {'model': shared}}\n"
         "model_dicts = {Sets.cifar_10: {'Linf': made, 'L2': {}},\n"
         "               Sets.cifar_100: {'Linf': {}}, Sets.imagenet: {'Linf': {}}}\n"
     ),
@@ -131,6 +136,18 @@ def test_a_network_that_sets_weights_of_its_own_is_refused(package, name):
     with pytest.raises(BadInput, match=f"{name} cannot be used: its code sets weights of its own"):
         registry.get(Architecture, f"robustbench:{name}")
     assert functions == (nn.Module.load_state_dict, torch.hub.load_state_dict_from_url)
+
+
+def test_a_convolution_that_computes_its_weights_is_refused(package):
+    said = "Computed cannot be used: 2.weight is to be pruned, and is no parameter .*weight_norm"
+    with pytest.raises(BadInput, match=said):
+        registry.get(Architecture, "robustbench:Computed")
+
+
+def test_weights_that_convolutions_share_are_counted_once(package):
+    name = "robustbench:Shared"
+    found = registry.get(Architecture, name).count(dataclasses.replace(network(), architecture=name))
+    assert found.prunable == 3 * 27 + 4 * 27 + 6 * 18
 
 
 @pytest.mark.filterwarnings("ignore")

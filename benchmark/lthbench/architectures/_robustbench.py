@@ -84,8 +84,12 @@ def _built(member: str, classes: int) -> torch.nn.Module:
 
 
 def _checked(member: str, classes: int) -> torch.nn.Module:
-    """A network of the zoo. Raises BadInput where another seed does not draw other weights."""
+    """A network of the zoo. Raises BadInput where another seed does not draw other weights, and where what
+    would be pruned is no parameter.
+    """
     import torch
+
+    from lthbench.masks import prunable
 
     first: torch.Tensor | None = None
     for seed in (1, 0):
@@ -97,6 +101,10 @@ def _checked(member: str, classes: int) -> torch.nn.Module:
         if first is not None and torch.equal(first, weight):
             raise _trained(member)
         first = weight
+    try:
+        prunable(model)
+    except BadInput as error:
+        raise BadInput(f"{PREFIX}{member} cannot be used: {error}") from error
     return model
 
 
@@ -179,6 +187,8 @@ def _count(network: Network) -> Counts:
     import torch
     from torch import nn
 
+    from lthbench.masks import prunable
+
     model = _built(network.architecture.removeprefix(PREFIX), network.classes).eval()
     macs = activations = 0
 
@@ -196,9 +206,8 @@ def _count(network: Network) -> Counts:
     for hook in hooks:
         hook.remove()
     parameters = sum(p.numel() for p in model.parameters())
-    named = dict(model.named_parameters())
-    prunable = sum(named[f"{name}.weight"].numel() for name in _convolutions(model))
-    return Counts(parameters, prunable, macs, prunable, activations=activations)
+    weights = sum(weight.numel() for weight in prunable(model).values())
+    return Counts(parameters, weights, macs, weights, activations=activations)
 
 
 @lru_cache(maxsize=3)
