@@ -5,6 +5,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -136,6 +138,25 @@ def test_a_network_that_sets_weights_of_its_own_is_refused(package, name):
     with pytest.raises(BadInput, match=f"{name} cannot be used: its code sets weights of its own"):
         registry.get(Architecture, f"robustbench:{name}")
     assert functions == (nn.Module.load_state_dict, torch.hub.load_state_dict_from_url)
+
+
+def test_weights_are_refused_in_the_thread_alone_that_builds_a_network():
+    layer, before = nn.Linear(2, 2), nn.Module.load_state_dict
+    entered = threading.Event()
+
+    def build():
+        with _robustbench._without_weights():
+            entered.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        with _robustbench._without_weights():
+            with pytest.raises(_robustbench._Trained):
+                layer.load_state_dict(layer.state_dict())
+            pool.submit(layer.load_state_dict, layer.state_dict()).result()
+            other = pool.submit(build)
+            assert not entered.wait(0.1)  # else it would put back what is changed here
+        other.result()
+    assert nn.Module.load_state_dict is before
 
 
 def test_a_convolution_that_computes_its_weights_is_refused(package):

@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: What a name begins with, and the zoo's data sets by the number of classes.
 PREFIX = "robustbench:"
 DATASETS = {10: "cifar_10", 100: "cifar_100", 1000: "imagenet"}
+#: Networks are built one at a time: each puts back what it found.
+_building = threading.RLock()
 
 
 def architecture(name: str) -> Architecture:
@@ -121,7 +124,10 @@ def _trained(member: str) -> BadInput:
 
 @contextlib.contextmanager
 def _without_weights() -> Iterator[None]:
-    """While a network is built, torchvision and timm are asked for none of their weights; none are loaded."""
+    """While a network is built, torchvision and timm are asked for none of their weights; none are loaded.
+
+    Other threads go on as before, but for those that would build a network, too, which wait.
+    """
     import torch
 
     changed: list[tuple[Any, str, Any]] = []
@@ -130,24 +136,36 @@ def _without_weights() -> Iterator[None]:
         if hasattr(module, name):  # what networks are built of was imported with the zoo
             before = getattr(module, name)
             changed.append((module, name, before))
-            setattr(module, name, to(before))
+            setattr(module, name, _in_this_thread(to(before), before))
 
-    vision = sys.modules.get("torchvision.models")
-    for name in vision.list_models(vision) if vision else ():
-        change(vision, name, _untrained)
-    for module in ("timm", "timm.models"):
-        change(sys.modules.get(module), "create_model", _untrained)
-    # What asks in another way is refused, before anything is fetched.
-    change(torch.hub, "load_state_dict_from_url", _refused)
-    change(torch.hub, "download_url_to_file", _refused)
-    change(torch.nn.Module, "load_state_dict", _refused)
-    for name in ("load_pretrained", "load_custom_pretrained"):
-        change(sys.modules.get("timm.models._builder"), name, _refused)
-    try:
-        yield
-    finally:
-        for module, name, before in reversed(changed):
-            setattr(module, name, before)
+    with _building:
+        try:
+            vision = sys.modules.get("torchvision.models")
+            for name in vision.list_models(vision) if vision else ():
+                change(vision, name, _untrained)
+            for module in ("timm", "timm.models"):
+                change(sys.modules.get(module), "create_model", _untrained)
+            # What asks in another way is refused, before anything is fetched.
+            change(torch.hub, "load_state_dict_from_url", _refused)
+            change(torch.hub, "download_url_to_file", _refused)
+            change(torch.nn.Module, "load_state_dict", _refused)
+            for name in ("load_pretrained", "load_custom_pretrained"):
+                change(sys.modules.get("timm.models._builder"), name, _refused)
+            yield
+        finally:
+            for module, name, before in reversed(changed):
+                setattr(module, name, before)
+
+
+def _in_this_thread(inside: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is one in the thread that calls this, and another in all others."""
+    own = threading.get_ident()
+
+    @functools.wraps(elsewhere)
+    def called(*given: Any, **named: Any) -> Any:
+        return (inside if threading.get_ident() == own else elsewhere)(*given, **named)
+
+    return called
 
 
 def _untrained(build: Callable[..., Any]) -> Callable[..., Any]:
