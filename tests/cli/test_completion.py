@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.shell_completion import ShellComplete
+from click.shell_completion import ShellComplete, get_completion_class
 
 from lthbench import registry
 from lthbench.cli.app import cli
 from lthbench.kinds import Method
 from lthbench.planning import task
 
+OMP = list(registry.get(Method, "omp").variants)
 OWN = Path(__file__).parents[2] / "docs" / "examples"
 
 
@@ -30,6 +31,9 @@ def completed(*words):
         (("run", "--methods", "im"), ["imp"]),
         (("run", "--methods", "imp,om"), ["imp,omp"]),
         (("run", "--methods", "imp,im"), []),
+        (("run", "--methods", "omp:re"), ["omp:reinit"]),
+        (("run", "--methods", "omp:erk,omp:"), [f"omp:erk,omp:{v}" for v in OMP if v != "erk"]),
+        (("run", "--methods", "omp:absent,absent:e"), []),
         (("plan", "--metrics", "accuracy,ec"), ["accuracy,ece"]),
         (("run", "--task", "digits-r8", "--budget", "qu"), ["quick-bf16", "quick"]),
         (("run", "--task", "absent", "--budget", "qu"), ["quick"]),
@@ -40,6 +44,7 @@ def completed(*words):
         (("metrics", "hess"), ["hessian"]),
         (("data", "verify", "digits", "cifar10"), ["cifar10", "cifar100"]),
         (("explain", "om"), ["omp"]),
+        (("explain", "omp:er"), ["omp:erk"]),
     ],
 )
 def test_names_are_completed(words, found):
@@ -49,6 +54,34 @@ def test_names_are_completed(words, found):
 def test_all_names_are_offered_where_nothing_is_typed_yet():
     assert [value for _, value in completed("run", "--task", "")] == task.names()
     assert [value for _, value in completed("methods", "")] == registry.names(Method)
+
+
+@pytest.mark.parametrize(
+    ("words", "put"),
+    [
+        ("--methods omp : er", "erk"),  # as Bash splits "omp:er", of which it replaces what is typed last
+        ("--methods imp,omp : er", "erk"),
+        ("--methods omp:er", "omp:erk"),  # where COMP_WORDBREAKS has no colon
+        ("--methods omp : erk,sni", "erk,snip"),
+        ("--store s3 : //bucket/store --methods sni", "snip"),
+    ],
+)
+def test_bash_is_told_what_it_puts_behind_the_last_colon(monkeypatch, words, put):
+    monkeypatch.setenv("COMP_WORDS", f"lthbench run {words}")
+    monkeypatch.setenv("COMP_CWORD", str(1 + len(words.split())))
+    assert get_completion_class("bash")(cli, {}, "lthbench", "_X").complete() == f"plain,{put}"
+
+
+def test_bash_lists_the_variants_behind_a_colon(monkeypatch):
+    monkeypatch.setenv("COMP_WORDS", "lthbench run --methods omp :")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    found = get_completion_class("bash")(cli, {}, "lthbench", "_X").complete()
+    assert found.splitlines() == [f"plain,{variant}" for variant in OMP]
+
+
+def test_fish_takes_a_value_with_commas_whole():
+    script = get_completion_class("fish")(cli, {}, "lthbench", "_X").source()
+    assert 'string split --max 1 "," $completion' in script
 
 
 @pytest.mark.parametrize("option", ["--task", "--methods", "--metrics"])
