@@ -72,7 +72,18 @@ def test_a_criterion_is_tried_on_as_many_images_as_in_a_run():
         return {name: weight.detach() for name, weight in masks.prunable(model).items()}
 
     trials.criterion_scores_every_prunable_weight(Criterion("own", 1, scores, per_class=500))
-    assert [set(labels.bincount().tolist()) for labels in told] == [{100}, {100}]
+    assert [len(labels) for labels in told] == [250] * 8
+    assert [set(torch.cat(told[k : k + 4]).bincount().tolist()) for k in (0, 4)] == [{100}, {100}]
+
+
+def test_a_criterion_that_takes_one_batch_alone_is_told_so():
+    def scores(model, batches, generator):
+        [(images, _)] = batches
+        return {name: weight.detach() * images.mean() for name, weight in masks.prunable(model).items()}
+
+    with pytest.raises(ValueError, match="too many values"):
+        trials.criterion_scores_every_prunable_weight(Criterion("own", 1, scores, per_class=1))
+    trials.criterion_scores_every_prunable_weight(Criterion("own", 1, scores, per_class=0))
 
 
 @pytest.fixture(scope="module")

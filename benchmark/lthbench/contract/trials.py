@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,8 @@ from lthbench.contract.broken import Broken, Skipped, demand
 from lthbench.data import loading
 from lthbench.execution.runner import Runner
 from lthbench.global_state import kept
-from lthbench.kinds import Architecture, Criterion, Method, Metric
+from lthbench.inference.batches import BATCH
+from lthbench.kinds import Architecture, Criterion, Images, Method, Metric
 from lthbench.planning import plan
 from lthbench.planning import task as tasks
 from lthbench.planning.request import ask
@@ -116,12 +117,9 @@ def criterion_scores_every_prunable_weight(criterion: Criterion) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = registry.get(Architecture, "resnet8").build(network).train()
-            batch = (torch.from_numpy(images.pixels).float() / 255.0, torch.from_numpy(images.labels))
-            if not criterion.per_class:
-                batch = (torch.ones(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
             torch.manual_seed(again)  # what it draws must come from the generator that it is given
             with kept(f"criterion {criterion.name}"):
-                results.append(criterion.score(model, iter([batch]), generator("x", 0)))
+                results.append(criterion.score(model, _batches(criterion, images), generator("x", 0)))
     weights = masks.prunable(model)
     unlike = sorted(results[0].keys() ^ weights.keys())
     demand(not unlike, f"scores and prunable weights differ in {', '.join(unlike[:3])}")
@@ -131,6 +129,17 @@ def criterion_scores_every_prunable_weight(criterion: Criterion) -> None:
         demand(bool(torch.isfinite(score).all()), f"{name}: scores are not finite")
         demand(not score.requires_grad, f"{name}: scores have a gradient; detach them")
         demand(torch.equal(score, results[1][name]), f"{name}: scores differ from one time to the next")
+
+
+def _batches(criterion: Criterion, images: Images) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Images as a criterion is given them, in two batches at least, as those of more classes are."""
+    if not criterion.per_class:
+        yield torch.ones(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64)
+        return
+    size = min(BATCH, len(images.labels) // 2)
+    for start in range(0, len(images.labels), size):
+        pixels, labels = (torch.from_numpy(part[start : start + size]) for part in images)
+        yield pixels.float() / 255.0, labels
 
 
 def runs_without_failure(trial: Trial, name: str) -> None:
