@@ -8,13 +8,15 @@ import io
 import json
 import math
 import re
+import shutil
+import sys
 import zipfile
 
 import pytest
 from PIL import Image
 
 from lthbench import api, registry
-from lthbench.cli import main
+from lthbench.cli import main, progress_line
 from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
@@ -56,6 +58,47 @@ def test_a_whole_bundle_is_accepted_and_gives_the_table(run, whole):
     table, facts = bundle.verify(whole)
     assert as_csv(table) == (run / "report" / "scores.csv").read_bytes()
     assert facts.task_name == "digits-r8"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["store", "verify", "--store", "STORE"], r"1 of \d+ artefacts"),
+        (["submit", "REPORT", "--store", "STORE", "--out", "OUT"], "reading 1 of 12 results"),
+        (["verify", "WHOLE"], "planning its command"),
+    ],
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_takes_long_says_on_a_terminal_how_far_it_is(
+    run, whole, tmp_path, monkeypatch, capsys, words, said, terminal
+):
+    monkeypatch.setattr(progress_line, "PATIENCE", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    names = {"STORE": run / "store", "REPORT": run / "report", "WHOLE": whole, "OUT": tmp_path / "out.zip"}
+    call = [str(names.get(word, word)) for word in words]
+    main(call)
+    found = capsys.readouterr().err
+    if terminal:
+        assert re.match(rf"\r\x1b\[K0 s: {said}\r\x1b\[K", found)
+        assert found.endswith("\r\x1b[K")
+    else:
+        assert found == ""
+    if "submit" not in words:
+        main([*call, "--json"])
+        assert capsys.readouterr().err == ""
+
+
+def test_what_is_damaged_stands_on_a_line_of_its_own(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress_line, "PATIENCE", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", sys.stderr)  # as a terminal shows both
+    shutil.copytree(run / "store", tmp_path / "store")
+    first = min((tmp_path / "store" / "steps").glob("*/*/manifest.json"))
+    first.write_text("{}", encoding="utf-8")
+    with pytest.raises(SystemExit, match="1"):
+        main(["store", "verify", "--store", str(tmp_path / "store")])
+    found = capsys.readouterr().err
+    assert re.search(r"(^|\n|\x1b\[K)damaged: \w+ [0-9a-f]{64}: ", found)
 
 
 def test_commands_read_the_table_in_a_bundle_with_its_pictures(whole, tmp_path, capsys):

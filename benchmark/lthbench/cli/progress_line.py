@@ -15,9 +15,13 @@ PATIENCE, BETWEEN = 2.0, 10.0
 
 
 class ProgressLine:
-    """Call it with what is done next: it says so on stderr, on one line, or seldom where that is a file."""
+    """Call it with what is done next: it says so on stderr, on one line, or seldom where that is a file.
 
-    def __init__(self) -> None:
+    One that is ``silent`` says nothing.
+    """
+
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
         self._start = self._said = time.monotonic()
         self._shown = False
 
@@ -27,13 +31,18 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away, as before others are printed."""
         if self._shown and sys.stderr.isatty():
             click.echo("\r\x1b[K", err=True, nl=False)
+            self._shown = False
 
     def __call__(self, doing: str) -> None:
         """Say what is done next."""
         now = time.monotonic()
-        if now - self._start < PATIENCE:
+        if self._silent or now - self._start < PATIENCE:
             return
         terminal = sys.stderr.isatty()
         if self._shown and now - self._said < (0.1 if terminal else BETWEEN):

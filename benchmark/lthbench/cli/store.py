@@ -11,6 +11,7 @@ import click
 from lthbench import formatting
 from lthbench.cli import needed
 from lthbench.cli.options import CONTEXT, Place, force_option, plugin_option
+from lthbench.cli.progress_line import ProgressLine
 from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, echo_json
 from lthbench.errors import BadInput
@@ -107,7 +108,7 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool, 
     Example: lthbench store verify
     """
     from lthbench.planning.contents import misfit_by_key
-    from lthbench.store import inventory
+    from lthbench.store import inventory, layout
     from lthbench.store.seen import Seen
 
     opened, as_json = _opened(context, store), _as_json(context, as_json)
@@ -118,21 +119,26 @@ def verify_store(context: click.Context, store: Path | str | None, aside: bool, 
     def tell(state: str, faults: list[dict[str, str]], what: str, reason: str) -> None:
         faults.append({"what": what, "reason": reason})
         if not as_json:
+            line.clear()
             echo(f"{state}: {what}: {reason}")
 
-    for found in opened.audit(misfit_by_key):
-        if not found.reason:
-            copies += found.copy
-            whole += not found.copy
-            continue
-        if found.put_aside is None:
-            tell("unread", unread, found.what, found.reason)
-            continue
-        tell("damaged", wrong, found.what, found.reason)
-        if aside:
-            found.put_aside()
-    for path, reason in inventory.set_faults(opened):
-        tell("damaged", wrong, str(path.relative_to(opened.root)), f"{reason}; it may be deleted")
+    there = len(opened.elsewhere() or ()) + sum(1 for _ in layout.places(opened.root))
+    with ProgressLine(silent=as_json or not sys.stderr.isatty()) as line:
+        for count, found in enumerate(opened.audit(misfit_by_key), 1):
+            line(f"{count:,} of {there:,} artefacts")
+            if not found.reason:
+                copies += found.copy
+                whole += not found.copy
+                continue
+            if found.put_aside is None:
+                tell("unread", unread, found.what, found.reason)
+                continue
+            tell("damaged", wrong, found.what, found.reason)
+            if aside:
+                found.put_aside()
+        line("sets of corrupted images")
+        for path, reason in inventory.set_faults(opened):
+            tell("damaged", wrong, str(path.relative_to(opened.root)), f"{reason}; it may be deleted")
     here = f", and {copies:,} copies here" if opened.elsewhere() is not None else ""
     left = f", {len(unread):,} could not be read" if unread else ""
     if as_json:

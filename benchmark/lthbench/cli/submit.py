@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lthbench.cli.options import CONTEXT, Place, Words, force_option
+from lthbench.cli.progress_line import ProgressLine
 from lthbench.cli.targets import check_file, check_folder
 from lthbench.cli.terminal import echo, echo_json
 
@@ -33,7 +34,8 @@ def submit(source: Path, store: Path | str, out: Path, force: bool) -> None:
     overwriting.check_one(out, "bundle", force)
     found = open_store(store)
     found.check()
-    count = bundle.write(source.parent if source.is_file() else source, found, out)
+    with ProgressLine(silent=not sys.stderr.isatty()) as tell:
+        count = bundle.write(source.parent if source.is_file() else source, found, out, tell)
     echo(f"{out}: the table and {count} results, {out.stat().st_size / 1e6:.1f} MB. Send it as it is.")
 
 
@@ -90,7 +92,8 @@ def verify(
     account: dict[str, Any] = {"bundle": str(path), "holds": False, "reason": None}
     account |= {"task": None, "budget": None, "networks": None, "scores": None, "rerun": None, "files": []}
     try:
-        scores, facts = bundle.verify(path)
+        with ProgressLine(silent=as_json or not sys.stderr.isatty()) as tell:
+            scores, facts = bundle.verify(path, tell)
     except bundle.Refused as error:
         if as_json:
             echo_json(account | {"reason": str(error)})

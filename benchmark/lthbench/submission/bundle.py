@@ -16,7 +16,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from lthbench.files import clear_left, make_folder, publish
 from lthbench.planning import contents, request
 from lthbench.planning.plan import Plan, plan
 from lthbench.planning.request_record import KINDS
+from lthbench.report import silent
 from lthbench.results import so_far, table, units, validation
 from lthbench.results.bundle_file import HEAD, SCHEMA
 from lthbench.results.bundle_file import Refused as Refused
@@ -45,10 +46,11 @@ if TYPE_CHECKING:
 NETWORKS = 100_000
 
 
-def write(folder: Path, store: Store, target: Path) -> int:
+def write(folder: Path, store: Store, target: Path, tell: Callable[[str], None] = silent) -> int:
     """Bundle the report in a folder with what the store holds of it. Returns the number of results.
 
-    Raises BadInput where the table is not what the store gives, or its facts are not those of its command.
+    ``tell`` is called with what is done next. Raises BadInput where the table is not what the store gives, or
+    its facts are not those of its command.
     """
     scores, facts = table.read(folder)
     made = planned(facts)
@@ -58,7 +60,8 @@ def write(folder: Path, store: Store, target: Path) -> int:
         files = {"scores.csv": content.read(), "run.json": (folder / "run.json").read_bytes()}
     measures = [m for e in made.entries for m in e.scored()]
     failures = _failures(scores)
-    for measure in measures:
+    for count, measure in enumerate(measures, 1):
+        tell(f"reading {count:,} of {len(measures):,} results")
         if store.has(measure):
             place = f"results/{measure.key}/"
             files[place + SCORES.name] = store.read(measure, SCORES.name)
@@ -66,6 +69,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
                 files[place + DRAWS.name] = store.read(measure, DRAWS.name)
         elif measure.key not in failures:
             raise BadInput(f"store {store.root}: lacks results of this table; run its command again there.")
+    tell("making the table again")
     again = table.as_csv(table.build(made, store, failures))
     if again != files["scores.csv"]:
         raise BadInput(f"{table.scores_file(folder)}: is not what the store {store.root} gives; run again.")
@@ -86,6 +90,7 @@ def write(folder: Path, store: Store, target: Path) -> int:
     files["steps.json"] = _json(versions.described(measures))
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     head = {"schema": SCHEMA, "what": "lthbench bundle", "lthbench": __version__, "files": hashes}
+    tell(f"writing {target}")
     make_folder(target.parent)
     clear_left(target)
     publish(target, _zipped({HEAD: _json(head), **files}))
@@ -101,21 +106,27 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
-    """Make a bundle's table again from its results. Returns table and facts. Raises Refused."""
+def verify(path: Path, tell: Callable[[str], None] = silent) -> tuple[pd.DataFrame, RunFacts]:
+    """Make a bundle's table again from its results. Returns table and facts. Raises Refused.
+
+    ``tell`` is called with what is done next.
+    """
     files = read(path)
     scores, facts = opened(path, files)
     if so_far.of_table(scores):
         raise Refused(f"{path}: is of a table that is not finished; run its command to the end.")
     try:
+        tell("planning its command")
         made = planned(facts, len(scores))
+        tell("comparing its steps with those of its command")
         earlier, changed = _check_steps(files, made)
         facts_told.check_asked(facts, made, changed)
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
-        _check_results(results, made, len(scores))
+        _check_results(results, made, len(scores), tell)
         facts_told.check_collapsed(facts, made, results)
         if not changed:
             ratios.check(made, results)
+        tell("making the table again")
         failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
@@ -140,7 +151,7 @@ def verify(path: Path) -> tuple[pd.DataFrame, RunFacts]:
     return scores, facts
 
 
-def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
+def _check_results(results: BundledResults, made: Plan, rows: int, tell: Callable[[str], None]) -> None:
     """Raise Refused for a result that is not what its measure makes, or where they give more than the table.
 
     Both before anything is made of them.
@@ -150,7 +161,9 @@ def _check_results(results: BundledResults, made: Plan, rows: int) -> None:
         raise Refused(f"the result {stray[0][:12]} is of no network that its command asks for.")
     seen: dict[str, int] = {}
     headlines: dict[str, set[str]] = {}
-    for measure in (m for entry in made.entries for m in entry.scored()):
+    measures = [m for entry in made.entries for m in entry.scored()]
+    for count, measure in enumerate(measures, 1):
+        tell(f"checking {count:,} of {len(measures):,} results")
         if results.has(measure) and measure.key not in seen:
             scores = results.read(measure, SCORES.name)
             draws = results.read(measure, DRAWS.name) if DRAWS.name in results.files(measure) else None
