@@ -121,7 +121,7 @@ class Init(Step):
 class Given(Step):
     """Weights that were made elsewhere, and the mask they are held to where they were pruned.
 
-    ``digest`` is a hash of both (``checkpoints.taking.digest``), ``density`` the share of prunable weights
+    ``digest`` is a hash of both (``planning.digests.digest``), ``density`` the share of prunable weights
     that the mask keeps (None: there is no mask). Nothing can make them again: they are put into the store as
     they are read. ``stored`` are the names of tensors that were quantised, each with the bits of a value and
     the bytes of scales beside it; ``activations`` the layers whose activations are rounded, each with the

@@ -17,6 +17,7 @@ from lthbench.checkpoints.taking import Taken, take
 from lthbench.compute.environment import environment
 from lthbench.errors import BadInput
 from lthbench.kinds import Method
+from lthbench.planning import contents
 from lthbench.spec import Network, Weights
 from lthbench.store import Store
 from lthbench.store.artifacts import MASK, WEIGHTS
@@ -67,9 +68,17 @@ class Brought:
 
 
 def publish(store: Store, networks: Iterable[Taken]) -> None:
-    """Put into a store what it does not hold of networks that were taken in."""
+    """Put into a store what it does not hold of networks that were taken in.
+
+    Another network in the place of one, as only other programs leave it, is put aside.
+    """
     for taken in networks:
-        if not store.has(taken.step):
+        held = store.whole(taken.step)
+        if held is not None and contents.misfit(taken.step, held):
+            store.put_aside(taken.step)
+            store.delete(taken.step.key)  # elsewhere, too
+            held = None
+        if held is None:
             files = {WEIGHTS.name: WEIGHTS.encode(taken.weights)}
             meta: dict[str, Any] = {"seconds": 0.0, "environment": environment(torch.device("cpu"))}
             if taken.mask is not None:

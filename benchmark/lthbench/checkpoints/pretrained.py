@@ -11,11 +11,12 @@ from lthbench import registry
 from lthbench.checkpoints import files, googlenet
 from lthbench.checkpoints.contents import Checkpoint
 from lthbench.checkpoints.importing import publish
-from lthbench.checkpoints.taking import Taken, digest, take
+from lthbench.checkpoints.taking import Taken, take
 from lthbench.compute.rng import generator
 from lthbench.errors import BadInput
 from lthbench.global_state import kept, standard
 from lthbench.kinds import Architecture
+from lthbench.planning.digests import digest
 from lthbench.planning.plan import network
 from lthbench.planning.request import Request
 from lthbench.planning.start import Start

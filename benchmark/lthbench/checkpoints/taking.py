@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from lthbench.global_state import kept
 from lthbench.inference.folding import normalised
 from lthbench.kinds import Architecture
 from lthbench.masks.expansion import Narrower, narrower
+from lthbench.planning.digests import digest
 from lthbench.spec import Given, Network, as_sparsity, round_density
 
 #: A dense network has a smaller share of zeros than this.
@@ -325,20 +325,6 @@ def _unfused(
     tensors, origins = quantised.unfused(found.tensors, norms, biased)
     homes = found.homes | {new: found.homes[old] for new, old in origins.items() if old in found.homes}
     return dataclasses.replace(found, tensors=tensors, homes=homes), origins
-
-
-def digest(weights: Mapping[str, torch.Tensor], mask: masks.Mask | None) -> str:
-    """Sha256 (hex) of names, shapes and bytes (float32, int64) of the weights, and of the mask."""
-    total = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name]
-        if name.endswith("num_batches_tracked"):  # nothing is computed with it
-            continue
-        total.update(f"\n{name} {tuple(tensor.shape)} ".encode())
-        total.update(tensor.numpy().astype("<f4" if tensor.is_floating_point() else "<i8").tobytes())
-    for name in sorted(mask or {}):
-        total.update(f"\nmask {name} ".encode() + np.packbits((mask or {})[name].numpy()).tobytes())
-    return total.hexdigest()
 
 
 def _normalized(

@@ -1,7 +1,8 @@
 """Whether an artefact is what its step makes: names, shapes and kinds of numbers. Hashes show damage alone.
 
-Only headers of tensors are read, and torch is imported where networks are to be named alone. What is not
-known here, as a plug-in's architecture or scores, is held to what is known of it.
+Only headers of tensors are read, but of networks made elsewhere, whose step has a hash of them. Torch is
+imported where networks are to be named, or are hashed, alone. What is not known here, as a plug-in's
+architecture or scores, is held to what is known of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lthbench.errors import Damaged, because
 from lthbench.global_state import standard
 from lthbench.kinds import Architecture, Dataset, Metric
 from lthbench.kinds.scores import left_out
+from lthbench.planning.digests import has_digest
 from lthbench.planning.step_record import restored
 from lthbench.planning.tensor_headers import HEADER, Misfit, Tensor, headed
 from lthbench.spec import (
@@ -108,7 +110,7 @@ def misfit(step: Step, held: Path | Mapping[str, bytes]) -> str:
     try:
         _check_facts(_json(files, "meta.json"), step)
         _check(step, files)
-    except Misfit as error:
+    except (Misfit, Damaged) as error:
         return str(error)
     except OSError as error:
         return f"{Path(error.filename or 'a file').name} is not there"
@@ -150,6 +152,11 @@ def _(step: Given, files: _Files) -> None:
     _check_weights(_header(files, WEIGHTS.name)[0], step.network)
     if step.density is not None:
         _check_mask(files, step.network)
+    weights = WEIGHTS.decoded(files.whole(WEIGHTS.name), WEIGHTS.name)
+    mask = None if step.density is None else MASK.decoded(files.whole(MASK.name), MASK.name)
+    if not has_digest(step, weights, mask):
+        held = f"{WEIGHTS} holds" if mask is None else f"{WEIGHTS} and {MASK} hold"
+        raise Misfit(f"{held} another network than the step names: their digest is not {step.digest[:12]}")
 
 
 @_check.register
