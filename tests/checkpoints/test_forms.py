@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import pathlib
+import re
 import types
 import zipfile
 
@@ -631,3 +632,34 @@ def test_a_module_pruned_in_memory_is_read(good):
     torch.save({"state_dict": model.state_dict()}, buffer)
     first = taking.take(NETWORK, files.of(model, "model")).step
     assert first == taking.take(NETWORK, files.of({"state_dict": model.state_dict()}, "model")).step
+
+
+TWICE = {
+    "prune": ("{}.weight_orig", "{}.weight_mask"),
+    "parametrization": ("{}.parametrizations.weight.original", "{}.parametrizations.weight.0.mask"),
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("how", TWICE)
+def test_a_weight_that_stands_there_plain_and_pruned_is_refused(good, raw, mask, how, order):
+    """The numbers were those of the tensor that came last."""
+    name, held = (way.format("layer1.0.conv1") for way in TWICE[how])
+    pruned = {name: raw["layer1.0.conv1.weight"], held: mask["layer1.0.conv1.weight"].float()}
+    both = dict(list({**good, **pruned}.items())[::order])
+    names = ["layer1.0.conv1.weight", name][::order]
+    said = rf"model: has {re.escape(' and '.join(names))}, two tensors for one weight\. Remove the one"
+    with pytest.raises(BadInput, match=said):
+        taking.take(NETWORK, files.of(both, "model"))
+    one = {n: t for n, t in both.items() if n not in pruned}
+    taking.take(NETWORK, files.of(one, "model"))
+    one = {n: t for n, t in both.items() if n != "layer1.0.conv1.weight"}
+    taking.take(NETWORK, files.of(one, "model"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_layer_that_stands_there_by_two_projects_names_is_refused(good, raw, order):
+    other = {"linear.weight": raw["fc.weight"], "linear.bias": raw["fc.bias"]}
+    both = dict(list({**good, **other}.items())[::order])
+    with pytest.raises(BadInput, match=r"2 unexpected(.|\n)*linear\.bias(.|\n)*linear\.weight"):
+        taking.take(NETWORK, files.of(both, "model"))

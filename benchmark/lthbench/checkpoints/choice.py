@@ -128,7 +128,8 @@ def _parts(found: Checkpoint) -> tuple[dict[str, Part], dict[str, str]]:
     parts: dict[str, Part] = {}
     homes: dict[str, str] = {}
     for home, tensors in grouped.items():
-        for name, part in tensor_names.joined(tensor_names.folded(tensor_names.unwrapped(tensors))).items():
+        plain = tensor_names.folded(tensor_names.unwrapped(tensors), found.where)
+        for name, part in tensor_names.joined(plain).items():
             full = f"{home}.{name}" if home else name
             parts[full], homes[full] = part, home
     return parts, homes
@@ -140,6 +141,8 @@ def _candidates(parts: Mapping[str, Part], homes: Mapping[str, str], target: Sha
     found: dict[frozenset[str], Candidate] = {}
     for names in RENAMES:
         renamed = {tensor_names.renamed(name, names): name for name in parts}
+        if len(renamed) < len(parts):  # two tensors of one name: these names are not the file's
+            continue
         counts = Counter(p for n in renamed for p in tensor_names.prefixes(n, wanted))
         whole = [p for p, count in counts.items() if count == len(wanted)]
         for prefix in whole:

@@ -70,7 +70,7 @@ def _of_file(read: Checkpoint) -> dict[str, torch.Tensor]:
     """The masks in a file that was given for one. Raises BadInput for a file of weights, with what to do."""
     if read.masks:
         return _nearest(read, "")
-    parts = tensor_names.folded(read.tensors)
+    parts = tensor_names.folded(read.tensors, read.where)
     pruned = {name: part.mask for name, part in parts.items() if part.mask is not None}
     if pruned:
         return pruned

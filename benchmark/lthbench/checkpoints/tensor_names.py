@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from lthbench.errors import BadInput
+
 #: Names that say nothing about a network's output in evaluation mode.
 _IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
 #: What wrappers put into names: DataParallel, NNI, torch.compile, FSDP, activation checkpoints, Fabric.
@@ -121,15 +123,16 @@ class Matched:
     normalization: dict[str, tuple[float, ...]]
 
 
-def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
+def folded(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, Part]:
     """Pruned parameters as one part each.
 
     Those of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of parametrisations that are masks
     (``original`` and ``0.mask``; what others compute no tensor says), plain ones with a ``_mask`` beside
     them, a layer's ``weight`` and ``mask``, and open_lth's (``model.conv.weight`` and
-    ``mask_conv___weight``).
+    ``mask_conv___weight``). Raises BadInput where a parameter stands there both plain and pruned.
     """
     parts: dict[str, Part] = {}
+    origins: dict[str, str] = {}
     used: set[str] = set()
     for name, tensor in tensors.items():
         parametrized = re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original", name)
@@ -143,6 +146,12 @@ def folded(tensors: Mapping[str, torch.Tensor]) -> dict[str, Part]:
             ways = [f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"]
         mask = next((w for w in ways if w in tensors and tensors[w].shape == tensor.shape), None)
         mask = mask or next((w for w in ways[:1] if w in tensors), None)
+        other = origins.setdefault(plain, name)
+        if other != name:
+            raise BadInput(
+                f"{where}: has {other} and {name}, two tensors for one weight. Remove the one that the "
+                "network does not compute with; one that is pruned with its mask."
+            )
         parts[plain] = Part(tensor, None if mask is None else tensors[mask])
         used |= set() if mask is None else {mask}
     return {name: part for name, part in parts.items() if name not in used}
@@ -255,7 +264,10 @@ def fits(parts: Mapping[str, Part], target: Mapping[str, torch.Size], classifier
 
 def read(parts: Mapping[str, Part], target: Mapping[str, torch.Size], names: str) -> Matched:
     """A checkpoint read with the names of one project, without wrappers' prefixes."""
-    own_names, prefix = _unwrapped({renamed(name, names): part for name, part in parts.items()}, target)
+    others = {renamed(name, names): part for name, part in parts.items()}
+    if len(others) < len(parts):  # two tensors of one name: these names are not the checkpoint's
+        others, names = dict(parts), ""
+    own_names, prefix = _unwrapped(others, target)
     counts = Counter(p for name in own_names for p in prefixes(name, target))
     more = counts.most_common(1)[0][0] if counts else ""
     found: dict[str, Part] = {}
