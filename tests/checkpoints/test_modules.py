@@ -152,6 +152,27 @@ def test_a_module_that_computes_something_else_is_refused(model, how):
     taken(other.state_dict())  # its weights can be had
 
 
+def scaled(body, factor):
+    return Other(body, lambda x: body(x) * factor)
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.05, 1.09])
+def test_a_module_in_a_narrow_type_that_scales_its_logits_is_refused(model, factor):
+    with pytest.raises(BadInput, match=r"gives other logits .*it computes in bfloat16"):
+        taken(scaled(model.bfloat16(), factor))
+
+
+def test_a_parameter_of_a_narrow_type_that_is_not_computed_with_widens_no_tolerance(model):
+    def beside(factor):
+        made = scaled(model, factor)
+        made.step = nn.Parameter(torch.zeros((), dtype=torch.bfloat16))
+        return made
+
+    with pytest.raises(BadInput, match="gives other logits"):
+        taken(beside(1.01))
+    taken(beside(1.0))  # images are not rounded to its type
+
+
 def mixed(body):
     """A network whose layers compute in bfloat16, with weights and logits of float32."""
 
@@ -163,7 +184,9 @@ def mixed(body):
 
 
 def test_a_module_that_computes_something_else_in_mixed_precision_is_refused_with_its_precision(model):
-    with pytest.raises(BadInput, match=r"\(it computes in bfloat16, of which rounding explains [\d.]+\)"):
+    with pytest.raises(
+        BadInput, match=r"\(it computes in bfloat16, of which rounding explains [\d.]+, and of scale 2.0%\)"
+    ):
         taken(mixed(settings(eps=10.0)(model)))
 
 

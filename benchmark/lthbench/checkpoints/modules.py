@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,10 +28,12 @@ from lthbench.spec import Network
 
 #: How many images two networks are compared on, one half of them noise, the other smooth.
 IMAGES = 4
-#: By how much of the largest logit two passes may differ that compute the same, by the type of weights or of
-#: what layers put out.
+#: By how much of the largest logit two passes may differ that compute the same, by the type of what layers
+#: put out.
 _ROUNDING = {torch.float16: 0.02, torch.bfloat16: 0.1}
 _OF_FLOATS = 1e-3
+#: What share of that the scale of logits may differ by: rounding is of either sign.
+_OF_SCALE = 0.2
 
 
 def tensors(model: nn.Module, where: str) -> dict[str, torch.Tensor]:
@@ -92,12 +95,13 @@ def hold_to_its_output(
     scale = float(wanted.abs().max())
     inputs = [images, _normalised(images, network.mean, network.std)]
     inputs += [_normalised(images, pixels["mean"], pixels["std"])] if pixels else []
-    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    kinds: set[torch.dtype] = set()
     least = float("inf")
     with _evaluated(module, where), full_precision(), _types_of_outputs(module, kinds):
         for given in inputs:
             try:
-                made = _logits(module, given, network.classes).detach().to("cpu", torch.float64)
+                logits = _logits(module, given, network.classes).detach()
+                made = logits.to("cpu", torch.float64)
             except Exception as error:  # a module of others may take something else, or need a device
                 warnings.warn(
                     f"{where}: its own output could not be compared with that of the network that was read"
@@ -105,10 +109,15 @@ def hold_to_its_output(
                     stacklevel=2,
                 )
                 return
-            rounding = max((_ROUNDING.get(kind, _OF_FLOATS) for kind in kinds), default=_OF_FLOATS)
+            kinds |= (
+                {logits.dtype} if kinds else {logits.dtype, _most(module).dtype}
+            )  # no layer told its type
+            rounding = max(_ROUNDING.get(kind, _OF_FLOATS) for kind in kinds)
             allowed = scale * rounding + 1e-5
-            least = min(least, _apart(made, wanted))
-            if least <= allowed or not bool(torch.isfinite(wanted).all()):
+            apart = _apart(made, wanted)
+            least = min(least, apart)
+            scaled = abs(_scale(made, wanted) - 1) > _OF_SCALE * rounding and rounding > _OF_FLOATS
+            if (apart <= allowed and not scaled) or not bool(torch.isfinite(wanted).all()):
                 return
             if _are_probabilities(made, rounding) and _apart(made.log(), wanted) <= allowed:
                 raise BadInput(
@@ -128,7 +137,10 @@ def hold_to_its_output(
 
 @contextlib.contextmanager
 def _types_of_outputs(module: nn.Module, kinds: set[torch.dtype]) -> Iterator[None]:
-    """Add the floating-point types that layers put out: autocast makes them other than those of weights."""
+    """Add the floating-point types that layers put out: autocast makes them other than those of weights.
+
+    A parameter that nothing is computed with says nothing about rounding.
+    """
 
     def look(layer: nn.Module, given: Any, made: Any) -> None:
         if isinstance(made, torch.Tensor) and made.is_floating_point():
@@ -198,8 +210,8 @@ def _normalised(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float,
 
 
 def _logits(module: nn.Module, images: torch.Tensor, classes: int) -> torch.Tensor:
-    """What a module makes of images, on the device and in the type of its weights. Raises TypeError."""
-    like = next((p for p in module.parameters() if p.is_floating_point()), images)
+    """What a module makes of images, on the device and in the type of most weights. Raises TypeError."""
+    like = _most(module)
     made: Any = module(images.to(like.device, like.dtype))
     # those of transformers have logits; so have dicts of others
     made = made.get("logits", made) if isinstance(made, dict) else getattr(made, "logits", made)
@@ -208,6 +220,23 @@ def _logits(module: nn.Module, images: torch.Tensor, classes: int) -> torch.Tens
         shown = f"shape {list(made.shape)}" if isinstance(made, torch.Tensor) else type(made).__name__
         raise TypeError(f"it gives {shown}, not logits of shape {[len(images), classes]}")
     return made
+
+
+def _most(module: nn.Module) -> torch.Tensor:
+    """A parameter of the floating-point type that most numbers of a module have; a float for one without."""
+    counts: Counter[torch.dtype] = Counter()
+    first: dict[torch.dtype, torch.Tensor] = {}
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            counts[parameter.dtype] += parameter.numel()
+            first.setdefault(parameter.dtype, parameter)
+    return first[counts.most_common(1)[0][0]] if counts else torch.zeros(())
+
+
+def _scale(made: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The factor that brings wanted logits, which are centred, nearest to those made; 1 where all are zero."""
+    power = float((wanted * wanted).sum())
+    return float((_centred(made) * wanted).sum()) / power if power else 1.0
 
 
 def _apart(made: torch.Tensor, wanted: torch.Tensor) -> float:
