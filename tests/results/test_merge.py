@@ -1,6 +1,7 @@
 """Tables put together: methods of several runs in one, and what contradicts itself refused."""
 
 import dataclasses
+import itertools
 import json
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from lthbench.errors import BadInput
 from lthbench.planning.looks import Look
 from lthbench.planning.request_record import RequestRecord
+from lthbench.planning.start import Start
 from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
 from lthbench.results import merge, run_facts
@@ -76,11 +78,100 @@ def test_other_seeds_of_the_same_networks_become_more_seeds(made_table):
 
 def test_what_was_said_of_files_of_others_is_kept(two):
     ours, mine = {"method": "imp", "files": "a"}, {"method": "snip", "files": "b"}
-    dense = {"method": "dense", "files": "c"}
-    (table, facts), (other, beside) = two
-    facts = dataclasses.replace(facts, checkpoints=(ours,))
-    _, both = merge.merged([(table, facts), (other, dataclasses.replace(beside, checkpoints=(dense, mine)))])
-    assert both.checkpoints == (ours, mine), "the dense networks were trained here"
+    first, second = two
+
+    def given(table, facts, *accounts):
+        return table, dataclasses.replace(facts, checkpoints=accounts)
+
+    _, both = merge.merged([given(*first, ours), given(*second, mine)])
+    assert both.checkpoints == (ours, mine)
+    dense = tuple({"method": "dense", "seed": seed, "network": f"dense0.0{seed}"} for seed in range(3))
+    again = tuple({**account, "file": "a copy.pt"} for account in dense)
+    _, both = merge.merged([given(*first, *dense, ours), given(*second, *again, mine)])
+    assert both.checkpoints == (*dense, ours, mine), "of each dense network once"
+
+
+@pytest.fixture
+def halves(made_table):
+    """The same networks, in two tables of other seeds; of each, its facts can be changed."""
+    table, facts = made_table(("imp", "omp"), seeds=6)
+
+    def half(seeds, pretrained=None, start=None, **changed):
+        kept = table[table["seed"].isin(seeds)].reset_index(drop=True)
+        more = {"seeds": seeds, "pretrained": pretrained, "start": start}
+        requests = tuple(dataclasses.replace(r, **more) for r in facts.requests)
+        networks = tuple(n for n in facts.networks if n.seed in seeds)
+        own = {"seeds": seeds, "requests": requests, "networks": networks, "command": requests[0].command()}
+        return kept, dataclasses.replace(facts, **{**own, **changed})
+
+    return lambda mine, theirs: [half((0, 1, 2), **mine), half((3, 4, 5), **theirs)]
+
+
+GIVEN = {"checkpoints": ({"method": "dense", "seed": 0, "network": "a"},)}
+PARENT = {"pretrained": "a.pt", "start": Start({"": "a"})}
+HEADS = {"pretrained": "a.pt", "start": Start({"0": "a", "1": "b", "2": "c"})}
+OTHERS = {"pretrained": "a.pt", "start": Start({"3": "d", "4": "e", "5": "f"})}
+KEYS = {"dense_keys": {"accuracy": "a", "nll": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        ({}, GIVEN, r"dense parents of one are given as files \(--dense\), those of another trained here"),
+        ({}, PARENT, r"one are pretrained weights as they are .*, those of another trained here"),
+        ({}, HEADS, r"one are trained from pretrained weights .*, those of another trained here"),
+        (PARENT, HEADS, r"pretrained weights as they are .* trained from pretrained weights"),
+        (PARENT, {**PARENT, "start": Start({"": "b"})}, r"begin with other pretrained weights \(a\.pt\)"),
+        (PARENT, {**PARENT, "start": Start({"": "a"}, (0.5,), (0.5,))}, "other pretrained weights"),
+        (HEADS, {**OTHERS, "pretrained": "b.pt"}, r"other pretrained weights \(a\.pt, b\.pt\)"),
+        (KEYS, {"dense_keys": {"accuracy": "a", "nll": "c"}}, "their dense_keys differ in nll: the dense"),
+        ({**PARENT, **KEYS}, {**PARENT, "dense_keys": {"nll": "c"}}, "their dense_keys differ in nll"),
+        (KEYS, {}, "one of them was written by an earlier version, which kept no dense_keys"),
+    ],
+)
+def test_tables_of_unlike_dense_parents_are_refused_in_either_order(halves, mine, theirs, said):
+    tables = halves(mine, theirs)
+    for given in (tables, tables[::-1]):
+        with pytest.raises(BadInput, match=f"cannot be put together: .*{said}.* Give one of them, or run"):
+            merge.merged(given)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({}, {}),
+        (GIVEN, {"checkpoints": ({"method": "dense", "seed": 3, "network": "b"},)}),
+        (PARENT, {**PARENT, "pretrained": "copy.pt"}),
+        (HEADS | KEYS, OTHERS | {"dense_keys": {"accuracy": "of seed 3", "nll": "of seed 3"}}),
+        (KEYS, {"dense_keys": {"accuracy": "a", "ece": "d"}}),
+    ],
+)
+def test_tables_of_dense_parents_of_one_kind_are_put_together(halves, mine, theirs):
+    tables = halves(mine, theirs)
+    _, both = merge.merged(tables)
+    assert both.seeds == (0, 1, 2, 3, 4, 5)
+    assert both.checkpoints == tables[0][1].checkpoints + tables[1][1].checkpoints
+
+
+def test_verdicts_are_the_same_in_whatever_order_tables_come(made_table, two):
+    """Three machines made the same dense networks, each with its own rounding, and as many networks."""
+    (table, facts), (other, others) = two
+    third, last = made_table(("imp", "random"))
+    third = third[third["method"].isin(["dense", "random"])]
+    tables = []
+    for place, (rows, of) in enumerate([(table, facts), (other, others), (third, last)]):
+        rows = rows[rows["method"] != "imp"].reset_index(drop=True)
+        moved = rows["value"] + 0.02 * place * rows["se"] * (rows["method"] == "dense")
+        asked = tuple(dataclasses.replace(r, methods=(of.methods[-1],)) for r in of.requests)
+        own = {"methods": asked[0].methods, "requests": asked, "command": asked[0].command()}
+        tables.append((rows.assign(value=moved), dataclasses.replace(of, **own)))
+    found = [merge.merged(order) for order in itertools.permutations(tables)]
+    told = [summarise(rows, of) for rows, of in found]
+    assert len(found) == 6
+    for (rows, of), summary in zip(found[1:], told[1:], strict=True):
+        pd.testing.assert_frame_equal(rows, found[0][0])
+        assert of == found[0][1]
+        assert [str(v) for v in summary.headline] == [str(v) for v in told[0].headline]
 
 
 def test_the_calibration_that_one_of_them_has_judges_all_and_two_that_differ_are_refused(two):

@@ -12,7 +12,7 @@ from lthbench.errors import BadInput, unknown
 from lthbench.planning.checks import text
 from lthbench.report import cells, families, heads
 from lthbench.report.cells import Cell, Shown
-from lthbench.results import score_order, so_far, training_costs, validation
+from lthbench.results import dense_parents, score_order, so_far, training_costs, validation
 from lthbench.results.so_far import SoFar
 from lthbench.results.training_costs import Cost
 from lthbench.verdict import calibration as calibrations
@@ -71,7 +71,7 @@ class Summary:
         """The scores of each method beside those of each other."""
         facts, known = self.facts, self.yardstick
         if known is None or known.calibration is not self.calibration:
-            own = own_parents(facts)
+            own = dense_parents.given(facts)
             known = Yardstick.of(self.table, self.calibration, facts.looks, own_parents=own)
         return Pairs(known, facts.aspects)
 
@@ -143,7 +143,7 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         raise unknown("rule", rule, rules.RULES)
     scores, found = cells.of_table(table, facts)
     calibration, outdated = calibrated(table, facts)
-    yardstick = Yardstick.of(table, calibration, facts.looks, own_parents=own_parents(facts))
+    yardstick = Yardstick.of(table, calibration, facts.looks, own_parents=dense_parents.given(facts))
     verdicts = rules.verdicts(yardstick, facts.aspects)
     return Summary(
         facts,
@@ -159,11 +159,6 @@ def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> 
         yardstick.unlike,
         yardstick,
     )
-
-
-def own_parents(facts: RunFacts) -> bool:
-    """Whether the dense networks of a table were trained elsewhere."""
-    return any(c.get("method") == "dense" for c in facts.checkpoints)
 
 
 def calibrated(table: pd.DataFrame, facts: RunFacts) -> tuple[Calibration | None, tuple[str, ...]]:

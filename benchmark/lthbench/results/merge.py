@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput
+from lthbench.results import dense_parents
 from lthbench.results.plugin_facts import other_code
 from lthbench.results.run_facts import RunFacts
 
@@ -47,9 +50,10 @@ def grouped(
 
 
 def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame, RunFacts]:
-    """One table of several, that of most networks first.
+    """One table of several, that of most networks first, and of as many by their commands.
 
-    They have the same seeds, or each the same networks for seeds of its own.
+    In whatever order they come, they give the same table, and so the same verdicts.
+    They have the same seeds, or each the same networks for seeds of its own, and dense parents of one kind.
     A network that was made twice, such as a dense parent on two machines, has the scores of the first table.
     Times are those of the first table that has any. The calibration is the one that some of them have.
     Raises BadInput where they were not asked for alike, or contradict each other.
@@ -58,9 +62,7 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
 
     if len(group) == 1:
         return group[0]
-    group = sorted(
-        group, key=lambda one: -len(one[0].drop_duplicates(_NETWORK))
-    )  # what was added stands last
+    group = sorted(group, key=_place)  # what was added stands last
     first = group[0][1]
     cannot = f"two tables of task {first.task_name}, budget {first.budget_name} cannot be put together"
     apart = _seeds_apart(group)
@@ -84,6 +86,9 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
                 f"{cannot}: their results were looked at {_said(first)} and {_said(facts)}, at other levels. "
                 "Give one of them, or run both alike (--until-decided)."
             )
+    for (_, one), (_, other) in combinations(group, 2):
+        if differ := dense_parents.unlike(one, other):
+            raise BadInput(f"{cannot}: {differ}. Give one of them, or run both alike.")
     several = [facts for _, facts in group]
     table = pd.concat([t for t, _ in group], ignore_index=True)
     _check_made_twice(table, several)
@@ -95,9 +100,6 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
     unlike = [e for facts in several for e in facts.environments]
     known = {(n.method, n.sparsity, n.seed): n for facts in several for n in facts.networks}
     requests = tuple(r for facts in several for r in facts.requests)
-    # Dense networks of later tables are those of the first, wherever their files came from.
-    later = [c for facts in several[1:] for c in facts.checkpoints if c.get("method") != "dense"]
-    given = [*first.checkpoints, *later]
     combined = dataclasses.replace(
         first,
         seeds=tuple(sorted({s for facts in several for s in facts.seeds})) if apart else first.seeds,
@@ -111,13 +113,20 @@ def merged(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> tuple[pd.DataFrame
         masks={key: mask for facts in several for key, mask in facts.masks.items()},
         networks=tuple(known.values()),
         pictures=tuple(p for facts in several for p in facts.pictures),
-        checkpoints=tuple(c for i, c in enumerate(given) if c not in given[:i]),
+        checkpoints=dense_parents.accounts(several),
         units=tuple({u[:7]: u for facts in several for u in facts.units}.values()),
         calibration=_calibration(several, cannot),
         # Times of one session alone: a machine is not as fast at another moment, and dense is in each.
         latencies=next((facts.latencies for facts in several if facts.latencies), ()),
     )
     return table.reset_index(drop=True), combined
+
+
+def _place(one: tuple[pd.DataFrame, RunFacts]) -> tuple[int, str, str, bytes]:
+    """Where a table stands among those that it is put together with: a function of what is in it alone."""
+    table, facts = one
+    told = json.dumps(facts.to_json(), sort_keys=True, default=str)
+    return -len(table.drop_duplicates(_NETWORK)), facts.command, told, table["value"].to_numpy().tobytes()
 
 
 def _seeds_apart(group: Sequence[tuple[pd.DataFrame, RunFacts]]) -> bool:
