@@ -12,8 +12,10 @@ from lthbench.cli import main
 from lthbench.cli.app import cli
 from lthbench.errors import BadInput
 from lthbench.planning.plan import plan
+from lthbench.planning.start import Start
 from lthbench.report.summary import summarise
 from lthbench.results import table
+from lthbench.results.run_facts import NetworkFacts
 
 
 def call(*words, code=0):
@@ -118,12 +120,12 @@ def dense(tmp_path, made_table, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lthbench.cli.calibrate._say", lambda found, as_json: None)  # it simulates
 
-    def written(typed, name):
+    def written(typed, name, asked=None, **more):
         made, facts = made_table((), name, seeds=7)
         made.loc[made["score"] == "nll", "se"] = 0.03
-        asked = dataclasses.replace(facts.requests[0], task=typed)
+        asked = dataclasses.replace(facts.requests[0], task=typed, **(asked or {}))
         keys = {a.score: "key" for a in facts.aspects}
-        facts = dataclasses.replace(facts, requests=(asked,), dense_keys=keys)
+        facts = dataclasses.replace(facts, **{"requests": (asked,), "dense_keys": keys, **more})
         table.write(made, facts, tmp_path / "report")
         return made
 
@@ -154,6 +156,23 @@ def test_a_report_of_a_task_that_ships_gets_a_copy_of_its_file_but_not_beside_an
     copy.unlink()
     assert "--task ./digits-r8.toml: a copy of the task that ships" in call("calibrate", "report")
     assert copy.is_file()
+
+
+def test_a_report_whose_dense_networks_are_no_trainings_of_the_recipe_is_not_calibrated(dense, tmp_path):
+    parent = {"pretrained": "d0.pt", "start": Start({"": "ab"})}
+    dense("digits-r8", "digits-r8", asked=parent)
+    assert "the weights of d0.pt as they are" in refused("calibrate", "report")
+    dense("digits-r8", "digits-r8", checkpoints=({"method": "dense", "seed": 0, "network": "a"},))
+    assert "were given as files (--dense)" in refused("calibrate", "report")
+    one = tuple(NetworkFacts("dense", 0.0, seed, "a" * 64 if seed > 4 else str(seed)) for seed in range(7))
+    dense("digits-r8", "digits-r8", networks=one)
+    assert "of seeds 5 and 6 are one and the same; a calibration is of trainings" in refused(
+        "calibrate", "report"
+    )
+    assert not (tmp_path / "calibrations").exists()
+    heads = {"pretrained": "d0.pt", "start": Start({str(seed): f"{seed}" for seed in range(7)})}
+    dense("digits-r8", "digits-r8", asked=heads)
+    call("calibrate", "report")
 
 
 def refused(*words):

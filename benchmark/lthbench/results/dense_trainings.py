@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lthbench.errors import BadInput
+from lthbench.results import dense_parents
 from lthbench.results.rows import draws_of
 from lthbench.results.run_facts import RunFacts
 from lthbench.results.score_order import aspects
@@ -30,7 +32,9 @@ def calibration(table: pd.DataFrame, facts: RunFacts, pairs: dict[str, float] | 
     """The calibration out of a table's dense networks.
 
     ``pairs`` are errors that ``pair_errors`` found; without them they are those of ``bounded_pair_errors``.
+    Raises BadInput where they are no trainings of one's own each, and as ``calibrate`` does.
     """
+    _check_trained(facts)
     return calibrate(
         table,
         facts.aspects,
@@ -40,6 +44,26 @@ def calibration(table: pd.DataFrame, facts: RunFacts, pairs: dict[str, float] | 
         facts.budget_name,
         facts.command,
     )
+
+
+def _check_trained(facts: RunFacts) -> None:
+    """Raise BadInput where the dense networks of a table are not each trained by the task's recipe."""
+    beside = "a calibration is of trainings by the task's recipe, one for each seed"
+    if dense_parents.given(facts):
+        raise BadInput(f"these dense networks were given as files (--dense); {beside}.")
+    if dense_parents.untrained(facts):
+        raise BadInput(
+            f"these dense networks are the weights of {facts.requests[0].pretrained} as they are; {beside}: "
+            "run without --pretrained."
+        )
+    dense = [n for n in facts.networks if n.method == "dense"]
+    first: dict[str, int] = {}
+    for network in dense:
+        if first.setdefault(network.network, network.seed) != network.seed:
+            raise BadInput(
+                f"the dense networks of seeds {first[network.network]} and {network.seed} are one and the "
+                f"same; {beside}."
+            )
 
 
 def bounded_pair_errors(table: pd.DataFrame) -> dict[str, float]:
