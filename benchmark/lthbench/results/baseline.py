@@ -112,7 +112,7 @@ def baseline(
                     "sparsity": sparsity,
                     "score": name,
                     "unit": rows["unit"].iloc[0],
-                    "direction": rows["direction"].iloc[0],
+                    "direction": "higher" if known[name].higher_is_better else "lower",
                     "tolerance": tolerance,
                     "elsewhere": max(tolerance, apart),
                     "values": values,

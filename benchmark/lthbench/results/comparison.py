@@ -17,6 +17,7 @@ from lthbench.formatting import escape
 from lthbench.results import validation
 from lthbench.results.merge import near, stated
 from lthbench.results.run_facts import RunFacts
+from lthbench.results.score_facts import ScoreFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,8 @@ def compare(a: Read, b: Read, every: bool = False) -> Comparison:
     tables = [_headline(table, shown) for table, _ in (a, b)]
     both = tables[0].merge(tables[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
     fine = (both["status_a"] == "ok") & (both["status_b"] == "ok")
-    changes = [_change(key, rows) for key, rows in both[fine].groupby(_CELL, sort=False)]
+    known = {s.name: s for s in a[1].scores}
+    changes = [_change(key, rows, known[key[2]]) for key, rows in both[fine].groupby(_CELL, sort=False)]
     unlike = both[~fine].groupby([*_CELL, "status_a", "status_b"], sort=False)
     cells = [dict.fromkeys(zip(t["method"], t["sparsity"], strict=True)) for t in tables]
     only = [
@@ -117,7 +119,7 @@ def _headline(table: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
     rows = table[(table["variant"] == "") & table["score"].isin(scores)]
     known = rows["value"].notna() | (rows["status"] != "ok")
     rows = rows.assign(status=rows["status"].where(known, "without a value"))
-    return rows[[*_CELL, "seed", "value", "se", "unit", "direction", "step", "status", "reason"]]
+    return rows[[*_CELL, "seed", "value", "se", "step", "status", "reason"]]
 
 
 def _uncompared(key: Any, rows: pd.DataFrame) -> Uncompared:
@@ -132,7 +134,7 @@ def _uncompared(key: Any, rows: pd.DataFrame) -> Uncompared:
     return Uncompared(method, float(sparsity), score, seeds, a, b, f"{first}{more}")
 
 
-def _change(key: Any, rows: pd.DataFrame) -> Change:
+def _change(key: Any, rows: pd.DataFrame, told: ScoreFacts) -> Change:
     method, sparsity, score = key
     gaps = (rows["value_b"] - rows["value_a"]).to_numpy()
     mean, low, high = float(gaps.mean()), math.nan, math.nan
@@ -147,13 +149,12 @@ def _change(key: Any, rows: pd.DataFrame) -> Change:
     if not gaps.any() or (one.all() and not odd.any()):
         finding = "same"
     elif low > 0 or high < 0:
-        finding = "better" if (mean > 0) == (rows["direction_a"].iloc[0] == "higher") else "worse"
+        finding = "better" if (mean > 0) == told.higher_is_better else "worse"
     else:
         finding = "unsure"
     means = float(rows["value_a"].mean()), float(rows["value_b"].mean())
-    unit = str(rows["unit_a"].iloc[0])
     numbers = *means, mean, low, high
-    return Change(method, float(sparsity), score, unit, *numbers, len(gaps), finding, bool(odd.any()))
+    return Change(method, float(sparsity), score, told.unit, *numbers, len(gaps), finding, bool(odd.any()))
 
 
 def specs(a: RunFacts, b: RunFacts) -> tuple[tuple[str, str, str], ...]:
