@@ -3,18 +3,22 @@
 import hashlib
 import io
 import json
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.numpy
 
 from lthbench import textfiles
 from lthbench.cli import main
+from lthbench.errors import BadInput
 from lthbench.planning import contents
 from lthbench.results import table
+from lthbench.store import LocalStore
 from lthbench.submission import bundle
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "entries"
@@ -204,6 +208,55 @@ def test_a_result_that_nobody_asked_for_is_refused(whole, tmp_path, capsys):
 
     said = refused(whole, tmp_path, capsys, add)
     assert "the result 000000000000 is of no network that its command asks for" in said
+
+
+def failed(files):
+    """The table says that a measure failed, as it says of one that did; where the result of it is."""
+    told = pd.read_csv(io.BytesIO(files["scores.csv"]), keep_default_na=False, dtype=str)
+    omp = (told["method"] == "omp") & (told["metric"] == "nll")
+    step = told[omp & (told["seed"] == "1")]["step"].iloc[0]
+    told.loc[told["step"] == step, ["value", "se", "diff_se", "mean_diff_se"]] = ""
+    told.loc[told["step"] == step, ["n", "forwards"]] = "0"
+    told.loc[told["step"] == step, ["status", "reason"]] = ["failed", "out of memory"]
+    left = omp & (told["seed"] == "0")
+    told.loc[left, "mean_diff_se"] = told.loc[left, "diff_se"]
+    files["scores.csv"] = told.to_csv(index=False, lineterminator="\n").encode()
+    return f"results/{step}/"
+
+
+def removed(files, place):
+    for name in [name for name in files if name.startswith(place)]:
+        del files[name]
+
+
+def test_what_failed_by_the_table_has_no_file_in_the_bundle(whole, tmp_path, capsys):
+    def stray(files):
+        place = failed(files)
+        removed(files, place)
+        files[f"{place}evil.sh"] = b"rm -rf /"
+
+    said = "is there, and failed by scores.csv: what failed has none"
+    assert said in refused(whole, tmp_path, capsys, failed)
+    assert said in refused(whole, tmp_path, capsys, stray)
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    removed(files, failed(files))
+    head = json.loads(files["bundle.json"])
+    head["files"] = {n: hashlib.sha256(c).hexdigest() for n, c in files.items() if n != "bundle.json"}
+    with zipfile.ZipFile(tmp_path / "failed.zip", "w") as archive:
+        for name, content in (files | {"bundle.json": json.dumps(head).encode()}).items():
+            archive.writestr(name, content)
+    found, _ = bundle.verify(tmp_path / "failed.zip")
+    assert (found["status"] == "failed").sum() == 1, "one that failed is no fault of a bundle"
+
+
+def test_no_bundle_is_written_of_a_table_of_before_what_failed_was_done(run, tmp_path):
+    shutil.copytree(run / "report", tmp_path / "report")
+    files = {"scores.csv": (tmp_path / "report" / "scores.csv").read_bytes()}
+    failed(files)
+    (tmp_path / "report" / "scores.csv").write_bytes(files["scores.csv"])
+    with pytest.raises(BadInput, match="holds a result of nll that failed in this table; run its command"):
+        bundle.write(tmp_path / "report", LocalStore(run / "store"), tmp_path / "b.zip")
 
 
 def test_fields_that_came_later_are_as_good_as_none(whole, tmp_path):

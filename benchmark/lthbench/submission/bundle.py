@@ -16,7 +16,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,11 @@ def write(folder: Path, store: Store, target: Path, tell: Callable[[str], None] 
     failures = _failures(scores)
     for count, measure in enumerate(measures, 1):
         tell(f"reading {count:,} of {len(measures):,} results")
+        if store.has(measure) and measure.key in failures:
+            raise BadInput(
+                f"store {store.root}: holds a result of {measure.metric} that failed in this table; run its "
+                "command again there."
+            )
         if store.has(measure):
             place = f"results/{measure.key}/"
             files[place + SCORES.name] = store.read(measure, SCORES.name)
@@ -122,12 +127,13 @@ def verify(path: Path, tell: Callable[[str], None] = silent) -> tuple[pd.DataFra
         earlier, changed = _check_steps(files, made)
         facts_told.check_asked(facts, made, changed)
         results, back = BundledResults(files, earlier), {old: new for new, old in earlier.items()}
-        _check_results(results, made, len(scores), tell)
+        failed = _failures(scores)
+        _check_results(results, made, len(scores), failed, tell)
         facts_told.check_collapsed(facts, made, results)
         if not changed:
             ratios.check(made, results)
         tell("making the table again")
-        failures = {back.get(key, key): reason for key, reason in _failures(scores).items()}
+        failures = {back.get(key, key): reason for key, reason in failed.items()}
         again = table.build(made, results, failures)
         again["step"] = again["step"].replace(earlier)
         of_units = units.as_csv(units.gather(made, results)) if units.FILE in files else None
@@ -151,14 +157,19 @@ def verify(path: Path, tell: Callable[[str], None] = silent) -> tuple[pd.DataFra
     return scores, facts
 
 
-def _check_results(results: BundledResults, made: Plan, rows: int, tell: Callable[[str], None]) -> None:
+def _check_results(
+    results: BundledResults, made: Plan, rows: int, failed: Collection[str], tell: Callable[[str], None]
+) -> None:
     """Raise Refused for a result that is not what its measure makes, or where they give more than the table.
 
-    Both before anything is made of them.
+    Those of measures that ``failed`` by the table have none. All before anything is made of them.
     """
     stray = sorted(results.keys() - {results.key(m) for entry in made.entries for m in entry.scored()})
     if stray:
         raise Refused(f"the result {stray[0][:12]} is of no network that its command asks for.")
+    held = sorted(results.keys() & set(failed))
+    if held:
+        raise Refused(f"the result {held[0][:12]} is there, and failed by scores.csv: what failed has none.")
     seen: dict[str, int] = {}
     headlines: dict[str, set[str]] = {}
     measures = [m for entry in made.entries for m in entry.scored()]
