@@ -11,6 +11,7 @@ from lthbench.errors import BadInput
 from lthbench.planning.looks import Look
 from lthbench.planning.request_record import RequestRecord
 from lthbench.planning.start import Start
+from lthbench.report import markdown
 from lthbench.report.network_page import command
 from lthbench.report.summary import summarise
 from lthbench.results import merge, run_facts
@@ -193,6 +194,14 @@ def test_the_table_of_most_networks_comes_first(two):
     table, facts = merge.merged(two[::-1])
     assert facts.methods == ("imp", "omp", "snip")
     assert list(dict.fromkeys(table["method"])) == ["dense", "imp", "omp", "snip"]
+
+
+def test_worker_time_of_several_commands_is_told_as_their_sum(two):
+    """Both have trained the dense networks, or one of them found what the other did."""
+    tables = [(t, dataclasses.replace(f, seconds={"train": 20.0})) for t, f in two]
+    assert markdown.provenance(tables[0][1])[-1] == "worker time: train 20 s"
+    _, both = merge.merged(tables)
+    assert markdown.provenance(both)[-1] == "worker time, the sum of the commands: train 40 s"
 
 
 def test_a_table_given_twice_is_one(two):

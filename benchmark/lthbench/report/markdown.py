@@ -133,7 +133,9 @@ def provenance(facts: RunFacts) -> list[str]:
             f"{_quantised(taken)}"
         )
     spent = ", ".join(f"{verb} {total:.0f} s" for verb, total in facts.seconds.items() if total >= 0.5)
-    lines.append(f"worker time: {spent or 'under a second'}")
+    # What several commands share stands in the account of each.
+    of = "worker time, the sum of the commands" if "\n" in facts.command else "worker time"
+    lines.append(f"{of}: {spent or 'under a second'}")
     return lines
 
 
