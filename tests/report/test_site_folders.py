@@ -123,3 +123,9 @@ def test_the_first_page_begins_with_tables_of_which_something_is_shown(published
     (alone,) = [p for p in pairs if p[1] == "clothing10-r18-quick"]
     page = site._index([alone[0]], [alone])
     assert "clothing10" in page.partition('class="answers"')[2].partition("</tbody>")[0]
+
+
+def test_a_site_tells_the_recipe_of_a_task_that_ships_as_it_is_here(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(site.task_texts, "recipe", lambda facts: "as it is here")
+    report.write_several(tables, tmp_path / "site")
+    assert "(as it is here)" in (tmp_path / "site" / "index.html").read_text()

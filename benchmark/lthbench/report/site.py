@@ -24,6 +24,7 @@ from lthbench.report import (
     network_page,
     picture_panels,
     task_page,
+    task_texts,
     templates,
 )
 from lthbench.report.claims import any_task
@@ -248,7 +249,7 @@ def _task(summary: Summary, folder: str) -> dict[str, Any]:
         "title": facts.task_title,
         "name": facts.task_name,
         "budget": facts.budget_name,
-        "recipe": str(facts.budget.get("about", "")),
+        "recipe": task_texts.recipe(facts),
         "seeds": formatting.counted(len(facts.seeds), "seed", "seeds"),
         "dense": f"{dense_sentence(summary)} {yardstick_sentence(summary)}",
         "said": answer.of_table(summary).said,

@@ -12,7 +12,6 @@ from typing import Any
 from markupsafe import Markup
 
 from lthbench import formatting
-from lthbench.planning import task
 from lthbench.report import (
     answer,
     caveats,
@@ -26,6 +25,7 @@ from lthbench.report import (
     leaderboard,
     network_page,
     picture_panels,
+    task_texts,
     templates,
 )
 from lthbench.report.figures import curves, drawing, kinds
@@ -99,7 +99,7 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         closer=chart_data.data(summary),
         summary=summary,
         facts=facts,
-        about=_about(facts),
+        about=task_texts.about(facts),
         linked=linked,
         cards=[_card(summary, v) for v in summary.headline],
         board=leaderboard.board(summary, linked=linked),
@@ -129,14 +129,6 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         csv=csv_name if linked else _packed(summary),
         csv_name=csv_name,
     )
-
-
-def _about(facts: RunFacts) -> str:
-    """What a task is about: of one that ships, as it is said today."""
-    ships = all(not request.task.endswith(".toml") for request in facts.requests)
-    if ships and facts.task_name in task.names():
-        return task.load(facts.task_name).about
-    return str(facts.task["about"])
 
 
 def _keys(summary: Summary, plates: Figures) -> dict[str, list[tuple[str, Markup]]]:
