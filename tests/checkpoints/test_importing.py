@@ -22,7 +22,7 @@ from lthbench.checkpoints import bringing, files, skeletons, taking, tensor_name
 from lthbench.errors import BadInput
 from lthbench.execution.runner import Runner
 from lthbench.kinds import Architecture
-from lthbench.planning import plan, request
+from lthbench.planning import digests, plan, request
 from lthbench.planning import task as tasks
 from lthbench.report.summary import sentence, summarise
 from lthbench.results import table
@@ -826,7 +826,7 @@ def test_of_a_repository_that_may_not_be_fetched_what_is_cached_is_read(tmp_path
 def test_names_alone_decide_which_reading_leaves_the_least_over():
     target = {"conv1.weight": torch.Size([1]), "fc.weight": torch.Size([2])}
     parts = tensor_names.folded(
-        {"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)}
+        {"module.conv1.weight": torch.zeros(1), "module.linear.weight": torch.zeros(2)}, "made.pt"
     )
     found = tensor_names.nearest(parts, target)
     assert tensor_names.account(parts, target, "x", "a network") == ""
@@ -907,4 +907,4 @@ def test_the_digest_of_a_file_is_one_of_its_mask_too():
         None,
         *({"fc.weight": torch.tensor(mask).bool()} for mask in ([[1, 0], [1, 1]], [[0, 1], [1, 1]])),
     ]
-    assert len({taking.digest(weights, mask) for mask in kept}) == 3
+    assert len({digests.digest(weights, mask) for mask in kept}) == 3

@@ -74,7 +74,7 @@ def test_attention_that_a_file_keeps_apart_is_counted_whole():
         f"vit.encoder.layer.0.attention.attention.{part}.weight": one for part in ("query", "key", "value")
     }
     found = files.of(state, "model")
-    parts = tensor_names.joined(tensor_names.folded(found.tensors))
+    parts = tensor_names.joined(tensor_names.folded(found.tensors, found.where))
     (ways,) = precision.stored(found, parts, {}).values()
     assert (ways.bits, ways.beside, ways.floats) == (8, 48, False)
 

@@ -12,7 +12,7 @@ from PIL import Image
 import lthbench
 from lthbench import report
 from lthbench.cli import main
-from lthbench.report import site, task_page, templates
+from lthbench.report import site, task_page, task_texts, templates
 from lthbench.report.figures import curves
 from lthbench.results import latency, table, units
 from lthbench.results.merge import grouped
@@ -126,6 +126,6 @@ def test_the_first_page_begins_with_tables_of_which_something_is_shown(published
 
 
 def test_a_site_tells_the_recipe_of_a_task_that_ships_as_it_is_here(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr(site.task_texts, "recipe", lambda facts: "as it is here")
+    monkeypatch.setattr(task_texts, "recipe", lambda facts: "as it is here")
     report.write_several(tables, tmp_path / "site")
     assert "(as it is here)" in (tmp_path / "site" / "index.html").read_text()

@@ -234,7 +234,7 @@ def _most(module: nn.Module) -> torch.Tensor:
 
 
 def _scale(made: torch.Tensor, wanted: torch.Tensor) -> float:
-    """The factor that brings wanted logits, which are centred, nearest to those made; 1 where all are zero."""
+    """The factor that brings wanted logits, which are centred, nearest to those made; 1 for zeros."""
     power = float((wanted * wanted).sum())
     return float((_centred(made) * wanted).sum()) / power if power else 1.0
 
