@@ -30,6 +30,7 @@ def test_a_task_that_ships_has_its_own_words(said, budget):
     ships = task.load("digits-r8")
     assert task_texts.about(said(budget=budget)) == ships.about
     assert task_texts.recipe(said(budget=budget)) == ships.budgets()[budget].about
+    assert task_texts.source(said(budget=budget)) == ships.budgets()[budget].source
 
 
 def test_a_task_of_ones_own_and_another_recipe_have_those_of_their_file(said):

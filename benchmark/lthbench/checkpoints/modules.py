@@ -125,7 +125,8 @@ def hold_to_its_output(
                     "give model.state_dict() for its weights alone."
                 )
     reduced = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds & _ROUNDING.keys()))
-    note = f" (it computes in {reduced}, of which rounding explains {allowed:.3g})" if reduced else ""
+    explained = f"of which rounding explains {allowed:.3g}, of scale {_OF_SCALE * rounding:.1%}"
+    note = f" (it computes in {reduced}, {explained})" if reduced else ""
     raise BadInput(
         f"{where}: gives other logits than {architecture.name} with its weights: they differ by up to "
         f"{least:.3g}{note}, and are up to {scale:.3g}. The module has other settings (epsilon, activation, "

@@ -100,6 +100,8 @@ def render(summary: Summary, linked: bool = False, figures: Figures | None = Non
         summary=summary,
         facts=facts,
         about=task_texts.about(facts),
+        recipe=task_texts.recipe(facts),
+        recipe_source=task_texts.source(facts),
         linked=linked,
         cards=[_card(summary, v) for v in summary.headline],
         board=leaderboard.board(summary, linked=linked),

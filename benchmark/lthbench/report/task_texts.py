@@ -20,12 +20,21 @@ def about(facts: RunFacts) -> str:
 
 def recipe(facts: RunFacts) -> str:
     """What the recipe of a budget is; as the table's own file says, where the budget here is another."""
+    return _words(facts)[0]
+
+
+def source(facts: RunFacts) -> str:
+    """Where the recipe of a budget comes from, likewise."""
+    return _words(facts)[1]
+
+
+def _words(facts: RunFacts) -> tuple[str, str]:
     found = task.load(facts.task_name).budgets().get(facts.budget_name) if _ships(facts) else None
     if found is not None:
         here = json.loads(json.dumps({"name": facts.budget_name, **dataclasses.asdict(found)}))
         if meant("budget", here) == meant("budget", facts.budget):
-            return found.about
-    return str(facts.budget["about"])
+            return found.about, found.source
+    return str(facts.budget["about"]), str(facts.budget["source"])
 
 
 def _ships(facts: RunFacts) -> bool:
