@@ -1,5 +1,6 @@
 """``run --json`` and ``score --json``: one document, and nothing else, on stdout."""
 
+import dataclasses
 import json
 import math
 from types import SimpleNamespace
@@ -33,10 +34,11 @@ def done(made_table, monkeypatch):
     def execute(asked, options, announce, brought, *, controls, held):
         announce(SimpleNamespace(steps=steps("a", "b", "c")), steps("b", "c"), None, 2)
         announce(SimpleNamespace(steps=steps("a", "b", "c", "d")), steps("c", "d"), None, 2)
-        return api.Outcome(table, facts, failures)
+        return api.Outcome(table, dataclasses.replace(facts, ended=found.ended), failures)
 
     monkeypatch.setattr(api, "execute", execute)
-    return SimpleNamespace(table=table, facts=facts, failures=failures)
+    found = SimpleNamespace(table=table, facts=facts, failures=failures, ended="")
+    return found
 
 
 RUN = ["run", "--no-report", "--progress", "none", "--workers", "0", "--json"]
@@ -54,6 +56,29 @@ def test_a_run_tells_what_was_done_and_the_verdict_on_each_network(done, capsys)
     assert set(networks.values()) <= {True, False, None}
     assert told.items() >= read(machine_readable.as_json(summarise(done.table, done.facts))).items()
     assert "values" not in told
+    assert told["ended"] is None
+    summary = summarise(done.table, done.facts)
+    for network in told["networks"]:
+        assert network["said"] == explanation.account(summary, network["method"], network["sparsity"])["said"]
+        assert network["said"].endswith(".")
+
+
+def test_a_run_that_added_seeds_tells_why_it_ended(done, capsys):
+    done.ended = "All is decided."
+    main(RUN)
+    assert read(capsys.readouterr().out)["ended"] == "All is decided."
+
+
+def test_steps_that_failed_count_where_they_were_to_do_and_what_is_collected_was_not_done():
+    failures = {"a": "stored since", "c": "it is too hot", "elsewhere": "of no plan"}
+    for collected, counts in (
+        (False, {"done": 1, "failed": 1}),
+        (True, {"done": 0, "failed": 1, "missing": 1}),
+    ):
+        tally = Tally(collected)
+        made: Any = SimpleNamespace(steps=steps("a", "b", "c"))
+        tally.add(made, steps("b", "c"))
+        assert tally.counts(failures) == {"all": 3, "reused": 1, **counts}
 
 
 def test_what_is_open_is_told_apart_from_what_falls_short(done, capsys):

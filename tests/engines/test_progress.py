@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lthbench.engines import progress
-from lthbench.engines.failures import told
+from lthbench.engines.failures import logged, told
 from lthbench.engines.local import Local
 from lthbench.engines.progress import Course, Lines
 from lthbench.errors import Unwritable
@@ -191,3 +191,21 @@ def test_a_failure_is_told_once_with_the_metrics_that_failed_for_it(made, capsys
     assert long.startswith("RuntimeError: no kernel registered registered ")
     assert long.endswith(" ...")
     assert len(long) <= 304
+
+
+def test_the_log_tells_why_steps_failed_that_are_still_to_do_and_what_needs_them_fails_too(made):
+    train = next(s for s in made.steps if isinstance(s, Train))
+    measure = next(s for s in made.steps if isinstance(s, Measure) and s.subject == train)
+    todo = [s for s in made.steps if s == train or train in s.needs() or measure in (s, *s.needs())]
+
+    def event(status, **more):
+        return {"key": train.key, "status": status, **more}
+
+    failed = event("failed", reason="it diverged")
+    assert logged(todo, []) == logged(todo, [{"status": "failed"}, failed, event("ok")]) == {}
+    found = logged(todo, [event("ok"), failed])
+    assert found[train.key] == found[measure.key] == "it diverged"
+    assert logged([measure], [failed]) == {}, "what it needs is stored"
+    for odd, said in ((None, "no reason was given"), ("", "no reason was given"), ("=1+1", "reason: =1+1")):
+        more = {} if odd is None else {"reason": odd}
+        assert logged([train], [event("failed", **more)]) == {train.key: said}

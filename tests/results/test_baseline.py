@@ -74,8 +74,9 @@ def test_what_is_missing_failed_or_degenerate_does_not_hold(base):
     found = {h.score: h for h in baseline.hold(frame(rows("m", 0.5, "accuracy", A)), facts(), base)}
     assert (found["nll"].good, found["nll"].reason) == (False, "not measured")
     assert not held(base, (math.nan,) * 3, status="failed", reason="boom")["accuracy"].good
-    found = held(base, status="degenerate", reason="layer conv1 is empty")["accuracy"]
-    assert (found.good, found.reason) == (False, "degenerate: layer conv1 is empty")
+    for status in ("degenerate", "gated"):
+        found = held(base, status=status, reason="layer conv1 is empty")["accuracy"]
+        assert (found.good, found.reason) == (False, f"{status}: layer conv1 is empty")
 
 
 def test_seeds_and_scores_that_the_table_lacks_are_named(base):

@@ -1,5 +1,6 @@
 """``run --collect``: what a store holds of a table, which stays as it is, and what is missing."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -16,8 +17,9 @@ from lthbench.data import loading
 from lthbench.errors import BadInput, Damaged
 from lthbench.planning.plan import plan
 from lthbench.planning.request import ask
+from lthbench.results import table as tables
 from lthbench.spec import Measure, Train, mask_keeper
-from lthbench.store import LocalStore, Snapshot, open_store
+from lthbench.store import LocalStore, Snapshot, layout, open_store
 
 TASK = str(Path(__file__).parents[1] / "tiny.toml")
 GRID = ("--task", TASK, "--sparsity", 0.5, "--seeds", 2, "--metrics", "accuracy,nll")
@@ -132,6 +134,60 @@ def test_what_is_damaged_counts_as_missing_and_stays_where_it_is(copied, capsys)
     )
 
 
+def rewritten(store, step, **files):
+    """Change files of an artefact, and its hashes with them."""
+    folder = store.place(step.key)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_bytes(layout.as_json(content))
+    hashes = json.loads((folder / "manifest.json").read_text())["files"]
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in hashes}
+    (folder / "manifest.json").write_bytes(layout.manifest_text(step.key, hashes))
+
+
+def test_what_is_no_result_of_its_step_counts_as_missing_and_stays_where_it_is(copied):
+    store, step = LocalStore(copied / "store"), a_measure()
+    rewritten(store, step, scores=[])
+    before = stored(copied)
+    assert run(copied, "--methods", "omp", *GRID, "--collect") == 0
+    assert stored(copied) == before
+    table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
+    assert table.loc[table["status"] == "missing", "step"].tolist() == [step.key]
+
+
+def test_where_all_scores_are_there_and_facts_are_not_that_is_told(copied, capsys):
+    rewritten(LocalStore(copied / "store"), a_measure().subject, meta={})
+    before = stored(copied)
+    assert run(copied, "--methods", "omp", *GRID, "--collect") == 0
+    assert stored(copied) == before
+    out, err = capsys.readouterr()
+    assert "not finished" not in out
+    assert "All scores are there; other steps, of which pictures and facts are told, are missing." in err
+    assert "Go on with:" in err
+    assert "missing are 1 training, 0 measures, 1 step in all" in err
+
+
+def test_trainings_that_are_there_are_counted_where_no_score_is(copied, capsys):
+    for path in [p.parent for p in (copied / "store").rglob("scores.json")]:
+        shutil.rmtree(path)
+    assert run(copied, "--methods", "omp", *GRID, "--collect") == 2
+    assert "no score of this table yet (4 of 4 trainings are there)" in capsys.readouterr().err
+    assert not (copied / "report").exists()
+
+
+def test_nobody_deletes_what_is_collected_meanwhile(copied, monkeypatch):
+    store, build, refused = LocalStore(copied / "store"), tables.build, []
+
+    def built(*given):
+        with pytest.raises(BadInput, match="is in use by process"), store.leases().alone("here"):
+            pass
+        refused.append(given)
+        return build(*given)
+
+    monkeypatch.setattr(tables, "build", built)
+    assert run(copied, *ASKED, "--collect") == 0
+    assert len(refused) == 1
+
+
 def test_it_is_done_beside_a_run_and_sees_one_moment(copied):
     store = LocalStore(copied / "store")
     with store.in_use("run"):
@@ -161,7 +217,9 @@ def test_as_json_it_tells_how_much_is_there(part, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["finished"], found["so_far"]["scores"]) == ("unfinished", False, 8)
     assert (found["steps"]["done"], found["steps"]["missing"]) == (0, 10)
-    assert [n["passes"] for n in found["networks"] if n["method"] == "random"] == [None]
+    (random,) = (n for n in found["networks"] if n["method"] == "random")
+    assert random["passes"] is None
+    assert random["said"] == "No verdict yet: 2 of 2 scores cannot be compared with dense."
 
 
 def test_nothing_is_fetched(part, capsys):
