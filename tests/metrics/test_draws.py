@@ -22,10 +22,11 @@ class Given:
         return {n.rpartition("/")[2]: v for n, v in self.held.items() if n.split("/")[0] == prefix}
 
     def resampled(self, r):
-        """The same with every image as often as it is in a resample."""
+        """The same with every image as often as it is in a resample; other images are drawn apart."""
         held = {}
         for name, logits in self.held.items():
-            times = scoring.resamples(len(logits.labels))[r].astype(int)
+            both = scoring.resamples_of_both(len(logits.labels), len(logits.labels))
+            times = both[name.startswith("ood/")][r].astype(int)
             values = np.repeat(logits.values, times, axis=logits.values.ndim - 2)
             held[name] = Logits(values, np.repeat(logits.labels, times), logits.notes)
         return Given(held, self.reference and self.reference.resampled(r))

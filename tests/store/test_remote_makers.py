@@ -4,6 +4,7 @@ import errno
 from functools import partial
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from lthbench.cli import main
@@ -227,7 +228,8 @@ def test_export_names_a_damaged_object_and_prune_deletes_nothing_for_it(
     assert f"refused: {init.key}: its object in {url} is damaged" in said
     assert "1 artefacts to" in said
 
-    report = {"step": [init.key, Init(network, 1).key]}, SimpleNamespace(networks=())
+    rows = pd.DataFrame({"step": [init.key, Init(network, 1).key], "status": "ok"})
+    report = rows, SimpleNamespace(networks=())
     monkeypatch.setattr(table, "read", lambda folder: report)
     with pytest.raises(SystemExit, match="2"):
         main(["store", "prune", "--store", url, "--keep", str(tmp_path), "--yes"])

@@ -72,7 +72,7 @@
   /* On paper each method and all scores are unfolded; what else is folded is left out. */
   var unfolded = [];
   window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details.method, details.more, #scores > details").forEach(function (part) {
+    document.querySelectorAll("details.method, details.more, details.about, #scores > details").forEach(function (part) {
       unfolded.push([part, part.open, part.getAttribute("name")]);
       part.removeAttribute("name"); // those of one name fold each other
       part.open = true;
