@@ -364,10 +364,8 @@ def test_what_an_unfinished_report_is_to_come_to_is_kept(tmp_path, capsys):
     """A network on its way to one that is asked for is not in the report: the run needs it all the same."""
     asked = ("--methods", "imp", "--task", TASK, "--rounds", 2, "--seeds", 1, "--metrics", "accuracy")
     assert run(tmp_path, *asked, "--no-report") == 0
-    store, made = (
-        LocalStore(tmp_path / "store"),
-        plan(ask(TASK, ["imp"], rounds=[2], metrics=["accuracy"]), ()),
-    )
+    store = LocalStore(tmp_path / "store")
+    made = plan(ask(TASK, ["imp"], rounds=[2], metrics=["accuracy"]), ())
     last = next(entry for entry in made.entries if entry.method == "imp")
     late = (mask_keeper(last.network), last.network, *(s for s in made.steps if last.network in s.needs()))
     for step in late:
@@ -375,10 +373,9 @@ def test_what_an_unfinished_report_is_to_come_to_is_kept(tmp_path, capsys):
     there = store.listed()
     assert sum(step.key in there for step in made.steps if isinstance(step, Train)) == 2
     assert run(tmp_path, *asked, "--collect") == 0
-    for name in ("prune", "export"):
-        words = {"prune": ["--keep", "report", "--yes"], "export": ["out.zip", "--for", "report"]}[name]
-        words = [str(tmp_path / w) if w in ("report", "out.zip") else w for w in words]
-        main(["store", name, *words, "--store", str(tmp_path / "store")])
+    report, where = str(tmp_path / "report"), ("--store", str(tmp_path / "store"))
+    main(["store", "prune", "--keep", report, "--yes", *where])
+    main(["store", "export", str(tmp_path / "out.zip"), "--for", report, *where])
     assert store.listed() == there
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert {key for key in there if any(key in name for name in archive.namelist())} == there
@@ -387,16 +384,6 @@ def test_what_an_unfinished_report_is_to_come_to_is_kept(tmp_path, capsys):
     (tmp_path / "report" / "run.json").write_text(json.dumps(facts))
     capsys.readouterr()
     with pytest.raises(SystemExit, match="2"):
-        main(
-            [
-                "store",
-                "prune",
-                "--keep",
-                str(tmp_path / "report"),
-                "--yes",
-                "--store",
-                str(tmp_path / "store"),
-            ]
-        )
+        main(["store", "prune", "--keep", report, "--yes", *where])
     assert "is not finished, and what its run needs is not known here" in capsys.readouterr().err
     assert store.listed() == there
