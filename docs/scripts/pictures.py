@@ -16,7 +16,7 @@ SITE = ROOT / "reports" / "site"
 DIGEST = ROOT / "docs" / "pictures.sha256"
 #: Each picture: its page, what is shown of it, how much of that at most, in pixels, and its colours.
 PICTURES = {
-    "report.png": ("index.html", "body", 900, "light"),
+    "report.png": ("index.html", "body", 1420, "light"),
     "chart.png": ("digits-r8-quick/index.html", "#closer", 800, "dark"),
     "network.png": ("digits-r8-quick/omp-89.26258176.html", "body", 900, "dark"),
 }
