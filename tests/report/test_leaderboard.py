@@ -56,7 +56,7 @@ def test_a_method_measured_at_one_sparsity_alone_says_so_and_tint_is_explained(j
     macro = vars(templates.environment().get_template("leaderboard.html.j2").module)["leaderboard"]
     page, tied = (macro(leaderboard.board(s), "board", "made") for s in (several, summary))
     assert "The darker, the more of the sparsities at which the method was measured." in page
-    assert "“Alone”: it was measured at that sparsity only." in page
+    assert "“Alone”: it was measured at that sparsity only, and stands last." in page
     assert "“Alone”" not in tied
     assert "no test between two methods" in page
 

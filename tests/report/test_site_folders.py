@@ -118,7 +118,7 @@ def test_the_first_page_begins_with_tables_of_which_something_is_shown(published
     assert "digits-r8" in answers
     assert "c10-r20s-standard-bf16" in answers
     assert "clothing10" not in answers
-    assert 'Nothing is shown yet on <a href="clothing10' in page
+    assert 'as good as dense on every score yet on <a href="clothing10' in page
     assert "clothing10" in page
     (alone,) = [p for p in pairs if p[1] == "clothing10-r18-quick"]
     page = site._index([alone[0]], [alone])

@@ -92,7 +92,8 @@ def text(
         "Joint: on all scores at once. Level: how often a score matches that is worse by its margin,",
         "the largest of all scores (at most 5 % is asked for). Called worse: on any score, though none is.",
         "Of one seed these are of single networks: the level, and what is found, over other images; –: the",
-        "calibration has no error over images. Recorded: on the trainings themselves, held out in turn.",
+        "calibration has no error over images; recorded ones were scored on the same; none is called worse.",
+        "Recorded: on the trainings themselves, held out in turn.",
     ]
     wide = [title(s["score"]) for s in found["scores"] if not s["resolved"]]
     if wide:
