@@ -663,3 +663,24 @@ def test_a_layer_that_stands_there_by_two_projects_names_is_refused(good, raw, o
     both = dict(list({**good, **other}.items())[::order])
     with pytest.raises(BadInput, match=r"2 unexpected(.|\n)*linear\.bias(.|\n)*linear\.weight"):
         taking.take(NETWORK, files.of(both, "model"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_mask_makes_may_stand_beside_it(good, raw, mask, order):
+    name, kept = "layer1.0.conv1.weight", mask["layer1.0.conv1.weight"].float()
+    pruned = {f"{name}_orig": raw[name], f"{name}_mask": kept}
+    both = dict(list({**good, name: raw[name] * kept, **pruned}.items())[::order])
+    alone = {n: t for n, t in both.items() if n != name}
+    assert (
+        taking.take(NETWORK, files.of(both, "model")).step
+        == taking.take(NETWORK, files.of(alone, "model")).step
+    )
+
+
+def test_names_that_collide_elsewhere_in_a_file_leave_a_network_as_it_is(good, raw):
+    own = {n: t for n, t in good.items() if not n.startswith("fc.")}
+    own |= {"linear.weight": raw["fc.weight"], "linear.bias": raw["fc.bias"]}
+    teacher = {"fc.weight": torch.zeros(3, 2), "linear.weight": torch.zeros(2, 3)}
+    expected = taking.take(NETWORK, files.of({"state_dict": own}, "model")).step
+    found = taking.take(NETWORK, files.of({"state_dict": own, "teacher": teacher}, "model"), key="state_dict")
+    assert found.step == expected

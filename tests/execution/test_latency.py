@@ -82,6 +82,13 @@ def test_a_clock_that_stands_still_is_refused(clocks):
         latency.passes({"a": Pretended(clocks, 0.0, itertools.repeat(1.0))}, (4, 2))
 
 
+def test_where_a_clock_is_too_coarse_all_passes_are_timed_on_the_wall(clocks):
+    model = Pretended(clocks, 0.0, itertools.repeat(1.0))
+    assert [made.clock for made in latency.in_turns({"a": model}, [(1, 2), (4, 2)])] == ["wall", "wall"]
+    counted = Pretended(clocks, 1.0, itertools.repeat(0.0))
+    assert {made.clock for made in latency.in_turns({"a": counted}, [(1, 2), (4, 2)])} != {"wall"}
+
+
 @pytest.mark.parametrize(
     ("count", "low", "high"),
     [(6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (20, 6, 15), (50, 18, 33), (100, 40, 61)],

@@ -1,5 +1,6 @@
 """A network made elsewhere is held to the digest in its step: on import, by verify, before it is scored."""
 
+import dataclasses
 import hashlib
 import shutil
 
@@ -11,7 +12,7 @@ from lthbench import masks, registry
 from lthbench.checkpoints import files, importing, pretrained, taking
 from lthbench.cli import main
 from lthbench.kinds import Architecture
-from lthbench.planning import contents, plan
+from lthbench.planning import contents, digests, plan
 from lthbench.planning import task as tasks
 from lthbench.store import LocalStore, layout
 
@@ -101,3 +102,11 @@ def test_a_whole_store_of_a_network_can_be_imported(taken, store, tmp_path):
     shutil.copytree(store.root, tmp_path / "a")
     main(["store", "import", str(tmp_path / "a"), "--store", str(tmp_path / "b")])
     assert LocalStore(tmp_path / "b").has(taken.step)
+
+
+def test_an_idle_tensor_that_no_file_had_is_stored_as_zeros_and_stands_in_no_digest(taken):
+    weights = {"fc.weight": torch.ones(2, 2), "fc.bias": torch.zeros(2)}
+    step = dataclasses.replace(taken.step, digest=digests.digest(weights, None))
+    assert digests.has_digest(step, {**weights, "aux1.weight": torch.zeros(3)}, None)
+    assert not digests.has_digest(step, {**weights, "aux1.weight": torch.ones(3)}, None)
+    assert not digests.has_digest(step, {**weights, "fc.more": torch.zeros(3)}, None)

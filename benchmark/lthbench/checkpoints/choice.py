@@ -140,9 +140,9 @@ def _candidates(parts: Mapping[str, Part], homes: Mapping[str, str], target: Sha
     wanted = {name for name in target if not tensor_names.idle(name)}
     found: dict[frozenset[str], Candidate] = {}
     for names in RENAMES:
-        renamed = {tensor_names.renamed(name, names): name for name in parts}
-        if len(renamed) < len(parts):  # two tensors of one name: these names are not the file's
-            continue
+        told = {name: tensor_names.renamed(name, names) for name in parts}
+        often = Counter(told.values())  # two tensors of one name: of neither is it the name
+        renamed = {new: name for name, new in told.items() if often[new] == 1}
         counts = Counter(p for n in renamed for p in tensor_names.prefixes(n, wanted))
         whole = [p for p, count in counts.items() if count == len(wanted)]
         for prefix in whole:

@@ -325,15 +325,14 @@ def _from_hub(name: str, fetch: bool) -> Path:
             f"no file {name}. To read it from the Hugging Face hub: pip install 'lthbench[hub]'"
         ) from error
     repository, wanted = "/".join(parts[:2]), "/".join(parts[2:])
-    if not fetch:
-        kept = (
-            huggingface_hub.try_to_load_from_cache(repository, f) for f in ([wanted] if wanted else HUB_FILES)
-        )
-        path = next((Path(found) for found in kept if isinstance(found, str)), None)
-        if path is None:
-            raise _not_here(name)
-        return path
     try:
+        if not fetch:
+            names = [wanted] if wanted else HUB_FILES
+            kept = (huggingface_hub.try_to_load_from_cache(repository, f) for f in names)
+            path = next((Path(found) for found in kept if isinstance(found, str)), None)
+            if path is None:
+                raise _not_here(name)
+            return path
         held = set(huggingface_hub.list_repo_files(repository))
         chosen = wanted or next((f for f in HUB_FILES if f in held), "")
         if chosen not in held:

@@ -138,14 +138,14 @@ def hold_to_its_output(
 
 @contextlib.contextmanager
 def _types_of_outputs(module: nn.Module, kinds: set[torch.dtype]) -> Iterator[None]:
-    """Add the floating-point types that layers put out: autocast makes them other than those of weights.
+    """Add the floating-point types of layers that compute, and of what they put out: autocast makes others.
 
     A parameter that nothing is computed with says nothing about rounding.
     """
 
     def look(layer: nn.Module, given: Any, made: Any) -> None:
-        if isinstance(made, torch.Tensor) and made.is_floating_point():
-            kinds.add(made.dtype)
+        own = [made] if isinstance(made, torch.Tensor) else []
+        kinds.update(t.dtype for t in (*own, *layer.parameters(recurse=False)) if t.is_floating_point())
 
     leaves = [part for part in module.modules() if next(part.children(), None) is None]
     hooks = [

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import torch
 
 from lthbench.errors import BadInput
+from lthbench.planning.digests import IDLE
 
-#: Names that say nothing about a network's output in evaluation mode.
-_IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
 #: What wrappers put into names: DataParallel, NNI, torch.compile, FSDP, activation checkpoints, Fabric.
 _WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
@@ -129,7 +128,8 @@ def folded(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, Part]:
     Those of ``torch.nn.utils.prune`` (``_orig`` and ``_mask``), of parametrisations that are masks
     (``original`` and ``0.mask``; what others compute no tensor says), plain ones with a ``_mask`` beside
     them, a layer's ``weight`` and ``mask``, and open_lth's (``model.conv.weight`` and
-    ``mask_conv___weight``). Raises BadInput where a parameter stands there both plain and pruned.
+    ``mask_conv___weight``). Raises BadInput where a parameter stands there plain and pruned, and the two are
+    not the same once pruned.
     """
     parts: dict[str, Part] = {}
     origins: dict[str, str] = {}
@@ -146,15 +146,25 @@ def folded(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, Part]:
             ways = [f"{parametrized[1]}parametrizations.{parametrized[2]}.0.mask"]
         mask = next((w for w in ways if w in tensors and tensors[w].shape == tensor.shape), None)
         mask = mask or next((w for w in ways[:1] if w in tensors), None)
-        other = origins.setdefault(plain, name)
-        if other != name:
+        part = Part(tensor, None if mask is None else tensors[mask])
+        if plain in parts and not _alike(parts[plain], part):
             raise BadInput(
-                f"{where}: has {other} and {name}, two tensors for one weight. Remove the one that the "
-                "network does not compute with; one that is pruned with its mask."
+                f"{where}: has {origins[plain]} and {name}, two tensors for one weight. Remove the one that "
+                "the network does not compute with; one that is pruned with its mask."
             )
-        parts[plain] = Part(tensor, None if mask is None else tensors[mask])
+        if plain not in parts or parts[plain].mask is None:
+            parts[plain], origins[plain] = part, name
         used |= set() if mask is None else {mask}
     return {name: part for name, part in parts.items() if name not in used}
+
+
+def _alike(one: Part, other: Part) -> bool:
+    """Whether two parts are one weight once they are pruned, as where a file has what a mask makes, too."""
+    mask = other.mask if one.mask is None else one.mask
+    pair = one.tensor, other.tensor
+    if mask is None or any(t.shape != mask.shape or not t.is_floating_point() for t in pair):
+        return False
+    return torch.equal(*(t.masked_fill(mask == 0, 0.0) for t in pair))
 
 
 def joined(parts: Mapping[str, Part]) -> dict[str, Part]:
@@ -205,7 +215,7 @@ def inner(name: str) -> str:
 
 def idle(name: str) -> bool:
     """Whether a name says nothing about a network's output in evaluation mode."""
-    return _IDLE.search(name) is not None
+    return IDLE.search(name) is not None
 
 
 def normalizes(name: str, part: Part, target: Mapping[str, torch.Size]) -> str | None:
@@ -236,9 +246,9 @@ def account(parts: Mapping[str, Part], target: Mapping[str, torch.Size], where: 
     was looked for.
     """
     best = nearest(parts, target)
-    wanted = {name for name in target if not _IDLE.search(name)}
+    wanted = {name for name in target if not IDLE.search(name)}
     missing = sorted(wanted - best.parts.keys())
-    unexpected = sorted(n for n in best.parts if n not in target and not _IDLE.search(n))
+    unexpected = sorted(n for n in best.parts if n not in target and not IDLE.search(n))
     shaped = {
         name: best.parts[name].tensor.shape
         for name in sorted(wanted & best.parts.keys())
@@ -310,7 +320,7 @@ def _renamed(name: str, rules: Iterable[Rule]) -> str:
 
 def _left(found: Matched, target: Mapping[str, torch.Size]) -> int:
     """How many names are missing or unexpected."""
-    return sum(1 for n in set(target) ^ set(found.parts) if not _IDLE.search(n))
+    return sum(1 for n in set(target) ^ set(found.parts) if not IDLE.search(n))
 
 
 def _integers(tensor: torch.Tensor) -> bool:

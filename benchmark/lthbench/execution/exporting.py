@@ -18,7 +18,7 @@ from torch import nn
 from lthbench.compute.environment import environment
 from lthbench.compute.rng import generator
 from lthbench.errors import StepFailed
-from lthbench.execution.latency import BATCHES, passes
+from lthbench.execution.latency import BATCHES, in_turns
 from lthbench.execution.workspace import Workspace
 from lthbench.functional.model_size import cost
 from lthbench.global_state import full_precision
@@ -56,7 +56,8 @@ def exported(
         account["difference"] = _difference(model, sizes["compact"], shape)
         account["channels"] = _channels(sizes["compact"])
     chosen = list(sizes.values())[-1]
-    times = {batch: passes(sizes, (batch, *shape)) for batch in BATCHES}
+    turns = in_turns(sizes, [(batch, *shape) for batch in BATCHES])
+    times = dict(zip(BATCHES, turns, strict=True))
     rows: list[dict[str, Any]] = []
     for name, one in sizes.items():
         counted = cost(one, None, shape)

@@ -88,8 +88,7 @@ def timed(
     where = environment(space.device)
     flops = {name: cost(model, None, shape).flops_dense for name, model in models.items()}
     found = []
-    for images in batches:
-        took = passes(models, (images, *shape))
+    for images, took in zip(batches, in_turns(models, [(images, *shape) for images in batches]), strict=True):
         for name in models:
             dense = ("dense", 0.0, name[2])
             lower, middle, upper = took.quartiles(name)
@@ -112,16 +111,29 @@ def timed(
     return found
 
 
+class TooCoarse(StepFailed):
+    """A clock counts no time in a pass."""
+
+
+def in_turns(models: Mapping[_Name, nn.Module], shapes: Sequence[tuple[int, ...]]) -> list[Passes[_Name]]:
+    """The passes over images of several shapes, by one clock: the wall's where another is too coarse."""
+    try:
+        return [passes(models, shape) for shape in shapes]
+    except TooCoarse:
+        return [passes(models, shape, "wall") for shape in shapes]
+
+
 @torch.inference_mode()
-def passes(models: Mapping[_Name, nn.Module], shape: tuple[int, ...]) -> Passes[_Name]:
+def passes(models: Mapping[_Name, nn.Module], shape: tuple[int, ...], clock_named: str = "") -> Passes[_Name]:
     """The seconds of forward passes of each network over images of this shape, ``[N, C, H, W]``.
 
     The networks take turns, so that slow changes, as of the clock rate, meet all of them. A moment's do not:
-    hence the processor time, and ratios within turns. Raises StepFailed where the clock is too coarse.
+    hence the processor time, and ratios within turns. Raises TooCoarse where that clock, or the one that is
+    named, counts no time in a pass.
     """
     device = next(next(iter(models.values())).parameters()).device
     images = torch.rand(shape, generator=generator("export")).to(device)
-    named = clock_of(device)
+    named = clock_named or clock_of(device)
     clock = _clock(named)
     took: dict[_Name, list[float]] = {name: [] for name in models}
     for model in models.values():
@@ -138,7 +150,7 @@ def passes(models: Mapping[_Name, nn.Module], shape: tuple[int, ...]) -> Passes[
             _settle(device)
             took[name].append(clock() - began)
     if not all(map(all, took.values())):
-        raise StepFailed(
+        raise TooCoarse(
             f'the clock of this machine counts no time in a pass (clock "{named}"): it is too coarse'
         )
     return Passes(named, took)

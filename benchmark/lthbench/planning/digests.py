@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from lthbench.spec import Given, Network
 
 if TYPE_CHECKING:
     import torch
+
+
+#: Names that say nothing about a network's output in evaluation mode.
+IDLE = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params)$|(^|\.)aux(1|2|iliary_head)\.")
 
 
 def digest(weights: Mapping[str, torch.Tensor], mask: Mapping[str, torch.Tensor] | None) -> str:
@@ -34,10 +39,13 @@ def has_digest(
     """Whether stored weights and their mask are those that a step names.
 
     The tensors that pixels are normalised by are in the digest where a last layer was drawn; elsewhere they
-    come from the step's network, whose numbers they must hold.
+    come from the step's network, whose numbers they must hold. What is ``IDLE`` and was in no file is stored
+    as zeros.
     """
     others = {n: t for n, t in weights.items() if not _normalizes(n, t, step.network)}
-    return any(digest(held, mask) == step.digest for held in (others, weights))
+    forms = [others, weights]
+    forms += [{n: t for n, t in form.items() if not IDLE.search(n) or t.any()} for form in forms]
+    return any(digest(held, mask) == step.digest for held in forms)
 
 
 def _normalizes(name: str, tensor: torch.Tensor, network: Network) -> bool:

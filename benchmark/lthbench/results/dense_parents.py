@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,13 +71,18 @@ def _other_weights(one: RequestRecord, other: RequestRecord) -> bool:
     """Whether networks begin with other weights. Where no seed is in both, the files' names tell."""
     mine, theirs = one.start, other.start
     if mine is None or theirs is None:
-        return one.pretrained != other.pretrained
+        return _file(one) != _file(other)
     both = mine.digests.keys() & theirs.digests.keys()
     if (mine.mean, mine.std) != (theirs.mean, theirs.std):
         return True
     if both:
         return any(mine.digests[seed] != theirs.digests[seed] for seed in both)
-    return one.pretrained != other.pretrained
+    return _file(one) != _file(other)
+
+
+def _file(request: RequestRecord) -> str:
+    """What pretrained weights are called, without the folder that they lie in on one machine."""
+    return re.split(r"[/\\]", str(request.pretrained))[-1]
 
 
 def _keyed_seed(begun: tuple[RequestRecord, ...]) -> tuple[int, ...]:
