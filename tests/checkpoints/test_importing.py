@@ -823,6 +823,16 @@ def test_of_a_repository_that_may_not_be_fetched_what_is_cached_is_read(tmp_path
             files.read(name, fetch=False)
 
 
+def test_a_name_that_the_hub_does_not_take_is_told_where_nothing_is_fetched(tmp_path, monkeypatch):
+    def refuses(self, name, file):
+        raise ValueError("Repo id must not have --")
+
+    monkeypatch.setattr(Hub, "try_to_load_from_cache", refuses)
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", Hub(tmp_path))
+    with pytest.raises(BadInput, match="ValueError: Repo id must not have --"):
+        files.read("runs/my--model", fetch=False)
+
+
 def test_names_alone_decide_which_reading_leaves_the_least_over():
     target = {"conv1.weight": torch.Size([1]), "fc.weight": torch.Size([2])}
     parts = tensor_names.folded(

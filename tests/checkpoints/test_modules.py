@@ -328,3 +328,18 @@ def test_buffers_that_a_forward_pass_assigns_are_what_they_were(model):
     assert counting.seen is seen
     assert seen == 0
     assert "last" not in dict(counting.named_buffers())
+
+
+class Narrow(nn.Conv2d):
+    """A convolution that computes in the narrow type of its weights, and puts out float32."""
+
+    def forward(self, x):
+        return self._conv_forward(x.to(self.weight.dtype), self.weight, None).float()
+
+
+def test_layers_that_compute_in_a_narrow_type_and_put_out_floats_are_held_to_its_rounding(model):
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.__class__ = Narrow
+            layer.weight.data = layer.weight.data.bfloat16()
+    taken(model)

@@ -143,6 +143,7 @@ def test_tables_of_unlike_dense_parents_are_refused_in_either_order(halves, mine
         ({}, {}),
         (GIVEN, {"checkpoints": ({"method": "dense", "seed": 3, "network": "b"},)}),
         (PARENT, {**PARENT, "pretrained": "copy.pt"}),
+        (HEADS | {"pretrained": "/one/a.pt"}, OTHERS | {"pretrained": "D:\\two\\a.pt"}),
         (HEADS | KEYS, OTHERS | {"dense_keys": {"accuracy": "of seed 3", "nll": "of seed 3"}}),
         (KEYS, {"dense_keys": {"accuracy": "a", "ece": "d"}}),
     ],
