@@ -1,5 +1,6 @@
 """What the documents say of the code is so."""
 
+import csv
 import json
 import re
 import shlex
@@ -134,6 +135,26 @@ def test_the_readme_fits_a_page_and_its_second_command_runs_the_tests():
     assert len(lines) <= 150
     block = lines[lines.index("```sh") + 1 :]
     assert block[block.index("```") - 1].endswith(".venv/bin/pytest")
+
+
+def test_the_readmes_table_is_that_of_the_published_site():
+    with (ROOT / "reports" / "site" / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["score"] in ("accuracy", "all")]
+    trained = {"digits-r8": "quick", "c10-r20s": "standard-bf16"}
+    rows = [row for row in rows if trained.get(row["task"]) == row["budget"]]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `(\w+)`.*? \| (.*) \|$", text, re.M)
+    assert len(shown) == 4
+    for method, cells in shown:
+        far = {
+            (row["task"], row["score"]): f"{100 * float(row['up_to']):.1f} %"
+            if row["up_to"]
+            else row["finding"]
+            for row in rows
+            if row["method"] == method
+        }
+        expected = [far[task, score] for task in trained for score in ("accuracy", "all")]
+        assert [cell.strip("* ") for cell in cells.split("|")] == expected, method
 
 
 def test_the_example_of_reading_a_published_table_works(tmp_path, monkeypatch):
