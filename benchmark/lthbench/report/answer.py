@@ -303,7 +303,7 @@ def losses(summary: Summary, matches: Sequence[Match]) -> str:
 
 def _worse(summary: Summary, match: Match) -> str:
     """How much worse a score is: in points, in per cent of dense, or in its unit."""
-    shown = next((s for s in summary.scores if s.name == match.score), None)
+    shown = summary.by_name.get(match.score)
     unit = shown.unit if shown else ""
     way = "lower" if shown is None or shown.higher_is_better else "higher"
     amount = formatting.difference(match.shortfall, unit, relative=match.relative)

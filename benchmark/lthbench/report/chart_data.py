@@ -26,13 +26,8 @@ def data(summary: Summary) -> dict[str, Any] | None:
     levels = [s for s in summary.sparsities if s < _ALL]
     if not levels or not summary.methods or not summary.scores:
         return None
-    findings = list(dict.fromkeys(m.finding for v in summary.headline for m in v.matches))
-    found = {
-        (m.method, m.score, m.sparsity): findings.index(m.finding)
-        for v in summary.headline
-        for m in v.matches
-    }
-    judged = {score for _, score, _ in found}
+    findings = list(dict.fromkeys(m.finding for m in summary.matches.values()))
+    found = {place: findings.index(match.finding) for place, match in summary.matches.items()}
     scores, compared = [], Compared(summary)
     for score in summary.scores:
         reference = compared.reference(score.name)
@@ -52,8 +47,8 @@ def data(summary: Summary) -> dict[str, Any] | None:
         for method in summary.methods:
             record["mean"].append([_number(compared.mean(method, s, score.name)) for s in levels])
             record["spread"].append([_rounded(compared.spread(method, s, score.name)) for s in levels])
-        if score.name in judged:
-            record["found"] = [[found.get((m, score.name, s)) for s in levels] for m in summary.methods]
+        if score.name in summary.judged:
+            record["found"] = [[found.get((m, s, score.name)) for s in levels] for m in summary.methods]
         scores.append(record)
     return {
         "percent": list(formatting.PERCENT),

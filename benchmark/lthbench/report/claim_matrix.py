@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from lthbench.planning import task
 from lthbench.report.claims import any_task, between
 from lthbench.report.figures.files import as_csv as rows_as_csv
 from lthbench.report.summary import Summary
-from lthbench.results.run_facts import RunFacts
 
 #: How a claim's finding stands in the matrix: a class for its colour, and a sign.
 SIGNS = {
@@ -42,7 +42,7 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             )
             kind, sign = SIGNS[held["finding"]]
             row["cells"][place] = {"kind": kind, "sign": sign, "outranked": "", **held}
-        columns.append({"title": _title(summary.facts), "href": f"{folder}/index.html"})
+        columns.append({"title": summary.facts.named, "href": f"{folder}/index.html"})
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in OVER_ALL}
     for row in rows.values():
         _answer(row, [summary for summary, _ in pairs])
@@ -57,10 +57,6 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
     }
 
 
-def _title(facts: RunFacts) -> str:
-    return f"{facts.task_name}, {facts.budget_name}"
-
-
 def _answer(row: dict[str, Any], summaries: Sequence[Summary]) -> None:
     """Put into a row what all tables say, its sign, and which of them say it, with what they rest on."""
     measured = [
@@ -71,7 +67,7 @@ def _answer(row: dict[str, Any], summaries: Sequence[Summary]) -> None:
     for cell, summary in measured:
         longer = [other for _, other in measured if _outranks(other, summary)]
         if longer:
-            cell["outranked"] = _title(max(longer, key=_epochs).facts)
+            cell["outranked"] = max(longer, key=_epochs).facts.named
     row["answer"] = _over_all(row)
     row["kind"], row["sign"] = SIGNS.get(row["answer"], ("u", "✓✗"))
     deciding = [s for cell, s in measured if not cell["outranked"] and cell["finding"] in SURE]
@@ -97,9 +93,9 @@ def _is_short(summary: Summary) -> bool:
 
 def _rests_on(summary: Summary) -> str:
     """A table in a few words: task, budget, how good dense is, and seeds."""
-    cell = summary.cell("dense", 0.0, "accuracy")
-    dense = f"dense {formatting.number(cell.mean, 'fraction')} %, " if cell and cell.seeds else ""
-    return f"{_title(summary.facts)}: {dense}{formatting.counted(len(summary.facts.seeds), 'seed', 'seeds')}"
+    accuracy = summary.dense_accuracy
+    dense = "" if math.isnan(accuracy) else f"dense {formatting.number(accuracy, 'fraction')} %, "
+    return f"{summary.facts.named}: {dense}{formatting.counted(len(summary.facts.seeds), 'seed', 'seeds')}"
 
 
 #: What all tables together say of a claim.

@@ -36,9 +36,8 @@ class Compared:
     def __init__(self, summary: Summary):
         self._summary = summary
         self._judged: dict[str, dict[tuple[str, float], Match]] = {}
-        for result in summary.headline:
-            for match in result.matches:
-                self._judged.setdefault(match.score, {})[match.method, match.sparsity] = match
+        for (method, sparsity, score), match in summary.matches.items():
+            self._judged.setdefault(score, {})[method, sparsity] = match
         self._references = {score: self._reference(score, found) for score, found in self._judged.items()}
         self._ratios: dict[tuple[str, float], dict[int, float]] | None = None
 
@@ -99,8 +98,8 @@ class Compared:
         return dense == (reference.dense, reference.relative, reference.trainings)
 
     def _scale(self, score: str, relative: bool) -> Scale:
-        higher = next((s.higher_is_better for s in self._summary.scores if s.name == score), True)
-        return Scale(higher, relative)
+        shown = self._summary.by_name.get(score)
+        return Scale(shown is None or shown.higher_is_better, relative)
 
     def text(self, method: str, sparsity: float, score: str, unit: str) -> str:
         """The mean with its deviation over seeds: that of the tables where it is the same."""
@@ -133,7 +132,7 @@ class Compared:
 
 def drawn_as(summary: Summary) -> str:
     """What curves show otherwise than the tables do, as the verdict has it; "" for nothing."""
-    matches = [m for v in summary.headline for m in v.matches]
+    matches = list(summary.matches.values())
     said = ""
     known = {m.score for m in matches if m.reference == "trainings"}
     if known and summary.calibration is not None:

@@ -68,8 +68,8 @@ def words(summary: Summary, match: Match) -> str:
 
 def pointed(summary: Summary, score: str, name: str) -> str:
     """A name of a score with an arrow to what is better, as it heads a row or a column."""
-    arrow = next((s.arrow for s in summary.scores if s.name == score), "")
-    return f"{name}\u00a0{arrow}" if arrow else name
+    shown = summary.by_name.get(score)
+    return f"{name}\u00a0{shown.arrow}" if shown and shown.arrow else name
 
 
 def _chance(p: float) -> str:
@@ -127,5 +127,5 @@ def named(summary: Summary, scores: tuple[str, ...]) -> str:
 
 def signs(summary: Summary) -> list[tuple[str, str, str]]:
     """Class, sign and meaning of each finding that a table has."""
-    there = {m.finding for result in summary.headline for m in result.matches}
+    there = {m.finding for m in summary.matches.values()}
     return [(*SIGNS[finding], MEANINGS[finding]) for finding in SIGNS if finding in there]

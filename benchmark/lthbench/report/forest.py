@@ -59,9 +59,8 @@ class Forest:
 def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> Forest:
     """Small multiples over sparsity for one method."""
     found = {(m.score, m.sparsity): m for m in result.matches}
-    scores = list(dict.fromkeys(m.score for m in result.matches))
     rows = []
-    for score in scores:
+    for score in result.scores:
         marks = tuple(mark(summary, found[score, level]) for level in levels)
         rows.append((findings.pointed(summary, score, summary.title_of(score)), marks))
     return Forest(tuple(s.removesuffix(" %") for s in formatting.sparsities(levels)), tuple(rows))

@@ -51,8 +51,7 @@ def cases(pairs: Pairs) -> list[Case]:
                 titles = tuple(summary.title_of(s) for s in first.scores)
                 href = f"{folder}/{network_page.name(result.method, first.sparsity)}"
                 where = formatting.sparsity(first.sparsity)
-                task = f"{summary.facts.task_name}, {summary.facts.budget_name}"
-                found.append(Case(task, result.method, titles, where, href))
+                found.append(Case(summary.facts.named, result.method, titles, where, href))
     return found
 
 
@@ -61,7 +60,7 @@ def _hidden(pairs: Pairs) -> Highlight | None:
     best: tuple[float, Highlight] | None = None
     for summary, folder in pairs:
         for result in summary.headline:
-            scores = list(dict.fromkeys(m.score for m in result.matches))
+            scores = result.scores
             if "accuracy" not in scores or len(scores) < 2:
                 continue
             alone, _ = leaderboard.holds(result, ["accuracy"])
@@ -121,8 +120,7 @@ def _better(pairs: Pairs) -> Highlight | None:
 
 def _dense_accuracy(summary: Summary) -> float:
     """The accuracy of a table's dense networks; 0 where it was not measured."""
-    cell = summary.cell("dense", 0.0, "accuracy")
-    return 0.0 if cell is None or math.isnan(cell.mean) else cell.mean
+    return 0.0 if math.isnan(summary.dense_accuracy) else summary.dense_accuracy
 
 
 def _better_at(
@@ -132,6 +130,6 @@ def _better_at(
     accurate = f"{formatting.number(accuracy, 'fraction')} %" if accuracy else "not measured"
     text = (
         f"{result.method} at {formatting.sparsity(level)}, in {findings.named(summary, scores)} "
-        f"({summary.facts.task_name}, {summary.facts.budget_name}, dense {accurate})."
+        f"({summary.facts.named}, dense {accurate})."
     )
     return Highlight("Better than dense:", text, f"{folder}/{network_page.name(result.method, level)}")

@@ -122,7 +122,7 @@ def _passes(tally: tallies.Tally | None) -> str:
 def _scores(summary: Summary) -> list[str]:
     """The scores of the verdict, a few to a table, dense first."""
     facts = summary.facts
-    findings = {(m.method, m.sparsity, m.score): m.finding for v in summary.headline for m in v.matches}
+    findings = {place: match.finding for place, match in summary.matches.items()}
     caption = (
         f"Scores of the verdict, mean ± standard deviation over {cells.seeds_of(summary.cells)}: "
         f"{facts.task_title}, budget {facts.budget_name}. {LEGEND}"
@@ -130,7 +130,7 @@ def _scores(summary: Summary) -> list[str]:
     caption += f" {summary.so_far.sentence}" if summary.so_far else ""
     caption += DAGGERED if set(findings.values()) - set(SET) else ""
     trainings = f"dense ({len(summary.calibration.seeds)})" if summary.calibration is not None else ""
-    used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)
+    used = any(m.reference == "trainings" for m in summary.matches.values())
     if trainings and summary.trainings:
         others = " that the others are compared with" if used else " that calibrate the task"
         caption += f" {trainings}: the trainings of the dense network{others}."

@@ -100,7 +100,7 @@ def board(summary: Summary, root: str = "", *, linked: bool = True) -> Board | N
     results = [v for v in summary.headline if v.matches]
     if not results:
         return None
-    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
+    scores = summary.judged
     alone = [v for v in results if len(v.sparsities) == 1 < len(summary.sparsities)]
     rows = []
     for result in results:
@@ -170,7 +170,6 @@ def head(summary: Summary, score: str) -> str:
 
 
 def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> tuple[Head, ...]:
-    shown = {s.name: s for s in summary.scores}
     tested = {m.score: m for v in reversed(results) for m in reversed(v.matches) if not math.isnan(m.p)}
     found = []
     for score in scores:
@@ -180,7 +179,8 @@ def _heads(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
             margin = formatting.difference(match.allowed, summary.unit_of(score), relative=match.relative)
             wide = match.allowed > match.practical * (1 + 1e-9)
         title = summary.title_of(score)
-        arrow, better = (shown[score].arrow, shown[score].better) if score in shown else ("", "")
+        shown = summary.by_name.get(score)
+        arrow, better = (shown.arrow, shown.better) if shown else ("", "")
         found.append(Head(score, heads.column(score, title), title, arrow, better, margin, wide))
     return tuple(found)
 

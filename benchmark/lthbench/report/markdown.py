@@ -93,7 +93,6 @@ def _score_tables(summary: Summary) -> list[list[str]]:
 def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[dict[str, str]]:
     """One row for each method and sparsity, dense first; by default with all scores."""
     scores = summary.scores if scores is None else scores
-    matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     costed = bool(summary.costs) and any(s.verdict for s in scores)
     rows = []
     for method, sparsity in summary.networks:
@@ -101,7 +100,7 @@ def score_rows(summary: Summary, scores: Sequence[Shown] | None = None) -> list[
         row |= {"trainings": costs.text(summary, method, sparsity)} if costed else {}
         for score in scores:
             cell = summary.cell(method, sparsity, score.name)
-            match = matches.get((method, sparsity, score.name))
+            match = summary.matches.get((method, sparsity, score.name))
             mark = "" if match is None else MARKS[match.finding]
             row[score.header] = (cell.text if cell else "–") + mark
         rows.append(row)

@@ -42,10 +42,7 @@ def render(pairs: Pairs) -> str:
     several = [p for p in pairs if len(p[0].facts.seeds) > 1] or list(pairs)
     placed = {name: _places(name, several) for name in names}
     names.sort(key=lambda name: [-place.order for place in placed[name]])
-    heads = [
-        {"task": f"{s.facts.task_name}, {s.facts.budget_name}", "href": f"{folder}/index.html"}
-        for s, folder in several
-    ]
+    heads = [{"task": s.facts.named, "href": f"{folder}/index.html"} for s, folder in several]
     methods = [{**_method(name, pairs), "places": placed[name]} for name in names]
     families = list(dict.fromkeys(one["family"] for one in methods if one["family"]))
     return templates.render(
@@ -78,13 +75,13 @@ def _method(name: str, pairs: Pairs) -> dict[str, Any]:
         for result in summary.headline:
             if result.method != name or not result.matches:
                 continue
-            scores = list(dict.fromkeys(m.score for m in result.matches))
+            accuracy = leaderboard.reach(result, ["accuracy"]) if "accuracy" in result.scores else "–"
             rows.append(
                 {
-                    "task": f"{summary.facts.task_name}, {summary.facts.budget_name}",
+                    "task": summary.facts.named,
                     "href": f"{folder}/index.html",
-                    "accuracy": leaderboard.reach(result, ["accuracy"]) if "accuracy" in scores else "–",
-                    "joint": leaderboard.reach(result, scores),
+                    "accuracy": accuracy,
+                    "joint": leaderboard.reach(result, result.scores),
                     "breaks": findings.broken(summary, result),
                 }
             )

@@ -25,7 +25,6 @@ class Cards:
 
     def __init__(self, summary: Summary):
         self._summary = summary
-        self._shown = {s.name: s for s in summary.scores}
         self._provenance = provenance(summary.facts)
         self._rows: dict[tuple[str, float], list[dict[str, Any]]] = {}
         columns = ["method", "sparsity", "seed", "score", "variant", "value", "se", "n", "unit", "status"]
@@ -99,12 +98,12 @@ class Cards:
         ]
 
     def _judged(self, score: dict[str, Any]) -> dict[str, str]:
-        unit = score["unit"]
+        unit, shown = score["unit"], self._summary.by_name.get(score["score"])
         bound, margin = limits(score)
         return {
             "title": score["title"]
             + (", %" if unit in formatting.PERCENT else "")
-            + (f"\u00a0{self._shown[score['score']].arrow}" if score["score"] in self._shown else ""),
+            + (f"\u00a0{shown.arrow}" if shown else ""),
             "dense": number(score["dense"], unit),
             "mean": number(score["mean"], unit),
             "worse": gap(score, "shortfall").replace("-", "−"),
@@ -131,7 +130,7 @@ class Cards:
             )
         found = []
         for (score, variant), line in lines.items():
-            shown = self._shown.get(score)
+            shown = self._summary.by_name.get(score)
             title = shown.title if shown else score
             unit = formatting.unit(line["unit"])
             found.append(

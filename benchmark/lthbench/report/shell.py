@@ -35,7 +35,7 @@ def text(summary: Summary, width: int = 80) -> str:
     parts.append(wrapped(dense_sentence(summary), width))
     if results:
         lines = sum(len(v.sparsities) for v in results)
-        parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, results, width)
+        parts += _signs(summary, results, width) if lines <= LINES else _reach(summary, width)
     else:
         parts += _measured(summary, width)
     parts.append("\n".join(wrapped(sentence(summary, v), width, indent="  ") for v in summary.headline))
@@ -70,27 +70,25 @@ def _head(summary: Summary, score: str) -> str:
 
 def _signs(summary: Summary, results: Sequence[Verdict], width: int) -> list[str]:
     """A line for each network, a sign for each score; and what the signs mean."""
-    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
     rows = []
     for result in results:
         for level in result.sparsities:
             found = {m.score: m.finding for m in result.at(level)}
-            signs = [findings.SIGNS[found[s]][1] if s in found else " " for s in scores]
+            signs = [findings.SIGNS[found[s]][1] if s in found else " " for s in summary.judged]
             here = result.at(level)
             joint = "pass" if all(m.matches for m in here) else "open" if explanation.only_open(here) else "–"
             rows.append([result.method, formatting.sparsity(level), *signs, joint])
-    heads = ["", "", *(_head(summary, s) for s in scores), "all"]
+    heads = ["", "", *(_head(summary, s) for s in summary.judged), "all"]
     legend = "   ".join(f"{sign} {meaning}" for _, sign, meaning in findings.signs(summary))
     return [_table(heads, rows, width), wrapped(legend, width)]
 
 
-def _reach(summary: Summary, results: Sequence[Verdict], width: int) -> list[str]:
+def _reach(summary: Summary, width: int) -> list[str]:
     """A line for each method: up to which sparsity each score holds, and all do."""
     made = leaderboard.board(summary, linked=False)
     if made is None:
         return []
-    scores = list(dict.fromkeys(m.score for v in results for m in v.matches))
-    heads = ["", "all", *(_head(summary, s) for s in scores)]
+    heads = ["", "all", *(_head(summary, s) for s in summary.judged)]
     rows = [[row.method, row.joint.text, *(cell.text for cell in row.cells)] for row in made.rows]
     said = "Each cell: the sparsity, in %, up to which it is shown to be as good as dense."
     return [_table(heads, rows, width), wrapped(said, width)]

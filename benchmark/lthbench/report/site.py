@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -121,9 +122,8 @@ def _put_task(files: _Files, summary: Summary, folder: str, tell: Callable[[str]
     for stale in {*SCORES, *BESIDE} - {*table}:
         (files.out / folder / stale).unlink(missing_ok=True)  # of a table that was here before
     cards = network_page.Cards(summary)
-    there = dict.fromkeys((method, sparsity) for method, sparsity, _ in summary.cells)
-    for done, (method, sparsity) in enumerate(there, 1):
-        tell(f"pages of {folder}: {done} of {len(there)}")
+    for done, (method, sparsity) in enumerate(summary.networks, 1):
+        tell(f"pages of {folder}: {done} of {len(summary.networks)}")
         files.page(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
 
 
@@ -179,7 +179,6 @@ def in_the_way(summaries: Sequence[Summary], out: Path) -> list[Path]:
 
 def _of_task(summary: Summary) -> list[str]:
     """What the files beside the page of a table are called, whether it has all of them or not."""
-    networks = dict.fromkeys((method, sparsity) for method, sparsity, _ in summary.cells)
     pictures = [p for _, _, found in picture_panels.grouped(summary.facts.pictures) for p in found]
     return [
         "index.html",
@@ -188,7 +187,7 @@ def _of_task(summary: Summary) -> list[str]:
         *BESIDE,
         *(f"numbers-{kind.name}.csv" for kind in kinds()),
         *(name for picture in pictures for name in (picture.file, picture.table)),
-        *(network_page.name(*network) for network in networks),
+        *(network_page.name(*network) for network in summary.networks),
     ]
 
 
@@ -199,8 +198,8 @@ def folder_of(summary: Summary) -> str:
 
 def _standing(summary: Summary) -> tuple[bool, int, float]:
     """What rests on the most stands first: a calibration, then seeds, then how well dense was trained."""
-    cell = summary.cell("dense", 0.0, "accuracy")
-    return summary.calibration is None, -len(summary.facts.seeds), -cell.mean if cell and cell.seeds else 0.0
+    accuracy = 0.0 if math.isnan(summary.dense_accuracy) else summary.dense_accuracy
+    return summary.calibration is None, -len(summary.facts.seeds), -accuracy
 
 
 def _trial(summary: Summary) -> bool:
@@ -210,16 +209,13 @@ def _trial(summary: Summary) -> bool:
 
 def _answer(summary: Summary, folder: str) -> dict[str, Any]:
     """A line of the table that an index begins with: how good dense is, too, since all is held to that."""
-    cell = summary.cell("dense", 0.0, "accuracy")
-    scores = sum(s.verdict for s in summary.scores)
-    accurate = (
-        f"dense {formatting.number(cell.mean, 'fraction')} %" if cell and cell.seeds else "dense not measured"
-    )
+    accuracy, scores = summary.dense_accuracy, sum(s.verdict for s in summary.scores)
+    dense = "not measured" if math.isnan(accuracy) else f"{formatting.number(accuracy, 'fraction')} %"
     return {
         "href": f"{folder}/index.html#verdict",
         "title": f"{summary.facts.task_title[:1].upper()}{summary.facts.task_title[1:]}",
         "budget": summary.facts.budget_name,
-        "dense": f"{accurate}; {formatting.counted(scores, 'score', 'scores')}",
+        "dense": f"dense {dense}; {formatting.counted(scores, 'score', 'scores')}",
         "sure": _sure(summary),
         "facts": answer.of_table(summary).facts,
     }
@@ -235,7 +231,7 @@ def _words(pairs: Sequence[tuple[Summary, str]], said: Sequence[str]) -> str:
 def _sure(summary: Summary) -> str:
     """What an answer rests on: seeds, the dense networks that they are compared with, and the level."""
     seeds = formatting.counted(len(summary.facts.seeds), "seed", "seeds")
-    used = any(m.reference == "trainings" for v in summary.headline for m in v.matches)
+    used = any(m.reference == "trainings" for m in summary.matches.values())
     trained = len(summary.calibration.seeds) if summary.calibration and used else 0
     seeds = f"not finished: {summary.so_far.text}; {seeds}" if summary.so_far else seeds
     against = f", against {trained} trainings of dense" if trained else ", against their dense parents"

@@ -21,7 +21,7 @@ from lthbench.verdict.between import Pairs
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA, hommel
-from lthbench.verdict.rules import SHORT, Verdict
+from lthbench.verdict.rules import SHORT, Match, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,21 @@ class Summary:
             if not math.isnan(value):
                 found.setdefault((str(method), float(sparsity), str(score)), {})[int(seed)] = float(value)
         return found
+
+    @cached_property
+    def by_name(self) -> dict[str, Shown]:
+        """The scores, by name."""
+        return {s.name: s for s in self.scores}
+
+    @cached_property
+    def matches(self) -> dict[tuple[str, float, str], Match]:
+        """What the rule that heads the report finds, by (method, sparsity, score)."""
+        return {(m.method, m.sparsity, m.score): m for v in self.headline for m in v.matches}
+
+    @cached_property
+    def judged(self) -> list[str]:
+        """The scores that the rule that heads the report is on, in their order."""
+        return list(dict.fromkeys(score for _, _, score in self.matches))
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -119,11 +134,11 @@ class Summary:
 
     def title_of(self, score: str) -> str:
         """How a score is called in a sentence."""
-        return next((heads.plain(s.title) for s in self.scores if s.name == score), score)
+        return heads.plain(self.by_name[score].title) if score in self.by_name else score
 
     def unit_of(self, score: str) -> str:
         """The unit of a score; "" for one that is not in the table."""
-        return next((s.unit for s in self.scores if s.name == score), "")
+        return self.by_name[score].unit if score in self.by_name else ""
 
     def titles(self, scores: tuple[str, ...]) -> str:
         """Several scores in a sentence."""
@@ -132,6 +147,12 @@ class Summary:
     def cell(self, method: str, sparsity: float | None, score: str) -> Cell | None:
         """One cell, or None."""
         return None if sparsity is None else self.cells.get((method, sparsity, score))
+
+    @property
+    def dense_accuracy(self) -> float:
+        """The mean accuracy of the dense networks; NaN where none was measured."""
+        cell = self.cell("dense", 0.0, "accuracy")
+        return math.nan if cell is None else cell.mean
 
 
 def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> Summary:

@@ -218,7 +218,6 @@ def _by_rule(summary: Summary, rule: str) -> list[dict[str, str]]:
 
 def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
     """The table of scores: a row for each method and sparsity, a cell for each score."""
-    matches = {(m.method, m.sparsity, m.score): m for v in summary.headline for m in v.matches}
     rows: list[dict[str, Any]] = []
     for method, sparsity in summary.networks:
         cells = []
@@ -226,7 +225,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
         known["trainings_order"] = costs.order(summary, method, sparsity)
         for score in summary.scores:
             cell = summary.cell(method, sparsity, score.name)
-            match = matches.get((method, sparsity, score.name))
+            match = summary.matches.get((method, sparsity, score.name))
             verdict = None if match is None else match.matches
             reason = (match.reason if match else "") or (cell.reason if cell else "")
             finding = match.finding if match else ""
@@ -236,7 +235,7 @@ def _rows(summary: Summary, linked: bool = False) -> list[dict[str, Any]]:
             sign, meaning = findings.SIGNS.get(finding, ("", ""))[1], findings.MEANINGS.get(finding, "")
             cells.append({"score": score, **shown, "sign": sign, "meaning": meaning})
         first = not rows or rows[-1]["method"] != method
-        judged = [m.matches for (name, level, _), m in matches.items() if (name, level) == (method, sparsity)]
+        judged = [m.matches for place, m in summary.matches.items() if place[:2] == (method, sparsity)]
         passed = bool(judged) and all(judged)
         row = {"method": method, "sparsity": sparsity, "cells": cells, "first": first, "passed": passed}
         rows.append({**row, **known, "link": network_page.name(method, sparsity) if linked else ""})

@@ -123,6 +123,11 @@ class Verdict:
     short_from: float | None = None
     scope: str = "method"
 
+    @property
+    def scores(self) -> list[str]:
+        """The scores that it is on, in their order."""
+        return list(dict.fromkeys(m.score for m in self.matches))
+
     def at(self, sparsity: float) -> tuple[Match, ...]:
         """What is found of each score at a sparsity."""
         return tuple(m for m in self.matches if m.sparsity == sparsity)

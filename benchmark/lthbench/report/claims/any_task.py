@@ -54,7 +54,7 @@ def _tickets(summary: Summary) -> Shown:
     found = headline_of(summary)
     if found is None or not found.matches:
         return NOT_MEASURED
-    scores = list(dict.fromkeys(m.score for m in found.matches))
+    scores = found.scores
     last, _ = leaderboard.holds(found, scores)
     if last is not None:
         shown = f"{up_to(last)} by the rule {summary.rule}{_by_the_paper(summary)}"
@@ -86,11 +86,10 @@ def _one_number(summary: Summary) -> Shown:
     which is the first.
     """
     found = headline_of(summary)
-    scores = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
-    if found is None or "accuracy" not in scores or len(scores) < 2:
+    if found is None or "accuracy" not in found.scores or len(found.scores) < 2:
         return NOT_MEASURED
     alone, ends = leaderboard.holds(found, ["accuracy"])
-    joint, _ = leaderboard.holds(found, scores)
+    joint, _ = leaderboard.holds(found, found.scores)
     shown = f"{found.method}: accuracy {up_to(alone)}, all scores {up_to(joint)}"
     holding = [s for s in found.sparsities if alone is not None and s <= alone]
     worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]

@@ -11,7 +11,6 @@ from lthbench.report import leaderboard
 from lthbench.report.claims.base import CHEN, NOT_MEASURED, TICKETS, Shown, headline_of, up_to, worse_within
 from lthbench.report.summary import Summary
 from lthbench.spec import Network
-from lthbench.verdict.rules import Verdict
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def _against(one: Summary, other: Summary) -> Shown:
     ours, theirs = headline_of(one), headline_of(other)
     if ours is None or theirs is None:
         return NOT_MEASURED
-    scores = [s for s in dict.fromkeys(m.score for m in ours.matches) if _has(theirs, s)]
+    scores = [s for s in ours.scores if s in theirs.scores]
     if not scores:
         return NOT_MEASURED
     far, fails = leaderboard.holds(ours, scores)
@@ -66,10 +65,6 @@ def _together(found: Sequence[Shown]) -> Shown:
         return NOT_MEASURED
     sure = {finding for _, finding in told} - {"cannot say"}
     return "; ".join(shown for shown, _ in told), sure.pop() if len(sure) == 1 else "cannot say"
-
-
-def _has(found: Verdict, score: str) -> bool:
-    return any(match.score == score for match in found.matches)
 
 
 def _larger(one: Summary, other: Summary) -> bool:

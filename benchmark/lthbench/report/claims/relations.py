@@ -45,7 +45,7 @@ def _break_first(ones: Sequence[str], others: Sequence[str]) -> Callable[[Summar
 
     def check(summary: Summary) -> Shown:
         found = headline_of(summary)
-        there = [] if found is None else list(dict.fromkeys(m.score for m in found.matches))
+        there = [] if found is None else found.scores
         here, rest = [s for s in ones if s in there], [s for s in others if s in there]
         if found is None or not here or len(rest) < len(others):
             return NOT_MEASURED
