@@ -7,7 +7,9 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+_Value = TypeVar("_Value")
 
 #: Units that are shown in per cent.
 PERCENT = ("fraction",)
@@ -146,6 +148,12 @@ def p_value(value: float, *, narrow: bool = False) -> str:
 def unit(name: str) -> str:
     """A unit as it stands in a header."""
     return "%" if name in PERCENT else "" if name == "count" else name
+
+
+def a_few(values: Sequence[_Value], most: int) -> Sequence[_Value]:
+    """Of many values so many at most, evenly among them, the last one always."""
+    every = max(1, -(-len(values) // most))
+    return values[(len(values) - 1) % every :: every]
 
 
 def listed(names: list[str]) -> str:

@@ -7,6 +7,7 @@ margin allows, what is below 0 is better. A score matches where its upper bound 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthbench import formatting
@@ -56,7 +57,7 @@ class Forest:
     rows: tuple[tuple[str, tuple[Mark, ...]], ...]
 
 
-def of_method(summary: Summary, result: Verdict, levels: tuple[float, ...]) -> Forest:
+def of_method(summary: Summary, result: Verdict, levels: Sequence[float]) -> Forest:
     """Small multiples over sparsity for one method."""
     found = {(m.score, m.sparsity): m for m in result.matches}
     rows = []

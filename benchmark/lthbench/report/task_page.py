@@ -53,6 +53,8 @@ DRAWN = 1500
 #: Beyond so many points the page leaves out the kinds of figures that are details; files have them all.
 DETAILED = 5000
 _SHAPES = re.compile("<defs>.*?</defs>", re.DOTALL)
+#: So many sparsities fit side by side.
+LEVELS = 10
 #: Up to so many rows the table is in the page (about 30 bytes each).
 PACKED = 40_000
 
@@ -186,12 +188,6 @@ def _contents(drawings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*first, ("made", "How it was made"), ("read", "How to read")]
 
 
-def _some(levels: tuple[float, ...], most: int = 10) -> tuple[float, ...]:
-    """Of many sparsities as many as fit side by side, the last among them."""
-    every = -(-len(levels) // most)
-    return levels[(len(levels) - 1) % every :: every] if levels else levels
-
-
 def _card(summary: Summary, result: Any) -> dict[str, Any]:
     colour, _ = drawing.style(summary, result.method)
     return {
@@ -200,7 +196,7 @@ def _card(summary: Summary, result: Any) -> dict[str, Any]:
         "big": far(result),
         "sentence": " ".join(filter(None, (sentence(summary, result), standing(summary, result)))),
         "broken": findings.broken(summary, result),
-        "forest": forest.of_method(summary, result, _some(result.sparsities)),
+        "forest": forest.of_method(summary, result, formatting.a_few(result.sparsities, LEVELS)),
     }
 
 

@@ -92,9 +92,7 @@ def saliency(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[
         maps = {key: _maps(store, step, chosen) for key, step in steps.items()}
     except Damaged:
         return []
-    levels = sorted({e.sparsity for e in entries if e is not dense})
-    stride = -(-len(levels) // SPARSITIES)
-    levels = levels[::-1][:: max(stride, 1)][::-1]
+    levels = formatting.a_few(sorted({e.sparsity for e in entries if e is not dense}), SPARSITIES)
     found = []
     for place, index in enumerate(chosen):
         rows = {
@@ -159,9 +157,7 @@ def _gallery(
     """The concepts of the dense network, and of a method's networks those that are matched with them."""
     (_, measure, first), *_ = told = sorted(told, key=lambda one: one[0])
     # All are matched with the same concepts of the same dense network.
-    same = [one for one in told if _dense(one[2]) == _dense(first)]
-    every = -(-len(same) // GALLERY)
-    same = same[(len(same) - 1) % every :: every]
+    same = formatting.a_few([one for one in told if _dense(one[2]) == _dense(first)], GALLERY)
     levels = [formatting.sparsity(level) for level, _, _ in same]
     inputs = dict(measure.looks or ())["pictured"]
     images = loading.shown(inputs, places)

@@ -75,13 +75,12 @@ def gather(plan: Plan, store: ResultReader, places: tuple[Path, ...]) -> list[Un
 
 def _by_method(
     plan: Plan, told: Mapping[tuple[str, float], tuple[Measure, dict[Place, Excited]]]
-) -> Iterable[tuple[str, list[tuple[float, dict[Place, Excited]]]]]:
+) -> Iterable[tuple[str, Sequence[tuple[float, dict[Place, Excited]]]]]:
     """The networks of each method that are shown: of many sparsities a few, the last among them."""
     methods = dict.fromkeys(name for name, _ in told)
     for method in [m for m in plan.request.methods if m in methods][:METHODS]:
         there = sorted((level, of) for (name, level), (_, of) in told.items() if name == method)
-        every = -(-len(there) // SPARSITIES)
-        yield method, there[(len(there) - 1) % every :: every]
+        yield method, formatting.a_few(there, SPARSITIES)
 
 
 def _measure(entry: Entry, metric: str) -> Measure | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import INK, Figure, Kind, plain, svg
+from lthbench.report.figures.drawing import INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -15,9 +15,8 @@ CLASSES, TOP, WIDTH = 10, 3, 9.0
 def weights(summary: Summary) -> list[Figure]:
     """One figure for each method whose bottlenecks were read, of the first seed."""
     units = units_of.of_metric(summary, "bottleneck")
-    if ("dense", 0.0) not in units:
-        return []
-    return [_figure(summary, m, units) for m in summary.methods if units_of.levels(units, m)]
+    shown = units_of.beside_dense(summary, units)
+    return [_figure(summary, method, level, units) for method, level in shown.items()]
 
 
 def _by_class(units: list[Unit]) -> dict[int, dict[str, float]]:
@@ -34,19 +33,15 @@ def _across(concepts: list[str], panels: int) -> int:
     return max(1, min(5, panels, int(WIDTH / (1.8 * max(name, 0.7) + 0.2))))
 
 
-def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    level = units_of.middle(units, method)
-    assert level is not None
+def _figure(summary: Summary, method: str, level: float, units: units_of.Units) -> Figure:
     dense, pruned = (_by_class(units[key][0]) for key in (("dense", 0.0), (method, level)))
     classes = list(dense)[:CLASSES]
     across = _across(
         [units_of.short(concept) for number in classes for concept in dense[number]], len(classes)
     )
     down = -(-len(classes) // across)
-    canvas = Canvas(figsize=(WIDTH, 0.6 + 1.1 * down), layout="constrained")
-    panels = canvas.subplots(down, across, sharex=True, squeeze=False)
+    size = WIDTH, 0.6 + 1.1 * down
+    canvas, panels = canvas_of_panels(size, down, across, sharex=True, squeeze=False)
     plain_bar, own_bar, samples = units_of.bars(summary, method, level)
     words, same, name_of = [], 0, units_of.class_names(summary)
     for panel, number in zip(panels.flat, classes, strict=False):

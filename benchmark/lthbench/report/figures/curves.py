@@ -10,14 +10,15 @@ from lthbench.report.cells import Shown
 from lthbench.report.compared import Compared
 from lthbench.report.figures.drawing import (
     BANDS,
-    DASHES,
     DENSE,
+    DENSE_LINE,
     GREY,
     GREY_POINT,
     REGION_TWO,
     SPARSITY,
     Figure,
     Kind,
+    canvas_with,
     face,
     keys,
     marked,
@@ -105,7 +106,7 @@ def reference(axes: Any, summary: Summary, compared: Compared, score: Shown) -> 
         low, high = (formatting.number(b, score.unit) for b in band)
         said += f", nine of ten retrainings from {low} to {high}"
         ends += band
-    axes.axhline(dense * scale, color=DENSE, lw=1.4, ls=DASHES)
+    axes.axhline(dense * scale, **DENSE_LINE)
     return [said], [e * scale for e in ends]
 
 
@@ -127,10 +128,7 @@ def _scale(score: Shown) -> float:
 
 
 def _curve(summary: Summary, compared: Compared, score: Shown) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(3.7, 2.45))
-    axes = canvas.add_axes((0.125, 0.15, 0.855, 0.81))
+    canvas, axes = canvas_with((3.7, 2.45), (0.125, 0.15, 0.855, 0.81))
     words, ends = reference(axes, summary, compared, score)
     regions, drawn, rows, alone = region_two(summary), [], [], []
     for method in summary.methods:
@@ -194,7 +192,7 @@ def _line(
 ) -> None:
     """One method: its mean, dashed where accuracy is lost, and from its lowest to its highest seed."""
     scale = _scale(score)
-    colour, shape = style(summary, method)
+    colour, _ = style(summary, method)
     levels = [s for s, _ in points]
     x, mean = [place(s) for s in levels], [value * scale for _, value in points]
     if method not in summary.foremost:
@@ -210,11 +208,17 @@ def _line(
         bars = zip(x[shown], low[shown], high[shown], strict=True)
         ends = [(at, end) for at, a, b in bars for end in (a, b, math.nan)]
         axes.plot(*zip(*ends, strict=True), color=colour, lw=0.8, alpha=0.7)
-    solid, dashed = halves(list(zip(x, mean, strict=True)), levels, last)
-    for part, dashes in ((solid, "-"), (dashed, REGION_TWO)):
+    means(axes, summary, method, list(zip(x, mean, strict=True)), levels, last)
+
+
+def means(axes: Any, summary: Summary, method: str, points: Points, levels: list[float], last: float) -> None:
+    """Draw a method's means at these sparsities: solid up to the ``last`` of region I, then dashed."""
+    colour, shape = style(summary, method)
+    for part, dashes in zip(halves(points, levels, last), ("-", REGION_TWO), strict=True):
         if len(part) > 1:
             axes.plot(*zip(*part, strict=True), color=colour, lw=1.8, ls=dashes)
-    axes.plot(x[shown], mean[shown], color=colour, lw=0, marker=shape, mfc=face(summary, method), ms=5)
+    x, y = zip(*points[marked(len(points))], strict=True)
+    axes.plot(x, y, color=colour, lw=0, marker=shape, mfc=face(summary, method), ms=5)
 
 
 def _name_points(axes: Any, summary: Summary, alone: list[tuple[float, str]]) -> None:

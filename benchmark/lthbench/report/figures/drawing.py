@@ -39,6 +39,8 @@ _PAGE_COLOURS = {
 }
 #: How dense is drawn, and what lies in region II.
 DASHES, REGION_TWO = (0, (5, 3)), (0, (2, 1.2))
+#: The line of dense.
+DENSE_LINE: dict[str, Any] = {"color": DENSE, "lw": 1.4, "ls": DASHES}
 #: How methods are drawn that do not stand out among many.
 GREY: dict[str, Any] = {"color": DENSE, "lw": 0.7, "alpha": 0.45}
 #: How they are drawn where they have one point, of which a line would show nothing.
@@ -132,7 +134,7 @@ def sample(summary: Summary, method: str) -> Any:
     from matplotlib.lines import Line2D
 
     if method == "dense":
-        return Line2D([], [], color=DENSE, ls=DASHES, lw=1.4, label="dense")
+        return Line2D([], [], **DENSE_LINE, label="dense")
     colour, shape = style(summary, method)
     return Line2D([], [], color=colour, marker=shape, mfc=face(summary, method), ms=4.5, lw=1.6, label=method)
 
@@ -152,6 +154,22 @@ def keys(summary: Summary) -> tuple[Any, ...]:
         return samples(summary)
     label = formatting.counted(others, "other method", "other methods")
     return (*samples(summary, summary.foremost), Line2D([], [], **GREY, label=label))
+
+
+def canvas_with(size: tuple[float, float], box: tuple[float, float, float, float]) -> tuple[Any, Any]:
+    """A canvas, its size in inches, and axes on it: left, bottom, width and height as shares of it."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=size)
+    return canvas, canvas.add_axes(box)
+
+
+def canvas_of_panels(size: tuple[float, float], *grid: int, **shared: Any) -> tuple[Any, Any]:
+    """A canvas, its size in inches, and its panels: ``grid`` are how many below and beside each other."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=size, layout="constrained")
+    return canvas, canvas.subplots(*grid, **shared)
 
 
 def plain(axes: Any, grid: str = "y") -> None:
@@ -226,23 +244,18 @@ def marked(points: int) -> slice:
 
 def marker(summary: Summary, method: str) -> str:
     """A method's sample of line and marker, for the legend."""
-    from matplotlib.figure import Figure as Canvas
-
     colour, shape = style(summary, method)
-    canvas = Canvas(figsize=(0.45, 0.2))
-    axes = canvas.add_axes((0.0, 0.0, 1.0, 1.0))
+    canvas, axes = canvas_with((0.45, 0.2), (0.0, 0.0, 1.0, 1.0))
     axes.plot([0, 1, 2], [0, 0, 0], color=colour, lw=1.8)
     axes.plot([1], [0], color=colour, marker=shape, mfc=face(summary, method), ms=6)
     axes.set_axis_off()
     return svg(canvas, f"legend {method}", hidden=True)
 
 
-def svg(canvas: object, name: str, hidden: bool = False) -> str:
+def svg(canvas: Any, name: str, hidden: bool = False) -> str:
     """A drawing as SVG for the page, its ids told apart by ``name``."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure as Canvas
 
-    assert isinstance(canvas, Canvas)
     buffer = io.StringIO()
     # Text stays text, in the page's font; the salt makes the same figure the same bytes.
     with mpl.rc_context(

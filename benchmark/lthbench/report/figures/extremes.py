@@ -8,7 +8,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report import leaderboard
-from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, samples, svg
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, canvas_with, samples, svg
 from lthbench.report.figures.radar import TOGETHER, around, line, polar, wrapped
 from lthbench.report.summary import Summary
 from lthbench.verdict.rules import Verdict
@@ -39,8 +39,6 @@ def _shown(value: float | None) -> str:
 
 
 def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
     heads = ["smallest", *(leaderboard.head(summary, s) for s in scores)]
     lines = [[v.paper_pass, *_cells(v, scores)] for v in results]
     names = [wrapped(h, 8) for h in heads]
@@ -51,8 +49,7 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
         if many
         else 0.2 + 0.13 * max(name.count("\n") + 1 for name in names)
     ) + body
-    canvas = Canvas(figsize=(7.4, high))
-    axes = canvas.add_axes((0.13, 0.02, 0.78 if many else 0.86, body / high))
+    canvas, axes = canvas_with((7.4, high), (0.13, 0.02, 0.78 if many else 0.86, body / high))
     levels = summary.sparsities
     for row, cells in enumerate(lines):
         for column, value in enumerate(cells):

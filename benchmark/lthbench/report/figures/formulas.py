@@ -7,7 +7,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import INK, Figure, Kind, plain, svg
+from lthbench.report.figures.drawing import INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -20,23 +20,17 @@ LETTERS = 70
 def formulas(summary: Summary) -> list[Figure]:
     """One figure for each method whose units were explained, of the first seed."""
     units = units_of.of_metric(summary, "composition-all", "composition")
-    if ("dense", 0.0) not in units:
-        return []
-    methods = [m for m in summary.methods if units_of.levels(units, m)]
-    return [_figure(summary, method, units) for method in methods]
+    shown = units_of.beside_dense(summary, units)
+    return [_figure(summary, method, level, units) for method, level in shown.items()]
 
 
-def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
-    from matplotlib.figure import Figure as Canvas
+def _figure(summary: Summary, method: str, level: float, units: units_of.Units) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
-    level = units_of.middle(units, method)
-    assert level is not None
     dense = units["dense", 0.0][0]
     best = sorted(dense, key=lambda unit: -unit.value)[:SHOWN]
     pruned = {(u.layer, u.unit): u for u in units[method, level][0]}
-    canvas = Canvas(figsize=(7.2, 0.5 + 0.52 * len(best)), layout="constrained")
-    axes = canvas.subplots()
+    canvas, axes = canvas_of_panels((7.2, 0.5 + 0.52 * len(best)))
     there = [unit for pair in best for unit in (pair, pruned.get((pair.layer, pair.unit))) if unit]
     widest = max([unit.value for unit in there] + [1e-6])
     plain_bar, own_bar, samples = units_of.bars(summary, method, level)

@@ -15,7 +15,7 @@ from typing import Any
 from lthbench import formatting
 from lthbench.report import heads
 from lthbench.report.cells import Shown
-from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, samples, style, svg
+from lthbench.report.figures.drawing import DENSE_LINE, FAINT, INK, Figure, Kind, samples, style, svg
 from lthbench.report.summary import Summary
 
 #: Sparsities that are drawn at most.
@@ -120,7 +120,7 @@ def _draw(
     canvas, axes = polar([wrapped(s.title) for s in scores], top)
     angles = around(len(scores))
     if form == "fixed axes":
-        axes.plot(angles, [1.0] * len(angles), color=DENSE, lw=1.4, ls=(0, (5, 3)))
+        axes.plot(angles, [1.0] * len(angles), **DENSE_LINE)
     words: list[str] = []
     rows: list[tuple[Any, ...]] = []
     for method, spokes in values.items():
@@ -179,7 +179,7 @@ def line(axes: Any, summary: Summary, method: str, spokes: Sequence[float]) -> N
     """A method's closed line; it has a gap where a spoke is not known."""
     closed = around(len(spokes)), [*spokes, spokes[0]]
     if method == "dense":
-        axes.plot(*closed, color=DENSE, lw=1.4, ls=(0, (5, 3)))
+        axes.plot(*closed, **DENSE_LINE)
     else:
         colour, marker = style(summary, method)
         axes.plot(*closed, color=colour, lw=1.6, marker=marker, ms=4)

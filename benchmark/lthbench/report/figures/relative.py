@@ -7,22 +7,19 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.cells import Shown
-from lthbench.report.figures.curves import halves, region_two
+from lthbench.report.figures.curves import means, region_two
 from lthbench.report.figures.drawing import (
-    DASHES,
-    DENSE,
+    DENSE_LINE,
     GREY,
     GREY_POINT,
-    REGION_TWO,
     SPARSITY,
     Figure,
     Kind,
-    face,
+    canvas_with,
     keys,
     marked,
     over_sparsity,
     place,
-    style,
     svg,
 )
 from lthbench.report.summary import Summary
@@ -52,20 +49,17 @@ def ratios(summary: Summary, score: Shown, method: str) -> list[tuple[float, lis
 
 
 def _figure(summary: Summary, score: Shown, by_method: dict[str, list[tuple[float, list[float]]]]) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(3.7, 2.45))
-    axes = canvas.add_axes((0.125, 0.15, 0.855, 0.81))
-    axes.axhline(1.0, color=DENSE, lw=1.4, ls=DASHES)
+    canvas, axes = canvas_with((3.7, 2.45), (0.125, 0.15, 0.855, 0.81))
+    axes.axhline(1.0, **DENSE_LINE)
     regions, rows, words = region_two(summary), [("dense", 0.0, 1.0, 1.0, 1.0, len(summary.facts.seeds))], []
     for method, points in by_method.items():
-        means = [(level, geometric_mean(values)) for level, values in points]
-        _line(axes, summary, method, means, regions.get(method, 1.0))
+        ratio = [(level, geometric_mean(values)) for level, values in points]
+        _line(axes, summary, method, ratio, regions.get(method, 1.0))
         rows += [
             (method, level, mean, min(values), max(values), len(values))
-            for (level, mean), (_, values) in zip(means, points, strict=True)
+            for (level, mean), (_, values) in zip(ratio, points, strict=True)
         ]
-        said = (f"{mean:.3g} at {formatting.sparsity(level)}" for level, mean in means[marked(len(means))])
+        said = (f"{mean:.3g} at {formatting.sparsity(level)}" for level, mean in ratio[marked(len(ratio))])
         words.append(f"{method} " + ", ".join(said))
     over_sparsity(axes, summary)
     _logarithmic(axes)
@@ -96,18 +90,13 @@ def _logarithmic(axes: Any) -> None:
     axes.set_yticks([], minor=True)
 
 
-def _line(axes: Any, summary: Summary, method: str, means: list[tuple[float, float]], last: float) -> None:
+def _line(axes: Any, summary: Summary, method: str, found: list[tuple[float, float]], last: float) -> None:
     """One method, dashed where accuracy is lost; those that do not stand out are grey."""
-    points = [(place(level), mean) for level, mean in means]
+    points = [(place(level), mean) for level, mean in found]
     if method not in summary.foremost:
         axes.plot(*zip(*points, strict=True), **(GREY if len(points) > 1 else GREY_POINT), zorder=1)
-        return
-    colour, shape = style(summary, method)
-    for part, dashes in zip(halves(points, [s for s, _ in means], last), ("-", REGION_TWO), strict=True):
-        if len(part) > 1:
-            axes.plot(*zip(*part, strict=True), color=colour, lw=1.8, ls=dashes)
-    x, y = zip(*points[marked(len(points))], strict=True)
-    axes.plot(x, y, color=colour, lw=0, marker=shape, mfc=face(summary, method), ms=5)
+    else:
+        means(axes, summary, method, points, [level for level, _ in found], last)
 
 
 KIND = Kind(

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from lthbench import formatting
-from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, plain, style, svg
+from lthbench.report.figures.drawing import (
+    DENSE_LINE,
+    FAINT,
+    INK,
+    Figure,
+    Kind,
+    canvas_with,
+    plain,
+    style,
+    svg,
+)
 from lthbench.report.summary import Summary
 
 #: Sparsities in one diagram at most.
@@ -52,10 +62,7 @@ def _diagram(
     points: dict[tuple[str, float], list[tuple[float, float, int]]],
     where: str,
 ) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(3.7, 2.9))
-    axes = canvas.add_axes((0.125, 0.17, 0.855, 0.8))
+    canvas, axes = canvas_with((3.7, 2.9), (0.125, 0.17, 0.855, 0.8))
     axes.plot([0, 100], [0, 100], color=FAINT, lw=1.2)
     colour, shape = style(summary, method)
     there = [s for s in summary.sparsities if (method, s) in points]
@@ -65,7 +72,7 @@ def _diagram(
     for place, key in enumerate(k for k in chosen if k in points):
         x, y = ([100 * p[i] for p in points[key]] for i in (0, 1))
         if key[0] == "dense":
-            drawn = axes.plot(x, y, color=DENSE, lw=1.4, ls=(0, (5, 3)), marker=".", ms=5)
+            drawn = axes.plot(x, y, **DENSE_LINE, marker=".", ms=5)
         else:
             faded = 1.0 - 0.6 * (1.0 - place / max(len(chosen) - 1, 1))
             drawn = axes.plot(x, y, color=colour, alpha=faded, lw=1.6, marker=shape, ms=4.5)

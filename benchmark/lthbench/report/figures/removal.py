@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lthbench import formatting
-from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, plain, style, svg
+from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, canvas_with, plain, style, svg
 from lthbench.report.summary import Summary
 
 #: The maps whose order is followed, by the beginning of the curves' names.
@@ -75,10 +75,7 @@ def _curves(summary: Summary, score: str) -> Curves:
 
 
 def _diagram(summary: Summary, method: str, sparsity: float, kind: str, curves: Curves, place: int) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(3.7, 2.6))
-    axes = canvas.add_axes((0.105, 0.185, 0.875, 0.785))
+    canvas, axes = canvas_with((3.7, 2.6), (0.105, 0.185, 0.875, 0.785))
     colour, _ = style(summary, method)
     score, orders, along, note = FIGURES[place]
     measured = note.partition(" in %")[0]

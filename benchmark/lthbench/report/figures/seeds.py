@@ -16,6 +16,7 @@ from lthbench.report.figures.drawing import (
     SPARSITY,
     Figure,
     Kind,
+    canvas_of_panels,
     counted,
     place,
     plain,
@@ -38,13 +39,11 @@ def lines(summary: Summary) -> list[Figure]:
 
 
 def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
     scale = 100.0 if score.unit in formatting.PERCENT else 1.0
     across = min(ACROSS, len(summary.methods))
     down = -(-len(summary.methods) // across)
-    canvas = Canvas(figsize=(1.1 + 1.45 * across, 0.35 + 1.15 * down), layout="constrained")
-    panels = canvas.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    size = 1.1 + 1.45 * across, 0.35 + 1.15 * down
+    canvas, panels = canvas_of_panels(size, down, across, sharex=True, sharey=True, squeeze=False)
     regions, rows, words = region_two(summary), [], []
     for panel, method in zip(panels.flat, summary.methods, strict=False):
         reference(panel, summary, compared, score)

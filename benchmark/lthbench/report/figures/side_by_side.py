@@ -10,11 +10,13 @@ from lthbench import formatting
 from lthbench.report.figures.drawing import (
     COLOURS,
     DENSE,
+    DENSE_LINE,
     FAINT,
     INK,
     MARKERS,
     Figure,
     Kind,
+    canvas_with,
     plain,
     sample,
     style,
@@ -48,15 +50,12 @@ def beside(summary: Summary) -> list[Figure]:
 
 
 def _figure(summary: Summary, results: Sequence[Verdict], level: float) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
     scores = list(dict.fromkeys(m.score for v in results for m in v.at(level)))
     looks = _told_apart([style(summary, v.method) for v in results])
     high = 0.8 + 0.3 * len(scores)
-    canvas = Canvas(figsize=(4.6, high))
-    axes = canvas.add_axes((0.4, 0.6 / high, 0.58, 1 - 0.7 / high))
+    canvas, axes = canvas_with((4.6, high), (0.4, 0.6 / high, 0.58, 1 - 0.7 / high))
     axes.axvspan(LOW, 1, color=FAINT, alpha=0.35, lw=0)
-    axes.axvline(0, color=DENSE, lw=1.4, ls=(0, (5, 3)))
+    axes.axvline(0, **DENSE_LINE)
     axes.axvline(1, color=DENSE, lw=1.0)
     rows: list[tuple[Any, ...]] = []
     words = []

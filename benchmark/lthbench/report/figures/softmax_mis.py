@@ -9,7 +9,7 @@ import numpy as np
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DENSE, INK, MARKERS, Figure, Kind, plain, svg
+from lthbench.report.figures.drawing import DENSE, INK, MARKERS, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -32,13 +32,11 @@ def _known(unit: Unit) -> bool:
 
 
 def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
-    from matplotlib.figure import Figure as Canvas
     from matplotlib.lines import Line2D
 
     shown = units_of.levels(units, method)
     name_of = units_of.class_names(summary)
-    canvas = Canvas(figsize=(3.7, 3.0), layout="constrained")
-    axes = canvas.subplots()
+    canvas, axes = canvas_of_panels((3.7, 3.0))
     rows: list[tuple[Any, ...]] = []
     legend, words = [], []
     for place, key in enumerate([("dense", 0.0), *((method, level) for level in shown)]):

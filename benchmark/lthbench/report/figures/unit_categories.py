@@ -7,13 +7,13 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.report.figures.drawing import (
-    DASHES,
-    DENSE,
+    DENSE_LINE,
     GREY,
     GREY_POINT,
     SPARSITY,
     Figure,
     Kind,
+    canvas_with,
     keys,
     marked,
     over_sparsity,
@@ -55,11 +55,9 @@ def over_levels(summary: Summary, category: str, note: str, column: str, counts:
     """Means over seeds of what is counted of a category, by method over sparsity; ``column`` is its name in
     the numbers, and ``note`` says what is counted.
     """
-    from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import MaxNLocator
 
-    canvas = Canvas(figsize=(3.7, 2.45))
-    axes = canvas.add_axes((0.105, 0.15, 0.875, 0.81))
+    canvas, axes = canvas_with((3.7, 2.45), (0.105, 0.15, 0.875, 0.81))
     words: list[str] = []
     rows: list[tuple[Any, ...]] = []
 
@@ -72,7 +70,7 @@ def over_levels(summary: Summary, category: str, note: str, column: str, counts:
 
     dense = mean("dense", 0.0)
     if dense is not None:
-        axes.axhline(dense, color=DENSE, lw=1.4, ls=DASHES)
+        axes.axhline(dense, **DENSE_LINE)
         words.append(f"dense {dense:.1f}")
     for method in summary.methods:
         points = [(s, m) for s in summary.sparsities if (m := mean(method, s)) is not None]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DASHES, DENSE, INK, Figure, Kind, plain, svg
+from lthbench.report.figures.drawing import DASHES, DENSE, INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -40,10 +40,7 @@ def _ranked(networks: list[list[Unit]]) -> NDArray[np.float64]:
 
 
 def _figure(method: str, units: units_of.Units) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(7.2, 2.8), layout="constrained")
-    left, right = canvas.subplots(1, 2)
+    canvas, (left, right) = canvas_of_panels((7.2, 2.8), 1, 2)
     shown = units_of.levels(units, method)
     lines: list[tuple[str, float, dict[str, Any]]] = [
         (method, level, units_of.looks(place, len(shown))) for place, level in enumerate(shown)

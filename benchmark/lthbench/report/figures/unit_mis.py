@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, plain, svg
+from lthbench.report.figures.drawing import DENSE, INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -31,13 +32,10 @@ def _by_layer(networks: list[list[Unit]]) -> dict[str, list[float]]:
 
 
 def _figure(method: str, units: units_of.Units) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
     shown = units_of.levels(units, method)
     keys = [("dense", 0.0)] * (("dense", 0.0) in units) + [(method, level) for level in shown]
     names = list(dict.fromkeys(layer for key in keys for layer in _by_layer(units[key])))
-    canvas = Canvas(figsize=(max(3.7, 1.6 + 0.6 * len(names)), 2.7), layout="constrained")
-    axes = canvas.subplots()
+    canvas, axes = canvas_of_panels((max(3.7, 1.6 + 0.6 * len(names)), 2.7))
     rows: list[tuple[Any, ...]] = []
     words: list[str] = []
     for place, key in enumerate(keys):
@@ -76,7 +74,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     )
 
 
-def _legend(shown: list[float]) -> tuple[Any, ...]:
+def _legend(shown: Sequence[float]) -> tuple[Any, ...]:
     from matplotlib.patches import Patch
 
     samples = [

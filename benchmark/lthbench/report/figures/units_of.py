@@ -36,17 +36,22 @@ def of_metric(summary: Summary, *metrics: str) -> Units:
     return {}
 
 
-def levels(units: Units, method: str) -> list[float]:
+def levels(units: Units, method: str) -> Sequence[float]:
     """The sparsities of a method that are drawn: all, or ``LEVELS`` evenly among them."""
-    there = sorted(level for name, level in units if name == method)
-    every = -(-len(there) // LEVELS)
-    return there[(len(there) - 1) % every :: every] if there else []
+    return formatting.a_few(sorted(level for name, level in units if name == method), LEVELS)
 
 
 def middle(units: Units, method: str) -> float | None:
     """The middle sparsity of a method, which stands for it where only one is shown."""
     there = levels(units, method)
     return there[len(there) // 2] if there else None
+
+
+def beside_dense(summary: Summary, units: Units) -> dict[str, float]:
+    """The middle sparsity of each method that has units; none where dense has none."""
+    if ("dense", 0.0) not in units:
+        return {}
+    return {m: level for m in summary.methods if (level := middle(units, m)) is not None}
 
 
 def looks(place: int, count: int) -> dict[str, Any]:
