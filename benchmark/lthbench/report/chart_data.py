@@ -46,7 +46,7 @@ def data(summary: Summary) -> dict[str, Any] | None:
             record |= {key: True for key in ("trainings", "relative") if getattr(reference, key)}
         for method in summary.methods:
             record["mean"].append([_number(compared.mean(method, s, score.name)) for s in levels])
-            record["spread"].append([_rounded(compared.spread(method, s, score.name)) for s in levels])
+            record["spread"].append([_number(compared.spread(method, s, score.name), 3) for s in levels])
         if score.name in summary.judged:
             record["found"] = [[found.get((m, s, score.name)) for s in levels] for m in summary.methods]
         scores.append(record)
@@ -70,13 +70,9 @@ def _dense(summary: Summary, compared: Compared, score: Shown) -> tuple[float | 
     reference, cell = compared.reference(score.name), summary.cell("dense", 0.0, score.name)
     if reference is not None and reference.trainings:
         cell = summary.trainings.get(score.name)
-    return _number(compared.dense(score.name)), _rounded(math.nan if cell is None else cell.spread)
+    return _number(compared.dense(score.name)), _number(cell and cell.spread, 3)
 
 
-def _number(value: float | None) -> float | None:
+def _number(value: float | None, figures: int = 6) -> float | None:
     """A number with as many figures as can be seen; null where JSON has none for it."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
-
-
-def _rounded(spread: float) -> float | None:
-    return float(f"{spread:.3g}") if math.isfinite(spread) else None
+    return float(f"{value:.{figures}g}") if value is not None and math.isfinite(value) else None

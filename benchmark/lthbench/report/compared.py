@@ -67,8 +67,7 @@ class Compared:
                 values = self.by_seed(method, sparsity, score).values()
                 return self._scale(score, reference.relative).middle(values) if values else math.nan
             return self._judged[score][method, sparsity].mean
-        cell = self._summary.cell(method, sparsity, score)
-        return math.nan if cell is None else cell.mean
+        return self._summary.mean(method, sparsity, score)
 
     def by_seed(self, method: str, sparsity: float, score: str) -> dict[int, float]:
         """The value of each seed: mCE beside all trainings, where the verdict compares it with them."""
@@ -126,8 +125,8 @@ class Compared:
 
     def dense(self, score: str) -> float:
         """Where the dashed line is; NaN where there is none."""
-        reference, own = self.reference(score), self._summary.cell("dense", 0.0, score)
-        return reference.dense if reference is not None else own.mean if own is not None else math.nan
+        reference = self.reference(score)
+        return self._summary.mean("dense", 0.0, score) if reference is None else reference.dense
 
 
 def drawn_as(summary: Summary) -> str:

@@ -57,29 +57,31 @@ def cases(pairs: Pairs) -> list[Case]:
 
 def _hidden(pairs: Pairs) -> Highlight | None:
     """Where accuracy alone holds furthest beyond everything at once."""
-    best: tuple[float, Highlight] | None = None
+    found: list[tuple[float, Highlight]] = []
     for summary, folder in pairs:
         for result in summary.headline:
-            scores = result.scores
-            if "accuracy" not in scores or len(scores) < 2:
+            if "accuracy" not in result.scores or len(result.scores) < 2:
                 continue
             alone, _ = leaderboard.holds(result, ["accuracy"])
-            joint, fails = leaderboard.holds(result, scores)
+            joint, fails = leaderboard.holds(result, result.scores)
             if alone is None or fails is None or fails > alone:
                 continue
             lost = tuple(m.score for m in result.at(fails) if m.finding == "worse")
             if not lost:
                 continue
-            gap = alone - (joint or 0.0)
             text = (
                 f"{result.method} keeps its accuracy up to {formatting.sparsity(alone)}, but is worse in "
                 f"{findings.named(summary, lost)} already at {formatting.sparsity(fails)} "
                 f"({summary.facts.task_name})."
             )
             href = f"{folder}/{network_page.name(result.method, fails)}"
-            if best is None or gap > best[0]:
-                best = gap, Highlight("What accuracy hides:", text, href)
-    return best[1] if best else None
+            found.append((alone - (joint or 0.0), Highlight("What accuracy hides:", text, href)))
+    return _foremost(found)
+
+
+def _foremost(found: Sequence[tuple[float, Highlight]]) -> Highlight | None:
+    """The first of those with the largest number."""
+    return max(found, key=lambda one: one[0])[1] if found else None
 
 
 def _breaks(pairs: Pairs) -> Highlight | None:
@@ -102,7 +104,7 @@ def _breaks(pairs: Pairs) -> Highlight | None:
 
 def _better(pairs: Pairs) -> Highlight | None:
     """What is better than dense, at the largest sparsity; of a task, by its best training."""
-    best: tuple[float, Highlight] | None = None
+    found: list[tuple[float, Highlight]] = []
     most: dict[str, float] = {}
     for summary, _ in pairs:
         name = summary.facts.task_name
@@ -113,9 +115,9 @@ def _better(pairs: Pairs) -> Highlight | None:
         for result in summary.headline:
             for level in result.sparsities:
                 better = tuple(m.score for m in result.at(level) if m.finding == "better")
-                if better and (best is None or level > best[0]):
-                    best = level, _better_at(summary, folder, result, level, better)
-    return best[1] if best else None
+                if better:
+                    found.append((level, _better_at(summary, folder, result, level, better)))
+    return _foremost(found)
 
 
 def _dense_accuracy(summary: Summary) -> float:

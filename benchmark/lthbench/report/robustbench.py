@@ -39,8 +39,8 @@ def files(summary: Summary) -> dict[str, bytes]:
     found = {}
     for threat, (field, score, is_error) in THREATS.items():
         for method, sparsity in summary.networks:
-            value = _mean(summary, method, sparsity, score)
-            clean = _mean(summary, method, sparsity, "accuracy")
+            value = summary.mean(method, sparsity, score)
+            clean = summary.mean(method, sparsity, "accuracy")
             if math.isnan(value) or math.isnan(clean):
                 continue
             facts = _info(summary, method, sparsity, dataset)
@@ -56,11 +56,6 @@ def files(summary: Summary) -> dict[str, bytes]:
             "(metrics mce, autoattack); the table has none."
         )
     return found
-
-
-def _mean(summary: Summary, method: str, sparsity: float, score: str) -> float:
-    cell = summary.cell(method, sparsity, score)
-    return math.nan if cell is None else cell.mean
 
 
 def _percent(share: float) -> str:

@@ -148,11 +148,15 @@ class Summary:
         """One cell, or None."""
         return None if sparsity is None else self.cells.get((method, sparsity, score))
 
+    def mean(self, method: str, sparsity: float, score: str) -> float:
+        """The mean of one cell; NaN where there is none."""
+        cell = self.cell(method, sparsity, score)
+        return math.nan if cell is None else cell.mean
+
     @property
     def dense_accuracy(self) -> float:
         """The mean accuracy of the dense networks; NaN where none was measured."""
-        cell = self.cell("dense", 0.0, "accuracy")
-        return math.nan if cell is None else cell.mean
+        return self.mean("dense", 0.0, "accuracy")
 
 
 def summarise(table: pd.DataFrame, facts: RunFacts, rule: str | None = None) -> Summary:

@@ -6,14 +6,17 @@ from lthbench import formatting
 from lthbench.report import leaderboard
 from lthbench.report.claims import interpretability, lth_pass, relations, tickets
 from lthbench.report.claims.base import (
+    AT_INIT,
     CHEN,
     NOT_MEASURED,
+    RAD,
     Claim,
     Interval,
     Shown,
     all_of,
     compared,
     difference,
+    gaps,
     headline_of,
     paper_verdict,
     points,
@@ -25,7 +28,6 @@ from lthbench.report.claims.base import (
 )
 from lthbench.report.summary import Summary
 
-AT_INIT = ("snip", "grasp", "synflow")
 #: Up to here a sparsity is low.
 LOW = 0.5
 
@@ -102,15 +104,12 @@ def _one_number(summary: Summary) -> Shown:
 
 def _one_shot(summary: Summary) -> Shown:
     """OMP within one percentage point of IMP, at all sparsities up to 48.8 %."""
-    levels = [s for s in summary.sparsities if s <= 0.4885]
-    pairs = [(s, summary.cell("imp", s, "accuracy"), summary.cell("omp", s, "accuracy")) for s in levels]
-    found = [(s, g) for s, a, b in pairs if (g := difference(a, b)) is not None]
-    known, gaps = [s for s, _ in found], [g for _, g in found]
-    if not gaps:
+    found = {s: gap for s, gap in gaps(summary, "imp", "omp") if s <= 0.4885}
+    if not found:
         return NOT_MEASURED
-    worst = max(gaps, key=lambda g: abs(g.mean))
-    finding = within(gaps, 0.01)
-    if finding == "agrees" and not reaches(known, 0.488):
+    worst = max(found.values(), key=lambda g: abs(g.mean))
+    finding = within(list(found.values()), 0.01)
+    if finding == "agrees" and not reaches(list(found), 0.488):
         finding = "cannot say"
     return f"where they differ the most, imp is {points(worst, 'omp')}", finding
 
@@ -140,14 +139,12 @@ def _at_init(summary: Summary) -> Shown:
 
 def _calibration(summary: Summary) -> Shown:
     """From 67.23 % on, random pruning and each that prunes before training has a lower ECE than IMP."""
-    levels = [s for s in summary.sparsities if s >= 0.672]
-    others = [m for m in ("random", *AT_INIT) if m in summary.methods]
-    gaps = [
-        difference(sound(summary, "imp", s, "ece"), sound(summary, m, s, "ece"))
-        for s in levels
-        for m in others
+    known = [
+        gap
+        for method in ("random", *AT_INIT)
+        for level, gap in gaps(summary, "imp", method, "ece", cell=sound)
+        if level >= 0.672
     ]
-    known = [gap for gap in gaps if gap is not None]
     if not known:
         return NOT_MEASURED
     lower = sum(gap.low > 0 for gap in known)
@@ -174,10 +171,7 @@ def _beyond(summary: Summary) -> Shown:
 
 def _connection(summary: Summary) -> Shown:
     """Connection sparsity at about 80 % costs at most one percentage point."""
-    levels = [s for s in summary.sparsities if 0.75 <= s <= 0.85]
-    dense = summary.cell("dense", 0.0, "accuracy")
-    pairs = [(s, difference(summary.cell("connection", s, "accuracy"), dense)) for s in levels]
-    known = [(s, gap) for s, gap in pairs if gap is not None]
+    known = [(s, gap) for s, gap in gaps(summary, "connection", "dense") if 0.75 <= s <= 0.85]
     if not known:
         return NOT_MEASURED
     level, gap = known[-1]
@@ -206,7 +200,7 @@ CLAIMS = (
     Claim("Single weights can be pruned further than whole filters.", "Li et al. 2017", _beyond),
     Claim(
         "Removing 80 % of the connections between channels costs no accuracy.",
-        "von Rad & Seuffert 2024",
+        RAD,
         _connection,
     ),
 )

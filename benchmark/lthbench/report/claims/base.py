@@ -18,8 +18,12 @@ from lthbench.verdict.rules import Verdict
 Shown = tuple[str, str]
 NOT_MEASURED: Shown = ("–", "not measured")
 CHEN = "Chen et al. 2022"
+FRANKLE = "Frankle & Bau 2019"
+RAD = "von Rad & Seuffert 2024"
 #: The method that finds lottery tickets, of which the papers speak.
 TICKETS = "imp"
+#: Methods that prune at initialisation.
+AT_INIT = ("snip", "grasp", "synflow")
 #: The share of what remains that a round of iterative pruning keeps, in the papers' grid.
 ROUND = 0.8
 
@@ -115,6 +119,27 @@ def difference(one: Cell | None, other: Cell | None, share: float = 1.0) -> Inte
     if one is None or other is None or math.isnan(one.mean) or math.isnan(other.mean):
         return None
     return combined([(1.0, one), (-share, other)])
+
+
+def gaps(
+    summary: Summary,
+    one: str,
+    other: str,
+    score: str = "accuracy",
+    share: float = 1.0,
+    cell: Callable[[Summary, str, float, str], Cell | None] = Summary.cell,
+) -> list[tuple[float, Interval]]:
+    """``one`` minus ``share`` times ``other`` ("dense" is one network) at each sparsity of both.
+
+    ``cell`` gives what was measured of networks: any, or those that are ``sound``.
+    """
+    found = []
+    for level in summary.sparsities:
+        beside = cell(summary, other, 0.0 if other == "dense" else level, score)
+        gap = difference(cell(summary, one, level, score), beside, share)
+        if gap is not None:
+            found.append((level, gap))
+    return found
 
 
 def combined(cells: Sequence[tuple[float, Cell]]) -> Interval:

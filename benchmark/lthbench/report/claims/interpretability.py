@@ -14,7 +14,9 @@ from lthbench import formatting
 from lthbench.report.cells import Cell
 from lthbench.report.claims.base import (
     CHEN,
+    FRANKLE,
     NOT_MEASURED,
+    RAD,
     TICKETS,
     Claim,
     Interval,
@@ -26,6 +28,7 @@ from lthbench.report.claims.base import (
     compared,
     difference,
     estimate,
+    gaps,
     null_of,
     reaches,
     rounds,
@@ -35,8 +38,6 @@ from lthbench.report.claims.base import (
 from lthbench.report.controls import UNTRAINED
 from lthbench.report.summary import Summary
 
-FRANKLE = "Frankle & Bau 2019"
-RAD = "von Rad & Seuffert 2024"
 GHOSH = "Ghosh & Batmanghelich"
 SUWAL = "Suwal et al."
 ADEBAYO = "Adebayo et al. 2018, Sanity Checks for Saliency Maps"
@@ -79,8 +80,7 @@ def _dense(summary: Summary, name: str) -> Cell | None:
 
 def _to(found: list[tuple[float, Cell]], dense: Cell, share: float = 1.0) -> list[Interval]:
     """The differences to dense at each sparsity."""
-    gaps = [difference(cell, dense, share) for _, cell in found]
-    return [gap for gap in gaps if gap is not None]
+    return [gap for _, cell in found if (gap := difference(cell, dense, share)) is not None]
 
 
 def _units_hold(summary: Summary) -> Shown:
@@ -105,10 +105,10 @@ def _never_more_units(summary: Summary) -> Shown:
     if most.mean <= 0.0 and dense.mean <= 0.0:  # the concepts, or the training, are not enough to tell
         return NOT_MEASURED
     shown = f"at most {most.mean:.0f} (dense {dense.mean:.0f}), at {formatting.sparsity(level)}"
-    gaps = _to(found, dense)
-    if any(gap.low > 0.0 for gap in any_of(gaps)):
+    above = _to(found, dense)
+    if any(gap.low > 0.0 for gap in any_of(above)):
         return shown, "differs"
-    return shown, "agrees" if all(gap.high <= 0.1 * dense.mean for gap in gaps) else "cannot say"
+    return shown, "agrees" if all(gap.high <= 0.1 * dense.mean for gap in above) else "cannot say"
 
 
 def _share(name: str, published: float) -> Callable[[Summary], Shown]:
@@ -146,9 +146,7 @@ def _composition(summary: Summary) -> Shown:
 def _others_more_faithful(summary: Summary) -> Shown:
     """Most pairs of another method and a sparsity surely have a lower (better) raw fidelity than tickets."""
     name = SCORES["fidelity"]
-    cells = [(m, s) for m in OTHERS if m in summary.methods for s in summary.sparsities]
-    gaps = [difference(sound(summary, TICKETS, s, name), sound(summary, m, s, name)) for m, s in cells]
-    there = [gap for gap in gaps if gap is not None]
+    there = [gap for m in OTHERS for _, gap in gaps(summary, TICKETS, m, name, cell=sound)]
     if not there:
         return NOT_MEASURED
     known = at_least(there, len(there) // 2 + 1)
@@ -168,8 +166,7 @@ def _linear(summary: Summary) -> Shown:
         for method in summary.methods
         for _, cell in _at(summary, method, 0.76, 0.82, name)[:1]
     ]
-    gaps = {what: difference(dense, cell) for what, dense, cell in cells}
-    known = {what: gap for what, gap in gaps.items() if gap is not None}
+    known = {what: gap for what, dense, cell in cells if (gap := difference(dense, cell)) is not None}
     if not known:
         return NOT_MEASURED
     worse = [what for what, gap in known.items() if gap.mean <= 0.0]
@@ -292,8 +289,7 @@ def _compose(summary: Summary) -> Shown:
     less = sum(long.mean <= short.mean for long, short in known)
     ratio = sum(long.mean for long, _ in known) / max(sum(short.mean for _, short in known), 1e-12)
     shown = f"{ratio:.2f} times the IoU, in {len(known) - less} of {len(known)} networks"
-    gaps = [gap for a, b in known if (gap := difference(a, b)) is not None]
-    return shown, all_of(gaps, 0.0)
+    return shown, all_of([gap for a, b in known if (gap := difference(a, b)) is not None], 0.0)
 
 
 CLAIMS = (

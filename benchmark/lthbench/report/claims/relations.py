@@ -10,15 +10,17 @@ from lthbench.report import leaderboard
 from lthbench.report.cells import of_values
 from lthbench.report.claims.base import (
     CHEN,
+    FRANKLE,
     NOT_MEASURED,
+    RAD,
     TICKETS,
     Claim,
     Interval,
     Shown,
     all_of,
     by_finding,
-    difference,
     estimate,
+    gaps,
     headline_of,
     points,
     rounds,
@@ -30,8 +32,6 @@ from lthbench.verdict.rules import Verdict
 GENERALIZATION = ("accuracy", "fgsm_accuracy", "ood_auroc")
 UNCERTAINTY = ("ece", "nll")
 HOLDS = ("better", "matches")
-FRANKLE = "Frankle & Bau 2019"
-RAD = "von Rad & Seuffert 2024"
 #: Methods that prune trained networks in one step or in several.
 STEPWISE = ("connection", "filter", "finetune")
 #: Neighbours on the grid: one round of pruning.
@@ -76,43 +76,38 @@ def _up_to(found: Verdict, score: str, level: float | None) -> str:
 
 def _small(summary: Summary) -> Shown:
     """A small dense network is less accurate than the ticket of as many weights, at each sparsity."""
-    pairs = [tuple(summary.cell(m, s, "accuracy") for m in (TICKETS, "small")) for s in summary.sparsities]
-    gaps = [g for a, b in pairs if (g := difference(a, b)) is not None]
-    if not gaps:
+    found = [gap for _, gap in gaps(summary, TICKETS, "small")]
+    if not found:
         return NOT_MEASURED
-    ahead = sum(gap.low > 0.0 for gap in gaps)
-    return f"tickets are ahead at {ahead} of {len(gaps)} sparsities", all_of(gaps, 0.0)
+    ahead = sum(gap.low > 0.0 for gap in found)
+    return f"tickets are ahead at {ahead} of {len(found)} sparsities", all_of(found, 0.0)
 
 
 def _rigl_sharp(summary: Summary) -> Shown:
     """At about 79 % removed, RigL's Hessian trace is above that of the dense network."""
-    dense = sound(summary, "dense", 0.0, "hessian_trace")
     name = next((m for m in ("rigl:itop", "rigl") if m in summary.methods), "rigl")  # the paper's own is ITOP
-    found = [(s, sound(summary, name, s, "hessian_trace")) for s in summary.sparsities if 0.76 <= s <= 0.84]
-    known = [(s, cell) for s, cell in found if cell is not None]
-    gap = difference(known[0][1], dense) if known and dense is not None else None
-    if gap is None or dense is None:
+    found = gaps(summary, name, "dense", "hessian_trace", cell=sound)
+    level, gap = next(((s, gap) for s, gap in found if 0.76 <= s <= 0.84), (0.0, None))
+    if gap is None:
         return NOT_MEASURED
-    level, cell = known[0]
-    shown = f"{name} {cell.mean:.3g} at {formatting.sparsity(level)}, dense {dense.mean:.3g}"
+    own, dense = summary.mean(name, level, "hessian_trace"), summary.mean("dense", 0.0, "hessian_trace")
+    shown = f"{name} {own:.3g} at {formatting.sparsity(level)}, dense {dense:.3g}"
     return shown, all_of([gap], 0.0)
 
 
 def _iterative(summary: Summary) -> Shown:
     """Pruning in several steps is at most a point less accurate than in one, for each method and sparsity."""
-    pairs = []
+    found = []
     for base in STEPWISE:
         many = next((m for m in (f"{base}:iterative", base) if m in summary.methods), None)
         once = next((m for m in (f"{base}:oneshot", base) if m in summary.methods), None)
         if many and once and many != once:
-            pairs += [(many, once, s) for s in summary.sparsities]
-    cells = [tuple(summary.cell(m, s, "accuracy") for m in (many, once)) for many, once, s in pairs]
-    gaps = [g for a, b in cells if (g := difference(a, b)) is not None]
-    if not gaps:
+            found += [gap for _, gap in gaps(summary, many, once)]
+    if not found:
         return NOT_MEASURED
-    least = min(gaps, key=lambda gap: gap.mean)
-    shown = f"at the worst of {len(gaps)} pairs, several steps are {points(least, 'one step')}"
-    return shown, all_of(gaps, -0.01)
+    least = min(found, key=lambda gap: gap.mean)
+    shown = f"at the worst of {len(found)} pairs, several steps are {points(least, 'one step')}"
+    return shown, all_of(found, -0.01)
 
 
 def _knee(summary: Summary) -> Shown:
@@ -150,9 +145,7 @@ def _knee(summary: Summary) -> Shown:
 
 def _above(summary: Summary, score: str, share: float, below: float) -> list[tuple[float, Interval]]:
     """At each sparsity, how far tickets are above what counts as fallen: a share of dense, and this below."""
-    dense = summary.cell("dense", 0.0, score)
-    gaps = [(s, difference(summary.cell(TICKETS, s, score), dense, share)) for s in summary.sparsities]
-    return [(s, gap.minus(below)) for s, gap in gaps if gap is not None]
+    return [(s, gap.minus(below)) for s, gap in gaps(summary, TICKETS, "dense", score, share)]
 
 
 def _objects_first(summary: Summary) -> Shown:

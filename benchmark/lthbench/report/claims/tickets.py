@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from lthbench import formatting
 from lthbench.report.claims.base import (
+    AT_INIT,
     NOT_MEASURED,
     TICKETS,
     Claim,
     Shown,
     all_of,
-    difference,
+    gaps,
     points,
     sound,
 )
@@ -19,7 +20,6 @@ from lthbench.report.summary import Summary
 
 MISSING = "Frankle et al. 2021, Pruning Neural Networks at Initialization: Why Are We Missing the Mark?"
 RENDA = "Renda et al. 2020, Comparing Rewinding and Fine-tuning"
-AT_INIT = ("snip", "grasp", "synflow")
 #: What is "as accurate": at most a percentage point below.
 POINT = -0.01
 
@@ -28,12 +28,11 @@ def _above(pairs: Sequence[tuple[str, str]], least: float = 0.0) -> Callable[[Su
     """Whether the first of each pair of methods is more accurate, by ``least``, at each sparsity."""
 
     def check(summary: Summary) -> Shown:
-        cells = [
-            (one, other, s, sound(summary, one, s, "accuracy"), sound(summary, other, s, "accuracy"))
+        found = [
+            (one, other, level, gap)
             for one, other in pairs
-            for s in summary.sparsities
+            for level, gap in gaps(summary, one, other, cell=sound)
         ]
-        found = [(a, b, s, gap) for a, b, s, x, y in cells if (gap := difference(x, y)) is not None]
         if not found:
             return NOT_MEASURED
         one, other, level, worst = min(found, key=lambda f: f[3].mean)

@@ -65,10 +65,8 @@ def _pairs(summary: Summary, scores: list[Shown], level: float) -> list[Figure]:
 
 def _oriented(summary: Summary, method: str, level: float, score: Shown) -> float:
     """The mean, turned so that higher is better."""
-    cell = summary.cell(method, level, score.name)
-    if cell is None:
-        return math.nan
-    return cell.mean if score.higher_is_better else -cell.mean
+    mean = summary.mean(method, level, score.name)
+    return mean if score.higher_is_better else -mean
 
 
 def _relative(summary: Summary, method: str, level: float, score: Shown) -> float:
