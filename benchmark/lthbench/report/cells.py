@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lthbench import formatting
 from lthbench.results import latency
+from lthbench.verdict.observed import plain_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,10 +154,8 @@ def _faster(facts: RunFacts) -> dict[tuple[str, float, str], Cell]:
 def _by_cell(table: pd.DataFrame) -> _Found:
     """Value, status and reason of each seed, by method, sparsity and score."""
     found: _Found = {}
-    main = table["variant"] == ""
-    names = ("method", "sparsity", "score", "value", "status", "reason")
-    columns = (table.loc[main, name].tolist() for name in names)
-    for method, sparsity, score, *facts in zip(*columns, strict=True):
+    names = ["method", "sparsity", "score", "value", "status", "reason"]
+    for method, sparsity, score, *facts in plain_rows(table.loc[table["variant"] == "", names]):
         found.setdefault((str(method), float(sparsity), str(score)), []).append(tuple(facts))
     return found
 

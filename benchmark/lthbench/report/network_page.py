@@ -10,8 +10,9 @@ from lthbench.report import answer, beside, costs, forest, templates
 from lthbench.report.explanation import account, gap, limits, number
 from lthbench.report.markdown import provenance
 from lthbench.report.summary import Summary
-from lthbench.results.run_facts import RunFacts
+from lthbench.results.run_facts import NetworkFacts, RunFacts
 from lthbench.verdict.calibration import RATIO
+from lthbench.verdict.observed import plain_rows
 from lthbench.verdict.rules import Match
 
 
@@ -27,12 +28,10 @@ class Cards:
         self._summary = summary
         self._provenance = provenance(summary.facts)
         self._rows: dict[tuple[str, float], list[dict[str, Any]]] = {}
-        columns = ["method", "sparsity", "seed", "score", "variant", "value", "se", "n", "unit", "status"]
-        columns += ["reason"]
-        frame = summary.table[columns]
-        for values in zip(*(frame[c].tolist() for c in columns), strict=True):
+        columns = ["seed", "score", "variant", "value", "se", "n", "unit", "status", "reason"]
+        for method, sparsity, *values in plain_rows(summary.table[["method", "sparsity", *columns]]):
             row = dict(zip(columns, values, strict=True))
-            self._rows.setdefault((row["method"], row["sparsity"]), []).append(row)
+            self._rows.setdefault((method, sparsity), []).append(row)
 
     def render(self, method: str, sparsity: float) -> str:
         """One page."""
@@ -49,7 +48,7 @@ class Cards:
             level=sparsity,
             so_far=summary.so_far,
             account=found,
-            losses=self._losses(method, sparsity),
+            losses=answer.losses(summary, self._found(method, sparsity)),
             judged=self._judged_at(method, sparsity, found["scores"], notes) if found else [],
             against=self._against(method, sparsity),
             **self._conventions(method, sparsity),
@@ -83,10 +82,6 @@ class Cards:
         found = self._found(method, sparsity)
         mce = any(m.score == RATIO and m.reference == "trainings" for m in found)
         return {"geometric": any(m.relative for m in found), "ratio_of_trainings": mce}
-
-    def _losses(self, method: str, sparsity: float) -> str:
-        """What a network loses within the margins; by other rules there are no bounds."""
-        return answer.losses(self._summary, self._found(method, sparsity))
 
     def _judged_at(
         self, method: str, sparsity: float, scores: list[dict[str, Any]], notes: dict[str, int]
@@ -153,18 +148,12 @@ def _noted(reason: str, notes: dict[str, int]) -> str:
 
 def _made(summary: Summary, method: str, sparsity: float) -> list[dict[str, str]]:
     """For each seed the expression, and the keys of the network and of its mask."""
-    found = []
-    for seed in summary.facts.seeds:
-        entry = summary.facts.network(method, sparsity, seed)
-        found.append(
-            {
-                "seed": str(seed),
-                "expression": entry.expression if entry else "",
-                "network": entry.network if entry else "",
-                "mask": (entry.mask if entry else "") or "",
-            }
-        )
-    return found
+    unknown = NetworkFacts(method, sparsity, 0, network="")
+    found = {seed: summary.facts.network(method, sparsity, seed) or unknown for seed in summary.facts.seeds}
+    return [
+        {"seed": str(seed), "expression": e.expression, "network": e.network, "mask": e.mask or ""}
+        for seed, e in found.items()
+    ]
 
 
 def command(facts: RunFacts, method: str, sparsity: float) -> str:

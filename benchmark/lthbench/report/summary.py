@@ -21,6 +21,7 @@ from lthbench.verdict.between import Pairs
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA, hommel
+from lthbench.verdict.observed import plain_rows
 from lthbench.verdict.rules import SHORT, Match, Verdict
 
 if TYPE_CHECKING:
@@ -58,10 +59,9 @@ class Summary:
     @cached_property
     def by_seed(self) -> dict[tuple[str, float, str], dict[int, float]]:
         """The value of each seed, by (method, sparsity, score); those that are no number are left out."""
-        main, names = self.table["variant"] == "", ("method", "sparsity", "score", "seed", "value")
-        columns = (self.table.loc[main, name].tolist() for name in names)
+        main, names = self.table["variant"] == "", ["method", "sparsity", "score", "seed", "value"]
         found: dict[tuple[str, float, str], dict[int, float]] = {}
-        for method, sparsity, score, seed, value in zip(*columns, strict=True):
+        for method, sparsity, score, seed, value in plain_rows(self.table.loc[main, names]):
             if not math.isnan(value):
                 found.setdefault((str(method), float(sparsity), str(score)), {})[int(seed)] = float(value)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,14 +86,18 @@ def _shared(column: pd.Series) -> list[Any]:
     return [known[code] for code in codes]
 
 
+def plain_rows(rows: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Rows as plain values, which whole columns are turned into the fastest."""
+    return zip(*(rows[column].tolist() for column in rows), strict=True)
+
+
 def corrupted(table: pd.DataFrame) -> dict[tuple[str, float, int], dict[str, float]]:
     """The error under each corruption, by method, sparsity and seed."""
     kinds = table["variant"].notna() & (table["variant"] != "")
     names = ["method", "sparsity", "seed", "variant", "value"]
     rows = table.loc[(table["score"] == "corruption_error") & kinds, names]
     found: dict[tuple[str, float, int], dict[str, float]] = {}
-    columns = (rows[c].tolist() for c in names)
-    for method, sparsity, seed, kind, value in zip(*columns, strict=True):
+    for method, sparsity, seed, kind, value in plain_rows(rows):
         found.setdefault((method, sparsity, seed), {})[kind] = value
     return found
 

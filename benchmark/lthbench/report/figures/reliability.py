@@ -15,6 +15,7 @@ from lthbench.report.figures.drawing import (
     svg,
 )
 from lthbench.report.summary import Summary
+from lthbench.verdict.observed import plain_rows
 
 #: Sparsities in one diagram at most.
 SHOWN = 3
@@ -42,8 +43,8 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
     names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
     rows = table[table["score"].isin(names) & (table["n"] > 0)]
     sums: dict[tuple[str, float, str], dict[str, list[float]]] = {}
-    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "score", "value", "n"))
-    for method, sparsity, edges, score, value, n in zip(*columns, strict=True):
+    columns = ["method", "sparsity", "variant", "score", "value", "n"]
+    for method, sparsity, edges, score, value, n in plain_rows(rows[columns]):
         total = sums.setdefault((method, float(sparsity), edges), {}).setdefault(score, [0.0, 0.0])
         total[0] += value * n
         total[1] += n

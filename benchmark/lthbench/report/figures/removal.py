@@ -5,6 +5,7 @@ from __future__ import annotations
 from lthbench import formatting
 from lthbench.report.figures.drawing import DENSE, FAINT, INK, Figure, Kind, canvas_with, plain, style, svg
 from lthbench.report.summary import Summary
+from lthbench.verdict.observed import plain_rows
 
 #: The maps whose order is followed, by the beginning of the curves' names.
 KINDS = {"gradient": "gradients", "ig": "integrated gradients", "gradcam": "Grad-CAM"}
@@ -60,8 +61,7 @@ def _curves(summary: Summary, score: str) -> Curves:
     table = summary.table
     rows = table[(table["score"] == score) & table["variant"].str.endswith("%")]
     sums: dict[tuple[str, float, str, float], list[float]] = {}
-    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
-    for method, sparsity, variant, value in zip(*columns, strict=True):
+    for method, sparsity, variant, value in plain_rows(rows[["method", "sparsity", "variant", "value"]]):
         order, _, share = variant.removesuffix(" %").rpartition(" ")
         try:
             sums.setdefault((method, float(sparsity), order, float(share)), []).append(value)

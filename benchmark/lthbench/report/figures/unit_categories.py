@@ -22,6 +22,7 @@ from lthbench.report.figures.drawing import (
     svg,
 )
 from lthbench.report.summary import Summary
+from lthbench.verdict.observed import plain_rows
 
 SCORE = "interpretable_units"
 #: Variants that are no category: other thresholds, and controls.
@@ -44,8 +45,7 @@ def _counts(summary: Summary) -> Counts:
     """The counts of all seeds, by method, sparsity and category."""
     rows = summary.table[(summary.table["score"] == SCORE) & summary.table["value"].notna()]
     found: Counts = {}
-    columns = (rows[c].tolist() for c in ("method", "sparsity", "variant", "value"))
-    for method, sparsity, variant, value in zip(*columns, strict=True):
+    for method, sparsity, variant, value in plain_rows(rows[["method", "sparsity", "variant", "value"]]):
         if not _OTHER.fullmatch(variant):
             found.setdefault((method, float(sparsity), variant), []).append(value)
     return found
