@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lthbench import formatting
 from lthbench.report import findings
-from lthbench.report.summary import Summary, counted_short
+from lthbench.report.summary import Summary
 from lthbench.verdict import explanation
 from lthbench.verdict.rules import SHORT, Match, Verdict
 
@@ -25,6 +25,13 @@ NOWHERE = "no sparsity"
 NO_VERDICT = "no verdict"
 #: What is said of scores of a network that falls short and are not worse themselves.
 LEFT = {"gated": "gated", "failed": "not measured", "open": "open", "undecided": "without a comparison"}
+#: How one method, and several, stand that do not pass: see ``verdict.explanation.standing``.
+STANDS = {
+    "short": ("falls short", "fall short"),
+    "open": ("is open", "are open"),
+    "failed": ("lacks scores", "lack scores"),
+    "undecided": ("has no verdict", "have no verdict"),
+}
 
 #: So many losses within the margin are named of a network.
 LOSSES = 3
@@ -190,30 +197,22 @@ def _closest(results: list[Verdict]) -> tuple[str, int, int]:
 
 def _lowest(summary: Summary, results: list[Verdict]) -> str:
     """Of methods of which none passes: which fall short at the lowest sparsity, and which do not, and why."""
-    still = [r.method for r in results if explanation.only_open(r.at(r.sparsities[0]))]
-    failed = [
-        r.method
-        for r in results
-        if r.method not in still and not any(m.finding in SHORT for m in r.at(r.sparsities[0]))
+    stands: dict[str, list[str]] = {standing: [] for standing in STANDS}
+    for result in results:
+        stands[explanation.standing(result.at(result.sparsities[0]))].append(result.method)
+    groups = [names for names in stands.values() if names]
+    parts = [
+        f"{_some(names, groups)} {STANDS[standing][len(names) > 1]}"
+        for standing, names in stands.items()
+        if names
     ]
-    short = [r.method for r in results if r.method not in (*still, *failed)]
-    unsaid = [r.method for r in results if explanation.no_verdict(r.at(r.sparsities[0]))]
-    failed = [name for name in failed if name not in unsaid]
-    groups = [g for g in (short, still, failed, unsaid) if g]
-    parts = []
-    if short:
-        counts = counted_short(tuple(results))
-        most = max(counts, key=lambda s: counts[s]) if counts else ""
-        what = f", most often in {summary.title_of(most)}" if most else ""
-        if most and len(short) == 1:
+    if short := stands["short"]:
+        counts = Counter(m.score for r in results for m in r.at(r.sparsities[0]) if m.finding in SHORT)
+        most = max(counts, key=lambda s: counts[s])
+        what = f", most often in {summary.title_of(most)}"
+        if len(short) == 1:
             what = f" in {findings.named(summary, tuple(counts))}"
-        parts.append(f"{_some(short, groups)} {'falls' if len(short) == 1 else 'fall'} short{what}")
-    if still:
-        parts.append(f"{_some(still, groups)} {'is' if len(still) == 1 else 'are'} open")
-    if failed:
-        parts.append(f"{_some(failed, groups)} {'lacks' if len(failed) == 1 else 'lack'} scores")
-    if unsaid:
-        parts.append(f"{_some(unsaid, groups)} {'has' if len(unsaid) == 1 else 'have'} no verdict")
+        parts[0] += what
     said = "; ".join(parts)
     if all(r.sparsities == (0.0,) for r in results):
         return f"Though nothing was removed, {said}"

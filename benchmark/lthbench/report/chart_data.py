@@ -70,7 +70,7 @@ def _dense(summary: Summary, compared: Compared, score: Shown) -> tuple[float | 
     reference, cell = compared.reference(score.name), summary.cell("dense", 0.0, score.name)
     if reference is not None and reference.trainings:
         cell = summary.trainings.get(score.name)
-    return _number(compared.dense(score.name)), _number(cell and cell.spread, 3)
+    return _number(compared.dense(score.name)), _number(None if cell is None else cell.spread, 3)
 
 
 def _number(value: float | None, figures: int = 6) -> float | None:

@@ -42,7 +42,7 @@ def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
             )
             kind, sign = SIGNS[held["finding"]]
             row["cells"][place] = {"kind": kind, "sign": sign, "outranked": "", **held}
-        columns.append({"title": summary.facts.named, "href": f"{folder}/index.html"})
+        columns.append({"title": summary.named, "href": f"{folder}/index.html"})
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in OVER_ALL}
     for row in rows.values():
         _answer(row, [summary for summary, _ in pairs])
@@ -67,7 +67,7 @@ def _answer(row: dict[str, Any], summaries: Sequence[Summary]) -> None:
     for cell, summary in measured:
         longer = [other for _, other in measured if _outranks(other, summary)]
         if longer:
-            cell["outranked"] = max(longer, key=_epochs).facts.named
+            cell["outranked"] = max(longer, key=_epochs).named
     row["answer"] = _over_all(row)
     row["kind"], row["sign"] = SIGNS.get(row["answer"], ("u", "✓✗"))
     deciding = [s for cell, s in measured if not cell["outranked"] and cell["finding"] in SURE]
@@ -95,7 +95,7 @@ def _rests_on(summary: Summary) -> str:
     """A table in a few words: task, budget, how good dense is, and seeds."""
     accuracy = summary.dense_accuracy
     dense = "" if math.isnan(accuracy) else f"dense {formatting.number(accuracy, 'fraction')} %, "
-    return f"{summary.facts.named}: {dense}{formatting.counted(len(summary.facts.seeds), 'seed', 'seeds')}"
+    return f"{summary.named}: {dense}{formatting.counted(len(summary.facts.seeds), 'seed', 'seeds')}"
 
 
 #: What all tables together say of a claim.

@@ -51,7 +51,7 @@ def cases(pairs: Pairs) -> list[Case]:
                 titles = tuple(summary.title_of(s) for s in first.scores)
                 href = f"{folder}/{network_page.name(result.method, first.sparsity)}"
                 where = formatting.sparsity(first.sparsity)
-                found.append(Case(summary.facts.named, result.method, titles, where, href))
+                found.append(Case(summary.named, result.method, titles, where, href))
     return found
 
 
@@ -132,6 +132,6 @@ def _better_at(
     accurate = f"{formatting.number(accuracy, 'fraction')} %" if accuracy else "not measured"
     text = (
         f"{result.method} at {formatting.sparsity(level)}, in {findings.named(summary, scores)} "
-        f"({summary.facts.named}, dense {accurate})."
+        f"({summary.named}, dense {accurate})."
     )
     return Highlight("Better than dense:", text, f"{folder}/{network_page.name(result.method, level)}")

@@ -122,7 +122,7 @@ def badge(summary: Summary) -> str:
     measured, every = len(summary.facts.aspects), len(summary.facts.aspects) + len(summary.lacking)
     what = f"{measured} of {every} scores," if summary.lacking else "LTH-PASS"
     what = f"unfinished, {what}" if summary.so_far else what
-    label = f"{what} {summary.facts.named}"
+    label = f"{what} {summary.named}"
     # Digits and letters of 11 px are about 6.6 px wide; a little more leaves room for other fonts.
     widths = [round(6.8 * len(text)) + 14 for text in (label, value)]
     return render(

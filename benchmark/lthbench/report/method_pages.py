@@ -42,7 +42,7 @@ def render(pairs: Pairs) -> str:
     several = [p for p in pairs if len(p[0].facts.seeds) > 1] or list(pairs)
     placed = {name: _places(name, several) for name in names}
     names.sort(key=lambda name: [-place.order for place in placed[name]])
-    heads = [{"task": s.facts.named, "href": f"{folder}/index.html"} for s, folder in several]
+    heads = [{"task": s.named, "href": f"{folder}/index.html"} for s, folder in several]
     methods = [{**_method(name, pairs), "places": placed[name]} for name in names]
     families = list(dict.fromkeys(one["family"] for one in methods if one["family"]))
     return templates.render(
@@ -78,7 +78,7 @@ def _method(name: str, pairs: Pairs) -> dict[str, Any]:
             accuracy = leaderboard.reach(result, ["accuracy"]) if "accuracy" in result.scores else "–"
             rows.append(
                 {
-                    "task": summary.facts.named,
+                    "task": summary.named,
                     "href": f"{folder}/index.html",
                     "accuracy": accuracy,
                     "joint": leaderboard.reach(result, result.scores),

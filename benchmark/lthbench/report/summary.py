@@ -22,7 +22,7 @@ from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.comparison import Yardstick
 from lthbench.verdict.noninferiority import ALPHA, hommel
 from lthbench.verdict.observed import plain_rows
-from lthbench.verdict.rules import SHORT, Match, Verdict
+from lthbench.verdict.rules import Match, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,11 @@ class Summary:
         return self.foremost if len(self.methods) > MANY_METHODS else self.methods
 
     @property
+    def named(self) -> str:
+        """Task and budget, by their names."""
+        return f"{self.facts.task_name}, {self.facts.budget_name}"
+
+    @property
     def headline(self) -> tuple[Verdict, ...]:
         """The verdicts by the rule that heads the report."""
         return self.verdicts[self.rule]
@@ -229,11 +234,11 @@ def sentence(summary: Summary, result: Verdict) -> str:
         reason = explanation.why(result.at(lowest), summary.title_of)
         at = f"{formatting.sparsity(lowest)}, the lowest sparsity{'' if summary.so_far else ' measured'}"
         if explanation.only_open(result.at(lowest)):
-            return f"{who} may be as good as {like(summary, result)} or not: at {at}, {reason}."
+            return f"{who} may be as good as {like(result)} or not: at {at}, {reason}."
         short = "has no verdict" if explanation.no_verdict(result.at(lowest)) else "falls short already"
         return f"{who} {short} at {at}: {reason}."
     text = (
-        f"{who} is as good as {like(summary, result)} on {everything(summary)} "
+        f"{who} is as good as {like(result)} on {everything(summary)} "
         f"up to {formatting.sparsity(result.joint)}"
     )
     if result.held_back:
@@ -252,9 +257,9 @@ def _unpruned(summary: Summary, result: Verdict, who: str) -> str:
     reason = explanation.why(result.at(0.0), summary.title_of)
     if result.joint is not None:
         on = everything(summary)
-        return f"{who} is as good as {like(summary, result)} on {on}; nothing was removed from it."
+        return f"{who} is as good as {like(result)} on {on}; nothing was removed from it."
     if explanation.only_open(result.at(0.0)):
-        return f"{who} may be as good as {like(summary, result)} or not: {reason}."
+        return f"{who} may be as good as {like(result)} or not: {reason}."
     short = "has no verdict" if explanation.no_verdict(result.at(0.0)) else "falls short"
     return f"{who} {short}, though nothing was removed from it: {reason}."
 
@@ -307,7 +312,7 @@ def standing(summary: Summary, result: Verdict) -> str:
     return f"Beside {trainings} trainings of the dense network, {'. '.join(parts)}." if parts else ""
 
 
-def like(summary: Summary, result: Verdict) -> str:
+def like(result: Verdict) -> str:
     """What networks of a method are compared with."""
     trainings = result.rule == rules.HEADLINE and any(m.reference == "trainings" for m in result.matches)
     return "another training of the dense network" if trainings else "its dense parent"
@@ -350,16 +355,6 @@ def held_back(summary: Summary, result: Verdict) -> str:
     others = tuple(s for s in result.held_back if s not in still)
     parts = [summary.titles(others)] if others else []
     return "; ".join([*parts, f"open: {summary.titles(still)}"] if still else parts)
-
-
-def counted_short(results: tuple[Verdict, ...]) -> dict[str, int]:
-    """How many methods are worse for sure at their lowest sparsity, by score."""
-    counts: dict[str, int] = {}
-    for result in results:
-        for match in result.at(result.sparsities[0]) if result.sparsities else ():
-            if match.finding in SHORT:
-                counts[match.score] = counts.get(match.score, 0) + 1
-    return counts
 
 
 RULE_TEXT = {

@@ -111,11 +111,6 @@ class RunFacts:
         return str(self.budget["name"])
 
     @property
-    def named(self) -> str:
-        """Task and budget, by their names."""
-        return f"{self.task_name}, {self.budget_name}"
-
-    @property
     def looks(self) -> Looks | None:
         """When results were looked at, where seeds were added until all was decided."""
         asked = next((r for r in self.requests if r.looks), None)
