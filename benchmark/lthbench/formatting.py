@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 _Value = TypeVar("_Value")
@@ -139,6 +139,11 @@ def told_apart(one: float, other: float, unit: str, *, relative: bool) -> tuple[
     return shown
 
 
+def points(unit: str, *, relative: bool) -> str:
+    """What stands behind a ``difference`` in a sentence: that it is in points, or nothing."""
+    return " points" if unit in PERCENT and not relative else ""
+
+
 def p_value(value: float, *, narrow: bool = False) -> str:
     """A p-value with three figures after 0; a dash for none. ``narrow``: as in tables, without the 0."""
     shown = "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -148,6 +153,11 @@ def p_value(value: float, *, narrow: bool = False) -> str:
 def unit(name: str) -> str:
     """A unit as it stands in a header."""
     return "%" if name in PERCENT else "" if name == "count" else name
+
+
+def titled(title: str, unit: str) -> str:
+    """A score's title with what its numbers are in, where these do not say it."""
+    return f"{title}, %" if unit in PERCENT else title
 
 
 def a_few(values: Sequence[_Value], most: int) -> Sequence[_Value]:
@@ -171,6 +181,21 @@ def escape(text: str) -> str:
     for character in "\\`*_[]<>|&":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def grid(rows: Sequence[Mapping[str, str]], form: str = "text") -> str:
+    """Rows as a table for the shell ("text"), or in Markdown ("md"), in which their texts have no meaning."""
+    from tabulate import tabulate
+
+    style, safe = ("github", escape) if form == "md" else ("simple", str)
+    shown = [{safe(head): safe(cell) for head, cell in row.items()} for row in rows]
+    return str(tabulate(shown, headers="keys", tablefmt=style, disable_numparse=True))
+
+
+def filled(text: str, width: int, indent: str = "") -> str:
+    """A sentence in lines of at most so many characters. What belongs together stays on one line."""
+    kept = text.replace(" %", "\u00a0%")
+    return textwrap.fill(kept, width, subsequent_indent=indent, break_long_words=False).replace("\u00a0", " ")
 
 
 def printable(text: str) -> str:

@@ -187,9 +187,8 @@ def _closest(results: list[Verdict]) -> tuple[str, int, int]:
         return matching / asked, -short / asked, sum(m.finding == "better" for m in result.matches) / asked
 
     still = [r for r in results if explanation.only_open(r.at(r.sparsities[0]))] or results
-    highest = max(rank(r) for r in still)
-    best = [r.method for r in still if rank(r) == highest]
-    first = next(r for r in still if rank(r) == highest)
+    first = max(still, key=rank)
+    best = [r.method for r in still if rank(r) == rank(first)]
     most, asked = sum(m.matches is True for m in first.matches), len(first.matches)
     says = 2 * most > asked and len(best) <= METHODS and len(best) < len(results)
     return (formatting.listed(best) if says else ""), most, asked
@@ -292,7 +291,7 @@ def losses(summary: Summary, matches: Sequence[Match]) -> str:
             formatting.difference(value, unit, relative=match.relative)
             for value in (match.shortfall, match.lower, match.bound)
         )
-        points = " points" if unit in formatting.PERCENT and not match.relative else ""
+        points = formatting.points(unit, relative=match.relative)
         span = f"{low.removesuffix(' %')} to {high}"
         if any(digit in low for digit in "123456789"):  # else it would read as if it might be none
             parts.append(f"{summary.title_of(match.score)} {mean}{points} worse ({span})")
@@ -306,7 +305,7 @@ def _worse(summary: Summary, match: Match) -> str:
     unit = shown.unit if shown else ""
     way = "lower" if shown is None or shown.higher_is_better else "higher"
     amount = formatting.difference(match.shortfall, unit, relative=match.relative)
-    points = " points" if unit in formatting.PERCENT and not match.relative else ""
+    points = formatting.points(unit, relative=match.relative)
     title = summary.title_of(match.score)
     # A single network may be worse for sure though no number says by how much.
     return f"{title} is {amount}{points} {way}" if match.shortfall > 0 else f"{title} is worse"

@@ -8,7 +8,7 @@ from typing import Any
 
 from lthbench import formatting
 from lthbench.errors import BadInput, unknown
-from lthbench.report.explanation import gap, level_of, number, record, wrapped
+from lthbench.report.explanation import gap, level_of, number, prose, record
 from lthbench.report.summary import Summary
 from lthbench.verdict.between import Contrast
 
@@ -91,7 +91,7 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         formatting.table(_table(found), width, ruled=True),
     ]
     if any(s["finding"] == "same" for s in found["scores"]):
-        return "\n".join(part for line in lines for part in wrapped(line, width))
+        return prose(lines, width)
     lines += [
         "",
         f"Worse by: the mean over seeds of {found['method']}, against {found['against']}; negative: better. "
@@ -105,7 +105,7 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         lines.append(
             "Seeds were added: what is better or worse may be sure from an earlier look than the limits."
         )
-    return "\n".join(part for line in lines for part in wrapped(line, width))
+    return prose(lines, width)
 
 
 def _over(found: dict[str, Any]) -> str:
@@ -124,7 +124,7 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
         unit = score["unit"]
         rows.append(
             {
-                "score": f"{score['title']}{', %' if unit in formatting.PERCENT else ''}",
+                "score": formatting.titled(score["title"], unit),
                 found["against"]: number(score["other"], unit),
                 found["method"]: number(score["mean"], unit),
                 "worse by": gap(score, "gap"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lthbench import formatting, textfiles
@@ -199,16 +199,16 @@ def text(found: dict[str, Any], width: int = 80) -> str:
         lines.append(f"Nothing was removed from {found['method']}: two dense networks are compared.")
     else:
         lines.append(found["up_to"])
-    return "\n".join(part for line in lines for part in wrapped(line, width))
+    return prose(lines, width)
 
 
-def wrapped(line: str, width: int) -> list[str]:
-    """A line of prose in lines of at most so many characters; tables and empty lines as they are."""
-    if "\n" in line or len(line) <= width:
-        return [line]
-    kept = line.replace(" %", "\u00a0%")
-    found = textwrap.wrap(kept, width, subsequent_indent="  ", break_long_words=False)
-    return [part.replace("\u00a0", " ") for part in found]
+def prose(lines: Sequence[str], width: int) -> str:
+    """Lines of prose in lines of at most so many characters; tables and empty lines as they are."""
+
+    def shown(line: str) -> str:
+        return line if "\n" in line or len(line) <= width else formatting.filled(line, width, "  ")
+
+    return "\n".join(map(shown, lines))
 
 
 def _because(why: str) -> str:
@@ -219,9 +219,8 @@ def _table(found: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for score in found["scores"]:
         unit = score["unit"]
-        title = f"{score['title']}{', %' if unit in formatting.PERCENT else ''}"
         row = {
-            "score": title,
+            "score": formatting.titled(score["title"], unit),
             "dense": number(score["dense"], unit),
             found["method"]: number(score["mean"], unit),
             "worse by": gap(score, "shortfall"),

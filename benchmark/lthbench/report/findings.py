@@ -47,7 +47,7 @@ def words(summary: Summary, match: Match) -> str:
     def shown(value: float) -> str:
         return formatting.difference(value, unit, relative=match.relative).replace("-", "−")
 
-    points = " points" if unit in formatting.PERCENT and not match.relative else ""
+    points = formatting.points(unit, relative=match.relative)
     way = "worse" if match.shortfall >= 0 else "better"
     said = f"{way} by {shown(abs(match.shortfall))}"
     limit, margin = formatting.told_apart(match.bound, match.allowed, unit, relative=match.relative)

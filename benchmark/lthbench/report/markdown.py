@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from lthbench import formatting
 from lthbench.compute.libraries import LIBRARIES
 from lthbench.formatting import escape
@@ -159,5 +157,4 @@ def _quantised(taken: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, str]]) -> str:
-    safe = [{escape(k): escape(v) for k, v in row.items()} for row in rows]
-    return tabulate(safe, headers="keys", tablefmt="github", disable_numparse=True) if safe else "No rows."
+    return formatting.grid(rows, "md") if rows else "No rows."

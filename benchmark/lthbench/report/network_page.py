@@ -96,9 +96,7 @@ class Cards:
         unit, shown = score["unit"], self._summary.by_name.get(score["score"])
         bound, margin = limits(score)
         return {
-            "title": score["title"]
-            + (", %" if unit in formatting.PERCENT else "")
-            + (f"\u00a0{shown.arrow}" if shown else ""),
+            "title": formatting.titled(score["title"], unit) + (f"\u00a0{shown.arrow}" if shown else ""),
             "dense": number(score["dense"], unit),
             "mean": number(score["mean"], unit),
             "worse": gap(score, "shortfall").replace("-", "−"),

@@ -58,10 +58,7 @@ def answer(summary: Summary, width: int = 80) -> str:
 
 def wrapped(said: str, width: int, indent: str = "") -> str:
     """A sentence in lines of at most so many characters."""
-    width = max(40, min(width, WIDEST))
-    # What belongs together stays on one line.
-    kept = said.replace(" %", "\u00a0%")
-    return textwrap.fill(kept, width, subsequent_indent=indent, break_long_words=False).replace("\u00a0", " ")
+    return formatting.filled(said, max(40, min(width, WIDEST)), indent)
 
 
 def _head(summary: Summary, score: str) -> str:

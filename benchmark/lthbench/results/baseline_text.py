@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from lthbench import formatting
 from lthbench.formatting import escape
 from lthbench.results import so_far
@@ -72,12 +70,10 @@ def text(found: Sequence[Held], titles: dict[str, str], form: str = "text", note
 def _text(found: Sequence[Held], titles: dict[str, str], form: str) -> str:
     bad = [h for h in found if not h.good]
     rest = len(found) - len(bad)
-    style, safe = ("github", escape) if form == "md" else ("simple", str)
     fewer = _fewer_seeds(found)
     if not bad:
         return f"All {formatting.counted(rest, 'score holds', 'scores hold')} against the baseline{fewer}."
-    rows = [{k: safe(v) for k, v in _row(h, titles).items()} for h in bad]
-    grid = tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True)
+    grid = formatting.grid([_row(h, titles) for h in bad], form)
     worse = formatting.counted(len(bad), "score does not hold", "scores do not hold")
     rest_does = f"{rest} {'does' if rest == 1 else 'do'}"
     return f"{worse} against the baseline, {rest_does}{fewer}.{_lacking_data(bad)}\n\n{grid}"
@@ -121,7 +117,7 @@ def _row(held: Held, titles: dict[str, str]) -> dict[str, str]:
     return {
         "method": held.method,
         "sparsity": formatting.sparsity(held.sparsity),
-        "score": titles.get(held.score, held.score) + (", %" if unit in formatting.PERCENT else ""),
+        "score": formatting.titled(titles.get(held.score, held.score), unit),
         "baseline": formatting.number(held.baseline, unit),
         "now": formatting.number(held.now, unit),
         "worse by": formatting.number(held.worse_by, unit),

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from lthbench import formatting
 from lthbench.compute.libraries import LIBRARIES
 from lthbench.errors import BadInput
@@ -223,22 +221,20 @@ def as_table(found: Comparison, units: dict[str, str]) -> pd.DataFrame:
 
 def text(found: Comparison, titles: dict[str, str], form: str = "text") -> str:
     """The comparison for the shell, or as Markdown."""
-    style = "github" if form == "md" else "simple"
     safe = escape if form == "md" else str
     parts = []
     if found.specs:
-        rows = [{"what": safe(k), "A": safe(x), "B": safe(y)} for k, x, y in found.specs]
+        rows = [{"what": what, "A": a, "B": b} for what, a, b in found.specs]
         parts.append("What differs in what was asked for, and in what it was done with:")
-        parts.append(tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True))
+        parts.append(formatting.grid(rows, form))
     else:
         known = ", as far as these were recorded" if found.untold else ""
         parts.append(f"Both were asked for alike and done with the same versions{known}.")
     same = sum(c.finding == "same" for c in found.changes)
     told = [c for c in found.changes if c.finding != "same"]
     if told:
-        table = [{k: safe(v) for k, v in _row(c, titles).items()} for c in told]
         parts.append("Differences are B minus A, paired by seed, with 95 % intervals over seeds:")
-        parts.append(tabulate(table, headers="keys", tablefmt=style, disable_numparse=True))
+        parts.append(formatting.grid([_row(c, titles) for c in told], form))
     if same:
         parts.append(f"{formatting.counted(same, 'score is', 'scores are')} the same in both.")
     odd = [c for c in found.changes if c.odd]
@@ -290,7 +286,7 @@ def _row(change: Change, titles: dict[str, str]) -> dict[str, str]:
     return {
         "method": change.method,
         "sparsity": formatting.sparsity(change.sparsity),
-        "score": titles.get(change.score, change.score) + (", %" if unit in formatting.PERCENT else ""),
+        "score": formatting.titled(titles.get(change.score, change.score), unit),
         "A": formatting.number(change.a, unit),
         "B": formatting.number(change.b, unit),
         "difference": _signed(change.difference, unit),

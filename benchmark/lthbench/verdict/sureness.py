@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from lthbench import formatting
 from lthbench.verdict.calibration import Calibration
 from lthbench.verdict.simulation import SEEDS, Trials, recorded, simulated
@@ -79,7 +77,7 @@ def text(
     lines = [
         f"task {found['task']}, budget {found['budget']}: {found['trainings']} dense trainings",
         "",
-        _grid([_row(s, title, unit, found["seeds"]) for s in found["scores"]]),
+        formatting.grid([_row(s, title, unit, found["seeds"]) for s in found["scores"]]),
         "",
         "Margin: the larger of the practical one and 2.33 standard deviations over trainings, by which one",
         "training is worse than another in 5 % of cases. Found: the smallest difference that is called",
@@ -87,7 +85,7 @@ def text(
         "",
         "How often dense networks, as new trainings of them, are found to match, and the level:",
         "",
-        _grid([_counted(count, rates) for count, rates in found["seeds"].items()]),
+        formatting.grid([_counted(count, rates) for count, rates in found["seeds"].items()]),
         "",
         "Joint: on all scores at once. Level: how often a score matches that is worse by its margin,",
         "the largest of all scores (at most 5 % is asked for). Called worse: on any score, though none is.",
@@ -112,9 +110,8 @@ def _row(
     def shown(value: float) -> str:
         return formatting.difference(value, unit(name), relative=score["relative"])
 
-    percent = ", %" if unit(name) in formatting.PERCENT else ""
     row = {
-        "score": f"{title(name)}{percent}",
+        "score": formatting.titled(title(name), unit(name)),
         "mean": formatting.number(score["mean"], unit(name)),
         "SD": f"{score['sd']:.2f}" if score["relative"] else formatting.number(score["sd"], unit(name)),
         "practical": shown(score["practical"]),
@@ -138,7 +135,3 @@ def _counted(count: int, rates: Mapping[str, Any]) -> dict[str, str]:
     worse = rates["simulated"]["called_worse"]
     row["called worse"] = "–" if worse is None else f"{worse:.3f}"
     return row
-
-
-def _grid(rows: Sequence[Mapping[str, str]]) -> str:
-    return str(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))

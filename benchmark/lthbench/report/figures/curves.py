@@ -92,7 +92,7 @@ def reference(axes: Any, summary: Summary, compared: Compared, score: Shown) -> 
 
     Dense is what the verdict compares with: on a calibrated task the trainings, and not those of the table.
     """
-    scale, dense, found = _scale(score), compared.dense(score.name), compared.reference(score.name)
+    scale, dense, found = scale_of(score), compared.dense(score.name), compared.reference(score.name)
     if math.isnan(dense):
         return [], []
     ends, said = [dense], compared.dense_text(score.name, score.unit)
@@ -122,7 +122,7 @@ def reference_samples(summary: Summary) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _scale(score: Shown) -> float:
+def scale_of(score: Shown) -> float:
     """What a value is drawn as: fractions in per cent."""
     return 100.0 if score.unit in formatting.PERCENT else 1.0
 
@@ -137,7 +137,7 @@ def _curve(summary: Summary, compared: Compared, score: Shown) -> Figure:
         if points:
             _line(axes, summary, compared, score, method, points, regions.get(method, 1.0))
             rows += [(method, s, *_ends(compared, score, method, s)) for s, _ in points]
-            drawn += [(method, s, mean * _scale(score)) for s, mean in points]
+            drawn += [(method, s, mean * scale_of(score)) for s, mean in points]
             told = [s for s, _ in points[marked(len(points))]]
             said = (
                 f"{compared.text(method, s, score.name, score.unit)} at {formatting.sparsity(s)}"
@@ -191,7 +191,7 @@ def _line(
     last: float,
 ) -> None:
     """One method: its mean, dashed where accuracy is lost, and from its lowest to its highest seed."""
-    scale = _scale(score)
+    scale = scale_of(score)
     colour, _ = style(summary, method)
     levels = [s for s, _ in points]
     x, mean = [place(s) for s in levels], [value * scale for _, value in points]

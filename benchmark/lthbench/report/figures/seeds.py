@@ -9,7 +9,7 @@ from typing import Any
 from lthbench import formatting
 from lthbench.report.cells import Shown
 from lthbench.report.compared import Compared
-from lthbench.report.figures.curves import halves, reference, reference_samples, region_two
+from lthbench.report.figures.curves import halves, reference, reference_samples, region_two, scale_of
 from lthbench.report.figures.drawing import (
     INK,
     REGION_TWO,
@@ -39,7 +39,6 @@ def lines(summary: Summary) -> list[Figure]:
 
 
 def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
-    scale = 100.0 if score.unit in formatting.PERCENT else 1.0
     across = min(ACROSS, len(summary.methods))
     down = -(-len(summary.methods) // across)
     size = 1.1 + 1.45 * across, 0.35 + 1.15 * down
@@ -48,7 +47,7 @@ def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
     for panel, method in zip(panels.flat, summary.methods, strict=False):
         reference(panel, summary, compared, score)
         found = _of_method(summary, compared, score, method)
-        _lines(panel, summary, method, found.values(), scale, regions.get(method, 1.0))
+        _lines(panel, summary, method, found.values(), scale_of(score), regions.get(method, 1.0))
         for seed, points in found.items():
             rows += [(method, level, seed, value) for level, value in points]
         last = [points[-1][1] for points in found.values()]
