@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from lthbench.results.pictures import ConceptPicture, SaliencyPicture
 from lthbench.results.unit_pictures import Excited, UnitPicture
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: A map's side in pixels.
@@ -71,12 +72,7 @@ def _crops(picture: ConceptPicture) -> str:
                 spot = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
                 cells[(*spot, np.s_[:3])] = crop
                 cells[(*spot, 3)] = 1.0
-        axes.imshow(cells, interpolation="nearest", aspect="auto")
-        axes.set_xticks([])
-        axes.set_yticks([CELL * (line + 0.5) for line in range(len(networks))], list(networks))
-        axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
-        axes.spines[:].set_visible(False)
-        axes.set_title(f"concept {place + 1}", color=INK, fontsize=8.5, pad=3)
+        _grid(axes, cells, [], networks, f"concept {place + 1}")
     return _as_url(canvas)
 
 
@@ -186,14 +182,20 @@ def _maps(picture: SaliencyPicture) -> str:
                 if maps is not None:
                     box_ = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
                     cells[box_] = _heat(getattr(maps, kind)[picture.index])
-        axes.imshow(cells, interpolation="nearest", aspect="auto")
-        names = ["dense", *(formatting.sparsity(s) for s in levels)]
-        axes.set_xticks([CELL * (c + 0.5) for c in range(columns)], names)
-        axes.set_yticks([CELL * (r + 0.5) for r in range(lines)], list(rows) or [""])
-        axes.set_title(title, color=INK, fontsize=8.5, pad=3)
-        axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
-        axes.spines[:].set_visible(False)
+        _grid(axes, cells, ["dense", *map(formatting.sparsity, levels)], list(rows) or [""], title)
     return _as_url(canvas)
+
+
+def _grid(
+    axes: Axes, cells: NDArray[np.float64], across: Sequence[str], down: Sequence[str], title: str
+) -> None:
+    """Draw squares of ``CELL`` pixels, with names of their columns and rows."""
+    axes.imshow(cells, interpolation="nearest", aspect="auto")
+    axes.set_xticks([CELL * (place + 0.5) for place in range(len(across))], across)
+    axes.set_yticks([CELL * (place + 0.5) for place in range(len(down))], down)
+    axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=2)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, color=INK, fontsize=8.5, pad=3)
 
 
 def _as_url(canvas: Figure) -> str:

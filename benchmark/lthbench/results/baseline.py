@@ -43,6 +43,9 @@ CHANGED = (
     "processors of one name: then hold to the tolerances elsewhere (--elsewhere)."
 )
 
+#: What identifies a mean over seeds.
+_CELL = ["method", "sparsity", "score"]
+
 
 @dataclass(frozen=True)
 class Held:
@@ -99,8 +102,7 @@ def baseline(
     chosen = _chosen(table, facts, scores, methods, sparsities)
     _check_finished(chosen, facts.command)
     entries = []
-    for method, sparsity, name in _cells(chosen):
-        rows = _rows(chosen, method, sparsity, name)
+    for (method, sparsity, name), rows in chosen.groupby(_CELL, sort=False):
         values = {str(seed): value for seed, value in zip(rows["seed"], rows["value"], strict=True)}
         # What is degenerate, gated or failed does not hold against any baseline, its own included.
         if len(values) and all(map(math.isfinite, values.values())) and set(rows["status"]) == {"ok"}:
@@ -142,9 +144,9 @@ def left_out(
     held = {(e["method"], e["sparsity"], e["score"]) for e in base["scores"]}
     chosen = _chosen(table, facts, scores, methods, sparsities)
     found: dict[str, int] = {}
-    for cell in _cells(chosen):
+    for cell, rows in chosen.groupby(_CELL, sort=False):
         if cell not in held:
-            statuses = set(_rows(chosen, *cell)["status"])
+            statuses = set(rows["status"])
             status = next((s for s in ("failed", "degenerate", "gated") if s in statuses), "without a value")
             found[status] = found.get(status, 0) + 1
     return found
@@ -268,11 +270,6 @@ def _both(table: pd.DataFrame, entry: dict[str, Any]) -> list[tuple[float, float
 
 def _headline(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["variant"] == ""]
-
-
-def _cells(table: pd.DataFrame) -> list[tuple[str, float, str]]:
-    rows = _headline(table)
-    return list(dict.fromkeys(zip(rows["method"], rows["sparsity"], rows["score"], strict=True)))
 
 
 def _rows(table: pd.DataFrame, method: str, sparsity: float, score: str) -> pd.DataFrame:

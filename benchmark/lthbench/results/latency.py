@@ -135,19 +135,8 @@ def _row(fields: list[str], columns: int) -> Latency:
     told = Latency(method, float(sparsity), int(seed), network, *numbers, device, int(threads))
     if not more:
         return told
-    clock, lower, upper, speedup, low, high = more
-    return told._replace(
-        clock=clock,
-        lower=_value(lower),
-        upper=_value(upper),
-        speedup=_value(speedup),
-        speedup_low=_value(low),
-        speedup_high=_value(high),
-    )
-
-
-def _value(text: str) -> float | None:
-    return float(text) if text else None
+    clock, *values = more
+    return Latency(*told[:9], clock, *(float(value) if value else None for value in values))
 
 
 def _possible(timed: Latency) -> bool:

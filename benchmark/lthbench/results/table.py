@@ -67,19 +67,7 @@ _HEADER, _WIDEST, _METHODS = 100_000, 1_000, 2_000
 #: No file of pictures has more bytes, and none more pictures.
 _DRAWN, _PICTURES = 100_000_000, 1_000
 #: Columns of names, which stand in lines with others.
-_NAMES = (
-    "task",
-    "method",
-    "budget",
-    "metric",
-    "score",
-    "variant",
-    "unit",
-    "group",
-    "status",
-    "step",
-    "parent",
-)
+_NAMES = tuple(n for n, kind in COLUMNS.items() if kind == "str" and n not in ("direction", "reason"))
 
 
 def build(plan: Plan, store: ResultReader, failures: dict[str, str]) -> pd.DataFrame:

@@ -75,25 +75,37 @@ def _table(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     axes.xaxis.tick_top()
     axes.spines[:].set_visible(False)
     axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=4)
-    rows = [
-        (v.method, name, "" if value is None else value)
-        for v, cells in zip(results, lines, strict=True)
-        for name, value in zip(["smallest", *scores], cells, strict=True)
-    ]
-    said = (
-        f"{v.method}: " + ", ".join(f"{h} {_shown(c)}" for h, c in zip(heads, cells, strict=True))
-        for v, cells in zip(results, lines, strict=True)
-    )
+    said, rows = _told(results, lines, ["smallest", *scores], heads)
     return Figure(
         "extreme sparsities",
         f"in %: the largest at which a score matches, by the rule {summary.rule}; – for none",
         svg(canvas, "extreme table"),
-        f"Extreme sparsities in per cent. {'; '.join(said)}.",
+        said,
         canvas,
         head=("method", "score", "extreme sparsity"),
-        rows=tuple(rows),
+        rows=rows,
         wide=True,
     )
+
+
+def _told(
+    results: Sequence[Verdict],
+    lines: Sequence[Sequence[float | None]],
+    scores: Sequence[str],
+    titles: Sequence[str],
+) -> tuple[str, tuple[tuple[Any, ...], ...]]:
+    """The extremes of methods, a line of cells for each, in words and as rows."""
+    of_method = [(v.method, cells) for v, cells in zip(results, lines, strict=True)]
+    rows = tuple(
+        (method, score, "" if cell is None else cell)
+        for method, cells in of_method
+        for score, cell in zip(scores, cells, strict=True)
+    )
+    said = (
+        f"{method}: {', '.join(f'{t} {_shown(cell)}' for t, cell in zip(titles, cells, strict=True))}"
+        for method, cells in of_method
+    )
+    return f"Extreme sparsities in per cent. {'; '.join(said)}.", rows
 
 
 def _radar(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) -> Figure:
@@ -101,29 +113,21 @@ def _radar(summary: Summary, results: Sequence[Verdict], scores: Sequence[str]) 
     canvas, axes = polar([wrapped(summary.title_of(s)) for s in scores], len(levels))
     # Even steps for the sparsities that were measured: the middle is none, the rim the highest.
     axes.set_yticks(range(1, len(levels) + 1), [formatting.share(s) for s in levels], fontsize=6.5, color=INK)
-    rows: list[tuple[Any, ...]] = []
-    for result in results:
-        cells = _cells(result, scores)
+    lines = [_cells(result, scores) for result in results]
+    for result, cells in zip(results, lines, strict=True):
         line(axes, summary, result.method, [_steps(levels, c) for c in cells])
-        rows += [(result.method, s, "" if c is None else c) for s, c in zip(scores, cells, strict=True)]
     axes.plot(around(len(scores)), [len(levels)] * (len(scores) + 1), color=DENSE, lw=0.8)
     names = formatting.listed([v.method for v in results])
-    said = (
-        f"{v.method}: "
-        + ", ".join(
-            f"{summary.title_of(s)} {_shown(c)}" for s, c in zip(scores, _cells(v, scores), strict=True)
-        )
-        for v in results
-    )
+    said, rows = _told(results, lines, scores, [summary.title_of(s) for s in scores])
     return Figure(
         f"extreme sparsities, {names}",
         "middle: none; rings: the sparsities measured",
         svg(canvas, f"extreme {names}"),
-        f"Extreme sparsities in per cent. {'; '.join(said)}.",
+        said,
         canvas,
         legend=samples(summary, [v.method for v in results])[1:],
         head=("method", "score", "extreme sparsity"),
-        rows=tuple(rows),
+        rows=rows,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from lthbench import formatting
 from lthbench.report.figures import units_of
 from lthbench.report.figures.drawing import DENSE, INK, MARKERS, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
@@ -42,18 +41,17 @@ def _figure(summary: Summary, method: str, units: units_of.Units) -> Figure:
     for place, key in enumerate([("dense", 0.0), *((method, level) for level in shown)]):
         if key not in units:
             continue
-        dense = key[0] == "dense"
-        colour = DENSE if dense else units_of.looks(place - 1, len(shown))["color"]
+        colour = DENSE if key[0] == "dense" else units_of.looks(place - 1, len(shown))["color"]
         points = _means(units[key])
         x = [100.0 * accuracy for _, accuracy in points.values()]
         y = [score for score, _ in points.values()]
         looks: dict[str, Any] = {"color": colour, "marker": MARKERS[place], "ls": "", "alpha": 0.8}
         axes.plot(x, y, ms=5 if len(points) <= MANY else 2.5, mew=0, **looks)
-        label = "dense" if dense else formatting.sparsity(key[1])
         rho = _rank_correlation(x, y)
         said = "" if math.isnan(rho) else f" (rank correlation {rho:.2f})".replace("-", "\u2212")
-        legend.append(Line2D([], [], ms=5, label=f"{label}{said}", **looks))
-        words.append(f"{label}{said}, mean {np.mean(y):.2f}")
+        label = f"{units_of.label(*key)}{said}"
+        legend.append(Line2D([], [], ms=5, label=label, **looks))
+        words.append(f"{label}, mean {np.mean(y):.2f}")
         rows += [(*key, u.seed, name_of(u.unit), u.accuracy, u.value) for one in units[key] for u in one]
     axes.axhline(0.5, color=INK, lw=0.7, ls=":")
     plain(axes, "both")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from lthbench import formatting
 from lthbench.report.figures.drawing import (
@@ -58,22 +57,14 @@ def over_levels(summary: Summary, category: str, note: str, column: str, counts:
     from matplotlib.ticker import MaxNLocator
 
     canvas, axes = canvas_with((3.7, 2.45), (0.105, 0.15, 0.875, 0.81))
-    words: list[str] = []
-    rows: list[tuple[Any, ...]] = []
-
-    def mean(method: str, level: float) -> float | None:
-        values = counts.get((method, level, category))
-        if not values:
-            return None
-        rows.append((method, level, category, sum(values) / len(values), len(values)))
-        return sum(values) / len(values)
-
-    dense = mean("dense", 0.0)
-    if dense is not None:
+    found = {n: values for n in summary.networks if (values := counts.get((*n, category)))}
+    means = {network: sum(values) / len(values) for network, values in found.items()}
+    words = []
+    if (dense := means.get(("dense", 0.0))) is not None:
         axes.axhline(dense, **DENSE_LINE)
         words.append(f"dense {dense:.1f}")
     for method in summary.methods:
-        points = [(s, m) for s in summary.sparsities if (m := mean(method, s)) is not None]
+        points = [(level, mean) for (name, level), mean in means.items() if name == method]
         if points:
             colour, shape = style(summary, method)
             x, y = zip(*((place(s), m) for s, m in points), strict=True)
@@ -82,7 +73,7 @@ def over_levels(summary: Summary, category: str, note: str, column: str, counts:
             axes.plot(x, y, **(marks if method in summary.foremost else grey))
             words.append(f"{method} " + ", ".join(f"{m:.1f} at {formatting.sparsity(s)}" for s, m in points))
     over_sparsity(axes, summary)
-    axes.set_ylim(0, 1.08 * max([row[3] for row in rows] + [0.5]))
+    axes.set_ylim(0, 1.08 * max([*means.values(), 0.5]))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return Figure(
         category,
@@ -93,7 +84,7 @@ def over_levels(summary: Summary, category: str, note: str, column: str, counts:
         (SPARSITY, note),
         keys(summary),
         ("method", "sparsity", "category", column, "seeds"),
-        tuple(rows),
+        tuple((*network, category, mean, len(found[network])) for network, mean in means.items()),
     )
 
 

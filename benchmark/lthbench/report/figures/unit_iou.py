@@ -58,7 +58,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
         right.plot(np.arange(1, len(ranked) + 1), ranked, **looks)
         rows += [(name, level, rank, float(iou), len(networks)) for rank, iou in enumerate(ranked, 1)]
         share = float((pooled > THRESHOLD).mean())
-        label = "dense" if name == "dense" else formatting.sparsity(level)
+        label = units_of.label(name, level)
         words.append(f"{label}: {100 * share:.0f} % of units above {THRESHOLD:g}, the best {ranked[0]:.3f}")
     left.axvline(THRESHOLD, color=INK, lw=0.7, ls=":")
     left.set_title("share of units (%) with an IoU of at least x", fontsize=8, color=INK, pad=3)

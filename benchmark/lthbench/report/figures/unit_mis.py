@@ -53,7 +53,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
             mean = float(np.mean(values))
             means.append(f"{name} {mean:.2f}")
             rows.append((*key, name, len(values), mean, low, first, middle, third, high))
-        words.append(f"{'dense' if key[0] == 'dense' else formatting.sparsity(key[1])}: {', '.join(means)}")
+        words.append(f"{units_of.label(*key)}: {', '.join(means)}")
     axes.axhline(0.5, color=INK, lw=0.7, ls=":")
     axes.set_xticks(range(len(names)), map(units_of.short, names))
     plain(axes)

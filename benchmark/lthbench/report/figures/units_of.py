@@ -113,6 +113,11 @@ def short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
+def label(method: str, level: float) -> str:
+    """What a network is called in a figure of one method."""
+    return "dense" if method == "dense" else formatting.sparsity(level)
+
+
 def seeds(networks: Sequence[Sequence[Unit]]) -> str:
     """Over how many seeds something is."""
     return formatting.counted(len(networks), "seed", "seeds")
