@@ -6,7 +6,7 @@ import dataclasses
 import gzip
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,31 +43,6 @@ TITLE = "Is the pruned network still as good?"
 REPOSITORY = "https://github.com/lthbench/lthbench"
 
 
-class _Files:
-    """Files of a site that are published together; ``pages`` are the paths of all pages so far."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.pages: list[Path] = []
-        self._made: dict[Path, bytes] = {}
-
-    def page(self, name: str, text: str) -> None:
-        """Add a page, by its path below the site."""
-        self.add(name, encoded(text))
-        self.pages.append(self.out / name)
-
-    def add(self, name: str, content: bytes) -> None:
-        """Add a file that is no page."""
-        self._made[self.out / name] = content
-
-    def publish(self) -> None:
-        """Write what was added since the last time."""
-        for folder in {path.parent for path in self._made}:
-            make_folder(folder)
-        publish_all(self._made)
-        self._made.clear()
-
-
 def write(
     summaries: Sequence[Summary], out: Path, tell: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
@@ -77,57 +52,65 @@ def write(
         if folder in folders[:place]:
             task, budget = (summaries[place].facts.task_name, summaries[place].facts.budget_name)
             raise BadInput(f"two tables are of task {task} and budget {budget}; give one of them.")
-    files = _Files(out)
-    for name, source in templates.assets().items():
-        files.add(f"assets/{name}", source.read_bytes())
-    files.publish()
+    _publish(out, {f"assets/{name}": source.read_bytes() for name, source in templates.assets().items()})
+    written: list[str] = []
     for summary, folder in zip(summaries, folders, strict=True):
-        _put_task(files, summary, folder, tell)
-        files.publish()  # so that the figures of one table are in memory at a time
+        made = _of_task(summary, folder, tell)
+        for stale in (f"{folder}/{name}" for name in (*SCORES, *BESIDE)):
+            if stale not in made:
+                (out / stale).unlink(missing_ok=True)  # of a table that was here before
+        _publish(out, made)  # so that the figures of one table are in memory at a time
+        written += made
     pairs = sorted(zip(summaries, folders, strict=True), key=lambda pair: _standing(pair[0]))
-    files.page("index.html", _index(summaries, pairs))  # first: it says whose files those beside it are
-    _put_claims(files, pairs)
-    files.add("leaderboard.csv", leaderboard.as_csv(pairs))
-    scores = _scores(summaries)
     reading = templates.render(
-        "reading.html.j2", here="reading.html", rules=list(RULE_TEXT.items()), scores=scores
+        "reading.html.j2",
+        here="reading.html",
+        rules=list(RULE_TEXT.items()),
+        scores=_scores(summaries),
     )
-    files.page("reading.html", reading)
-    files.page("methods.html", method_pages.render(pairs))
-    files.publish()
-    return files.pages
+    made = {
+        "index.html": encoded(_index(summaries, pairs)),  # first: it says whose files those beside it are
+        **_of_claims(pairs),
+        "leaderboard.csv": leaderboard.as_csv(pairs),
+        "reading.html": encoded(reading),
+        "methods.html": encoded(method_pages.render(pairs)),
+    }
+    _publish(out, made)
+    return [out / name for name in (*written, *made) if name.endswith(".html")]
 
 
-def _put_task(files: _Files, summary: Summary, folder: str, tell: Callable[[str], None]) -> None:
+def _publish(out: Path, made: Mapping[str, bytes]) -> None:
+    """Write files together, by their paths below the site."""
+    for folder in {(out / name).parent for name in made}:
+        make_folder(folder)
+    publish_all({out / name: content for name, content in made.items()})
+
+
+def _of_task(summary: Summary, folder: str, tell: Callable[[str], None]) -> dict[str, bytes]:
     """The page of a table, those of its networks, and what both link to."""
     tell(f"figures of {folder}")
     figures = task_page.drawn(summary)
-    files.page(f"{folder}/index.html", task_page.render(summary, linked=True, figures=figures))
-    for kind, of_kind in figures:
-        if of_kind:
-            files.add(f"{folder}/numbers-{kind.name}.csv", task_page.numbers(of_kind))
+    made = {"index.html": encoded(task_page.render(summary, linked=True, figures=figures))}
+    made |= {f"numbers-{kind.name}.csv": task_page.numbers(drawn) for kind, drawn in figures if drawn}
     for _, _, pictures in picture_panels.grouped(summary.facts.pictures):
         for picture in pictures:
-            files.add(f"{folder}/{picture.file}", picture.content)
+            made[picture.file] = picture.content
             if picture.numbers:
                 head, *rows = picture.numbers
-                files.add(f"{folder}/{picture.table}", as_csv_file(head, rows))
+                made[picture.table] = as_csv_file(head, rows)
     content, name = as_csv(summary.table), templates.table_name(len(summary.table))
-    table = {name: gzip.compress(content, mtime=0) if name.endswith(".gz") else content}
+    made[name] = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
     # So that the folder can be read again. Its pictures are files already, and would be twice as large so.
     rule = "" if summary.rule == rules.HEADLINE else summary.rule
-    table |= beside(dataclasses.replace(summary.facts, rule=rule, pictures=()))
-    for of_table, made in table.items():
-        files.add(f"{folder}/{of_table}", made)
-    for stale in {*SCORES, *BESIDE} - {*table}:
-        (files.out / folder / stale).unlink(missing_ok=True)  # of a table that was here before
+    made |= beside(dataclasses.replace(summary.facts, rule=rule, pictures=()))
     cards = network_page.Cards(summary)
-    for done, (method, sparsity) in enumerate(summary.networks, 1):
+    for done, network in enumerate(summary.networks, 1):
         tell(f"pages of {folder}: {done} of {len(summary.networks)}")
-        files.page(f"{folder}/{network_page.name(method, sparsity)}", cards.render(method, sparsity))
+        made[network_page.name(*network)] = encoded(cards.render(*network))
+    return {f"{folder}/{name}": content for name, content in made.items()}
 
 
-def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
+def _of_claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, bytes]:
     """What papers claim, as a page, CSV and Markdown."""
     claims = claim_matrix.matrix(pairs)
     page = templates.render(
@@ -138,9 +121,11 @@ def _put_claims(files: _Files, pairs: Sequence[tuple[Summary, str]]) -> None:
         notices=caveats.unfinished([s for s, _ in pairs]),
         elsewhere=any_task.elsewhere({s.facts.task_name for s, _ in pairs}),
     )
-    files.page("claims.html", page)
-    files.add("claims.csv", claim_matrix.as_csv(claims))
-    files.add("claims.md", claim_matrix.as_markdown(claims).encode())
+    return {
+        "claims.html": encoded(page),
+        "claims.csv": claim_matrix.as_csv(claims),
+        "claims.md": claim_matrix.as_markdown(claims).encode(),
+    }
 
 
 def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -> str:
@@ -171,13 +156,13 @@ def in_the_way(summaries: Sequence[Summary], out: Path) -> list[Path]:
     """The files of a site, as far as others are there in their place."""
     names = [*(href for _, href in templates.NAV), "claims.csv", "claims.md", "leaderboard.csv"]
     for summary in summaries:
-        names += [f"{folder_of(summary)}/{name}" for name in _of_task(summary)]
+        names += [f"{folder_of(summary)}/{name}" for name in _names_of_task(summary)]
     assets = {out / "assets" / name: source for name, source in templates.assets().items()}
     there = [path for path in (*(out / name for name in names), *assets) if path.is_file()]
     return [p for p in there if p not in assets or p.read_bytes() != assets[p].read_bytes()]
 
 
-def _of_task(summary: Summary) -> list[str]:
+def _names_of_task(summary: Summary) -> list[str]:
     """What the files beside the page of a table are called, whether it has all of them or not."""
     pictures = [p for _, _, found in picture_panels.grouped(summary.facts.pictures) for p in found]
     return [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lthbench import formatting
 from lthbench.report.figures import units_of
-from lthbench.report.figures.drawing import DASHES, DENSE, INK, Figure, Kind, canvas_of_panels, plain, svg
+from lthbench.report.figures.drawing import INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
 from lthbench.results.units import Unit
 
@@ -42,14 +42,9 @@ def _ranked(networks: list[list[Unit]]) -> NDArray[np.float64]:
 def _figure(method: str, units: units_of.Units) -> Figure:
     canvas, (left, right) = canvas_of_panels((7.2, 2.8), 1, 2)
     shown = units_of.levels(units, method)
-    lines: list[tuple[str, float, dict[str, Any]]] = [
-        (method, level, units_of.looks(place, len(shown))) for place, level in enumerate(shown)
-    ]
-    if ("dense", 0.0) in units:
-        lines.insert(0, ("dense", 0.0, {"color": DENSE, "ls": DASHES, "lw": 1.6}))
     rows: list[tuple[Any, ...]] = []
     words = []
-    for name, level, looks in lines:
+    for (name, level), looks in units_of.networks(units, method):
         networks = units[name, level]
         pooled = np.sort(np.concatenate(_values(networks)))
         above = 100.0 * (1.0 - np.arange(len(pooled)) / len(pooled))

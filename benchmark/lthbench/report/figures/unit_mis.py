@@ -33,14 +33,14 @@ def _by_layer(networks: list[list[Unit]]) -> dict[str, list[float]]:
 
 def _figure(method: str, units: units_of.Units) -> Figure:
     shown = units_of.levels(units, method)
-    keys = [("dense", 0.0)] * (("dense", 0.0) in units) + [(method, level) for level in shown]
-    names = list(dict.fromkeys(layer for key in keys for layer in _by_layer(units[key])))
+    drawn = units_of.networks(units, method)
+    names = list(dict.fromkeys(layer for key, _ in drawn for layer in _by_layer(units[key])))
     canvas, axes = canvas_of_panels((max(3.7, 1.6 + 0.6 * len(names)), 2.7))
     rows: list[tuple[Any, ...]] = []
     words: list[str] = []
-    for place, key in enumerate(keys):
-        colour = DENSE if key[0] == "dense" else units_of.looks(shown.index(key[1]), len(shown))["color"]
-        offset = 0.8 * ((place + 0.5) / len(keys) - 0.5)
+    for place, (key, looks) in enumerate(drawn):
+        colour = looks["color"]
+        offset = 0.8 * ((place + 0.5) / len(drawn) - 0.5)
         means, by_layer = [], _by_layer(units[key])
         for x, name in enumerate(names):
             values = by_layer.get(name)

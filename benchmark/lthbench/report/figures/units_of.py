@@ -17,6 +17,8 @@ LEVELS = 6
 LONGEST = 40
 #: Dashes for those who see no colours.
 _LINES: tuple[Any, ...] = ((0, (1, 1)), (0, (6, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (4, 1)), "-")
+#: How dense is drawn beside them.
+DENSE_LOOKS: dict[str, Any] = {"color": DENSE, "ls": DASHES, "lw": 1.6}
 
 Units = dict[tuple[str, float], list[list[Unit]]]
 
@@ -61,11 +63,18 @@ def looks(place: int, count: int) -> dict[str, Any]:
     return {"color": SHADES[shade], "ls": _LINES[shade], "lw": 1.6}
 
 
+def networks(units: Units, method: str) -> list[tuple[tuple[str, float], dict[str, Any]]]:
+    """The networks that are drawn of a method, and how: dense first where it has units."""
+    shown = levels(units, method)
+    dense = [(("dense", 0.0), DENSE_LOOKS)] if ("dense", 0.0) in units else []
+    return dense + [((method, level), looks(place, len(shown))) for place, level in enumerate(shown)]
+
+
 def legend(shown: Sequence[float]) -> tuple[Any, ...]:
     """Samples of dense and of sparsities."""
     from matplotlib.lines import Line2D
 
-    dense = Line2D([], [], color=DENSE, ls=DASHES, lw=1.6, label="dense")
+    dense = Line2D([], [], **DENSE_LOOKS, label="dense")
     lines = [
         Line2D([], [], label=formatting.sparsity(level), **looks(place, len(shown)))
         for place, level in enumerate(shown)
