@@ -44,6 +44,11 @@ class Shown:
         return f"{self.title}{', ' + self.unit_shown if self.unit_shown else ''} {self.arrow}".rstrip()
 
     @property
+    def axis(self) -> str:
+        """Title and unit, beside an axis."""
+        return f"{self.title} ({self.unit_shown})" if self.unit_shown else self.title
+
+    @property
     def arrow(self) -> str:
         """Up where higher is better; none where neither is."""
         if self.name in NEITHER:

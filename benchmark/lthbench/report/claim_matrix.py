@@ -13,7 +13,7 @@ from lthbench.formatting import escape
 from lthbench.planning import task
 from lthbench.report.claims import any_task, between
 from lthbench.report.figures.files import as_csv as rows_as_csv
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Summary, Tables
 
 #: How a claim's finding stands in the matrix: a class for its colour, and a sign.
 SIGNS = {
@@ -24,7 +24,7 @@ SIGNS = {
 }
 
 
-def matrix(pairs: Sequence[tuple[Summary, str]]) -> dict[str, Any]:
+def matrix(pairs: Tables) -> dict[str, Any]:
     """The matrix of claims and tables: what each table says of each claim that it can speak to.
 
     ``decided`` are the tables that give a claim its answer. What a table says is ``outranked`` by one of the

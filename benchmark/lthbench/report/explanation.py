@@ -91,8 +91,7 @@ def _up_to(summary: Summary, result: Verdict) -> str:
             said = "is shown to be as good as dense at no sparsity of this table"
         return f"{result.method} {said}. {breaks}"
     up_to = f" up to {formatting.sparsity(result.joint)}" if result.joint else ""
-    below = [s for s in result.sparsities if s < result.joint and not all(m.matches for m in result.at(s))]
-    gaps = ", though not at all sparsities below" if below else ""
+    gaps = ", though not at all sparsities below" if result.gaps else ""
     return f"{result.method} is as good as dense{up_to}{gaps}. {breaks}"
 
 

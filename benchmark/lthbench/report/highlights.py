@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 from lthbench import formatting
 from lthbench.report import findings, leaderboard, network_page
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Summary, Tables
 from lthbench.verdict.rules import Verdict
-
-Pairs = Sequence[tuple[Summary, str]]
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,13 @@ class Case:
     href: str
 
 
-def of_site(pairs: Pairs) -> list[Highlight]:
+def of_site(pairs: Tables) -> list[Highlight]:
     """What accuracy hides, what breaks first, and what is better than dense."""
     makers = (_hidden, _breaks, _better)
     return [found for maker in makers if (found := maker(pairs)) is not None]
 
 
-def cases(pairs: Pairs) -> list[Case]:
+def cases(pairs: Tables) -> list[Case]:
     """What breaks first of each method on each task, where something does for sure."""
     found = []
     for summary, folder in pairs:
@@ -55,7 +53,7 @@ def cases(pairs: Pairs) -> list[Case]:
     return found
 
 
-def _hidden(pairs: Pairs) -> Highlight | None:
+def _hidden(pairs: Tables) -> Highlight | None:
     """Where accuracy alone holds furthest beyond everything at once."""
     found: list[tuple[float, Highlight]] = []
     for summary, folder in pairs:
@@ -84,7 +82,7 @@ def _foremost(found: Sequence[tuple[float, Highlight]]) -> Highlight | None:
     return max(found, key=lambda one: one[0])[1] if found else None
 
 
-def _breaks(pairs: Pairs) -> Highlight | None:
+def _breaks(pairs: Tables) -> Highlight | None:
     """Which score breaks first for most methods, task by task: many methods would outweigh few."""
     parts, every = [], 0
     for pair in pairs:
@@ -102,7 +100,7 @@ def _breaks(pairs: Pairs) -> Highlight | None:
     return Highlight("What breaks first:", f"{'; '.join(parts)}.", "#cases") if every > 1 else None
 
 
-def _better(pairs: Pairs) -> Highlight | None:
+def _better(pairs: Tables) -> Highlight | None:
     """What is better than dense, at the largest sparsity; of a task, by its best training."""
     found: list[tuple[float, Highlight]] = []
     most: dict[str, float] = {}

@@ -97,7 +97,7 @@ def _verdicts(summary: Summary) -> list[str]:
         f"{answer.of_table(summary).said} At each sparsity, ✓: all scores match dense; else how many are "
         "worse, or where none is, how many are open; –: not measured, or no verdict."
     )
-    found, read = [], dict(zip(summary.sparsities, formatting.sparsities(summary.sparsities), strict=True))
+    found, read = [], _levels(summary)
     for part, levels in enumerate(_parts(summary.sparsities, SPARSITIES)):
         names = ["method", *(read[s] for s in levels), "up to"]
         rows = [
@@ -134,7 +134,7 @@ def _scores(summary: Summary) -> list[str]:
     if trainings and summary.trainings:
         others = " that the others are compared with" if used else " that calibrate the task"
         caption += f" {trainings}: the trainings of the dense network{others}."
-    found, read = [], dict(zip(summary.sparsities, formatting.sparsities(summary.sparsities), strict=True))
+    found, read = [], _levels(summary)
     for part, scores in enumerate(_parts([s for s in summary.scores if s.verdict], SCORES)):
         rows = []
         for method, level in summary.networks:
@@ -150,6 +150,11 @@ def _scores(summary: Summary) -> list[str]:
         names = [_head("method"), _head("sparsity"), *map(_of_score, scores)]
         found.append(_table(names, rows, caption, _label(summary, "scores"), part))
     return found
+
+
+def _levels(summary: Summary) -> dict[float, str]:
+    """The sparsities as they are read."""
+    return dict(zip(summary.sparsities, formatting.sparsities(summary.sparsities), strict=True))
 
 
 def _parts(found: Sequence[_Any], most: int) -> list[Sequence[_Any]]:

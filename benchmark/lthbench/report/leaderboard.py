@@ -14,7 +14,7 @@ from lthbench import formatting
 from lthbench.report import cells, costs, findings, heads, network_page
 from lthbench.report.families import family
 from lthbench.report.figures.files import as_csv as rows_as_csv
-from lthbench.report.summary import Summary, trainings_named
+from lthbench.report.summary import Summary, Tables, trainings_named
 from lthbench.verdict import rules
 from lthbench.verdict.rules import Match, Verdict
 
@@ -142,7 +142,7 @@ _PLACE = ("task", "budget", "folder", "seeds", "method", "trainings")
 _FOUND = ("score", "title", "finding", "up_to", "decided_by")
 
 
-def as_csv(pairs: Sequence[tuple[Summary, str]]) -> bytes:
+def as_csv(pairs: Tables) -> bytes:
     """The leaderboards of a site as CSV: a row for each table, method and score, and one for all scores.
 
     ``finding`` is "holds" with ``up_to``, the largest sparsity up to which it does; or open, none or unknown.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,8 @@ from lthbench.kinds import Method
 from lthbench.report import findings, leaderboard, templates
 from lthbench.report.families import family, sentence
 from lthbench.report.leaderboard import Cell
-from lthbench.report.summary import Summary
+from lthbench.report.summary import Tables
 
-Pairs = Sequence[tuple[Summary, str]]
 #: What a method does is said in so many words at most.
 WORDS = 6
 #: In the order of methods: those that pass by how far, then those that are open, then the others.
@@ -36,7 +34,7 @@ class Place:
         return self.reach.order or _ORDER.get(self.reach.text, -2.0)
 
 
-def render(pairs: Pairs) -> str:
+def render(pairs: Tables) -> str:
     """The page, for summaries and the folders of their pages; its overview leaves out those of one seed."""
     names = list(dict.fromkeys(m for summary, _ in pairs for m in summary.methods))
     several = [p for p in pairs if len(p[0].facts.seeds) > 1] or list(pairs)
@@ -50,7 +48,7 @@ def render(pairs: Pairs) -> str:
     )
 
 
-def _places(name: str, pairs: Pairs) -> list[Place]:
+def _places(name: str, pairs: Tables) -> list[Place]:
     found = []
     for summary, folder in pairs:
         board = leaderboard.board(summary, f"{folder}/")
@@ -67,7 +65,7 @@ def in_short(text: str) -> str:
     return first if len(words) <= WORDS else " ".join(words[:WORDS]) + " …"
 
 
-def _method(name: str, pairs: Pairs) -> dict[str, Any]:
+def _method(name: str, pairs: Tables) -> dict[str, Any]:
     base, _, variant = name.partition(":")
     record = registry.known(Method, base)
     rows = []

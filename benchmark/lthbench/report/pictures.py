@@ -69,7 +69,7 @@ def _crops(picture: ConceptPicture) -> str:
         for line, crops in enumerate(rows):
             for column, (k, y, x) in enumerate(crops):
                 crop = np.moveaxis(picture.pixels[k][:, y + near][:, :, x + near], 0, -1) / 255.0
-                spot = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
+                spot = _spot(line, column)
                 cells[(*spot, np.s_[:3])] = crop
                 cells[(*spot, 3)] = 1.0
         _grid(axes, cells, [], networks, f"concept {place + 1}")
@@ -180,10 +180,14 @@ def _maps(picture: SaliencyPicture) -> str:
         for line, row in enumerate(rows.values() or [()]):
             for column, maps in enumerate([picture.dense if line == 0 else None, *row]):
                 if maps is not None:
-                    box_ = np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
-                    cells[box_] = _heat(getattr(maps, kind)[picture.index])
+                    cells[_spot(line, column)] = _heat(getattr(maps, kind)[picture.index])
         _grid(axes, cells, ["dense", *map(formatting.sparsity, levels)], list(rows) or [""], title)
     return _as_url(canvas)
+
+
+def _spot(line: int, column: int) -> tuple[slice, slice]:
+    """The pixels of a square, all but two on a side, which part it from the next."""
+    return np.s_[line * CELL : (line + 1) * CELL - 2, column * CELL : (column + 1) * CELL - 2]
 
 
 def _grid(

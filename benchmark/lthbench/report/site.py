@@ -31,7 +31,7 @@ from lthbench.report import (
 from lthbench.report.claims import any_task
 from lthbench.report.figures import kinds
 from lthbench.report.figures.files import as_csv as as_csv_file
-from lthbench.report.summary import RULE_TEXT, Summary, dense_sentence
+from lthbench.report.summary import RULE_TEXT, Summary, Tables, dense_sentence
 from lthbench.report.yardstick import yardstick_sentence
 from lthbench.results.run_facts import ScoreFacts
 from lthbench.results.table import BESIDE, SCORES, as_csv, beside
@@ -110,7 +110,7 @@ def _of_task(summary: Summary, folder: str, tell: Callable[[str], None]) -> dict
     return {f"{folder}/{name}": content for name, content in made.items()}
 
 
-def _of_claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, bytes]:
+def _of_claims(pairs: Tables) -> dict[str, bytes]:
     """What papers claim, as a page, CSV and Markdown."""
     claims = claim_matrix.matrix(pairs)
     page = templates.render(
@@ -128,7 +128,7 @@ def _of_claims(pairs: Sequence[tuple[Summary, str]]) -> dict[str, bytes]:
     }
 
 
-def _index(summaries: Sequence[Summary], pairs: Sequence[tuple[Summary, str]]) -> str:
+def _index(summaries: Sequence[Summary], pairs: Tables) -> str:
     """The first page: the answers of all tables, what stands out, and the leaderboards."""
     told = [p for p in pairs if not _trial(p[0])] or pairs
     decided = [p for p in told if p[0].calibration is not None or any(r.joint for r in p[0].headline)]
@@ -206,7 +206,7 @@ def _answer(summary: Summary, folder: str) -> dict[str, Any]:
     }
 
 
-def _words(pairs: Sequence[tuple[Summary, str]], said: Sequence[str]) -> str:
+def _words(pairs: Tables, said: Sequence[str]) -> str:
     """What the names of methods mean that stand in the first lines of an index."""
     there = dict.fromkeys(re.findall(r"[\w:-]+", " ".join(said)))
     known = {m: registry.known(Method, m) for s, _ in pairs for m in s.methods if m in there}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from lthbench.results.run_facts import RunFacts
 
+#: Summaries of tables, each with the folder of its pages.
+Tables = Sequence[tuple["Summary", str]]
 
 #: Up to so many methods each has figures of its own; of more a page would have hundreds.
 MANY_METHODS = 12
@@ -246,9 +249,8 @@ def sentence(summary: Summary, result: Verdict) -> str:
         text += f"; at {formatting.sparsity(beyond)} {explanation.why(result.at(beyond), summary.title_of)}"
     else:
         text += ", the highest measured"
-    gaps = [s for s in result.sparsities if s < result.joint and not all(m.matches for m in result.at(s))]
-    if gaps:
-        text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in gaps])})"
+    if result.gaps:
+        text += f" (not so at {formatting.listed([formatting.sparsity(s) for s in result.gaps])})"
     return f"{text}."
 
 

@@ -128,6 +128,12 @@ class Verdict:
         """The scores that it is on, in their order."""
         return list(dict.fromkeys(m.score for m in self.matches))
 
+    @property
+    def gaps(self) -> list[float]:
+        """The sparsities below ``joint`` at which not all scores match."""
+        below = (s for s in self.sparsities if self.joint is not None and s < self.joint)
+        return [s for s in below if not all(m.matches for m in self.at(s))]
+
     def at(self, sparsity: float) -> tuple[Match, ...]:
         """What is found of each score at a sparsity."""
         return tuple(m for m in self.matches if m.sparsity == sparsity)

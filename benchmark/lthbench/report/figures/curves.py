@@ -155,7 +155,7 @@ def _curve(summary: Summary, compared: Compared, score: Shown) -> Figure:
         svg(canvas, score.name),
         f"{score.header} over sparsity: {'; '.join(words)}.",
         canvas,
-        (SPARSITY, f"{score.title}{f' ({score.unit_shown})' if score.unit_shown else ''}"),
+        (SPARSITY, score.axis),
         (*keys(summary), *reference_samples(summary)),
         ("method", "sparsity", "mean", "lowest seed", "highest seed", "seeds"),
         (*_dense_rows(summary, compared, score), *rows),

@@ -249,10 +249,11 @@ def marker(summary: Summary, method: str) -> str:
     axes.plot([0, 1, 2], [0, 0, 0], color=colour, lw=1.8)
     axes.plot([1], [0], color=colour, marker=shape, mfc=face(summary, method), ms=6)
     axes.set_axis_off()
-    return svg(canvas, f"legend {method}", hidden=True)
+    drawn = svg(canvas, f"legend {method}")
+    return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
-def svg(canvas: Any, name: str, hidden: bool = False) -> str:
+def svg(canvas: Any, name: str) -> str:
     """A drawing as SVG for the page, its ids told apart by ``name``."""
     import matplotlib as mpl
 
@@ -275,7 +276,7 @@ def svg(canvas: Any, name: str, hidden: bool = False) -> str:
     text = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], slug + m[2]), text)
     for stand_in, colour in _PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)
-    return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1) if hidden else text
+    return text
 
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")

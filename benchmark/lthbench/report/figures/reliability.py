@@ -23,6 +23,10 @@ SHOWN = 3
 WHERE = {"": "", "corrupted_": ", corrupted images"}
 
 
+#: Confidence, accuracy and images of bins, by method and sparsity.
+Points = dict[tuple[str, float], list[tuple[float, float, int]]]
+
+
 def diagrams(summary: Summary) -> list[Figure]:
     """One for each method: accuracy over confidence, in bins, at a few sparsities and for the dense parent.
 
@@ -37,8 +41,8 @@ def diagrams(summary: Summary) -> list[Figure]:
     return drawn
 
 
-def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[tuple[float, float, int]]]:
-    """Confidence, accuracy and images of each bin, by method and sparsity."""
+def _points(summary: Summary, where: str = "") -> Points:
+    """The bins of each network."""
     table = summary.table
     names = [f"{where}bin_accuracy", f"{where}bin_confidence"]
     rows = table[table["score"].isin(names) & (table["n"] > 0)]
@@ -48,7 +52,7 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
         total = sums.setdefault((method, float(sparsity), edges), {}).setdefault(score, [0.0, 0.0])
         total[0] += value * n
         total[1] += n
-    found: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
+    found: Points = {}
     for (method, sparsity, _), both in sorted(sums.items()):
         images = int(min(n for _, n in both.values()))
         if len(both) == 2 and images >= 10:
@@ -57,12 +61,7 @@ def _points(summary: Summary, where: str = "") -> dict[tuple[str, float], list[t
     return found
 
 
-def _diagram(
-    summary: Summary,
-    method: str,
-    points: dict[tuple[str, float], list[tuple[float, float, int]]],
-    where: str,
-) -> Figure:
+def _diagram(summary: Summary, method: str, points: Points, where: str) -> Figure:
     canvas, axes = canvas_with((3.7, 2.9), (0.125, 0.17, 0.855, 0.8))
     axes.plot([0, 100], [0, 100], color=FAINT, lw=1.2)
     colour, shape = style(summary, method)

@@ -68,7 +68,7 @@ def _figure(summary: Summary, compared: Compared, score: Shown) -> Figure:
         svg(canvas, f"seeds {score.name}"),
         f"{score.header} over sparsity, a line for each seed. {'; '.join(words)}.",
         canvas,
-        (SPARSITY, f"{score.title}{f' ({score.unit_shown})' if score.unit_shown else ''}"),
+        (SPARSITY, score.axis),
         (*samples(summary, ()), *reference_samples(summary)),
         ("method", "sparsity", "seed", "value"),
         tuple(rows),

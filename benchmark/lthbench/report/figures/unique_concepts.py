@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lthbench.report.figures import units_of
 from lthbench.report.figures.drawing import Figure, Kind
-from lthbench.report.figures.unit_categories import Counts, over_levels
+from lthbench.report.figures.unit_categories import Counts, by_category
 from lthbench.report.figures.unit_iou import THRESHOLD
 from lthbench.report.summary import Summary
 
@@ -13,12 +13,8 @@ ALL = "all categories"
 
 def unique(summary: Summary) -> list[Figure]:
     """One figure for all categories, and one for each of which any unit detects a concept."""
-    units = units_of.of_metric(summary, "dissection")
-    if not summary.sparsities:
-        return []
-    counts = _counts(units)
-    found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
-    return [over_levels(summary, c, "unique concepts", "concepts", counts) for c in found]
+    counts = _counts(units_of.of_metric(summary, "dissection"))
+    return by_category(summary, "unique concepts", "concepts", counts)
 
 
 def _counts(units: units_of.Units) -> Counts:

@@ -33,11 +33,7 @@ Counts = dict[tuple[str, float, str], list[float]]
 
 def categories(summary: Summary) -> list[Figure]:
     """One figure for each category of which any unit detects a concept: mean number of units over seeds."""
-    counts = _counts(summary)
-    found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
-    if not summary.sparsities:
-        return []
-    return [over_levels(summary, c, "interpretable units", "units", counts) for c in found]
+    return by_category(summary, "interpretable units", "units", _counts(summary))
 
 
 def _counts(summary: Summary) -> Counts:
@@ -50,10 +46,16 @@ def _counts(summary: Summary) -> Counts:
     return found
 
 
-def over_levels(summary: Summary, category: str, note: str, column: str, counts: Counts) -> Figure:
-    """Means over seeds of what is counted of a category, by method over sparsity; ``column`` is its name in
-    the numbers, and ``note`` says what is counted.
+def by_category(summary: Summary, note: str, column: str, counts: Counts) -> list[Figure]:
+    """A figure for each category of which anything is counted: means over seeds, by method over sparsity.
+
+    ``note`` says what is counted, ``column`` is its name in the numbers.
     """
+    found = dict.fromkeys(category for (_, _, category), values in counts.items() if any(values))
+    return [_figure(summary, c, note, column, counts) for c in found if summary.sparsities]
+
+
+def _figure(summary: Summary, category: str, note: str, column: str, counts: Counts) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     canvas, axes = canvas_with((3.7, 2.45), (0.105, 0.15, 0.875, 0.81))

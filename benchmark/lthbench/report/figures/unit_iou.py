@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthbench import formatting
 from lthbench.report.figures import units_of
 from lthbench.report.figures.drawing import INK, Figure, Kind, canvas_of_panels, plain, svg
 from lthbench.report.summary import Summary
@@ -66,8 +65,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     units_of.add_legend(canvas, samples)
     return Figure(
         f"IoU of single units: {method}",
-        f"dense and {formatting.counted(len(shown), 'sparsity', 'sparsities')}, "
-        f"{units_of.seeds(units[method, shown[-1]])}",
+        units_of.note(units, method),
         svg(canvas, f"unit iou {method}"),
         f"Intersection over union of single units with their best concept, {method}: {'; '.join(words)}.",
         canvas,

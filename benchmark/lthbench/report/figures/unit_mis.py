@@ -61,8 +61,7 @@ def _figure(method: str, units: units_of.Units) -> Figure:
     units_of.add_legend(canvas, samples)
     return Figure(
         f"MIS by layer: {method}",
-        f"dense and {formatting.counted(len(shown), 'sparsity', 'sparsities')}, "
-        f"{units_of.seeds(units[method, shown[-1]])}",
+        units_of.note(units, method),
         svg(canvas, f"unit mis {method}"),
         f"Machine interpretability by layer, {method}, means: {'; '.join(words)}.",
         canvas,

@@ -127,6 +127,13 @@ def label(method: str, level: float) -> str:
     return "dense" if method == "dense" else formatting.sparsity(level)
 
 
+def note(units: Units, method: str) -> str:
+    """What is drawn of a method: how many networks, and over how many seeds."""
+    shown = levels(units, method)
+    many = formatting.counted(len(shown), "sparsity", "sparsities")
+    return f"dense and {many}, {seeds(units[method, shown[-1]])}"
+
+
 def seeds(networks: Sequence[Sequence[Unit]]) -> str:
     """Over how many seeds something is."""
     return formatting.counted(len(networks), "seed", "seeds")
