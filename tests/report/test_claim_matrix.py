@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from lthbench.report import claim_matrix, templates
-from lthbench.report.cells import Cell
 from lthbench.report.claims import any_task, between
 
 SAID = {
@@ -35,10 +34,11 @@ def made(monkeypatch, said=None, tables=TABLES):
     summaries: list[Any] = [
         SimpleNamespace(
             name=name,
+            named=f"{task}, {budget}",
             facts=SimpleNamespace(
                 task_name=task, budget_name=budget, budget={"train": {"epochs": epochs}}, seeds=(0, 1, 2)
             ),
-            cell=lambda *_, dense=dense: Cell(dense, 0.01, 3, "ok", "", ""),
+            dense_accuracy=dense,
         )
         for name, (task, budget, epochs, dense) in zip(said, tables, strict=True)
     ]

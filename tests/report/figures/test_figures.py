@@ -88,16 +88,16 @@ def test_a_curve_has_the_mean_and_the_range_of_its_seeds(summary):
     ],
 )
 def test_a_score_below_zero_is_at_the_centre_of_the_radar(own, dense, spoke):
-    cells = {"dense": SimpleNamespace(mean=dense), "omp": SimpleNamespace(mean=own)}
-    summary: Any = SimpleNamespace(cell=lambda method, level, name: cells[method])
+    means = {"dense": dense, "omp": own}
+    summary: Any = SimpleNamespace(mean=lambda method, level, name: means[method])
     score: Any = SimpleNamespace(name="gap", higher_is_better=True)
     assert radar._relative(summary, "omp", 0.5, score) == pytest.approx(spoke, nan_ok=True)
 
 
 @pytest.mark.parametrize(("own", "spoke"), [(0.2, 2.0), (0.8, 0.5)])
 def test_where_lower_is_better_half_of_dense_is_twice_as_far_out(own, spoke):
-    cells = {"dense": SimpleNamespace(mean=0.4), "omp": SimpleNamespace(mean=own)}
-    summary: Any = SimpleNamespace(cell=lambda method, level, name: cells[method])
+    means = {"dense": 0.4, "omp": own}
+    summary: Any = SimpleNamespace(mean=lambda method, level, name: means[method])
     score: Any = SimpleNamespace(name="ece", higher_is_better=False)
     assert radar._relative(summary, "omp", 0.5, score) == pytest.approx(spoke)
 
@@ -436,7 +436,8 @@ def test_a_radar_tells_what_has_no_ratio_from_what_was_not_measured():
     cells = {("dense", 0.0): -0.1, ("imp", 0.5): 0.3, ("omp", 0.5): math.nan}
     score: Any = SimpleNamespace(name="gap", title="gap", higher_is_better=True)
     found: Any = SimpleNamespace(
-        cell=lambda method, level, name: SimpleNamespace(mean=cells[method, level]),
+        cell=lambda method, level, name: cells[method, level],
+        mean=lambda method, level, name: cells[method, level],
         methods=("imp", "omp"),
         drawn_alone=("imp", "omp"),
         foremost=("imp", "omp"),
@@ -458,7 +459,7 @@ def test_a_method_of_one_sparsity_has_a_point_in_each_figure(made):
     drawn = (
         *curves.curves(few),
         *relative.relative(few),
-        unit_categories.over_levels(few, "colour", "n", "c", counts),
+        *unit_categories.by_category(few, "n", "c", counts),
     )
     for figure in drawn:
         grey = [x for x in figure.canvas.axes[0].lines if x.get_alpha() == drawing.GREY["alpha"]]

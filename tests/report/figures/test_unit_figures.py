@@ -187,7 +187,7 @@ def test_the_legend_on_the_page_has_the_colours_that_are_in_the_figures(made_tab
     methods = tuple(f"m{place}" for place in range(9))
     many = summarise(*made_table(methods, seeds=2, sparsities=(0.5, 0.9)))
     counts = {(m, level, "colour"): [3.0] for m in methods for level in (0.5, 0.9)}
-    figure = unit_categories.over_levels(many, "colour", "n", "c", counts)
+    (figure,) = unit_categories.by_category(many, "n", "c", counts)
     plates = [(unit_categories.KIND, [figure]), (extremes.KIND, extremes.extremes(many))]
     keys = task_page._keys(many, plates)
     assert [name for name, _ in keys["units"]] == [*many.foremost, "2 other methods"]
