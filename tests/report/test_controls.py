@@ -114,8 +114,8 @@ def test_a_network_that_lost_its_accuracy_is_gated(ran, monkeypatch):
     assert "gated" not in set(scores["status"])
     real = table_rows.of_entry
 
-    def collapsed(plan, entry, store, failures):
-        found = real(plan, entry, store, failures)
+    def collapsed(entry, store, failures, chance):
+        found = real(entry, store, failures, chance)
         for row in found:
             if row.score.name == "accuracy" and entry.method == "omp":
                 row.value = 0.3

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lthbench.planning.plan import Entry, Plan
     from lthbench.spec import Measure
 
+#: The metric that tells how many of the test images each class has, in the variants of one of its scores.
+_BY_CLASS, _OF_CLASS = "class-accuracy", "balanced_accuracy"
+
 
 @dataclass(eq=False, slots=True)
 class Source:
@@ -59,15 +62,32 @@ def of(plan: Plan, store: ResultReader, failures: dict[str, str]) -> list[Row]:
     """The rows of a plan's networks; what failed has a row that says why."""
     import numpy as np
 
-    rows = [row for entry in plan.entries for row in of_entry(plan, entry, store, failures)]
-    _gate(rows, plan)
+    chance = accuracy_of_chance(plan, store, failures)
+    rows = [row for entry in plan.entries for row in of_entry(entry, store, failures, chance)]
+    _gate(rows, chance)
     with np.errstate(invalid="ignore", over="ignore"):  # draws may be infinite
         _add_paired_errors(rows, store)
     return rows
 
 
-def of_entry(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, str]) -> list[Row]:
-    """The rows of one network, without what others say of them."""
+def accuracy_of_chance(plan: Plan, store: ResultReader, failures: dict[str, str]) -> float:
+    """The accuracy of whoever always says the same: the share of the largest class in the test images.
+
+    All networks see the same images; the first whose accuracy by class is known tells how many each class
+    has. Where none does, as with more classes than are told apart, all count as equally large.
+    """
+    for measure in (m for entry in plan.entries for m in entry.measures if m.metric == _BY_CLASS):
+        result = _result(store, measure, failures)
+        told = result["values"] if result is not None else ()
+        images = {v["variant"]: v["n"] for v in told if v["score"] == _OF_CLASS}
+        every = images.pop("", 0)
+        if images and every > 0:
+            return float(max(images.values()) / every)
+    return 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+
+
+def of_entry(entry: Entry, store: ResultReader, failures: dict[str, str], chance: float) -> list[Row]:
+    """The rows of one network, without what others say of them; ``chance`` is the accuracy of chance."""
     rows: list[Row] = []
     notes: list[str] = []
     for measure in entry.measures:
@@ -82,7 +102,7 @@ def of_entry(plan: Plan, entry: Entry, store: ResultReader, failures: dict[str, 
         scores = {score.name: score for score in metric.scores}
         rows += [_told(source, scores[value["score"]], value["variant"], value) for value in result["values"]]
     rows += _controls(rows, entry, store, failures)
-    notes += _at_chance(plan, rows)
+    notes += _at_chance(rows, chance)
     if notes and entry.method != "dense":
         why = "; ".join(dict.fromkeys(notes))
         for row in rows:
@@ -137,24 +157,22 @@ def _controls(rows: list[Row], entry: Entry, store: ResultReader, failures: dict
     return found
 
 
-def _at_chance(plan: Plan, rows: Iterable[Row]) -> list[str]:
-    classes = len(registry.get(Dataset, plan.request.task.data.dataset).classes)
+def _at_chance(rows: Iterable[Row], chance: float) -> list[str]:
     for row in rows:
         if row.score.name == "accuracy" and row.status == "ok" and row.n > 0:
-            bar = 1 / classes + 2 * math.sqrt((1 / classes) * (1 - 1 / classes) / row.n)
+            bar = chance + 2 * math.sqrt(chance * (1 - chance) / row.n)
             if row.value <= bar:
                 return [f"accuracy {row.value:.3f} is not above chance (up to {bar:.3f})"]
     return []
 
 
-def _gate(rows: list[Row], plan: Plan) -> None:
+def _gate(rows: list[Row], chance: float) -> None:
     """Mark the interpretability scores of networks that have lost much of what there is to interpret.
 
     Such scores can be best where a network has collapsed: maps get sparser, linear explanations closer. The
-    gate is half of what the dense parent of the seed has above chance; without accuracies none gets through.
-    Where one of the two is not measured yet, the score is missing until it is.
+    gate is half of what the dense parent of the seed has above ``chance``; without accuracies none gets
+    through. Where one of the two is not measured yet, the score is missing until it is.
     """
-    chance = 1 / len(registry.get(Dataset, plan.request.task.data.dataset).classes)
     measured = [row for row in rows if row.variant == "" and row.score.name == "accuracy"]
     accuracies = {row.place: row.value for row in measured if not math.isnan(row.value)}
     awaited = {row.place for row in measured if row.status == "missing"}
