@@ -304,7 +304,9 @@ def _execute(
     failures: dict[str, str] = {}
     results: Store | Snapshot = store
     if options.collect:
-        failures = logged(todo, store.events() if todo else ())
+        # Leases before the log: a run that gives one back meanwhile has logged how its steps ended.
+        at_work = {str(lease.get("what")) for lease in store.leases().others()} if todo and known else ()
+        failures = logged(todo, store.events() if todo else (), at_work)
         check_some(made, [step for step in todo if step.key not in failures], store)
         results = Snapshot(store, todo)
         told = {key: facts for key, facts in told.items() if facts}

@@ -209,3 +209,15 @@ def test_the_log_tells_why_steps_failed_that_are_still_to_do_and_what_needs_them
     for odd, said in ((None, "no reason was given"), ("", "no reason was given"), ("=1+1", "reason: =1+1")):
         more = {} if odd is None else {"reason": odd}
         assert logged([train], [event("failed", **more)]) == {train.key: said}
+
+
+def test_what_a_run_tries_again_has_not_failed_nor_has_what_needs_it(made):
+    train = next(s for s in made.steps if isinstance(s, Train))
+    scored = next(s for s in made.steps if isinstance(s, Measure) and s.subject == train)
+    todo = [s for s in made.steps if s == train or train in s.needs() or scored in (s, *s.needs())]
+    events = [{"key": key, "status": "failed", "reason": "no room"} for key in (train.key, scored.key)]
+    assert logged(todo, events, [train.key, "run 1"]) == {}
+    assert logged(todo, events, ["another training"]) == logged(todo, events) != {}
+    beside = logged(todo, events, [f"score {train.key}"])
+    assert train.key in beside
+    assert scored.key not in beside

@@ -344,6 +344,30 @@ def test_what_failed_is_told_with_its_reason_as_by_the_run_and_what_is_not_tried
     assert "failed" not in capsys.readouterr().err
 
 
+def test_what_a_run_is_trying_again_has_not_failed(copied, capsys):
+    hot = copied / "hot.py"
+    hot.write_text(HOT.format(cooled=str(copied / "cooled")))
+    asked = ("--methods", "omp", *GRID[:-1], f"accuracy,nll,{hot}")
+    assert run(copied, *asked, "--no-report") == 1
+    store = LocalStore(copied / "store")
+    found = plan(ask(TASK, ["omp"], [0.5], seeds=2, metrics=["accuracy", "nll"]), ())
+    entry = next(e for e in found.entries if (e.method, e.seed) == ("omp", 1))
+    leases, name = store.leases(), f"score {entry.network.key}"
+    another = {"host": "another", "machine": "another", "pid": 1, "mark": "theirs", "what": name}
+    leases.folder.mkdir(exist_ok=True)
+    leases.path(name).write_text(json.dumps(another))
+    capsys.readouterr()
+    assert run(copied, *asked, "--collect", "--json") == 1
+    account = json.loads(capsys.readouterr().out)
+    assert (account["state"], account["steps"]["failed"], account["steps"]["missing"]) == ("unfinished", 3, 1)
+    table = pd.read_csv(copied / "report" / "scores.csv", keep_default_na=False)
+    assert set(table[table["status"] == "missing"]["step"]) < set(table[table["seed"] == 1]["step"])
+    leases.path(name).unlink()
+    assert run(copied, *asked, "--collect", "--json") == 1
+    account = json.loads(capsys.readouterr().out)
+    assert (account["state"], account["steps"]["failed"]) == ("failed", 4)
+
+
 def test_where_all_failed_that_is_reported_too(tmp_path, capsys):
     """A training that diverged, and what needs it: the store has no score, and the run's table says why."""
     wild = tmp_path / "tiny.toml"

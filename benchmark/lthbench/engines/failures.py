@@ -7,6 +7,7 @@ from typing import Any
 
 from lthbench.errors import cut_short
 from lthbench.formatting import reason_line
+from lthbench.planning.jobs import group
 from lthbench.spec import Step
 
 #: More metrics than these are counted and not named.
@@ -27,14 +28,24 @@ def told(failed: Mapping[str, str], metrics: Mapping[str, str], known: Collectio
     return [_line(cut_short(reason), sorted({*found} - {""})) for reason, found in by_reason.items()]
 
 
-def logged(todo: Sequence[Step], events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def logged(
+    todo: Sequence[Step], events: Iterable[Mapping[str, Any]], at_work: Collection[str] = ()
+) -> dict[str, str]:
     """Why steps that are not stored failed when they were tried last, by key; needs stand before needers.
 
-    ``events`` are those of a store's log. What needs a step that failed fails with it, as in a run.
+    ``events`` are those of a store's log. What needs a step that failed fails with it, as in a run. The
+    jobs that runs are ``at_work`` on, by name, try their steps again: these have not failed, nor what needs
+    them.
     """
     last = {event["key"]: event for event in events if "key" in event}
+    if not any(last.get(step.key, {}).get("status") == "failed" for step in todo):
+        return {}
+    again = {step.key for job in group(todo).values() if job.name in at_work for step in job.steps}
     found: dict[str, str] = {}
     for step in todo:
+        if step.key in again or any(need.key in again for need in step.needs()):
+            again.add(step.key)
+            continue
         event = last.get(step.key, {})
         lost = next((found[need.key] for need in step.needs() if need.key in found), "")
         if lost or event.get("status") == "failed":
