@@ -409,5 +409,15 @@ def test_what_an_unfinished_report_is_to_come_to_is_kept(tmp_path, capsys):
     capsys.readouterr()
     with pytest.raises(SystemExit, match="2"):
         main(["store", "prune", "--keep", report, "--yes", *where])
-    assert "is not finished, and what its run needs is not known here" in capsys.readouterr().err
+    said = "is not finished, and what its run needs is not known here"
+    err = " ".join(capsys.readouterr().err.split())
+    assert said in err
+    assert "or give what lthbench plan --json prints of it." in err
+    with pytest.raises(SystemExit, match="2"):
+        main(["store", "export", str(tmp_path / "more.zip"), "--for", report, *where])
+    err = " ".join(capsys.readouterr().err.split())
+    assert said in err
+    assert "Run its command to the end, or export all of the store: leave out --for." in err
+    assert not (tmp_path / "more.zip").exists()
+    main(["store", "export", str(tmp_path / "more.zip"), *where])
     assert store.listed() == there

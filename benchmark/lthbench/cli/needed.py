@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from lthbench.store import Store
 
 
-def wanted(source: Path, opened: Store) -> set[str]:
-    """The keys that a report or a plan needs. Raises BadInput."""
+def wanted(source: Path, opened: Store, cure: str) -> set[str]:
+    """The keys that a report or a plan needs. Raises BadInput.
+
+    ``cure`` says what to do with an unfinished report of which it is not known here what its run needs.
+    """
     from lthbench.store import inventory, layout
 
     if source.is_dir() or source.suffix == ".csv":
@@ -22,7 +25,7 @@ def wanted(source: Path, opened: Store) -> set[str]:
 
         scores, facts = table.read(source if source.is_dir() else source.parent)
         asked = set(scores["step"])
-        ahead = _ahead(source, facts, asked) if so_far.of_table(scores) else set()
+        ahead = _ahead(source, facts, asked, cure) if so_far.of_table(scores) else set()
         for network in facts.networks:
             asked |= {network.network, network.mask or network.network}
         asked = {key for key in asked if layout.KEY.fullmatch(key)}
@@ -42,7 +45,7 @@ def wanted(source: Path, opened: Store) -> set[str]:
     return planned(source)
 
 
-def _ahead(source: Path, facts: RunFacts, measures: set[str]) -> set[str]:
+def _ahead(source: Path, facts: RunFacts, measures: set[str], cure: str) -> set[str]:
     """The keys of all steps that lead to the ``measures`` of a report that is not finished. Raises BadInput.
 
     Those of networks that are still to come stand neither in the report nor behind what is stored.
@@ -56,7 +59,7 @@ def _ahead(source: Path, facts: RunFacts, measures: set[str]) -> set[str]:
     if not measures <= keys:
         raise BadInput(
             f"{source}: is not finished, and what its run needs is not known here: it was made with other "
-            "versions, or edited. Run its command to the end, or give what lthbench plan --json prints of it."
+            f"versions, or edited. {cure}"
         )
     return keys
 

@@ -191,7 +191,8 @@ def prune(
 
     opened, as_json = _opened(context, store), _as_json(context, as_json)
     with nullcontext() if dry_run else opened.leases().alone(opened.address, _tell_on_stderr):
-        wanted = set().union(*(needed.wanted(source, opened) for source in kept)) if kept else None
+        cure = "Run its command to the end, or give what lthbench plan --json prints of it."
+        wanted = set().union(*(needed.wanted(source, opened, cure) for source in kept)) if kept else None
         found = pruning.unneeded(opened, wanted, sets, savepoints)
         listed = [(kind.lower(), key, size) for key, (kind, size) in sorted(found.artefacts.items())]
         listed += [("spare", str(p.relative_to(opened.root)), size) for p, size in found.rubbish.items()]
@@ -282,7 +283,8 @@ def export(
         overwriting.check_one(target, "store", force)
     opened = _opened(context, store)
     with opened.in_use("export", _tell_on_stderr):
-        asked = set().union(*(needed.wanted(s, opened) for s in sources))
+        cure = "Run its command to the end, or export all of the store: leave out --for."
+        asked = set().union(*(needed.wanted(s, opened, cure) for s in sources))
         there = opened.elsewhere() or {}
         lost = [key for key in sorted(there) if (key in asked or not sources) and not opened.hold(key)]
         held = {key for key, _ in layout.places(opened.root) if layout.holds(opened.root, key)}
