@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,19 +172,6 @@ def test_tasks_name_the_calibrated_budgets_also_those_in_bfloat16(monkeypatch):
     assert told["calibrated"] == counts
     assert told["in bfloat16"] == names[1::2]
     assert "calibrated no budget" in " ".join(call("tasks", "c10-r18")[1].split())
-
-
-def test_a_task_file_names_the_calibration_beside_it(tmp_path):
-    task = tmp_path / "mine.toml"
-    text = Path(TASK).read_text(encoding="utf-8")
-    task.write_text(text, encoding="utf-8")
-    name = re.search(r'^name = "(.+)"', text, re.MULTILINE)[1]
-    assert json.loads(call("tasks", task, "--json")[1])["calibrated"] == {}
-    (tmp_path / "calibrations").mkdir()
-    known = calibration.shipped("digits-r8", "quick")
-    beside = tmp_path / "calibrations" / f"{name}-quick-bf16.json"
-    beside.write_text(replace(known, task=name).to_json(), encoding="utf-8")
-    assert json.loads(call("tasks", task, "--json")[1])["calibrated"] == {"quick-bf16": len(known.seeds)}
 
 
 def test_a_metric_tells_its_version_and_the_margins_of_what_the_verdict_asks_for():

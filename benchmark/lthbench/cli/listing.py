@@ -11,7 +11,7 @@ from lthbench import formatting, registry
 from lthbench.cli.pages import page
 from lthbench.cli.terminal import columns, wrapped
 from lthbench.data import concepts, loading
-from lthbench.errors import unknown
+from lthbench.errors import BadInput, unknown
 from lthbench.kinds import Architecture, Bank, Criterion, Dataset, Method, Metric
 from lthbench.planning import task
 from lthbench.spec import Network
@@ -41,7 +41,7 @@ def describe(kind: str, name: str, folder: Path | None) -> dict[str, Any]:
     if kind == "task":
         found = task.load(name)
         half = [name for name in _budgets(found) if name not in found.budget]
-        known = _calibrated(found, name)
+        known = _calibrated(found, name, places)
         return {
             **_plain(found),
             "in bfloat16": half,
@@ -111,7 +111,7 @@ def short(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _task_row(found: task.Task, places: tuple[Path, ...]) -> dict[str, Any]:
-    known = _calibrated(found, found.name)
+    known = _calibrated(found, found.name, places)
     return {
         "task": found.name,
         "title": found.title,
@@ -129,13 +129,37 @@ def _budgets(found: task.Task) -> list[str]:
     return [name for pair in pairs for name in pair if name in there]
 
 
-def _calibrated(found: task.Task, typed: str) -> dict[str, int]:
-    """The budgets that are calibrated, with the dense trainings behind each."""
+def _calibrated(found: task.Task, typed: str, places: tuple[Path, ...]) -> dict[str, int]:
+    """The budgets that are calibrated, with the dense trainings behind each.
+
+    A task that ships is calibrated by what ships with it. A file, ``typed`` as a path, may have another
+    recipe or network than the calibration of its name: it counts as far as it is of the same steps.
+    """
     known = {
         name: calibration.beside(found.name, name, typed) or calibration.shipped(found.name, name)
         for name in _budgets(found)
     }
+    if "/" in typed or typed.endswith(".toml"):
+        known = {name: c and _fitting(c, typed, name, places) for name, c in known.items()}
     return {name: len(c.seeds) for name, c in known.items() if c is not None}
+
+
+def _fitting(
+    known: calibration.Calibration, typed: str, budget: str, places: tuple[Path, ...]
+) -> calibration.Calibration | None:
+    """The part of a calibration that runs of a task's file are judged by, with the images that are here."""
+    from lthbench.planning.plan import plan
+    from lthbench.planning.request import ask
+    from lthbench.planning.settle import settled
+    from lthbench.results.run_facts import dense_keys
+    from lthbench.results.score_order import aspects
+
+    try:
+        asked = settled(ask(typed, [], None, [], 1, budget=budget), places)
+        keys = dense_keys(plan(asked, places, data_needed=False))
+    except BadInput:  # of images that are damaged, which is told of them
+        return None
+    return calibration.fitting(known, keys, aspects(asked.metrics, asked.classes))[0]
 
 
 def _found(found: task.Task, places: tuple[Path, ...]) -> str:
