@@ -13,6 +13,7 @@ from lthbench.cli import main, output
 from lthbench.cli.run_json import Tally
 from lthbench.report import explanation, machine_readable
 from lthbench.report.summary import summarise
+from lthbench.results import table as tables
 from lthbench.verdict.explanation import standing
 from lthbench.verdict.rules import Match
 
@@ -81,7 +82,7 @@ def test_steps_that_failed_count_where_they_were_to_do_and_what_is_collected_was
         assert tally.counts(failures) == {"all": 3, "reused": 1, **counts}
 
 
-def test_what_is_open_is_told_apart_from_what_falls_short(done, capsys):
+def test_what_is_open_is_told_apart_from_what_falls_short_by_explain_too(done, tmp_path, capsys):
     table = done.table
     dense = table[table["method"] == "dense"].set_index(["seed", "score", "variant"])["value"]
     own = table["method"] != "dense"
@@ -103,6 +104,11 @@ def test_what_is_open_is_told_apart_from_what_falls_short(done, capsys):
         ("omp", 0.5): ("short", False),
         ("omp", 0.9): ("failed", False),
     }
+    tables.write(table, done.facts, tmp_path / "report")
+    for (method, sparsity), said in found.items():
+        main(["explain", method, str(sparsity), "--from", str(tmp_path / "report"), "--json"])
+        explained = read(capsys.readouterr().out)
+        assert (explained["finding"], explained["passes"]) == said
 
 
 @pytest.mark.parametrize(

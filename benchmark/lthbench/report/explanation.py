@@ -55,6 +55,7 @@ def account(summary: Summary, method: str, sparsity: float) -> dict[str, Any]:
         "rule_text": RULE_TEXT[summary.rule],
         "said": answer.of_network(summary, headline.at(level)),
         "up_to": _up_to(summary, headline),
+        "finding": explanation.standing(headline.at(level)),
         "passes": passes(headline, level),
         "only_open": explanation.only_open(headline.at(level)),
         "scope": headline.scope,
