@@ -35,6 +35,8 @@ def rows(method, sparsity, score, values, error=0.001, status="ok", reason=""):
             "mean_diff_se": math.nan if method == "dense" else error,
             "n": 100,
             "unit": facts.unit,
+            "direction": "higher" if facts.higher_is_better else "lower",
+            "group": facts.group,
             "status": status,
             "reason": reason,
             "forwards": 1,

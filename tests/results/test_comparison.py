@@ -51,12 +51,15 @@ def test_what_is_found_follows_the_interval_and_the_direction(score, after, find
 
 
 @pytest.mark.parametrize(("score", "finding"), [("accuracy", "better"), ("nll", "worse")])
-def test_a_table_without_directions_and_units_is_compared_by_those_of_its_facts(score, finding):
-    first = frame(rows("m", 0.5, score, A, step="a", direction="", unit="")), facts()
+def test_two_tables_are_compared_by_the_direction_and_the_unit_of_their_facts(score, finding):
+    first = frame(rows("m", 0.5, score, A, step="a")), facts()
     second = frame(rows("m", 0.5, score, (0.93, 0.941, 0.95), step="b")), facts()
     (found,) = compare(first, second).changes
     assert found.finding == finding
     assert found.unit == next(s.unit for s in facts().scores if s.name == score)
+    blank = frame(rows("m", 0.5, score, A, step="a", direction="")), facts()
+    with pytest.raises(BadInput, match=r'direction is "" in .*: one was edited'):
+        compare(blank, second)
 
 
 def test_only_seeds_in_both_are_compared_and_one_has_no_interval():

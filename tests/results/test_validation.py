@@ -51,8 +51,11 @@ def changed(table, **values):
         ({"n": -5}, "n is finite and not negative"),
         ({"forwards": -1}, "forwards is finite and not negative"),
         ({"direction": "sideways"}, 'direction is "sideways" in .*, its facts say "(higher|lower)"'),
+        ({"direction": ""}, 'direction is "" in .*, its facts say "(higher|lower)"'),
         ({"unit": "count"}, 'unit is "count" in .*: one was edited'),
+        ({"unit": ""}, 'unit is "" in .*: one was edited'),
         ({"group": "other"}, 'group is "other" in .*: one was edited'),
+        ({"group": ""}, 'group is "" in .*: one was edited'),
         ({"seed": 9}, "seed 9, which its facts do not name: 0, 1, 2"),
     ],
 )

@@ -46,7 +46,7 @@ def check(table: pd.DataFrame, facts: RunFacts) -> None:
     units, groups = {s.name: s.unit for s in facts.scores}, {s.name: s.group for s in facts.scores}
     for column, by_score in (("direction", better), ("unit", units), ("group", groups)):
         said = table["score"].map(by_score)
-        wrong = table[said.notna() & (table[column] != "") & (table[column] != said)]
+        wrong = table[said.notna() & (table[column] != said)]
         if len(wrong):
             found, other = wrong[column].iloc[0], said[wrong.index[0]]
             raise BadInput(
