@@ -21,11 +21,15 @@ from lthbench.engines.queue import Interrupted
 from lthbench.errors import BadInput
 from lthbench.kinds import Metric
 from lthbench.planning import plan, request
+from lthbench.planning.looks import Look
+from lthbench.report.summary import summarise
 from lthbench.results import bundle_file, run_facts
 from lthbench.results.table import as_csv
 from lthbench.store import LocalStore
 from lthbench.submission import bundle, facts_told, rerun
 from lthbench.verdict.calibration import shipped
+from lthbench.verdict.rules import HEADLINE, RULES
+from lthbench.verdict.until_decided import why_ended
 
 
 def changed(whole, path, change, honest=True):
@@ -225,6 +229,13 @@ def dropped(files):
         (network(network="0" * 64), "networks was changed"),
         (network(expression="train(anything)"), "networks was changed"),
         (told(networks={}), "networks was changed"),
+        (network(owner="me"), r"'networks\.omp .*\.owner' is no field that lthbench .* knows"),
+        (
+            told(verdict="LTH-PASS"),
+            "'verdict' is no field that lthbench .* knows: it was added by hand",
+        ),
+        (told(rule="lenient"), 'run.json: no rule "lenient"'),
+        (told(ended="All is decided."), "ended was changed: its command adds no seeds until all is decided"),
         (emptied, "masks: other layers of omp at 0.5904, seed 0, are empty than its results tell"),
         (asked(seeds=[4, 5]), "results are not of the steps"),
         (asked(methods=["snip"]), "results are not of the steps"),
@@ -252,6 +263,34 @@ def test_what_was_changed_is_refused_though_all_hashes_are_right(whole, tmp_path
     path = changed(whole, tmp_path / "forged.zip", change)
     with pytest.raises(bundle.Refused, match=said):
         bundle.verify(path)
+
+
+def test_why_no_more_seeds_were_added_is_what_the_table_gives(made_table):
+    scores, facts = made_table(("imp", "omp"), seeds=3)
+    looks = tuple(Look(seeds, dict.fromkeys(("imp", "omp"), (0.5, 0.9, 0.98))) for seeds in ((0, 1), (2,)))
+    asked = dataclasses.replace(facts.requests[0], most_seeds=3, looks=looks)
+    facts = dataclasses.replace(facts, requests=(asked,))
+    why = why_ended(summarise(scores, facts).verdicts[HEADLINE], 3, 3)
+    for ended in ("", why):
+        facts_told.check_judged(scores, dataclasses.replace(facts, ended=ended))
+    for ended in ("All is decided, whatever you may think.", why.replace("3", "4")):
+        with pytest.raises(BadInput, match=r"ended was changed, or .*: its table gives: .*3"):
+            facts_told.check_judged(scores, dataclasses.replace(facts, ended=ended))
+
+
+def test_the_rule_that_its_pages_were_drawn_by_goes_with_a_bundle(whole, tmp_path):
+    for rule in RULES:
+        path = changed(whole, tmp_path / f"{rule}.zip", told(rule=rule))
+        assert bundle.verify(path)[1].rule == rule
+
+
+def test_a_report_with_a_field_that_is_not_known_is_not_bundled(run, tmp_path):
+    shutil.copytree(run / "report", tmp_path / "report")
+    path = tmp_path / "report" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": "LTH-PASS"}))
+    with pytest.raises(BadInput, match=r"run\.json: 'verdict' is no field that lthbench"):
+        bundle.write(tmp_path / "report", LocalStore(run / "store"), tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()
 
 
 def test_a_table_of_an_earlier_version_is_said_to_be_one_and_is_checked_all_the_same(

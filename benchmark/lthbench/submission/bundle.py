@@ -79,9 +79,11 @@ def write(folder: Path, store: Store, target: Path, tell: Callable[[str], None] 
     if again != files["scores.csv"]:
         raise BadInput(f"{table.scores_file(folder)}: is not what the store {store.root} gives; run again.")
     try:
+        facts_told.check_known(files["run.json"], facts)
         facts_told.check_asked(facts, made, [])
         facts_told.check_collapsed(facts, made, store)
         validation.check(scores, facts)
+        facts_told.check_judged(scores, facts)
     except BadInput as error:
         raise BadInput(f"{folder}: {error} Run the command again: its store holds what is done.") from error
     files |= {name: (folder / name).read_bytes() for name in table.BESIDE if (folder / name).is_file()}
@@ -121,6 +123,7 @@ def verify(path: Path, tell: Callable[[str], None] = silent) -> tuple[pd.DataFra
     if so_far.of_table(scores):
         raise Refused(f"{path}: is of a table that is not finished; run its command to the end.")
     try:
+        facts_told.check_known(files["run.json"], facts)
         tell("planning its command")
         made = planned(facts, len(scores))
         tell("comparing its steps with those of its command")
@@ -138,6 +141,8 @@ def verify(path: Path, tell: Callable[[str], None] = silent) -> tuple[pd.DataFra
         again["step"] = again["step"].replace(earlier)
         of_units = units.as_csv(units.gather(made, results)) if units.FILE in files else None
         validation.check(scores, facts)
+        if not changed:
+            facts_told.check_judged(scores, facts)
         by = ", ".join(sorted({str(e["lthbench"]) for e in facts.environments if "lthbench" in e}))
     except LthbenchError as error:
         raise Refused(f"{path}: {error}") from error

@@ -1,16 +1,20 @@
 """Whether a bundle's run.json tells what its command and its results give: it says how a table is judged.
 
-Environments, seconds, and what masks keep are taken as they come; no verdict reads them. Why no more seeds
-were added (``ended``) is told anew by whoever shows it.
+Environments, seconds, and what masks keep are taken as they come; no verdict reads them. So is the rule that
+pages were drawn by: the verdict by each rule follows from the table.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from lthbench.errors import BadInput
+from lthbench import textfiles
+from lthbench._version import __version__
+from lthbench.errors import BadInput, unknown
 from lthbench.planning.plan import Plan
 from lthbench.results import plugin_facts, run_facts
 from lthbench.results.merge import meant
@@ -18,6 +22,57 @@ from lthbench.results.plugin_facts import PluginFacts
 from lthbench.results.run_facts import RunFacts
 from lthbench.store.artifacts import SCORES
 from lthbench.store.base import ResultReader
+from lthbench.verdict.rules import HEADLINE, RULES
+from lthbench.verdict.until_decided import why_ended
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The parts of run.json that are records, whose fields this version knows; requests are read strictly.
+_RECORDS = ("data", "plugins", "aspects", "scores", "networks")
+
+
+def check_known(content: bytes, facts: RunFacts) -> None:
+    """Raise BadInput for a field of run.json that this version does not know, and so cannot check."""
+    told, known = textfiles.values(content), facts.to_json()
+    parts = (name for part in _RECORDS for name in _strange(told.get(part), known.get(part), part))
+    odd = next(chain(facts.more, parts), None)
+    if odd is not None:
+        raise BadInput(
+            f"run.json: {odd[:100]!a} is no field that lthbench {__version__} knows: it was added by hand, "
+            "or by a later version, which can check it."
+        )
+
+
+def _strange(told: Any, known: Any, where: str) -> Iterator[str]:
+    """The fields of records, in lists or by name, that were not read."""
+    if isinstance(told, Mapping) and isinstance(known, Mapping):
+        for name, part in told.items():
+            if name in known:
+                yield from _strange(part, known[name], f"{where}.{name}")
+            else:
+                yield f"{where}.{name}"
+    elif isinstance(told, list) and isinstance(known, list):
+        for place, (one, other) in enumerate(zip(told, known, strict=True)):
+            yield from _strange(one, other, f"{where}[{place}]")
+
+
+def check_judged(scores: pd.DataFrame, facts: RunFacts) -> None:
+    """Raise BadInput for a rule that is none, and where the table gives another end of adding seeds."""
+    from lthbench.report.summary import summarise
+
+    if facts.rule not in ("", *RULES):
+        raise BadInput(f"run.json: {unknown('rule', facts.rule, RULES)}")
+    if not facts.ended:
+        return
+    if facts.looks is None:
+        raise BadInput("run.json: ended was changed: its command adds no seeds until all is decided.")
+    most = max(request.most_seeds for request in facts.requests)
+    why = why_ended(summarise(scores, facts).verdicts[HEADLINE], len(facts.seeds), most)
+    if facts.ended != why:
+        raise BadInput(
+            f"run.json: ended was changed, or is of a version that judges otherwise: its table gives: {why}"
+        )
 
 
 def check_asked(facts: RunFacts, made: Plan, changed: list[str]) -> None:
