@@ -204,6 +204,24 @@ def test_to_collect_what_is_stored_no_weights_are_fetched(tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_says_that_it_fetches_the_weights_that_it_reads(tmp_path, monkeypatch, tiny_task, capsys):
+    asked = []
+
+    def fetched(address, path, prefix):
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetched)
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", "--task", tiny_task, "--pretrained", "ResNet18_Weights.IMAGENET1K_V1"])
+    assert [address.rpartition("/")[2] for address in asked] == ["resnet18-f37072fd.pth"]
+    capsys.readouterr()
+    main(["plan", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of torchvision that --pretrained names are fetched if they are not here" in said
+
+
 def test_pixels_are_normalised_as_torchvisions_googlenet_expects(tmp_path, monkeypatch):
     """torchvision's takes pixels normalised as of ImageNet, and turns them into those of mean and std 0.5."""
     from torchvision import models

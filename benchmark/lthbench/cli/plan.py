@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 def show_plan(as_json: bool, **options: Any) -> None:
     """Say what would run, what is already there, and about how long it takes. Runs nothing.
 
+    Weights of a hub or of torchvision that --pretrained names are fetched if they are not here, as what would
+    run follows from them. Data sets are not fetched.
+
     \b
     Example: lthbench plan --task c10-r20s --rounds 1-12
     """
