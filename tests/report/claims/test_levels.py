@@ -1,5 +1,6 @@
 """At which level claims of several parts are decided: closed forms, and how often they are wrong."""
 
+import dataclasses
 import importlib.util
 import math
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lthbench.report.claims import base
+from lthbench.report.claims import base, lth_pass
 from lthbench.report.claims.base import Interval, all_of, any_of, at_least, within
 from lthbench.report.claims.interpretability import SCORES
 
@@ -190,3 +191,69 @@ def test_the_interval_of_one_part_is_wider_the_more_there_are():
     (one,) = parts(0.0)
     assert [one.of(n).high for n in (1, 2, 3, 4)] == pytest.approx([ALONE, OF_TWO, OF_THREE, OF_FOUR])
     assert base.points(Interval(0.02, 0.01, FREEDOM), "omp").startswith("2.0 points above omp (95 %: −0.8 to")
+
+
+# --------------------------------------------------------- up to a sparsity, by the verdict's p-values
+
+#: Sparsities up to the larger of those published of ResNet-20s on CIFAR-10, 83.2 and 86.6 %, and two beyond.
+PUBLISHED, BEYOND = made.LEVELS[:9:2], made.LEVELS[9:11]
+
+
+def up_to_published(p_values, levels=PUBLISHED, findings=()):
+    """What is said where FGSM accuracy of tickets never matches, given p of being worse at each sparsity."""
+    found = findings or ["worse" if p <= 0.05 else "open" for p in p_values]
+    sure = made.judged({"fgsm_accuracy": (*found, *["worse"] * len(BEYOND))}, (*levels, *BEYOND))
+    known = dict(zip(levels, p_values, strict=True))
+    matches = [dataclasses.replace(m, p_worse=known.get(m.sparsity, 0.0)) for m in sure.matches]
+    sure = dataclasses.replace(sure, matches=tuple(matches))
+    verdict = made.extremes(made.NEVER, (*levels, *BEYOND))
+    values = {("imp", 0.2, "accuracy"): 1.0}
+    claim = made.of("CIFAR-10 with ResNet-20s, tickets match dense in accuracy")
+    return claim.check(made.summary(values, verdict=verdict, headline=(sure,)))[1]
+
+
+def test_that_tickets_are_worse_before_a_published_sparsity_is_shown_by_bonferroni_over_sparsities():
+    several = len(PUBLISHED)
+    assert several == 5
+    assert up_to_published([0.04, 1.0, 1.0, 1.0, 1.0]) == "cannot say"
+    assert up_to_published([0.04] * several) == "cannot say"
+    assert up_to_published([1.0, 1.0, 1.0, 0.0101, 1.0]) == "cannot say"
+    assert up_to_published([1.0, 1.0, 1.0, 0.0099, 1.0]) == "differs"
+    assert up_to_published([0.04], PUBLISHED[:1]) == "differs"
+    assert up_to_published([math.nan, 1.0, 1.0, 1.0, 1.0], findings=["gated", *["open"] * 4]) == "differs"
+
+
+def test_a_published_sparsity_is_contradicted_wrongly_in_at_most_a_twentieth():
+    rng = np.random.default_rng(10)
+    drawn_p = rng.random((1500, len(PUBLISHED)))
+    share = np.mean([up_to_published(list(p)) == "differs" for p in drawn_p])
+    assert share <= 0.05 + 3 * math.sqrt(0.05 / len(drawn_p))
+    assert share > 0.03  # no surer than asked for
+    assert np.mean((drawn_p <= 0.05).any(axis=1)) > 0.15, "so often one sparsity by itself shows it"
+
+
+def test_raw_linear_scores_are_each_one_of_the_tests_at_each_sparsity():
+    levels = made.LEVELS[:3]
+    of_six = stats.t.isf(0.025 / 6, FREEDOM)
+
+    def told(ahead):
+        values = {("dense", 0.0, score): 1.0 for score in lth_pass.LINEAR}
+        values |= {("imp", s, score): 1.0 + 1e-9 for s in levels for score in lth_pass.LINEAR}
+        values["imp", levels[1], "lime_fidelity"] = 1.0 + ahead * ERROR
+        verdict = made.extremes({"accuracy": levels[-1]}, levels)
+        claim = made.of("ImageNet with ResNet-50, tickets match dense in raw LIME")
+        return claim.check(made.summary(values, verdict=verdict, spread=SPREAD))[1]
+
+    assert told(of_six - 0.1) == "cannot say"
+    assert told(of_six + 0.1) == "differs"
+
+
+def test_that_something_is_worse_where_accuracy_holds_is_shown_by_bonferroni_over_sparsities():
+    def told(p):
+        sure = made.judged({"accuracy": made.ALL, "nll": ("matches", "worse", "matches")})
+        matches = [dataclasses.replace(m, p_worse=p if m.finding == "worse" else 1.0) for m in sure.matches]
+        sure = dataclasses.replace(sure, matches=tuple(matches))
+        return made.of("Accuracy alone holds further").check(made.summary({}, headline=(sure,)))[1]
+
+    assert told(0.04) == "cannot say"
+    assert told(0.05 / 3 - 1e-4) == "agrees"

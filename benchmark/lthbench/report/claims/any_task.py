@@ -16,6 +16,7 @@ from lthbench.report.claims.base import (
     all_of,
     compared,
     difference,
+    falls_short,
     gaps,
     headline_of,
     paper_verdict,
@@ -94,8 +95,8 @@ def _one_number(summary: Summary) -> Shown:
     joint, _ = leaderboard.holds(found, found.scores)
     shown = f"{found.method}: accuracy {up_to(alone)}, all scores {up_to(joint)}"
     holding = [s for s in found.sparsities if alone is not None and s <= alone]
-    worse = [s for s in holding if any(m.finding == "worse" for m in found.at(s))]
-    if worse:
+    parts = len(found.sparsities)
+    if any(m.finding == "worse" and falls_short(m, parts) for s in holding for m in found.at(s)):
         return shown, "agrees"
     there = {m.score: m.finding for m in found.at(ends)} if ends is not None else {}
     first = there.pop("accuracy", "") == "worse" and all(f in ("better", "matches") for f in there.values())

@@ -11,7 +11,8 @@ from functools import cache
 from lthbench import formatting
 from lthbench.report.cells import Cell, of_values
 from lthbench.report.summary import Summary
-from lthbench.verdict.rules import Verdict
+from lthbench.verdict.noninferiority import ALPHA
+from lthbench.verdict.rules import SHORT, Match, Verdict
 
 #: What a check yields: what the table shows, and "agrees", "differs", "cannot say" or "not measured".
 #: A claim agrees or differs where 95 % intervals over seeds show it; where they do not, nobody can say.
@@ -66,6 +67,15 @@ def worse_within(found: Verdict, scores: Sequence[str], fails: float | None, mos
     if fails is None or most is None or fails > most + 1e-9:
         return False
     return any(m.finding == "worse" and m.score in scores for m in found.at(fails))
+
+
+def falls_short(match: Match, parts: int = 1) -> bool:
+    """Whether a score falls short for sure at one of so many sparsities, any of which may decide.
+
+    It is worse by Bonferroni over them, of a p-value that is corrected over all scores of the network; a rule
+    that tests nothing has no p-value. What is gated or degenerate is seen, and not tested.
+    """
+    return match.finding in SHORT and not (match.finding == "worse" and match.p_worse > ALPHA / parts)
 
 
 def reaches(levels: Sequence[float], published: float) -> bool:

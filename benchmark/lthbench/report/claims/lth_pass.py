@@ -3,14 +3,16 @@
 The paper prints, for each data set and network, the largest sparsity at which iterative magnitude pruning
 still matches dense: of several scores the smallest and the largest such sparsity. "Agrees" means within one
 round of pruning at both ends, "differs" that the verdict shows a score to be worse up to the published
-sparsity, or to match beyond it; a table that ends before, still matching, cannot say.
+sparsity, or to match beyond it; a table that ends before, still matching, cannot say. As any sparsity up to
+the published one may show it, a score is worse there by Bonferroni over these, besides what is corrected over
+the scores of a network.
 The paper's LTH-PASS asks for nine scores: raw LIME fidelity and stability, not the scale-free ones that the
 verdict here asks for, and none of saliency maps or concepts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from lthbench import formatting
@@ -19,16 +21,18 @@ from lthbench.report.claims.base import (
     NOT_MEASURED,
     TICKETS,
     Claim,
+    Interval,
     Shown,
     by_finding,
     difference,
+    falls_short,
     near,
     paper_verdict,
     rounds,
     sound,
 )
 from lthbench.report.summary import Summary
-from lthbench.verdict.rules import HEADLINE, SHORT, Verdict
+from lthbench.verdict.rules import HEADLINE, Match, Verdict
 
 GENERALIZATION = ("accuracy", "mce", "fgsm_accuracy", "ood_auroc")
 UNCERTAINTY = ("ece", "nll")
@@ -63,7 +67,7 @@ def _range(scores: tuple[str, ...], low: float, high: float) -> Callable[[Summar
             return NOT_MEASURED
         known = {s: extremes[s] for s in scores}
         ends = _End.of(known, min, low), _End.of(known, max, high)
-        return _shown(summary, found, known), _finding(summary, found, *ends)
+        return _shown(summary, found, known), _finding(summary, found, _parts(found, known, high), *ends)
 
     return check
 
@@ -77,7 +81,8 @@ def _each(published: Mapping[str, tuple[float, float]]) -> Callable[[Summary], S
         if found is None or not known:
             return NOT_MEASURED
         ends = [_End(e, min(max(e or 0.0, published[s][0]), published[s][1]), (s,)) for s, e in known.items()]
-        return _shown(summary, found, known), _finding(summary, found, *ends)
+        parts = _parts(found, known, max(published[s][1] for s in known))
+        return _shown(summary, found, known), _finding(summary, found, parts, *ends)
 
     return check
 
@@ -90,7 +95,7 @@ def _pass(published: float) -> Callable[[Summary], Shown]:
         if found is None or not extremes:
             return NOT_MEASURED
         least = _End.of(extremes, min, published)
-        finding = _finding(summary, found, least)
+        finding = _finding(summary, found, _parts(found, extremes, published), least)
         if least.own is None:
             return _shown(summary, found, dict.fromkeys(least.scores)), finding
         shown = f"{formatting.sparsity(least.own)}, held back by {summary.titles(least.scores)}"
@@ -138,26 +143,62 @@ def _shown(summary: Summary, found: Verdict, extremes: Mapping[str, float | None
 
 def _stands(summary: Summary, score: str, level: float) -> str:
     """What is found of a score of tickets; of one that no verdict asks for, by its interval over seeds."""
+    match = _judged(summary, score, level)
+    if match is not None:
+        return match.finding
+    gap = _gap(summary, score, level)
+    return "open" if gap is None else "worse" if gap.low > 0.0 else "matches" if gap.high <= 0.0 else "open"
+
+
+def _judged(summary: Summary, score: str, level: float) -> Match | None:
+    """What the verdict finds of a score of tickets; None for one that it does not ask for."""
     results = (v for v in summary.verdicts.get(HEADLINE, ()) if v.method == TICKETS)
-    findings = [m.finding for v in results for m in v.at(level) if m.score == score]
-    if findings:
-        return findings[0]
-    gap = difference(sound(summary, TICKETS, level, score), sound(summary, "dense", 0.0, score))
-    if score not in LINEAR or gap is None:
-        return "open"
-    return "worse" if gap.low > 0.0 else "matches" if gap.high <= 0.0 else "open"
+    return next((m for v in results for m in v.at(level) if m.score == score), None)
 
 
-def _finding(summary: Summary, found: Verdict, *ends: _End) -> str:
-    """What all of these ends say together: one that surely differs decides, then one that is open."""
-    told = [_told(summary, found, end) for end in ends]
+def _gap(summary: Summary, score: str, level: float) -> Interval | None:
+    """By how much one of the other scores is above dense; None for one of the verdict, or not measured."""
+    if score not in LINEAR:
+        return None
+    return difference(sound(summary, TICKETS, level, score), sound(summary, "dense", 0.0, score))
+
+
+def _short(summary: Summary, score: str, level: float, parts: int) -> bool:
+    """Whether a score of tickets is shown to be worse, as one of so many tests of which any may decide."""
+    match, gap = _judged(summary, score, level), _gap(summary, score, level)
+    if match is not None:
+        return falls_short(match, parts)
+    return gap is not None and gap.of(parts).low > 0.0
+
+
+def _parts(found: Verdict, scores: Collection[str], most: float) -> int:
+    """How many tests may show that scores do not match up to a sparsity, ``most``.
+
+    At each sparsity there are one for all scores of the verdict together, and one for each other score.
+    """
+    families = {score if score in LINEAR else "" for score in scores}
+    return max(1, len(families) * len(_up_to(found, most)))
+
+
+def _up_to(found: Verdict, most: float) -> list[float]:
+    """The sparsities of the table up to a published one."""
+    return [s for s in found.sparsities if rounds(s) <= rounds(most) + 0.01]
+
+
+def _finding(summary: Summary, found: Verdict, parts: int, *ends: _End) -> str:
+    """What all of these ends say together: one that surely differs decides, then one that is open.
+
+    ``parts`` are the tests of all ends of which any may show that one differs.
+    """
+    told = [_told(summary, found, end, parts) for end in ends]
     return next(f for f in ("differs", "cannot say", "not measured", "agrees") if f in told)
 
 
-def _told(summary: Summary, found: Verdict, end: _End) -> str:
+def _told(summary: Summary, found: Verdict, end: _End, parts: int) -> str:
     """Whether a sparsity found is near the published one, or is shown to be another.
 
-    It is shown where a score is worse at a sparsity up to the published one, or matches beyond it.
+    It is shown where a score is worse at a sparsity up to the published one, by Bonferroni over so many
+    ``parts``, or matches beyond it.
     """
     if end.own is not None and near(end.own, end.published):
         return "agrees"
@@ -165,8 +206,8 @@ def _told(summary: Summary, found: Verdict, end: _End) -> str:
     if end.own == levels[-1] and rounds(end.published) > rounds(levels[-1]):
         return "not measured"  # still matching where the table ends
     if end.own is None or end.own < end.published:
-        before = [s for s in levels if s > (end.own or 0.0) and rounds(s) <= rounds(end.published) + 0.01]
-        sure = any(_stands(summary, score, s) in SHORT for score in end.scores for s in before)
+        before = [s for s in _up_to(found, end.published) if s > (end.own or 0.0)]
+        sure = any(_short(summary, score, s, parts) for score in end.scores for s in before)
     else:
         sure = all(_stands(summary, score, end.own) in ("better", "matches") for score in end.scores)
     return "differs" if sure else "cannot say"
