@@ -127,3 +127,11 @@ def test_the_command_of_a_request_without_data_sets_out_of_distribution_is_taken
     assert code == 0, err
     assert json.loads(out)["request"]["ood"] == []
     assert call(capsys, "plan", "--metrics", "")[0] == 2
+
+
+def test_without_out_of_distribution_images_detection_is_not_measured():
+    """Each default run of such a task failed at its end, blaming the metric."""
+    assert "ood" in request.ask("digits-r8", ["omp"]).metrics
+    assert "ood" not in request.ask("digits-r8", ["omp"], ood=[]).metrics
+    with pytest.raises(BadInput, match=r"ood needs out-of-distribution images: .* name some with --ood"):
+        request.ask("digits-r8", ["omp"], metrics=["ood"], ood=[])

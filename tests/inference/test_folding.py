@@ -1,5 +1,7 @@
 """A folded network is the same function, in fewer operations."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -177,3 +179,55 @@ def test_what_is_called_twice_or_summed_in_other_shapes_is_the_same_function(mod
     x = torch.rand(4, 3, 8, 8)
     model.eval().requires_grad_(False)
     torch.testing.assert_close(folded(model)(x), model(x), rtol=1e-5, atol=1e-6)
+
+
+class Tied(nn.Module):
+    """The weight of a convolution, which a normalisation follows, is read once more beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.norm(self.a(x)) + nn.functional.conv2d(x, self.a.weight, padding=1)
+
+
+def hooked(before=False):
+    """A convolution with a hook that changes what goes in, or what comes out, and its normalisation."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))
+    if before:
+        model[0].register_forward_pre_hook(lambda module, inputs: (inputs[0].abs() + 1.0,))
+    else:
+        model[0].register_forward_hook(lambda module, inputs, output: 2.0 * output)
+    return model
+
+
+def older_spectral_norm():
+    return nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(3, 3, 3)), nn.BatchNorm2d(3))
+
+
+MADE = [Tied, hooked, partial(hooked, before=True), older_spectral_norm]
+
+
+@pytest.mark.parametrize("made", MADE)
+@torch.no_grad()
+def test_hooks_and_weights_that_others_read_keep_their_meaning(made):
+    """Accuracy of such a network was told as 38 % where it is 99 %."""
+    torch.manual_seed(0)
+    model = made()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.2, 0.5)
+            module.bias.normal_()
+    x = torch.rand(4, 3, 6, 6)
+    expected = model.eval()(x)
+    torch.testing.assert_close(folded(model)(x), expected, rtol=0.0, atol=0.0)
+
+
+@torch.no_grad()
+def test_a_normalisation_that_stays_in_training_mode_is_left():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)).eval()
+    model[1].train()
+    x = torch.rand(4, 3, 6, 6)
+    torch.testing.assert_close(folded(model)(x), model(x))

@@ -25,14 +25,15 @@ _FRESH = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 def folded(model: nn.Module) -> nn.Module:
     """A copy of a network in evaluation mode, for forward passes without gradients.
 
-    Its parts keep no names and call no hooks. A network that cannot be traced is returned as it is.
+    Its parts keep no names. A network is returned as it is that cannot be traced, or whose parts have hooks,
+    are called more than once, or have their weights read by others: folding would change what these get.
     """
     assert not model.training, "only a network in evaluation mode can be folded"
     try:
         graph = deepcopy(traced(model))
     except Exception:  # whatever a network of a plug-in does when it is traced or copied; as it is it works
         return model
-    if _reuses(graph):  # a convolution cannot hold two normalisations
+    if _hooked(graph) or _reuses(graph) or _reads(graph):
         return model
     graph = _without_normalisation(graph)
     parts = dict(graph.named_modules())
@@ -84,13 +85,25 @@ def _without_normalisation(graph: fx.GraphModule) -> fx.GraphModule:
             continue
         norm, convolution = parts[node.target], parts[str(source.target)]
         # Subclasses may do something else. Without running statistics a normalisation depends on the batch.
-        if (type(convolution), type(norm)) == (nn.Conv2d, nn.BatchNorm2d) and norm.track_running_stats:
+        kinds = type(convolution), type(norm)
+        if kinds == (nn.Conv2d, nn.BatchNorm2d) and norm.track_running_stats and not norm.training:
             parts[str(source.target)] = fuse_conv_bn_eval(convolution, norm)
             graph.set_submodule(str(source.target), parts[str(source.target)])
             node.replace_all_uses_with(source)
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     return graph
+
+
+def _hooked(graph: fx.GraphModule) -> bool:
+    """Whether a module has hooks, which may change its inputs, its outputs or its weights."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in graph.modules())
+
+
+def _reads(graph: fx.GraphModule) -> bool:
+    """Whether a weight of a convolution or a normalisation is read outside of it."""
+    owners = {str(n.target).rpartition(".")[0] for n in graph.graph.nodes if n.op == "get_attr"}
+    return any(isinstance(graph.get_submodule(owner), nn.Conv2d | nn.BatchNorm2d) for owner in owners)
 
 
 def _reuses(graph: fx.GraphModule) -> bool:

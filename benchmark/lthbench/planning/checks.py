@@ -156,6 +156,9 @@ def _unfit(metric: Metric, task: Task, trained_on: Dataset | None) -> Iterator[s
     if trained_on is not None:
         for split in sorted({s.split for s in image_sets.asked_by(metric)} - trained_on.splits.keys()):
             yield f"metric {metric.name} needs {split} images; {trained_on.name} has none."
+    if "ood" in metric.needs and not task.data.ood:
+        why = f"task {task.name} has none; name some with --ood"
+        yield f"metric {metric.name} needs out-of-distribution images: {why}."
     if task.data.concepts is None and "concepts" in metric.looks:
         why = f"task {task.name} has none; name one with --concepts"
         yield f"metric {metric.name} needs a bank of concepts: {why}."
