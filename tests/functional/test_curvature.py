@@ -233,3 +233,19 @@ def test_a_layer_without_an_exact_trace_is_refused_by_name(batch):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU(), nn.Flatten(), nn.Linear(72, 10))
     with pytest.raises(StepFailed, match=r"layer 1 \(PReLU\)"):
         curvature.traces(model, batch[0], None)
+
+
+class Doubled(nn.Conv2d):
+    """Twice the absolute value of a convolution."""
+
+    def forward(self, x):
+        return 2.0 * super().forward(x).abs()
+
+
+def test_layers_that_change_what_they_put_out_have_no_exact_trace(batch):
+    """Told as exact, the trace was 1.4 where it is 2.3."""
+    for made in (Doubled(1, 2, 3), nn.Conv2d(1, 2, 3)):
+        made.register_forward_hook(lambda module, inputs, output: output.abs())
+        model = nn.Sequential(made, nn.Flatten(), nn.Linear(72, 10))
+        with pytest.raises(StepFailed, match=r"layer 0 (\(Doubled\)|has hooks)"):
+            curvature.traces(model, batch[0], None)

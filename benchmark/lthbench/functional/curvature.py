@@ -107,14 +107,21 @@ def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
     return ""
 
 
+#: What layers do whose exact trace is known: a subclass may change its inputs and outputs.
+_KNOWN = (nn.Conv2d.forward, nn.Linear.forward, nn.BatchNorm2d.forward)
+
+
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     layers: dict[str, nn.Module] = {}
     owners: dict[nn.Parameter, str] = {}
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is None:
             continue
-        if not isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+        known = isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        if not known or type(module).forward not in _KNOWN:
             raise _NoExactTrace(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise _NoExactTrace(f"layer {name} has hooks: the Hessian has no exact trace")
         for parameter in module.parameters(recurse=False):
             if owners.setdefault(parameter, name) != name:
                 raise _NoExactTrace(

@@ -55,4 +55,4 @@ def _normalizes(name: str, tensor: torch.Tensor, network: Network) -> bool:
     values = {"mean": network.mean, "std": network.std}.get(name.rpartition(".")[2])
     if values is None or not tensor.is_floating_point():
         return False
-    return torch.equal(tensor.flatten(), torch.tensor(values, dtype=tensor.dtype))
+    return torch.equal(tensor.flatten(), torch.tensor(values, dtype=tensor.dtype, device=tensor.device))
