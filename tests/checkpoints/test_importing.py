@@ -551,6 +551,14 @@ def test_only_networks_of_plugins_that_cannot_be_built_are_passed_over():
         skeletons._layout(broken, network)
 
 
+def test_no_task_is_named_whose_images_have_other_channels():
+    """A network for colour images was sent to the task that had just refused it."""
+    colour = spec.Network("resnet8", 1, 10, 3, 8, (0.5,) * 3, (0.2,) * 3)
+    model = registry.get(Architecture, "resnet8").build(colour)
+    with pytest.raises(BadInput, match="It is a resnet8 for colour images; tasks with one: none"):
+        taking.take(plan.network(tasks.load("digits-r8")), files.of(cifar_names(model), "model"))
+
+
 def test_an_architecture_that_is_not_known_is_said_to_be_one_of_an_own_file(tmp_path):
     torch.save({f"blocks.{i}.weight": torch.zeros(3, 3) for i in range(9)}, tmp_path / "other.pt")
     with pytest.raises(BadInput, match=r"that lthbench lacks is a file of your own.*--plugin"):

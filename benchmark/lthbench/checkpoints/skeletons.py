@@ -12,7 +12,7 @@ from lthbench import registry
 from lthbench.checkpoints import tensor_names
 from lthbench.checkpoints.tensor_names import Part
 from lthbench.global_state import kept
-from lthbench.kinds import Architecture
+from lthbench.kinds import Architecture, Dataset
 from lthbench.networks.normalize import Normalize
 from lthbench.planning import task as tasks
 from lthbench.spec import Network
@@ -74,9 +74,14 @@ def others(parts: Mapping[str, Part], network: Network) -> str:
             continue
         shapes, head = _layout(other, own)
         if shapes and tensor_names.fits(parts, shapes, head):
-            having = [n for n in tasks.names() if tasks.load(n).architecture == other.name]
+            having = [n for n in tasks.names() if _has(tasks.load(n), other.name, count)]
             kind = "colour" if count == 3 else "grey"
             return (
                 f"\n  It is a {other.name} for {kind} images; tasks with one: {', '.join(having) or 'none'}"
             )
     return ""
+
+
+def _has(task: tasks.Task, architecture: str, channels: int) -> bool:
+    """Whether a task has such a network, for images of so many channels."""
+    return task.architecture == architecture and registry.get(Dataset, task.data.dataset).channels == channels
