@@ -53,8 +53,9 @@ _after_a_test = pytest.fixture(autouse=True)(_plugins_named)
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
-    """No test looks at the user's cache of data sets."""
+    """No test looks at the user's cache of data sets and weights, or at that of another test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)  # what sets it holds for all that comes later
 
 
 @pytest.fixture(scope="session")
