@@ -89,9 +89,16 @@ def test_what_is_piecewise_linear_is_told(batch, layer):
 
 
 def test_what_is_only_looked_at_is_used_once(batch):
-    model = network(Cast(4, 4, 3), nn.BatchNorm2d(4))
+    model = network(Cast(4, 4, 3, padding=1), nn.BatchNorm2d(4))
     assert set(piecewise_linear.uses(model, batch[0][:1]).values()) == {1}
     assert curvature.no_exact_trace(model, batch[0][:1]) == ""
+    curvature.traces(model, batch[0], None)
+
+
+def test_a_layer_that_pads_otherwise_than_it_says_has_no_exact_trace(batch):
+    """It was said to have one, which then ended in an error of shapes."""
+    model = network(Cast(4, 4, 3))
+    assert "layer 1 (Cast) puts out something else" in curvature.no_exact_trace(model, batch[0][:1])
 
 
 def entries(model, batch, name, place):

@@ -88,16 +88,18 @@ def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
     """Why a network has no exact trace of the Hessian, by what it does to an image; "" where it has one.
 
     It has if it is piecewise linear and its layers with parameters are convolutions, linear layers and batch
-    normalisation, each used once, and by its layer: it is then linear in each parameter.
+    normalisation, each used once, and by its layer: it is then linear in each parameter. Subclasses and hooks
+    may be there as long as a layer puts out what its kind does of the same input.
     """
     bends = curved(model, image)
     if bends:
         return f"a network with {', '.join(bends)} has no exact trace of the Hessian"
     try:
         layers = _layers(model)
-        inputs = _watched(model, layers, image)[0]
+        inputs, outputs, _ = _watched(model, layers, image)
         for name, features in inputs.items():
             _prepared(layers[name], features)
+            _check_plain(name, layers[name], features, outputs[name])
     except _NoExactTrace as error:
         return str(error)
     for name, count in uses(model, image).items():
@@ -107,21 +109,14 @@ def no_exact_trace(model: nn.Module, image: torch.Tensor) -> str:
     return ""
 
 
-#: What layers do whose exact trace is known: a subclass may change its inputs and outputs.
-_KNOWN = (nn.Conv2d.forward, nn.Linear.forward, nn.BatchNorm2d.forward)
-
-
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     layers: dict[str, nn.Module] = {}
     owners: dict[nn.Parameter, str] = {}
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is None:
             continue
-        known = isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
-        if not known or type(module).forward not in _KNOWN:
+        if not isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
             raise _NoExactTrace(f"layer {name} ({type(module).__name__}) has no exact trace of the Hessian")
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise _NoExactTrace(f"layer {name} has hooks: the Hessian has no exact trace")
         for parameter in module.parameters(recurse=False):
             if owners.setdefault(parameter, name) != name:
                 raise _NoExactTrace(
@@ -129,6 +124,25 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
                 )
         layers[name] = module
     return layers
+
+
+def _check_plain(name: str, layer: nn.Module, features: torch.Tensor, made: torch.Tensor) -> None:
+    """Raise if a layer puts out something else than its kind does, as a subclass or a hook may."""
+    match layer:
+        case nn.Conv2d():
+            weight, bias = layer.weight, layer.bias
+            plain = nn.Conv2d._conv_forward(layer, features.to(weight.dtype), weight, bias)
+        case nn.BatchNorm2d():
+            plain = nn.BatchNorm2d.forward(layer, features)
+        case nn.Linear():
+            plain = nn.Linear.forward(layer, features.to(layer.weight.dtype))
+        case _:
+            return
+    if plain.shape != made.shape or (plain - made).abs().max() > 1e-3 * plain.abs().max():
+        raise _NoExactTrace(
+            f"layer {name} ({type(layer).__name__}) puts out something else than its kind does: the Hessian "
+            "has no exact trace"
+        )
 
 
 def _on_gpu(model: nn.Module, layers: dict[str, nn.Module], image: torch.Tensor) -> int:
